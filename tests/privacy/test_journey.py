@@ -6,6 +6,7 @@ compared with what is computed afresh, through another door.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import NamedTuple
@@ -89,7 +90,7 @@ def know_before(work: Work, twin: Twin, customer: int) -> None:
 @pytest.fixture(scope="module")
 def told() -> Mapping[str, pa.Table]:
     """What the telephone system tells: of three days, and later of today."""
-    return {"first": events(ONE, DAYS, contacts_per_day=20), "later": events(ONE, [LAST], 9, 20)}
+    return {"first": events(ONE, DAYS, contacts_per_day=12), "later": events(ONE, [LAST], 9, 12)}
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +161,8 @@ def test_the_marts_of_each_day_are_right_after_each_step(
     erasing.do(case(work, PERSON, DAYS[1], 3), Steps())
     look(home, "erased", set())
     land_again(home, work, told["first"])
-    look(home, "erased", set())
 
-    lifting.do(replaced(whole, 4), Steps())
+    lifting.do(replace(whole, request=4), Steps())
     assert land(home, ONE, told["later"])
     home.build_unchecked()
     look(home, "came back", {DAYS[2], LAST})
@@ -171,7 +171,6 @@ def test_the_marts_of_each_day_are_right_after_each_step(
     erasing.do(gone, Steps())
     look(home, "left again", {LAST})
     land_again(home, work, pa.concat_tables([told["first"], told["later"]]))
-    look(home, "left again", {LAST})
     (given_up,) = home.rows("select agent_key, erased from privacy.correction")
     assert given_up["agent_key"] is None and given_up["erased"], "nothing names the person any more"
 
@@ -188,16 +187,12 @@ def correct(work: Work, mistaken: str, day: date, request: int) -> None:
     Correction(keyed(key_of(work), "agent", PERSON), since).do(case(work, mistaken, day, request), Steps())
 
 
-def replaced(case: Case, request: int) -> Case:
-    return Case(case.work, case.person, case.key, request)
-
-
 def land_again(home: Callmart, work: Work, table: pa.Table) -> None:
     """The same rows, in a file of a later version of the registry. Nothing is new."""
     work.connection.execute("insert into registry.version default values")
     work.connection.commit()
     assert land(home, ONE, table) == 0
-    home.build_unchecked()
+    assert home.rows("select from ops.dirty_day where customer_id = %s", ONE) == []
 
 
 def test_when_the_customer_leaves_nothing_is_left_of_anybody(home: Callmart) -> None:
