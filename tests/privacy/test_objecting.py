@@ -15,7 +15,6 @@ import tableauserverclient as TSC
 
 from callmart.audit import agents, attempts, channels, objectors, on_tableau
 from callmart.base.errors import UserError
-from callmart.base.needles import Needles
 from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
@@ -284,7 +283,7 @@ def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     view = tableau.custom_views.publish(view, io.BytesIO(f'{{"filter": "{PARTLY}"}}'.encode()))
     assert outcomes() == ["holds", "BREACH"], "somebody has saved a view of this agent alone"
     tableau.custom_views.delete(view.id)
-    monkeypatch.setattr(Needles, "in_file", lambda *_: False)
+    monkeypatch.setattr(published.Content, "prove", lambda *_: Proof(Counts(), Counts()))
     assert outcomes() == ["holds", "NOTHING TO LOOK AT"]
 
 
