@@ -47,6 +47,7 @@ ACTS = {
     "keys rotate": ["--customer", "1001"],
     "keys lost": ["--customer", "1001", "--yes"],
     "keys attest": ["--customer", "1001"],
+    "keys entered-again": ["--customer", "1001", "--yes"],
     "privacy open": ["--customer", "1001", "--kind", "agent"],
     "privacy forward": ["--customer", "1001"],
     "privacy verify": ["1", "--how", "code"],

@@ -248,7 +248,7 @@ COMMANDS = {
     "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
     "privacy replay": "", "privacy corrections": "", "privacy report": "--customer 1001",
     "keys rotate": "--customer 1001", "keys lost": "--customer 1001 --yes",
-    "keys attest": "--customer 1001", "keys destroyed": "",
+    "keys attest": "--customer 1001", "keys destroyed": "", "keys entered-again": "--customer 1001 --yes",
     "workbook": "drukte --customer 1001 --out a.twb", "report": "traffic --customer 1001 --out a.pdf", "mail": "",
     "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip

@@ -206,8 +206,8 @@ def test_the_name_of_an_agent_who_was_erased_leaves_a_label_that_is_back(
     with callmart.connect() as connection:
         ledger.append(connection, callmart.settings, customer, "agent", UNTIL, {"name": made}, 4)
         connection.execute(
-            "insert into registry.queue (customer_id, queue, label) values (%s, 'n-1', 'Noor Zandvliet'),"
-            " (%s, 'n-2', 'Somebody')",
+            "insert into registry.queue (customer_id, queue, label, service_level_s, short_abandon_s)"
+            " values (%s, 'n-1', 'Noor Zandvliet', 20, 5), (%s, 'n-2', 'Somebody', 20, 5)",
             [customer, customer],
         )
         connection.commit()

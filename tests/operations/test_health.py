@@ -451,6 +451,7 @@ def test_every_kind_has_a_test() -> None:
     disks_and_certificates = {"home_disk", "database_disk", "database_certificate", "tableau_certificate"}
     elsewhere = {
         "privacy",
+        "objectors",
         "ledger_copy",
-    }  # tests/privacy/test_deadlines.py, tests/backup/test_restored_erasures.py
+    }  # tests/privacy/test_deadlines.py, tests/backup/test_restored_erasures.py, tests/retention/test_lost_keys.py
     assert tested | disks_and_certificates | elsewhere | {"silent", "key", "database"} == set(health.KINDS)

@@ -17,7 +17,7 @@ from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.base.person import Person, Work
 from callmart.database import ledger, rotation
 from callmart.land.corrected import Corrected
-from callmart.privacy import erasing, lifting, objecting, persons, procedure
+from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
 from callmart.registry.objectors import leave_out
@@ -30,7 +30,7 @@ from twins import ONE, TWIN, given, of_customer, parquet
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
 MISTAKEN, RIGHT, OBJECTOR, OTHER = (agent_of(ONE, number) for number in (1, 2, 3, 4))
-ABSENT = "medewerker-1001-9"  # who objected, and has no events yet
+ABSENT, NEVER = "medewerker-1001-9", "medewerker-1001-8"  # who objected, and have no events yet
 MISTAKEN_DAYS = DAYS[:2]
 REGISTRY = "customers:\n" + "".join(
     f"  - {{id: {number}, name: C{number}, contracts: [{{option: detailed, from: 2020-01-01}}]}}\n"
@@ -93,6 +93,7 @@ def home(callmart: Callmart) -> Callmart:
             erasing.do(case(work, customer, RIGHT, MISTAKEN_DAYS[0], customer), Steps())
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")
+            note(work, customer, NEVER, 9, "objection")
     callmart.build_unchecked()
     return callmart
 
@@ -147,7 +148,9 @@ def test_killed_three_times_nothing_changes_but_the_keys(home: Callmart) -> None
         assert ledger.compare(owner, home.settings) == ledger.Comparison()
 
 
-def test_a_build_leaves_out_the_same_agents(home: Callmart) -> None:
+def test_a_build_leaves_out_the_same_agents(home: Callmart, work: Work) -> None:
+    note(work, ONE, OBJECTOR, 8, "objection")  # again, under the new key
+    work.connection.commit()
     for _ in range(2):
         build_all(home)
         assert home.told(ONE) == home.told(TWIN)
@@ -220,7 +223,8 @@ def named(home: Callmart) -> set[str]:
     """Whom a registry file that names three agents would name."""
     with home.connect() as owner:
         desired = current_states(owner)
-        desired[ONE].agents = {(agent, agent.upper(), None) for agent in (OBJECTOR, ABSENT, "nobody", OTHER)}
+        agents = (OBJECTOR, ABSENT, NEVER, "nobody", OTHER)
+        desired[ONE].agents = {(agent, agent.upper(), None) for agent in agents}
         leave_out(owner, home.settings, desired)
         return {agent for agent, *_ in desired[ONE].agents}
 
@@ -235,16 +239,32 @@ def test_another_correction_of_the_same_agents_is_refused(home: Callmart, work: 
             correction(work, DAYS[0], right).plan(case(work, ONE, mistaken, DAYS[-1]))
 
 
+def test_a_database_that_lost_it_is_told_again_by_the_ledger(home: Callmart, work: Work) -> None:
+    query = "select mistaken, agent_key, since, until from privacy.correction"
+    before = home.rows(query)
+    work.connection.execute("delete from privacy.correction")
+    work.connection.execute("delete from privacy.tombstone where kind in ('mistaken', 'objector')")
+    work.connection.commit()
+    assert ledger.compare(work.connection, home.settings).differing == {ONE, TWIN}
+    again: list[tuple[Person, str]] = []
+    done = replaying.replay(work.connection, home.settings, lambda *one: again.append(one))
+    assert done.customers == (ONE, TWIN) and home.rows(query) == before
+    objects = {keyed(key_of(home), "agent", agent) for agent in (OBJECTOR, ABSENT)}
+    left_out = [person for person, right in again if (person.customer_id, right) == (ONE, "objection")]
+    assert {key for person in left_out for key in person.keys} == objects
+
+
 def test_taken_back_the_agents_are_shown_again(home: Callmart, work: Work) -> None:
     for customer in (ONE, TWIN):
         note(work, customer, OBJECTOR, 5, "lifting")
         note(work, customer, ABSENT, 6, "lifting")
+        note(work, customer, NEVER, 10, "lifting")
     build_all(home)
     assert home.told(ONE) == home.told(TWIN)
     assert shown(home, OBJECTOR) and shown(home, ABSENT)
     with pytest.raises(UserError, match="is left out of nothing"):
         lifting.plan(case(work, ONE, OBJECTOR, DAYS[-1]))
-    assert named(home) == {OBJECTOR, ABSENT, OTHER, "nobody"}
+    assert named(home) == {OBJECTOR, ABSENT, NEVER, OTHER, "nobody"}
     work.connection.commit()
     rotate(home, ONE)
     build_all(home)

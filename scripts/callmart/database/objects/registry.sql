@@ -37,6 +37,7 @@ from privacy.ledger_entry as e
 inner join registry.customer as c using (customer_id)
 where
     e.kind in ('agent', 'caller')
+    and e.asked_right = 'erasure'
     and e.key_fingerprint <> c.key_fingerprint
     and not exists (
         select from registry.former_fingerprint as f
