@@ -29,7 +29,7 @@ def of_marts(connection: psycopg.Connection) -> Check:
     """Check all marts that have agents, also those that left the project."""
     marts = [mart for mart in mart_tables.of_customers(connection) if "agent_key" in mart.columns]
     found = _shown(connection, marts)
-    if not any(mart.name == "agent" for mart in marts):
+    if not _names_agents(marts):
         return Check("agents", f"{NAME}: marts", 0, 0, applies=False)
     with connection.transaction(force_rollback=True):
         planted = connection.execute(SQL["plant"]).fetchone()
@@ -55,7 +55,8 @@ def of_site(connection: psycopg.Connection, settings: Settings, server: TSC.Serv
     other customers is left out, as nobody there can be of this one. Downloads it twice per customer with objectors.
     """
     objectors = _by_customer(connection, "words")
-    shown = _by_customer(connection, "listed")
+    marts = mart_tables.of_customers(connection)
+    shown = _by_customer(connection, "listed") if _names_agents(marts) else {}
 
     def search(customer: int, words: set[str]) -> Counts:
         work = Work(connection, settings, lambda: server, Needles(words))
@@ -72,6 +73,11 @@ def of_site(connection: psycopg.Connection, settings: Settings, server: TSC.Serv
         found += [f"customer {customer}: {count} {what}" for what, count in search(customer, own).items()]
     applies = any(shown.get(customer, set()) - words for customer, words in objectors.items())
     return Check("agents", f"{NAME}: all that Tableau gives back", looked_at, len(found), few(found), applies)
+
+
+def _names_agents(marts: list[Mart]) -> bool:
+    """Whether there is a mart with the names of agents: not before the first build."""
+    return any(mart.name == "agent" for mart in marts)
 
 
 def _by_customer(connection: psycopg.Connection, statement: str) -> dict[int, set[str]]:
