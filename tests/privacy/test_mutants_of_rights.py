@@ -370,7 +370,7 @@ def write_openly(path: Path, content: str | bytes) -> None:
 
 
 NEVER, NOBODY = re.compile("(?!)"), Needles(())
-OBJECTOR = "view privacy.objector as"
+OBJECTION = "view privacy.objection as"
 OWN = " o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)"
 MUTANTS: dict[str, dict[str, Mutant]] = {
     "packing": {
@@ -399,8 +399,8 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "kept a day less": with_name("privacy.packages.KEPT_DAYS", 13),
     },
     "following": {
-        "a lifting lifts nothing": defined(OBJECTOR, "where l.asked_right <> 'lifting'", "where true"),
-        "the first word counts": defined(OBJECTOR, "t.entry desc", "t.entry asc"),
+        "a lifting lifts nothing": defined(OBJECTION, "where latest.asked_right <> 'lifting'", "where true"),
+        "the first word counts": defined(OBJECTION, "t.entry desc", "t.entry asc"),
         "of any customer": defined("function privacy.objects(", "o.customer_id = customer and ", ""),
         "everybody objects": defined("function privacy.objects(", OWN, " true"),
         "whoever says so objects": defined("function privacy.is_objector(", OWN, " true"),

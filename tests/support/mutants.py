@@ -1,7 +1,7 @@
 """Takes away what protects persons, one thing at a time, in a copy of the project, and looks whether a test finds it.
 
-    .venv/bin/python tests/support/mutants.py            all of tests/data/mutants.yml, after the tests passed without a mutant
-    .venv/bin/python tests/support/mutants.py 3 17       these, by their place in the list
+    .venv/bin/python tests/support/mutants.py          all of tests/data/mutants.yml, and first the tests without any
+    .venv/bin/python tests/support/mutants.py 3 17     these, by their place in the list
 
 It takes an hour on two cores, so it is run by hand.
 """

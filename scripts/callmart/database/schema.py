@@ -33,7 +33,7 @@ SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
 FILES = (
-    "defaults", "registry", "keys", "ops", "tombstones", "usage", "access", "landing", "erased", "changed_days",
+    "defaults", "tombstones", "registry", "keys", "ops", "usage", "access", "landing", "erased", "changed_days",
     "privacy", "privacy_steps", "pointing", "views", "persons", "shown",
 )  # fmt: skip
 TEXT = "\n".join(

@@ -45,7 +45,13 @@ class Renewing(NamedTuple):
         """
         begin = {known[:BEGINNING] for _, known in self.entered}
         renewed = [
-            (self.customer_id, kind, entered, tombstone(self.secret, kind, key), self.fingerprint)
+            {
+                "customer": self.customer_id,
+                "kind": kind,
+                "entered": entered,
+                "renewed": tombstone(self.secret, kind, key),
+                "fingerprint": self.fingerprint,
+            }
             for former, key in new.items()
             if former[:BEGINNING] in begin
             for kind in RENEWED

@@ -10,7 +10,7 @@ group by kind, tombstone;
 
 -- name: renew
 insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
-values (%s, %s, %s, %s, %s)
+values (%(customer)s, %(kind)s, %(entered)s, %(renewed)s, %(fingerprint)s)
 on conflict do nothing;
 
 -- name: forget_former

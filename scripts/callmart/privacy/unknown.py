@@ -1,7 +1,7 @@
 """Agents who objected to being shown under a key that is gone: it was lost, or destroyed when their customer left.
 
 Nobody can know them again. So until a person has entered them again, none of the customer's agents is shown: its
-contract counts as standard (registry.unknown_objector).
+contract counts as standard (privacy.unknown_objector).
 """
 
 from typing import NamedTuple

@@ -2,11 +2,11 @@
 select
     customer_id,
     count(*)
-from registry.unknown_objector
+from privacy.unknown_objector
 group by customer_id
 order by customer_id;
 
 -- name: tombstones
 select tombstone
-from registry.unknown_objector
+from privacy.unknown_objector
 where customer_id = %(customer)s;

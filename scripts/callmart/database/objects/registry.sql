@@ -45,34 +45,6 @@ where
     )
 group by e.customer_id;
 
--- The agents who object to being shown, under a key that their customer's never was, not even before a rotation: nobody
--- can know them again.
-create or replace view registry.unknown_objector as
-with latest as (
-    select distinct on (t.customer_id, t.tombstone)
-        t.customer_id,
-        t.tombstone,
-        e.asked_right,
-        e.key_fingerprint
-    from privacy.tombstone as t
-    inner join privacy.ledger_entry as e using (entry)
-    where t.kind = 'objector'
-    order by t.customer_id asc, t.tombstone asc, t.entry desc
-)
-
-select
-    l.customer_id,
-    l.tombstone
-from latest as l
-inner join registry.customer as c using (customer_id)
-where
-    l.asked_right <> 'lifting'
-    and l.key_fingerprint <> c.key_fingerprint
-    and not exists (
-        select from registry.former_fingerprint as f
-        where f.customer_id = l.customer_id and f.key_fingerprint = l.key_fingerprint
-    );
-
 -- The contracts that keep data today. Contracts that follow each other without a gap form a span, and only the span
 -- that covers today in the customer's time zone keeps data. So a customer without a contract today has no row. A
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
@@ -107,6 +79,10 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
+),
+
+nobody_known as (
+    select distinct customer_id from privacy.unknown_objector
 )
 
 select
@@ -119,7 +95,7 @@ select
     s.valid_until
 from spans as s
 left join registry.former_key as f using (customer_id)
-left join (select distinct o.customer_id from registry.unknown_objector as o) as u using (customer_id)
+left join nobody_known as u using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.

@@ -33,7 +33,8 @@ from privacy.ledger_entry
 where ended_at is null and asked_right = 'erasure' and kind in ('agent', 'caller')
 group by customer_id;
 
--- The tombstones, and what those of agents are under the keys that rotations gave them. `entered` is as the ledger has it.
+-- The tombstones, and what those of agents are under the keys that rotations gave them. `entered` is as the ledger has
+-- it.
 create or replace view privacy.known_tombstone as
 select
     entry,
@@ -54,31 +55,52 @@ select
 from privacy.renewed_tombstone as r
 inner join privacy.tombstone as t using (customer_id, kind, tombstone);
 
--- The agents who object to being shown: the last thing that the ledger says of them is no lifting. A key of an agent
--- begins like the tombstone, so that few tombstones have to be made to find it.
-create or replace view privacy.objector as
-with latest as (
+-- The objections that stand, by tombstones as the ledger has them: the last thing that it says of one is no lifting.
+create or replace view privacy.objection as
+select
+    latest.customer_id,
+    latest.tombstone,
+    latest.key_fingerprint
+from (
     select distinct on (t.customer_id, t.tombstone)
         t.customer_id,
         t.tombstone,
-        e.asked_right
+        e.asked_right,
+        e.key_fingerprint
     from privacy.tombstone as t
     inner join privacy.ledger_entry as e using (entry)
     where t.kind = 'objector'
     order by t.customer_id asc, t.tombstone asc, t.entry desc
-)
+) as latest
+where latest.asked_right <> 'lifting';
 
--- Each once, although an agent can have objected before a rotation and after it.
+-- The agents who object to being shown, each once, although one can have objected before a rotation and after it. A key
+-- of an agent begins like the tombstone, so that few tombstones have to be made to find it.
+create or replace view privacy.objector as
 select distinct
-    l.customer_id,
+    o.customer_id,
     left(k.tombstone, 6) as beginning,
     k.tombstone,
     s.secret
-from latest as l
+from privacy.objection as o
 inner join privacy.known_tombstone as k
-    on l.customer_id = k.customer_id and k.kind = 'objector' and l.tombstone = k.entered
-inner join privacy.secret as s on l.customer_id = s.customer_id
-where l.asked_right <> 'lifting';
+    on o.customer_id = k.customer_id and k.kind = 'objector' and o.tombstone = k.entered
+inner join privacy.secret as s on o.customer_id = s.customer_id;
+
+-- The agents who object under a key that their customer's never was, not even before a rotation: nobody can know them
+-- again.
+create or replace view privacy.unknown_objector as
+select
+    o.customer_id,
+    o.tombstone
+from privacy.objection as o
+inner join registry.customer as c using (customer_id)
+where
+    o.key_fingerprint <> c.key_fingerprint
+    and not exists (
+        select from registry.former_fingerprint as f
+        where f.customer_id = o.customer_id and f.key_fingerprint = o.key_fingerprint
+    );
 
 -- The agents of whom there is anything: an event, or a row of the registry.
 create or replace view privacy.known_agent as
