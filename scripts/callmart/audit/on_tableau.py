@@ -11,7 +11,7 @@ from lxml import etree
 
 from callmart import publish
 from callmart.access import roles
-from callmart.audit import agents, reach
+from callmart.audit import agents, objectors, reach
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.base import disk
@@ -63,6 +63,7 @@ def look(
         _projects(actual, desired),
         _content(actual, desired),
         *_reach(actual, compared, any(one.members for one in desired.values())),
+        objectors.of_site(connection, settings, server),
     )
     return Published(tuple(cells), checks, compared.persons, words)
 

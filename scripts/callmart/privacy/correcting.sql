@@ -39,6 +39,16 @@ where
     and o.call_date <= (%(until)s at time zone t.time_zone)::date + 31
 on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 
+-- name: erased_until
+-- Until when the agent was erased whose the events are.
+select max(t.until)
+from privacy.known_tombstone as t
+inner join privacy.secret as s using (customer_id)
+where
+    t.customer_id = %(customer)s
+    and t.kind = 'agent'
+    and t.tombstone = privacy.tombstone_of(s.secret, 'agent', %(agent)s);
+
 -- name: overlapping
 -- A correction of the same customer whose days overlap, and which names one of the agents in any part, by a key of now
 -- or from before a rotation.

@@ -81,6 +81,8 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
 
     Returns whether the customer needs a key. If not, its file can be deleted.
     """
+    for table in ("privacy.secret", "privacy.correction", "privacy.renewed_tombstone", "ops.rotation"):
+        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     state = current_states(connection).get(customer_id)
     if state is None:
         return False
@@ -97,8 +99,6 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     )
     connection.execute("delete from registry.former_fingerprint where customer_id = %s", [customer_id])
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
-    for table in ("privacy.secret", "privacy.correction", "privacy.renewed_tombstone", "ops.rotation"):
-        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     _write(connection, {customer_id: state}, {customer_id: key} if key else {}, now)
     return is_ordered
 
