@@ -235,11 +235,19 @@ def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
 
 def total_sql(ratio: Ratio, part: Sum) -> str:
     """One of the ratio's two sums as an aggregate over the mart's rows: of the rows that count."""
-    known = f"({', '.join(ratio.known)}) is not null"  # true if none of them is null
     if ratio.is_at_once and part == ratio.per:
-        return f"900 * count(distinct interval_local) filter (where {known})"
-    columns = part.written(lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column)
-    return f"sum({columns}) filter (where {known})"
+        return f"900 * count(distinct interval_local) filter (where {counts_sql(ratio)})"
+    return f"sum({sum_sql(part)}) filter (where {counts_sql(ratio)})"
+
+
+def counts_sql(ratio: Ratio) -> str:
+    """Whether a row counts in the ratio: none of the columns that are not optional is null."""
+    return f"({', '.join(ratio.known)}) is not null"
+
+
+def sum_sql(part: Sum) -> str:
+    """A sum's value in a row that counts."""
+    return part.written(lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column)
 
 
 def as_sql(ratio: Ratio) -> str:
