@@ -12,7 +12,10 @@
 
     {%- do store_ensure(mart, declared) -%}
     {%- do declare_persons(mart, model) -%}
-    {%- do run_query("set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "')") -%}
+    {#- Committed at once: computing can take long, and readers and other marts would wait for these locks. -#}
+    {%- do run_query(
+        "set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "'); commit"
+    ) -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
         drop table if exists {{ computed }};

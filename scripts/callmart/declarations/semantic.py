@@ -34,7 +34,9 @@ def files(marts: Iterable[Mart], metrics: Iterable[Metric]) -> dict[str, str]:
         if own and mart.day:
             label = words.mart(mart.name, "en")
             # dbt wants each label once.
-            labels = [m.caption.en if captioned[m.caption.en] == 1 else f"{m.caption.en} ({label})" for m in own]
+            labels = [
+                m.caption.en if captioned[m.caption.en] == 1 else f"{m.caption.en} ({label})" for m in own
+            ]
             content = _yaml(_semantic(mart, label, dict(zip(labels, own, strict=True))))
             found[f"{mart.name}.sql"] = f"-- Written by {COMMAND}; nothing is built from it.\nselect 1\n"
             found[f"{mart.name}.yml"] = f"# Written by {COMMAND}\n\n{content}"
@@ -42,7 +44,7 @@ def files(marts: Iterable[Mart], metrics: Iterable[Metric]) -> dict[str, str]:
 
 
 def _yaml(content: dict[str, Any]) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
 
 
 def _semantic(mart: Mart, label: str, metrics: Mapping[str, Metric]) -> dict[str, Any]:
@@ -96,15 +98,15 @@ def _measures(metric: Metric) -> Iterator[dict[str, Any]]:
 
 
 def _metric(label: str, metric: Metric) -> dict[str, Any]:
-    over, per = f"{metric.name}_over", f"{metric.name}_per"
+    over, per = {"name": f"{metric.name}_over"}, {"name": f"{metric.name}_per"}
     described = {
         "name": metric.name,
         "label": label,
         "description": f"{metric.description.en}. {metric.caveats.strip()}",
     }
     if metric.is_at_once:
-        seconds = f"cast({over} as double precision) / (900 * nullif({per}, 0))"
-        return described | {"type": "derived", "type_params": {"expr": seconds, "metrics": [over, per]}}
+        at_once = f"cast({over['name']} as double precision) / (900 * nullif({per['name']}, 0))"
+        return described | {"type": "derived", "type_params": {"expr": at_once, "metrics": [over, per]}}
     return described | {"type": "ratio", "type_params": {"numerator": over, "denominator": per}}
 
 
