@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 CALLMART = os.environ.get("CALLMART", "callmart")  # the command
-INBOX = Path(os.environ.get("CALLMART_INBOX", "inbox"))  # a folder of raw files, each of them complete
+INBOX = Path(os.environ.get("INBOX", "inbox"))  # a folder of raw files, each of them complete
 
 DONE, LEFT_TO_DO = 0, 1  # exit codes; with any other, nothing was done
 

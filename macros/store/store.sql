@@ -25,7 +25,7 @@
         {%- if declared.day and not declared.reach_days %}
         -- A day that only another mart's reach brought into the window has not changed here.
         where not exists (
-            select from build."window" as w
+            select 1 from build."window" as w
             where w.reached and w.customer_id = model.customer_id and w.call_date = model.{{ declared.day }}
         )
         {%- endif %};

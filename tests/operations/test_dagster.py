@@ -42,6 +42,7 @@ class Dagster:
 @pytest.fixture(scope="module")
 def dagster(tmp_path_factory: pytest.TempPathFactory) -> Dagster:
     folder = tmp_path_factory.mktemp("dagster")
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     return Dagster(installed(folder / "programs", "dagster==1.13.24"), folder)
 
 
@@ -54,7 +55,7 @@ def test_the_assets_take_a_file_from_the_inbox_to_the_mail(callmart: Callmart, d
     pyarrow.parquet.write_table(events(NAMED, [YESTERDAY]), inbox / "calls.parquet")
     command = Path(sys.executable).with_name("callmart")
     dagster.settings = _environment(callmart.home) | {
-        "CALLMART": str(command), "CALLMART_INBOX": str(inbox), "CALLMART_MAIL__SENDER": "callmart",
+        "CALLMART": str(command), "INBOX": str(inbox), "CALLMART_MAIL__SENDER": "callmart",
     }  # fmt: skip
 
     done = dagster.materialize("*")

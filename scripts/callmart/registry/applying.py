@@ -88,8 +88,8 @@ def _was_removed(connection: psycopg.Connection, customer_id: int) -> bool:
     return connection.execute(
         """
         select
-            exists (select from ops.audit_log where customer_id = %(customer)s and action = 'removed')
-            and not exists (select from raw.file_customer where customer_id = %(customer)s)
+            exists (select 1 from ops.audit_log where customer_id = %(customer)s and action = 'removed')
+            and not exists (select 1 from raw.file_customer where customer_id = %(customer)s)
         """,
         {"customer": customer_id},
     ).fetchone() == (True,)

@@ -7,4 +7,4 @@ select distinct
     'registry'
 from ops.opened_day
 where customer_id = %(customer)s and isfinite(call_date) and call_date >= %(since)s
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;

@@ -202,7 +202,7 @@ def _remove_customer(
         parameters,
     )
     counts["agents"] = connection.execute(
-        "select from registry.agent where customer_id = %(customer)s", parameters
+        "select 1 from registry.agent where customer_id = %(customer)s", parameters
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
         _delete(connection, f"ops.{table}", _ALL, parameters)

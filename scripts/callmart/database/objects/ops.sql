@@ -30,10 +30,10 @@ as $$
 declare
     until constant timestamptz := clock_timestamp() + patience;
 begin
-    while exists (select from ops.dbt_at_work) loop
+    while exists (select 1 from ops.dbt_at_work) loop
         perform pg_stat_clear_snapshot();
         if exists (
-            select from pg_catalog.pg_stat_activity
+            select 1 from pg_catalog.pg_stat_activity
             where
                 datname = current_database() and usename = current_user
                 and application_name = 'dbt' and pid <> pg_backend_pid()
@@ -59,7 +59,7 @@ begin
     if ops.dbt_is_at_work('10 seconds') then
         raise exception 'another dbt is at work on this database; wait until it has finished';
     end if;
-    if exists (select from ops.rotation) then
+    if exists (select 1 from ops.rotation) then
         raise exception 'a rotation of keys is not finished; `callmart keys rotate` goes on with it';
     end if;
     if to_regclass('ops.running_now') is not null then
