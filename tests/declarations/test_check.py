@@ -135,7 +135,7 @@ MARTS: dict[str, Case] = {
     "a caption that another mart has": (
         "description: Things.",
         "description: Things.\n      - name: offered\n        data_type: integer\n"
-        "        config: {meta: {caption: {nl: a, en: b}}}",
+        "        description: x\n        config: {meta: {caption: {nl: a, en: b}}}",
         "22: already has a caption for columns of this name; remove one of the two",
     ),
     "a Dutch description without a caption": (
@@ -180,7 +180,7 @@ MARTS: dict[str, Case] = {
     ),
     "a column twice": (
         "description: Things.",
-        "description: Things.\n      - {name: things, data_type: integer}",
+        "description: Things.\n      - {name: things, data_type: integer, description: x}",
         "22: the column things is there twice",
     ),
     "a key twice": ("group: queue", "group: queue\n        group: queue", "9: a key is given twice"),
@@ -211,7 +211,7 @@ MARTS: dict[str, Case] = {
     ),
     "the day is no date": (
         "data_type: date",
-        "data_type: text",
+        "data_type: integer",
         "14: the column call_date in the file: it must be date",
     ),
     "the customer is a text": (

@@ -40,7 +40,7 @@ PLANTED = {
         3,
         "ops.f: a function in SQL",
     ),
-    "in Python": ("x.py", '"""Reads."""\n\nQUERY = """\nselect 2\nwhere exists (select from x)\n"""', 5, "select 1 from"),
+    "in Python": ("x.py", '"""Reads."""\n\nQUERY = """\nselect 2\nwhere exists (select from x)"""', 5, "select 1 from"),
     "in Python, filled in": ("x.py", 'table = "t"\nquery = f"select from {table}"\n', 2, "write `select 1 from`"),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from callmart.base import declared, matrix
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.matrix import Matrix
-from callmart.base.nearest import instead
+from callmart.base.nearest import instead, nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Mistake, keys, line_of, sentence
@@ -257,7 +257,8 @@ def _of_dbt(model: Model) -> Iterator[UserError]:
             yield _at_model(model, ("config", key), remedy)
     columns = model_files.entries(model.document, "columns")
     for place, entry in [((), model.document), *((("columns", n), one) for n, one in enumerate(columns))]:
-        if not str(entry.get("description") or "").strip():
+        misspelt = nearest("description", entry.keys() - {"description"})
+        if not str(entry.get("description") or "").strip() and not misspelt:
             yield _at_model(
                 model, place, "add a description: people read it in the dictionary and on Tableau"
             )
