@@ -250,6 +250,15 @@ MARTS: dict[str, Case] = {
         "      alias: x\n      meta:\n",
         "7: alias: remove it: a mart's table has",
     ),
+    "made otherwise": (
+        "      meta:\n",
+        "      materialized: table\n      meta:\n",
+        "7: materialized: remove it: dbt_project.yml says what is made of a mart",
+        "9: group: unknown key: only a mart has one; remove it",
+        "10: key: unknown key: only a mart has one; remove it",
+        "11: day: unknown key: only a mart has one; remove it",
+        "12: suite: unknown key: only a mart has one; remove it",
+    ),
     "another schema": (
         "      meta:\n",
         "      schema: mart\n      meta:\n",

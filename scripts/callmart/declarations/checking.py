@@ -291,7 +291,8 @@ def _of_views(
             )
         if mart.name in with_ratios and (view := metrics.view_of(mart)) in taken:
             remedy = f"the view of its ratios, mart.{view}, is another view already; name one in config.meta.ratios"
-            yield _at_model(files[mart.name], (), remedy)
+            place = ("config", "meta", "ratios") if mart.ratios else ()
+            yield _at_model(files[mart.name], place, remedy)
 
 
 @cache
@@ -338,6 +339,10 @@ def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterato
 
 def _of_model(model: Model) -> Iterator[UserError]:
     """What is wrong in a model that is no mart: it has nothing of ours but whom its columns point to."""
+    if "marts" in model.file.relative_to(FOLDER).parts and dbt_project.STATISTICS not in _tags(model):
+        yield _at_model(
+            model, ("config", "materialized"), "remove it: dbt_project.yml says what is made of a mart"
+        )
     for key in _meta(model.document):
         yield _at_model(model, ("config", "meta", key), "unknown key: only a mart has one; remove it")
     for number, column in enumerate(model_files.entries(model.document, "columns")):
@@ -353,6 +358,13 @@ def _of_model(model: Model) -> Iterator[UserError]:
             yield _at_model(model, ("columns", number, "config", "meta", "person"), remedy)
 
 
+def _tags(model: Model) -> Sequence[str]:
+    match model.document:
+        case {"config": {"tags": list(tags)}}:
+            return tags
+    return ()
+
+
 def _meta(document: Mapping[str, Any]) -> dict[str, Any]:
     match document:
         case {"config": {"meta": dict(meta)}}:
@@ -363,14 +375,12 @@ def _meta(document: Mapping[str, Any]) -> dict[str, Any]:
 def _of_sql(file: Path, model: Model | None, project: model_sql.Project) -> Iterator[UserError]:
     """What is wrong in the SQL of a model."""
     text = file.read_text("utf-8")
-    config = model.document.get("config") if model else None
-    tags = config.get("tags", ()) if isinstance(config, dict) else ()
     found = [
         *model_sql.mistakes(
             text,
             project,
             in_staging="staging" in file.relative_to(FOLDER).parts,
-            of_all_customers=dbt_project.STATISTICS in tags,
+            of_all_customers=model is not None and dbt_project.STATISTICS in _tags(model),
         )
     ]
     if model and model.materialized in MARTS:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -125,6 +126,8 @@ class Ratio(Strict):
 
     @model_validator(mode="after")
     def _is_meant(self) -> "Ratio":
+        if self.over == self.per:
+            raise ValueError("`over` and `per` are the same, so it is always 1; correct one of them")
         if all(term.is_optional for term in self.per.terms):
             raise ValueError("every column of `per` is optional; remove one of its question marks")
         if both := {term.column for term in self.terms if term.is_optional} & set(self.known):
@@ -247,8 +250,8 @@ def _named_as_another(metric: Metric, metrics: Iterable[Metric], marts: Collecti
         if metric.name in mart.columns:
             yield f"{mart.name} has a column of that name; choose another"
     names = {mart.name for mart in marts}
-    for other in metrics:
-        if other.mart in names and other is not metric and other.caption == metric.caption:
+    for other in takewhile(lambda one: one is not metric, metrics):
+        if other.mart in names and other.caption == metric.caption:
             yield f"{other.name} has the same caption; choose another"
 
 
