@@ -126,8 +126,6 @@ class Ratio(Strict):
 
     @model_validator(mode="after")
     def _is_meant(self) -> "Ratio":
-        if self.over == self.per:
-            raise ValueError("`over` and `per` are the same, so it is always 1; correct one of them")
         if all(term.is_optional for term in self.per.terms):
             raise ValueError("every column of `per` is optional; remove one of its question marks")
         if both := {term.column for term in self.terms if term.is_optional} & set(self.known):
@@ -171,6 +169,8 @@ class Metric(Ratio):
 
     @model_validator(mode="after")
     def _fits_its_unit(self) -> "Metric":
+        if self.over == self.per:
+            raise ValueError("`over` and `per` are the same, so it is always 1; correct one of them")
         if self.missed and (self.unit != "share" or self.better is None):
             raise ValueError("only a share that has `better` has `missed`; remove it")
         if self.is_at_once != (self.unit == "agents"):
