@@ -71,7 +71,7 @@ RATIOS: dict[str, Case] = {
     ),
     "a caption that another has": (
         "{nl: Gesprek NAME, en: Talk NAME}",
-        "{nl: Bereikbaarheid, en: Answer rate}",
+        "{nl: Opgenomen, en: Answer rate}",
         "1: answer_rate has the same caption; choose another",
     ),
     "seconds of what is no time": (

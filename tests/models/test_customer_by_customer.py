@@ -73,3 +73,29 @@ def test_the_whole_window_gives_what_each_customer_gives_alone(callmart: Callmar
         assert {row["customer_id"] for row in callmart.rows('table build."window"')} == {customer}
         open_all(callmart)
     assert marts(callmart) == whole
+
+
+# Few rows, which would stay on one machine: their keys are numbers of the whole installation.
+NUMBERED = ["ops.audit_log", "ops.rotation", "privacy.correction", "privacy.ledger_entry", "privacy.request"]
+
+
+def test_the_customer_is_in_every_key_of_what_is_of_customers(callmart: Callmart) -> None:
+    keys = """
+        select indrelid::regclass::text as name
+        from pg_index
+        inner join pg_class as c on c.oid = indrelid
+        inner join pg_attribute as customer on attrelid = indrelid and attname = 'customer_id'
+        where
+            indisunique and not relispartition and (attnum = any(indkey)) = %s
+            and relnamespace = any(array['raw', 'build', 'store', 'registry', 'ops', 'privacy']::regnamespace[])
+        order by 1
+    """
+    assert [row["name"] for row in callmart.rows(keys, False)] == NUMBERED
+    with_customer = {row["name"] for row in callmart.rows(keys, True)}
+    assert {
+        "raw.event",
+        "raw.call",
+        "registry.agent",
+        "ops.dirty_day",
+        "store.queue_interval",
+    } <= with_customer

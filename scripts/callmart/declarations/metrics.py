@@ -251,7 +251,8 @@ def _named_as_another(metric: Metric, metrics: Iterable[Metric], marts: Collecti
             yield f"{mart.name} has a column of that name; choose another"
     names = {mart.name for mart in marts}
     for other in takewhile(lambda one: one is not metric, metrics):
-        if other.mart in names and other.caption == metric.caption:
+        same = other.caption.nl == metric.caption.nl or other.caption.en == metric.caption.en
+        if other.mart in names and same:
             yield f"{other.name} has the same caption; choose another"
 
 

@@ -27,19 +27,17 @@ def files(marts: Iterable[Mart], metrics: Iterable[Metric]) -> dict[str, str]:
     MetricFlow wants a day for everything that it sums, so ratios of a mart without days are left out.
     """
     marts, metrics = list(marts), list(metrics)
-    words, found = captions(marts), {}
-    captioned = Counter(metric.caption.en for metric in metrics)
+    words, captioned = captions(marts), Counter(metric.caption.en for metric in metrics)
+    found = {}
     for mart in marts:
-        own = [metric for metric in metrics if metric.mart == mart.name]
-        if own and mart.day:
-            label = words.mart(mart.name, "en")
-            # dbt wants each label once.
-            labels = [
-                m.caption.en if captioned[m.caption.en] == 1 else f"{m.caption.en} ({label})" for m in own
-            ]
-            content = _yaml(_semantic(mart, label, dict(zip(labels, own, strict=True))))
+        label, ratios = words.mart(mart.name, "en"), {}
+        for metric in metrics:
+            if metric.mart == mart.name:
+                caption = metric.caption.en  # dbt wants each label once
+                ratios[caption if captioned[caption] == 1 else f"{caption} ({label})"] = metric
+        if ratios and mart.day:
             found[f"{mart.name}.sql"] = f"-- Written by {COMMAND}; nothing is built from it.\nselect 1\n"
-            found[f"{mart.name}.yml"] = f"# Written by {COMMAND}\n\n{content}"
+            found[f"{mart.name}.yml"] = f"# Written by {COMMAND}\n\n{_yaml(_semantic(mart, label, ratios))}"
     return found
 
 
