@@ -87,6 +87,7 @@ def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
         refused = run_dbt(played, PROJECT, "run")
         assert refused.returncode != 0
         assert "a callmart run is at work on this database; wait until it has finished" in refused.stdout
+        assert "OK created" not in refused.stdout, "nothing is computed"
     assert played.rows("table build.window") == window
     assert run_dbt(played, PROJECT, "run", "--select", "stg_agent").returncode == 0
     assert played.rows("table build.window") == window
