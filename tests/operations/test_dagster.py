@@ -30,9 +30,9 @@ class Dagster:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
 
-    def materialize(self, selection: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.programs / "dagster", "asset", "materialize", "-f", ASSETS, "--select", selection],
+            [self.programs / "dagster", *words, "-f", ASSETS],
             cwd=self.folder, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={name: str(self.folder) for name in ("HOME", "DAGSTER_HOME")}
             | {"PATH": os.environ["PATH"]} | self.settings,
@@ -58,25 +58,21 @@ def test_the_assets_take_a_file_from_the_inbox_to_the_mail(callmart: Callmart, d
         "CALLMART": str(command), "INBOX": str(inbox), "CALLMART_MAIL__SENDER": "callmart",
     }  # fmt: skip
 
-    done = dagster.materialize("*")
+    done = dagster.run("job", "execute", "-j", "nightly")
     assert done.returncode == 0, done.stdout
     assert callmart.rows("select sum(offered) > 0 as seen from mart.queue_interval", customer_id=NAMED) == [
         {"seen": True}
     ]
-    assert [
-        stage["action"]
-        for stage in callmart.rows("select action from ops.audit_log where action = 'published'")
-    ]
+    assert callmart.rows("select 1 from ops.audit_log where action = 'published'")
     assert (callmart.home / "extracts" / str(NAMED) / "queue.hyper").exists()
-    assert dagster.materialize("*").returncode == 0, "nothing is left to do"
 
     with callmart.connect() as owner, exclusive(owner):
-        refused = dagster.materialize("computed_days")
+        refused = dagster.run("asset", "materialize", "--select", "computed_days")
     assert refused.returncode != 0
     assert "another callmart run is at work on this database; wait until it has finished" in refused.stdout
 
 
-@pytest.mark.parametrize(("code", "fails"), [(0, False), (1, False), (2, True), (3, True)])
+@pytest.mark.parametrize(("code", "fails"), [(1, False), (2, True)])
 def test_what_is_left_to_do_is_a_warning_and_a_refusal_a_failure(
     dagster: Dagster, code: int, fails: bool
 ) -> None:
@@ -84,7 +80,7 @@ def test_what_is_left_to_do_is_a_warning_and_a_refusal_a_failure(
     command.write_text(f"#!/bin/sh\necho 'a line' >&2\necho 'one day is held back' >&2\nexit {code}\n")
     command.chmod(0o755)
     dagster.settings = {"CALLMART": str(command)}
-    done = dagster.materialize("checked_days")
+    done = dagster.run("asset", "materialize", "--select", "checked_days")
     assert (done.returncode != 0) == fails, done.stdout
     assert ("WARNING" in done.stdout and "one day is held back" in done.stdout) == (code == 1)
     assert ("Failure: one day is held back" in done.stdout) == fails
