@@ -60,7 +60,7 @@ def test_the_whole_window_gives_what_each_customer_gives_alone(callmart: Callmar
         inner join build.queue_interval as b using (call_date, queue, interval_start)
         """
     )
-    assert pairs["found"] > 2 * pairs["own"] > 0, "a join without the customer finds the others' rows"
+    assert pairs["found"] > pairs["own"] > 0, "a join without the customer finds the others' rows"
     open_all(callmart)
     whole = marts(callmart)
     assert customers_in(callmart, "queue_interval") == {*WITH_DATA}
