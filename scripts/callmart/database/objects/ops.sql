@@ -50,8 +50,8 @@ begin
 end
 $$;
 
--- Begin a `dbt run` or `dbt build` by itself. An error says so if callmart or another dbt is at work, because they write
--- the same tables. callmart takes its lock before it looks for the mark (database/lock.py), so none of the two slips in.
+-- Begin a `dbt run` or `dbt build` by itself. An error says so if callmart or another dbt is at work: all would write
+-- the same tables. callmart takes its lock before it looks for the mark (database/lock.py), so neither slips in.
 create or replace function ops.begin_dbt(invocation text) returns void
 language plpgsql
 as $$
