@@ -105,7 +105,7 @@ inner join pg_class as v on v.oid = to_regclass(object) and access.view_definiti
 where
     object like 'mart.%'
     and exists (
-        select
+        select 1
         from pg_rewrite
         inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
         inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid

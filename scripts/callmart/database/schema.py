@@ -82,7 +82,7 @@ def has_registry(connection: psycopg.Connection) -> bool:
     """Whether a registry has been applied to this database. Tables alone can be left by an attempt that broke off."""
     if connection.execute("select to_regclass('registry.version')").fetchone() == (None,):
         return False
-    return connection.execute("select exists (select from registry.version)").fetchone() == (True,)
+    return connection.execute("select exists (select 1 from registry.version)").fetchone() == (True,)
 
 
 def is_current(connection: psycopg.Connection, time_zone: str) -> bool:

@@ -208,13 +208,7 @@ class Mart(Strict):
             yield "", f"add to its YAML config.meta.group: one of {', '.join(groups)}"
         if self.group != USAGE and self.key[0] != "customer_id":
             yield "", "add to its YAML config.meta.key: the columns of its grain, customer_id first"
-        for name in dict.fromkeys((*self.key, *([self.day] if self.day else []))):
-            if name not in self.columns:
-                near = nearest(name, self.columns)
-                remedy = f"; or write {near} there" if near else ""
-                yield "", f"add to its YAML a column {name}: its key or day names it{remedy}"
-        if self.day and self.day not in self.key:
-            yield "", f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
+        yield from self._key_and_day()
         if self.reach_days and not self.day:
             yield (
                 "",
@@ -234,6 +228,21 @@ class Mart(Strict):
             if self.group in groups:
                 of_column += self._persons(column, matrix)
             yield from ((column.name, sentence) for sentence in of_column)
+
+    def _key_and_day(self) -> Iterator[tuple[str, str]]:
+        """What is wrong in the columns of the key and of the day."""
+        for name in dict.fromkeys((*self.key, *([self.day] if self.day else []))):
+            if name not in self.columns:
+                near = nearest(name, self.columns)
+                remedy = f"; or write {near} there" if near else ""
+                yield "", f"add to its YAML a column {name}: its key or day names it{remedy}"
+        if twice := [name for name in self.key if self.key.count(name) > 1]:
+            yield "", f"correct config.meta.key in its YAML: {twice[0]} is there twice"
+        for name, data_type in {"customer_id": "integer", self.day or "": "date"}.items():
+            if self.types.get(name, data_type) != data_type and self.group != USAGE:
+                yield name, f"correct data_type of the column {name} in its YAML: it must be {data_type}"
+        if self.day and self.day not in self.key:
+            yield "", f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
 
     def _undue(self, column: Column) -> Iterator[str]:
         """What has no effect on a column, or weakens the key."""

@@ -134,6 +134,9 @@ class Sheet(Strict):
                 if self.measures
                 else f"a {self.kind} needs `measures`: columns that can be summed, or ratios"
             )
+        for listed in (self.measures, self.columns, self.dimensions):
+            if twice := [name for name in listed if listed.count(name) > 1]:
+                raise ValueError(f"{twice[0]} is there twice; keep one of the two")
         if self.without is not None and self.by is None:
             raise ValueError("`without` leaves out a value of `by`; add it")
         if (self.is_trend and self.kind != "line") or {self.by, self.then_by} & {*TRENDS}:

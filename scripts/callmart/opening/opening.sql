@@ -35,12 +35,12 @@ from build."window" as w
 where
     w.call_date >= access.retention_floor() -- a day can become too old after it was computed
     and not exists (
-        select
+        select 1
         from privacy.closed as c
         where c.customer_id = w.customer_id
     )
     and not exists (
-        select
+        select 1
         from failing as f
         where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
     );

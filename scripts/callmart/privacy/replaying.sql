@@ -79,7 +79,7 @@ inner join erased as e
 where
     k.first_at < e.until
     or exists (
-        select from raw.event as late
+        select 1 from raw.event as late
         where
             late.customer_id = k.customer_id
             and k.key in (late.agent_key, late.number_key, late.target_key)
@@ -179,7 +179,7 @@ delete from {mart} as t
 where
     t.customer_id = %(customer)s
     and exists (
-        select from ops.dirty_day as d
+        select 1 from ops.dirty_day as d
         where d.customer_id = t.customer_id and d.cause = 'person'
     );
 

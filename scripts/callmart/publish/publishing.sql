@@ -88,11 +88,11 @@ counted as (
             where d.customer_id = w.customer_id and d.call_date >= w.first_day and d.call_date < w.after
         ) as unopened,
         exists(
-            select from raw.file as f
+            select 1 from raw.file as f
             where f.landed_at >= w.after::timestamp at time zone w.time_zone
         ) as is_landed,
         exists(
-            select from ops.extract as e
+            select 1 from ops.extract as e
             where
                 e.customer_id = w.customer_id
                 and (e.basis ->> 'opened')::bigint is distinct from (

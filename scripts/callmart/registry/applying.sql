@@ -67,4 +67,4 @@ select distinct
 from unnest(%s::int [], %s::date []) as changed (customer_id, since)
 inner join ops.opened_day as opened on opened.customer_id = changed.customer_id
 where isfinite(opened.call_date) and opened.call_date >= changed.since
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;

@@ -205,7 +205,7 @@ def _remove_customer(
         "select count(distinct entry) from privacy.correction where customer_id = %(customer)s", parameters
     ).fetchall()
     counts["agents"] = connection.execute(
-        "select from registry.agent where customer_id = %(customer)s", parameters
+        "select 1 from registry.agent where customer_id = %(customer)s", parameters
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
         _delete(connection, f"ops.{table}", _ALL, parameters)

@@ -21,3 +21,54 @@ $$;
 create or replace trigger keep_person
 before update on ops.dirty_day
 for each row when (old.cause = 'person') execute function ops.keep_person();
+
+-- Whether a `dbt run` or `dbt build` by itself is at work. It has a session whenever it computes, and is never long
+-- without one. So if none is there for as long as `patience`, it was killed, and its mark goes.
+create or replace function ops.dbt_is_at_work(patience interval) returns boolean
+language plpgsql
+as $$
+declare
+    until constant timestamptz := clock_timestamp() + patience;
+begin
+    while exists (select 1 from ops.dbt_at_work) loop
+        perform pg_stat_clear_snapshot();
+        if exists (
+            select 1 from pg_catalog.pg_stat_activity
+            where
+                datname = current_database() and usename = current_user
+                and application_name = 'dbt' and pid <> pg_backend_pid()
+        ) then
+            return true;
+        end if;
+        if clock_timestamp() > until then
+            delete from ops.dbt_at_work;
+        else
+            perform pg_sleep(0.1);
+        end if;
+    end loop;
+    return false;
+end
+$$;
+
+-- Begin a `dbt run` or `dbt build` by itself. An error says so if callmart or another dbt is at work: all would write
+-- the same tables. callmart takes its lock before it looks for the mark (database/lock.py), so neither slips in.
+create or replace function ops.begin_dbt(invocation text) returns void
+language plpgsql
+as $$
+begin
+    if ops.dbt_is_at_work('10 seconds') then
+        raise exception 'another dbt is at work on this database; wait until it has finished';
+    end if;
+    if exists (select 1 from ops.rotation) then
+        raise exception 'a rotation of keys is not finished; `callmart keys rotate` goes on with it';
+    end if;
+    if to_regclass('ops.running_now') is not null then
+        begin
+            lock table ops.running_now in row share mode nowait;
+        exception when lock_not_available then
+            raise exception 'a callmart run is at work on this database; wait until it has finished';
+        end;
+    end if;
+    insert into ops.dbt_at_work (invocation) values (begin_dbt.invocation);
+end
+$$;

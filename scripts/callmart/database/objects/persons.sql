@@ -60,6 +60,7 @@ from (
         ('ops.audit_log', 'staff', 'actor, details'),
         ('ops.audit_log', 'nobody', 'entry, action'),
         ('ops.build', 'nobody', 'build_id, tables'),
+        ('ops.dbt_at_work', 'nobody', 'invocation'),
         ('ops.dirty_day', 'nobody', 'mark, cause'),
         ('ops.extract', 'nobody', 'mart_group, content_hash, row_count, basis'),
         ('ops.followed_contract', 'nobody', 'option'),

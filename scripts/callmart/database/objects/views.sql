@@ -88,7 +88,7 @@ declare
     shown text := format('mart.%I', view_name);
 begin
     if exists (
-        select
+        select 1
         from access.definition as was
         join pg_catalog.pg_class as v on v.oid = to_regclass(shown)
         where
