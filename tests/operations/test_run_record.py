@@ -34,6 +34,7 @@ STAGES = [
     "build",
     "validation",
     "opening",
+    "rebuild",
     "rights",
     "extract",
     "publish",

@@ -131,7 +131,8 @@ def rebuild(
         problems += _compute(connection, settings, piece, present)
         done += len(piece)
         seconds_per_day = (monotonic() - began) / done
-    on_step("", len(days), len(days))
+    if days:
+        on_step("", len(days), len(days))
     return Rebuilt(done, _held_back(connection), len(days) - done, tuple(problems))
 
 
