@@ -266,6 +266,39 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
     assert page.compared == f"compared with the same days of week {WEEK.before.number}"
 
 
+def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: Draw) -> None:
+    """And those that are not known yet; of no other mart, and of no other customer."""
+    day = min(DAYS)
+    with two_weeks.connect() as owner:
+        owner.execute(
+            "insert into ops.definition (mart, fingerprint, columns) select mart, 'earlier',"
+            " array_remove(columns, 'answered') from ops.definition where mart = 'queue_interval'"
+        )
+        owner.execute(
+            "update ops.opened_day set definition_id = (select max(definition_id) from ops.definition)"
+            " where mart = 'queue_interval' and customer_id = %s and call_date = %s",
+            [STANDARD, day],
+        )
+    page = draw("accessibility", STANDARD, locale="en")
+    (earlier,) = (one for one in page.notices if "earlier definition" in one)
+    (unknown,) = (one for one in page.notices if one.startswith("Not known yet up to"))
+    assert f" {day.day} " in earlier and f" {day.day} " in unknown
+    assert "Answered" in unknown and "Offered" not in unknown
+    for other in (draw("accessibility", NAMED, locale="en"), draw("lines", STANDARD, locale="en")):
+        assert not any("definition" in one or "Not known" in one for one in other.notices)
+
+    with two_weeks.connect() as owner:  # nobody knows whether it was another one
+        owner.execute("update ops.definition set fingerprint = null where fingerprint = 'earlier'")
+    page = draw("accessibility", STANDARD, locale="en")
+    assert not any("earlier definition" in one for one in page.notices)
+    with two_weeks.connect() as owner:
+        owner.execute(
+            "update ops.opened_day set definition_id = (select min(definition_id) from ops.definition where mart ="
+            " 'queue_interval') where mart = 'queue_interval'"
+        )
+        owner.execute("delete from ops.definition where fingerprint is null")
+
+
 # -- what is drawn -----------------------------------------------------------------------------------------------
 
 

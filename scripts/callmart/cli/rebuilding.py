@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -47,14 +48,15 @@ def rebuild_(
         return
     with at_work() as connection, progress() as step:
         upgrading.require(connection, settings())
-        done = stage.rebuild(connection, settings(), chosen, lambda *one: step("rebuild", *one))
+        done = stage.rebuild(connection, settings(), chosen, partial(step, "rebuild"))
     for problem in done.problems:
         err.print(plain(problem), soft_wrap=True)
     if as_json:
         print(json.dumps(asdict(done)))
     else:
         out.print(
-            f"rebuild: {done.days} days computed again, {done.held_back} held back, {done.left} left"
+            f"rebuild: {done.days} days computed again, {done.held_back} held back, {done.left} left; the next run"
+            " publishes them"
             if done.days or done.left
             else "rebuild: nothing to do",
             soft_wrap=True,

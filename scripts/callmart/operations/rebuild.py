@@ -9,8 +9,10 @@ import getpass
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from math import inf
 from time import monotonic
+from typing import Protocol
 
 import psycopg
 from psycopg.rows import dict_row
@@ -18,7 +20,6 @@ from psycopg.rows import dict_row
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.nearest import instead
-from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.build import definitions, window
 from callmart.build.definitions import Definitions
@@ -35,6 +36,12 @@ PIECE_S = 300  # and that is about so long, so that little is lost if it is kill
 HELD_BACK_MOST = 100
 
 Day = tuple[int, date]
+
+
+class OnStep(Protocol):
+    """Is told what is at work, and how many days are finished."""
+
+    def __call__(self, item: str, finished: int, of: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def rebuild(
     connection: psycopg.Connection,
     settings: Settings,
     chosen: Chosen,
-    on_step: Callable[[str, int, int], None],
+    on_step: OnStep,
     budget_s: float = inf,
 ) -> Rebuilt:
     """Compute again what is chosen, in pieces. Commits. If it is run again, it goes on from there.
@@ -127,12 +134,13 @@ def rebuild(
         piece = days[done : done + _size(seconds_per_day, ends_at - monotonic())]
         if not piece:
             break
-        on_step(f"customer {piece[0][0]}", done, len(days))
-        problems += _compute(connection, settings, piece, present)
+        problems += _compute(
+            connection, settings, piece, present, partial(on_step, finished=done, of=len(days))
+        )
         done += len(piece)
         seconds_per_day = (monotonic() - began) / done
     if days:
-        on_step("", len(days), len(days))
+        on_step("", finished=len(days), of=len(days))
     return Rebuilt(done, _held_back(connection), len(days) - done, tuple(problems))
 
 
@@ -149,8 +157,7 @@ def _find(connection: psycopg.Connection, settings: Settings, chosen: Chosen) ->
         "first": chosen.first,
         "last": chosen.last,
     }
-    earlier = [definition for (definition,) in connection.execute(SQL["earlier"], asked)]
-    connection.execute(SQL["outdated"], asked | {"earlier": earlier})
+    connection.execute(SQL["outdated"], asked)
     return present
 
 
@@ -194,16 +201,24 @@ def _size(seconds_per_day: float | None, seconds_left: float) -> int:
 
 
 def _compute(
-    connection: psycopg.Connection, settings: Settings, piece: list[Day], present: Definitions
+    connection: psycopg.Connection,
+    settings: Settings,
+    piece: list[Day],
+    present: Definitions,
+    on_item: Callable[[str], None],
 ) -> tuple[str, ...]:
     """Build, check and open a piece. Returns what opening found to be wrong with logins."""
     customers, days = zip(*piece, strict=True)
+
+    def on_part(name: str, *_: int) -> None:
+        on_item(f"customer {customers[0]}: {name}")
+
     connection.execute(
         SQL["mark"], {"customers": list(customers), "days": list(days), "by": getpass.getuser()}
     )
     connection.commit()
-    built = window.build(connection, settings, quietly)
-    suites.validate(connection, settings, quietly)
+    built = window.build(connection, settings, on_part)
+    suites.validate(connection, settings, on_part)
     opened = opening.open_build(connection, settings)
     row = connection.execute(
         "select definitions from ops.build where build_id = %s", [built.build_id]

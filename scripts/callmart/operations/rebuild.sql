@@ -17,7 +17,15 @@ with computed as (
         end as call_date
     from ops.opened_day as o
     where
-        (o.definition_id = any(%(earlier)s) or o.definition_id is null)
+        (
+            o.definition_id = any(
+                array(
+                    select d.definition_id from ops.definition as d
+                    where d.mart = any(%(marts)s) and d.definition_id <> all(%(present)s)
+                )
+            )
+            or o.definition_id is null
+        )
         and o.mart = any(%(marts)s)
         and (o.customer_id = %(customer)s or %(customer)s::integer is null)
 )
@@ -43,11 +51,6 @@ where
     isfinite(o.call_date)
     and o.call_date >= coalesce(%(first)s::date, '-infinity')
     and o.call_date <= coalesce(%(last)s::date, 'infinity');
-
--- name: earlier
--- The definitions that are not those of today.
-select definition_id from ops.definition
-where mart = any(%(marts)s) and definition_id <> all(%(present)s);
 
 -- name: due
 -- The days to compute, customer by customer, so that few extracts change in a night; the newest day first.

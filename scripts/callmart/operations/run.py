@@ -407,7 +407,7 @@ def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
         connection,
         settings,
         rebuild.Chosen(),
-        lambda *step: on_step("rebuild", *step),
+        lambda item, finished, of: on_step("rebuild", item, finished, of),
         settings.rebuild.minutes_per_night * 60,
     )
     ran.rebuilt_days = rebuilt.days

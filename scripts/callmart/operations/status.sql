@@ -112,7 +112,18 @@ opened as (
         min(call_date) as first_day,
         max(call_date) as last_day
     from ops.opened_day
-    where isfinite(call_date)
+    where
+        isfinite(call_date)
+        and (
+            definition_id = any(
+                array(
+                    select definition_id from ops.definition
+                    except
+                    select definition_id from present
+                )
+            )
+            or definition_id is null
+        )
     group by mart, definition_id
 )
 
