@@ -108,6 +108,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def built(callmart: Callmart, project: Project) -> Callmart:
+    (callmart.home / "dbt" / "compiled").mkdir(
+        parents=True, exist_ok=True
+    )  # where what dbt says is learnt from
     callmart.apply(registry(f"id: {CUSTOMER}, contracts: [{{option: standard, from: 2020-01-01}}]"))
     land(callmart, *DAYS)
     build(callmart)

@@ -75,10 +75,10 @@ from ops.opened_day
 where
     isfinite(call_date)
     and not exists (
-        select from ops.opened_day
-        where mart = {mart_name}
+        select from ops.opened_day as o
+        where o.mart = {mart_name}
     )
-group by 1, 2;
+group by customer_id, {open_day};
 
 -- name: delete_rows
 delete from {mart} as m using {replaced} as r

@@ -59,7 +59,7 @@ select distinct
     call_date
 from outdated
 where state = 'due'
-order by customer_id, call_date desc;
+order by customer_id asc, call_date desc;
 
 -- name: marts
 select

@@ -91,17 +91,19 @@ order by customer_id, since, report;
 -- name: definitions
 -- The marts with days that were not computed by the same definition as the last build's: a row per other definition.
 -- `columns` are those of the mart that are null there. A day counts once per customer.
-with present as (
+with latest as (
+    select definitions from ops.build
+    where definitions is not null
+    order by build_id desc
+    limit 1
+),
+
+present as (
     select
-        mart,
-        definition_id::integer
-    from ops.build
-    cross join jsonb_each_text(definitions) as d (mart, definition_id)
-    where
-        build_id = (
-            select max(build_id) from ops.build
-            where definitions is not null
-        )
+        one.key as mart,
+        one.value::integer as definition_id
+    from latest
+    cross join jsonb_each_text(latest.definitions) as one
 ),
 
 opened as (
@@ -142,4 +144,4 @@ inner join present as p using (mart)
 inner join ops.definition as of_today on p.definition_id = of_today.definition_id
 left join ops.definition as was on o.definition_id = was.definition_id
 where o.definition_id is distinct from p.definition_id
-order by o.mart, o.last_day desc;
+order by o.mart asc, o.last_day desc;

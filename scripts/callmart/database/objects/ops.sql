@@ -26,7 +26,7 @@ for each row when (old.cause = 'person') execute function ops.keep_person();
 create or replace function ops.fingerprint(query text) returns text
 stable
 return (
-    select encode(sha256(convert_to(string_agg(token[1], ' ' order by place), 'UTF8')), 'hex')
+    select encode(sha256(convert_to(string_agg(found.token[1], ' ' order by found.place), 'UTF8')), 'hex')
     from
         regexp_matches(
             replace(query, '"' || current_database() || '".', ''),
@@ -34,7 +34,7 @@ return (
             $$'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/|\w+|[^\s\w]$$,
             'g'
         ) with ordinality as found (token, place)
-    where token[1] !~ '^(--|/\*)'
+    where found.token[1] !~ '^(--|/\*)'
 );
 
 -- Note by which definition each mart is computed, and return its number per mart. `models` are all models as dbt
@@ -52,10 +52,15 @@ begin atomic
     ),
 
     upstream as (
-        select mart, model from model
+        select
+            mart,
+            model
+        from model
         where mart is not null
         union
-        select u.mart, unnest(m.reads)
+        select
+            u.mart,
+            unnest(m.reads)
         from upstream as u
         inner join model as m using (model)
     ),
@@ -80,12 +85,16 @@ begin atomic
 
     added as (
         insert into ops.definition (mart, fingerprint, columns)
-        select mart, fingerprint, columns from present
+        select
+            mart,
+            fingerprint,
+            columns
+        from present
         on conflict do nothing
         returning definition_id, mart
     )
 
-    select jsonb_object_agg(mart, coalesce(a.definition_id, d.definition_id))
+    select jsonb_object_agg(p.mart, coalesce(a.definition_id, d.definition_id))
     from present as p
     left join added as a using (mart)
     left join ops.definition as d using (mart, fingerprint);
