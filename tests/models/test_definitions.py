@@ -87,7 +87,7 @@ class Project:
     def change(self) -> None:
         """Change every mart in another way, but one only in its layout."""
         self.write(
-            "intermediate/int_counted", MODELS["intermediate/int_counted"].replace("count(*)", "count(*) * 2")
+            "intermediate/int_counted", MODELS["intermediate/int_counted"].replace("count(*)", "2 * count(*)")
         )
         self.write("marts/spaced", "-- Another comment.\n" + MODELS["marts/spaced"].replace(" ", "\n    "))
         self.weigh(10)
