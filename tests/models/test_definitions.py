@@ -187,7 +187,7 @@ def test_a_definition_changed_in_the_middle_of_two_years(
     land(built, DAYS[-1])  # it changes the newest day, which the project of now computes
     build(built)
     mixed = opened(built)
-    assert [row[2] for row in mixed["counted"]] == [2, 2, 2, 10]
+    assert [row[2] for row in mixed["counted"]] == [2, 2, 2, 6]
     assert [row[2] for row in mixed["weighted"]] == [1, 1, 1, 10]
     assert [row[3] for row in mixed["widened"]] == [None, None, None, 4]
     with built.connect() as owner:
@@ -219,7 +219,7 @@ def test_a_definition_changed_in_the_middle_of_two_years(
     )
     build(built)
     assert opened(built) == after
-    assert [row[2] for row in after["counted"]] == [4, 4, 4, 10]
+    assert [row[2] for row in after["counted"]] == [4, 4, 4, 6]
     assert [row[3] for row in after["widened"]] == [4, 4, 4, 4]
     with built.connect() as owner:
         assert status.earlier(owner) == []

@@ -54,14 +54,19 @@ def rebuild_(
     if as_json:
         print(json.dumps(asdict(done)))
     else:
-        out.print(
-            f"rebuild: {done.days} days computed again, {done.held_back} held back, {done.left} left; the next run"
-            " publishes them"
-            if done.days or done.left
-            else "rebuild: nothing to do",
-            soft_wrap=True,
-        )
+        out.print(f"rebuild: {', '.join(_results(done))}", soft_wrap=True)
     raise typer.Exit(UNDONE if done.problems or done.held_back or done.left else 0)
+
+
+def _results(done: stage.Rebuilt) -> Iterator[str]:
+    if done.days or done.left:
+        yield f"{done.days:,} days computed again, {done.left:,} left"
+    else:
+        yield "nothing to do"
+    if done.held_back:
+        yield f"{done.held_back:,} days are held back (`callmart status` says by which checks)"
+    if done.days:
+        yield "the next run publishes it"
 
 
 def _print_plan(planned: stage.Plan, as_json: bool) -> None:

@@ -139,8 +139,8 @@ def rebuild(
         )
         done += len(piece)
         seconds_per_day = (monotonic() - began) / done
-    if days:
-        on_step("", finished=len(days), of=len(days))
+    if done:
+        on_step("", finished=done, of=done)
     return Rebuilt(done, _held_back(connection), len(days) - done, tuple(problems))
 
 
