@@ -268,15 +268,15 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
 
 def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: Draw) -> None:
     """And those that are not known yet; of no other mart, and of no other customer."""
-    day = min(DAYS)
+    day = YESTERDAY - BEFORE
     with two_weeks.connect() as owner:
         owner.execute(
             "insert into ops.definition (mart, fingerprint, columns) select mart, 'earlier',"
             " array_remove(columns, 'answered') from ops.definition where mart = 'queue_interval'"
         )
         owner.execute(
-            "update ops.opened_day set definition_id = (select max(definition_id) from ops.definition)"
-            " where mart = 'queue_interval' and customer_id = %s and call_date = %s",
+            "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
+            " select %s, %s, 'queue_interval', 1, 1, max(definition_id) from ops.definition",
             [STANDARD, day],
         )
     page = draw("accessibility", STANDARD, locale="en")
@@ -292,10 +292,7 @@ def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: D
     page = draw("accessibility", STANDARD, locale="en")
     assert not any("earlier definition" in one for one in page.notices)
     with two_weeks.connect() as owner:
-        owner.execute(
-            "update ops.opened_day set definition_id = (select min(definition_id) from ops.definition where mart ="
-            " 'queue_interval') where mart = 'queue_interval'"
-        )
+        owner.execute("delete from ops.opened_day where call_date = %s", [day])
         owner.execute("delete from ops.definition where fingerprint is null")
 
 
