@@ -30,6 +30,7 @@ from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
 from commands import command_of
 from drawn import BEFORE, WEEK, Draw
+from outdated import earlier_day
 from today import TODAY, YESTERDAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
@@ -269,31 +270,19 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
 def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: Draw) -> None:
     """And those that are not known yet; of no other mart, and of no other customer."""
     day = YESTERDAY - BEFORE
-    with two_weeks.connect() as owner:
-        owner.execute(
-            "insert into ops.definition (mart, fingerprint, columns) select mart, 'earlier',"
-            " array_remove(columns, 'answered') from ops.definition where mart = 'queue_interval'"
-        )
-        owner.execute(
-            "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
-            " select %s, %s, 'queue_interval', 1, 1, max(definition_id) from ops.definition",
-            [STANDARD, day],
-        )
-    page = draw("accessibility", STANDARD, locale="en")
-    (earlier,) = (one for one in page.notices if "earlier definition" in one)
-    (unknown,) = (one for one in page.notices if one.startswith("Not known yet up to"))
+    with earlier_day(two_weeks, STANDARD, day, "earlier", without="answered"):
+        notices = draw("accessibility", STANDARD, locale="en").notices
+        others = [
+            *draw("accessibility", NAMED, locale="en").notices,
+            *draw("lines", STANDARD, locale="en").notices,
+        ]
+    (earlier,) = (one for one in notices if "earlier definition" in one)
+    (unknown,) = (one for one in notices if one.startswith("Not known yet up to"))
     assert f" {day.day} " in earlier and f" {day.day} " in unknown
     assert "Answered" in unknown and "Offered" not in unknown
-    for other in (draw("accessibility", NAMED, locale="en"), draw("lines", STANDARD, locale="en")):
-        assert not any("definition" in one or "Not known" in one for one in other.notices)
-
-    with two_weeks.connect() as owner:  # nobody knows whether it was another one
-        owner.execute("update ops.definition set fingerprint = null where fingerprint = 'earlier'")
-    page = draw("accessibility", STANDARD, locale="en")
-    assert not any("earlier definition" in one for one in page.notices)
-    with two_weeks.connect() as owner:
-        owner.execute("delete from ops.opened_day where call_date = %s", [day])
-        owner.execute("delete from ops.definition where fingerprint is null")
+    assert not any("definition" in one or "Not known" in one for one in others)
+    with earlier_day(two_weeks, STANDARD, day, None):  # nobody knows whether it was another one
+        assert not any("definition" in one for one in draw("accessibility", STANDARD, locale="en").notices)
 
 
 # -- what is drawn -----------------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 another.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
 from callmart_home import Callmart
 from centre import WITH_DATA
 
@@ -42,3 +46,25 @@ def offered(callmart: Callmart) -> dict[int, int]:
     """The offered contacts that each customer sees."""
     query = "select coalesce(sum(offered), 0)::integer as n from mart.queue_interval"
     return {customer: callmart.rows(query, customer_id=customer)[0]["n"] for customer in WITH_DATA}
+
+
+@contextmanager
+def earlier_day(
+    callmart: Callmart, customer: int, day: date, fingerprint: str | None, *, without: str | None = None
+) -> Iterator[None]:
+    """Within it, queue_interval has one more open day of a customer, by another definition."""
+    with callmart.connect() as owner:
+        ((definition,),) = owner.execute(
+            "insert into ops.definition (mart, fingerprint, columns) select mart, %s, array_remove(columns, %s)"
+            " from ops.definition where mart = 'queue_interval' returning definition_id",
+            [fingerprint, without],
+        ).fetchall()
+        owner.execute(
+            "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
+            " values (%s, %s, 'queue_interval', 1, 1, %s)",
+            [customer, day, definition],
+        )
+    yield
+    with callmart.connect() as owner:
+        owner.execute("delete from ops.opened_day where definition_id = %s", [definition])
+        owner.execute("delete from ops.definition where definition_id = %s", [definition])
