@@ -178,7 +178,7 @@ def parsed_once() -> Iterator[None]:
     callmart's own project does not change meanwhile: its files and the marts that were found in them are read once.
     """
     inner, own = dbt_project._parse, dbt_project.PROJECT  # type: ignore[attr-defined] # tests set it
-    look, look_once = dbt_project._fingerprint, cache(dbt_project._fingerprint)
+    look, look_once = dbt_project.fingerprint_of_files, cache(dbt_project.fingerprint_of_files)
     read, read_once = dbt_project._cached, dict[tuple[bytes, str], Any]()
     known: dict[tuple[Any, ...], tuple[Any, Path]] = {}
 
@@ -193,7 +193,7 @@ def parsed_once() -> Iterator[None]:
         return read_once[told]
 
     def parse(settings: Settings) -> Any:
-        fingerprint, place = dbt_project._fingerprint(), dbt_project._target(settings)
+        fingerprint, place = dbt_project.fingerprint_of_files(), dbt_project._target(settings)
         project = (dbt_project.PROJECT, fingerprint, settings.dsn)  # type: ignore[attr-defined] # tests set it
         if project in known:
             parsed, source = known[project]
@@ -208,7 +208,7 @@ def parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt_project, "_parse", parse)
-        patch.setattr(dbt_project, "_fingerprint", fingerprint)
+        patch.setattr(dbt_project, "fingerprint_of_files", fingerprint)
         patch.setattr(dbt_project, "_cached", cached)
         yield
 

@@ -12,10 +12,11 @@
             {%- set days = run_query('select count(*) from build."window" where not reached').columns[0].values()[0] -%}
             {%- if days -%}
                 {%- do log(days ~ ' days computed; left to do: `callmart validate`, then `callmart open`', info=true) -%}
-                insert into ops.build (days, tables)
+                insert into ops.build (days, tables, definitions)
                 select
                     {{ days }},
-                    jsonb_object_agg(mart, to_regclass(format('build.%I', mart))::oid::bigint)
+                    jsonb_object_agg(mart, to_regclass(format('build.%I', mart))::oid::bigint),
+                    ops.note_definitions('{{ dbt.escape_single_quotes(tojson(compiled_models(results))) }}')
                 from unnest(array['{{ names | join("', '") }}']) as mart;
             {%- else -%}
                 {%- do log('no day was dirty; nothing is left to do', info=true) -%}

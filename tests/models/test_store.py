@@ -291,9 +291,9 @@ def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: py
     assert dbt_project.marts(settings) == good, "put right again, and nothing need be deleted"
 
     cache = dbt_project._cache_file(settings)
-    assert dbt_project._cached(settings, dbt_project._fingerprint()) is not None
+    assert dbt_project._cached(settings, dbt_project.fingerprint_of_files()) is not None
     cache.write_text(cache.read_text()[:-100])
-    assert dbt_project._cached(settings, dbt_project._fingerprint()) is None, "half written"
+    assert dbt_project._cached(settings, dbt_project.fingerprint_of_files()) is None, "half written"
 
 
 @pytest.mark.parametrize("change", ["a file less", "a file more", "a file renamed", "dbt", "the rules"])
@@ -301,8 +301,8 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
     project: Project, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(dbt_project, "PROJECT", project.folder)
-    before = dbt_project._fingerprint()
-    assert dbt_project._fingerprint() == before
+    before = dbt_project.fingerprint_of_files()
+    assert dbt_project.fingerprint_of_files() == before
     macro = project.folder / "macros/usage/is_safe.sql"
     match change:
         case "a file less":
@@ -317,7 +317,7 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
             copy = project.folder.parent / "dbt.py"
             copy.write_text(Path(dbt_project.__file__).read_text() + "\n")
             monkeypatch.setattr(dbt_project, "__file__", str(copy))
-    assert dbt_project._fingerprint() != before
+    assert dbt_project.fingerprint_of_files() != before
 
 
 def test_a_wrong_declaration_is_one_sentence_of_every_command(

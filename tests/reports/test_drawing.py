@@ -30,6 +30,7 @@ from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
 from commands import command_of
 from drawn import BEFORE, WEEK, Draw
+from outdated import earlier_day
 from today import TODAY, YESTERDAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
@@ -264,6 +265,24 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
     days = {row["day"] for row in section(page, "service_level_per_day").records.rows}
     assert not days & {YESTERDAY, YESTERDAY - BEFORE}
     assert page.compared == f"compared with the same days of week {WEEK.before.number}"
+
+
+def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: Draw) -> None:
+    """And those that are not known yet; of no other mart, and of no other customer."""
+    day = YESTERDAY - BEFORE
+    with earlier_day(two_weeks, STANDARD, day, "earlier", without="answered"):
+        notices = draw("accessibility", STANDARD, locale="en").notices
+        others = [
+            *draw("accessibility", NAMED, locale="en").notices,
+            *draw("lines", STANDARD, locale="en").notices,
+        ]
+    (earlier,) = (one for one in notices if "earlier definition" in one)
+    (unknown,) = (one for one in notices if one.startswith("Not known yet up to"))
+    assert f" {day.day} " in earlier and f" {day.day} " in unknown
+    assert "Answered" in unknown and "Offered" not in unknown
+    assert not any("definition" in one or "Not known" in one for one in others)
+    with earlier_day(two_weeks, STANDARD, day, None):  # nobody knows whether it was another one
+        assert not any("definition" in one for one in draw("accessibility", STANDARD, locale="en").notices)
 
 
 # -- what is drawn -----------------------------------------------------------------------------------------------

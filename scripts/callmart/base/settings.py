@@ -221,6 +221,12 @@ class Alerts(Strict, strict=False):
     mail: AlarmMail | None = None
 
 
+class Rebuild(Strict, strict=False):
+    """How much of a night `run` spends on days that were computed by an earlier definition."""
+
+    minutes_per_night: float = Field(default=30, ge=0)  # 0: none
+
+
 class Privacy(Strict, strict=False):
     """What keeps persons who were erased from coming back."""
 
@@ -254,6 +260,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     mail: Mail = Mail()
     privacy: Privacy = Privacy()
+    rebuild: Rebuild = Rebuild()
     metrics_file: Place | None = None  # written for Prometheus, after each run and each `callmart health`
 
     @classmethod

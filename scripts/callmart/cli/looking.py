@@ -33,6 +33,7 @@ def status_(as_json: Json = False) -> None:
     """Show how the last run ended, what each customer has ordered, and how far its data is."""
     with looking() as connection:
         run, customers = record.last_run(connection), status.status(connection)
+        earlier = status.earlier(connection)
         waiting = [one for one in register.requests(connection) if one.days_left is not None]
         unfinished = rotation.look(connection)
     if as_json:
@@ -41,6 +42,7 @@ def status_(as_json: Json = False) -> None:
             "customers": [asdict(one) for one in customers],
             "requests": [asdict(one) for one in waiting],
             "rotation": unfinished and unfinished._asdict(),
+            "earlier_definitions": [asdict(one) for one in earlier],
         }
         print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
@@ -55,6 +57,7 @@ def status_(as_json: Json = False) -> None:
                 soft_wrap=True,
             )
         print_status(customers)
+        _print_earlier(earlier)
 
 
 def _said_of(run: record.Run | None) -> str:
@@ -119,6 +122,22 @@ def _print_unopened(customer: status.CustomerStatus) -> None:
             f"{status.UNOPENED_WEEKS} weeks: ask whether they are still wanted",
             soft_wrap=True,
         )
+
+
+def _print_earlier(earlier: list[status.Earlier]) -> None:
+    """Print which marts have days of earlier definitions, and which of their columns are null there."""
+    for one in earlier:
+        lacks = ""
+        if one.columns:
+            lacks = f"; null there: {', '.join(one.columns[:5])}"
+            lacks += f" and {len(one.columns) - 5} more" if len(one.columns) > 5 else ""
+        out.print(
+            f"{one.mart}: {one.days:,} days from {one.first_day} to {one.last_day} are of "
+            f"{'an earlier definition' if one.is_known else 'a definition that nobody noted'}{lacks}",
+            soft_wrap=True,
+        )
+    if earlier:
+        out.print("`callmart rebuild --plan` shows what can be computed again, and what that takes")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from callmart.cli import (
     looking,
     preview,
     privacy,
+    rebuilding,
     removing,
     reports,
     rights,
@@ -25,6 +26,7 @@ __all__ = ["app", "main"]
 GROUPS = (
     check,
     stages,
+    rebuilding,
     removing,
     looking,
     explaining,

@@ -256,5 +256,6 @@ def _print_run(ran: Any, as_json: bool) -> None:
     out.print(
         f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
         f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
+        + (f", {ran.rebuilt_days} days computed again" if ran.rebuilt_days else "")
         + (f", {ran.mails} mails" if ran.mails else "")
     )

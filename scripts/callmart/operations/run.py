@@ -30,6 +30,7 @@ from callmart.land import arriving, landing, taking_away
 from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
+from callmart.operations import rebuild
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.privacy import embedded, packages, rotating
 from callmart.publish import publishing, tableau
@@ -52,6 +53,7 @@ class Ran:
     opened_days: int = 0
     opened_rows: int = 0
     held_back_days: int = 0
+    rebuilt_days: int = 0
     warnings: int = 0
     extracts: int = 0
     extracts_written: int = 0
@@ -87,6 +89,7 @@ COUNTS: dict[str, Callable[[Ran], dict[str, int]]] = {
         "rows": ran.opened_rows,
         "held_back": ran.held_back_days,
     },
+    "rebuild": lambda ran: {"days": ran.rebuilt_days},
     "extract": lambda ran: {"extracts": ran.extracts, "written": ran.extracts_written},
     "publish": lambda ran: {"changes": ran.published_changes},
     "mail": lambda ran: {"mails": ran.mails},
@@ -99,7 +102,7 @@ LOST = "the connection to the database was lost and the run ended: run it again,
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
-    open, extract, publish, and mail if callmart does that.
+    open, rebuild what is of an earlier definition, extract, publish, and mail if callmart does that.
 
     A rotation of keys that broke off is finished first. Raises UserError if the run may not begin: that can't be
     finished, another run is at work, the clock is not believed, no Tableau server is set, or a mart waits for its
@@ -161,10 +164,13 @@ def _stages(
     follow_calendar(*arguments)
     _attempt("land", land_folders, "the landing broke off", AGAIN, *arguments)
     # Each needs the one before: `all` stops at the first that breaks off.
-    all(
+    is_open = all(
         _attempt(name, stage, f"the {name} broke off", AGAIN, *arguments)
         for name, stage in BUILD_AND_OPEN.items()
     )
+    # Before the extracts, so that what Tableau holds is not behind at the end of the run.
+    if is_open and settings.rebuild.minutes_per_night:
+        _attempt("rebuild", _rebuild, "the rebuild broke off", AGAIN, *arguments)
     if _attempt(
         "rights",
         _follow_rights,
@@ -393,6 +399,24 @@ def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step:
 
 
 BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
+
+
+def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Compute again what is of an earlier definition, as far as tonight's minutes allow."""
+    rebuilt = rebuild.rebuild(
+        connection,
+        settings,
+        rebuild.Chosen(),
+        lambda item, finished, of: on_step("rebuild", item, finished, of),
+        settings.rebuild.minutes_per_night * 60,
+    )
+    ran.rebuilt_days = rebuilt.days
+    for problem in rebuilt.problems:
+        ran.note(problem)
+    if rebuilt.days and rebuilt.held_back:
+        ran.note(
+            f"{rebuilt.held_back} days of the rebuild were held back by their checks: see `callmart status`"
+        )
 
 
 def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -14,7 +14,7 @@ from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Dimension, Report
 from callmart.declarations.metrics import Metric
-from callmart.reports import focus, html, paper, sheets, spreadsheet, values, weeks
+from callmart.reports import definitions, focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Customer, Unopened, reading
@@ -98,6 +98,7 @@ def draw(
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through, "open" in only))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
+        notices += definitions.notes(scene, report)
         notices += _narrowed(scene, report, only)
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))

@@ -45,6 +45,11 @@ WORDS = {
         "Niet meegeteld, omdat de controle van de gegevens nog loopt: {days}.",
         "Not counted, because the data is still being checked: {days}.",
     ),
+    "earlier_definition": _texts(
+        "Een deel van de cijfers tot en met {day} is volgens een eerdere definitie berekend.",
+        "Some of the figures up to {day} were computed by an earlier definition.",
+    ),
+    "not_known": _texts("Nog niet bekend tot en met {day}: {names}.", "Not known yet up to {day}: {names}."),
     "was": _texts("was {value}", "was {value}"),
     "same": _texts("gelijk", "the same"),
     "points": _texts("punt", "points"),

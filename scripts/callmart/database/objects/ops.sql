@@ -72,3 +72,81 @@ begin
     insert into ops.dbt_at_work (invocation) values (begin_dbt.invocation);
 end
 $$;
+
+-- A hash of a query that stays the same if only its comments, its white space or the database's name change.
+create or replace function ops.fingerprint(query text) returns text
+stable
+return (
+    select encode(sha256(convert_to(string_agg(found.token[1], ' ' order by found.place), 'UTF8')), 'hex')
+    from
+        regexp_matches(
+            replace(query, '"' || current_database() || '".', ''),
+            -- Texts, quoted names, two kinds of comments, words and numbers, and any other sign.
+            $$'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*(?:[^*]|\*+[^*/])*\*+/|\w+|[^\s\w]$$,
+            'g'
+        ) with ordinality as found (token, place)
+    where found.token[1] !~ '^(--|/\*)'
+);
+
+-- Note by which definition each mart is computed, and return its number per mart. `models` are all models as dbt
+-- compiled them: model, reads (the models that it reads), query, and of a mart also mart, columns and reach_days. The
+-- definition of a mart is its query with those of all models that it reads, directly or through others.
+create or replace function ops.note_definitions(models jsonb) returns jsonb
+begin atomic
+    with recursive model as materialized (
+        select
+            m.*,
+            ops.fingerprint(m.query) as fingerprint
+        from
+            jsonb_to_recordset(models)
+                as m (model text, reads text[], query text, mart text, columns text[], reach_days integer)
+    ),
+
+    upstream as (
+        select
+            mart,
+            model
+        from model
+        where mart is not null
+        union
+        select
+            u.mart,
+            unnest(m.reads)
+        from upstream as u
+        inner join model as m using (model)
+    ),
+
+    computed as (
+        select
+            u.mart,
+            string_agg(m.fingerprint, ' ' order by m.fingerprint) as fingerprints
+        from upstream as u
+        inner join model as m using (model)
+        group by u.mart
+    ),
+
+    present as (
+        select
+            mart,
+            encode(sha256(convert_to(c.fingerprints || ' ' || m.reach_days, 'UTF8')), 'hex') as fingerprint,
+            m.columns
+        from computed as c
+        inner join model as m using (mart)
+    ),
+
+    added as (
+        insert into ops.definition (mart, fingerprint, columns)
+        select
+            mart,
+            fingerprint,
+            columns
+        from present
+        on conflict do nothing
+        returning definition_id, mart
+    )
+
+    select jsonb_object_agg(p.mart, coalesce(a.definition_id, d.definition_id))
+    from present as p
+    left join added as a using (mart)
+    left join ops.definition as d using (mart, fingerprint);
+end;
