@@ -1,0 +1,160 @@
+"""Which environments there are, what each holds and how it is reached.
+
+An environment is a database on the same server, <database>_try_<name>, and a folder of the home. It says itself what it
+holds, in the comment of its database, so no book can be wrong about it: not after a restore, and not after a crash.
+"""
+
+import re
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr, ValidationError
+
+from callmart.access import roles, sessions
+from callmart.base.errors import UserError
+from callmart.base.settings import Privacy, Settings
+from callmart.base.strict import Strict
+from callmart.database import lock, server
+
+FOLDER = "environments"  # in the home
+
+
+class Environment(Strict):
+    """What an environment says of itself. It is `copying` until it has all rows, `building` until its marts are open,
+    then `ready`. One that a kill left before it said anything has no customers, and ended long ago.
+    """
+
+    name: str
+    state: Literal["copying", "building", "ready"] = "copying"
+    customers: tuple[int, ...] = ()
+    first_day: date = date.min
+    last_day: date = date.min
+    ends_on: date = date.min  # the first day on which it is to be gone
+    standing: int = 0  # the last build that was open in what stands when the rows were copied
+    held_back: int = 0  # days that its checks hold back
+
+    @property
+    def days(self) -> int:
+        """How many days were asked for."""
+        return (self.last_day - self.first_day).days + 1
+
+
+def database_of(connection: psycopg.Connection, name: str) -> str:
+    """The name of an environment's database. Raises UserError if no database can be called so."""
+    beginning = _beginning(connection)
+    longest = server.LONGEST_DATABASE_NAME - len(beginning)
+    if not re.fullmatch(rf"[a-z][a-z0-9_]{{0,{longest - 1}}}", name):
+        raise UserError(
+            f"{name} can't be the name of an environment: begin it with a lower-case letter, and use at most {longest} "
+            "lower-case letters, digits and _, such as pr_812"
+        )
+    return f"{beginning}{name}"
+
+
+def all_of(connection: psycopg.Connection) -> list[Environment]:
+    """The environments of this database, by name."""
+    beginning = _beginning(connection)
+    rows = connection.execute(
+        "select datname, shobj_description(oid, 'pg_database'), datallowconn from pg_database"
+        " where starts_with(datname, %s) and pg_get_userbyid(datdba) = current_user order by datname",
+        [beginning],
+    ).fetchall()
+    return [
+        found
+        for database, said, is_open in rows
+        if (found := _read(database.removeprefix(beginning), said, is_open)) is not None
+    ]
+
+
+def find(connection: psycopg.Connection, name: str) -> Environment:
+    """An environment by its name. Raises UserError if there is none."""
+    database_of(connection, name)
+    for environment in all_of(connection):
+        if environment.name == name:
+            return environment
+    raise UserError(f"there is no environment {name}: `callmart status` lists those that there are")
+
+
+def say(connection: psycopg.Connection, environment: Environment) -> None:
+    """Let an environment say what it holds, in the caller's transaction."""
+    connection.execute(
+        sql.SQL("comment on database {} is {}").format(
+            sql.Identifier(database_of(connection, environment.name)),
+            sql.Literal(environment.model_dump_json()),
+        )
+    )
+
+
+def folder(settings: Settings, name: str) -> Path:
+    """What callmart writes for an environment: passwords, dbt's files and pages of checks."""
+    return settings.home / FOLDER / name
+
+
+def settings_of(connection: psycopg.Connection, settings: Settings, name: str) -> Settings:
+    """The settings under which an environment is a callmart of its own. No customer has a login there, so nobody could
+    shut anybody out. Its ledger has no second copy: nothing is erased there.
+    """
+    dsn = make_conninfo(server.uri(settings), dbname=database_of(connection, name))
+    return settings.model_copy(
+        update={
+            "home": folder(settings, name),
+            "dsn": SecretStr(dsn),
+            "accept_shutting_out": True,
+            "privacy": Privacy(),
+        }
+    )
+
+
+def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
+    """Drop an environment with its roles, sessions and files, whatever is left of it. Returns whether there was
+    anything. It is not undone by a rollback.
+    """
+    database = database_of(connection, name)
+    with lock.second(connection) as own:
+        existed = own.execute("select from pg_database where datname = %s", [database]).fetchone() is not None
+        its_roles = sorted(roles.existing(own, database))
+        for role in its_roles:
+            sessions.end(own, role)
+        own.execute(
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database))
+        )
+        for role in its_roles:
+            own.execute(roles.statement("drop role {}", role))
+        files = folder(settings, name)
+        was_there = existed or bool(its_roles) or files.exists()
+        if files.exists():
+            shutil.rmtree(files)
+        if was_there:
+            own.execute(
+                "insert into ops.audit_log (action, details)"
+                " values ('environment dropped', jsonb_build_object('environment', %s::text))",
+                [name],
+            )
+    return was_there
+
+
+def drop_of(connection: psycopg.Connection, settings: Settings, customer_id: int) -> int:
+    """Drop the environments that hold a customer. Returns how many."""
+    holding = [one for one in all_of(connection) if customer_id in one.customers]
+    for environment in holding:
+        drop(connection, settings, environment.name)
+    return len(holding)
+
+
+def _beginning(connection: psycopg.Connection) -> str:
+    return f"{connection.info.dbname}_try_"
+
+
+def _read(name: str, said: str | None, is_open: bool) -> Environment | None:
+    """What a database says of itself; None if it is no environment."""
+    if said is None:
+        return None if is_open else Environment(name=name)
+    try:
+        return Environment.model_validate_json(said)
+    except ValidationError:
+        return None

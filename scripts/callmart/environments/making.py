@@ -1,0 +1,165 @@
+"""Makes an environment: a database of its own, with the rows of the chosen customers and days, in which the project as
+it is now is built, checked and opened.
+
+What was done can be done again: the same command goes on after a kill.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from callmart.access import memberships
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.base.keys import secret_file
+from callmart.base.settings import Settings
+from callmart.build import window
+from callmart.database import clock, ledger, lock, schema, server
+from callmart.declarations import checking, dbt_project
+from callmart.declarations.dbt_project import Mart
+from callmart.environments import copying, known
+from callmart.environments.known import Environment
+from callmart.opening import opening
+from callmart.validate import suites
+from callmart.validate.suites import Validated
+
+SQL = sql_file.statements(__file__)
+
+OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
+
+
+@dataclass(frozen=True)
+class Made:
+    """An environment that is ready, how many days of customers are open there, and what its checks say."""
+
+    environment: Environment
+    days: int
+    validated: Validated
+
+
+def make(
+    connection: psycopg.Connection,
+    settings: Settings,
+    name: str,
+    customers: tuple[int, ...],
+    days: int,
+    on_step: OnStep,
+) -> Made:
+    """Make an environment, or go on with one that broke off. Commits.
+
+    Rows are copied alone, as a run works; what is built afterwards disturbs nobody. Raises UserError if there is one of
+    this name that is ready or of others, if the login may not make databases, or if the project can't be built.
+    """
+    known.database_of(connection, name)
+    checking.require(settings)
+    marts = dbt_project.marts(settings)
+    with clock.guarded(connection, settings):
+        environment = _unfinished(connection, name, customers, days)
+        if environment is None or environment.state == "copying":
+            on_step("copy", "rows", 0, 1)
+            environment = _begin(connection, settings, name, customers, days, marts)
+            on_step("copy", "rows", 1, 1)
+    return _finish(connection, settings, environment, marts, on_step)
+
+
+def _unfinished(
+    connection: psycopg.Connection, name: str, customers: tuple[int, ...], days: int
+) -> Environment | None:
+    """The environment of this name to go on with. Raises UserError if it is another one."""
+    found = next((one for one in known.all_of(connection) if one.name == name), None)
+    if found is None or not found.customers:
+        return found
+    if found.state == "ready" or (found.customers, found.days) != (customers, days):
+        raise UserError(
+            f"there is an environment {name} already, of customer {', '.join(map(str, found.customers))} and "
+            f"{found.days} days: choose another name, or remove it with `callmart try --drop {name}`"
+        )
+    return found
+
+
+def _begin(
+    connection: psycopg.Connection,
+    settings: Settings,
+    name: str,
+    customers: tuple[int, ...],
+    days: int,
+    marts: list[Mart],
+) -> Environment:
+    """Make the database and copy the rows. Commits."""
+    environment = copying.choose(
+        connection, settings, name, customers, days, clock.today(connection, settings)
+    )
+    connection.commit()
+    known.drop(connection, settings, name)
+    _create(connection, environment)
+    own_settings = known.settings_of(connection, settings, name)
+    connection.commit()
+    with server.connect(own_settings) as own:
+        schema.apply(own, own_settings)
+        own.commit()
+        copying.copy(connection, own, environment, marts)
+        if ledger.file(settings).exists():
+            secret_file(ledger.file(own_settings), ledger.file(settings).read_bytes())
+        connection.commit()
+        own.commit()
+    copied = environment.model_copy(update={"state": "building"})
+    known.say(connection, copied)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.audit_log (action, customer_id, details) values ('environment made', %s, %s)",
+            [(customer, Jsonb({"environment": name, "days": days})) for customer in customers],
+        )
+    connection.commit()
+    return copied
+
+
+def _create(connection: psycopg.Connection, environment: Environment) -> None:
+    """Create the database. Nobody can connect before it says what it will hold, and before it is closed to others."""
+    database = known.database_of(connection, environment.name)
+    statements: tuple[LiteralString, ...] = (
+        "create database {} allow_connections false",
+        "revoke all on database {} from public",
+    )
+    with lock.second(connection) as own:
+        try:
+            for statement in statements:
+                own.execute(sql.SQL(statement).format(sql.Identifier(database)))
+        except psycopg.errors.InsufficientPrivilege:
+            raise UserError(
+                f"the login {own.info.user} may not make databases: have an administrator run "
+                f'`alter role "{own.info.user}" createdb`, then run the same command again'
+            ) from None
+        except psycopg.errors.DuplicateDatabase:
+            raise UserError(
+                f"there is a database {database} that is no environment: choose another name"
+            ) from None
+        known.say(own, environment)
+        own.execute(
+            sql.SQL("alter database {} with allow_connections true").format(sql.Identifier(database))
+        )
+
+
+def _finish(
+    connection: psycopg.Connection,
+    settings: Settings,
+    environment: Environment,
+    marts: list[Mart],
+    on_step: OnStep,
+) -> Made:
+    """Build, check and open what was copied. Commits."""
+    own_settings = known.settings_of(connection, settings, environment.name)
+    connection.commit()
+    with server.connect(own_settings) as own, lock.exclusive(own):
+        memberships.apply(own, own_settings, marts)
+        window.build(own, own_settings, lambda *model: on_step("build", *model))
+        validated = suites.validate(own, own_settings, lambda *mart: on_step("validate", *mart))
+        opening.open_build(own, own_settings)
+        ((days, held_back),) = own.execute(SQL["opened"]).fetchall()
+    ready = environment.model_copy(update={"state": "ready", "held_back": held_back})
+    known.say(connection, ready)
+    connection.commit()
+    return Made(ready, days, validated)
