@@ -1,18 +1,31 @@
 import time
-from callmart.environments import making, known
-from callmart_home import Callmart, ignore_step
+
+from callmart.database import server
+from callmart.environments import comparing, known, making
+from callmart_home import Callmart
 from centre import NAMED, STANDARD
 
-def test_it(played: Callmart) -> None:
+
+def test_it(played: Callmart, unchecked) -> None:
     with played.connect() as c:
-        t=time.time()
-        made = making.make(c, played.settings, "one", (NAMED, STANDARD), 2, lambda *s: print(time.time()-t, s))
-        print(made.environment, made.days, made.validated.held_back, time.time()-t)
-        print(known.all_of(c))
+        t = time.time()
+        made = making.make(c, played.settings, "one", (NAMED, STANDARD), 2, lambda *s: None)
+        print(made.environment, made.days, made.validated.held_back, time.time() - t)
     with played.connect() as c:
-        t=time.time()
-        print(c.execute("select datname, datacl from pg_database").fetchall())
-        print(c.execute("select rolname, rolcanlogin from pg_roles where rolname like '%try%'").fetchall())
-        known.drop(c, played.settings, "one")
-        print(time.time()-t, known.all_of(c))
-        print(c.execute("select rolname, rolcanlogin from pg_roles where rolname like '%try%'").fetchall())
+        t = time.time()
+        r = comparing.compare(c, played.settings, "one")
+        print(time.time() - t, r.days, r.left_out, len(r.columns), r.differing[:3], r.summed)
+        own = known.settings_of(c, played.settings, "one")
+        with server.connect(own) as o:
+            o.execute(
+                "update store.queue_interval set offered = offered + 1 where extract(hour from interval_local) = 10 and customer_id=1001"
+            )
+            o.execute("update store.agent_interval set talk_s = talk_s + 1")
+            o.execute(
+                "delete from store.agent_day where agent_key in (select min(agent_key) from store.agent_day)"
+            )
+            o.execute("alter table store.queue_day rename column offered to offerred")
+        r = comparing.compare(c, played.settings, "one")
+        for col in r.differing:
+            print(col.mart, col.column, col.compared, col.only, col.cells[:2])
+        print(r.cells[:5])

@@ -21,6 +21,7 @@ from callmart.cli.terminal import (
     progress,
 )
 from callmart.database.lock import exclusive
+from callmart.environments import known
 from callmart.operations import record, status
 from callmart.privacy import register
 
@@ -33,11 +34,13 @@ def status_(as_json: Json = False) -> None:
     with looking() as connection:
         run, customers = record.last_run(connection), status.status(connection)
         waiting = [one for one in register.requests(connection) if one.days_left is not None]
+        environments = known.all_of(connection)
     if as_json:
         found = {
             "run": run and asdict(run),
             "customers": [asdict(one) for one in customers],
             "requests": [asdict(one) for one in waiting],
+            "environments": [one.model_dump(mode="json") for one in environments],
         }
         print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
@@ -49,6 +52,8 @@ def status_(as_json: Json = False) -> None:
                 f"customer {first.customer_id}), [{colour(first)}]{first.left}[/]",
                 soft_wrap=True,
             )
+        for environment in environments:
+            out.print(f"environment {environment}", soft_wrap=True)
         print_status(customers)
 
 

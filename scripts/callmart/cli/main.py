@@ -17,6 +17,7 @@ from callmart.cli import (
     rights,
     servers,
     stages,
+    trying,
 )
 from callmart.cli.entry import main, program
 
@@ -28,6 +29,7 @@ GROUPS = (
     removing,
     looking,
     explaining,
+    trying,
     reports,
     preview,
     health,

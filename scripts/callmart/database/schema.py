@@ -114,9 +114,7 @@ def require_tables(connection: psycopg.Connection) -> None:
     """Raise UserError if this database has no registry yet, or a migration waits."""
     pending = migrating.pending(connection)
     if not has_registry(connection):
-        raise UserError(
-            "this database has no registry yet: run `callmart registry apply registry.yml` first"
-        )
+        raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
     if pending:
         raise UserError(
             f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "

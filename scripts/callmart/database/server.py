@@ -346,9 +346,7 @@ def start(home: Path) -> Path:
             _create_database(socket)
         if not ready.exists() or ready.read_text() != wanted:  # new, or of an earlier version
             _write_hba(data)
-            _as_superuser(
-                socket, DATABASE, closed, f"alter role {OWNER} createdb", "select pg_reload_conf()"
-            )
+            _as_superuser(socket, DATABASE, closed, f"alter role {OWNER} createdb", "select pg_reload_conf()")
             ready.write_text(wanted)
     return socket
 

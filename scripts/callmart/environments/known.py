@@ -5,21 +5,18 @@ holds, in the comment of its database, so no book can be wrong about it: not aft
 """
 
 import re
-import shutil
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr, ValidationError
 
-from callmart.access import roles, sessions
 from callmart.base.errors import UserError
 from callmart.base.settings import Privacy, Settings
 from callmart.base.strict import Strict
-from callmart.database import lock, server
+from callmart.database import server
 
 FOLDER = "environments"  # in the home
 
@@ -42,6 +39,15 @@ class Environment(Strict):
     def days(self) -> int:
         """How many days were asked for."""
         return (self.last_day - self.first_day).days + 1
+
+    def __str__(self) -> str:
+        if not self.customers:
+            return f"{self.name}: nothing yet, the next run drops it"
+        held_back = f", {self.held_back} days held back by the checks" if self.held_back else ""
+        return (
+            f"{self.name}: customer {', '.join(map(str, self.customers))}, {self.first_day} to {self.last_day}, "
+            f"{self.state}{held_back}, until {self.ends_on}"
+        )
 
 
 def database_of(connection: psycopg.Connection, name: str) -> str:
@@ -80,16 +86,6 @@ def find(connection: psycopg.Connection, name: str) -> Environment:
     raise UserError(f"there is no environment {name}: `callmart status` lists those that there are")
 
 
-def say(connection: psycopg.Connection, environment: Environment) -> None:
-    """Let an environment say what it holds, in the caller's transaction."""
-    connection.execute(
-        sql.SQL("comment on database {} is {}").format(
-            sql.Identifier(database_of(connection, environment.name)),
-            sql.Literal(environment.model_dump_json()),
-        )
-    )
-
-
 def folder(settings: Settings, name: str) -> Path:
     """What callmart writes for an environment: passwords, dbt's files and pages of checks."""
     return settings.home / FOLDER / name
@@ -108,42 +104,6 @@ def settings_of(connection: psycopg.Connection, settings: Settings, name: str) -
             "privacy": Privacy(),
         }
     )
-
-
-def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
-    """Drop an environment with its roles, sessions and files, whatever is left of it. Returns whether there was
-    anything. It is not undone by a rollback.
-    """
-    database = database_of(connection, name)
-    with lock.second(connection) as own:
-        existed = own.execute("select from pg_database where datname = %s", [database]).fetchone() is not None
-        its_roles = sorted(roles.existing(own, database))
-        for role in its_roles:
-            sessions.end(own, role)
-        own.execute(
-            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database))
-        )
-        for role in its_roles:
-            own.execute(roles.statement("drop role {}", role))
-        files = folder(settings, name)
-        was_there = existed or bool(its_roles) or files.exists()
-        if files.exists():
-            shutil.rmtree(files)
-        if was_there:
-            own.execute(
-                "insert into ops.audit_log (action, details)"
-                " values ('environment dropped', jsonb_build_object('environment', %s::text))",
-                [name],
-            )
-    return was_there
-
-
-def drop_of(connection: psycopg.Connection, settings: Settings, customer_id: int) -> int:
-    """Drop the environments that hold a customer. Returns how many."""
-    holding = [one for one in all_of(connection) if customer_id in one.customers]
-    for environment in holding:
-        drop(connection, settings, environment.name)
-    return len(holding)
 
 
 def _beginning(connection: psycopg.Connection) -> str:

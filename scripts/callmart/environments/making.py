@@ -6,10 +6,8 @@ What was done can be done again: the same command goes on after a kill.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import LiteralString
 
 import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.access import memberships
@@ -21,7 +19,7 @@ from callmart.build import window
 from callmart.database import clock, ledger, lock, schema, server
 from callmart.declarations import checking, dbt_project
 from callmart.declarations.dbt_project import Mart
-from callmart.environments import copying, known
+from callmart.environments import copying, databases, known
 from callmart.environments.known import Environment
 from callmart.opening import opening
 from callmart.validate import suites
@@ -94,8 +92,8 @@ def _begin(
         connection, settings, name, customers, days, clock.today(connection, settings)
     )
     connection.commit()
-    known.drop(connection, settings, name)
-    _create(connection, environment)
+    databases.drop(connection, settings, name)
+    databases.create(connection, environment)
     own_settings = known.settings_of(connection, settings, name)
     connection.commit()
     with server.connect(own_settings) as own:
@@ -107,7 +105,7 @@ def _begin(
         connection.commit()
         own.commit()
     copied = environment.model_copy(update={"state": "building"})
-    known.say(connection, copied)
+    databases.say(connection, copied)
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into ops.audit_log (action, customer_id, details) values ('environment made', %s, %s)",
@@ -115,32 +113,6 @@ def _begin(
         )
     connection.commit()
     return copied
-
-
-def _create(connection: psycopg.Connection, environment: Environment) -> None:
-    """Create the database. Nobody can connect before it says what it will hold, and before it is closed to others."""
-    database = known.database_of(connection, environment.name)
-    statements: tuple[LiteralString, ...] = (
-        "create database {} allow_connections false",
-        "revoke all on database {} from public",
-    )
-    with lock.second(connection) as own:
-        try:
-            for statement in statements:
-                own.execute(sql.SQL(statement).format(sql.Identifier(database)))
-        except psycopg.errors.InsufficientPrivilege:
-            raise UserError(
-                f"the login {own.info.user} may not make databases: have an administrator run "
-                f'`alter role "{own.info.user}" createdb`, then run the same command again'
-            ) from None
-        except psycopg.errors.DuplicateDatabase:
-            raise UserError(
-                f"there is a database {database} that is no environment: choose another name"
-            ) from None
-        known.say(own, environment)
-        own.execute(
-            sql.SQL("alter database {} with allow_connections true").format(sql.Identifier(database))
-        )
 
 
 def _finish(
@@ -160,6 +132,6 @@ def _finish(
         opening.open_build(own, own_settings)
         ((days, held_back),) = own.execute(SQL["opened"]).fetchall()
     ready = environment.model_copy(update={"state": "ready", "held_back": held_back})
-    known.say(connection, ready)
+    databases.say(connection, ready)
     connection.commit()
     return Made(ready, days, validated)

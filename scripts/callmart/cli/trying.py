@@ -1,0 +1,161 @@
+"""Commands to try a change of the project in an environment, and to compare it with what stands."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+from rich import box
+from rich.table import Table
+
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.stages import print_failing
+from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress
+
+if TYPE_CHECKING:
+    from callmart.environments.comparing import Compared
+    from callmart.environments.making import Made
+
+CELLS_SHOWN = 20  # in the terminal; the page has 500, and JSON all
+
+app = typer.Typer()
+
+Name = Annotated[str, typer.Argument(help="The environment's name, such as pr_812.")]
+Target = Annotated[Path | None, typer.Option("--out", help="A .html or .json to write the comparison to.")]
+
+
+@app.command("try")
+def try_(
+    name: Name,
+    customers: Annotated[str, typer.Option(metavar="1043,1044", help="Whose days it gets.")] = "",
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How many days, up to the last that is open.")
+    ] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove the environment, whatever is left of it.")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Compare it with what stands, then remove it: for a pull request.")
+    ] = False,
+    target: Target = None,
+) -> None:
+    """Build the project as it is now in an environment: a database of its own, with some customers and days.
+
+    Exit code 1 if checks hold days back; with --once, if anything differs from what stands.
+    """
+    if drop:
+        _drop(name)
+        return
+    if days is None or not customers:
+        raise UserError(f"say what it gets: `callmart try {name} --customers 1043,1044 --days 14`")
+    if target is not None and not once:
+        raise UserError(
+            f"--out goes with --once: without it, `callmart diff {name} --out {target}` writes it"
+        )
+    chosen = _numbers(customers)
+    if not once:
+        made = _make(name, chosen, days)
+        out.print(
+            f"try: environment {made.environment}; compare it with `callmart diff {name}`", soft_wrap=True
+        )
+        raise typer.Exit(UNDONE if made.environment.held_back else 0)
+    try:
+        _make(name, chosen, days)
+        _diff(name, target, as_json=False)
+    finally:
+        _drop(name)
+
+
+@app.command()
+def diff(name: Name, target: Target = None, as_json: Json = False) -> None:
+    """Compare an environment with what stands, per mart, column, customer and day. Exit code 1 if anything differs."""
+    _diff(name, target, as_json=as_json)
+
+
+def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
+    from callmart.environments import making
+
+    with database(applied=False) as connection, progress() as step:
+        made = making.make(connection, settings(), name, customers, days, step)
+    print_failing(made.validated)
+    return made
+
+
+def _drop(name: str) -> None:
+    from callmart.environments import databases, known
+
+    with database(applied=False) as connection:
+        if not databases.drop(connection, settings(), name):
+            known.find(connection, name)  # says that there is none
+    out.print(f"try: environment {name} is gone")
+
+
+def _diff(name: str, target: Path | None, *, as_json: bool) -> None:
+    from callmart.environments import comparing, written
+
+    if target is not None:
+        written.refuse_format(target)
+    with database(applied=False) as connection:
+        compared = comparing.compare(connection, settings(), name)
+    if target is not None:
+        written.write(compared, target)
+    if as_json:
+        print(written.as_json(compared))
+    else:
+        _print(compared, target)
+    raise typer.Exit(UNDONE if compared.differing or not compared.days else 0)
+
+
+def _numbers(customers: str) -> tuple[int, ...]:
+    try:
+        found = sorted({int(one) for one in customers.split(",")})
+    except ValueError:
+        found = []
+    if not found or found[0] < 1:
+        raise UserError(f"--customers {customers}: write their numbers with commas, such as 1043,1044")
+    return tuple(found)
+
+
+def _print(compared: "Compared", target: Path | None) -> None:
+    """Print which columns differ, and the largest differences."""
+    from callmart.environments.comparing import Outcome
+
+    for column in compared.differing:
+        if column.only:
+            what = f"{column.mart}.{column.column}" if column.column else f"the mart {column.mart}"
+            out.print(f"  {what} is only {column.only}")
+        else:
+            counts = ", ".join(
+                f"{count} {outcome}" for outcome in get_args(Outcome) if (count := column.count(outcome))
+            )
+            out.print(f"  {column.mart}.{column.column}: {counts}, {column.equal} equal")
+    cells = compared.cells
+    if cells:
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
+        for heading in ("mart", "column", "customer", "day", "outcome", "here", "there", "size"):
+            table.add_column(heading, justify="right" if heading in ("here", "there", "size") else "left")
+        for cell in cells[:CELLS_SHOWN]:
+            table.add_row(
+                cell.mart, cell.column, str(cell.customer_id), str(cell.day or ""), cell.outcome,
+                *("" if one is None else f"{one:,}" for one in (cell.here, cell.there)),
+                "" if cell.size is None else f"{cell.size:.1%}",
+            )  # fmt: skip
+        out.print(table)
+    if len(cells) > CELLS_SHOWN:
+        out.print(f"... and {len(cells) - CELLS_SHOWN} more: --out or --json has them")
+    said = (
+        f"{len(compared.differing)} columns differ, in {len(cells)} cells" if compared.differing else "equal"
+    )
+    left_out = (
+        f"; {compared.left_out} left out, since they were opened again or wait: make the environment anew"
+        if compared.left_out
+        else ""
+    )
+    held_back = (
+        f"; {compared.environment.held_back} held back there" if compared.environment.held_back else ""
+    )
+    out.print(
+        f"diff: {plain(compared.environment.name)}: {compared.days} days of customers: {said}{left_out}{held_back}"
+        + (f"; {plain(target)}" if target else ""),
+        soft_wrap=True,
+    )

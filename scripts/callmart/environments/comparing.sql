@@ -1,0 +1,88 @@
+-- How an environment is compared with what stands. The rows that stand come into the environment's session, so that one
+-- query joins both. Names of tables and columns are filled in.
+
+-- name: make_chosen
+create temporary table chosen (customer_id integer, call_date date) on commit drop;
+
+-- name: opened
+-- The days that are open in the environment.
+select distinct
+    customer_id,
+    call_date
+from ops.opened_day
+where isfinite(call_date);
+
+-- name: choose
+insert into pg_temp.chosen
+select * from unnest(%(customers)s::integer[], %(days)s::date[]);
+
+-- name: leave_out
+-- Days that no longer stand as they were when the rows were copied: they wait for a build, were opened again, or are
+-- gone.
+delete from pg_temp.chosen as c
+where
+    not exists (
+        select from ops.opened_day as o
+        where o.customer_id = c.customer_id and o.call_date = c.call_date
+    )
+    or exists (
+        select from ops.opened_day as o
+        where o.customer_id = c.customer_id and o.call_date = c.call_date and o.build_id > %(standing)s
+    )
+    or exists (
+        select from ops.dirty_day as d
+        where d.customer_id = c.customer_id and d.call_date = c.call_date
+    );
+
+-- name: rows_of_days
+select {columns} from {mart} as m
+where exists (
+    select from pg_temp.chosen as c
+    where c.customer_id = m.customer_id and c.call_date = {day}
+);
+
+-- name: rows_of_customers
+select {columns} from {mart} as m
+where customer_id in (select c.customer_id from pg_temp.chosen as c);
+
+-- name: join_sides
+-- A row per row that is on either side, with the values of both.
+create temporary table joined on commit drop as
+select
+    customer_id,
+    {day} as call_date,
+    here.customer_id is not null as is_here,
+    there.customer_id is not null as is_there
+    {columns}
+from {here} as here
+{join} join {there} as there using ({key});
+
+-- name: compared
+-- How many days of customers there are to compare in the mart.
+select count(*) from (select distinct customer_id, call_date from pg_temp.joined) as cells;
+
+-- name: cells
+-- The days of customers on which a column differs: the rows of each side, how many differ, how many persons those are
+-- of, and of a number the sums and how far the rows are apart. A value that only one side of a row knows is in neither
+-- sum: it may have been suppressed.
+select
+    customer_id,
+    call_date,
+    count(*) filter (where is_here),
+    count(*) filter (where is_there),
+    count(*) filter (where differs),
+    {persons},
+    sum(here) filter (where is_known),
+    sum(there) filter (where is_known),
+    sum(abs(coalesce(there, 0) - coalesce(here, 0))) filter (where is_known)
+from (
+    select
+        *,
+        is_here <> is_there or {here} is distinct from {there} as differs,
+        {here_number} as here,
+        {there_number} as there,
+        not (is_here and is_there and ({here} is null) <> ({there} is null)) as is_known
+    from pg_temp.joined
+) as rows_of_both
+group by customer_id, call_date
+having bool_or(differs);
