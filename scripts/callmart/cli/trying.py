@@ -13,7 +13,7 @@ from callmart.cli.stages import print_failing
 from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress
 
 if TYPE_CHECKING:
-    from callmart.environments.comparing import Compared
+    from callmart.environments.comparing import Column, Compared
     from callmart.environments.making import Made
 
 CELLS_SHOWN = 20  # in the terminal; the page has 500, and JSON all
@@ -116,19 +116,22 @@ def _numbers(customers: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _print(compared: "Compared", target: Path | None) -> None:
-    """Print which columns differ, and the largest differences."""
+def _said_of(column: "Column") -> str:
     from callmart.environments.comparing import Outcome
 
+    if column.only:
+        return f"only {column.only}"
+    counts = [f"{count} {outcome}" for outcome in get_args(Outcome) if (count := column.count(outcome))]
+    return ", ".join([*counts, f"{column.equal} equal"])
+
+
+def _print(compared: "Compared", target: Path | None) -> None:
+    """Print which columns differ, those of a mart that differ alike in one line, and the largest differences."""
+    alike: dict[tuple[str, str], list[str]] = {}
     for column in compared.differing:
-        if column.only:
-            what = f"{column.mart}.{column.column}" if column.column else f"the mart {column.mart}"
-            out.print(f"  {what} is only {column.only}")
-        else:
-            counts = ", ".join(
-                f"{count} {outcome}" for outcome in get_args(Outcome) if (count := column.count(outcome))
-            )
-            out.print(f"  {column.mart}.{column.column}: {counts}, {column.equal} equal")
+        alike.setdefault((column.mart, _said_of(column)), []).append(column.column or "the whole mart")
+    for (mart, said), columns in alike.items():
+        out.print(f"  {mart}: {', '.join(columns)}: {said}", soft_wrap=True)
     cells = compared.cells
     if cells:
         table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
