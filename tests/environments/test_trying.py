@@ -35,7 +35,7 @@ BOTH = (NAMED, STANDARD)
 @pytest.fixture
 def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Environments get their rows, and are not built."""
-    monkeypatch.setattr(making, "_finish", lambda connection, settings, environment, *_: environment)
+    monkeypatch.setattr(making, "_finish", lambda connection, settings, environment, on_step: environment)
 
 
 @pytest.fixture
@@ -133,6 +133,23 @@ def test_who_is_left_out_here_is_left_out_there(
         owner.execute(f"delete from privacy.{table}".encode())
     owner.commit()
     ledger.file(tried.settings).write_bytes(before)
+
+
+def test_events_come_along_from_a_month_before_or_from_where_a_call_began(
+    owner: psycopg.Connection,
+) -> None:
+    first_day = DAYS[1]
+    asked = {"customers": [NAMED], "first_day": first_day, "looks_back": copying.LOOKS_BACK_DAYS}
+    ((since,),) = owner.execute(copying.SQL["since"], asked).fetchall()
+    assert since.date() == first_day - timedelta(days=32)
+    for days, whose in ((40, STANDARD), (41, NAMED)):
+        owner.execute(
+            "insert into raw.call (customer_id, call_key, first_at, last_at, spans_days) values"
+            " (%s, 1, %s::date - %s, %s::date + interval '1 hour', true)",
+            [whose, first_day, days, first_day],
+        )
+    ((since,),) = owner.execute(copying.SQL["since"], asked).fetchall()
+    assert since.date() == first_day - timedelta(days=41)
 
 
 # -- who gets in -------------------------------------------------------------------------------------------------------

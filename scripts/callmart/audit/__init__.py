@@ -45,7 +45,8 @@ OnStep = Callable[[str, str, int, int], None]
 
 VISIBLE = (
     "The names of all roles. They include the customers' numbers, so a customer can see which numbers are customers. "
-    "The roles' settings, memberships and comments are visible as well, but not their passwords.",
+    "The roles' settings, memberships and comments are visible as well, but not their passwords. So are the names of "
+    "databases: an environment's comment says which customers and days are tried in it.",
     "The names of schemas, tables, columns, functions and policies, the text of functions and views, and whom each "
     "column points to. They are the same for everybody and contain no data.",
     "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "

@@ -161,7 +161,7 @@ def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Co
             f"or remove it with `callmart try --drop {name}`"
         )
     own_settings = known.settings_of(connection, settings, name)
-    declared = dbt_project.marts(settings)
+    declared = dbt_project.marts(own_settings)
     connection.rollback()
     connection.execute("set transaction isolation level repeatable read")
     with server.connect(own_settings) as own:

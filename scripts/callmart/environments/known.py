@@ -54,7 +54,7 @@ def database_of(connection: psycopg.Connection, name: str) -> str:
     """The name of an environment's database. Raises UserError if no database can be called so."""
     beginning = _beginning(connection)
     longest = server.LONGEST_DATABASE_NAME - len(beginning)
-    if not re.fullmatch(rf"[a-z][a-z0-9_]{{0,{longest - 1}}}", name):
+    if len(name) > longest or not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise UserError(
             f"{name} can't be the name of an environment: begin it with a lower-case letter, and use at most {longest} "
             "lower-case letters, digits and _, such as pr_812"

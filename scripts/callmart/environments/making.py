@@ -18,7 +18,6 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import clock, ledger, lock, schema, server
 from callmart.declarations import checking, dbt_project
-from callmart.declarations.dbt_project import Mart
 from callmart.environments import copying, databases, known
 from callmart.environments.known import Environment
 from callmart.opening import opening
@@ -52,16 +51,17 @@ def make(
     Rows are copied alone, as a run works; what is built afterwards disturbs nobody. Raises UserError if there is one of
     this name that is ready or of others, if the login may not make databases, or if the project can't be built.
     """
-    known.database_of(connection, name)
+    own_settings = known.settings_of(connection, settings, name)
     checking.require(settings)
-    marts = dbt_project.marts(settings)
     with clock.guarded(connection, settings):
         environment = _unfinished(connection, name, customers, days)
         if environment is None or environment.state == "copying":
             on_step("copy", "rows", 0, 1)
-            environment = _begin(connection, settings, name, customers, days, marts)
+            today = clock.today(connection, settings)
+            chosen = copying.choose(connection, settings, name, customers, days, today)
+            environment = _begin(connection, settings, own_settings, chosen)
             on_step("copy", "rows", 1, 1)
-    return _finish(connection, settings, environment, marts, on_step)
+    return _finish(connection, own_settings, environment, on_step)
 
 
 def _unfinished(
@@ -80,22 +80,13 @@ def _unfinished(
 
 
 def _begin(
-    connection: psycopg.Connection,
-    settings: Settings,
-    name: str,
-    customers: tuple[int, ...],
-    days: int,
-    marts: list[Mart],
+    connection: psycopg.Connection, settings: Settings, own_settings: Settings, environment: Environment
 ) -> Environment:
     """Make the database and copy the rows. Commits."""
-    environment = copying.choose(
-        connection, settings, name, customers, days, clock.today(connection, settings)
-    )
     connection.commit()
-    databases.drop(connection, settings, name)
+    databases.drop(connection, settings, environment.name)
     databases.create(connection, environment)
-    own_settings = known.settings_of(connection, settings, name)
-    connection.commit()
+    marts = dbt_project.marts(own_settings)
     with server.connect(own_settings) as own:
         schema.apply(own, own_settings)
         own.commit()
@@ -109,22 +100,21 @@ def _begin(
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into ops.audit_log (action, customer_id, details) values ('environment made', %s, %s)",
-            [(customer, Jsonb({"environment": name, "days": days})) for customer in customers],
+            [
+                (customer, Jsonb({"environment": environment.name, "days": environment.days}))
+                for customer in environment.customers
+            ],
         )
     connection.commit()
     return copied
 
 
 def _finish(
-    connection: psycopg.Connection,
-    settings: Settings,
-    environment: Environment,
-    marts: list[Mart],
-    on_step: OnStep,
+    connection: psycopg.Connection, own_settings: Settings, environment: Environment, on_step: OnStep
 ) -> Made:
     """Build, check and open what was copied. Commits."""
-    own_settings = known.settings_of(connection, settings, environment.name)
     connection.commit()
+    marts = dbt_project.marts(own_settings)
     with server.connect(own_settings) as own, lock.exclusive(own):
         memberships.apply(own, own_settings, marts)
         window.build(own, own_settings, lambda *model: on_step("build", *model))

@@ -14,10 +14,8 @@ class Environments:
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
-        """Count the environments that hold the person's customer."""
-        found = [one for one in known.all_of(work.connection) if person.customer_id in one.customers]
-        work.connection.rollback()
-        return +Counts(databases=len(found))
+        """Nothing of its own: what is here is in a table, and an environment that comes or goes changes no plan."""
+        return Counts()
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Drop them. Commits."""
@@ -27,9 +25,10 @@ class Environments:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Look for an environment of the customer, and in the files of all."""
-        searched, left = Counts(), self.find(work, person)
-        searched["databases"] = len(known.all_of(work.connection))
+        environments = known.all_of(work.connection)
         work.connection.rollback()
+        searched = Counts(databases=len(environments))
+        left = Counts(databases=sum(person.customer_id in one.customers for one in environments))
         for path in disk.files(work.settings.home / known.FOLDER):
             searched["files"] += 1
             left["files"] += bool(work.needles.in_file(path))
