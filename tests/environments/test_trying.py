@@ -360,6 +360,11 @@ def test_once_compares_and_leaves_nothing_whatever_happens(
     assert said.code == 2
     assert "the environment another is not ready" in said.err
     assert names(owner) == [ENVIRONMENT]
+    said = command("try", ENVIRONMENT, "--customers", "1003", "--days", "1", "--once")
+    assert said.err.startswith(f"error: there is an environment {ENVIRONMENT} already")
+    assert names(owner) == [ENVIRONMENT], "that of somebody else stays"
+    said = command("try", "another", "--customers", NONE, "--days", "1", "--once")
+    assert said.err.startswith(f"error: customer {NONE} has no contract today")
 
 
 # -- how it ends -------------------------------------------------------------------------------------------------------

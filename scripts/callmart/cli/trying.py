@@ -44,7 +44,9 @@ def try_(
     Exit code 1 if checks hold days back; with --once, if anything differs from what stands.
     """
     if drop:
-        _drop(name)
+        if not _drop(name):
+            raise UserError(f"there is no environment {name}: `callmart status` lists those that there are")
+        out.print(f"try: environment {name} is gone")
         return
     if days is None or not customers:
         raise UserError(f"say what it gets: `callmart try {name} --customers 1043,1044 --days 14`")
@@ -59,11 +61,7 @@ def try_(
             f"try: environment {made.environment}; compare it with `callmart diff {name}`", soft_wrap=True
         )
         raise typer.Exit(UNDONE if made.environment.held_back else 0)
-    try:
-        _make(name, chosen, days)
-        _diff(name, target, as_json=False)
-    finally:
-        _drop(name)
+    _once(name, chosen, days, target)
 
 
 @app.command()
@@ -81,13 +79,25 @@ def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
     return made
 
 
-def _drop(name: str) -> None:
-    from callmart.environments import databases, known
+def _once(name: str, customers: tuple[int, ...], days: int, target: Path | None) -> None:
+    """Make, compare and remove an environment, whatever happens; but not one that was there before."""
+    from callmart.environments.making import Taken
+
+    try:
+        _make(name, customers, days)
+        _diff(name, target, as_json=False)
+    except Taken:
+        raise
+    except BaseException:  # also the exit code of the comparison
+        _drop(name)
+        raise
+
+
+def _drop(name: str) -> bool:
+    from callmart.environments import databases
 
     with database(applied=False) as connection:
-        if not databases.drop(connection, settings(), name):
-            known.find(connection, name)  # says that there is none
-    out.print(f"try: environment {name} is gone")
+        return databases.drop(connection, settings(), name)
 
 
 def _diff(name: str, target: Path | None, *, as_json: bool) -> None:

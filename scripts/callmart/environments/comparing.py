@@ -114,13 +114,14 @@ class Compared:
 @dataclass(frozen=True)
 class Pair:
     """A mart on both sides. `former` has the column here that each column there is, or was before it was renamed;
-    `persons` are the columns there that point to persons.
+    `persons` are the columns there that point to persons, on either side; `additive` those of which sums make sense.
     """
 
     here: Mart
     there: Mart
     former: Mapping[str, str]
     persons: tuple[str, ...]
+    additive: tuple[str, ...]
 
     @property
     def key(self) -> list[str]:
@@ -136,11 +137,13 @@ class Pair:
     def values(self) -> list[str]:
         """The columns to compare."""
         return [
-            name for name in self.former if name not in self.key and (self.is_by_row or self.is_number(name))
+            name
+            for name in self.former
+            if name not in self.key and (self.is_by_row or (self.is_number(name) and name in self.additive))
         ]
 
     def is_number(self, name: str) -> bool:
-        """Whether a column is a number on both sides, of which sums make sense."""
+        """Whether a column is a number on both sides."""
         types = self.there.types[name], self.here.types[self.former[name]]
         return name not in self.persons and all(one in NUMBERS for one in types)
 
@@ -168,7 +171,7 @@ def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Co
         days, left_out = _choose(connection, own, environment)
         paired, columns = _paired(connection, own, declared)
         for pair in paired:
-            columns += _compare_mart(connection, own, pair)
+            columns += _compare_mart(connection, own, environment, pair)
         own.rollback()
     connection.rollback()
     return Compared(
@@ -203,32 +206,34 @@ def _paired(
 ) -> tuple[list[Pair], list[Column]]:
     """The marts that are on both sides, and the marts and columns that are on one. A former name counts."""
     here = {mart.name: mart for mart in mart_tables.of_customers(connection)}
+    persons = {side: set(side.execute(SQL["persons"]).fetchall()) for side in (connection, own)}
     of_project = {mart.name: mart for mart in declared}
-    pairs, one_sided, met = [], [], set()
+    pairs, one_sided = [], []
     for there in mart_tables.of_customers(own):
         project = of_project.get(there.name)
-        former = _former(there.name, project.renamed_from if project else (), here)
-        if former is None or bool(here[former].day) != bool(there.day):
+        name = _former(there.name, project.renamed_from if project else (), here)
+        if name is None or bool(here[name].day) != bool(there.day):
             one_sided.append(Column(there.name, None, only="there"))
             continue
-        met.add(former)
-        pair = _pair(here[former], there, project)
-        pairs.append(pair)
-        one_sided += _one_sided(pair)
+        former = _former_columns(here[name], there, project)
+        of_persons = [
+            column
+            for column, before in former.items()
+            if (there.name, column) in persons[own] or (name, before) in persons[connection]
+        ]
+        additive = project.additive if project else ()
+        pairs.append(Pair(here[name], there, former, tuple(of_persons), additive))
+        one_sided += _one_sided(pairs[-1])
+    met = {pair.here.name for pair in pairs}
     one_sided += [Column(name, None, only="here") for name in here if name not in met]
     return pairs, one_sided
 
 
-def _pair(here: Mart, there: Mart, project: Mart | None) -> Pair:
+def _former_columns(here: Mart, there: Mart, project: Mart | None) -> dict[str, str]:
+    """The column here that each column there is, or was."""
     renamed = {column.name: column.renamed_from for column in project.declared} if project else {}
     former = {name: _former(name, renamed.get(name, ()), here.columns) for name in there.columns}
-    persons = [column.name for column in project.pseudonyms] if project else []
-    return Pair(
-        here,
-        there,
-        {name: found for name, found in former.items() if found is not None},
-        tuple(name for name in persons if name in there.columns),
-    )
+    return {name: found for name, found in former.items() if found is not None}
 
 
 def _former(name: str, renamed_from: Iterable[str], known_names: Iterable[str]) -> str | None:
@@ -246,10 +251,12 @@ def _one_sided(pair: Pair) -> Iterator[Column]:
             yield Column(pair.there.name, name, only="here")
 
 
-def _compare_mart(connection: psycopg.Connection, own: psycopg.Connection, pair: Pair) -> Iterator[Column]:
+def _compare_mart(
+    connection: psycopg.Connection, own: psycopg.Connection, environment: Environment, pair: Pair
+) -> Iterator[Column]:
     """Compare the columns of a mart."""
-    _bring(connection, own, pair)
-    _join(own, pair)
+    _bring(connection, own, pair, _rows(pair.here, pair.former.values(), environment))
+    _join(own, pair, _rows(pair.there, pair.former, environment))
     ((compared,),) = own.execute(SQL["compared"]).fetchall()
     columns = {ROWS: ("is_here::integer", "is_there::integer", True)}
     for number, name in enumerate(pair.values):
@@ -269,7 +276,7 @@ def _compare_mart(connection: psycopg.Connection, own: psycopg.Connection, pair:
     own.execute("drop table pg_temp.joined, pg_temp.standing")
 
 
-def _bring(connection: psycopg.Connection, own: psycopg.Connection, pair: Pair) -> None:
+def _bring(connection: psycopg.Connection, own: psycopg.Connection, pair: Pair, rows: sql.Composable) -> None:
     """Copy the mart's rows that stand into the environment's session, under the names that its columns have there."""
     types = [
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(pair.here.types[former]))
@@ -278,25 +285,28 @@ def _bring(connection: psycopg.Connection, own: psycopg.Connection, pair: Pair) 
     own.execute(
         sql.SQL("create temporary table standing ({}) on commit drop").format(sql.SQL(", ").join(types))
     )
-    pipe(connection, own, _rows(pair.here, pair.former.values()), {}, "pg_temp.standing", list(pair.former))
+    pipe(connection, own, rows, {}, "pg_temp.standing", list(pair.former))
 
 
-def _rows(mart: Mart, columns: Iterable[str]) -> sql.Composable:
+def _rows(mart: Mart, columns: Iterable[str], environment: Environment) -> sql.Composable:
     """The rows of a mart that are compared."""
     return sql.SQL(SQL["rows_of_days" if mart.day else "rows_of_customers"]).format(
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         mart=sql.Identifier(mart_tables.SCHEMA, mart.name),
         day=sql.Identifier("m", mart.day or ""),
+        customers=list(environment.customers),
+        first_day=environment.first_day,
+        last_day=environment.last_day,
     )
 
 
-def _join(own: psycopg.Connection, pair: Pair) -> None:
+def _join(own: psycopg.Connection, pair: Pair, rows: sql.Composable) -> None:
     """Join both sides by the key. Of a mart without days the environment has only what its own days show: other rows
     that stand are no difference.
     """
     sides = {
         "here": sql.SQL("pg_temp.standing"),
-        "there": sql.SQL("({})").format(_rows(pair.there, pair.former)),
+        "there": sql.SQL("({})").format(rows),
     }
     if not pair.is_by_row:
         sides = {side: _summed(pair, rows) for side, rows in sides.items()}

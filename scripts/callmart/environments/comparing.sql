@@ -34,16 +34,28 @@ where
         where d.customer_id = c.customer_id and d.call_date = c.call_date
     );
 
+-- name: persons
+-- The columns of marts that point to persons.
+select
+    relation_name,
+    column_name
+from access.pointing_column
+where schema_name = 'store' and not persons <@ array['nobody'];
+
 -- name: rows_of_days
+-- The bounds let the planner skip months and other customers.
 select {columns} from {mart} as m
-where exists (
-    select from pg_temp.chosen as c
-    where c.customer_id = m.customer_id and c.call_date = {day}
-);
+where
+    m.customer_id = any({customers})
+    and {day} between {first_day} and {last_day}
+    and exists (
+        select from pg_temp.chosen as c
+        where c.customer_id = m.customer_id and c.call_date = {day}
+    );
 
 -- name: rows_of_customers
 select {columns} from {mart} as m
-where customer_id in (select c.customer_id from pg_temp.chosen as c);
+where m.customer_id = any({customers}) and m.customer_id in (select c.customer_id from pg_temp.chosen as c);
 
 -- name: join_sides
 -- A row per row that is on either side, with the values of both.

@@ -38,6 +38,10 @@ class Made:
     validated: Validated
 
 
+class Taken(UserError):
+    """There is another environment of this name."""
+
+
 def make(
     connection: psycopg.Connection,
     settings: Settings,
@@ -48,8 +52,9 @@ def make(
 ) -> Made:
     """Make an environment, or go on with one that broke off. Commits.
 
-    Rows are copied alone, as a run works; what is built afterwards disturbs nobody. Raises UserError if there is one of
-    this name that is ready or of others, if the login may not make databases, or if the project can't be built.
+    Rows are copied alone, as a run works; what is built afterwards disturbs nobody. Raises Taken if there is one of this
+    name that is ready, or of other customers or days; UserError if the login may not make databases, or if the project
+    can't be built.
     """
     own_settings = known.settings_of(connection, settings, name)
     checking.require(settings)
@@ -67,12 +72,12 @@ def make(
 def _unfinished(
     connection: psycopg.Connection, name: str, customers: tuple[int, ...], days: int
 ) -> Environment | None:
-    """The environment of this name to go on with. Raises UserError if it is another one."""
+    """The environment of this name to go on with. Raises Taken if it is another one."""
     found = next((one for one in known.all_of(connection) if one.name == name), None)
     if found is None or not found.customers:
         return found
     if found.state == "ready" or (found.customers, found.days) != (customers, days):
-        raise UserError(
+        raise Taken(
             f"there is an environment {name} already, of customer {', '.join(map(str, found.customers))} and "
             f"{found.days} days: choose another name, or remove it with `callmart try --drop {name}`"
         )
