@@ -351,6 +351,24 @@ def test_what_can_not_be_compared_is_one_sentence(
     assert command("diff", *arguments) == (2, "", f"error: {sentence}\n")
 
 
+def test_it_compares_before_an_upgrade_of_functions_and_not_before_one_of_tables(
+    owner: psycopg.Connection, command: Command
+) -> None:
+    owner.execute("update access.applied set fingerprint = 'of another project'")
+    owner.commit()
+    assert command("diff", ENVIRONMENT).code == 0
+    last = owner.execute(
+        "delete from ops.migration where number = (select max(number) from ops.migration) returning *"
+    )
+    row = last.fetchall()[0]
+    owner.commit()
+    said = command("diff", ENVIRONMENT)
+    owner.execute("insert into ops.migration values (%s, %s, %s, %s, %s)", row)
+    owner.commit()
+    assert (said.code, said.out) == (2, "")
+    assert said.err.endswith("back up, then run `callmart upgrade`\n")
+
+
 def test_a_page_shows_so_many_cells_and_says_how_many_more(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Cell("m", "c", NAMED, None, "changed", 1, 1, 1, 1, 2, 0.5)
     compared = Compared(

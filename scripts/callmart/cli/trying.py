@@ -1,8 +1,11 @@
 """Commands to try a change of the project in an environment, and to compare it with what stands."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
+import psycopg
 import typer
 from rich import box
 from rich.table import Table
@@ -11,6 +14,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.stages import print_failing
 from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress
+from callmart.database import schema
 
 if TYPE_CHECKING:
     from callmart.environments.comparing import Column, Compared
@@ -73,7 +77,7 @@ def diff(name: Name, target: Target = None, as_json: Json = False) -> None:
 def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
     from callmart.environments import making
 
-    with database(applied=False) as connection, progress() as step:
+    with _standing() as connection, progress() as step:
         made = making.make(connection, settings(), name, customers, days, step)
     print_failing(made.validated)
     return made
@@ -105,7 +109,7 @@ def _diff(name: str, target: Path | None, *, as_json: bool) -> None:
 
     if target is not None:
         written.refuse_format(target)
-    with database(applied=False) as connection:
+    with _standing() as connection:
         compared = comparing.compare(connection, settings(), name)
     if target is not None:
         written.write(compared, target)
@@ -114,6 +118,17 @@ def _diff(name: str, target: Path | None, *, as_json: bool) -> None:
     else:
         _print(compared, target)
     raise typer.Exit(UNDONE if compared.differing or not compared.days else 0)
+
+
+@contextmanager
+def _standing() -> Iterator[psycopg.Connection]:
+    """A connection to what stands. Its tables must be those of this version; its functions need not, since a project
+    with a new group has others.
+    """
+    with database(applied=False) as connection:
+        schema.require_tables(connection)
+        connection.rollback()
+        yield connection
 
 
 def _numbers(customers: str) -> tuple[int, ...]:

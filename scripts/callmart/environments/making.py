@@ -52,9 +52,9 @@ def make(
 ) -> Made:
     """Make an environment, or go on with one that broke off. Commits.
 
-    Rows are copied alone, as a run works; what is built afterwards disturbs nobody. Raises Taken if there is one of this
-    name that is ready, or of other customers or days; UserError if the login may not make databases, or if the project
-    can't be built.
+    Rows are copied alone, as a run works; what is built afterwards disturbs nobody. Raises Taken if there is one of
+    this name that is ready, or of other customers or days; UserError if the login may not make databases, or if the
+    project can't be built.
     """
     own_settings = known.settings_of(connection, settings, name)
     checking.require(settings)
