@@ -264,11 +264,11 @@ def _compare_mart(
         columns[name] = f"here_{number}{cast}", f"there_{number}{cast}", pair.is_number(name)
     for name, (here, there, is_number) in columns.items():
         query = sql.SQL(SQL["cells"]).format(
-            here=sql.SQL(here),
-            there=sql.SQL(there),
+            here_value=sql.SQL(here),
+            there_value=sql.SQL(there),
             here_number=sql.SQL(f"{here}::numeric" if is_number else "null::numeric"),
             there_number=sql.SQL(f"{there}::numeric" if is_number else "null::numeric"),
-            persons=_persons(pair),
+            counted=_persons(pair),
         )
         found = own.execute(query).fetchall()
         cells = tuple(_cell(pair, name, *counted) for counted in found)
@@ -322,11 +322,13 @@ def _join(own: psycopg.Connection, pair: Pair, rows: sql.Composable) -> None:
         )
         for number, name in enumerate(_told(pair))
     ]
+    day = sql.SQL("{} as call_date").format(
+        sql.Identifier(pair.there.day) if pair.there.day else sql.SQL("null::date")
+    )
     own.execute(
         sql.SQL(SQL["join_sides"]).format(
-            day=sql.Identifier(pair.there.day) if pair.there.day else sql.SQL("null::date"),
-            columns=sql.SQL("").join(sql.SQL(", {}").format(one) for one in (*values, *persons)),
-            join=sql.SQL("full" if pair.there.day else "right"),
+            columns=sql.SQL(", ").join([day, *values, *persons]),
+            wanted=sql.SQL("true" if pair.there.day else "there.customer_id is not null"),
             key=sql.SQL(", ").join(map(sql.Identifier, pair.key)),
             **sides,
         )

@@ -62,39 +62,55 @@ where m.customer_id = any({customers}) and m.customer_id in (select c.customer_i
 create temporary table joined on commit drop as
 select
     customer_id,
-    {day} as call_date,
     here.customer_id is not null as is_here,
-    there.customer_id is not null as is_there
+    there.customer_id is not null as is_there,
     {columns}
 from {here} as here
-{join} join {there} as there using ({key});
+full join {there} as there using ({key})
+where {wanted};
 
 -- name: compared
 -- How many days of customers there are to compare in the mart.
-select count(*) from (select distinct customer_id, call_date from pg_temp.joined) as cells;
+select count(*)
+from (
+    select distinct
+        customer_id,
+        call_date
+    from pg_temp.joined
+) as cells;
 
 -- name: cells
 -- The days of customers on which a column differs: the rows of each side, how many differ, how many persons those are
 -- of, and of a number the sums and how far the rows are apart. A value that only one side of a row knows is in neither
 -- sum: it may have been suppressed.
+with sides as (
+    select
+        *,
+        {here_value} as value_here,
+        {there_value} as value_there,
+        {here_number} as number_here,
+        {there_number} as number_there
+    from pg_temp.joined
+),
+
+compared as (
+    select
+        *,
+        (is_here <> is_there) or (value_here is distinct from value_there) as differs,
+        is_here <> is_there or (value_here is null) = (value_there is null) as is_known
+    from sides
+)
+
 select
     customer_id,
     call_date,
-    count(*) filter (where is_here),
-    count(*) filter (where is_there),
-    count(*) filter (where differs),
-    {persons},
-    sum(here) filter (where is_known),
-    sum(there) filter (where is_known),
-    sum(abs(coalesce(there, 0) - coalesce(here, 0))) filter (where is_known)
-from (
-    select
-        *,
-        is_here <> is_there or {here} is distinct from {there} as differs,
-        {here_number} as here,
-        {there_number} as there,
-        not (is_here and is_there and ({here} is null) <> ({there} is null)) as is_known
-    from pg_temp.joined
-) as rows_of_both
+    count(*) filter (where is_here) as rows_here,
+    count(*) filter (where is_there) as rows_there,
+    count(*) filter (where differs) as differing,
+    {counted} as persons,
+    sum(number_here) filter (where is_known) as sum_here,
+    sum(number_there) filter (where is_known) as sum_there,
+    sum(abs(coalesce(number_there, 0) - coalesce(number_here, 0))) filter (where is_known) as apart
+from compared
 group by customer_id, call_date
 having bool_or(differs);
