@@ -327,6 +327,8 @@ def test_it_waits_for_a_run_a_request_and_a_ledger_that_differs(
         (["x"], "say what it gets: `callmart try x --customers 1043,1044 --days 14`"),
         (["x", "--customers", "one", "--days", "2"], "--customers one: write their numbers with commas"),
         (["x", "--customers", "0", "--days", "2"], "--customers 0: write their numbers with commas"),
+        (["x", "--customers", "1001,9999999999", "--days", "2"], "--customers 1001,9999999999: write their"),
+        (["x", "--customers", "1001", "--days", "2", "--once", "--out", "a.pdf"], "--out a.pdf is no .html"),
         (["x", "--customers", "1001", "--days", "2", "--out", "a.html"], "--out goes with --once"),
     ],
 )

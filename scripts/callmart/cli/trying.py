@@ -17,10 +17,12 @@ from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress
 from callmart.database import schema
 
 if TYPE_CHECKING:
-    from callmart.environments.comparing import Column, Compared
+    from callmart.environments.comparing import Cell, Column, Compared
     from callmart.environments.making import Made
 
 CELLS_SHOWN = 20  # in the terminal; the page has 500, and JSON all
+
+LARGEST = 2**31 - 1  # number of a customer
 
 app = typer.Typer()
 
@@ -33,7 +35,7 @@ def try_(
     name: Name,
     customers: Annotated[str, typer.Option(metavar="1043,1044", help="Whose days it gets.")] = "",
     days: Annotated[
-        int | None, typer.Option(min=1, help="How many days, up to the last that is open.")
+        int | None, typer.Option(min=1, max=9999, help="How many days, up to the last that is open.")
     ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Remove the environment, whatever is left of it.")
@@ -85,8 +87,11 @@ def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
 
 def _once(name: str, customers: tuple[int, ...], days: int, target: Path | None) -> None:
     """Make, compare and remove an environment, whatever happens; but not one that was there before."""
+    from callmart.environments import written
     from callmart.environments.making import Taken
 
+    if target is not None:
+        written.refuse_format(target)
     try:
         _make(name, customers, days)
         _diff(name, target, as_json=False)
@@ -136,7 +141,7 @@ def _numbers(customers: str) -> tuple[int, ...]:
         found = sorted({int(one) for one in customers.split(",")})
     except ValueError:
         found = []
-    if not found or found[0] < 1:
+    if not found or found[0] < 1 or found[-1] > LARGEST:
         raise UserError(f"--customers {customers}: write their numbers with commas, such as 1043,1044")
     return tuple(found)
 
@@ -157,33 +162,23 @@ def _print(compared: "Compared", target: Path | None) -> None:
         alike.setdefault((column.mart, _said_of(column)), []).append(column.column or "the whole mart")
     for (mart, said), columns in alike.items():
         out.print(f"  {mart}: {', '.join(columns)}: {said}", soft_wrap=True)
-    cells = compared.cells
-    if cells:
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
-        for heading in ("mart", "column", "customer", "day", "outcome", "here", "there", "size"):
-            table.add_column(heading, justify="right" if heading in ("here", "there", "size") else "left")
-        for cell in cells[:CELLS_SHOWN]:
-            table.add_row(
-                cell.mart, cell.column, str(cell.customer_id), str(cell.day or ""), cell.outcome,
-                *("" if one is None else f"{one:,}" for one in (cell.here, cell.there)),
-                "" if cell.size is None else f"{cell.size:.1%}",
-            )  # fmt: skip
-        out.print(table)
+    _print_cells(compared.cells)
+    written = f"; {plain(target)}" if target else ""
+    out.print(f"diff: {plain(compared)}{written}", soft_wrap=True)
+
+
+def _print_cells(cells: "list[Cell]") -> None:
+    if not cells:
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
+    for heading in ("mart", "column", "customer", "day", "outcome", "here", "there", "size"):
+        table.add_column(heading, justify="right" if heading in ("here", "there", "size") else "left")
+    for cell in cells[:CELLS_SHOWN]:
+        table.add_row(
+            cell.mart, cell.column, str(cell.customer_id), str(cell.day or ""), cell.outcome,
+            *("" if one is None else f"{one:,}" for one in (cell.here, cell.there)),
+            "" if cell.size is None else f"{cell.size:.1%}",
+        )  # fmt: skip
+    out.print(table)
     if len(cells) > CELLS_SHOWN:
         out.print(f"... and {len(cells) - CELLS_SHOWN} more: --out or --json has them")
-    said = (
-        f"{len(compared.differing)} columns differ, in {len(cells)} cells" if compared.differing else "equal"
-    )
-    left_out = (
-        f"; {compared.left_out} left out, since they were opened again or wait: make the environment anew"
-        if compared.left_out
-        else ""
-    )
-    held_back = (
-        f"; {compared.environment.held_back} held back there" if compared.environment.held_back else ""
-    )
-    out.print(
-        f"diff: {plain(compared.environment.name)}: {compared.days} days of customers: {said}{left_out}{held_back}"
-        + (f"; {plain(target)}" if target else ""),
-        soft_wrap=True,
-    )

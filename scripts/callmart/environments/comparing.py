@@ -92,6 +92,19 @@ class Compared:
         str, ...
     ]  # marts whose key is another one there: compared by the sums of what both keys have
 
+    def __str__(self) -> str:
+        said = "equal" if self.days else "nothing to compare"
+        if self.differing:
+            said = f"{len(self.differing)} columns differ, in {len(self.cells)} cells"
+        parts = [f"{self.environment.name}: {self.days} days of customers: {said}"]
+        if self.left_out:
+            parts.append(
+                f"{self.left_out} left out, since they were opened again or wait: make the environment anew"
+            )
+        if self.environment.held_back:
+            parts.append(f"{self.environment.held_back} held back there")
+        return "; ".join(parts)
+
     @property
     def differing(self) -> list[Column]:
         """The columns and marts that differ."""
