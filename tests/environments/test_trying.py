@@ -16,6 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import key_file
 from callmart.database import clock, ledger, lock, server
 from callmart.database.tombstones import secret_of, tombstone
+from callmart.declarations import dbt_project
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
 from callmart.operations import run
@@ -33,8 +34,10 @@ BOTH = (NAMED, STANDARD)
 
 
 @pytest.fixture
-def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Environments get their rows, and are not built."""
+def unbuilt(tried: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments get their rows, and are not built. dbt reads the project once, not for each."""
+    marts = dbt_project.marts(tried.settings)
+    monkeypatch.setattr(dbt_project, "marts", lambda settings: marts)
     monkeypatch.setattr(making, "_finish", lambda connection, settings, environment, on_step: environment)
 
 
@@ -87,32 +90,16 @@ def test_it_holds_the_chosen_customers_and_days_and_no_address(
     assert owner.execute("select count(*) from registry.recipient").fetchone() != (0,), "the control"
 
 
-def test_only_agents_of_its_events_have_a_name_there(tried: Callmart, owner: psycopg.Connection) -> None:
-    """Somebody whom the registry names and who has no events in this time stays where they are."""
+def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_here(
+    tried: Callmart, owner: psycopg.Connection, unbuilt: None
+) -> None:
+    """The ledger goes along, so its customers are open there and the agent is not shown."""
     owner.execute(
         "insert into registry.agent (customer_id, agent_key, agent, name) values (%s, 'nobody', 'n', 'N. Obody')",
         [NAMED],
     )
-    owner.commit()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "_finish", lambda *_: None)
-        make(tried, owner)
-    settings = known.settings_of(owner, tried.settings, "another")
-    owner.execute("delete from registry.agent where agent_key = 'nobody'")
-    owner.commit()
-    with server.connect(settings) as own:
-        agents = {agent for (agent,) in own.execute("select agent from registry.agent")}
-    databases.drop(owner, tried.settings, "another")
-    assert agent_of(NAMED, 2) in agents
-    assert "n" not in agents
-
-
-def test_who_is_left_out_here_is_left_out_there(
-    tried: Callmart, owner: psycopg.Connection, unbuilt: None
-) -> None:
-    """The ledger goes along, so its customers are open there and the agent is not shown."""
-    ((key, agent),) = owner.execute(
-        "select customer_id, min(agent_key) from raw.event where customer_id = %s group by 1", [NAMED]
+    ((agent,),) = owner.execute(
+        "select min(agent_key) from raw.event where customer_id = %s", [NAMED]
     ).fetchall()
     mark = tombstone(secret_of(key_file(tried.home, NAMED).read_bytes()), "objector", agent)
     before = ledger.file(tried.settings).read_bytes()
@@ -123,12 +110,16 @@ def test_who_is_left_out_here_is_left_out_there(
     make(tried, owner)
     settings = known.settings_of(owner, tried.settings, "another")
     with server.connect(settings) as own:
-        assert own.execute("select privacy.objects(%s, %s)", [key, agent]).fetchone() == (True,)
+        assert own.execute("select privacy.objects(%s, %s)", [NAMED, agent]).fetchone() == (True,)
         assert ledger.compare(own, settings).problems == []
         assert own.execute("select count(*) from privacy.secret").fetchone() == (1,)
+        agents = {agent for (agent,) in own.execute("select agent from registry.agent")}
+        assert agent_of(NAMED, 2) in agents
+        assert "n" not in agents
         own.execute("delete from privacy.tombstone")
         assert ledger.compare(own, settings).problems, "the control"
     databases.drop(owner, tried.settings, "another")
+    owner.execute("delete from registry.agent where agent_key = 'nobody'")
     for table in ("secret", "tombstone", "ledger_entry"):
         owner.execute(f"delete from privacy.{table}".encode())
     owner.commit()
@@ -350,7 +341,11 @@ def test_status_lists_it(tried: Callmart, command: Command) -> None:
 
 
 def test_once_compares_and_leaves_nothing_whatever_happens(
-    tried: Callmart, owner: psycopg.Connection, command: Command, monkeypatch: pytest.MonkeyPatch
+    tried: Callmart,
+    owner: psycopg.Connection,
+    command: Command,
+    unbuilt: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Here nothing is built, so the comparison refuses: then it is removed, too."""
 
