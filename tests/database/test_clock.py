@@ -45,6 +45,7 @@ ACTS = {
     "retire": ["queue_day", "--yes"],
     "rebuild": [],
     "run": [],
+    "try": ["one", "--customers", "1001", "--days", "1"],
     "keys rotate": ["--customer", "1001"],
     "keys lost": ["--customer", "1001", "--yes"],
     "keys attest": ["--customer", "1001"],
@@ -78,8 +79,8 @@ LOOKS = {
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
 OTHERS = {
-    "access rotate", "backup", "check", "clock", "demo", "doctor", "draw", "emulator", "explain", "health", "preview",
-    "privacy ledger", "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
+    "access rotate", "backup", "check", "clock", "demo", "diff", "doctor", "draw", "emulator", "explain", "health",
+    "preview", "privacy ledger", "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
 }  # fmt: skip
 
 

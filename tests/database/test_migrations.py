@@ -253,11 +253,12 @@ COMMANDS = {
     "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
+# `try` and `diff` work with functions of another version, for a project that has a new group: tests/environments.
 # `doctor` and `health` say it among other things, and `backup` is what is to be done first. `check` and
 # `privacy ledger` ask no database.
 OTHERS = {
-    "backup", "check", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start",
-    "stop",
+    "backup", "check", "diff", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate",
+    "start", "stop", "try",
 }  # fmt: skip
 
 

@@ -133,8 +133,8 @@ def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
         " where run_id = (select min(run_id) from ops.run) order by began_at"
     )
     assert [one["stage"] for one in stages] == [
-        "check", "remove", "expire", "months", "moved", "packages", "land", "build", "validation", "opening", "rebuild",
-        "rights", "extract", "publish", "marts",
+        "check", "remove", "expire", "months", "moved", "packages", "environments", "land", "build", "validation",
+        "opening", "rebuild", "rights", "extract", "publish", "marts",
     ]  # fmt: skip
     assert {(one["outcome"], one["ends"]) for one in stages} == {("done", True)}
     counts = {one["stage"]: one["counts"] for one in stages}

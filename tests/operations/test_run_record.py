@@ -30,6 +30,7 @@ STAGES = [
     "months",
     "moved",
     "packages",
+    "environments",
     "land",
     "build",
     "validation",

@@ -31,6 +31,8 @@ from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Folder
 from callmart.database import searching, server
+from callmart.environments import databases
+from callmart.environments.known import Environment
 from callmart.privacy import decided, packages, places, procedure
 from callmart.publish import places as published
 from callmart.publish import site
@@ -312,6 +314,16 @@ def package_of(work: Work, kind: Kind) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def environment_of_customer(work: Work) -> Iterator[None]:
+    """An environment without any tables, which says that it holds the customer."""
+    databases.create(work.connection, Environment(name="planted", customers=(NAMED,)))
+    try:
+        yield
+    finally:
+        databases.drop(work.connection, work.settings, "planted")
+
+
 PLANTERS: dict[str, Planter] = {
     "doorway": lambda work: committed(
         work,
@@ -325,6 +337,7 @@ PLANTERS: dict[str, Planter] = {
         f" values ({NAMED}, '{ADDRESS}', '{WORD}', false)"
     ),
     "marts": lambda work: row_of_agent(work, "store.agent"),
+    "environments": environment_of_customer,
     "extracts": lambda work: file(work, f"extracts/{NAMED}/.arrow-dead/a", WORD.encode("utf-16-le")),
     "drawn reports": lambda work: file(work, f"reports/{NAMED}/agents-2026-W01.html"),
     "outbox": lambda work: file(work, f"outbox/{NAMED}/2026-W01.agents.key.eml"),

@@ -21,6 +21,7 @@ from callmart.audit import (
     attempts,
     channels,
     drawn,
+    environments,
     inference,
     ledger,
     limits,
@@ -44,7 +45,8 @@ OnStep = Callable[[str, str, int, int], None]
 
 VISIBLE = (
     "The names of all roles. They include the customers' numbers, so a customer can see which numbers are customers. "
-    "The roles' settings, memberships and comments are visible as well, but not their passwords.",
+    "The roles' settings, memberships and comments are visible as well, but not their passwords. So are the names of "
+    "databases: an environment's comment says which customers and days are tried in it.",
     "The names of schemas, tables, columns, functions and policies, the text of functions and views, and whom each "
     "column points to. They are the same for everybody and contain no data.",
     "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "
@@ -145,6 +147,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         objectors.of_files(connection, "Tableau", of_tableau.words),
         *tables.of_books(connection, scene, board),
         drawn.of_pages(connection, settings),
+        environments.of_environments(connection, settings),
         ledger.of_ledger(connection, settings),
         persons.of_places(connection, settings),
         persons.of_erasure(connection, settings),

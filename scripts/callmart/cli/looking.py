@@ -22,6 +22,7 @@ from callmart.cli.terminal import (
 )
 from callmart.database import rotation
 from callmart.database.lock import exclusive
+from callmart.environments import known
 from callmart.operations import record, status
 from callmart.privacy import register
 
@@ -36,6 +37,7 @@ def status_(as_json: Json = False) -> None:
         earlier = status.earlier(connection)
         waiting = [one for one in register.requests(connection) if one.days_left is not None]
         unfinished = rotation.look(connection)
+        environments = known.all_of(connection)
     if as_json:
         found = {
             "run": run and asdict(run),
@@ -43,6 +45,7 @@ def status_(as_json: Json = False) -> None:
             "requests": [asdict(one) for one in waiting],
             "rotation": unfinished and unfinished._asdict(),
             "earlier_definitions": [asdict(one) for one in earlier],
+            "environments": [one.model_dump(mode="json") for one in environments],
         }
         print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
@@ -56,6 +59,8 @@ def status_(as_json: Json = False) -> None:
                 f"customer {first.customer_id}), [{colour(first)}]{first.left}[/]",
                 soft_wrap=True,
             )
+        for environment in environments:
+            out.print(f"environment {environment}", soft_wrap=True)
         print_status(customers)
         _print_earlier(earlier)
 

@@ -18,6 +18,7 @@ from callmart.cli import (
     rights,
     servers,
     stages,
+    trying,
 )
 from callmart.cli.entry import main, program
 
@@ -30,6 +31,7 @@ GROUPS = (
     removing,
     looking,
     explaining,
+    trying,
     reports,
     preview,
     health,

@@ -101,17 +101,22 @@ def validate() -> None:
     if validated.build_id is None:
         out.print("validate: nothing to do")
         return
+    print_failing(validated)
+    out.print(
+        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
+        f"{validated.warnings} warnings"
+    )
+    raise typer.Exit(UNDONE if validated.held_back else 0)
+
+
+def print_failing(validated: Any) -> None:
+    """Print the expectations that were not met, with the number of days of customers."""
     for result in validated.results:
         if result.failing:
             out.print(
                 f"  {result.severity}: {result.mart}: {plain(result.expectation)}: {len(result.failing)} days",
                 soft_wrap=True,
             )
-    out.print(
-        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
-        f"{validated.warnings} warnings"
-    )
-    raise typer.Exit(UNDONE if validated.held_back else 0)
 
 
 @app.command("open")

@@ -100,16 +100,7 @@ def noted(connection: psycopg.Connection) -> str | None:
 def require(connection: psycopg.Connection, time_zone: str) -> None:
     """Raise UserError if this database has no registry yet, or is not at this version of callmart."""
     try:
-        pending = migrating.pending(connection)
-        if not has_registry(connection):
-            raise UserError(
-                "this database has no registry yet: run `callmart registry apply registry.yml` first"
-            )
-        if pending:
-            raise UserError(
-                f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "
-                "back up, then run `callmart upgrade`"
-            )
+        require_tables(connection)
         if not is_current(connection, time_zone):
             raise UserError(
                 "the functions and views of this database are of another version of callmart, or of another "
@@ -117,6 +108,18 @@ def require(connection: psycopg.Connection, time_zone: str) -> None:
             )
     finally:
         connection.rollback()
+
+
+def require_tables(connection: psycopg.Connection) -> None:
+    """Raise UserError if this database has no registry yet, or a migration waits."""
+    pending = migrating.pending(connection)
+    if not has_registry(connection):
+        raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
+    if pending:
+        raise UserError(
+            f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "
+            "back up, then run `callmart upgrade`"
+        )
 
 
 def fingerprint(time_zone: str) -> str:

@@ -34,7 +34,7 @@ from callmart.operations import rebuild
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.privacy import embedded, packages, rotating
 from callmart.publish import publishing, tableau
-from callmart.retention import expire, remove
+from callmart.retention import environments, expire, remove
 from callmart.upgrade import upgrading
 from callmart.validate import suites
 
@@ -263,14 +263,15 @@ def follow_calendar(
     record: Record | None = None,
 ) -> None:
     """Do what the date asks for: remove what is too old, make the months ahead, delete the moved raw files whose last
-    day has passed, and the packages for persons that are two weeks old. An error in one stops neither the others nor
-    the run.
+    day has passed, the packages for persons that are two weeks old, and the environments that have ended. An error in
+    one stops neither the others nor the run.
     """
     arguments = (connection, settings, ran, on_step, record)
     _attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
     _attempt("months", _make_months, "the months ahead were not made", AGAIN, *arguments)
     _attempt("moved", _remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
     _attempt("packages", _remove_packages, "the removal of packages for persons broke off", AGAIN, *arguments)
+    _attempt("environments", _follow_environments, "the expiry of environments broke off", AGAIN, *arguments)
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -308,6 +309,13 @@ def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, 
 def _remove_packages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     ran.expired += packages.tidy(connection, settings, clock.today(connection, settings))
     connection.commit()
+
+
+def _follow_environments(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
+) -> None:
+    for problem in environments.follow(connection, settings, clock.today(connection, settings)):
+        ran.note(problem)
 
 
 def _name_undeclared_marts(

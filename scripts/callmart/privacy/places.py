@@ -16,6 +16,7 @@ from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
 from callmart.declarations import pointing
+from callmart.environments.places import Environments
 from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
@@ -105,6 +106,7 @@ PLACES: tuple[Place, ...] = (
     Events(),
     Persons(),
     Marts(),
+    Environments(),
     Extracts(),
     Pages(),
     Outbox(),
