@@ -22,7 +22,7 @@ from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
 from callmart.privacy.packages import Packages
 from callmart.privacy.procedure import blocked
-from callmart.publish import site
+from callmart.publish import holdings
 from callmart.publish.places import Content, Emulated, Members
 from callmart.registry.places import Customers, Persons
 from callmart.reports.places import Pages
@@ -183,7 +183,7 @@ def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
             [place.paths for place in PLACES],
         ),
         *(f"link {named(settings, path)}" for path in sorted(links)),
-        *_astray("content", site.endpoints(), [place.contents for place in PLACES]),
+        *_astray("content", holdings.endpoints(), [place.contents for place in PLACES]),
     ]
 
 
