@@ -89,8 +89,8 @@ def by_token(site: str, name: str, token: str, setting: str = "tableau") -> Cred
     """Return the credentials for a personal access token. `setting` says where a person corrects it."""
     return Credentials(
         lambda _: TSC.PersonalAccessTokenAuth(name, token, site),
-        f"the token {name} for site '{site}'; make a new personal access token and put it into "
-        f"{setting}.token_file{_check(site)}.",
+        f"the token {name} for site '{site}'; {_is_there(site)}make a new personal access token and put it into "
+        f"{setting}.token_file.",
     )
 
 
@@ -98,16 +98,16 @@ def _by_app(site: str, app: ConnectedApp, setting: str) -> Credentials:
     secret = set_secret(f"{setting}.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
-        f"the connected app {app.client_id} for site '{site}'; check that it is enabled and may use the scope {FIRST}, "
-        f"that {setting}.connected_app has its secret and a user of the site, and that this machine's clock is right"
-        f"{_check(site)}.",
+        f"the connected app {app.client_id} for site '{site}'; {_is_there(site)}check that it is enabled and may use "
+        f"the scope {FIRST}, that {setting}.connected_app has its secret and a user of the site, and that this "
+        "machine's clock is right.",
         _ALL,
     )
 
 
-def _check(site: str) -> str:
-    """Tableau refuses a site that isn't there in the same words."""
-    return f", after a look whether there is a site with /site/{site}/ in its URLs" if site else ""
+def _is_there(site: str) -> str:
+    """Tableau refuses a site that isn't there, or that the user isn't on, in the same words."""
+    return f"if there is a site with /site/{site}/ in its URLs, and the user is on it, " if site else ""
 
 
 def _json_web_token(app: ConnectedApp, secret: str, scopes: Iterable[str]) -> str:

@@ -145,14 +145,14 @@ def read(connection: psycopg.Connection, settings: Settings, at: At) -> Found:
             del actual[site]
             unread[site] = (
                 f"it is the same site as {' and '.join(_named(each) for each in several if each != site)}; write its "
-                f"name everywhere as the settings do, then `callmart publish {FORGET} {site}`"
+                "name in one way, in registry.yml and in the settings."
             )
     if unread and names == [""]:
         raise UserError(unread[""])
     return Found(desired, books, actual, unread)
 
 
-FORGET = "--forget-site"
+_GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
 
 
 def plan(found: Found, *, adopts: bool = True) -> Plans:
@@ -264,13 +264,19 @@ def _failed(
     """The outcomes of a site that could not be read or changed, which are recorded: one for all customers of the shared
     site, and one per customer of any other.
     """
-    sentence = f"{_named(site)}: {why}"
+    wanted = {one.customer_id for one in found.desired.get(site, ())}
     if not site:
-        outcomes = [Outcome(None, None, (), sentence)]
+        outcomes = [Outcome(None, None, (), f"{_named(site)}: {why}")]
     else:
-        customers = found.books[site].known | {one.customer_id for one in found.desired.get(site, ())}
         outcomes = [
-            Outcome(customer, None, (), f"customer {customer}: {sentence}") for customer in sorted(customers)
+            Outcome(
+                customer,
+                None,
+                (),
+                f"customer {customer}: {_named(site)}: {why}"
+                + ("" if customer in wanted else f" It is to be cleared there; {_GONE.format(site=site)}"),
+            )
+            for customer in sorted(found.books[site].known | wanted)
         ]
     publishing.record_unread(connection, settings, outcomes, site)
     return outcomes
