@@ -35,6 +35,9 @@ from callmart.publish.emulator import ensure_running
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publishing is slow
 FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can raise
 LOST = (NotSignedInError, requests.ConnectionError)  # failures that can concern all customers, not just one
+# What Tableau's reference says of a kind of thing that a server doesn't have: the feature is disabled (a licence is
+# missing), or there is no such resource. Any other error says nothing about it.
+NONE_HERE = ("403157", "404003")
 _TOO_MANY, _ENDED = 429, 401
 _TOKEN = "x-tableau-auth"
 _RENEWALS = 3  # a session lasts hours; if it ends sooner, somebody else has signed in with the same token
