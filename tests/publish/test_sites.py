@@ -374,7 +374,7 @@ def test_the_audit_reads_each_site(there: Sites) -> None:
     with saying(there, "een"):
         assert failed()[content] == ("site 'een': a project beside the customers' projects",)
     there.callmart.apply(registry())
-    assert failed()[content] == ("site 'een': customer 1 has another site, but a project or a group",)
+    assert failed()[content][0] == "site 'een': customer 1 has another site, but a project or a group"
     there.callmart.apply(registry(own=at("een"), other=at("nergens")))
     unread = failed()["the content of the site 'nergens' can be read"]
     assert "refuses the token" in unread[0]
@@ -396,5 +396,5 @@ def test_persons_are_sought_on_each_site(there: Sites) -> None:
             assert places.Content().find(work(connection, to), agent) == {"list of projects": 1}
         there.callmart.apply(registry(own=at("een"), other=at("nergens")))
         for look in (places.Content().find, places.Members().find, places.Members().treat):
-            with pytest.raises(Blocked, match="refuses the token callmart for site 'nergens'"):
+            with pytest.raises(Blocked, match=r"refuses the token .* for site 'nergens'"):
                 look(work(connection, to), chef)
