@@ -116,7 +116,6 @@ def test_a_wrong_callmart_toml_is_named(command: Command, tmp_path: Path, text: 
     [
         'dsn = "postgresql://u:wr0ng@/d"\n',
         '[tableau]\ntoken = "wr0ng"\n',
-        '[tableau.sites.een]\ntoken = "wr0ng"\n',
         '[alerts]\nping_url = "https://hooks.example.org/wr0ng"\n',
         '[tableau.connected_app]\nclient_id = "c"\nsecret_id = "s"\nusername = "u"\nsecret = "wr0ng"\n',
     ],

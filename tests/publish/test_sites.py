@@ -16,7 +16,7 @@ from callmart.audit.channels import Board
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Person, Work
-from callmart.base.settings import Settings, Tableau, TableauLogin
+from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.operations import doctor, status
 from callmart.publish import DataSource, Outcome, credentials, places, publishing, sites, tableau
 from callmart.publish.tableau import At
@@ -317,6 +317,11 @@ def test_a_site_can_have_a_login_of_its_own(there: Sites, tmp_path: Path) -> Non
     with wrong, tableau.connect(settings, "een"):
         pass
     apart = apart.model_copy(update={"sites": {"een": TableauLogin()}})
+    with pytest.raises(ValueError, match=r"sites\.een is the site that customers share"):
+        Tableau(site="een", sites={"een": login})
+    for secret in ("token", "connected_app.secret"):
+        assert _is_secret(f"tableau.sites.een.{secret}"), "so callmart.toml must be its owner's alone"
+    assert not _is_secret("tableau.sites.een.token_file")
     lacking = there.settings.model_copy(update={"tableau": apart})
     wrong = pytest.raises(
         UserError, match=r"settings tableau\.sites\.een\.token_file and .*: set exactly one"

@@ -122,6 +122,12 @@ class Tableau(TableauLogin):
         """Whether publishing goes to the local emulator."""
         return self.server in (None, EMULATOR)
 
+    @model_validator(mode="after")
+    def _has_one_login_per_site(self) -> Self:
+        if self.site in self.sites:
+            raise ValueError(f"sites.{self.site} is the site that customers share; set its login beside site")
+        return self
+
     def own_site(self, name: str | None) -> str:
         """Return a customer's own site; "" if it has none, or if it is the one that customers share."""
         return "" if name is None or name == self.site else name

@@ -32,6 +32,7 @@ from callmart.publish import (
 from callmart.publish.tableau import FAILURES, At, reason
 
 OnStep = Callable[[str, int, int], None]
+_GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
 WORKERS = 4  # customers at a time; Tableau also has other work to do
 
 
@@ -139,20 +140,20 @@ def read(connection: psycopg.Connection, settings: Settings, at: At) -> Found:
         except (UserError, *FAILURES) as error:
             unread[site] = reason(error)
     for several in names_of.values():
-        for site in (
-            several if len(several) > 1 else ()
-        ):  # what one name lacks would be removed from the other
+        for site, others in _others(several):
             del actual[site]
             unread[site] = (
-                f"it is the same site as {' and '.join(_named(each) for each in several if each != site)}; write its "
-                "name in one way, in registry.yml and in the settings."
+                f"it is the same site as {others}; write its name in one way, in registry.yml and in the settings."
             )
     if unread and names == [""]:
         raise UserError(unread[""])
     return Found(desired, books, actual, unread)
 
 
-_GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
+def _others(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Each name of one site, with the others. What is under one name would be removed under the other."""
+    for site in names if len(names) > 1 else ():
+        yield site, " and ".join(_named(each) for each in names if each != site)
 
 
 def plan(found: Found, *, adopts: bool = True) -> Plans:
