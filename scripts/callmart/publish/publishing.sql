@@ -141,9 +141,9 @@ where isfinite(call_date);
 
 -- name: sites
 -- The names of the sites on which customers are or should be; '' is the shared one.
-select coalesce(c.tableau_site, '')
-from registry.current_option as o
-inner join registry.customer as c using (customer_id)
+select coalesce(tableau_site, '')
+from registry.customer
+where customer_id in (select customer_id from registry.current_option)
 union
 select site from ops.publication;
 

@@ -48,6 +48,7 @@ WORDS = {
     ),
     "was": _texts("was {value}", "was {value}"),
     "same": _texts("gelijk", "the same"),
+    "almost": _texts("vrijwel gelijk", "almost the same"),
     "points": _texts("punt", "points"),
     "better": _texts("beter", "better"),
     "worse": _texts("slechter", "worse"),
@@ -210,8 +211,12 @@ class Language:
         if seconds < MINUTE:
             return self.say("seconds", value=self.number(seconds))
         if seconds < HOUR:
-            return self.say("minutes", value=f"{seconds // MINUTE}:{seconds % MINUTE:02}")
+            return self.say("minutes", value=self.clock(seconds))
         return self.say("hours", value=self.number(seconds / HOUR, HOURS))
+
+    def clock(self, seconds: int) -> str:
+        """Minutes and seconds."""
+        return f"{seconds // MINUTE}:{seconds % MINUTE:02}"
 
     def unit(self, unit: Unit | Literal["minutes"]) -> str:
         """The unit of a chart whose numbers have none; empty for counts and shares."""
@@ -234,5 +239,6 @@ class Language:
                 difference = round(now / before - 1, 3)
                 shown = self.number(abs(difference), "#,##0.0%")
         if not difference:
-            return self.say("same"), 0
+            is_same = self.value(measure.unit, now) == self.value(measure.unit, before)
+            return self.say("same" if is_same else "almost"), 0
         return f"{'▲' if difference > 0 else '▼'} {shown}", 1 if difference > 0 else -1

@@ -147,7 +147,7 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
         value = scene.value(measure, high)
         yield language.say(f"one_{over}", where=scene.sentence(over, high), value=value)
         return
-    is_constant = len(known) > 1 and high[measure.name] == low[measure.name]
+    is_constant = len(known) > 1 and scene.value(measure, high) == scene.value(measure, low)
     yield language.say(
         "constant" if is_constant else "most" if over == "quarter_hour" or high is low else "extremes",
         measure=measure.caption,
