@@ -14,7 +14,7 @@ from callmart.reports.scene import Grain, Scene
 
 MOST = 30  # bars below each other; the table has all
 ROOM = 0.08  # of the highest bar; a lower part has no room for its number
-LYING_ROOM = 0.035  # of the longest bar, per character
+LYING_ROOM = 0.045  # of the longest bar, per character
 HEADROOM = 1.15  # of the highest bar, for the total above it
 LYING_HEADROOM = 1.35  # of the longest one, for the total at its end
 SHORT, MINUTES = 1.0, 60  # bars of hours that are all shorter than one are drawn in minutes

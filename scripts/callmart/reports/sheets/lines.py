@@ -132,7 +132,9 @@ def _axis(sheet: Sheet, measure: Measure, values: Iterable[float | None]) -> Axi
     if measure.unit == "share":
         begin, end = math.floor(lowest * 10) / 10, math.ceil(highest * 10) / 10
         return Axis(charts.FORMS["share"], begin, max(end, begin + 0.1))
-    spread = highest - lowest or highest
+    if round(lowest) == round(highest):  # nobody sees a difference in the numbers
+        return Axis(charts.FORMS[measure.unit])
+    spread = highest - lowest
     return Axis(charts.FORMS[measure.unit], lowest - spread / 4 if lowest > highest / 2 else 0)
 
 
