@@ -218,6 +218,12 @@ def test_killed_between_filling_and_clearing_the_next_publication_clears(there: 
 
 def test_a_site_that_is_not_there_is_one_sentence_of_its_customer(there: Sites) -> None:
     there.callmart.apply(registry(own=at("nergens")))
+    with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+        lines = list(sites.plan(sites.read(connection, there.settings, to)).lines())
+    assert lines[0].startswith("! the site 'nergens' can't be read: Tableau at http")
+    assert not any(line.strip().startswith("-") for line in lines), (
+        "nothing is cleared before it is elsewhere"
+    )
     for _ in range(2):
         (error,) = there.errors()
         assert error.startswith("customer 1: the site 'nergens': Tableau at http")

@@ -164,7 +164,8 @@ def plan(found: Found, *, adopts: bool = True) -> Plans:
         for site, actual in found.actual.items()
     }
     plans = Plans(found, adopts, by_site, {})
-    moving = {site: found.moving(site) for site in by_site}
+    reachable = {one.customer_id for site in by_site for one in found.desired.get(site, ())}
+    moving = {site: found.moving(site) & reachable for site in by_site}
     return replace(
         plans, clearing={site: _clearing(plans, site, each) for site, each in moving.items() if each}
     )
