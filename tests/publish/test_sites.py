@@ -109,7 +109,7 @@ BOTH = EEN | TWEE
 def elsewhere(
     callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sites]:
-    """Everything is real but the extracts, and the week that would have to be whole for the mail. There is one report."""
+    """All is real but the extracts, and the week that would have to be whole for the mail. There is one report."""
     traffic = {"traffic": exposures.named("traffic")}
     folder = tmp_path_factory.mktemp("elsewhere")
     with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
