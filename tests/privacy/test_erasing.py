@@ -27,7 +27,7 @@ from callmart.land import places as landed
 from callmart.opening import opening
 from callmart.privacy import embedded, erasing, kept, persons, places, procedure
 from callmart.privacy.procedure import Steps
-from callmart.publish import publishing, tableau
+from callmart.publish import sites, tableau
 from callmart_home import Callmart
 from centre import DAYS, NAMED, events, queue_of
 from commands import exit_code, use
@@ -97,7 +97,7 @@ CRASHES: dict[str, tuple[Any, str]] = {
     "while events are changed": (vacuum, "note"),
     "after a build": (opening, "open_build"),
     "before an extract": (extract, "extract"),
-    "before publishing": (publishing, "apply"),
+    "before publishing": (sites, "apply"),
     "before the log is left": (embedded, "_renew_log"),
 }
 
@@ -445,7 +445,7 @@ def test_a_search_that_is_blind_erases_nothing(
 def test_tableau_that_does_not_answer_blocks_the_request(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def connect(settings: Any) -> Any:
+    def connect(*_: Any) -> Any:
         raise UserError("No Tableau server answers")
 
     monkeypatch.setattr(tableau, "connect", connect)

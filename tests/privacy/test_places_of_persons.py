@@ -34,8 +34,8 @@ from callmart.database import searching, server
 from callmart.environments import databases
 from callmart.environments.known import Environment
 from callmart.privacy import decided, packages, places, procedure
+from callmart.publish import holdings
 from callmart.publish import places as published
-from callmart.publish import site
 from callmart_home import Callmart
 from centre import NAMED
 from emulated import WORKBOOK, custom_view
@@ -130,9 +130,9 @@ def test_a_table_that_nobody_knows_keeps_a_request_open(work: Work, made: str, n
 def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = site.endpoints()
+    known = holdings.endpoints()
     assert len(known) > 30
-    monkeypatch.setattr(site, "endpoints", lambda: [*known, "collections"])
+    monkeypatch.setattr(holdings, "endpoints", lambda: [*known, "collections"])
     assert places.uncovered(work.connection, work.settings) == ["content collections"]
 
 
@@ -156,8 +156,8 @@ def test_nobody_is_a_number_but_by_the_keys_of_calls_and_events(home: Callmart) 
 def test_the_register_knows_every_place_and_what_is_counted(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = {f"{kind}{whose}" for kind in site.FILES.values() for whose in ("", " of others")}
-    assert counted | {f"list of {name}" for name in site.LISTS} <= set(evidence.WORDS)
+    counted = {f"{kind}{whose}" for kind in holdings.FILES.values() for whose in ("", " of others")}
+    assert counted | {f"list of {name}" for name in holdings.LISTS} <= set(evidence.WORDS)
     monkeypatch.setattr(places, "PLACES", (*places.PLACES[1:], places.Searched("attic")))
     assert places.uncovered(work.connection, work.settings)[:2] == ["place attic", "place doorway"]
 

@@ -258,10 +258,10 @@ def _publisher_and_files(
 
 
 def _tableau(connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep) -> Published:
-    """What is on Tableau. If it can't be read, the result is a check that looked at nothing."""
+    """What is on Tableau. If it can't be told, the result is a check that looked at nothing."""
     try:
-        with tableau.connect(settings) as tableau_server:
-            return on_tableau.look(connection, settings, tableau_server, board, on_step)
+        with tableau.at_sites(settings) as at:
+            return on_tableau.look(connection, settings, at, board, on_step)
     except UserError as error:
         check = Check("Tableau", "its content can be read", 0, 0, (str(error),))
         return Published((), (check,), {}, agents.Words())

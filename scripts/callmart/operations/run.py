@@ -16,7 +16,6 @@ from typing import ParamSpec
 
 import psycopg
 
-from callmart import publish
 from callmart.access import logins, memberships
 from callmart.base import log
 from callmart.base.errors import UserError, kind
@@ -33,7 +32,7 @@ from callmart.opening import opening
 from callmart.operations import rebuild
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.privacy import embedded, packages, rotating
-from callmart.publish import publishing, tableau
+from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
 from callmart.upgrade import upgrading
 from callmart.validate import suites
@@ -475,14 +474,9 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 
 def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("publish", "reading what is there", 0, 1)
-    with tableau.connect(settings) as server:
-        books = publishing.books(connection, settings)
-        desired = publishing.desired(connection, settings)
-        connection.commit()
-        plan = publish.plan(desired, publish.read(server, books), adopts=False)
-        outcomes = publishing.apply(
-            connection, settings, server, plan, lambda *step: on_step("publish", *step)
-        )
+    with tableau.at_sites(settings) as at:
+        plans = sites.plan(sites.read(connection, settings, at), adopts=False)
+        outcomes = sites.apply(connection, settings, at, plans, lambda *step: on_step("publish", *step))
     for outcome in outcomes:
         ran.published_changes += len(outcome.done)
         for said in (outcome.error, outcome.alert):

@@ -43,6 +43,24 @@ extracts as (
         sum(row_count) as row_count
     from ops.extract
     group by customer_id
+),
+
+-- The project on each site on which the customer is. Usually it is one.
+published as (
+    select
+        p.customer_id,
+        string_agg(
+            concat(
+                case when p.state <> 'published' then p.state || ': ' end,
+                format('callmart / %s %s', c.customer_id, c.name),
+                case when p.site <> '' then format(' on the site %s', p.site) end
+            ),
+            ', '
+            order by p.site
+        ) as projects
+    from ops.publication as p
+    inner join registry.customer as c using (customer_id)
+    group by p.customer_id
 )
 
 select
@@ -61,12 +79,7 @@ select
         else 'passed'
     end,
     coalesce(extracts.row_count, 0)::bigint,
-    case
-        when p.customer_id is null and o.option is null then 'nothing there'
-        when p.customer_id is null then 'not published yet'
-        when p.state = 'published' then format('callmart / %s %s', c.customer_id, c.name)
-        else format('%s: callmart / %s %s', p.state, c.customer_id, c.name)
-    end
+    coalesce(published.projects, case when o.option is null then 'nothing there' else 'not published yet' end)
 from registry.customer as c
 left join registry.current_option as o using (customer_id)
 left join days using (customer_id)
@@ -75,7 +88,7 @@ left join held_back using (customer_id)
 left join turned_away using (customer_id)
 left join extracts using (customer_id)
 left join privacy.closed using (customer_id)
-left join ops.publication as p using (customer_id)
+left join published using (customer_id)
 order by c.customer_id;
 
 -- name: unopened

@@ -24,7 +24,7 @@ from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
 from callmart.privacy.packages import Packages
 from callmart.privacy.procedure import OnProof, blocked
-from callmart.publish import site
+from callmart.publish import holdings
 from callmart.publish.places import Content, Emulated, Members
 from callmart.registry.places import Customers, Persons
 from callmart.reports.places import Pages
@@ -188,7 +188,7 @@ def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
             [place.paths for place in PLACES],
         ),
         *(f"link {named(settings, path)}" for path in sorted(links)),
-        *_astray("content", site.endpoints(), [place.contents for place in PLACES]),
+        *_astray("content", holdings.endpoints(), [place.contents for place in PLACES]),
     ]
 
 

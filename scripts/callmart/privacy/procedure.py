@@ -4,9 +4,8 @@ which).
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from hashlib import sha256
 from typing import Protocol, Self
 
@@ -103,8 +102,8 @@ class Procedure(Protocol):
 @contextmanager
 def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
     """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
-    with ExitStack() as opened:
-        yield Work(connection, settings, cache(lambda: opened.enter_context(tableau.connect(settings))))
+    with tableau.at_sites(settings) as at:
+        yield Work(connection, settings, at)
 
 
 @contextmanager
