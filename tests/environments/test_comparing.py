@@ -10,7 +10,7 @@ import pytest
 
 from callmart.declarations import dbt_project
 from callmart.environments import comparing, written
-from callmart.environments.comparing import ROWS, Cell, Column, Compared
+from callmart.environments.differences import ROWS, Cell, Column, Compared
 from callmart.environments.known import Environment
 from callmart_home import Callmart
 from centre import DAYS, NAMED, STANDARD, agent_of

@@ -17,7 +17,7 @@ from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress
 from callmart.database import schema
 
 if TYPE_CHECKING:
-    from callmart.environments.comparing import Cell, Column, Compared
+    from callmart.environments.differences import Cell, Column, Compared
     from callmart.environments.making import Made
 
 CELLS_SHOWN = 20  # in the terminal; the page has 500, and JSON all
@@ -147,7 +147,7 @@ def _numbers(customers: str) -> tuple[int, ...]:
 
 
 def _said_of(column: "Column") -> str:
-    from callmart.environments.comparing import Outcome
+    from callmart.environments.differences import Outcome
 
     if column.only:
         return f"only {column.only}"

@@ -4,11 +4,11 @@
 that shows persons, they are left out where the rows that differ are of few persons, since they would tell what one did.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -18,151 +18,16 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.dbt_project import NUMBERS, Mart
-from callmart.environments import known
+from callmart.declarations.dbt_project import Mart
+from callmart.environments import known, pairing
 from callmart.environments.copying import pipe
+from callmart.environments.differences import ROWS, Cell, Column, Compared, Number, Outcome
 from callmart.environments.known import Environment
+from callmart.environments.pairing import Pair
 
 SQL = sql_file.statements(__file__)
 
 FEWEST_PERSONS = 5  # of whom the differing rows must be for counts and sums to be shown
-ROWS = "rows"  # stands for a column: how many rows there are
-
-Outcome = Literal["changed", "only here", "only there"]
-Number = int | float
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A customer's day on which a column of a mart differs; `day` is None in a mart without days. Counts and sums are
-    None where they would tell what few persons did, sums also where the column is not a number.
-    """
-
-    mart: str
-    column: str
-    customer_id: int
-    day: date | None
-    outcome: Outcome
-    differing: int | None = None  # rows
-    rows_here: int | None = None
-    rows_there: int | None = None
-    here: Number | None = None  # the sum
-    there: Number | None = None
-    size: float | None = (
-        None  # how far apart the rows are, as a share of the larger sum, or the share that differs
-    )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a mart, with the customers' days that were compared in it. A mart or column that is on one side only
-    has no cells; of such a mart, the column is None.
-    """
-
-    mart: str
-    column: str | None
-    compared: int = 0
-    cells: tuple[Cell, ...] = ()
-    only: Literal["here", "there"] | None = None
-
-    def count(self, outcome: Outcome) -> int:
-        """The number of cells with this outcome."""
-        return sum(cell.outcome == outcome for cell in self.cells)
-
-    @property
-    def equal(self) -> int:
-        """The number of cells that are equal."""
-        return self.compared - len(self.cells)
-
-    @property
-    def differs(self) -> bool:
-        """Whether anything of it differs."""
-        return bool(self.cells) or self.only is not None
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The comparison of an environment. `left_out` are days of customers that no longer stand as when it was made."""
-
-    environment: Environment
-    columns: tuple[Column, ...]
-    days: int
-    left_out: int
-    summed: tuple[
-        str, ...
-    ]  # marts whose key is another one there: compared by the sums of what both keys have
-
-    def __str__(self) -> str:
-        said = "equal" if self.days else "nothing to compare"
-        if self.differing:
-            said = f"{len(self.differing)} columns differ, in {len(self.cells)} cells"
-        parts = [f"{self.environment.name}: {self.days} days of customers: {said}"]
-        if self.left_out:
-            parts.append(
-                f"{self.left_out} left out, since they were opened again or wait: make the environment anew"
-            )
-        if self.environment.held_back:
-            parts.append(f"{self.environment.held_back} held back there")
-        return "; ".join(parts)
-
-    @property
-    def differing(self) -> list[Column]:
-        """The columns and marts that differ."""
-        return [column for column in self.columns if column.differs]
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells that differ, the largest first; those without a size come last."""
-        found = [cell for column in self.columns for cell in column.cells]
-        return sorted(
-            found,
-            key=lambda one: (
-                -1 if one.size is None else one.size, one.differing or 0, one.mart, one.column, one.customer_id,
-                one.day or date.min,
-            ),
-            reverse=True,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A mart on both sides. `former` has the column here that each column there is, or was before it was renamed;
-    `persons` are the columns there that point to persons, on either side; `additive` those of which sums make sense.
-    """
-
-    here: Mart
-    there: Mart
-    former: Mapping[str, str]
-    persons: tuple[str, ...]
-    additive: tuple[str, ...]
-
-    @property
-    def key(self) -> list[str]:
-        """The columns that are in both keys."""
-        return [name for name in self.there.key if self.former.get(name) in self.here.key]
-
-    @property
-    def is_by_row(self) -> bool:
-        """Whether both sides have the same key. Otherwise they are compared by the sums of what both keys have."""
-        return len(self.key) == len(self.here.key) == len(self.there.key)
-
-    @property
-    def values(self) -> list[str]:
-        """The columns to compare."""
-        return [
-            name
-            for name in self.former
-            if name not in self.key and (self.is_by_row or (self.is_number(name) and name in self.additive))
-        ]
-
-    def is_number(self, name: str) -> bool:
-        """Whether a column is a number on both sides."""
-        types = self.there.types[name], self.here.types[self.former[name]]
-        return name not in self.persons and all(one in NUMBERS for one in types)
-
-    def has_other_type(self, name: str) -> bool:
-        """Whether a column is of another type there, which the database may refuse to compare."""
-        return self.there.types[name] != self.here.types[self.former[name]]
 
 
 def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Compared:
@@ -182,8 +47,8 @@ def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Co
     connection.execute("set transaction isolation level repeatable read")
     with server.connect(own_settings) as own:
         days, left_out = _choose(connection, own, environment)
-        paired, columns = _paired(connection, own, declared)
-        for pair in paired:
+        pairs, columns = pairing.paired(connection, own, declared)
+        for pair in pairs:
             columns += _compare_mart(connection, own, environment, pair)
         own.rollback()
     connection.rollback()
@@ -192,7 +57,7 @@ def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Co
         tuple(columns),
         days,
         left_out,
-        tuple(pair.there.name for pair in paired if not pair.is_by_row),
+        tuple(pair.there.name for pair in pairs if not pair.is_by_row),
     )
 
 
@@ -212,56 +77,6 @@ def _choose(
 
 def _fill(session: psycopg.Connection, days: Sequence[tuple[Any, ...]]) -> None:
     session.execute(SQL["choose"], {"customers": [day[0] for day in days], "days": [day[1] for day in days]})
-
-
-def _paired(
-    connection: psycopg.Connection, own: psycopg.Connection, declared: list[Mart]
-) -> tuple[list[Pair], list[Column]]:
-    """The marts that are on both sides, and the marts and columns that are on one. A former name counts."""
-    here = {mart.name: mart for mart in mart_tables.of_customers(connection)}
-    persons = {side: set(side.execute(SQL["persons"]).fetchall()) for side in (connection, own)}
-    of_project = {mart.name: mart for mart in declared}
-    pairs, one_sided = [], []
-    for there in mart_tables.of_customers(own):
-        project = of_project.get(there.name)
-        name = _former(there.name, project.renamed_from if project else (), here)
-        if name is None or bool(here[name].day) != bool(there.day):
-            one_sided.append(Column(there.name, None, only="there"))
-            continue
-        former = _former_columns(here[name], there, project)
-        of_persons = [
-            column
-            for column, before in former.items()
-            if (there.name, column) in persons[own] or (name, before) in persons[connection]
-        ]
-        additive = project.additive if project else ()
-        pairs.append(Pair(here[name], there, former, tuple(of_persons), additive))
-        one_sided += _one_sided(pairs[-1])
-    met = {pair.here.name for pair in pairs}
-    one_sided += [Column(name, None, only="here") for name in here if name not in met]
-    return pairs, one_sided
-
-
-def _former_columns(here: Mart, there: Mart, project: Mart | None) -> dict[str, str]:
-    """The column here that each column there is, or was."""
-    renamed = {column.name: column.renamed_from for column in project.declared} if project else {}
-    former = {name: _former(name, renamed.get(name, ()), here.columns) for name in there.columns}
-    return {name: found for name, found in former.items() if found is not None}
-
-
-def _former(name: str, renamed_from: Iterable[str], known_names: Iterable[str]) -> str | None:
-    """What is called so, or was before: the first of these names that is known."""
-    names = set(known_names)
-    return next((one for one in (name, *renamed_from) if one in names), None)
-
-
-def _one_sided(pair: Pair) -> Iterator[Column]:
-    for name in pair.there.columns:
-        if name not in pair.former:
-            yield Column(pair.there.name, name, only="there")
-    for name in pair.here.columns:
-        if name not in pair.former.values():
-            yield Column(pair.there.name, name, only="here")
 
 
 def _compare_mart(

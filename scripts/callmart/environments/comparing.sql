@@ -34,14 +34,6 @@ where
         where d.customer_id = c.customer_id and d.call_date = c.call_date
     );
 
--- name: persons
--- The columns of marts that point to persons.
-select
-    relation_name,
-    column_name
-from access.pointing_column
-where schema_name = 'store' and not persons <@ array['nobody'];
-
 -- name: rows_of_days
 -- The bounds let the planner skip months and other customers.
 select {columns} from {mart} as m

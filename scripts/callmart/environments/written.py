@@ -11,7 +11,8 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
-from callmart.environments.comparing import FEWEST_PERSONS, Compared
+from callmart.environments.comparing import FEWEST_PERSONS
+from callmart.environments.differences import Compared
 
 CELLS_SHOWN = 500  # on the page; JSON has all
 
