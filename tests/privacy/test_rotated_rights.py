@@ -151,6 +151,8 @@ def test_killed_three_times_nothing_changes_but_the_keys(home: Callmart) -> None
 
 def test_a_build_leaves_out_the_same_agents(home: Callmart, work: Work) -> None:
     note(work, ONE, OBJECTOR, 8, "objection")  # again, under the new key
+    known = [row["tombstone"] for row in home.rows("select tombstone from privacy.objector")]
+    assert len(known) == len(set(known))
     work.connection.commit()
     for _ in range(2):
         build_all(home)
