@@ -16,12 +16,14 @@ from callmart.base.errors import UserError
 from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.base.person import Person, Work
 from callmart.database import ledger, rotation
+from callmart.land import places
 from callmart.land.corrected import Corrected
 from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
+from callmart.privacy.kept import Kept
 from callmart.registry.objectors import leave_out
 from callmart.registry.states import current_states
-from callmart_home import Callmart, ignore_step, leave_dirty
+from callmart_home import Callmart, leave_dirty
 from centre import DAYS, agent_of, events
 from rotations import keyed_anew, kill_after, layer_of, rotate, standing
 from twins import ONE, TWIN, given, of_customer, parquet
@@ -77,21 +79,18 @@ def work(home: Callmart) -> Any:
 
 @pytest.fixture(scope="module")
 def home(callmart: Callmart) -> Callmart:
-    told = events(ONE, DAYS)
+    """With all rights in the ledger and in what was landed. What the other places do is tested elsewhere."""
     callmart.apply(REGISTRY)
     (callmart.home / "registry.yml").unlink()
-    land_both(callmart, told)
-    callmart.build_unchecked()
+    land_both(callmart, events(ONE, DAYS))
     with callmart.connect() as connection, procedure.working(connection, callmart.settings) as work:
-        person = of(work, ONE, MISTAKEN, MISTAKEN_DAYS[-1])
-        correction(work, MISTAKEN_DAYS[0]).do(
-            work, person, key_of(callmart), 1, ignore_step, ignore_step, ignore_step
-        )
+        mistaken, corrected = of(work, ONE, MISTAKEN, MISTAKEN_DAYS[-1]), correction(work, MISTAKEN_DAYS[0])
+        corrected._note(work, mistaken, key_of(callmart), 1)
+        assert corrected.correct(connection, mistaken)
         for customer in (ONE, TWIN):
-            part = of(work, customer, RIGHT, MISTAKEN_DAYS[0])
-            erasing.do(
-                work, part, key_of(callmart, customer), customer, ignore_step, ignore_step, ignore_step
-            )
+            part, key = of(work, customer, RIGHT, MISTAKEN_DAYS[0]), key_of(callmart, customer)
+            erasing._secure(work, part, key, customer, Kept.of(part, places.look(connection, part)))
+            assert places.Events().treat(work, part)
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")
             note(work, customer, NEVER, 9, "objection")
