@@ -16,10 +16,12 @@ from callmart.base.errors import UserError
 from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.base.person import Person, Work
 from callmart.database import ledger, rotation
+from callmart.land import places
 from callmart.land.corrected import Corrected
 from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
-from callmart.privacy.procedure import Case, Steps
+from callmart.privacy.kept import Kept
+from callmart.privacy.procedure import Case
 from callmart.registry.objectors import leave_out
 from callmart.registry.states import current_states
 from callmart_home import Callmart, leave_dirty
@@ -82,15 +84,18 @@ def work(home: Callmart) -> Any:
 
 @pytest.fixture(scope="module")
 def home(callmart: Callmart) -> Callmart:
-    told = events(ONE, DAYS)
+    """With all rights in the ledger and in what was landed. What the other places do is tested elsewhere."""
     callmart.apply(REGISTRY)
     (callmart.home / "registry.yml").unlink()
-    land_both(callmart, told)
-    callmart.build_unchecked()
+    land_both(callmart, events(ONE, DAYS))
     with callmart.connect() as connection, procedure.working(connection, callmart.settings) as work:
-        correction(work, MISTAKEN_DAYS[0]).do(case(work, ONE, MISTAKEN, MISTAKEN_DAYS[-1]), Steps())
+        mistaken, corrected = case(work, ONE, MISTAKEN, MISTAKEN_DAYS[-1]), correction(work, MISTAKEN_DAYS[0])
+        corrected._note(mistaken)
+        assert corrected.correct(work, mistaken.person)
         for customer in (ONE, TWIN):
-            erasing.do(case(work, customer, RIGHT, MISTAKEN_DAYS[0], customer), Steps())
+            part = case(work, customer, RIGHT, MISTAKEN_DAYS[0], customer)
+            erasing._secure(part, Kept.of(part.person, places.look(connection, part.person)))
+            assert places.Events().treat(work, part.person)
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")
             note(work, customer, NEVER, 9, "objection")
@@ -150,6 +155,8 @@ def test_killed_three_times_nothing_changes_but_the_keys(home: Callmart) -> None
 
 def test_a_build_leaves_out_the_same_agents(home: Callmart, work: Work) -> None:
     note(work, ONE, OBJECTOR, 8, "objection")  # again, under the new key
+    known = [row["tombstone"] for row in home.rows("select tombstone from privacy.objector")]
+    assert len(known) == len(set(known))
     work.connection.commit()
     for _ in range(2):
         build_all(home)
