@@ -110,7 +110,9 @@ def elsewhere(
     callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sites]:
     """All is real but the extracts, and the week that would have to be whole for the mail. There is one report."""
-    traffic = {"traffic": exposures.named("traffic")}
+    traffic = {
+        name: exposures.named(name) for name in ("traffic", "contacts")
+    }  # nobody has ordered the second
     folder = tmp_path_factory.mktemp("elsewhere")
     with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
         patch.setattr(exposures, "reports", lambda: traffic)
