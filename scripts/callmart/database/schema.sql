@@ -49,3 +49,23 @@ select
     definition
 from found
 on conflict (object) do update set definition = excluded.definition;
+
+-- name: changed
+-- Whether a function or view, whom a column points to, or a policy is not as callmart made it.
+with was as (
+    select * from access.definition
+    where object not like 'mart.%'
+),
+
+found as materialized (
+    select * from access.current_definition
+    where object not like 'mart.%'
+)
+
+select
+    exists (
+        select
+        from was
+        full join found using (object)
+        where was.definition is distinct from found.definition
+    );
