@@ -1,6 +1,5 @@
 """A callmart in a home of its own, with a real server, as tests use it."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -214,8 +213,5 @@ def copy(home: Path, to: Path) -> None:
 
 def clear(home: Path) -> None:
     """Remove all that stands in a home but what dbt has read of the project, which takes it as long as a build."""
-    for path in home.glob("*"):
-        if path.is_dir() and path.name != "dbt":
-            shutil.rmtree(path)
-        elif path.is_file():
-            path.unlink()
+    # Takes a third of shutil.rmtree's time.
+    subprocess.run(["rm", "-rf", *(path for path in home.glob("*") if path.name != "dbt")], check=True)
