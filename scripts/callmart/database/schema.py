@@ -64,7 +64,7 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
 def ensure(connection: psycopg.Connection, settings: Settings) -> None:
     """As `apply`, unless all of it is there as this version made it: then nothing is locked or made anew."""
     is_made = is_current(connection, settings.time_zone) and not migrating.pending(connection)
-    if not is_made or connection.execute(SQL["changed"]).fetchone() == (True,):
+    if not is_made or connection.execute(SQL["changed"]).fetchone():
         apply(connection, settings)
 
 

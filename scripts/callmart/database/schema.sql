@@ -51,7 +51,7 @@ from found
 on conflict (object) do update set definition = excluded.definition;
 
 -- name: changed
--- Whether a function or view, whom a column points to, or a policy is not as callmart made it.
+-- The functions and views, columns that point to persons, and policies that are not as callmart made them.
 with was as (
     select * from access.definition
     where object not like 'mart.%'
@@ -62,10 +62,7 @@ found as materialized (
     where object not like 'mart.%'
 )
 
-select
-    exists (
-        select
-        from was
-        full join found using (object)
-        where was.definition is distinct from found.definition
-    );
+select object
+from was
+full join found using (object)
+where was.definition is distinct from found.definition;
