@@ -26,6 +26,7 @@ from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from kept_sessions import kept_sessions
 
 SHARED = pytest.StashKey[Path]()
 
@@ -147,9 +148,12 @@ def new_home(shared: Path) -> Path:
             server.start(home)
             dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
             server.stop(home)
+            server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
                 # No test switches the machine off; what is copied is small; and thousands log in.
-                configuration.write("fsync = off\nmin_wal_size = '32MB'\nscram_iterations = 16\n")
+                configuration.write(
+                    "fsync = off\nfull_page_writes = off\nmin_wal_size = '2MB'\nscram_iterations = 16\n"
+                )
     return home
 
 
@@ -271,6 +275,13 @@ def quick_dbt() -> Iterator[None]:
 def learnt_dbt(shared: Path) -> Iterator[None]:
     """Builds tell the database at once what dbt told it the last time."""
     with dbt_by_heart(shared):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_connections() -> Iterator[None]:
+    """The owner goes on with sessions that know the catalogue already."""
+    with kept_sessions():
         yield
 
 

@@ -102,26 +102,11 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
     board = channels.board(connection, scene)
     connection.rollback()
     tally = _Tally()
-    cells: list[Cell] = []
-    locked_out = []
-    ordered = logins.of_customers(connection)
+    # The audit has no password of those that choose their own; their rights are compared.
+    unknown = logins.typed(scene.database)
+    everybody = [one for one in attempts.attackers(scene) if one.role not in unknown]
     with server.connect(settings, autocommit=True) as owner:
-        owner.execute("set lock_timeout = '1s'")
-        # The audit has no password of theirs; their rights are compared.
-        unknown = logins.typed(scene.database)
-        everybody = [one for one in attempts.attackers(scene) if one.role not in unknown]
-        for number, attacker in enumerate(everybody):
-            on_step("attack", attacker.name, number, len(everybody))
-            with _session(settings, attacker) as session:
-                if session is None:
-                    locked_out.append(attacker.name)
-                    continue
-                if attacker.customer and attacker.role in ordered:
-                    cells += channels.login_cells(scene, board, session, attacker.own)
-                elif attacker.customer:
-                    cells += channels.without_login(scene, board, attacker.own)
-                _attack(scene, attacker, session, owner, tally)
-        on_step("attack", "", len(everybody), len(everybody))
+        cells, locked_out = _attack_as_each(owner, settings, scene, board, everybody, tally, on_step)
         inferred = list(inference.checks(owner, settings, scene, on_step))
     cells += _publisher_and_files(settings, scene, board, everybody, on_step)
     of_tableau = _tableau(connection, settings, board, on_step)
@@ -135,6 +120,27 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *tally.checks(),
         names.of_names(connection, settings, scene),
         *inferred,
+        *_looks(connection, settings, scene, board, of_tableau),
+    ]  # fmt: skip
+    connection.rollback()
+    on_step("look", "", 1, 1)
+    return Audit(
+        at=clock.now(connection).astimezone(settings.zone),
+        versions=_versions(connection),
+        customers=len(board.customers),
+        cells=tuple(
+            sorted(cells, key=lambda cell: (cell.customer_id, cell.mart, CHANNELS.index(cell.channel)))
+        ),
+        checks=tuple(checks),
+        persons=of_tableau.persons,
+    )
+
+
+def _looks(
+    connection: psycopg.Connection, settings: Settings, scene: Scene, board: Board, of_tableau: Published
+) -> list[Check]:
+    """What is looked at as the owner: rights, limits, tables, words in files, books, pages, persons."""
+    return [
         *tables.of_rights(connection, settings, scene),
         *limits.of_limits(connection, settings),
         *tables.of_tables(connection, settings, scene),
@@ -152,18 +158,6 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         persons.of_places(connection, settings),
         persons.of_erasure(connection, settings),
     ]  # fmt: skip
-    connection.rollback()
-    on_step("look", "", 1, 1)
-    return Audit(
-        at=clock.now(connection).astimezone(settings.zone),
-        versions=_versions(connection),
-        customers=len(board.customers),
-        cells=tuple(
-            sorted(cells, key=lambda cell: (cell.customer_id, cell.mart, CHANNELS.index(cell.channel)))
-        ),
-        checks=tuple(checks),
-        persons=of_tableau.persons,
-    )
 
 
 def _versions(connection: psycopg.Connection) -> dict[str, str]:
@@ -227,6 +221,35 @@ class _Tally:
                 few(found),
                 applies=not (absent or nobody),
             )
+
+
+def _attack_as_each(
+    owner: psycopg.Connection,
+    settings: Settings,
+    scene: Scene,
+    board: Board,
+    attackers: list[Attacker],
+    tally: _Tally,
+    on_step: OnStep,
+) -> tuple[list[Cell], list[str]]:
+    """Make all attacks. Returns what customers see, and who could not log in."""
+    cells: list[Cell] = []
+    locked_out = []
+    ordered = logins.of_customers(owner)
+    owner.execute("set lock_timeout = '1s'")
+    for number, attacker in enumerate(attackers):
+        on_step("attack", attacker.name, number, len(attackers))
+        with _session(settings, attacker) as session:
+            if session is None:
+                locked_out.append(attacker.name)
+                continue
+            if attacker.customer and attacker.role in ordered:
+                cells += channels.login_cells(scene, board, session, attacker.own)
+            elif attacker.customer:
+                cells += channels.without_login(scene, board, attacker.own)
+            _attack(scene, attacker, session, owner, tally)
+    on_step("attack", "", len(attackers), len(attackers))
+    return cells, locked_out
 
 
 def _attack(

@@ -215,8 +215,9 @@ def plan(
     """What an asker can see of a question besides its rows: the plan, without the parts that repeat the question."""
     try:
         with session.transaction(force_rollback=True):
-            for name, value in settings.items():
-                session.execute(f"set local {name} = {_literal(value)}")
+            session.execute(
+                "; ".join(f"set local {name} = {_literal(value)}" for name, value in settings.items())
+            )
             rows = session.execute(f"explain ({options}, format json) {question}").fetchall()
     except psycopg.Error as error:
         return Refused(error.sqlstate)

@@ -61,6 +61,13 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
     connection.execute("set local lock_timeout to default")
 
 
+def ensure(connection: psycopg.Connection, settings: Settings) -> None:
+    """As `apply`, unless all of it is there as this version made it: then nothing is locked or made anew."""
+    is_made = is_current(connection, settings.time_zone) and not migrating.pending(connection)
+    if not is_made or connection.execute(SQL["changed"]).fetchone():
+        apply(connection, settings)
+
+
 def _drop(connection: psycopg.Connection, kind: str, name: str) -> None:
     """Drop a function or view of an earlier version. Its name comes quoted from the catalogue."""
     try:

@@ -47,7 +47,7 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
 
 
 def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
-    schema.apply(connection, settings)
+    schema.ensure(connection, settings)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
     erased.refuse(connection, settings, registry)

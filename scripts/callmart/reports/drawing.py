@@ -102,28 +102,40 @@ def draw(
         notices += _narrowed(scene, report, only)
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))
-        return Page(
-            name=report.name,
-            title=language.of(report.title),
-            subtitle=language.of(report.subtitle),
-            customer_id=customer.customer_id,
-            customer=customer.name,
-            locale=language.locale,
-            week=str(week),
-            week_before=str(week.before),
-            period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
-            days=[(day.isoformat(), language.weekday(day)) for day in period.days],
-            compared=_compared(language, period),
-            through=_through(language, week, reader.through),
-            notices=notices,
-            focus=focus.find(scene, report),
-            sections=[
-                _said(language, section, "empty_trend" if sheet.is_trend else "empty_sheet")
-                for section, sheet in zip(drawn, report.sheets, strict=True)
-            ],
-            meanings=list(_meanings(scene, report).items()),
-            words=_words(scene),
-        )
+        return _page(scene, report, customer, week, drawn, notices)
+
+
+def _page(
+    scene: Scene,
+    report: Report,
+    customer: Customer,
+    week: Week,
+    drawn: list[Section],
+    notices: list[str],
+) -> Page:
+    language, period = scene.language, scene.period
+    return Page(
+        name=report.name,
+        title=language.of(report.title),
+        subtitle=language.of(report.subtitle),
+        customer_id=customer.customer_id,
+        customer=customer.name,
+        locale=language.locale,
+        week=str(week),
+        week_before=str(week.before),
+        period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
+        days=[(day.isoformat(), language.weekday(day)) for day in period.days],
+        compared=_compared(language, period),
+        through=_through(language, week, scene.reader.through),
+        notices=notices,
+        focus=focus.find(scene, report),
+        sections=[
+            _said(language, section, "empty_trend" if sheet.is_trend else "empty_sheet")
+            for section, sheet in zip(drawn, report.sheets, strict=True)
+        ],
+        meanings=list(_meanings(scene, report).items()),
+        words=_words(scene),
+    )
 
 
 def _words(scene: Scene) -> dict[str, str]:

@@ -90,6 +90,7 @@ def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
     planner.usage()
     planner.events()
     planner.files_landed()
+    planner.registry()
     planner.books()
     planner.requests()
     planner.computed()
@@ -262,8 +263,8 @@ class _Planner:
             kept=sql.SQL("%(floor)s"),
         )
 
-    def books(self) -> None:
-        """The records of the registry and of the stages."""
+    def registry(self) -> None:
+        """Agents that were seen last long ago, and versions of the registry."""
         shown = "false"
         if exists(self.connection, agents := f"{mart_tables.SCHEMA}.agent"):
             shown = (
@@ -295,6 +296,9 @@ class _Planner:
                 " and t.version < (select max(version) from registry.version)"
             ),
         )
+
+    def books(self) -> None:
+        """The records of the stages."""
         for table in ("ops.dirty_day", "ops.held_back", "ops.opened_day"):
             self.rows(
                 "ops",
