@@ -216,8 +216,8 @@ def mistakes(
     metrics = list(metrics)
     for metric in metrics:
         if mart := by_name.get(metric.mart):
-            beside = [one for one in by_name.values() if one.group == mart.group]
-            sentences = [*_misfits(metric, mart), *_named_as_another(metric, metrics, beside)]
+            others = [one for one in by_name.values() if one.group == mart.group and one is not mart]
+            sentences = [*_misfits(metric, mart), *_named_as_another(metric, metrics, [mart, *others])]
             yield from (declared.wrong(FILE, metric.name, sentence) for sentence in sentences)
         elif metric.mart not in unread:
             yield declared.wrong(
@@ -246,9 +246,8 @@ def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
 
 def _named_as_another(metric: Metric, metrics: Iterable[Metric], marts: Collection[Mart]) -> Iterator[str]:
     """What else has a ratio's name or caption in the data source of its group, which has these marts."""
-    for mart in marts:
-        if metric.name in mart.columns:
-            yield f"{mart.name} has a column of that name; choose another"
+    if holders := [mart.name for mart in marts if metric.name in mart.columns]:
+        yield f"{holders[0]} has a column of that name; choose another"
     names = {mart.name for mart in marts}
     for other in takewhile(lambda one: one is not metric, metrics):
         same = other.caption.nl == metric.caption.nl or other.caption.en == metric.caption.en
