@@ -61,6 +61,7 @@ check-types:
 check-sql:
 	$(BIN)/sqlfluff lint models
 	cd scripts && ../$(BIN)/sqlfluff lint .
+	$(BIN)/python -m callmart.declarations.portable
 
 check-project:
 	$(BIN)/callmart check

@@ -13,6 +13,7 @@ from callmart.backup import restore
 from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.privacy import objecting, procedure
 from callmart.privacy.correcting import Correction
+from callmart.privacy.procedure import Case
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
 from erasing import erase, key_of, person
@@ -43,14 +44,14 @@ def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     erase(old, person(old, NAMED, "agent", BEFORE, MIDNIGHT))
     with old.connect() as connection, procedure.working(connection, old.settings) as work:
         objector = person(old, NAMED, "agent", OBJECTOR, MIDNIGHT)
-        objecting.note(work, objector, key_of(old, NAMED), 3, "objection")
+        objecting.note(Case(work, objector, key_of(old, NAMED), 3), "objection")
     rotate(old, NAMED)
     erase(old, person(old, NAMED, "agent", AFTER, MIDNIGHT), 2)
     with old.connect() as connection, procedure.working(connection, old.settings) as work:
         mistaken = person(old, NAMED, "agent", MISTAKEN, MIDNIGHT)
         correction = Correction(keyed(key_of(old, NAMED), "agent", OBJECTOR), MIDNIGHT - timedelta(days=1))
-        correction._note(work, mistaken, key_of(old, NAMED), 4)
-        assert correction.correct(connection, mistaken), "the control"
+        correction._note(Case(work, mistaken, key_of(old, NAMED), 4))
+        assert correction.correct(work, mistaken), "the control"
     back_up(old, folder / "second")
     return folder / "first", folder / "second"
 

@@ -242,7 +242,7 @@ COMMANDS = {
     "access apply": "", "access diff": "", "access rotate": "--all", "audit": "", "build": "", "clock": "", "demo": "",
     "dsn": "", "expire": "--plan", "extract": "", "land": "events.csv", "open": "", "publish": "",
     "registry apply": "registry.yml", "release": "--customer 1001 --day 2026-11-01 --reason why",
-    "retire": "queue_day", "run": "", "status": "", "validate": "",
+    "rebuild": "", "retire": "queue_day", "run": "", "status": "", "validate": "",
     "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
     "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",
     "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
@@ -253,11 +253,12 @@ COMMANDS = {
     "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
+# `try` and `diff` work with functions of another version, for a project that has a new group: tests/environments.
 # `doctor` and `health` say it among other things, and `backup` is what is to be done first. `check` and
 # `privacy ledger` ask no database.
 OTHERS = {
-    "backup", "check", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start",
-    "stop",
+    "backup", "check", "diff", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate",
+    "start", "stop", "try",
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Events that seemed to be of one agent are another's: the marts are as if they had landed so, and stay so.
 
-One home. A twin has the events as they should be. Then the agent objects, is erased, comes back, and leaves again.
+One home. A twin has the events as they should be. What comes afterwards is in test_journey.py.
 """
 
 import os
@@ -19,8 +19,9 @@ from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
-from callmart.privacy import erasing, lifting, objecting, persons, places, procedure, register
+from callmart.privacy import persons, places, procedure, register
 from callmart.privacy.correcting import Correction
+from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
 from commands import exit_code
@@ -56,6 +57,10 @@ def of(work: Work, agent: str, day: date) -> Person:
     return found
 
 
+def case(work: Work, person: Person, request: int = 1) -> Case:
+    return Case(work, person, key_of(work), request)
+
+
 def correction(work: Work, day: date, right: str = RIGHT) -> Correction:
     since = persons.end_of(work.connection, ONE, day - timedelta(days=1))
     work.connection.commit()
@@ -64,13 +69,13 @@ def correction(work: Work, day: date, right: str = RIGHT) -> Correction:
 
 def correct(work: Work, request: int, on_place: Any = ignore_step) -> None:
     person = of(work, MISTAKEN, DAYS[1])
-    correction(work, DAYS[1]).do(work, person, key_of(work), request, ignore_step, ignore_step, on_place)
+    correction(work, DAYS[1]).do(case(work, person, request), Steps(on_place=on_place))
 
 
 def left(work: Work, request: int) -> dict[str, Counts]:
     proofs: dict[str, Proof] = {}
     person = of(work, MISTAKEN, DAYS[1])
-    correction(work, DAYS[1]).prove(work, person, key_of(work), request, proofs.__setitem__)
+    correction(work, DAYS[1]).prove(case(work, person, request), proofs.__setitem__)
     assert set(proofs) == {place.name for place in places.PLACES}
     return {name: proof.left for name, proof in proofs.items() if proof.left}
 
@@ -118,22 +123,23 @@ def die_after_events(home: Path) -> None:
 
 
 def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -> None:
-    person, key = of(work, MISTAKEN, DAYS[1]), key_of(work)
-    plan = correction(work, DAYS[1]).plan(work, person, key)
+    person = of(work, MISTAKEN, DAYS[1])
+    about = case(work, person)
+    plan = correction(work, DAYS[1]).plan(about)
     assert plan.counts["events"]["events in calls"] and plan.counts["events"]["events outside calls"]
-    assert plan.hash == correction(work, DAYS[1]).plan(work, person, key).hash
-    assert plan.hash != correction(work, DAYS[1], OTHER).plan(work, person, key).hash
+    assert plan.hash == correction(work, DAYS[1]).plan(about).hash
+    assert plan.hash != correction(work, DAYS[1], OTHER).plan(about).hash
     for wrong, why in [
         (correction(work, DAYS[1], MISTAKEN), "both are the same agent"),
         (correction(work, DAYS[2] + timedelta(days=1)), "lies after the last one"),
     ]:
         with pytest.raises(UserError, match=why):
-            wrong.plan(work, person, key)
+            wrong.plan(about)
     with pytest.raises(UserError, match="has no events on these days"):
-        correction(work, DAYS[1]).plan(work, of(work, "medewerker-nobody", DAYS[1]), key)
+        correction(work, DAYS[1]).plan(case(work, of(work, "medewerker-nobody", DAYS[1])))
     planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
-        planned.correct(work.connection, person)
+        planned.correct(work, person)
         marked = work.connection.execute(
             "select call_date from ops.dirty_day where cause = 'person'"
         ).fetchall()
@@ -155,7 +161,7 @@ def test_killed_in_the_middle_the_marts_are_as_if_it_had_landed_so(home: Callmar
     shown = [keyed(key_of(work), "agent", agent)[:6] for agent in (MISTAKEN, RIGHT)]
     assert [found.mistaken, found.corrected] == shown
     with pytest.raises(UserError, match="another correction is about one of these agents"):
-        correction(work, DAYS[0]).plan(work, of(work, OTHER, DAYS[2]), key_of(work))
+        correction(work, DAYS[0]).plan(case(work, of(work, OTHER, DAYS[2])))
 
 
 def late(home: Callmart, agent: str, day: date) -> Path:
@@ -202,38 +208,6 @@ def days_of(home: Callmart, agent: str) -> set[date]:
             f"select call_date from store.{table} where customer_id = %s and agent_key = %s", ONE, key
         )
     }
-
-
-def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
-    home: Callmart, work: Work, landed: Path
-) -> None:
-    key, queues = key_of(work), "select sum(offered) as n from store.queue_interval where customer_id = %s"
-    offered = home.rows(queues, ONE)
-    whole = of(work, RIGHT, DAYS[2])
-    objecting.do(work, whole, key, 102, ignore_step, ignore_step, ignore_step)
-    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
-
-    part = of(work, RIGHT, DAYS[1])
-    erasing.do(work, part, key, 103, ignore_step, ignore_step, ignore_step)
-    assert home.rows(queues, ONE) == offered
-    (given_up,) = home.rows("select agent_key, erased from privacy.correction")
-    assert given_up["agent_key"] is None and given_up["erased"], "nothing names the agent any more"
-    before = raw(home)
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
-    again = home.land(landed)
-    assert again.landed == 0 and raw(home) == before, "neither the mistake nor the agent comes back"
-
-    lifting.do(work, whole, key, 104, ignore_step, ignore_step, ignore_step)
-    assert days_of(home, RIGHT) <= {DAYS[2], LAST}, "only what came later is shown"
-    assert DAYS[2] in days_of(home, RIGHT)
-
-    gone = of(work, RIGHT, DAYS[2])
-    erasing.do(work, gone, key, 105, ignore_step, ignore_step, ignore_step)
-    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
-    proofs: dict[str, Proof] = {}
-    erasing.prove(work, gone, key, 105, proofs.__setitem__)
-    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
 
 
 # -- by the commands -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from callmart.land.corrected import Corrected
 from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
 from callmart.privacy.kept import Kept
+from callmart.privacy.procedure import Case
 from callmart.registry.objectors import leave_out
 from callmart.registry.states import current_states
 from callmart_home import Callmart, leave_dirty
@@ -52,6 +53,11 @@ def of(work: Work, customer: int, agent: str, day: date) -> Person:
     return found
 
 
+def case(work: Work, customer: int, agent: str, day: date, request: int = 1) -> Case:
+    key = key_file(work.settings.home, customer).read_bytes()
+    return Case(work, of(work, customer, agent, day), key, request)
+
+
 def correction(work: Work, first: date, right: str = RIGHT) -> Correction:
     since = persons.end_of(work.connection, ONE, first - timedelta(days=1))
     work.connection.commit()
@@ -63,12 +69,11 @@ def correction(work: Work, first: date, right: str = RIGHT) -> Correction:
 
 def note(work: Work, customer: int, agent: str, request: int, right: Any) -> None:
     """Let an agent object, or take it back."""
-    key = key_file(work.settings.home, customer).read_bytes()
-    person = of(work, customer, agent, DAYS[-1])
+    asked = case(work, customer, agent, DAYS[-1], request)
     if right == "lifting":
-        assert objecting.is_left_out(work, person)
-    objecting.note(work, person, key, request, right)
-    assert objecting.is_left_out(work, person) == (right == "objection")
+        assert objecting.is_left_out(work, asked.person)
+    objecting.note(asked, right)
+    assert objecting.is_left_out(work, asked.person) == (right == "objection")
 
 
 @pytest.fixture
@@ -84,13 +89,13 @@ def home(callmart: Callmart) -> Callmart:
     (callmart.home / "registry.yml").unlink()
     land_both(callmart, events(ONE, DAYS))
     with callmart.connect() as connection, procedure.working(connection, callmart.settings) as work:
-        mistaken, corrected = of(work, ONE, MISTAKEN, MISTAKEN_DAYS[-1]), correction(work, MISTAKEN_DAYS[0])
-        corrected._note(work, mistaken, key_of(callmart), 1)
-        assert corrected.correct(connection, mistaken)
+        mistaken, corrected = case(work, ONE, MISTAKEN, MISTAKEN_DAYS[-1]), correction(work, MISTAKEN_DAYS[0])
+        corrected._note(mistaken)
+        assert corrected.correct(work, mistaken.person)
         for customer in (ONE, TWIN):
-            part, key = of(work, customer, RIGHT, MISTAKEN_DAYS[0]), key_of(callmart, customer)
-            erasing._secure(work, part, key, customer, Kept.of(part, places.look(connection, part)))
-            assert places.Events().treat(work, part)
+            part = case(work, customer, RIGHT, MISTAKEN_DAYS[0], customer)
+            erasing._secure(part, Kept.of(part.person, places.look(connection, part.person)))
+            assert places.Events().treat(work, part.person)
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")
             note(work, customer, NEVER, 9, "objection")
@@ -238,7 +243,7 @@ def test_a_registry_file_does_not_name_them(home: Callmart) -> None:
 def test_another_correction_of_the_same_agents_is_refused(home: Callmart, work: Work) -> None:
     for mistaken, right in ((RIGHT, OTHER), (OTHER, MISTAKEN), (OTHER, RIGHT)):
         with pytest.raises(UserError, match="another correction is about one of these agents"):
-            correction(work, DAYS[0], right).plan(work, of(work, ONE, mistaken, DAYS[-1]), key_of(home))
+            correction(work, DAYS[0], right).plan(case(work, ONE, mistaken, DAYS[-1]))
 
 
 def test_a_database_that_lost_it_is_told_again_by_the_ledger(home: Callmart, work: Work) -> None:
@@ -252,7 +257,8 @@ def test_a_database_that_lost_it_is_told_again_by_the_ledger(home: Callmart, wor
     done = replaying.replay(work.connection, home.settings, lambda *one: again.append(one))
     assert done.customers == (ONE, TWIN) and home.rows(query) == before
     objects = {keyed(key_of(home), "agent", agent) for agent in (OBJECTOR, ABSENT)}
-    assert {key for person, _ in again for key in person.keys if person.customer_id == ONE} == objects
+    left_out = [person for person, right in again if (person.customer_id, right) == (ONE, "objection")]
+    assert {key for person in left_out for key in person.keys} == objects
 
 
 def test_taken_back_the_agents_are_shown_again(home: Callmart, work: Work) -> None:
@@ -264,7 +270,7 @@ def test_taken_back_the_agents_are_shown_again(home: Callmart, work: Work) -> No
     assert home.told(ONE) == home.told(TWIN)
     assert shown(home, OBJECTOR) and shown(home, ABSENT)
     with pytest.raises(UserError, match="is left out of nothing"):
-        lifting.plan(work, of(work, ONE, OBJECTOR, DAYS[-1]), key_of(home))
+        lifting.plan(case(work, ONE, OBJECTOR, DAYS[-1]))
     assert named(home) == {OBJECTOR, ABSENT, NEVER, OTHER, "nobody"}
     work.connection.commit()
     rotate(home, ONE)

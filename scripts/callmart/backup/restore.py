@@ -152,7 +152,7 @@ def restore(
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
         erased = _erase_again(connection, settings, lost)
-        problems = _remove_unknown(connection, settings)
+        problems = replaying.uncorrected(connection) + _remove_unknown(connection, settings)
         problems += memberships.apply(connection, settings, marts).problems
         _note(
             connection,

@@ -55,7 +55,8 @@ class Work:
 
     connection: psycopg.Connection
     settings: Settings
-    tableau: Callable[[], Any]  # the signed-in server; connects when it is first asked for
+    # The signed-in server of a site, by default of the one that customers share. It signs in when it is asked for.
+    tableau: Callable[..., Any]
     needles: Needles = field(default_factory=lambda: Needles(()))  # what may be left nowhere of the person
     seal: Seal | None = None  # for a package, if one is made
 

@@ -174,7 +174,7 @@ def secures(
 
 def require_copy(connection: psycopg.Connection, settings: Settings) -> None:
     """Raise UserError if a second copy of the ledger must be set and is not."""
-    had_one = connection.execute("select from privacy.ledger where has_copy").fetchone() is not None
+    had_one = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
     refuse_one_copy(settings, needed=had_one)
 
 
@@ -202,7 +202,7 @@ def _begun(settings: Settings) -> Chain:
 def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     """Hold ledger, copy and database against each other. Changes nothing."""
     in_database = _in_database(connection)
-    has_copy = connection.execute("select from privacy.ledger where has_copy").fetchone() is not None
+    has_copy = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
     found: list[Chain] = []
     for path in files(settings):
         is_missing = not path.exists()

@@ -39,6 +39,7 @@ from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
+from callmart.environments import databases
 from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.privacy.renewing import RENEWED, Renewing
@@ -242,13 +243,16 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
 
 
 def _remove_drawn(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
-    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names."""
+    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names.
+    Environments have the former keys.
+    """
     drawn = [(page.customer_id, page.path) for page in shelf.pages(settings)]
     drawn += [(mail.customer_id, mail.path) for mail in outbox.mails(settings)]
     for whose, path in drawn:
         if whose == customer_id:
             path.unlink()
     shelf.tidy(connection, settings)
+    databases.drop_of(connection, settings, customer_id)
 
 
 def _tables(connection: psycopg.Connection) -> list[Table]:

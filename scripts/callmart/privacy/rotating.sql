@@ -40,7 +40,7 @@ where
     and (
         c.data_type not in ('bigint', 'text')
         or not exists (
-            select from pg_catalog.pg_attribute
+            select 1 from pg_catalog.pg_attribute
             where attrelid = c.relation and attname = 'customer_id' and not attisdropped
         )
     )

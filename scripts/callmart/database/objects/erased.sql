@@ -23,11 +23,11 @@ begin
     from privacy.erased_until as u
     join privacy.secret as s using (customer_id)
     where
-        exists (select from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until)
+        exists (select 1 from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until)
         or exists (
-            select from raw.incoming_agent as i where i.customer_id = u.customer_id and i.last_at < u.calls_until
+            select 1 from raw.incoming_agent as i where i.customer_id = u.customer_id and i.last_at < u.calls_until
         );
-    if not exists (select from concerned) then
+    if not exists (select 1 from concerned) then
         return;
     end if;
 
@@ -118,10 +118,10 @@ begin
             group by m.customer_id, m.call_key, m.erased
         )
 
-        select
+        select 1
         from began as b
         where not exists (
-            select
+            select 1
             from privacy.known_tombstone as t
             where
                 t.customer_id = b.customer_id
@@ -179,9 +179,9 @@ language plpgsql
 as $$
 begin
     return
-        exists (select from privacy.correction)
+        exists (select 1 from privacy.correction)
         and exists (
-            select
+            select 1
             from raw.incoming as i
             join privacy.correction as c
                 on c.customer_id = i.customer_id and i.occurred_at >= c.since and i.occurred_at < c.until
@@ -205,11 +205,11 @@ as $$
 begin
     perform raw.find_erased();
     return
-        exists (select from erased_key)
+        exists (select 1 from erased_key)
         and (
-            exists (select from raw.rows_of_erased() as r where r.of_call or r.occurred_at < r.until)
+            exists (select 1 from raw.rows_of_erased() as r where r.of_call or r.occurred_at < r.until)
             or exists (
-                select
+                select 1
                 from raw.incoming_agent as i
                 join erased_key as k using (customer_id)
                 where k.kind = 'agent' and k.key = i.agent_key and i.last_at < k.until
@@ -225,7 +225,7 @@ create or replace function raw.take_out_late() returns boolean
 language plpgsql
 as $$
 begin
-    if not exists (select from erased_key) then
+    if not exists (select 1 from erased_key) then
         return false;
     end if;
 
@@ -240,7 +240,7 @@ begin
         where
             raw.began_before(l.customer_id, l.call_key, l.until)
             or exists (
-                select
+                select 1
                 from raw.incoming as o
                 where
                     o.customer_id = l.customer_id
@@ -270,7 +270,7 @@ begin
         and k.kind = 'agent'
         and k.key = a.agent_key
         and not exists (
-            select from raw.incoming as i where i.customer_id = a.customer_id and i.agent_key = a.agent_key
+            select 1 from raw.incoming as i where i.customer_id = a.customer_id and i.agent_key = a.agent_key
         );
     return true;
 end
@@ -282,7 +282,7 @@ create or replace function raw.cut_reaching_back() returns void
 language plpgsql
 as $$
 begin
-    if not exists (select from erased_key) then
+    if not exists (select 1 from erased_key) then
         return;
     end if;
     update raw.incoming as i
@@ -308,7 +308,7 @@ begin
     repeated := 0;
     left_out := 0;
     landed := 0;
-    if not (raw.take_out_late() or exists (select from arrived where left_out_rows > 0)) then
+    if not (raw.take_out_late() or exists (select 1 from arrived where left_out_rows > 0)) then
         return;
     end if;
     create temporary table of_erased on commit drop as

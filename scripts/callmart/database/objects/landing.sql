@@ -23,26 +23,31 @@ return occurred_at - make_interval(
 -- an agent did. The beginning in raw.call does not say that, because it is measured back from waits as well.
 create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
 stable
-return exists (
-    select
-    from raw.call as c
-    where
-        c.customer_id = customer
-        and c.call_key = call
-        and c.first_at < moment
-        and (
-            c.last_at < moment
-            or exists (
-                select
-                from raw.event as e
-                where
-                    e.customer_id = customer
-                    and e.call_key = call
-                    and e.occurred_at between c.first_at and c.last_at
-                    and raw.begun_at(e.event, e.occurred_at, e.duration_s) < moment
+language plpgsql
+as $$
+begin
+    return exists (
+        select 1
+        from raw.call as c
+        where
+            c.customer_id = customer
+            and c.call_key = call
+            and c.first_at < moment
+            and (
+                c.last_at < moment
+                or exists (
+                    select 1
+                    from raw.event as e
+                    where
+                        e.customer_id = customer
+                        and e.call_key = call
+                        and e.occurred_at between c.first_at and c.last_at
+                        and raw.begun_at(e.event, e.occurred_at, e.duration_s) < moment
+                )
             )
-        )
-);
+    );
+end
+$$;
 
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
@@ -132,7 +137,7 @@ begin
                 when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
                 when c.anonymous_agents is not false then 'an anonymous agent has an id'
                 when not exists (
-                    select
+                    select 1
                     from registry.kept_contract as k
                     where
                         k.customer_id = i.customer_id
@@ -151,7 +156,7 @@ begin
     fault := coalesce(
         fault,
         case
-            when exists (select from arrived where left_out_rows > 0) and raw.marks_anybody()
+            when exists (select 1 from arrived where left_out_rows > 0) and raw.marks_anybody()
                 then 'a row is marked as of somebody who was not erased'
             when raw.brings_mistaken() then 'it brings a mistake back that was corrected'
             when raw.brings_erased() then 'it brings somebody back who was erased'
@@ -164,7 +169,7 @@ begin
                 when
                     count(*) filter (
                         where customer <> 'null' and not exists (
-                            select from registry.customer as c where c.customer_id::text = t.customer
+                            select 1 from registry.customer as c where c.customer_id::text = t.customer
                         )
                     ) > 0
                     then 'rows of a customer that is not in the registry are counted as turned away'
@@ -175,7 +180,7 @@ begin
                     or greatest(rejected, turned_away) > row_count
                     or rejected <> (select count(*) from raw.incoming_reject)
                     then 'the counts do not add up'
-                when exists (select from raw.incoming_reject as r where raw.shows_number(r.reason))
+                when exists (select 1 from raw.incoming_reject as r where raw.shows_number(r.reason))
                     then 'a reason holds a number'
             end
         from jsonb_each_text(turned_away_by) as t (customer, rows)
@@ -211,10 +216,10 @@ begin
 
     -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
     if exists (
-        select
+        select 1
         from brought as b
         cross join lateral (
-            select
+            select 1
             from raw.event as e
             where e.customer_id = b.customer_id and e.occurred_at between b.first_at and b.last_at
             order by e.occurred_at
@@ -293,7 +298,7 @@ begin
     select distinct file, k.customer_id, null::date, null::date, 0
     from raw.file as f
     join registry.kept_contract as k on k.customer_id = (f.asked::jsonb ->> 1)::integer
-    where f.file_id = file and not exists (select from brought as b where b.customer_id = k.customer_id);
+    where f.file_id = file and not exists (select 1 from brought as b where b.customer_id = k.customer_id);
 
     perform raw.drop_repeated();
 
@@ -434,7 +439,7 @@ begin
         where
             known_until < now_until
             and exists (
-                select
+                select 1
                 from raw.event as e
                 where
                     e.customer_id = brought.customer_id
@@ -456,7 +461,7 @@ begin
     insert into ops.dirty_day (customer_id, call_date, cause)
     select distinct customer_id, day::date, 'landed'
     from days, generate_series(first_day, last_day, interval '1 day') as day
-    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     insert into raw.event ({event_names}, ordinal, file_id)
     select {event_names}, ordinal, file from raw.incoming;
@@ -476,7 +481,7 @@ create or replace function raw.has_landed(content_key text, registry_version int
 stable
 security definer
 return exists (
-    select
+    select 1
     from raw.file as f
     where
         f.content_key = has_landed.content_key
@@ -490,32 +495,38 @@ return exists (
 create or replace function registry.known_agents(customer integer, words text[]) returns text[]
 stable
 security definer
-return array(
-    select word
-    from unnest(words) as word
-    where
-        not exists (
-            select
-            from registry.queue as q
-            where q.customer_id = customer and q.queue = word
-        )
-        and case
-            when exists (
-                select
-                from registry.agent as a
-                where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
-            ) then true
-            when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
-                then word = any(
-                    array(
-                        select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
-                        from raw.event as e
-                        where e.customer_id = customer and e.agent_key is not null
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select word
+        from unnest(words) as word
+        where
+            not exists (
+                select 1
+                from registry.queue as q
+                where q.customer_id = customer and q.queue = word
+            )
+            and case
+                when exists (
+                    select 1
+                    from registry.agent as a
+                    where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
+                ) then true
+                when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
+                    then word = any(
+                        array(
+                            select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
+                            from raw.event as e
+                            where e.customer_id = customer and e.agent_key is not null
+                        )
                     )
-                )
-            else false
-        end
-);
+                else false
+            end
+    );
+end
+$$;
 
 -- Begin to land a file; only one file lands at a time. False if the registry has changed since the file passed the
 -- gate, or a key was rotated. The lock keeps the registry as it is until the file has landed.
@@ -527,7 +538,7 @@ as $$
 begin
     truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_marked;
     lock table registry.version in share mode;
-    if exists (select from ops.rotation) then
+    if exists (select 1 from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
     end if;
     return registry_version = (select coalesce(max(version), 0) from registry.version);
@@ -575,7 +586,7 @@ begin
         from arrived
         group by customer_id
         having not exists (
-            select
+            select 1
             from kept as k
             where
                 k.customer_id = arrived.customer_id
@@ -589,7 +600,7 @@ begin
     where
         d.customer_id = i.customer_id
         and not exists (
-            select
+            select 1
             from kept as k
             where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
         );
@@ -635,7 +646,7 @@ begin
                 where a.agent is null
             )
         group by o.customer_id
-        on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+        on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
     end if;
     insert into registry.agent as known (customer_id, agent_key, agent, last_day)
     select customer_id, agent_key, min(agent), max((last_at at time zone time_zone)::date)

@@ -22,7 +22,7 @@ inner join registry.customer as c using (customer_id)
 where
     (c.sql_login or c.connection = 'live')
     and not exists (
-        select
+        select 1
         from privacy.closed as p
         where p.customer_id = c.customer_id
     );
@@ -40,7 +40,7 @@ where
     and e.asked_right = 'erasure'
     and e.key_fingerprint <> c.key_fingerprint
     and not exists (
-        select from registry.former_fingerprint as f
+        select 1 from registry.former_fingerprint as f
         where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
     )
 group by e.customer_id;
@@ -109,28 +109,17 @@ where contact_list_days is not null;
 -- The name of an agent in reports. The mart and every later renaming use this rule.
 create or replace function registry.agent_label(customer integer, key text) returns text
 stable
-return coalesce(
-    (
-        select case when not c.anonymous_agents then coalesce(a.name, a.agent) end
-        from registry.customer as c
-        left join registry.agent as a on c.customer_id = a.customer_id and a.agent_key = key
-        where c.customer_id = customer
-    ),
-    'agent-' || left(key, 10)
-);
-
--- Without this the planner's statistics would keep a sample of removed personal data.
-alter table registry.agent alter agent set statistics 0, alter name set statistics 0, alter email set statistics 0;
-alter table registry.customer alter name set statistics 0;
-alter table registry.contact alter name set statistics 0, alter email set statistics 0;
-alter table registry.recipient alter email set statistics 0;
-alter table registry.queue
-alter queue set statistics 0, alter label set statistics 0,
-alter service_level_s set statistics 0, alter service_level_target set statistics 0;
-alter table registry.line alter line set statistics 0, alter label set statistics 0, alter channels set statistics 0;
-alter table registry.opening_hours
-alter queue set statistics 0, alter valid_from set statistics 0, alter valid_until set statistics 0,
-alter weekday set statistics 0, alter call_date set statistics 0,
-alter opens set statistics 0, alter closes set statistics 0;
-alter table registry.holiday alter queue set statistics 0, alter call_date set statistics 0;
-alter table registry.status_word alter word set statistics 0;
+language plpgsql
+as $$
+begin
+    return coalesce(
+        (
+            select case when not c.anonymous_agents then coalesce(a.name, a.agent) end
+            from registry.customer as c
+            left join registry.agent as a on c.customer_id = a.customer_id and a.agent_key = key
+            where c.customer_id = customer
+        ),
+        'agent-' || left(key, 10)
+    );
+end
+$$;

@@ -82,3 +82,14 @@ select access.show(
     'select access.current_customer() as customer_id, max(call_date) as through from ops.opened_day'
     ' where isfinite(call_date)'
 );
+
+-- By which definition each open day of a mart was computed, null if nobody knows, and the columns that it gives.
+select access.show(
+    'day_definition',
+    'queue',
+    'select access.current_customer() as customer_id, o.mart, o.call_date,'
+    ' case when d.fingerprint is not null then d.definition_id end as definition_id,'
+    ' coalesce(d.columns, array[]::text[]) as columns'
+    ' from ops.opened_day as o left join ops.definition as d on d.definition_id = o.definition_id'
+    ' where isfinite(o.call_date)'
+);

@@ -119,7 +119,7 @@ from registry.agent;
 create or replace function privacy.objects(customer integer, agent text) returns boolean
 stable
 return exists (
-    select from privacy.objector as o
+    select 1 from privacy.objector as o
     where
         o.customer_id = customer and o.beginning = left(agent, 6)
         and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)
@@ -131,7 +131,7 @@ stable
 parallel safe
 security definer
 return exists (
-    select from privacy.objector as o
+    select 1 from privacy.objector as o
     where
         o.customer_id = customer and o.tombstone = made
         and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)
