@@ -325,6 +325,7 @@ def test_no_login_fills_the_table_of_locks(opened: Callmart) -> None:
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = %s",
             [kept_sessions.NAME],
         )
+        superuser.commit()
         try:
             with pytest.raises(psycopg.errors.OutOfMemory):
                 connection.execute(fills)
