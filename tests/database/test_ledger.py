@@ -155,6 +155,22 @@ def test_without_room_for_the_copy_nothing_is_deleted(erased: Callmart, volume: 
     assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
 
 
+def test_a_copy_whose_volume_is_full_keeps_the_ledger_as_it_is(
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, extend = home(erased).read_bytes(), ledger._extend
+
+    def full(path: Path, written: Chain) -> None:
+        if path == copy(erased):
+            raise UserError("the volume is full")
+        extend(path, written)
+
+    monkeypatch.setattr(ledger, "_extend", full)
+    with pytest.raises(UserError, match="the volume is full"):
+        erase(erased, person(erased, ONE, "agent", BEN, UNTIL), 4)
+    assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
+
+
 def test_a_copy_is_needed_with_a_server_of_ones_own(erased: Callmart) -> None:
     alone = erased.settings.model_copy(update={"dsn": SecretStr("postgresql://x"), "privacy": Privacy()})
     embedded = erased.settings.model_copy(update={"privacy": Privacy()})
