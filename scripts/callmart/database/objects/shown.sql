@@ -87,9 +87,8 @@ select access.show(
 select access.show(
     'day_definition',
     'queue',
-    'select access.current_customer() as customer_id, o.mart, o.call_date,'
-    ' case when d.fingerprint is not null then d.definition_id end as definition_id,'
-    ' coalesce(d.columns, array[]::text[]) as columns'
-    ' from ops.opened_day as o left join ops.definition as d on d.definition_id = o.definition_id'
-    ' where isfinite(o.call_date)'
+    'select access.current_customer() as customer_id, mart, call_date,'
+    ' case when fingerprint is not null then definition_id end as definition_id,'
+    ' coalesce(columns, array[]::text[]) as columns'
+    ' from ops.opened_day left join ops.definition using (definition_id, mart) where isfinite(call_date)'
 );
