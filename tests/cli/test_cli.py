@@ -477,8 +477,8 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
 
 def test_status_as_json(ready: Callmart, command: Command) -> None:
     found = json.loads(command("status", "--json").stdout)
-    assert found.keys() == {"run", "customers", "requests", "earlier_definitions"}
-    assert found["requests"] == found["earlier_definitions"] == []
+    assert found.keys() == {"run", "customers", "requests", "rotation", "earlier_definitions", "environments"}
+    assert not any(found[key] for key in ("requests", "rotation", "earlier_definitions", "environments"))
     detailed, nothing = found["customers"]
     assert detailed.pop("extract_rows") > 0
     assert detailed == {
