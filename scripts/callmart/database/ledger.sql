@@ -104,7 +104,7 @@ from closed;
 -- A renewed tombstone ends with the one that it was made for.
 delete from privacy.renewed_tombstone as r
 where not exists (
-    select from privacy.tombstone as t
+    select 1 from privacy.tombstone as t
     where t.customer_id = r.customer_id and t.kind = r.kind and t.tombstone = r.tombstone
 );
 

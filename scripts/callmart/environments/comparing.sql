@@ -22,15 +22,15 @@ select * from unnest(%(customers)s::integer[], %(days)s::date[]);
 delete from pg_temp.chosen as c
 where
     not exists (
-        select from ops.opened_day as o
+        select 1 from ops.opened_day as o
         where o.customer_id = c.customer_id and o.call_date = c.call_date
     )
     or exists (
-        select from ops.opened_day as o
+        select 1 from ops.opened_day as o
         where o.customer_id = c.customer_id and o.call_date = c.call_date and o.build_id > %(standing)s
     )
     or exists (
-        select from ops.dirty_day as d
+        select 1 from ops.dirty_day as d
         where d.customer_id = c.customer_id and d.call_date = c.call_date
     );
 
@@ -41,7 +41,7 @@ where
     m.customer_id = any({customers})
     and {day} between {first_day} and {last_day}
     and exists (
-        select from pg_temp.chosen as c
+        select 1 from pg_temp.chosen as c
         where c.customer_id = m.customer_id and c.call_date = {day}
     );
 

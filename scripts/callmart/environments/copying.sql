@@ -102,7 +102,7 @@ select {columns} from {table} as a
 where
     customer_id = any(%(customers)s)
     and exists (
-        select
+        select 1
         from raw.event as e
         where e.customer_id = a.customer_id and e.agent_key = a.agent_key and e.occurred_at >= %(since)s
     );

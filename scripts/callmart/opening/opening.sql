@@ -75,7 +75,7 @@ from ops.opened_day
 where
     isfinite(call_date)
     and not exists (
-        select from ops.opened_day as o
+        select 1 from ops.opened_day as o
         where o.mart = {mart_name}
     )
 group by customer_id, {open_day};

@@ -168,7 +168,7 @@ def _refuse_absent(connection: psycopg.Connection, chosen: Chosen, marts: Iterab
         raise UserError(f"no mart {chosen.mart} is declared: {instead(chosen.mart, names)}")
     days = {"customer": chosen.customer_id, "first": chosen.first, "last": chosen.last}
     if chosen.customer_id is not None and not _has(
-        connection, "select from registry.customer where customer_id = %(customer)s", days
+        connection, "select 1 from registry.customer where customer_id = %(customer)s", days
     ):
         raise UserError(
             f"customer {chosen.customer_id} is not in the registry; `callmart status` lists the customers"

@@ -94,7 +94,7 @@ select
         where
         state = 'due'
         and exists (
-            select
+            select 1
             from privacy.erased_until as e
             inner join registry.customer as c using (customer_id)
             where e.customer_id = days.customer_id and days.call_date < (e.until at time zone c.time_zone)::date
@@ -104,7 +104,7 @@ select
         where
         state = 'due'
         and exists (
-            select from privacy.objector as o
+            select 1 from privacy.objector as o
             where o.customer_id = days.customer_id
         )
     ) as with_objectors
@@ -127,7 +127,7 @@ where run_id in (select r.run_id from recent as r) and stage in ('build', 'valid
 
 -- name: open_days
 -- Whether any of the days is open.
-select
+select 1
 from ops.opened_day
 where
     isfinite(call_date)

@@ -156,13 +156,13 @@ inner join registry.customer as c using (customer_id)
 where
     e.asked_right = 'rectification'
     and not exists (
-        select from privacy.correction as made
+        select 1 from privacy.correction as made
         where made.entry = e.entry
     )
     and (
         e.key_fingerprint = c.key_fingerprint
         or exists (
-            select from registry.former_fingerprint as f
+            select 1 from registry.former_fingerprint as f
             where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
         )
     )

@@ -18,7 +18,7 @@ set
     agent_key = null,
     erased = c.agent_key
 where exists (
-    select from privacy.tombstone as t
+    select 1 from privacy.tombstone as t
     where t.customer_id = c.customer_id and t.kind = 'agent' and t.tombstone = c.agent_key
 );
 

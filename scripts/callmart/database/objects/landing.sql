@@ -625,7 +625,7 @@ begin
         i.kind = 'objector'
         and raw.is_key(i.key)
         and exists (
-            select from privacy.tombstone as t
+            select 1 from privacy.tombstone as t
             where t.customer_id = i.customer_id and t.kind = i.kind and t.tombstone = i.tombstone
         )
     on conflict do nothing;

@@ -98,7 +98,7 @@ inner join registry.customer as c using (customer_id)
 where
     o.key_fingerprint <> c.key_fingerprint
     and not exists (
-        select from registry.former_fingerprint as f
+        select 1 from registry.former_fingerprint as f
         where f.customer_id = o.customer_id and f.key_fingerprint = o.key_fingerprint
     );
 
