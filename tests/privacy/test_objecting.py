@@ -262,14 +262,14 @@ def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = channels.board(work.connection, attempts.scene(work.connection, home.settings))
-    there = on_tableau.look(work.connection, home.settings, work.tableau(), board, ignore_step)
+    there = on_tableau.look(work.connection, home.settings, work.tableau, board, ignore_step)
     assert [one.outcome for one in there.checks if one.name.startswith(objectors.NAME)] == ["holds"]
 
     def outcomes() -> list[str]:
         """Of our data sources, and of everything."""
         return [
             objectors.of_files(work.connection, "Tableau", there.words).outcome,
-            objectors.of_site(work.connection, home.settings, work.tableau()).outcome,
+            objectors.of_sites(work.connection, home.settings, work.tableau).outcome,
         ]
 
     planted = work.connection.execute(objectors.SQL["plant"]).fetchone()

@@ -51,7 +51,7 @@ def test_each_place_is_decided_for_those_who_are_left_out() -> None:
         "name dropped": {"registry"},
         "discarded": {"build"},
         "written anew": {
-            "extracts", "drawn reports", "outbox", "tableau content", "emulator", "temporary files",
+            "environments", "extracts", "drawn reports", "outbox", "tableau content", "emulator", "temporary files",
         },
     }  # fmt: skip
     assert set(decided.SHOWING) == changed["left out"] | changed["written anew"]

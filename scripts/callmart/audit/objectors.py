@@ -7,7 +7,6 @@ Tableau, an agent who is shown has to be found. The result names marts, customer
 from datetime import UTC, datetime
 
 import psycopg
-import tableauserverclient as TSC
 from psycopg import sql
 
 from callmart.audit.agents import Word, Words
@@ -19,6 +18,7 @@ from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
 from callmart.publish.places import Content
+from callmart.publish.tableau import At
 
 SQL = sql_file.statements(__file__)
 
@@ -50,19 +50,18 @@ def of_files(connection: psycopg.Connection, where: str, words: Words) -> Check:
     return Check("agents", f"{NAME}: {where}", looked_at, len(found), few(found), bool(shown))
 
 
-def of_site(connection: psycopg.Connection, settings: Settings, server: TSC.Server) -> Check:
-    """Search the bytes of everything that Tableau gives back, with earlier revisions and custom views. What belongs to
-    other customers is left out, as nobody there can be of this one. Downloads it twice per customer with objectors.
+def of_sites(connection: psycopg.Connection, settings: Settings, at: At) -> Check:
+    """Search the bytes of everything that Tableau gives back on any site, with earlier revisions and custom views. What
+    belongs to other customers is left out, as nobody there can be of this one. Downloads it twice per customer with
+    objectors.
     """
     objectors = _by_customer(connection, "words")
     marts = mart_tables.of_customers(connection)
     shown = _by_customer(connection, "listed") if _names_agents(marts) else {}
 
     def search(customer: int, words: set[str]) -> Counts:
-        work = Work(connection, settings, lambda: server, Needles(words))
-        return (
-            Content().prove(work, Person(customer, "agent", frozenset(), frozenset(), datetime.now(UTC))).left
-        )
+        person = Person(customer, "agent", frozenset(), frozenset(), datetime.now(UTC))
+        return Content().prove(Work(connection, settings, at, Needles(words)), person).left
 
     looked_at, found = 0, list[str]()
     for customer, words in objectors.items():

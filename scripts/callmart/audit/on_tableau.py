@@ -50,20 +50,27 @@ def look(
     sites = publishing.sites(connection, settings)
     words = agents.Words()
     found: list[tuple[str, Published]] = []
-    unread: list[Check] = []
+    of_all: list[Check] = []
     for name in sites:
         try:
             found.append(
                 (name, _look_at(connection, settings, at(name), name, desired, board, words, on_step))
             )
         except (UserError, *FAILURES) as error:
-            what = f"the content of the site '{name}'" if name else "its content"
-            unread.append(Check("Tableau", f"{what} can be read", 0, 0, (reason(error),)))
+            of_all.append(_unread(f"the content of the site '{name}'" if name else "its content", error))
+    try:
+        of_all.append(objectors.of_sites(connection, settings, at))
+    except (UserError, *FAILURES) as error:
+        of_all.append(_unread("everything that Tableau gives back", error))
     cells = [cell for _, of_site in found for cell in of_site.cells]
     cells += _of_closed(board, frozenset[int]().union(*(of_site.customers for _, of_site in found)))
     persons = sum((Counter(of_site.persons) for _, of_site in found), Counter[str]())
-    checks = (*_together([(name, of_site.checks) for name, of_site in found]), *unread)
+    checks = (*_together([(name, of_site.checks) for name, of_site in found]), *of_all)
     return Published(tuple(cells) if found else (), checks, dict(persons), words)
+
+
+def _unread(what: str, error: Exception) -> Check:
+    return Check("Tableau", f"{what} can be read", 0, 0, (reason(error),))
 
 
 def _look_at(
@@ -96,7 +103,6 @@ def _look_at(
         _projects(actual, desired),
         _content(actual, desired, elsewhere),
         *_reach(actual, compared, any(one.members for one in desired.values())),
-        objectors.of_site(connection, settings, server),
     )
     return Published(tuple(cells), checks, compared.persons, words, frozenset(actual.projects))
 

@@ -49,7 +49,9 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
     """
     database = database_of(connection, name)
     with lock.second(connection) as own:
-        existed = own.execute("select 1 from pg_database where datname = %s", [database]).fetchone() is not None
+        existed = (
+            own.execute("select 1 from pg_database where datname = %s", [database]).fetchone() is not None
+        )
         if existed and all(one.name != name for one in known.all_of(own)):
             raise UserError(f"the database {database} is no environment of callmart: choose another name")
         its_roles = sorted(roles.existing(own, database))
