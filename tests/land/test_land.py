@@ -439,7 +439,7 @@ def test_a_file_of_rejects_is_refused_before_it_ends(
     callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Once more are rejected than may be of any file, so that they never fill the memory."""
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 1 << 10)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 1 << 10)
     first = "event,occurred_at" if what == "of its quotes" else json.dumps(rows(1)[0])
     text = "\n".join([first, *[REJECTS[what]] * 900, ""])
     with pytest.raises(UserError, match="holds more than 50 rows that can't be landed: correct it"):

@@ -104,10 +104,7 @@ class Callmart:
         time_zone: str | None = None,
         platform: str = "vcloud",
     ) -> Landed:
-        with logins.connect(self.settings, "loader") as loader:
-            return land(
-                loader, self.settings, file, format, Defaults(customer_id, platform, False, time_zone)
-            )
+        return land(self.settings, file, format, Defaults(customer_id, platform, False, time_zone))
 
     def land_text(self, text: str, customer_id: int | None = None, **options: Any) -> Landed:
         file = self.home / f"landed-{abs(hash(text))}"

@@ -17,7 +17,7 @@ from typing import ParamSpec
 import psycopg
 
 from callmart import publish
-from callmart.access import logins, memberships
+from callmart.access import memberships
 from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
@@ -27,7 +27,9 @@ from callmart.database.lock import connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
+from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
+from callmart.land.loader import installation_key
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
@@ -323,7 +325,8 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     """
     today = clock.today(connection, settings)
     connection.commit()
-    work, folders = [], []
+    work: list[tuple[Delivery, Folder]] = []
+    folders = []
     for folder in settings.folders:
         try:
             found = arriving.arrived(folder, time.time())
@@ -333,28 +336,23 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
         for problem in found.problems:
             ran.note(problem)
         folders.append(folder)
-        work += [(folder, path, look) for path, look in found.files]
-    with ExitStack() as loaders:
-        loader = None
-        for number, (folder, path, look) in enumerate(work):
-            if loader is None or loader.closed:  # an error can close the connection
-                loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
-            try:
-                ran.files.append(
-                    landing.land(
-                        loader, settings, path, folder.format, defaults(folder),
-                        settled=look if folder.settle_seconds else None,
-                    )
-                )  # fmt: skip
-            except Exception as error:
-                ran.note(_sentence(error, f"{path} did not land", AGAIN))
-                with suppress(psycopg.Error):
-                    loader.rollback()
-            else:
-                asked = landing.asked_with(folder.format, defaults(folder))
-                key = landing.installation_key(connection, settings)
-                _noting(ran, taking_away.take_away, connection, key, folder, path, asked, today)
-            on_step("land", path.name, number + 1, len(work))
+        work += [
+            (
+                Delivery(path, folder.format, defaults(folder), look if folder.settle_seconds else None),
+                folder,
+            )
+            for path, look in found.files
+        ]
+    key = installation_key(connection, settings)
+    outcomes = landing.land_all(settings, [delivery for delivery, _ in work])
+    of_folder = dict(work)
+    for number, (delivery, outcome) in enumerate(outcomes, start=1):
+        if isinstance(outcome, Exception):
+            ran.note(_sentence(outcome, f"{delivery.path} did not land", AGAIN))
+        else:
+            ran.files.append(outcome)
+            _noting(ran, taking_away.take_away, connection, key, of_folder[delivery], delivery, today)
+        on_step("land", delivery.path.name, number, len(work))
     for folder in folders:
         if folder.after != "keep":
             _noting(ran, arriving.clear_markers, folder, time.time())
