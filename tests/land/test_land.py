@@ -18,7 +18,7 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key, keyed
-from callmart.land import landing
+from callmart.land import admission
 from callmart.land.gate import Gate
 from callmart_home import Callmart
 from events import AMSTERDAM, DAY, DETAILED, at, event, log, ndjson, registry
@@ -368,7 +368,7 @@ def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(
 def test_a_loader_that_believes_another_clock_is_refused_by_the_server(
     callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = landing.current_gate
+    real = admission.current_gate
 
     def current_gate(*arguments: Any) -> tuple[int, Gate]:
         version, gate = real(*arguments)

@@ -112,7 +112,7 @@ def opened(
 
 def taken(prepared: Opened) -> list[dict[str, Any]]:
     """All events, as dictionaries; those of a log in the order of its lines (batches promise none)."""
-    found = [event for batch in prepared.batches() for event in batch.to_pylist()]
+    found = [event for batch in prepared.batches() for event in batch.drop_columns("file_number").to_pylist()]
     return sorted(found, key=lambda event: (event["line_number"] or 0, EVENT_ORDER[event["event"]]))
 
 

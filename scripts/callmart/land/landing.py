@@ -79,7 +79,7 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
                 else:
                     yield delivery, outcome
             for files in _read(waiting):
-                yield from _land_unknown(loader, files)
+                yield from _land_read(loader, files)
 
 
 def _look(
@@ -107,18 +107,17 @@ def _look(
         yield delivery, _unchanged(delivery) if position in recognised else None
 
 
-def _read(deliveries: Sequence[Delivery]) -> Iterator[list[Found | Outcome]]:
-    """Read files, so many at a time as fit into memory."""
-    files: list[Found | Outcome] = []
+def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found | Exception]]]:
+    """Read files, so many at a time as fit into memory. An exception says why one can't be read."""
+    files: list[tuple[Delivery, Found | Exception]] = []
     size = 0
     for delivery in deliveries:
         try:
-            file = found.find(delivery)
-        except UserError as refusal:
-            files.append((delivery, refusal))
-            continue
-        files.append(file)
-        size += len(file.data or b"")
+            file: Found | Exception = found.find(delivery)
+        except Exception as error:
+            file = error
+        files.append((delivery, file))
+        size += len(file.data or b"") if isinstance(file, Found) else 0
         if size >= MOST_BYTES:
             yield files
             files, size = [], 0
@@ -126,75 +125,68 @@ def _read(deliveries: Sequence[Delivery]) -> Iterator[list[Found | Outcome]]:
         yield files
 
 
-def _land_unknown(loader: Loader, files: Sequence[Found | Outcome]) -> Iterator[Outcome]:
-    """Land those files whose content has not landed. Of files with the same content the first lands first."""
-    read = [file for file in files if isinstance(file, Found)]
-    yield from (file for file in files if not isinstance(file, Found))
-    known = loader.has_landed(read)
-    small: list[Source] = []
-    large: list[Source] = []
+def _land_read(loader: Loader, files: Sequence[tuple[Delivery, Found | Exception]]) -> list[Outcome]:
+    """Land those files whose content has not landed. Of several with the same content only the first is stored."""
+    known = loader.has_landed([file for _, file in files if isinstance(file, Found)])
+    outcomes: dict[int, Landed | Exception] = {}
+    sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
-    again: list[Found] = []
-    for position, file in enumerate(read):
-        content = (file.digest, file.delivery.asked)
-        if position in known:
-            yield file.delivery, _unchanged(file.delivery)
-        elif content in seen:
-            again.append(file)
+    again: list[int] = []
+    for number, (delivery, file) in enumerate(files):
+        if isinstance(file, Exception):
+            outcomes[number] = file
+        elif (file.digest, delivery.asked) in known:
+            outcomes[number] = _unchanged(delivery)
+        elif (file.digest, delivery.asked) in seen:
+            again.append(number)
         else:
-            seen.add(content)
+            seen.add((file.digest, delivery.asked))
             try:
-                source = readers.open_source(file, 0, limits(loader.settings))
-            except UserError as refusal:
-                yield file.delivery, refusal
-            else:
-                (large if source.content is None else small).append(source)
+                sources.append(readers.open_source(file, number, limits(loader.settings)))
+            except Exception as error:
+                outcomes[number] = _as_problem(delivery.path, error)
+    small = [source for source in sources if source.content is not None]
+    large = [source for source in sources if source.content is None]
     for together in [small] * bool(small) + [[source] for source in large]:
-        yield from _land_together(loader, together)
+        outcomes.update(_land_together(loader, together))
     if again:
-        yield from _land_unknown(loader, again)
+        for number, (_, outcome) in zip(again, _land_read(loader, [files[n] for n in again]), strict=True):
+            outcomes[number] = outcome
+    return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
 
 
-def _land_together(loader: Loader, sources: Sequence[Source]) -> Iterator[Outcome]:
-    """Land files in one transaction, or if that fails, in two."""
-    loader.connection  # noqa: B018 - if the loader can't log in, that is no fault of these files
+def _land_together(loader: Loader, sources: Sequence[Source]) -> dict[int, Landed | Exception]:
+    """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
+    loader.log_in()  # if that fails, it is no fault of these files
     try:
-        outcomes = _stored(loader, sources)
+        return _stored(loader, sources)
     except Exception as error:
         with suppress(Exception):
             loader.reset()
         if len(sources) == 1:
-            yield sources[0].found.delivery, _as_problem(sources[0].path, error)
-            return
-        half = len(sources) // 2
-        yield from _land_together(loader, sources[:half])
-        yield from _land_together(loader, sources[half:])
-    else:
-        yield from outcomes
+            return {sources[0].number: _as_problem(sources[0].path, error)}
+    half = len(sources) // 2
+    return _land_together(loader, sources[:half]) | _land_together(loader, sources[half:])
 
 
-def _stored(loader: Loader, sources: Sequence[Source]) -> list[Outcome]:
+def _stored(loader: Loader, sources: Sequence[Source]) -> dict[int, Landed | Exception]:
     """Store the files' events in one transaction. Raises what fails for all of them."""
     for _ in range(TRIES):
-        numbered = [replace(source, number=i, tally=Tally()) for i, source in enumerate(sources, start=1)]
+        counted = [replace(source, tally=Tally()) for source in sources]
         version, gate = current_gate(loader.connection, loader.settings)
         loader.connection.commit()
-        prepared = prepare(numbered, gate)
-        kept = loader.store(prepared, version)
+        kept = loader.store(prepare(counted, gate), version)
         if kept is not None:
             break
     else:
         raise UserError(f"the registry changed while {sources[0].path} was being read; land it again")
-    for source in numbered:
+    for source in counted:
         if source.content is None:
             if source.tally.refusal:
                 raise source.tally.refusal
             found.refuse_changed(source.found)
     loader.commit()
-    return [
-        (source.found.delivery, source.tally.refusal or _landed(source, kept[source.number]))
-        for source in numbered
-    ]
+    return {source.number: source.tally.refusal or _landed(source, kept[source.number]) for source in counted}
 
 
 def _landed(source: Source, kept: Kept) -> Landed:

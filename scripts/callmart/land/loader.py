@@ -56,6 +56,10 @@ class Loader:
         """The session that reads. Raises UserError if the loader can't log in."""
         return logins.connect(self.settings, "loader")
 
+    def log_in(self) -> None:
+        """Open the session that reads. Raises UserError if the loader can't log in."""
+        self.connection.info.user  # noqa: B018
+
     @cached_property
     def _stream(self) -> dbapi.Connection:
         return dbapi.connect(logins.duty_uri(self.settings, "loader"))
@@ -72,7 +76,7 @@ class Loader:
 
     def customers(self) -> set[int]:
         """The customers that are in the registry."""
-        return self._ask("select customer_id from registry.customer where %s is not null", [])
+        return self._ask("select customer_id from registry.customer")
 
     def recognised(self, deliveries: Sequence[tuple[Delivery, Look]]) -> set[int]:
         """The positions of the files that look as they did when their content was known to have landed."""
@@ -80,14 +84,15 @@ class Loader:
             {"file_number": position, **self._name(delivery), "look": _as_text(look)}
             for position, (delivery, look) in enumerate(deliveries)
         ]
-        return self._ask("select raw.recognised(%s)", files)
+        return self._ask("select raw.recognised(%s)", json.dumps(files))
 
-    def has_landed(self, files: Sequence[Found]) -> set[int]:
-        """The positions of the files whose content has landed. They are recognised from now on."""
-        return self._ask(
-            "select raw.has_landed(%s)",
-            [{"file_number": position, **self._identity(file)} for position, file in enumerate(files)],
-        )
+    def has_landed(self, files: Sequence[Found]) -> set[tuple[str, str]]:
+        """The digests of the contents that have landed, with the options they were asked with. These files are
+        recognised from now on.
+        """
+        asked = [{"file_number": position, **self._identity(file)} for position, file in enumerate(files)]
+        landed = self._ask("select raw.has_landed(%s)", json.dumps(asked))
+        return {(files[position].digest, files[position].delivery.asked) for position in landed}
 
     def store(self, prepared: Prepared, version: int) -> dict[int, Kept] | None:
         """Stream the events to the server, and store them unless the registry has changed. Returns by number what
@@ -115,14 +120,14 @@ class Loader:
         """Commit what was stored."""
         self._stream.commit()
 
-    def _ask(self, question: str, files: list[dict[str, Any]]) -> set[int]:
+    def _ask(self, question: str, *parameters: str) -> set[int]:
         try:
-            found = self.connection.execute(question.encode(), [json.dumps(files)]).fetchall()
+            found = self.connection.execute(question.encode(), parameters).fetchall()
         except psycopg.OperationalError:  # the session was lost
             self.reset()
-            found = self.connection.execute(question.encode(), [json.dumps(files)]).fetchall()
+            found = self.connection.execute(question.encode(), parameters).fetchall()
         self.connection.commit()
-        return {position for (position,) in found}
+        return {number for (number,) in found}
 
     def _name(self, delivery: Delivery) -> dict[str, str]:
         path = keyed(self._key, "path", str(delivery.path.absolute()))

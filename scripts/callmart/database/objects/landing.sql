@@ -161,7 +161,8 @@ begin
         select
             case
                 when
-                    not (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key))
+                    (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key)) is not true
+                    or g.look !~ '^[0-9 ]{{1,150}}$'
                     then 'a file is not given as a key'
                 when
                     exists (
@@ -179,9 +180,10 @@ begin
                         select coalesce(sum(case when t.value ~ '^\d{{1,15}}$' then t.value::bigint end), 0)
                         from jsonb_each_text(g.turned_away_by) as t
                     ) <> g.turned_away
-                    or least(g.rejected, g.turned_away, g.erased) < 0
+                    or (least(g.rejected, g.turned_away) >= 0 and g.erased >= 0) is not true
                     or greatest(g.rejected, g.turned_away) > g.row_count
                     or g.rejected <> coalesce(r.rejected, 0)
+                    or g.file_number is null
                     or g.number <> 1
                     then 'the counts do not add up'
                 when r.has_number then 'a reason holds a number'
@@ -593,7 +595,7 @@ begin
         insert into raw.file_look as l (path_key, asked, look, file_id)
         select distinct on (k.path_key, k.asked) k.path_key, k.asked, k.look, k.file_id
         from known as k
-        where k.look is not null and raw.is_key(k.path_key)
+        where raw.is_key(k.path_key) and k.look ~ '^[0-9 ]{{1,150}}$'
         on conflict (path_key, asked) do update set look = excluded.look, file_id = excluded.file_id
     )
 
