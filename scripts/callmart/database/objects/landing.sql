@@ -533,7 +533,6 @@ begin
     where f.file_id = n.file_id;
 
     drop table brought, brought_by;
-    truncate raw.incoming;
 end
 $$;
 
@@ -636,6 +635,26 @@ return array(
         end
 );
 
+-- Leave nothing that has been handed over, also not in free space. To truncate an empty table would cost as much as to
+-- land a small file.
+create or replace function raw.empty_incoming() returns void
+language plpgsql
+as $$
+declare
+    filled regclass;
+begin
+    for filled in
+        select t.name
+        from unnest(
+            array['raw.incoming', 'raw.incoming_reject', 'raw.incoming_agent', 'raw.incoming_erased']::regclass[]
+        ) as t (name)
+        where pg_relation_size(t.name) > 0
+    loop
+        execute format('truncate %s', filled);
+    end loop;
+end
+$$;
+
 -- Begin to land files; only one session lands at a time. False if the registry has changed since the files passed the
 -- gate, or a key was rotated. The lock keeps the registry as it is until they have landed.
 create or replace function raw.receive(registry_version integer) returns boolean
@@ -644,7 +663,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
+    lock table raw.incoming in access exclusive mode;
+    perform raw.empty_incoming(); -- of what this session has written before
     lock table registry.version in share mode;
     if exists (select from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
@@ -794,6 +814,6 @@ begin
     join given as g using (file_number)
     where f.file_id = g.file_id;
     drop table arrived, given, settled;
-    truncate raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
+    perform raw.empty_incoming();
 end
 $$;
