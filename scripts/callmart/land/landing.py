@@ -22,7 +22,7 @@ from callmart.base.settings import Settings
 from callmart.land import found, readers
 from callmart.land.admission import current_gate
 from callmart.land.found import Delivery, Found
-from callmart.land.gate import Defaults
+from callmart.land.gate import Defaults, Gate
 from callmart.land.loader import Kept, Loader
 from callmart.land.look import Look, unreadable
 from callmart.land.prepare import prepare
@@ -157,29 +157,34 @@ def _land_read(loader: Loader, files: Sequence[tuple[Delivery, Found | Exception
 
 def _land_together(loader: Loader, sources: Sequence[Source]) -> dict[int, Landed | Exception]:
     """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
-    loader.log_in()  # if that fails, it is no fault of these files
-    try:
-        return _stored(loader, sources)
-    except Exception as error:
-        with suppress(Exception):
-            loader.reset()
-        if len(sources) == 1:
-            return {sources[0].number: _as_problem(sources[0].path, error)}
-    half = len(sources) // 2
-    return _land_together(loader, sources[:half]) | _land_together(loader, sources[half:])
-
-
-def _stored(loader: Loader, sources: Sequence[Source]) -> dict[int, Landed | Exception]:
-    """Store the files' events in one transaction. Raises what fails for all of them."""
     for _ in range(TRIES):
-        counted = [replace(source, tally=Tally()) for source in sources]
-        version, gate = current_gate(loader.connection, loader.settings)
+        version, gate = current_gate(loader.connection, loader.settings)  # if that fails, nothing can land
         loader.connection.commit()
-        kept = loader.store(prepare(counted, gate), version)
-        if kept is not None:
-            break
-    else:
-        raise UserError(f"the registry changed while {sources[0].path} was being read; land it again")
+        try:
+            outcomes = _stored(loader, sources, version, gate)
+        except Exception as error:
+            with suppress(Exception):
+                loader.reset()
+            if len(sources) == 1:
+                return {sources[0].number: _as_problem(sources[0].path, error)}
+            half = len(sources) // 2
+            return _land_together(loader, sources[:half]) | _land_together(loader, sources[half:])
+        if outcomes is not None:
+            return outcomes
+    return {
+        source.number: UserError(f"the registry changed while {source.path} was being read; land it again")
+        for source in sources
+    }
+
+
+def _stored(
+    loader: Loader, sources: Sequence[Source], version: int, gate: Gate
+) -> dict[int, Landed | Exception] | None:
+    """Store the files' events in one transaction; None if the registry has changed. Raises what fails for all files."""
+    counted = [replace(source, tally=Tally()) for source in sources]
+    kept = loader.store(prepare(counted, gate), version)
+    if kept is None:
+        return None
     for source in counted:
         if source.content is None:
             if source.tally.refusal:

@@ -56,10 +56,6 @@ class Loader:
         """The session that reads. Raises UserError if the loader can't log in."""
         return logins.connect(self.settings, "loader")
 
-    def log_in(self) -> None:
-        """Open the session that reads. Raises UserError if the loader can't log in."""
-        self.connection.info.user  # noqa: B018
-
     @cached_property
     def _stream(self) -> dbapi.Connection:
         return dbapi.connect(logins.duty_uri(self.settings, "loader"))
