@@ -82,22 +82,10 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
                 yield from _land_read(loader, files)
 
 
-def _look(
-    loader: Loader, deliveries: Sequence[Delivery]
-) -> Iterator[tuple[Delivery, Landed | UserError | None]]:
+def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Landed | None]]:
     """Look at files without reading them. What became of a file is None if it has to be read."""
-    customers = loader.customers()
     looks: list[tuple[Delivery, Look]] = []
     for delivery in deliveries:
-        customer_id = delivery.defaults.customer_id
-        if customer_id is not None and customer_id not in customers:
-            yield (
-                delivery,
-                UserError(
-                    f"customer {customer_id} is not in the registry; add it and apply the registry first"
-                ),
-            )
-            continue
         try:
             looks.append((delivery, Look.of(delivery.path.lstat())))
         except OSError:
@@ -160,20 +148,36 @@ def _land_together(loader: Loader, sources: Sequence[Source]) -> dict[int, Lande
     for _ in range(TRIES):
         version, gate = current_gate(loader.connection, loader.settings)  # if that fails, nothing can land
         loader.connection.commit()
+        outcomes = _of_strangers(sources, gate)
+        known = [source for source in sources if source.number not in outcomes]
+        if not known:
+            return outcomes
         try:
-            outcomes = _stored(loader, sources, version, gate)
+            stored = _stored(loader, known, version, gate)
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
-            if len(sources) == 1:
-                return {sources[0].number: _as_problem(sources[0].path, error)}
-            half = len(sources) // 2
-            return _land_together(loader, sources[:half]) | _land_together(loader, sources[half:])
-        if outcomes is not None:
-            return outcomes
+            if len(known) == 1:
+                return outcomes | {known[0].number: _as_problem(known[0].path, error)}
+            half = len(known) // 2
+            return outcomes | _land_together(loader, known[:half]) | _land_together(loader, known[half:])
+        if stored is not None:
+            return outcomes | stored
     return {
         source.number: UserError(f"the registry changed while {source.path} was being read; land it again")
         for source in sources
+    }
+
+
+def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | Exception]:
+    """What becomes of the files of customers that the registry doesn't know, or no longer."""
+    customers = {None, *gate.customers["customer_id"].to_pylist()}
+    return {
+        source.number: UserError(
+            f"customer {source.defaults.customer_id} is not in the registry; add it and apply the registry first"
+        )
+        for source in sources
+        if source.defaults.customer_id not in customers
     }
 
 

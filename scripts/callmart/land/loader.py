@@ -70,10 +70,6 @@ class Loader:
             if session := self.__dict__.pop(name, None):
                 session.close()
 
-    def customers(self) -> set[int]:
-        """The customers that are in the registry."""
-        return self._ask("select customer_id from registry.customer")
-
     def recognised(self, deliveries: Sequence[tuple[Delivery, Look]]) -> set[int]:
         """The positions of the files that look as they did when their content was known to have landed."""
         files = [
