@@ -26,7 +26,7 @@ from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
 from handing_over import keep
-from landed import OWN, booked, figures
+from landed import OWN, booked, change_registry, figures
 
 pytestmark = pytest.mark.dated
 
@@ -113,8 +113,7 @@ def test_the_same_file_with_another_version_of_the_registry_changes_nothing(
 ) -> None:
     before = erased(callmart, customer, "agent", NOOR)
     assert land(callmart, customer, day()).unchanged
-    with callmart.connect() as connection:
-        connection.execute("insert into registry.version default values")
+    change_registry(callmart, customer)
     again = land(callmart, customer, day())
     assert (again.unchanged, again.landed) == (False, 0)
     assert figures(callmart, customer) == before

@@ -22,7 +22,7 @@ from callmart.land import admission
 from callmart.land.gate import Gate
 from callmart_home import Callmart
 from events import AMSTERDAM, DAY, DETAILED, at, event, log, ndjson, registry
-from landed import CALL, OWN, dirty, rows
+from landed import CALL, OWN, change_registry, dirty, rows
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -86,8 +86,7 @@ def test_a_file_lands_once(callmart: Callmart, customer: int) -> None:
 def test_a_file_is_read_again_when_the_registry_has_changed(callmart: Callmart, customer: int) -> None:
     text = ndjson(*rows(3))
     callmart.land_text(text, customer)
-    with callmart.connect() as connection:
-        connection.execute("insert into registry.version default values")
+    change_registry(callmart, customer)
     again = callmart.land_text(text, customer)
     assert (again.unchanged, again.landed, again.repeated) == (False, 0, 3)
     assert len(stored(callmart, customer)) == 3

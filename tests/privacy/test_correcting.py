@@ -26,6 +26,7 @@ from callmart.privacy.correcting import Correction
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
 from commands import exit_code
+from landed import change_registry
 from requests_of_persons import Commands, choose_password
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -196,8 +197,7 @@ def late(home: Callmart, agent: str, day: date) -> Path:
 
 def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, landed: Path) -> None:
     before, key = raw(home), keyed(key_of(work), "agent", MISTAKEN)
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
+    change_registry(home, ONE)
     again = home.land(landed)
     assert (again.landed, raw(home)) == (0, before)
     came = home.land(late(home, MISTAKEN, DAYS[1]))
@@ -214,8 +214,7 @@ def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, 
 def test_the_server_refuses_what_the_loader_did_not_correct(
     home: Callmart, landed: Path, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
+    change_registry(home, ONE)
     monkeypatch.setattr(Corrected, "events", lambda self, events: events)
     with pytest.raises(UserError, match="brings a mistake back that was corrected"):
         home.land(landed)
@@ -248,8 +247,7 @@ def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
     (given_up,) = home.rows("select agent_key from privacy.correction")
     assert given_up["agent_key"] != keyed(key, "agent", RIGHT), "nothing names the agent any more"
     before = raw(home)
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
+    change_registry(home, ONE)
     again = home.land(landed)
     assert again.landed == 0 and raw(home) == before, "neither the mistake nor the agent comes back"
 

@@ -133,8 +133,8 @@ def _land_read(loader: Loader, files: Sequence[tuple[Delivery, Found | Exception
                 sources.append(readers.open_source(file, number, limits(loader.settings)))
             except Exception as error:
                 outcomes[number] = _as_problem(delivery.path, error)
-    small = [source for source in sources if source.content is not None]
-    large = [source for source in sources if source.content is None]
+    small = [source for source in sources if source.is_small]
+    large = [source for source in sources if not source.is_small]
     for together in [small] * bool(small) + [[source] for source in large]:
         outcomes.update(_land_together(loader, together))
     if again:
@@ -190,9 +190,7 @@ def _stored(
     if kept is None:
         return None
     for source in counted:
-        if source.content is None:
-            if source.tally.refusal:
-                raise source.tally.refusal
+        if not source.is_small:
             found.refuse_changed(source.found)
     loader.commit()
     return {source.number: source.tally.refusal or _landed(source, kept[source.number]) for source in counted}

@@ -1,7 +1,6 @@
 """Reads the rows of a Parquet file as text, batch by batch."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,21 +9,23 @@ import pyarrow.parquet as pq
 from callmart.base.errors import UserError
 from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, REQUIRED_COLUMNS
 from callmart.land.formats import check_header
+from callmart.land.found import Found
 from callmart.land.lines import decoded
-from callmart.land.source import Source, broken, reject
+from callmart.land.source import Source, broken, packed, reject
 
 ROWS = 1 << 15  # rows read at a time
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 
 
-def header(path: Path, content: bytes | None) -> tuple[tuple[str, ...], int]:
+def header(found: Found) -> tuple[tuple[str, ...], int]:
     """Return the column names of a Parquet file, and its number of rows.
 
     Raises UserError if a name, a type or a row group is not allowed.
     """
+    path = found.delivery.path
     try:
-        with pq.ParquetFile(_opened(path, content)) as file:
+        with pq.ParquetFile(packed(found)) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowInvalid):
         raise broken(path) from None
@@ -52,11 +53,11 @@ def rows(source: Source) -> Iterator[pa.Table]:
     first = 1
     size = 0
     try:
-        schema = pq.read_schema(_opened(source.path, source.content))
+        schema = pq.read_schema(packed(source.found))
         texts = [column.name for column in schema if _is_text(column.type)]
         # One long text in a dictionary can be the value of all rows, so dictionaries are not unpacked here.
         # A buffer would keep everything that was read.
-        file = pq.ParquetFile(_opened(source.path, source.content), read_dictionary=texts, pre_buffer=False)
+        file = pq.ParquetFile(packed(source.found), read_dictionary=texts, pre_buffer=False)
         with file:
             for batch in file.iter_batches(ROWS):
                 columns = {
@@ -81,10 +82,6 @@ def rows(source: Source) -> Iterator[pa.Table]:
                 yield table.filter(readable)
     except (OSError, pa.ArrowInvalid):
         raise broken(source.path) from None
-
-
-def _opened(path: Path, content: bytes | None) -> Path | pa.BufferReader:
-    return path if content is None else pa.BufferReader(content)
 
 
 def _is_text(type: pa.DataType) -> bool:

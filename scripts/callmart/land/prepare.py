@@ -54,7 +54,7 @@ class Prepared:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the events that may be stored, by EVENT_SCHEMA, in no particular order. Can be called once.
 
-        A small file that is refused yields none. Raises UserError if a large one can't be read.
+        A small file that is refused yields none. Raises UserError if a large one is refused.
         """
         events = keyed_events(self._connection)
         # The sources need their own cursor, as another thread reads them ahead.
@@ -64,6 +64,8 @@ class Prepared:
             pa.default_memory_pool().release_unused()  # free the batch's memory before the next one
         for source in self._sources.values():
             refuse_many_rejects(source)
+            if source.tally.refusal and not source.is_small:
+                raise source.tally.refusal
         self._connection.close()
 
     @property
@@ -140,7 +142,7 @@ class Prepared:
         """The events of files that have not too many rejects. All rows of a small file in the batch are judged now."""
         sources = [self._sources[number] for number in pc.unique(table["file_number"]).to_pylist()]
         for source in sources:
-            if source.content is not None:
+            if source.is_small:
                 refuse_many_rejects(source)
         refused = [source.number for source in sources if source.tally.refusal]
         if not refused:

@@ -7,7 +7,6 @@ reason, never contents.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -15,9 +14,9 @@ import pyarrow as pa
 from callmart.base.errors import UserError
 from callmart.land import formats, found, lines, parquet, text_formats
 from callmart.land.found import Found
-from callmart.land.source import QUEUE_LOGS, Limits, Source, as_source, broken
+from callmart.land.source import QUEUE_LOGS, Limits, Source, as_source, broken, packed
 
-GATHERED = 1 << 14  # rows; fewer are joined with those of the next files
+GATHERED = 1 << 14  # rows; fewer are joined with those that follow, up to a block of bytes
 WITH_STATE = ("queue_log_realtime", "cel")  # what a row means depends on the rows before it
 
 
@@ -29,19 +28,19 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
     path, format = file.delivery.path, file.delivery.format
     if format not in formats.FORMATS:
         raise UserError(f"format {format!r} is not known; use one of {', '.join(formats.FORMATS)}")
-    start, compression, content = _unpacked(path, file.data)
+    start, compression, is_small = _start(file)
     if not start.strip(b"\xef\xbb\xbf\r\n"):
         raise UserError(f"{path} is empty; deliver it again, or leave it out")
     if start.startswith(b"PAR1"):
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
-        header, rows = parquet.header(path, content)
-        content = content if rows <= parquet.ROWS else None
-        return _naming_customer(Source(file, number, content, "parquet", header, compression, limits))
+        names, rows = parquet.header(file)
+        is_small = file.data is not None and rows <= parquet.ROWS
+        return _naming_customer(Source(file, number, is_small, "parquet", names, compression, limits))
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use --format auto")
-    form, text_header = formats.text_form(path, format, formats.first_lines(path, start[: formats.DETECT]))
-    return _naming_customer(Source(file, number, content, form, text_header, compression, limits))
+    form, header = formats.text_form(path, format, formats.first_lines(path, start))
+    return _naming_customer(Source(file, number, is_small, form, header, compression, limits))
 
 
 def _naming_customer(source: Source) -> Source:
@@ -54,23 +53,24 @@ def _naming_customer(source: Source) -> Source:
     return source
 
 
-def _unpacked(path: Path, data: bytes | None) -> tuple[bytes, str | None, bytes | None]:
-    """The first bytes of a file, unpacked; its compression; and all bytes, if they are no more than a block."""
+def _start(file: Found) -> tuple[bytes, str | None, bool]:
+    """The first bytes of a file, unpacked; its compression; and whether all bytes are no more than a block."""
+    path = file.delivery.path
     try:
-        if data is None:
-            with path.open("rb") as file:
-                start = file.read(formats.DETECT)
+        if file.data is None:
+            with path.open("rb") as opened:
+                start = opened.read(formats.DETECT)
         else:
-            start = data
+            start = file.data[: formats.DETECT]
         compression = formats.compression_of(start)
         if compression is None:
-            return start, None, data
-        packed = path if data is None else pa.BufferReader(data)
-        with pa.input_stream(packed, compression=compression) as stream:
-            start = _read(stream, formats.DETECT if data is None else found.BLOCK + 1)
+            return start, None, file.data is not None
+        with pa.input_stream(packed(file), compression=compression) as stream:
+            start = _read(stream, formats.DETECT if file.data is None else found.BLOCK + 1)
     except (OSError, EOFError):
         raise broken(path) from None
-    return start, compression, start if data is not None and len(start) <= found.BLOCK else None
+    is_small = file.data is not None and len(start) <= found.BLOCK
+    return start[: formats.DETECT], compression, is_small
 
 
 def _read(stream: pa.NativeFile, most: int) -> bytes:
@@ -133,7 +133,7 @@ def _csv_lines(source: Source) -> Iterator[pa.Table]:
 def _pieces(sources: Sequence[Source], read: Callable[[Source], Iterator[pa.Table]]) -> Iterator[pa.Table]:
     """Read one file after the other: a small one as one table, or not at all if it is refused."""
     for source in sources:
-        if source.content is None:
+        if not source.is_small:
             yield from read(source)
             continue
         try:
@@ -148,9 +148,11 @@ def _pieces(sources: Sequence[Source], read: Callable[[Source], Iterator[pa.Tabl
 def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Join small tables that follow each other."""
     few: list[pa.Table] = []
+    rows = size = 0
     for table in chain(tables, [None]):
         if table is not None:
             few.append(table)
-        if few and (table is None or sum(one.num_rows for one in few) >= GATHERED):
+            rows, size = rows + table.num_rows, size + table.nbytes
+        if few and (table is None or rows >= GATHERED or size >= found.BLOCK):
             yield pa.concat_tables(few).combine_chunks() if len(few) > 1 else few[0]
-            few = []
+            few, rows, size = [], 0, 0

@@ -79,7 +79,7 @@ class Source:
 
     found: Found
     number: int  # among the files that land together
-    content: bytes | None  # unpacked; None if it is larger than a block, then the file lands alone
+    is_small: bool  # no more than a block, unpacked; a larger file lands alone
     form: Form
     header: tuple[str, ...] | None  # the columns of CSV and Parquet
     compression: str | None
@@ -98,9 +98,7 @@ class Source:
 
     def open(self) -> pa.NativeFile:
         """The unpacked bytes as a stream."""
-        if self.content is not None:
-            return pa.BufferReader(self.content)
-        return pa.input_stream(self.path, compression=self.compression)
+        return pa.input_stream(packed(self.found), compression=self.compression)
 
     def stay_within(self, rows: int, size: int) -> None:
         """Raise UserError if the rows, the unpacked bytes (`size`) or the rejects so far exceed a limit."""
@@ -114,6 +112,11 @@ class Source:
         ):  # fmt: skip
             if held > most:
                 raise UserError(f"{self.path} holds more than {most:,} {unit}: {remedy} in callmart.toml")
+
+
+def packed(found: Found) -> Path | pa.BufferReader:
+    """What to read a file from: the bytes that were found, or the file itself if they are too many."""
+    return found.delivery.path if found.data is None else pa.BufferReader(found.data)
 
 
 def refuse_many_rejects(source: Source) -> None:
