@@ -4,9 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT
 from callmart.declarations import expectations, exposures, metrics
 from callmart.registry import file as registry_file
 
@@ -72,3 +76,70 @@ def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
         endless.truncate(2**40)  # takes no room, and would take all memory
     with pytest.raises(UserError, match=r"^it is larger than"):
         load(tmp_path / "endless")
+
+
+# What YAML 1.1 and 1.2 read differently, what only looks like a number or a date, and what needs quotes.
+WORDS = st.sampled_from(
+    [
+        "yes",
+        "on",
+        "NO",
+        "012",
+        "0o14",
+        "12:30",
+        "1_000",
+        "1e3",
+        ".5",
+        "~",
+        "null",
+        "2026-02-30",
+        "2026-01-01",
+        "=",
+        "<<",
+    ]
+)
+PLAIN = (
+    WORDS
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=9)
+    | st.integers()
+    | st.booleans()
+)
+DOCUMENTS = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3), max_leaves=9
+)
+
+
+@given(document=st.dictionaries(WORDS, DOCUMENTS, min_size=1, max_size=3), flow=st.booleans())
+def test_both_parsers_read_the_same(
+    tmp_path_factory: pytest.TempPathFactory, document: object, flow: bool
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "both.yml"
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = flow
+    yaml.dump(document, file)
+    assert typed(yaml_file.load(file, "it", "name another")) == typed(
+        yaml_file.load(file, "it", "name another", lines=True)
+    )
+
+
+def test_both_parsers_read_all_files_of_the_project() -> None:
+    files = [*PROJECT.glob("*.yml"), *PROJECT.glob("models/**/*.yml"), *PROJECT.glob("demo/**/*.yml")]
+    assert len(files) > 50
+    for file in files:
+        assert typed(yaml_file.load(file, "it", "")) == typed(yaml_file.load(file, "it", "", lines=True)), (
+            file
+        )
+
+
+def typed(document: object) -> object:
+    """A document with the type of each value, as true and 1 are equal."""
+    match document:
+        case dict():
+            return {typed(key): typed(value) for key, value in document.items()}
+        case list():
+            return [typed(value) for value in document]
+        case bool() | int() | float() | str() | None:
+            kind = next(one for one in (bool, int, float, str, type(None)) if isinstance(document, one))
+            return kind.__name__, document
+        case _:
+            raise AssertionError(f"{type(document)} is no plain value")

@@ -16,7 +16,7 @@ from callmart.base.keys import fingerprint_of
 from callmart.database import clock
 from callmart.registry import applying
 from callmart.registry.file import load
-from callmart.registry.states import current_states, desired_states
+from callmart.registry.states import TABLES, current_states, desired_states
 from callmart_home import Callmart
 from today import TODAY, YESTERDAY
 
@@ -394,3 +394,42 @@ def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPa
         applying.apply(connection, applied.settings, load(file))
     assert applied.rows("select from registry.customer where customer_id = 77") == []
     assert applied.rows("select to_regrole('callmart_customer_77') as role") == [{"role": None}]
+
+
+def test_many_customers_at_once_are_as_one_after_the_other(applied: Callmart) -> None:
+    one, two = FULL.replace("name: Detailed", "name: Other"), FULL.replace(f"from: {SOON}", f"from: {TODAY}")
+    both = two.replace("name: Detailed", "name: Other").replace("Ada Eerste", "Ada Tweede")
+
+    def rows() -> dict[str, list[dict[str, Any]]]:
+        tables = [f"registry.{table}" for table in (*TABLES, "agent")]
+        return {
+            table: applied.rows(f"select to_jsonb(t) as t from {table} as t order by 1")
+            for table in (*tables, "access.granted")
+        }
+
+    applied.apply(one)
+    applied.apply(both)
+    in_turn = rows()
+    applied.apply(FULL)
+    assert rows() != in_turn
+    applied.apply(both)
+    assert rows() == in_turn
+
+
+def test_only_who_may_log_in_has_limits(applied: Callmart) -> None:
+    def limits(customer: int) -> dict[str, Any]:
+        (found,) = applied.rows(
+            "select rolcanlogin, rolconnlimit, rolconfig from pg_roles where rolname = %s",
+            f"callmart_customer_{customer}",
+        )
+        return found
+
+    applied.apply(FULL.replace("name: Standard, sql_login: true", "name: Standard"))
+    assert not limits(STANDARD)["rolcanlogin"]
+    with applied.connect() as owner:
+        owner.execute(f"alter role callmart_customer_{STANDARD} reset all")
+        owner.execute(f"alter role callmart_customer_{STANDARD} connection limit -1")
+    applied.apply(FULL.replace("name: Nothing", "name: N, contracts: [{option: standard, from: 2025-01-01}]"))
+    assert limits(STANDARD) == limits(DETAILED)
+    assert limits(DETAILED)["rolconnlimit"] == 10
+    assert limits(NOTHING) == {"rolcanlogin": False, "rolconnlimit": -1, "rolconfig": None}

@@ -147,12 +147,11 @@ def regrouped(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator
 def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
     """Where the attributes, limits and settings of roles differ from what is declared."""
     database = connection.info.dbname
-    limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
-    may_log_in = limits.keys() | logins.of_customers(connection)
+    limits = logins.of_duties(database)
+    limits |= dict.fromkeys(logins.of_customers(connection), matrix().limits_of(None))
     groups = {roles.group_role(database, group) for group in roles.groups()}
     groups |= set(roles.showing_roles(database))
     customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
-    limits |= dict.fromkeys(customers, matrix().limits_of(None))
     rows = connection.execute(SQL["roles"]).fetchall()
     found, closing = set(), roles.closing(connection)
     for role, can_login, connections, powers, unlimited, kept, databases in rows:
@@ -172,16 +171,15 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                 yield Drift(f"login {role} has other limits", mended)
             if (kept, databases) != (declared, []):
                 yield Drift(f"login {role} has other settings", mended, own=True, role=role)
-            if role in may_log_in and not can_login:
+            if not can_login:
                 yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
-            if can_login and role not in may_log_in:
+        elif role in customers or role in groups:
+            if can_login:
+                why = ", but its customer has not ordered a login" if role in customers else ""
                 yield Drift(
-                    f"role {role} may log in, but its customer has not ordered a login",
+                    f"role {role} may log in{why}",
                     (roles.statement("alter role {} nologin password null", role),),
                 )
-        elif role in groups:
-            if can_login:
-                yield Drift(f"role {role} may log in", (roles.statement("alter role {} nologin", role),))
         else:
             yield Drift(
                 f"role {role} was made by hand",
@@ -191,7 +189,7 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                     roles.statement("drop role {}", role),
                 ),
             )
-    for role in sorted((limits.keys() | groups) - found - closing):
+    for role in sorted((limits.keys() | groups | customers) - found - closing):
         yield Drift(f"role {role} is missing")
 
 

@@ -35,23 +35,27 @@ where pg_get_userbyid(owner) <> current_user;
 
 -- name: roles
 -- All roles with their powers, limits and settings, and the databases in which they have settings of their own.
+with kept as (
+    select
+        setrole,
+        array_agg(setting order by setting) filter (where setdatabase = 0) as settings,
+        array_agg(distinct quote_ident(datname)) filter (where setdatabase <> 0) as databases
+    from pg_db_role_setting
+    cross join lateral unnest(setconfig) as setting
+    left join pg_database on pg_database.oid = setdatabase
+    group by setrole
+)
+
 select
     rolname,
     rolcanlogin,
     rolconnlimit,
     rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls,
     coalesce(rolvaliduntil, 'infinity') = 'infinity',
-    (
-        select coalesce(array_agg(setting order by setting), '{}')
-        from pg_db_role_setting, unnest(setconfig) as setting
-        where setrole = r.oid and setdatabase = 0
-    ),
-    array(
-        select quote_ident(datname)
-        from pg_db_role_setting inner join pg_database on pg_database.oid = setdatabase
-        where setrole = r.oid
-    )
-from pg_roles as r;
+    coalesce(settings, '{}'),
+    coalesce(databases, '{}')
+from pg_roles
+left join kept on setrole = oid;
 
 -- name: objects
 -- Objects in callmart's schemas that are not callmart's, or not as callmart made them; and the statement that corrects

@@ -24,12 +24,20 @@ SHORTEST = 12  # characters of a password that a person chooses
 _PASSWORD = re.compile("password authentication failed|no password supplied")
 
 
+def of_duties(database: str) -> dict[str, Limits]:
+    """The roles of duties, with their limits."""
+    return {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
+
+
+def limits_of(database: str, role: str) -> Limits:
+    """The limits of a login: its duty's, or those of customers."""
+    return of_duties(database).get(role, matrix().limits_of(None))
+
+
 def known(connection: psycopg.Connection) -> list[str]:
     """The roles whose password is in a file: those of duties, and of customers that ordered a login."""
     database = connection.info.dbname
-    duties = [
-        roles.duty_role(database, name) for name, duty in matrix().duties.items() if duty.password == "file"
-    ]
+    duties = [role for role in of_duties(database) if role not in typed(database)]
     return duties + sorted(of_customers(connection))
 
 
@@ -46,18 +54,22 @@ def of_customers(connection: psycopg.Connection) -> set[str]:
     return {roles.customer_role(connection.info.dbname, customer) for (customer,) in ordered}
 
 
-def make(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
-    """Create a role with its limits. It can't log in yet, and the file of an older password is deleted."""
+def make(connection: psycopg.Connection, home: Path, role: str) -> None:
+    """Create a role. Nobody can log in with it yet, and the file of an older password is deleted."""
     passfile(home, role).unlink(missing_ok=True)
-    may = "login" if role in typed(connection.info.dbname) else "nologin"  # without a password nobody gets in
-    connection.execute(roles.statement(f"create role {{}} {may}", role))
+    connection.execute(roles.statement("create role {}", role))
+
+
+def let_in(connection: psycopg.Connection, role: str, limits: Limits) -> None:
+    """Let a role log in, within its limits. Without a password nobody gets in yet."""
     for limit in limiting(role, limits):
         connection.execute(limit)
-
-
-def open(connection: psycopg.Connection, home: Path, role: str) -> None:
-    """Let a role log in, with a generated password in a file of its own."""
     connection.execute(roles.statement("alter role {} login", role))
+
+
+def open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
+    """Let a role log in, with a generated password in a file of its own."""
+    let_in(connection, role, limits)
     set_password(connection, home, role)
 
 

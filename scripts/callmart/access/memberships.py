@@ -6,8 +6,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.access import drift, logins, rights, roles, sessions
@@ -54,26 +56,32 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list
     known = roles.existing(connection, database)
     may_log_in = logins.of_customers(connection)
     wanted = set(_of_duties(database))
-    limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
+    customers: set[str] = set()
+    impersonators = _impersonators(database)
     for customer_id, option, orders in connection.execute("select * from registry.current_option"):
         role = roles.customer_role(database, customer_id)
-        limits[role] = matrix().limits_of(None)
-        wanted |= {(role, member) for member in _impersonators(database)}
+        customers.add(role)
+        wanted |= {(role, member) for member in impersonators}
         if customer_id not in closed:
             wanted |= {(roles.group_role(database, group), role) for group in roles.opens(option, orders)}
-    for role in sorted(limits.keys() - known):
-        logins.make(connection, settings.home, role, limits[role])
-
     granted = roles.granted(connection)
     present = roles.memberships(connection, database)
-    for role, member in sorted(granted - wanted):
-        if (role, member) in present:
-            _execute(connection, "revoke {} from {}", role, member)
-    for role, member in sorted(wanted - granted):
-        _grant(connection, role, member)
+    for role, members in _by_role((granted - wanted) & present.keys()):
+        _execute(connection, role, members, "revoke {} from {}")
+    for role in sorted(set(logins.of_duties(database)) - known):
+        logins.make(connection, settings.home, role)
+        if role in logins.typed(database):
+            logins.let_in(connection, role, logins.limits_of(database, role))
+    missing = wanted - granted
+    for role in sorted(customers - known):
+        logins.make(connection, settings.home, role)
+        # At once: PostgreSQL looks through all roles that the owner has made, so later it takes longer.
+        becoming = {(role, member) for member in impersonators} & missing
+        _grant(connection, becoming)
+        missing -= becoming
+    _grant(connection, missing)
     _note_changes(connection, database, granted, wanted)
 
-    customers = {role for role in limits if roles.customer_of(database, role)}
     leaving = {role for role, _ in granted - wanted if roles.customer_of(database, role)} - customers
     unordered = {role for role in customers - may_log_in if logins.passfile(settings.home, role).exists()}
     connection.execute(
@@ -180,7 +188,12 @@ def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
     for role in logins.known(connection):
         if role in known and not logins.passfile(home, role).exists():
             problems.append(
-                _done(connection, role, "is not open yet", partial(logins.open, connection, home, role))
+                _done(
+                    connection,
+                    role,
+                    "is not open yet",
+                    partial(logins.open, connection, home, role, logins.limits_of(database, role)),
+                )
             )
     mended = 0
     for found in [one for one in drift.of_roles(connection) if one.own and one.repair]:
@@ -258,9 +271,12 @@ def _note_changes(
     wanted: set[roles.Membership],
 ) -> None:
     """Record the granted memberships, and write into the audit log which groups opened and closed per customer."""
-    connection.execute("delete from access.granted")
     with connection.cursor() as cursor:
-        cursor.executemany("insert into access.granted (role, member) values (%s, %s)", sorted(wanted))
+        for statement, changed in (
+            ("delete from access.granted where role = %s and member = %s", granted - wanted),
+            ("insert into access.granted (role, member) values (%s, %s)", wanted - granted),
+        ):
+            cursor.executemany(statement, sorted(changed))
         for action, changed in (("closed", granted - wanted), ("access opened", wanted - granted)):
             groups: dict[int, list[str]] = {}
             for role, member in sorted(changed):
@@ -293,10 +309,18 @@ def _run(connection: psycopg.Connection, found: Drift) -> None:
         connection.execute(statement)
 
 
-def _grant(connection: psycopg.Connection, role: str, member: str) -> None:
-    options = roles.grant_options(connection.info.dbname, role)
-    _execute(connection, f"grant {{}} to {{}} with {options}", role, member)
+def _by_role(memberships: set[roles.Membership]) -> Iterator[tuple[str, list[str]]]:
+    """The members of each role."""
+    for role, group in groupby(sorted(memberships), key=lambda membership: membership[0]):
+        yield role, [member for _, member in group]
 
 
-def _execute(connection: psycopg.Connection, text: str, *names: str) -> None:
-    connection.execute(roles.statement(text, *names))
+def _grant(connection: psycopg.Connection, memberships: set[roles.Membership]) -> None:
+    for role, members in _by_role(memberships):
+        options = roles.grant_options(connection.info.dbname, role)
+        _execute(connection, role, members, f"grant {{}} to {{}} with {options}")
+
+
+def _execute(connection: psycopg.Connection, role: str, members: list[str], text: str) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, members))
+    connection.execute(sql.SQL(text).format(sql.Identifier(role), names))

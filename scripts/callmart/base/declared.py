@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
-from ruamel.yaml import YAML
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
@@ -45,7 +44,7 @@ def read(file: Path, kind: type[Declared]) -> Declared:
         return kind.model_validate(document)
     except ValidationError as error:
         mistake = first_mistake(error)
-    with_lines = yaml_file.load(file, name, absent, YAML())
+    with_lines = yaml_file.load(file, name, absent, lines=True)
     place = named(document, mistake.place)
     raise UserError(mistake.sentence(name, line_of(with_lines, mistake.place), place))
 
@@ -57,7 +56,7 @@ def examine(file: Path, kind: type[Declared]) -> tuple[Declared | None, list[Use
     """
     name = in_project(file)
     try:
-        document = yaml_file.load(file, name, "restore it from the repository", YAML())
+        document = yaml_file.load(file, name, "restore it from the repository", lines=True)
     except UserError as mistake:
         return None, [mistake]
     found, mistakes = right_part(document, kind)

@@ -57,7 +57,7 @@ def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: st
     key, from an earlier version, get theirs. `connection` is the owner's; commits.
     """
     contact = of_address(key, _address(word))
-    key_contacts(connection, customer_id, key)
+    key_contacts(connection, {customer_id: key})
     connection.commit()
     return contact
 

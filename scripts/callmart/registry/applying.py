@@ -3,7 +3,8 @@
 For a customer without a contract now or later, the registry keeps the customer's own row and nothing else.
 """
 
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
@@ -12,7 +13,7 @@ from callmart.access import memberships, sessions
 from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
-from callmart.database import clock, schema
+from callmart.database import clock, schema, vacuum
 from callmart.registry import erased, objectors
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
@@ -51,48 +52,28 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
     current, desired = current_states(connection), desired_states(registry, now)
     erased.refuse(connection, settings, registry)
     objectors.leave_out(connection, settings, desired)
-    for customer_id in current.keys() - desired.keys():
-        connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
-    changed = current.keys() - desired.keys()
-    for customer_id, after in desired.items():
-        before = current.get(customer_id)
-        key = _key(connection, settings, customer_id) if after.tables["contract"] else None
-        if before != after:
-            changed = changed | {customer_id}
-            _write(connection, customer_id, after, key)
-            _write_agents(connection, customer_id, after, key, after.today(now))
-            _mark_days(connection, customer_id, before or NOBODY, after, after.today(now))
+    gone = current.keys() - desired.keys()
+    connection.execute("delete from registry.customer where customer_id = any(%s)", [list(gone)])
+    keys = _keys(connection, settings, [id for id, after in desired.items() if after.tables["contract"]])
+    changed = {id: after for id, after in desired.items() if after != current.get(id)}
+    _write(connection, changed, keys, now)
+    _mark_days(connection, {id: (current.get(id, NOBODY), after) for id, after in changed.items()}, now)
     connection.execute("select ops.follow_contracts()")
-    if changed or not schema.has_registry(connection):
+    if changed or gone or not schema.has_registry(connection):
         connection.execute("insert into registry.version default values")
-        for customer_id in sorted(changed):
-            connection.execute(
-                "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)",
-                [customer_id],
-            )
+        connection.execute(SQL["note_applied"], [sorted(changed.keys() | gone)])
 
 
-def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
-    known = connection.execute(
-        "select key_fingerprint from registry.customer"
-        " where customer_id = %s and key_fingerprint is not null",
-        [customer_id],
-    ).fetchone()
-    if known is None and _was_removed(connection, customer_id):
-        return new_key(settings.home, customer_id)
-    return ensure_key(settings.home, customer_id, known[0] if known else None)
-
-
-def _was_removed(connection: psycopg.Connection, customer_id: int) -> bool:
-    """Whether all data of the customer was removed. A key that still exists then comes from a backup."""
-    return connection.execute(
-        """
-        select
-            exists (select from ops.audit_log where customer_id = %(customer)s and action = 'removed')
-            and not exists (select from raw.file_customer where customer_id = %(customer)s)
-        """,
-        {"customer": customer_id},
-    ).fetchone() == (True,)
+def _keys(connection: psycopg.Connection, settings: Settings, customers: list[int]) -> dict[int, bytes]:
+    """The keys of these customers. A customer without data gets a new one: a file that exists then is from a backup."""
+    known: dict[int, str] = dict(connection.execute(SQL["fingerprints"], [customers]).fetchall())
+    removed = {id for (id,) in connection.execute(SQL["removed"], [customers])}
+    return {
+        id: new_key(settings.home, id)
+        if id in removed and id not in known
+        else ensure_key(settings.home, id, known.get(id))
+        for id in customers
+    }
 
 
 def forget_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bool:
@@ -103,7 +84,8 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     state = current_states(connection).get(customer_id)
     if state is None:
         return False
-    today = state.today(clock.now(connection))
+    now = clock.now(connection)
+    today = state.today(now)
     is_ordered = state.is_ordered("standard", "detailed", today=today)
     key = new_key(settings.home, customer_id) if is_ordered else None
     if not is_ordered:
@@ -117,108 +99,110 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
     for table in ("privacy.secret", "privacy.correction"):
         connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
-    _write(connection, customer_id, state, key)
-    _write_agents(connection, customer_id, state, key, today)
+    _write(connection, {customer_id: state}, {customer_id: key} if key else {}, now)
     return is_ordered
 
 
-def _write(connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None) -> None:
+def _write(
+    connection: psycopg.Connection, states: Mapping[int, State], keys: Mapping[int, bytes], now: datetime
+) -> None:
+    """Write customers as they should be. `keys` has those of customers that may have data."""
     columns = ("customer_id", *CUSTOMER, "key_fingerprint")
-    connection.execute(
-        # The key's fingerprint stays until the data that was stored with the key is removed.
-        sql.SQL(
-            "insert into registry.customer as known ({}) values ({}) on conflict (customer_id) do update set {},"
-            " key_fingerprint = coalesce(excluded.key_fingerprint, known.key_fingerprint)"
-        ).format(
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
-            sql.SQL(", ").join(sql.Placeholder() * len(columns)),
-            sql.SQL(", ").join(
-                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
+    fingerprints = {id: fingerprint_of(key) for id, key in keys.items()}
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            # The key's fingerprint stays until the data that was stored with the key is removed.
+            sql.SQL(
+                "insert into registry.customer as known ({}) values ({}) on conflict (customer_id) do update set {},"
+                " key_fingerprint = coalesce(excluded.key_fingerprint, known.key_fingerprint)"
+            ).format(
+                _names(columns),
+                sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+                sql.SQL(", ").join(
+                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
+                ),
             ),
-        ),
-        [customer_id, *state.customer, fingerprint_of(key) if key else None],
-    )
-    for table, names in TABLES.items():
-        connection.execute(
-            sql.SQL("delete from registry.{} where customer_id = %s").format(sql.Identifier(table)),
-            [customer_id],
+            [(id, *state.customer, fingerprints.get(id)) for id, state in states.items()],
         )
-        insert = sql.SQL("insert into registry.{} (customer_id, {}) values (%s, {})").format(
-            sql.Identifier(table),
-            sql.SQL(", ").join(map(sql.Identifier, names)),
-            sql.SQL(", ").join(sql.Placeholder() * len(names)),
-        )
-        with connection.cursor() as cursor:
+        for table, names in TABLES.items():
+            cursor.execute(
+                sql.SQL("delete from registry.{} where customer_id = any(%s)").format(sql.Identifier(table)),
+                [list(states)],
+            )
             cursor.executemany(
-                insert,
+                sql.SQL("insert into registry.{} (customer_id, {}) values (%s, {})").format(
+                    sql.Identifier(table), _names(names), sql.SQL(", ").join(sql.Placeholder() * len(names))
+                ),
                 [
-                    [customer_id, *(list(v) if isinstance(v, tuple) else v for v in row)]
+                    (id, *(list(v) if isinstance(v, tuple) else v for v in row))
+                    for id, state in states.items()
                     for row in state.tables[table]
                 ],
             )
-    if key is not None:
-        key_contacts(connection, customer_id, key)
-
-    if key is not None:
-        new = telephone.keys_of_names(key, state.own_names())
+        keyed_names = [
+            (name_key, id, name)
+            for id in states.keys() & keys.keys()
+            for name, name_key in telephone.keys_of_names(keys[id], states[id].own_names()).items()
+        ]
         for table in NAMED:
-            with connection.cursor() as cursor:
-                cursor.executemany(
-                    sql.SQL("update registry.{0} set {1} = %s where customer_id = %s and {0} = %s").format(
-                        sql.Identifier(table), sql.Identifier(f"{table}_key")
-                    ),
-                    [(name_key, customer_id, name) for name, name_key in new.items()],
-                )
+            cursor.executemany(
+                sql.SQL("update registry.{0} set {1} = %s where customer_id = %s and {0} = %s").format(
+                    sql.Identifier(table), sql.Identifier(f"{table}_key")
+                ),
+                keyed_names,
+            )
+    key_contacts(connection, {id: keys[id] for id in states.keys() & keys.keys()})
+    _write_agents(connection, states, keys, now)
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _write_agents(
-    connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None, today: date
+    connection: psycopg.Connection, states: Mapping[int, State], keys: Mapping[int, bytes], now: datetime
 ) -> None:
-    """Write the names that the customer gives its agents. If none may be kept, the agents' ids are deleted as well."""
-    forget = "delete from registry.agent where customer_id = %s"
-    if state.keeps_agents(today):
-        # An agent who was never seen is of no use without a name.
-        connection.execute(f"{forget} and name is not null and last_day is null", [customer_id])
-        forget = (
-            "update registry.agent set name = null, email = null where customer_id = %s and name is not null"
+    """Write the names that customers give their agents. If none may be kept, the agents' ids are deleted as well."""
+    keeping = [id for id, state in states.items() if state.keeps_agents(state.today(now))]
+    forgotten = connection.execute(SQL["forget_agents"], [list(states.keys() - set(keeping))]).rowcount
+    # An agent who was never seen is of no use without a name.
+    connection.execute(SQL["forget_unseen_agents"], [keeping])
+    forgotten += connection.execute(SQL["forget_names"], [keeping]).rowcount
+    if forgotten:
+        vacuum.note(connection, "registry.agent")
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            SQL["write_agent"],
+            [
+                (id, keyed(keys[id], "agent", agent), agent, name, email)
+                for id in states.keys() & keys.keys()
+                for agent, name, email in states[id].agents
+            ],
         )
-    if connection.execute(forget, [customer_id]).rowcount:
-        connection.execute(
-            "insert into ops.to_vacuum (relation) values ('registry.agent') on conflict do nothing"
-        )
-    if key is not None:
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                """
-                insert into registry.agent (customer_id, agent_key, agent, name, email) values (%s, %s, %s, %s, %s)
-                on conflict (customer_id, agent_key) do update
-                set agent = excluded.agent, name = excluded.name, email = excluded.email
-                """,
-                [
-                    (customer_id, keyed(key, "agent", agent), agent, name, email)
-                    for agent, name, email in state.agents
-                ],
-            )
-    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,):
-        connection.execute(
-            "update store.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
-            [customer_id],
-        )
-        connection.execute(
-            "insert into ops.to_vacuum (relation) values ('store.agent') on conflict do nothing"
-        )
+    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,) and (
+        connection.execute(SQL["label_agents"], [list(states)]).rowcount
+    ):
+        vacuum.note(connection, "store.agent")
 
 
 def _mark_days(
-    connection: psycopg.Connection, customer_id: int, before: State, after: State, today: date
+    connection: psycopg.Connection, changed: Mapping[int, tuple[State, State]], now: datetime
 ) -> None:
     """Mark open days dirty if numbers change: all, or those since opening hours are other ones, or since the list of
     contacts is kept. ops.follow_contracts marks those that a changed contract affects.
     """
-    # A customer that returns before its removal has days, too, and no time zone before.
-    if before.value("time_zone") != after.value("time_zone"):
-        # Calls can move to another day: late on one day in one time zone is on the next day in another.
-        connection.execute("select raw.redate(%s)", [customer_id])
+    # A customer that returns before its removal has days, too, and no time zone before. Calls can move to another day:
+    # late on one day in one time zone is on the next day in another.
+    moved = [
+        id for id, (before, after) in changed.items() if before.value("time_zone") != after.value("time_zone")
+    ]
+    connection.execute(SQL["redate"], [moved])
+    since = {id: _since(before, after, after.today(now)) for id, (before, after) in changed.items()}
+    connection.execute(SQL["mark_days"], [list(since), list(since.values())])
+
+
+def _since(before: State, after: State, today: date) -> date:
+    """The day since when numbers change; date.max if none do."""
     own_before, own_after = (telephone.numbers_in_names(state.own_names()) for state in (before, after))
     since = [first_day_of_other_hours(before, after) or date.max]
     if (days := after.value("contact_list_days") or 0) > (before.value("contact_list_days") or 0):
@@ -229,4 +213,4 @@ def _mark_days(
         or any(before.value(column) != after.value(column) for column in CHANGES_NUMBERS)
     ):
         since.append(date.min)
-    connection.execute(SQL["mark_days"], {"customer": customer_id, "since": min(since)})
+    return min(since)

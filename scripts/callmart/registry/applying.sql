@@ -1,10 +1,70 @@
+-- name: fingerprints
+-- The fingerprints of these customers' keys, with which data was stored.
+select
+    customer_id,
+    key_fingerprint
+from registry.customer
+where customer_id = any(%s) and key_fingerprint is not null;
+
+-- name: removed
+-- Those of these customers whose data was all removed.
+select customer_id
+from unnest(%s::int []) as asked (customer_id)
+where
+    exists (
+        select 1 from ops.audit_log as removed
+        where removed.customer_id = asked.customer_id and removed.action = 'removed'
+    )
+    and not exists (
+        select 1 from raw.file_customer as landed
+        where landed.customer_id = asked.customer_id
+    );
+
+-- name: note_applied
+insert into ops.audit_log (action, customer_id)
+select
+    'registry applied',
+    customer_id
+from unnest(%s::int []) as changed (customer_id);
+
+-- name: forget_agents
+delete from registry.agent
+where customer_id = any(%s);
+
+-- name: forget_unseen_agents
+delete from registry.agent
+where customer_id = any(%s) and name is not null and last_day is null;
+
+-- name: forget_names
+update registry.agent
+set name = null, email = null
+where customer_id = any(%s) and name is not null;
+
+-- name: write_agent
+insert into registry.agent (customer_id, agent_key, agent, name, email)
+values (%s, %s, %s, %s, %s)
+on conflict (customer_id, agent_key) do update
+set agent = excluded.agent, name = excluded.name, email = excluded.email;
+
+-- name: label_agents
+update store.agent
+set agent = registry.agent_label(customer_id, agent_key)
+where customer_id = any(%s);
+
+-- name: redate
+-- Calls of these customers can be on other days now. Without a file there are none.
+select raw.redate(customer_id)
+from unnest(%s::int []) as moved (customer_id)
+where exists (select 1 from raw.file_customer as landed where landed.customer_id = moved.customer_id);
+
 -- name: mark_days
--- Mark the open days of the customer dirty, from one on.
+-- Mark the open days of customers dirty, each from one day on.
 insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
-    customer_id,
-    call_date,
+    opened.customer_id,
+    opened.call_date,
     'registry'
-from ops.opened_day
-where customer_id = %(customer)s and isfinite(call_date) and call_date >= %(since)s
+from unnest(%s::int [], %s::date []) as changed (customer_id, since)
+inner join ops.opened_day as opened on opened.customer_id = changed.customer_id
+where isfinite(opened.call_date) and opened.call_date >= changed.since
 on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;

@@ -1,15 +1,12 @@
 """Reads the registry file, which lists the customers and what they have ordered."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.constructor import RoundTripConstructor
 
 from callmart.base import matrix, yaml_file
 from callmart.base.errors import UserError
@@ -142,31 +139,32 @@ class Registry(Strict):
     customers: list[Customer]
 
 
-class _Constructor(RoundTripConstructor):
-    """Leaves dates as text, so that callmart reports one that doesn't exist, with its line."""
+class _Mistake(NamedTuple):
+    """A mistake that shows only when entries are compared: where it is, and the sentence, with the remedy."""
 
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.construct_scalar)
+    place: tuple[str | int, ...]
+    sentence: str
 
 
 def load(path: Path) -> Registry:
     """Return the registry in the file. Raises UserError, with the line and the remedy, if it is wrong."""
-    yaml = YAML()
-    yaml.Constructor = _Constructor
-    document = yaml_file.load(path, str(path), "name an existing registry file", yaml)
-    if not isinstance(document, CommentedMap):
+    absent = "name an existing registry file"
+    document = yaml_file.load(path, str(path), absent)
+    if not isinstance(document, dict):
         raise UserError(f"{path} is not a registry; begin it with `customers:`")
+
+    def line(place: Iterable[str | int]) -> int:
+        return line_of(yaml_file.load(path, str(path), absent, lines=True), place)
+
     try:
         registry = Registry.model_validate(document, context=path.parent)
     except ValidationError as error:
         mistake = first_mistake(error)
         keys = "customers, defaults" if len(mistake.place) == 1 else "docs/registry.md has all keys"
-        line = line_of(document, mistake.place)
-        raise UserError(mistake.sentence(str(path), line, mistake.place, keys)) from None
-    _check_dates(path, document, registry)
-    _check_contact_lists(path, document, registry)
-    _check_names(path, document, registry)
-    _check_reports(path, document, registry)
+        raise UserError(mistake.sentence(str(path), line(mistake.place), mistake.place, keys)) from None
+    for check in (_wrong_dates, _wrong_contact_lists, _given_twice, _unknown_reports):
+        for place, sentence in check(registry):
+            raise UserError(f"{path} line {line(place)}: {sentence}")
     return registry
 
 
@@ -187,84 +185,86 @@ def status_word(written: str) -> str:
     return written.casefold().strip()
 
 
-def _check_dates(path: Path, document: CommentedMap, registry: Registry) -> None:
-    """Refuse contracts and opening hours that overlap, or end before they begin."""
+def _wrong_dates(registry: Registry) -> Iterator[_Mistake]:
+    """Contracts and opening hours that overlap, or end before they begin."""
 
-    def in_order(dated: Sequence[Contract | hours.Period], place: list[Any], whose: str) -> None:
+    def in_order(
+        dated: Sequence[Contract | hours.Period], place: tuple[str | int, ...], whose: str
+    ) -> Iterator[_Mistake]:
         earlier_until: date | None = date.min
         for i in sorted(range(len(dated)), key=lambda i: dated[i].from_):
-            one, line = dated[i], line_of(document, [*place, i])
+            one = dated[i]
             if one.until is not None and one.until <= one.from_:
-                raise UserError(
-                    f"{path} line {line}: {whose} ends before it begins; until is exclusive and must be after from"
+                yield _Mistake(
+                    (*place, i), f"{whose} ends before it begins; until is exclusive and must be after from"
                 )
             if earlier_until is None or one.from_ < earlier_until:
-                raise UserError(
-                    f"{path} line {line}: {whose} from {one.from_} overlaps the one before; "
-                    "end that one with `until` on or before this day"
+                yield _Mistake(
+                    (*place, i),
+                    f"{whose} from {one.from_} overlaps the one before; "
+                    "end that one with `until` on or before this day",
                 )
             earlier_until = one.until
 
-    in_order(
-        registry.defaults.opening_hours or (), ["defaults", "opening_hours"], "the period of opening hours"
+    yield from in_order(
+        registry.defaults.opening_hours or (), ("defaults", "opening_hours"), "the period of opening hours"
     )
     for at, customer in enumerate(registry.customers):
-        place, whose = ["customers", at], f"customer {customer.id}'s"
-        in_order(customer.contracts, [*place, "contracts"], f"{whose} contract")
-        in_order(customer.opening_hours or (), [*place, "opening_hours"], f"{whose} period of opening hours")
+        place, whose = ("customers", at), f"customer {customer.id}'s"
+        period = f"{whose} period of opening hours"
+        yield from in_order(customer.contracts, (*place, "contracts"), f"{whose} contract")
+        yield from in_order(customer.opening_hours or (), (*place, "opening_hours"), period)
         for i, queue in enumerate(customer.queues):
-            queue_place = [*place, "queues", i, "opening_hours"]
-            in_order(queue.opening_hours or (), queue_place, f"{whose} period of opening hours of a queue")
+            queue_place = (*place, "queues", i, "opening_hours")
+            yield from in_order(queue.opening_hours or (), queue_place, f"{period} of a queue")
 
 
-def _check_contact_lists(path: Path, document: CommentedMap, registry: Registry) -> None:
+def _wrong_contact_lists(registry: Registry) -> Iterator[_Mistake]:
     for at, customer in enumerate(registry.customers):
         if customer.contact_list != (customer.contact_list_days is not None):
             key = "contact_list" if customer.contact_list else "contact_list_days"
-            raise UserError(
-                f"{path} line {line_of(document, ['customers', at, key])}: customer {customer.id} has one of "
-                "contact_list and contact_list_days; a list of contacts needs both, none needs neither"
+            yield _Mistake(
+                ("customers", at, key),
+                f"customer {customer.id} has one of contact_list and contact_list_days; "
+                "a list of contacts needs both, none needs neither",
             )
 
 
-def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None:
-    """Refuse ids and names that are given twice: of customers, and of what each customer lists."""
+def _given_twice(registry: Registry) -> Iterator[_Mistake]:
+    """Ids and names that are given twice: of customers, and of what each customer lists."""
 
-    def once(names: list[str], place: list[Any], what: str) -> None:
+    def once(names: Iterable[str], place: tuple[str | int, ...], what: str) -> Iterator[_Mistake]:
+        before: set[str] = set()
         for i, name in enumerate(names):
-            if name in names[:i]:
-                line = line_of(document, [*place, i])
-                raise UserError(f"{path} line {line}: {what} is given twice; keep one of the two")
+            if name in before:
+                yield _Mistake((*place, i), f"{what} is given twice; keep one of the two")
+            before.add(name)
 
-    once([str(c.id) for c in registry.customers], ["customers"], "this customer id")
+    yield from once((str(c.id) for c in registry.customers), ("customers",), "this customer id")
     for at, customer in enumerate(registry.customers):
-        place: list[Any] = ["customers", at]
-        once([q.name for q in customer.queues], [*place, "queues"], "this queue")
-        once([one.name for one in customer.lines], [*place, "lines"], "this line")
-        once(
-            [status_word(w) for w in customer.statuses],
-            [*place, "statuses"],
-            "a status word, in any case of letters,",
-        )
-        once([a.id for a in customer.agents], [*place, "agents"], "this agent id")
-        once([plain(c.email) for c in customer.contacts], [*place, "contacts"], "this contact's address")
-        once(
-            [plain(r.email) for r in customer.recipients], [*place, "recipients"], "this recipient's address"
-        )
+        for key, names, what in (
+            ("queues", [queue.name for queue in customer.queues], "this queue"),
+            ("lines", [line.name for line in customer.lines], "this line"),
+            ("statuses", map(status_word, customer.statuses), "a status word, in any case of letters,"),
+            ("agents", [agent.id for agent in customer.agents], "this agent id"),
+            ("contacts", [plain(one.email) for one in customer.contacts], "this contact's address"),
+            ("recipients", [plain(one.email) for one in customer.recipients], "this recipient's address"),
+        ):
+            yield from once(names, ("customers", at, key), what)
         if customer.agents and customer.anonymous_agents:
-            raise UserError(
-                f"{path} line {line_of(document, [*place, 'agents'])}: customer {customer.id} has anonymous "
-                "agents, whose names are never kept; remove `agents` or `anonymous_agents`"
+            yield _Mistake(
+                ("customers", at, "agents"),
+                f"customer {customer.id} has anonymous agents, whose names are never kept; "
+                "remove `agents` or `anonymous_agents`",
             )
 
 
-def _check_reports(path: Path, document: CommentedMap, registry: Registry) -> None:
+def _unknown_reports(registry: Registry) -> Iterator[_Mistake]:
     for at, customer in enumerate(registry.customers):
         for i, recipient in enumerate(customer.recipients):
             for j, name in enumerate(recipient.reports):
                 if exposures.current_name(name) not in exposures.reports():
-                    line = line_of(document, ["customers", at, "recipients", i, "reports", j])
-                    raise UserError(
-                        f"{path} line {line}: this report is not declared; "
-                        f"name one of {', '.join(exposures.reports())}"
+                    yield _Mistake(
+                        ("customers", at, "recipients", i, "reports", j),
+                        f"this report is not declared; name one of {', '.join(exposures.reports())}",
                     )

@@ -1,0 +1,65 @@
+"""What customers cost that nothing happens to: commands with many customers, compared with few, in one run.
+
+`python bench/customers.py [CUSTOMERS]`, beside 200. One in ten has a login of its own. Each command is a process of its
+own, start included.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from callmart.base.settings import Settings
+from callmart.database import server
+from simulated import command
+
+MANY, FEW = 5000, 200
+WITH_LOGIN = 10  # one in so many
+GOALS = {"the first time": 180, "without a change": 5, "access diff": 10, "status": 2}  # seconds, for 5,000
+
+
+def main() -> None:
+    """Print seconds, and their ratio to few customers."""
+    out = Console(highlight=False, soft_wrap=True)
+    many = int(sys.argv[1]) if len(sys.argv) > 1 else MANY
+    few, more = _measure(FEW), _measure(many)
+    for name, goal in GOALS.items():
+        out.print(
+            f"{name}: {few[name]:.1f} s with {FEW} customers, {more[name]:.1f} s with {many:,}, ratio "
+            f"{more[name] / few[name]:.1f}; goal for {MANY:,}: {goal} s (load {os.getloadavg()[0]:.1f})"
+        )
+
+
+def _measure(customers: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
+        settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
+        registry = Path(folder) / "registry.yml"
+        registry.write_text(yaml.safe_dump({"customers": [_customer(1 + each) for each in range(customers)]}))
+        try:
+            seconds = {"the first time": command(settings, "registry", "apply", registry).seconds}
+            command(settings, "access", "diff")  # lets dbt read the project
+            return seconds | {
+                "without a change": command(settings, "registry", "apply", registry).seconds,
+                "access diff": command(settings, "access", "diff").seconds,
+                "status": command(settings, "status").seconds,
+            }
+        finally:
+            server.stop(settings.home)
+
+
+def _customer(number: int) -> dict[str, object]:
+    return {
+        "id": number,
+        "name": f"bench {number}",
+        "sql_login": number % WITH_LOGIN == 0,
+        "contracts": [{"option": "detailed" if number % 2 else "standard", "from": "2025-01-01"}],
+        "queues": [{"name": "sales"}, {"name": "help"}],
+        "recipients": [{"email": f"chef@{number}.example", "reports": ["traffic"]}],
+    }
+
+
+if __name__ == "__main__":
+    main()
