@@ -18,8 +18,9 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import keyed
-from callmart.base.settings import Folder
+from callmart.base.settings import Folder, Settings
 from callmart.land.found import Delivery
+from callmart.land.loader import installation_key
 from callmart.land.look import Look
 
 SQL = sql_file.statements(__file__)
@@ -27,10 +28,9 @@ UNTIL = re.compile(r"until-(\d{4}-\d{2}-\d{2})")
 
 
 def take_away(
-    connection: psycopg.Connection, key: bytes, folder: Folder, delivery: Delivery, today: date
+    connection: psycopg.Connection, settings: Settings, folder: Folder, delivery: Delivery, today: date
 ) -> None:
-    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's, `key` the
-    installation's.
+    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's.
 
     Raises UserError if the file has to stay.
     """
@@ -41,7 +41,8 @@ def take_away(
         with path.open("rb") as file:
             look = Look.of(os.fstat(file.fileno()))
             digest = file_digest(file, "sha256").hexdigest()
-        last_day = _last_day(connection, folder, path, keyed(key, "content", digest), delivery.asked, today)
+        key = keyed(installation_key(connection, settings), "content", digest)
+        last_day = _last_day(connection, folder, path, key, delivery.asked, today)
         if Look.of(path.lstat()) != look:
             raise _changed(path)
         if folder.move_to is None:

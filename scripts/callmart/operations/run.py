@@ -29,7 +29,6 @@ from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
-from callmart.land.loader import installation_key
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
@@ -325,10 +324,11 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     """
     today = clock.today(connection, settings)
     connection.commit()
-    work: list[tuple[Delivery, Folder]] = []
+    work: dict[Delivery, Folder] = {}
     folders = []
     for folder in settings.folders:
         try:
+            of_all = defaults(folder)
             found = arriving.arrived(folder, time.time())
         except UserError as mistake:
             ran.note(str(mistake))
@@ -336,22 +336,17 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
         for problem in found.problems:
             ran.note(problem)
         folders.append(folder)
-        work += [
-            (
-                Delivery(path, folder.format, defaults(folder), look if folder.settle_seconds else None),
-                folder,
-            )
+        work |= {
+            Delivery(path, folder.format, of_all, look if folder.settle_seconds else None): folder
             for path, look in found.files
-        ]
-    key = installation_key(connection, settings)
-    outcomes = landing.land_all(settings, [delivery for delivery, _ in work])
-    of_folder = dict(work)
+        }
+    outcomes = landing.land_all(settings, work)
     for number, (delivery, outcome) in enumerate(outcomes, start=1):
         if isinstance(outcome, Exception):
             ran.note(_sentence(outcome, f"{delivery.path} did not land", AGAIN))
         else:
             ran.files.append(outcome)
-            _noting(ran, taking_away.take_away, connection, key, of_folder[delivery], delivery, today)
+            _noting(ran, taking_away.take_away, connection, settings, work[delivery], delivery, today)
         on_step("land", delivery.path.name, number, len(work))
     for folder in folders:
         if folder.after != "keep":
