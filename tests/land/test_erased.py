@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -135,6 +136,21 @@ def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
         customer, at("09:00"), at("09:01"),
     )  # fmt: skip
     assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
+
+
+def test_files_that_land_together_bring_nobody_back(
+    callmart: Callmart, customer: int, tmp_path: Path
+) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    late = event("hold_started", at("09:00:15"), agent=NOOR, call_id="c-1", queue="sales")
+    paths = [tmp_path / str(number) for number in range(3)]
+    for path, rows in zip(paths, ([*day(), late], [late], [*day(), late, late]), strict=True):
+        path.write_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
+    callmart.land_all(*((path, None) for path in paths))
+    counts = callmart.rows("select landed, repeated, erased from raw.file order by file_id desc limit 3")
+    known = len(day()) - 2  # the login and the status are gone
+    assert [tuple(row.values()) for row in reversed(counts)] == [(1, known, 2), (0, 1, 0), (1, known + 1, 2)]
+    assert traces(callmart, customer, "agent", NOOR) == 0
 
 
 def test_a_call_of_days_lands_whole(callmart: Callmart, customer: int) -> None:

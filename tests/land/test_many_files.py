@@ -13,7 +13,7 @@ import pytest
 
 from callmart.land import admission, found, landing
 from callmart.land.found import Delivery
-from callmart.land.gate import Defaults, Gate
+from callmart.land.gate import Gate
 from callmart.land.look import Look
 from callmart_home import Callmart
 from events import DETAILED, Row, at, event, log, ndjson, registry
@@ -30,16 +30,6 @@ CUSTOMERS = [f"id: {number}, {DETAILED}" for number in (*TOGETHER, *ALONE, LEAVI
 @pytest.fixture(scope="module", autouse=True)
 def _registry(callmart: Callmart) -> None:
     callmart.apply(registry(*CUSTOMERS, f"id: {NONE}, contracts: []"))
-
-
-def delivery(path: Path, customer: int | None = None) -> Delivery:
-    return Delivery(path, "auto", Defaults(customer, "vcloud", False, None))
-
-
-def land_all(callmart: Callmart, *deliveries: Delivery) -> list[landing.Landed | str]:
-    """What became of each file: a sentence, if it did not land."""
-    outcomes = landing.land_all(callmart.settings, deliveries)
-    return [str(one) if isinstance(one, Exception) else one for _, one in outcomes]
 
 
 # what lands together equals what lands one by one
@@ -138,10 +128,9 @@ def test_what_lands_together_equals_what_lands_one_by_one(
             customers: [None if one is None else customers[one] for one in asked]
             for customers in (TOGETHER, ALONE)
         }
-        told = land_all(callmart, *map(delivery, paths[TOGETHER], whose[TOGETHER]))
+        told = callmart.land_all(*zip(paths[TOGETHER], whose[TOGETHER], strict=True))
         one_by_one = [
-            land_all(callmart, delivery(path, one))[0]
-            for path, one in zip(paths[ALONE], whose[ALONE], strict=True)
+            callmart.land_all((path, one))[0] for path, one in zip(paths[ALONE], whose[ALONE], strict=True)
         ]
         folders = str(paths[TOGETHER][0].parent), str(paths[ALONE][0].parent)
         assert [str(one).replace(*folders) for one in told] == [str(one) for one in one_by_one]
@@ -178,7 +167,7 @@ def test_only_the_file_that_the_server_refuses_is_left(
         "queue_joined", datetime(2951, 1, 10, tzinfo=UTC), customer_id=WAITING, call_id="r", queue="q"
     )
     paths[7].write_text(ndjson(bad))
-    outcomes = land_all(callmart, *map(delivery, paths))
+    outcomes = callmart.land_all(*((path, None) for path in paths))
     assert outcomes.pop(7) == (
         f"{paths[7]} did not land: the server refused it (an event is more than a day ahead of the database's clock);"
         " land it again"
@@ -199,7 +188,7 @@ def test_a_file_that_vanishes_or_breaks_off_leaves_the_others(
         real(read)
 
     monkeypatch.setattr(found, "refuse_changed", refuse_changed)
-    outcomes = land_all(callmart, *map(delivery, paths))
+    outcomes = callmart.land_all(*((path, None) for path in paths))
     assert [isinstance(one, landing.Landed) and one.landed for one in outcomes] == [1, False, 1, False, 1]
     assert outcomes[1] == f"{paths[1]} is damaged or breaks off; deliver the whole file again"
     assert str(outcomes[3]).startswith(f"{paths[3]} can't be read (FileNotFoundError")
@@ -223,16 +212,14 @@ def test_a_customer_that_is_removed_while_its_files_wait(
 
     monkeypatch.setattr(landing, "current_gate", current_gate)
     leaving, staying = good(tmp_path, 2, LEAVING, "leaving"), good(tmp_path, 2, WAITING, "staying")
-    outcomes = land_all(
-        callmart, *(delivery(path, LEAVING) for path in leaving), *(delivery(path) for path in staying)
-    )
+    outcomes = callmart.land_all(*((path, LEAVING) for path in leaving), *((path, None) for path in staying))
     gone = f"customer {LEAVING} is not in the registry; add it and apply the registry first"
     assert outcomes[:2] == [gone, gone]
     assert [one.landed for one in outcomes[2:] if isinstance(one, landing.Landed)] == [1, 1]
-    assert land_all(callmart, delivery(leaving[0], LEAVING)) == [gone]
+    assert callmart.land_all((leaving[0], LEAVING)) == [gone]
     monkeypatch.undo()
     callmart.apply(registry(*CUSTOMERS))
-    (back,) = land_all(callmart, delivery(leaving[0], LEAVING))
+    (back,) = callmart.land_all((leaving[0], LEAVING))
     assert isinstance(back, landing.Landed) and back.landed == 1
 
 
@@ -260,27 +247,27 @@ def test_a_known_file_is_read_again_only_if_it_is_another(
     (path,) = good(tmp_path, 1, WAITING, "known")
     other = path.read_text().replace("known-0", "known-1")
 
-    def again(one: Delivery) -> tuple[int, bool]:
+    def again(customer: int | None = None) -> tuple[int, bool]:
         """How often the file is read, and whether it landed before."""
         reads.clear()
-        (outcome,) = land_all(callmart, one)
+        (outcome,) = callmart.land_all((path, customer))
         assert isinstance(outcome, landing.Landed)
         return len(reads), outcome.unchanged
 
-    assert again(delivery(path)) == (1, False)
-    assert again(delivery(path)) == (0, True)
-    assert again(delivery(path, WAITING)) == (1, False), "with other options it is another file"
+    assert again() == (1, False)
+    assert again() == (0, True)
+    assert again(WAITING) == (1, False), "with other options it is another file"
     path.touch()
-    assert [again(delivery(path)) for _ in range(2)] == [(1, True), (0, True)]
+    assert [again() for _ in range(2)] == [(1, True), (0, True)]
     entry = path.stat()
     path.write_text(other)  # in its place, with the same size and time
     os.utime(path, ns=(entry.st_atime_ns, entry.st_mtime_ns))
     assert Look.of(path.stat()).modified_ns == entry.st_mtime_ns
-    assert [again(delivery(path)) for _ in range(2)] == [(1, False), (0, True)]
+    assert [again() for _ in range(2)] == [(1, False), (0, True)]
     (new := tmp_path / "new").write_text(other.replace("known-1", "known-2"))  # another file takes its place
     os.utime(new, ns=(entry.st_atime_ns, entry.st_mtime_ns))
     new.replace(path)
-    assert [again(delivery(path)) for _ in range(2)] == [(1, False), (0, True)]
+    assert [again() for _ in range(2)] == [(1, False), (0, True)]
 
 
 def test_a_file_that_has_just_changed_is_not_known_by_its_look(
@@ -289,7 +276,7 @@ def test_a_file_that_has_just_changed_is_not_known_by_its_look(
     """It could change once more without looking another."""
     monkeypatch.setattr("callmart.land.loader.YOUNG_S", 60)
     (path,) = good(tmp_path, 1, WAITING, "young")
-    outcomes = [land_all(callmart, delivery(path))[0] for _ in range(2)]
+    outcomes = [callmart.land_all((path, None))[0] for _ in range(2)]
     assert [isinstance(one, landing.Landed) and one.unchanged for one in outcomes] == [False, True]
     assert reads == [path.name] * 2
 
@@ -312,18 +299,18 @@ def test_a_new_registry_reads_again_only_what_it_changes(
     for name, whose in rows.items():
         told = [event("queue_joined", at("13:00"), customer_id=one, call_id=name, queue="q") for one in whose]
         (path := tmp_path / name).write_text(ndjson(*told))
-        files.append(delivery(path))
+        files.append((path, None))
     none = f"id: {NONE}, contracts: []"
-    land_all(callmart, *files)
+    callmart.land_all(*files)
 
     def read_after(*customers: str) -> set[str]:
         callmart.apply(registry(*customers))
         reads.clear()
-        assert all(isinstance(one, landing.Landed) for one in land_all(callmart, *files))
+        assert all(isinstance(one, landing.Landed) for one in callmart.land_all(*files))
         return set(reads)
 
     callmart.apply(registry(*CUSTOMERS, none))
-    land_all(callmart, *files)
+    callmart.land_all(*files)
     assert read_after(*CUSTOMERS, f"{none}, locale: en") == set(), "what opens nothing"
     changed = [
         one if f"id: {LEAVING}," not in one else f"id: {LEAVING}, {ANOTHER_CONTRACT}" for one in CUSTOMERS
