@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CHECKS := check-style check-types check-sql check-project
 
-.PHONY: help demo pictures test test-quick test-days test-external check $(CHECKS) lock bench
+.PHONY: help demo pictures test test-quick test-days test-mutants test-external check $(CHECKS) lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -41,6 +41,9 @@ test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and s
 	    LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME=$$(printf %+d $$shift) \
 	        $(BIN)/python -m pytest -m dated || exit 1; done
 
+test-mutants: .venv/installed-dev ## whether a test finds it if what protects persons is taken away
+	$(BIN)/python tests/support/mutants.py
+
 test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
 	$(BIN)/python -m pytest -m external -n 0
 
@@ -58,6 +61,7 @@ check-types:
 check-sql:
 	$(BIN)/sqlfluff lint models
 	cd scripts && ../$(BIN)/sqlfluff lint .
+	$(BIN)/python -m callmart.declarations.portable
 
 check-project:
 	$(BIN)/callmart check

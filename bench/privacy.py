@@ -1,9 +1,10 @@
-"""What the erasure of an agent costs: plan, do and prove, and how long a reader waits beside them, in one run.
+"""What the rights of an agent cost: plan, do and prove of each, and how long a reader waits beside them, in one run.
 
-`python bench/privacy.py [CUSTOMERS]`, with two years. The agent worked on each day of the first customer. Each part is
-compared with something of the same run: the plan and the proof with `grep` through all files of the home, doing with a
-build of nothing, the reader's longest query with that of a quiet time. The reader is a process of its own: in this one
-it would wait for Python, and not for the database.
+`python bench/privacy.py [CUSTOMERS [DAYS]]`, by default 200 and two years. The agent worked on each day of the first
+customer. First the agent gets a package of all that there is, then objects, and is shown again, and at last is erased.
+Each part is compared with something of the same run: the plan and the proof with `grep` through all files of the home,
+doing with a build of nothing, the reader's longest query with that of a quiet time. The reader is a process of its own:
+in this one it would wait for Python, and not for the database.
 """
 
 import multiprocessing
@@ -14,19 +15,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from multiprocessing.connection import Connection
+from typing import Any
 
 import psycopg
 from rich.console import Console
 
 from callmart.access import logins
 from callmart.base.keys import key_file
-from callmart.base.person import Counts, Person, Proof, Work
+from callmart.base.person import Person, Work
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
 from callmart.operations import run
-from callmart.privacy import erasing, persons, procedure
+from callmart.privacy import disclosing, erasing, lifting, objecting, persons, procedure, sealing
+from callmart.privacy.procedure import Case, Procedure, Steps
 from history import registry_of, scratch
 from two_years import AGENTS, YESTERDAY, fill_marts
 
@@ -34,6 +38,10 @@ CUSTOMERS, DAYS = 200, 730
 WHOSE, READER = 1, 2
 QUIET_S = 5
 FIND_S, DO_S, PROVE_S, WAIT_MS = 10, 60, 600, 300
+
+RIGHTS: dict[str, Procedure] = {
+    "access": disclosing, "objection": objecting, "lifting": lifting, "erasure": erasing,
+}  # fmt: skip
 
 READ = "select queue, sum(offered), sum(talk_s) from mart.queue_interval group by queue"
 
@@ -81,17 +89,18 @@ class Reader:
 def main() -> None:
     """Print seconds, milliseconds and ratios."""
     out = Console(highlight=False, soft_wrap=True)
-    customers = int(sys.argv[1]) if len(sys.argv) > 1 else CUSTOMERS
+    customers, days = (*map(int, sys.argv[1:]), *(CUSTOMERS, DAYS)[len(sys.argv) - 1 :])
     options = {1 + each: "standard" if each else "detailed" for each in range(customers)}
     with scratch(registry_of(options)) as settings:
         begin = time.perf_counter()
-        rows, events = fill_marts(settings, options), _fill_events(settings, customers)
+        first = YESTERDAY - timedelta(days=days - 1)
+        rows, events = fill_marts(settings, options, first), _fill_events(settings, customers, days)
         (settings.home / "day.parquet").unlink()  # what was landed belongs to no place of the home
         with server.connect(settings) as connection:
             run.deliver(connection, settings, run.Ran(), _ignore)
         files, grepped = _grep(settings)
         out.print(
-            f"{customers} customers, {DAYS} days: {events:,} events, {rows:,} rows of marts, {files:,} files, in "
+            f"{customers} customers, {days} days: {events:,} events, {rows:,} rows of marts, {files:,} files, in "
             f"{time.perf_counter() - begin:.0f} s; grep reads them in {grepped:.1f} s"
         )
         with server.connect(settings) as connection, procedure.working(connection, settings) as work:
@@ -114,63 +123,73 @@ def main() -> None:
 def _measure(
     out: Console, work: Work, person: Person, grepped: float, idle: float
 ) -> dict[str, tuple[float, float]]:
-    """Plan, do and prove; returns when each was. What is written anew in the server's files is apart."""
-    key = key_file(work.settings.home, WHOSE).read_bytes()
-    begin = time.perf_counter()
-    plan = erasing.plan(work, person, key)
-    found = time.perf_counter()
-    out.print(
-        f"plan: {found - begin:.1f} s of {FIND_S}, {(found - begin) / grepped:.2f} of grep; "
-        f"{sum(counts.total() for counts in plan.counts.values()):,} found, {len(plan.cells):,} cells "
-        f"(load {os.getloadavg()[0]:.1f})"
-    )
-    ends: dict[str, float] = {}
-
-    def treated(place: str, counts: Counts) -> None:
-        ends[place] = time.perf_counter()
-
-    erasing.do(work, person, key, 1, lambda hash: None, lambda *_: None, treated)
-    done = time.perf_counter()
-    out.print(
-        f"do: {done - found:.1f} s of {DO_S}, {(done - found) / idle:.1f} builds of nothing; {_parts(found, ends)}"
-    )
-    vacuum = sorted(ends.values())[-2]
-    proved: dict[str, float] = {}
-    left = Counts()
-
-    def looked(place: str, proof: Proof) -> None:
-        nonlocal left
-        proved[place] = time.perf_counter()
-        left += proof.left
-
-    erasing.prove(work, person, key, 1, looked)
-    end = time.perf_counter()
-    out.print(
-        f"prove: {end - done:.1f} s of {PROVE_S}, {(end - done) / grepped:.2f} of grep, {left.total()} left; "
-        f"{_parts(done, proved)}"
-    )
-    return {"plan": (begin, found), "do": (found, vacuum), "vacuum": (vacuum, done), "prove": (done, end)}
-
-
-def _parts(begin: float, ends: dict[str, float]) -> str:
-    """The places that took longest."""
-    took = {}
-    for place, end in ends.items():
-        took[place], begin = end - begin, end
-    longest = sorted(took.items(), key=lambda part: -part[1])[:5]
-    return ", ".join(f"{place} {seconds:.1f} s" for place, seconds in longest)
+    """Plan, do and prove each right; returns when each was. What is written anew in the server's files is apart."""
+    key, spans = key_file(work.settings.home, WHOSE).read_bytes(), dict[str, tuple[float, float]]()
+    work.seal = sealing.with_passphrase()
+    for request, (right, module) in enumerate(RIGHTS.items(), 1):
+        case = Case(work, person, key, request)
+        begin = time.perf_counter()
+        plan = module.plan(case)
+        found = time.perf_counter()
+        out.print(
+            f"{right}: plan: {found - begin:.1f} s of {FIND_S}, {(found - begin) / grepped:.2f} of grep; "
+            f"{sum(counts.total() for counts in plan.counts.values()):,} found, {len(plan.cells):,} cells "
+            f"(load {os.getloadavg()[0]:.1f})"
+        )
+        treated, proved = _Ends(), _Ends()
+        module.do(case, Steps(on_place=treated))
+        done = time.perf_counter()
+        out.print(
+            f"{right}: do: {done - found:.1f} s of {DO_S}, {(done - found) / idle:.1f} builds of nothing; "
+            f"{treated.longest(found)}"
+        )
+        module.prove(case, proved)
+        end = time.perf_counter()
+        left = sum(proof.left.total() for proof in proved.told.values())
+        out.print(
+            f"{right}: prove: {end - done:.1f} s of {PROVE_S}, {(end - done) / grepped:.2f} of grep, {left} left; "
+            f"{proved.longest(done)}"
+        )
+        spans |= {
+            f"{right} plan": (begin, found),
+            f"{right} do": (found, done),
+            f"{right} prove": (done, end),
+        }
+        if module is erasing:
+            vacuum = sorted(treated.ends.values())[-2]
+            spans |= {f"{right} do": (found, vacuum), "vacuum": (vacuum, done)}
+    return spans
 
 
-def _fill_events(settings: Settings, customers: int) -> int:
+@dataclass
+class _Ends:
+    """When each place was done, and what it told."""
+
+    ends: dict[str, float] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, place: str, told: Any) -> None:
+        self.ends[place], self.told[place] = time.perf_counter(), told
+
+    def longest(self, begin: float) -> str:
+        """The places that took longest."""
+        took = {}
+        for place, end in self.ends.items():
+            took[place], begin = end - begin, end
+        longest = sorted(took.items(), key=lambda part: -part[1])[:5]
+        return ", ".join(f"{place} {seconds:.1f} s" for place, seconds in longest)
+
+
+def _fill_events(settings: Settings, customers: int, days: int) -> int:
     with server.connect(settings) as connection:
         connection.execute(
             "select access.ensure_month('raw.event', day::date)"
             " from generate_series(%s::date - %s, %s::date, interval '20 days') as day",
-            [YESTERDAY, DAYS + 1, YESTERDAY],
+            [YESTERDAY, days + 1, YESTERDAY],
         )
         # The triggers and constraints are those of the door, through which these events have not come.
-        events = connection.execute(EVENTS, {"days": DAYS, "customers": customers}).rowcount
-        connection.execute(CALLS, {"days": DAYS, "customers": customers})
+        events = connection.execute(EVENTS, {"days": days, "customers": customers}).rowcount
+        connection.execute(CALLS, {"days": days, "customers": customers})
     with server.connect(settings, autocommit=True) as connection:
         connection.execute("vacuum (analyze) raw.event, raw.call")
     return events

@@ -44,12 +44,14 @@ def _open_a_day(settings: Settings) -> None:
         opening.open_build(connection, settings)
 
 
-def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
-    """Fill all marts with copies of that day, for all days that customers see. Returns the number of rows."""
+def fill_marts(settings: Settings, options: Mapping[int, str], first: date | None = None) -> int:
+    """Fill all marts with copies of that day, from a first one on, by default for all days that customers see. Returns
+    the number of rows.
+    """
     _open_a_day(settings)
     marts, rows = dbt_project.marts(settings), 0
     with server.connect(settings) as connection:
-        first = retention_floor(connection)
+        first = first or retention_floor(connection)
         for mart in marts:
             customers = [id for id, option in options.items() if mart.group in roles.opens(option)]
             if mart.day is None:

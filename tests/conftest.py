@@ -26,6 +26,7 @@ from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from kept_sessions import kept_sessions
 
 SHARED = pytest.StashKey[Path]()
 
@@ -147,9 +148,12 @@ def new_home(shared: Path) -> Path:
             server.start(home)
             dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
             server.stop(home)
+            server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
                 # No test switches the machine off; what is copied is small; and thousands log in.
-                configuration.write("fsync = off\nmin_wal_size = '32MB'\nscram_iterations = 16\n")
+                configuration.write(
+                    "fsync = off\nfull_page_writes = off\nmin_wal_size = '2MB'\nscram_iterations = 16\n"
+                )
     return home
 
 
@@ -178,7 +182,7 @@ def parsed_once() -> Iterator[None]:
     callmart's own project does not change meanwhile: its files and the marts that were found in them are read once.
     """
     inner, own = dbt_project._parse, dbt_project.PROJECT  # type: ignore[attr-defined] # tests set it
-    look, look_once = dbt_project._fingerprint, cache(dbt_project._fingerprint)
+    look, look_once = dbt_project.fingerprint_of_files, cache(dbt_project.fingerprint_of_files)
     read, read_once = dbt_project._cached, dict[tuple[bytes, str], Any]()
     known: dict[tuple[Any, ...], tuple[Any, Path]] = {}
 
@@ -193,7 +197,7 @@ def parsed_once() -> Iterator[None]:
         return read_once[told]
 
     def parse(settings: Settings) -> Any:
-        fingerprint, place = dbt_project._fingerprint(), dbt_project._target(settings)
+        fingerprint, place = dbt_project.fingerprint_of_files(), dbt_project._target(settings)
         project = (dbt_project.PROJECT, fingerprint, settings.dsn)  # type: ignore[attr-defined] # tests set it
         if project in known:
             parsed, source = known[project]
@@ -208,7 +212,7 @@ def parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt_project, "_parse", parse)
-        patch.setattr(dbt_project, "_fingerprint", fingerprint)
+        patch.setattr(dbt_project, "fingerprint_of_files", fingerprint)
         patch.setattr(dbt_project, "_cached", cached)
         yield
 
@@ -271,6 +275,13 @@ def quick_dbt() -> Iterator[None]:
 def learnt_dbt(shared: Path) -> Iterator[None]:
     """Builds tell the database at once what dbt told it the last time."""
     with dbt_by_heart(shared):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_connections() -> Iterator[None]:
+    """The owner goes on with sessions that know the catalogue already."""
+    with kept_sessions():
         yield
 
 

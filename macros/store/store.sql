@@ -12,7 +12,10 @@
 
     {%- do store_ensure(mart, declared) -%}
     {%- do declare_persons(mart, model) -%}
-    {%- do run_query("set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "')") -%}
+    {#- Committed at once: computing can take long, and readers and other marts would wait for these locks. -#}
+    {%- do run_query(
+        "set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "'); commit"
+    ) -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
         drop table if exists {{ computed }};
@@ -22,7 +25,7 @@
         {%- if declared.day and not declared.reach_days %}
         -- A day that only another mart's reach brought into the window has not changed here.
         where not exists (
-            select from build."window" as w
+            select 1 from build."window" as w
             where w.reached and w.customer_id = model.customer_id and w.call_date = model.{{ declared.day }}
         )
         {%- endif %};

@@ -1,26 +1,28 @@
 {#
-    After dbt by itself has computed all marts: note the build, so that `callmart validate` and `callmart open` take it
-    up, and say that they are left to do.
+    After dbt by itself: let others work again. If it has computed all marts, note the build, so that `callmart validate`
+    and `callmart open` take it up, and say that they are left to do.
 #}
 {% macro end_build(results) -%}
-    {%- if execute and builds_all_marts() -%}
+    {%- if execute and is_by_itself() -%}
         {%- set names = [] -%}
         {%- for result in results if result.status == 'success' and result.node.config.materialized == 'store' -%}
             {%- do names.append(result.node.name) -%}
         {%- endfor -%}
-        {%- if names | length == marts() | length -%}
+        {%- if computes_all_marts() and names | length == marts() | length -%}
             {%- set days = run_query('select count(*) from build."window" where not reached').columns[0].values()[0] -%}
             {%- if days -%}
                 {%- do log(days ~ ' days computed; left to do: `callmart validate`, then `callmart open`', info=true) -%}
-                insert into ops.build (days, tables)
+                insert into ops.build (days, tables, definitions)
                 select
                     {{ days }},
-                    jsonb_object_agg(mart, to_regclass(format('build.%I', mart))::oid::bigint)
+                    jsonb_object_agg(mart, to_regclass(format('build.%I', mart))::oid::bigint),
+                    ops.note_definitions('{{ dbt.escape_single_quotes(tojson(compiled_models(results))) }}')
                 from unnest(array['{{ names | join("', '") }}']) as mart;
-                commit
             {%- else -%}
                 {%- do log('no day was dirty; nothing is left to do', info=true) -%}
             {%- endif -%}
-        {%- endif -%}
+        {%- endif %}
+        delete from ops.dbt_at_work where invocation = '{{ invocation_id }}';
+        commit
     {%- endif -%}
 {%- endmacro %}

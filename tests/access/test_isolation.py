@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import kept_sessions
 from callmart.access import logins, memberships, rights, roles
 from callmart.audit import attempts, inference, planner
 from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
@@ -319,6 +320,11 @@ def test_no_login_fills_the_table_of_locks(opened: Callmart) -> None:
         superuser.execute("grant execute on function pg_advisory_lock(bigint) to public")
         superuser.commit()
         connection = opened.connect(NAMED)
+        superuser.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = %s",
+            [kept_sessions.NAME],
+        )
+        superuser.commit()
         try:
             with pytest.raises(psycopg.errors.OutOfMemory):
                 connection.execute(fills)

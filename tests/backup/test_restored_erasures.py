@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -18,9 +19,11 @@ from callmart.base.settings import Privacy, Settings
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
 from callmart.operations import doctor, health
-from callmart.privacy import objecting, replaying
+from callmart.privacy import objecting, register, replaying
+from callmart.privacy.correcting import Correction
+from callmart.privacy.procedure import Case
 from callmart_home import Callmart
-from centre import NAMED, agent_of
+from centre import DAYS, NAMED, REGISTRY, agent_of
 from commands import command_of
 from erasing import erase, key_of, person
 from events import AMSTERDAM
@@ -29,7 +32,10 @@ from today import TODAY
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
-AGENT, OBJECTOR = agent_of(NAMED), agent_of(NAMED, 2)
+MIDDLE = datetime.combine(DAYS[1], time(), AMSTERDAM)
+AGENT, OBJECTOR, MISTAKEN, LIFTED = (agent_of(NAMED, number) for number in range(1, 5))
+WRONG, NAME = "Fout Gespeld", "Goed Gespeld"
+NAMES = REGISTRY.replace("    agents: [", f"    agents: [{{id: {MISTAKEN}, name: {WRONG}}}, ", 1)
 MakeCallmart = Callable[..., Callmart]
 
 
@@ -41,17 +47,33 @@ def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
 
 @pytest.fixture(scope="module")
 def backed_up(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup; after it an agent was erased, and another one has objected."""
+    """A backup. After it an agent was erased, another has objected, one who had objected is shown again, and gets the
+    events that seemed to be another's.
+    """
     folder = tmp_path_factory.mktemp("backups") / "first"
+    old.apply(NAMES)
+    note(old, LIFTED, 1, "objection")
     made = back_up(old, folder)
-    assert made.ledger is not None and (made.ledger.entry, made.ledger.has_copy) == (0, True)
+    assert made.ledger is not None and (made.ledger.entry, made.ledger.has_copy) == (1, True)
     assert "privacy.tombstone" in made.tables and "privacy.closed" not in made.tables
     erase(old, person(old, NAMED, "agent", AGENT, MIDNIGHT))
+    note(old, OBJECTOR, 3, "objection")
+    note(old, LIFTED, 4, "lifting")
     with old.connect() as connection:
-        work = Work(connection, old.settings, lambda: None)
-        who = person(old, NAMED, "agent", OBJECTOR, MIDNIGHT)
-        objecting.note(work, who, key_of(old, NAMED), 2, "objection")
+        about = case(old, connection, MISTAKEN, MIDDLE + timedelta(days=1), 5)
+        Correction(key(old, LIFTED), MIDDLE)._note(about)
     return folder
+
+
+def case(old: Callmart, connection: psycopg.Connection, agent: str, until: datetime, request: int) -> Case:
+    who = person(old, NAMED, "agent", agent, until)
+    return Case(Work(connection, old.settings, lambda: None), who, key_of(old, NAMED), request)
+
+
+def note(old: Callmart, agent: str, request: int, right: ledger.Act) -> None:
+    """Let the ledger say that an agent is left out or shown. Nothing is built."""
+    with old.connect() as connection:
+        objecting.note(case(old, connection, agent, MIDNIGHT, request), right)
 
 
 def empty(make_callmart: MakeCallmart, like: Callmart, **settings: Any) -> Callmart:
@@ -119,6 +141,34 @@ def test_who_objected_since_the_backup_is_left_out_again(old: Callmart, new: Cal
     assert new.rows("select name from registry.agent where agent_key = %s", key(new, OBJECTOR)) == [
         {"name": None}
     ]
+
+
+def test_what_was_corrected_since_the_backup_is_corrected_again(new: Callmart) -> None:
+    """Also what is shown: until the next build nobody sees the mistake."""
+    seemed = "select from {} where customer_id = %s and agent_key = %s and {}"
+    of_day = "occurred_at >= %s and occurred_at < %s"
+    parameters = (NAMED, key(new, MISTAKEN), MIDDLE, MIDDLE + timedelta(days=1))
+    assert new.rows(seemed.format("raw.event", of_day), *parameters) == []
+    assert new.rows(seemed.format("raw.event", f"not ({of_day})"), *parameters), "the control"
+    with new.connect() as connection:
+        assert [one.request for one in register.corrections(connection)] == [5]
+
+
+def test_who_is_shown_again_since_the_backup_is_shown(new: Callmart) -> None:
+    days = new.rows("select distinct call_date from store.agent_day where agent_key = %s", key(new, LIFTED))
+    assert {row["call_date"] for row in days} == set(DAYS)
+
+
+def test_a_name_that_was_corrected_since_the_backup_comes_with_the_registry_file(new: Callmart) -> None:
+    assert tables_with(new, WRONG) == {"registry.agent", "store.agent"}, "as the runbook says: apply it"
+    new.apply(
+        NAMES.replace(f"{{id: {AGENT}, name: Noor Zandvliet, email: noor@example.org}}", "").replace(
+            WRONG, NAME
+        )
+    )
+    new.build_unchecked()
+    assert tables_with(new, WRONG) == set()
+    assert tables_with(new, NAME) == {"registry.agent", "store.agent"}
 
 
 def test_a_home_without_a_copy_is_told_so_once_somebody_was_erased(old: Callmart, backed_up: Path) -> None:

@@ -1,7 +1,9 @@
-"""A backup from before a rotation is restored: nobody comes back who was erased since, before the rotation or after."""
+"""A backup from before a rotation is restored. Who was erased since, before the rotation or after, does not come back;
+who objected since is left out, and what was corrected since stays so.
+"""
 
 from collections.abc import Callable
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from backups import back_up, restored, tables_with, with_ledger_copy
 from callmart.backup import restore
 from callmart.base.keys import LAYER, epochs, key_file, keyed
+from callmart.privacy import objecting, procedure
+from callmart.privacy.correcting import Correction
+from callmart.privacy.procedure import Case
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
 from erasing import erase, key_of, person
@@ -19,7 +24,7 @@ from today import TODAY
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
-BEFORE, AFTER = agent_of(NAMED, 1), agent_of(NAMED, 2)
+BEFORE, AFTER, MISTAKEN, OBJECTOR = (agent_of(NAMED, number) for number in range(1, 5))
 MakeCallmart = Callable[..., Callmart]
 
 
@@ -31,12 +36,22 @@ def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
 
 @pytest.fixture(scope="module")
 def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two backups. In between, an agent was erased, the key rotated, and another agent erased."""
+    """Two backups. In between, an agent was erased and one objected, the key was rotated, another agent was erased, and
+    what one seemed to do on a day was given to the one who objects.
+    """
     folder = tmp_path_factory.mktemp("backups")
     back_up(old, folder / "first")
     erase(old, person(old, NAMED, "agent", BEFORE, MIDNIGHT))
+    with old.connect() as connection, procedure.working(connection, old.settings) as work:
+        objector = person(old, NAMED, "agent", OBJECTOR, MIDNIGHT)
+        objecting.note(Case(work, objector, key_of(old, NAMED), 3), "objection")
     rotate(old, NAMED)
     erase(old, person(old, NAMED, "agent", AFTER, MIDNIGHT), 2)
+    with old.connect() as connection, procedure.working(connection, old.settings) as work:
+        mistaken = person(old, NAMED, "agent", MISTAKEN, MIDNIGHT)
+        correction = Correction(keyed(key_of(old, NAMED), "agent", OBJECTOR), MIDNIGHT - timedelta(days=1))
+        correction._note(Case(work, mistaken, key_of(old, NAMED), 4))
+        assert correction.correct(work, mistaken), "the control"
     back_up(old, folder / "second")
     return folder / "first", folder / "second"
 
@@ -45,6 +60,17 @@ def found(callmart: Callmart, agent: str) -> set[str]:
     """The tables with a key of an agent, as it is or was."""
     keys = [keyed(key, "agent", agent) for key in epochs(key_file(callmart.home, NAMED).read_bytes())]
     return tables_with(callmart, "|".join(keys))
+
+
+def last_day(callmart: Callmart, agent: str) -> int:
+    """The number of an agent's events on the day of the correction."""
+    key = keyed(key_of(callmart, NAMED), "agent", agent)
+    return len(
+        callmart.rows(
+            "select from raw.event where agent_key = %s and occurred_at >= %s and occurred_at < %s",
+            key, MIDNIGHT - timedelta(days=1), MIDNIGHT,
+        )
+    )  # fmt: skip
 
 
 def empty(make_callmart: MakeCallmart, like: Callmart) -> Callmart:
@@ -69,6 +95,12 @@ def test_with_the_keys_of_a_later_backup_all_are_erased_again(
     assert "raw.event" in found(new, agent_of(NAMED, 3)), "the control"
     new.build_unchecked()
     assert found(new, BEFORE) == found(new, AFTER) == set()
+    marts = {table for table in found(new, OBJECTOR) if table.startswith("store.")}
+    assert marts == set(), "who objected before the rotation"
+    assert "raw.event" in found(new, OBJECTOR), "the control"
+    assert last_day(new, MISTAKEN) == 0 and last_day(new, OBJECTOR) == last_day(old, OBJECTOR) > 0
+    (entered,) = new.rows("select agent_key from privacy.correction")
+    assert entered["agent_key"] == keyed(key_of(new, NAMED), "agent", OBJECTOR)
 
 
 def test_without_them_the_days_before_the_last_erasure_go(

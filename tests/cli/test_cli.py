@@ -470,15 +470,15 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
     ran: dict[str, Any] = json.loads(command("run", "--json").stdout)
     assert ran.keys() == {
         "expired", "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
-        "extracts_written", "mails", "published_changes", "removed_customers", "problems",
+        "rebuilt_days", "extracts_written", "mails", "published_changes", "removed_customers", "problems",
     }  # fmt: skip
     assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (3, 0, [])
 
 
 def test_status_as_json(ready: Callmart, command: Command) -> None:
     found = json.loads(command("status", "--json").stdout)
-    assert found.keys() == {"run", "customers", "requests"}
-    assert found["requests"] == []
+    assert found.keys() == {"run", "customers", "requests", "earlier_definitions"}
+    assert found["requests"] == found["earlier_definitions"] == []
     detailed, nothing = found["customers"]
     assert detailed.pop("extract_rows") > 0
     assert detailed == {

@@ -43,10 +43,13 @@ ACTS = {
     "mail": [],
     "expire": [],
     "retire": ["queue_day", "--yes"],
+    "rebuild": [],
     "run": [],
+    "try": ["one", "--customers", "1001", "--days", "1"],
     "keys rotate": ["--customer", "1001"],
     "keys lost": ["--customer", "1001", "--yes"],
     "keys attest": ["--customer", "1001"],
+    "keys entered-again": ["--customer", "1001", "--yes"],
     "privacy open": ["--customer", "1001", "--kind", "agent"],
     "privacy forward": ["--customer", "1001"],
     "privacy verify": ["1", "--how", "code"],
@@ -69,14 +72,15 @@ LOOKS = {
     "dsn": ["--customer", "1001"],
     "report": ["traffic", "--customer", "1001", "--week", f"{YESTERDAY:%G-W%V}", "--out", "{folder}.csv"],
     "expire": ["--plan"],
+    "rebuild": ["--plan"],
     "keys rotate": ["--customer", "1001", "--plan"],
     "keys destroyed": ["--json"],
     "audit": ["--out", "{folder}"],
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
 OTHERS = {
-    "access rotate", "backup", "check", "clock", "demo", "doctor", "draw", "emulator", "explain", "health", "preview",
-    "privacy ledger", "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
+    "access rotate", "backup", "check", "clock", "demo", "diff", "doctor", "draw", "emulator", "explain", "health",
+    "preview", "privacy ledger", "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
 }  # fmt: skip
 
 

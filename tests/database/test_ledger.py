@@ -14,9 +14,10 @@ from callmart.base.settings import Privacy
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
 from callmart.database.ledger import Comparison
+from callmart.database.tombstones import Kind, secret_of, tombstone
 from callmart.privacy import correcting, replaying
 from callmart_home import Callmart
-from erasing import erase, erase_events, person
+from erasing import erase, erase_events, key_of, person
 from events import DETAILED, at, event, registry, together
 
 pytestmark = pytest.mark.dated
@@ -151,6 +152,22 @@ def test_without_room_for_the_copy_nothing_is_deleted(erased: Callmart, volume: 
     with pytest.raises(UserError, match="ledger"):
         erase(erased, person(erased, ONE, "agent", BEN, UNTIL), 4)
     erased.settings.privacy = moved
+    assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
+
+
+def test_a_copy_whose_volume_is_full_keeps_the_ledger_as_it_is(
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, extend = home(erased).read_bytes(), ledger._extend
+
+    def full(path: Path, written: Chain) -> None:
+        if path == copy(erased):
+            raise UserError("the volume is full")
+        extend(path, written)
+
+    monkeypatch.setattr(ledger, "_extend", full)
+    with pytest.raises(UserError, match="the volume is full"):
+        erase(erased, person(erased, ONE, "agent", BEN, UNTIL), 4)
     assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
 
 
@@ -397,11 +414,43 @@ def test_an_objection_does_not_end_and_a_correction_ends_with_its_days(erased: C
         )
         correcting.enter(connection, entry.number, "c" * 32)
         assert connection.execute("select from privacy.correction").rowcount == 1
+        connection.execute(  # as a rotation does
+            "insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)"
+            " select customer_id, kind, tombstone, repeat('8', 32), 'x' from privacy.tombstone where tombstone = %s",
+            marks,
+        )
         connection.commit()
         assert ledger.end(connection, settings) == 1
     assert erased.rows("select from privacy.objector where tombstone = %s", "9" * 32)
+    assert erased.rows("select from privacy.objector where tombstone = %s", "8" * 32)
     assert erased.rows("select from privacy.correction") == []
+    assert erased.rows("select kind from privacy.renewed_tombstone") == [{"kind": "objector"}]
     assert compared(erased) == Comparison()
+
+
+def test_a_correction_waits_for_the_agent_whose_the_events_are(erased: Callmart) -> None:
+    """In a restored database there may be nothing of that agent yet."""
+    secret = secret_of(key_of(erased, ONE))
+    marks: dict[Kind, list[str]] = {
+        "mistaken": [tombstone(secret, "mistaken", "a" * 32)],
+        "corrected": [tombstone(secret, "corrected", "b" * 32)],
+    }
+    with erased.connect() as connection:
+        ledger.append(
+            connection, erased.settings, ONE, "agent", UNTIL, marks, 40, "rectification", at("00:00")
+        )
+        connection.commit()
+        replay(erased)
+        (said,) = replaying.uncorrected(connection)
+        assert said.startswith(f"customer {ONE}: 1 corrections of whose events are could not be made again")
+        connection.execute(
+            "insert into registry.agent (customer_id, agent_key, agent) values (%s, %s, 'came')",
+            [ONE, "b" * 32],
+        )
+        connection.commit()
+        replay(erased)
+        assert replaying.uncorrected(connection) == []
+        assert connection.execute("select agent_key from privacy.correction").fetchall() == [("b" * 32,)]
 
 
 def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:

@@ -242,22 +242,23 @@ COMMANDS = {
     "access apply": "", "access diff": "", "access rotate": "--all", "audit": "", "build": "", "clock": "", "demo": "",
     "dsn": "", "expire": "--plan", "extract": "", "land": "events.csv", "open": "", "publish": "",
     "registry apply": "registry.yml", "release": "--customer 1001 --day 2026-11-01 --reason why",
-    "retire": "queue_day", "run": "", "status": "", "validate": "",
+    "rebuild": "", "retire": "queue_day", "run": "", "status": "", "validate": "",
     "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
     "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",
     "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
     "privacy replay": "", "privacy corrections": "", "privacy report": "--customer 1001",
     "keys rotate": "--customer 1001", "keys lost": "--customer 1001 --yes",
-    "keys attest": "--customer 1001", "keys destroyed": "",
+    "keys attest": "--customer 1001", "keys destroyed": "", "keys entered-again": "--customer 1001 --yes",
     "workbook": "drukte --customer 1001 --out a.twb", "report": "traffic --customer 1001 --out a.pdf", "mail": "",
     "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
+# `try` and `diff` work with functions of another version, for a project that has a new group: tests/environments.
 # `doctor` and `health` say it among other things, and `backup` is what is to be done first. `check` and
 # `privacy ledger` ask no database.
 OTHERS = {
-    "backup", "check", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start",
-    "stop",
+    "backup", "check", "diff", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate",
+    "start", "stop", "try",
 }  # fmt: skip
 
 

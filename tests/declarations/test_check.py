@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from callmart.declarations import model_sql
 from wrong_project import Case, WrongProject, changed, expect, wrong_project
 
 
@@ -134,7 +135,7 @@ MARTS: dict[str, Case] = {
     "a caption that another mart has": (
         "description: Things.",
         "description: Things.\n      - name: offered\n        data_type: integer\n"
-        "        config: {meta: {caption: {nl: a, en: b}}}",
+        "        description: x\n        config: {meta: {caption: {nl: a, en: b}}}",
         "22: already has a caption for columns of this name; remove one of the two",
     ),
     "a Dutch description without a caption": (
@@ -179,7 +180,7 @@ MARTS: dict[str, Case] = {
     ),
     "a column twice": (
         "description: Things.",
-        "description: Things.\n      - {name: things, data_type: integer}",
+        "description: Things.\n      - {name: things, data_type: integer, description: x}",
         "22: the column things is there twice",
     ),
     "a key twice": ("group: queue", "group: queue\n        group: queue", "9: a key is given twice"),
@@ -208,6 +209,66 @@ MARTS: dict[str, Case] = {
         "  - [NAME]\n  - name: NAME",
         "4: models.0: not a map; write `- name: …`",
     ),
+    "the day is no date": (
+        "data_type: date",
+        "data_type: integer",
+        "14: the column call_date in the file: it must be date",
+    ),
+    "the customer is a text": (
+        "customer_id, data_type: integer",
+        "customer_id, data_type: smallint",
+        "13: the column customer_id in the file: it must be integer",
+    ),
+    "a column of the key twice": ("call_date, queue]", "call_date, queue, queue]", "4: queue is there twice"),
+    "another version": (
+        "version: 2",
+        "version: 3",
+        "1: version: dbt knows no other version; write `version: 2`",
+    ),
+    "no description of the mart": (
+        "    description: One row per queue and day.\n",
+        "",
+        "4: add a description: people read it",
+    ),
+    "no description of a column": (
+        "        description: Things.\n",
+        "",
+        "19: columns.things: add a description",
+    ),
+    "a test of dbt": (
+        "description: Things.",
+        "description: Things.\n        data_tests: [not_null]",
+        "22: data_tests: remove it: it would stop the days of all customers; write an expectation in expectations/tiny",
+    ),
+    "switched off": (
+        "      meta:\n",
+        "      enabled: false\n      meta:\n",
+        "7: enabled: remove it: to take out a mart",
+    ),
+    "another name": (
+        "      meta:\n",
+        "      alias: x\n      meta:\n",
+        "7: alias: remove it: a mart's table has",
+    ),
+    "made otherwise": (
+        "      meta:\n",
+        "      materialized: table\n      meta:\n",
+        "7: materialized: remove it: dbt_project.yml says what is made of a mart",
+        "9: group: unknown key: only a mart has one; remove it",
+        "10: key: unknown key: only a mart has one; remove it",
+        "11: day: unknown key: only a mart has one; remove it",
+        "12: suite: unknown key: only a mart has one; remove it",
+    ),
+    "another schema": (
+        "      meta:\n",
+        "      schema: mart\n      meta:\n",
+        "7: schema: remove it: dbt_project.yml",
+    ),
+    "another database": (
+        "      meta:\n",
+        "      database: x\n      meta:\n",
+        "7: database: remove it: dbt_project",
+    ),
     "a former name that is taken": (
         "description: Things.",
         "description: Things.\n        config: {meta: {renamed_from: [queue]}}",
@@ -225,6 +286,134 @@ def test_a_wrong_mart(project: WrongProject) -> None:
         project.write(f"models/marts/queue/{name}.sql", "select 1\n")
         wanted[file] = list(case[2:])
     expect(project.check(), wanted)
+
+
+SQL = """\
+with visits as (
+    select * from {{ ref('int_visit') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+)
+
+select
+    customer_id,
+    call_date,
+    {{ name_shown('queue') }} as queue,
+    count(*)::integer as things
+from visits
+inner join days using (customer_id, call_date)
+group by customer_id, call_date, queue
+"""
+QUERIES: dict[str, Case] = {
+    "a column less": (
+        "    call_date,\n",
+        "",
+        "9: the query does not return the column call_date, which the YAML declares",
+    ),
+    "a column more": (
+        "as queue,",
+        "as queue,\n    max(wait_s) as longest,",
+        "9: the YAML does not declare the column longest",
+    ),
+    "a misspelt column": (
+        "as things",
+        "as thinks",
+        "9: does not return the column things, which the YAML declares; write thinks",
+    ),
+    "a model": ("'int_visit'", "'int_vist'", "2: there is no model int_vist; write int_visit"),
+    "a macro": ("name_shown(", "name_show(", "12: there is no macro name_show; write name_shown"),
+    "Jinja": (
+        "ref('int_visit') }}",
+        "ref('int_visit') }",
+        "2: Jinja can't be read here (unexpected '}'); correct it",
+    ),
+    "a source": (
+        "ref('int_visit')",
+        "source('raw', 'event')",
+        "2: only models of staging read sources; read one of them",
+    ),
+    "a table by its name": (
+        "{{ ref('int_visit') }}",
+        "build.int_visit",
+        "2: dbt does not see that int_visit is read here; write {{ ref('int_visit') }}",
+    ),
+    "a semicolon": ("call_date, queue\n", "call_date, queue;\n", "16: remove the semicolon"),
+    "a config": (
+        "with visits",
+        "{{ config(materialized='table') }}\nwith visits",
+        "1: move the config into the model's",
+    ),
+    "a join of customers": (
+        "using (customer_id, call_date)",
+        "using (call_date)",
+        "15: it joins rows of different customers; join by customer_id, too",
+    ),
+    "another join of customers": (
+        "inner join days using (customer_id, call_date)",
+        "cross join days",
+        "15: it joins rows of different customers",
+    ),
+    "a join by condition": (
+        "using (customer_id, call_date)",
+        "on visits.call_date = days.call_date and visits.customer_id > days.customer_id",
+        "15: it joins rows of different customers",
+    ),
+    "a comma": (
+        "visits\ninner join days using (customer_id, call_date)",
+        "visits, days",
+        "14: visits and others are joined by a comma; write a join by customer_id",
+    ),
+    "a group": (
+        "by customer_id, call_date, queue",
+        "by call_date, queue",
+        "16: `group by` puts rows of different customers",
+    ),
+    "a window": (
+        "count(*)::integer",
+        "(count(*) over (partition by call_date))::integer",
+        "13: `partition by` puts rows of different customers together; name customer_id there",
+    ),
+    "a window over all": (
+        "count(*)::integer",
+        "(count(*) over ())::integer",
+        "13: `over` puts rows of different customers",
+    ),
+    "what Citus refuses": (
+        "group by",
+        "where exists (select from visits)\ngroup by",
+        "16: a query needs a column; write `select 1 from`",
+    ),
+}
+
+
+def test_a_wrong_query(project: WrongProject) -> None:
+    wanted = {}
+    for number, case in enumerate([("with visits", "with visits"), *QUERIES.values()]):
+        name = f"tiny_{number}"
+        project.write(f"models/marts/queue/{name}.yml", changed(MART, name, ("NAME", "NAME")))
+        file = f"models/marts/queue/{name}.sql"
+        project.write(file, changed(SQL, name, case))
+        wanted[file] = list(case[2:])
+    expect(project.check(), wanted)
+
+
+RIGHT = {
+    "a distinct value": "where queue is distinct from visits.queue and extract(hour from visits.began_at) > 7",
+    "rows of no table": "cross join generate_series(1, 4) as weeks (back)",
+    "a lateral join": "cross join lateral (values (1), (2)) as parts (part)",
+    "a comment": "-- join days using (call_date); select from build.x",
+    "a text": "where queue <> 'join days; from build.x, y'",
+}
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_what_looks_wrong_and_is_right(what: str) -> None:
+    project = model_sql.Project(["int_visit", "stg_day"], [], ["name_shown"])
+    text = SQL.replace("group by", f"{RIGHT[what]}\ngroup by")
+    assert [*model_sql.mistakes(text, project, in_staging=False, of_all_customers=False)] == []
+    assert [*model_sql.differences(text, ["customer_id", "call_date", "queue", "things"])] == []
 
 
 SUITE = """\

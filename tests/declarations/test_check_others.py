@@ -69,6 +69,37 @@ RATIOS: dict[str, Case] = {
         "    source: nobody\n    missed: {nl: a, en: b}",
         "1: only a share that has `better` has `missed`",
     ),
+    "a caption that another has": (
+        "{nl: Gesprek NAME, en: Talk NAME}",
+        "{nl: Opgenomen, en: Answer rate}",
+        "1: answer_rate has the same caption; choose another",
+    ),
+    "seconds of what is no time": (
+        "talk_s + hold_s?",
+        "answered + holds",
+        "1: answered holds no seconds",
+        "1: holds holds no",
+    ),
+    "always 1": (
+        "per: answered",
+        "per: talk_s + hold_s?",
+        "1: `over` and `per` are the same, so it is always 1",
+    ),
+    "agents without quarter-hours": (
+        "unit: seconds",
+        "unit: agents",
+        "1: goes with `per: quarter_hours`, and with nothing",
+    ),
+    "quarter-hours without agents": (
+        "per: answered",
+        "per: quarter_hours",
+        "1: goes with `per: quarter_hours`",
+    ),
+    "a target without queues": (
+        "queue_interval\n    unit: seconds\n    over: talk_s + hold_s?\n    per: answered",
+        "agent_day\n    unit: seconds\n    target: service_level_target\n    over: talk_s\n    per: contacts",
+        "1: agent_day is not by queue, and only queues have targets; remove `target`",
+    ),
     "better": ("    source: nobody", "    source: nobody\n    better: mor", "9: write more"),
     "variant": (
         "    source: nobody",
@@ -184,6 +215,16 @@ REPORTS: dict[str, Case] = {
         "            by: open\n            without: shut",
         "23: shut is not a word of open",
     ),
+    "a dimension twice": (
+        "            by: queue",
+        "            by: queue\n            then_by: queue",
+        "23: queue is there twice; keep one of the two",
+    ),
+    "a measure twice": (
+        "[offered, service",
+        "[offered, offered, service",
+        "23: offered is there twice; keep one",
+    ),
     "rows in": (
         "        option: standard",
         "        option: standard\n        rows_in: contact",
@@ -205,6 +246,18 @@ def test_a_wrong_report_in_whatever_file(project: WrongProject) -> None:
 
 # Of the project's own files: what is written, what instead, and what is said at that line.
 OTHERS: dict[str, tuple[str, str, str, str]] = {
+    "a ratio that is called as a column of its group": (
+        "metrics.yml",
+        "  - name: average_time_to_abandon",
+        "  - name: callers",
+        "queue_day has a column of that name; choose another",
+    ),
+    "a view of ratios in the place of another": (
+        "models/marts/queue/queue_interval.yml",
+        "ratios: queue_ratios",
+        "ratios: queue_label",
+        "the view of its ratios, mart.queue_label, is another view already; name one in config.meta.ratios",
+    ),
     "a mart in the order": (
         "captions.yml",
         "  - queue_day\n",

@@ -24,7 +24,7 @@ from callmart.declarations import dbt_project, through
 from callmart.extract import extract
 from callmart.extract.extract import Extract, Unproven
 from callmart.operations import run
-from callmart.publish import publishing, tableau
+from callmart.publish import sites, tableau
 from callmart.tableau_files import hyper, tds
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
@@ -390,10 +390,9 @@ class Away:
     def publish(self, on_step: Callable[..., None] = ignore_step) -> list[publish.Outcome]:
         """Publish alone."""
         settings = self.callmart.settings
-        with self.callmart.connect() as connection, tableau.connect(settings) as server:
-            actual = publish.read(server, publishing.books(connection, settings))
-            plan = publish.plan(publishing.desired(connection, settings), actual)
-            return publishing.apply(connection, settings, server, plan, on_step)
+        with self.callmart.connect() as connection, tableau.at_sites(settings) as at:
+            plans = sites.plan(sites.read(connection, settings, at))
+            return sites.apply(connection, settings, at, plans, on_step)
 
     def queues(self) -> dict[str, TSC.DatasourceItem]:
         """Everybody's data source of queues, by project."""

@@ -387,7 +387,7 @@ ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1",
 
 
 # The tombstone of the customer's erased agent, as the loader reads it.
-MARK = "(select tombstone from privacy.tombstone where customer_id = %(customer)s and kind = 'agent')"
+MARK = "(select tombstone from privacy.known_tombstone where customer_id = %(customer)s and kind = 'agent')"
 
 
 def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -> int:

@@ -11,7 +11,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed
 from callmart.base.person import Person
 from callmart.database import ledger
-from callmart.database.tombstones import of_address, secret_of, tombstone
+from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.privacy import replaying
 from callmart.registry import erased
 from callmart.registry.applying import forget_customer
@@ -195,6 +195,25 @@ def test_a_contact_who_was_erased_is_known_again_by_the_address(
         replaying.replay(connection, callmart.settings, lambda *one: found.append(one))
         connection.execute("delete from registry.contact where customer_id = %s", [customer])
     assert [(one.kind, one.keys) for one, _ in found] == [("contact", frozenset({of_address(key, address)}))]
+
+
+def test_the_name_of_an_agent_who_was_erased_leaves_a_label_that_is_back(
+    callmart: Callmart, customer: int, after: Counter[Any]
+) -> None:
+    """As a restored or an older registry brings it."""
+    key = key_of(callmart, customer)
+    made = [tombstone(secret_of(key), "name", of_name(epochs(key)[0], "Noor Zandvliet"))]
+    with callmart.connect() as connection:
+        ledger.append(connection, callmart.settings, customer, "agent", UNTIL, {"name": made}, 4)
+        connection.execute(
+            "insert into registry.queue (customer_id, queue, label, service_level_s, short_abandon_s)"
+            " values (%s, 'n-1', 'Noor Zandvliet', 20, 5), (%s, 'n-2', 'Somebody', 20, 5)",
+            [customer, customer],
+        )
+        connection.commit()
+        replaying.replay(connection, callmart.settings, lambda *_: None)
+    labels = "select queue, label from registry.queue where customer_id = %s and queue ~ '^n-' order by 1"
+    assert [row["label"] for row in callmart.rows(labels, customer)] == [None, "Somebody"]
 
 
 def test_a_database_that_has_lost_the_secret_is_closed(

@@ -1,11 +1,16 @@
 """dbt by itself builds and tests the project, and changes nothing of the marts or of who reads them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, time
+from time import sleep
 from typing import Any
 
+import psycopg
 import pytest
 
+from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
+from callmart.database import lock
 from callmart.database.lock import exclusive
 from callmart.opening import opening
 from callmart_home import Callmart
@@ -72,7 +77,9 @@ def offered(callmart: Callmart) -> int:
 
 
 def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
-    """Not while a run is at work, and not if only some models are selected: then the window stays as it was."""
+    """Not while a run is at work, and not if only some models are selected: then the window stays as it was. Neither
+    does a run begin meanwhile.
+    """
     before, last = offered(played), played.rows("select max(build_id) as build_id from ops.build")
     late_contact(played)
     window = played.rows("table build.window")
@@ -80,18 +87,69 @@ def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
         refused = run_dbt(played, PROJECT, "run")
         assert refused.returncode != 0
         assert "a callmart run is at work on this database; wait until it has finished" in refused.stdout
+        assert "OK created" not in refused.stdout, "nothing is computed"
+    assert played.rows("table build.window") == window
     assert run_dbt(played, PROJECT, "run", "--select", "stg_agent").returncode == 0
     assert played.rows("table build.window") == window
 
-    done = run_dbt(played, PROJECT, "run")
+    with ThreadPoolExecutor() as beside, played.connect() as owner:
+        owner.execute("lock table raw.event in access exclusive mode")  # so it waits in the middle
+        running = beside.submit(run_dbt, played, PROJECT, "run")
+        try:
+            wait_until_somebody_waits_for(played, "raw.event")
+            refuses_to_begin(played)
+        finally:
+            owner.rollback()
+    done = running.result()
     assert done.returncode == 0, done.stdout
     assert "1 days computed; left to do: `callmart validate`, then `callmart open`" in done.stdout
     assert played.rows("select max(build_id) as build_id from ops.build") != last
+    assert len(played.rows("select distinct definitions from ops.build")) == 1, "as callmart notes them"
     assert offered(played) == before
-    with played.connect() as owner:
+    with played.connect() as owner, exclusive(owner):
         assert check(played, owner, "queue_interval").held_back == set()
         assert opening.open_build(owner, played.settings).days == 1
     assert offered(played) == before + 1
+
+
+def wait_until_somebody_waits_for(callmart: Callmart, table: str) -> None:
+    waiting = "select pid from pg_locks where relation = %s::regclass and not granted"
+    for _ in range(600):
+        if callmart.rows(waiting, table):
+            return
+        sleep(0.1)
+    raise AssertionError(f"nobody waits for {table}")
+
+
+def refuses_to_begin(callmart: Callmart) -> None:
+    """While dbt by itself is at work, neither callmart nor another dbt begins."""
+    with callmart.connect() as owner:
+        with (
+            pytest.raises(UserError, match="a dbt run is at work on this database; wait until"),
+            exclusive(owner),
+        ):
+            pass
+        with pytest.raises(psycopg.errors.RaiseException, match="another dbt is at work on this database"):
+            owner.execute("select ops.begin_dbt('another')")
+
+
+def test_a_dbt_that_was_killed_keeps_nobody_from_beginning(
+    played: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "DBT_PATIENCE", "200ms")
+    with played.connect() as owner:
+        owner.execute("select ops.begin_dbt('killed')")
+        owner.commit()
+        with exclusive(owner):
+            assert played.rows("select invocation from ops.dbt_at_work") == []
+
+
+def test_dbt_by_itself_waits_for_a_rotation_of_keys(played: Callmart) -> None:
+    with played.connect() as owner:
+        owner.execute("insert into ops.rotation (customer_id) values (%s)", [NAMED])
+        with pytest.raises(psycopg.errors.RaiseException, match="`callmart keys rotate` goes on with it"):
+            owner.execute("select ops.begin_dbt('of no use')")
+        owner.rollback()
 
 
 def test_months_are_guarded_as_their_mart_and_granted_to_nobody(played: Callmart) -> None:

@@ -24,7 +24,7 @@ from callmart.tableau_files import tds
 from callmart.upgrade import upgrading
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step
-from catalogue import unprotected
+from catalogue import HELD_LOCKS, unprotected
 from centre import NAMED
 from commands import use
 from dbt_by_hand import run_dbt
@@ -250,19 +250,19 @@ def test_a_new_mart_has_its_table_though_no_day_is_dirty(small: Project) -> None
     def built() -> list[str]:
         models: list[str] = []
         with small.callmart.connect() as owner:
-            days = window.build(owner, small.callmart.settings, lambda model, *_: models.append(model)).days
-        assert days == 0
+            window.build(owner, small.callmart.settings, lambda model, *_: models.append(model))
+            assert owner.execute('table build."window"').fetchall() == []
         return models
 
     small.declare("tiny_new")
     select(small, "tiny_new", ROW)
     assert "tiny_new" in built()
-    assert small.callmart.rows("select from store.tiny_new") == []
     assert "tiny_new" not in built(), "it stands as it is declared"
     small.declare("tiny_new", lambda declared: column(declared, "more", "integer"))
-    select(small, "tiny_new", f"{ROW}, 1 as more")
+    select(small, "tiny_new", f"{ROW}, {HELD_LOCKS} as more")
     assert "tiny_new" in built()
-    assert small.callmart.rows("select more from store.tiny_new") == []
+    rows = small.callmart.rows("select more from store.tiny_new union all select more from build.tiny_new")
+    assert rows == [{"more": 0}], "nobody waits while it is computed"
 
 
 def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,9 +291,9 @@ def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: py
     assert dbt_project.marts(settings) == good, "put right again, and nothing need be deleted"
 
     cache = dbt_project._cache_file(settings)
-    assert dbt_project._cached(settings, dbt_project._fingerprint()) is not None
+    assert dbt_project._cached(settings, dbt_project.fingerprint_of_files()) is not None
     cache.write_text(cache.read_text()[:-100])
-    assert dbt_project._cached(settings, dbt_project._fingerprint()) is None, "half written"
+    assert dbt_project._cached(settings, dbt_project.fingerprint_of_files()) is None, "half written"
 
 
 @pytest.mark.parametrize("change", ["a file less", "a file more", "a file renamed", "dbt", "the rules"])
@@ -301,8 +301,8 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
     project: Project, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(dbt_project, "PROJECT", project.folder)
-    before = dbt_project._fingerprint()
-    assert dbt_project._fingerprint() == before
+    before = dbt_project.fingerprint_of_files()
+    assert dbt_project.fingerprint_of_files() == before
     macro = project.folder / "macros/usage/is_safe.sql"
     match change:
         case "a file less":
@@ -317,7 +317,7 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
             copy = project.folder.parent / "dbt.py"
             copy.write_text(Path(dbt_project.__file__).read_text() + "\n")
             monkeypatch.setattr(dbt_project, "__file__", str(copy))
-    assert dbt_project._fingerprint() != before
+    assert dbt_project.fingerprint_of_files() != before
 
 
 def test_a_wrong_declaration_is_one_sentence_of_every_command(

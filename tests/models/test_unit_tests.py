@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callmart.base.settings import PROJECT
-from callmart_home import Callmart
+from callmart_home import Callmart, leave_dirty
 from dbt_by_hand import run_dbt
 from events import at, event, ndjson, registry
 
@@ -84,7 +84,13 @@ def test_only_staging_reads_sources(manifest: dict[str, Any]) -> None:
 
 
 def test_an_empty_build_and_freshness_work(built: Callmart) -> None:
+    """An empty build leaves nothing to open, though days are dirty: it would empty them."""
+    builds = built.rows("table ops.build")
+    with built.connect() as owner:
+        days = owner.execute("select customer_id, call_date from ops.opened_day where isfinite(call_date)")
+        leave_dirty(owner, days.fetchmany(1))
     done = run_dbt(built, PROJECT, "build", "--empty", "--exclude-resource-type", "unit_test")
     assert done.returncode == 0, done.stdout
+    assert built.rows("table ops.build") == builds
     done = run_dbt(built, PROJECT, "source", "freshness")
     assert done.returncode == 0 and "PASS freshness of raw.event" in done.stdout, done.stdout

@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from callmart.base.keys import INSTALLATION, key_file
 from callmart.base.settings import Settings, Tableau
 from callmart.database import server
+from callmart.database.lock import exclusive
 from callmart.operations import certificates, health
 from callmart.operations.health import Trouble
 from callmart_home import Callmart
@@ -160,6 +161,10 @@ CASES = {
         "insert into ops.audit_log (action) values ('ledger lost');",
         "ledger_lost", None, "the privacy ledger was lost on",
     ),
+    "rotation": Case(
+        f"insert into ops.rotation (customer_id) values ({NAMED});",
+        "rotation", NAMED, f"so nothing lands: `callmart keys rotate --customer {NAMED}` goes on",
+    ),
     "clock": Case(
         "insert into ops.clock (day) values (current_date + 9)"
         " on conflict (one_row) do update set day = excluded.day",
@@ -192,6 +197,13 @@ def test_what_is_as_it_should_be_is_no_trouble(
 ) -> None:
     changing.execute(change.encode())
     assert found_in(played, changing) == []
+
+
+def test_a_rotation_that_is_at_work_is_no_trouble(played: Callmart, changing: psycopg.Connection) -> None:
+    changing.execute(CASES["rotation"].change.encode())
+    with played.connect() as other, exclusive(other):
+        assert found_in(played, changing) == []
+    assert {one.kind for one in found_in(played, changing)} == {"rotation"}
 
 
 def test_each_check_can_be_turned_off(played: Callmart, changing: psycopg.Connection) -> None:
@@ -439,6 +451,7 @@ def test_every_kind_has_a_test() -> None:
     disks_and_certificates = {"home_disk", "database_disk", "database_certificate", "tableau_certificate"}
     elsewhere = {
         "privacy",
+        "objectors",
         "ledger_copy",
-    }  # tests/privacy/test_deadlines.py, tests/backup/test_restored_erasures.py
+    }  # tests/privacy/test_deadlines.py, tests/backup/test_restored_erasures.py, tests/retention/test_lost_keys.py
     assert tested | disks_and_certificates | elsewhere | {"silent", "key", "database"} == set(health.KINDS)

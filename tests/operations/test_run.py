@@ -30,7 +30,7 @@ from callmart.extract import extract
 from callmart.land import arriving, found, landing, loader
 from callmart.opening import opening
 from callmart.operations import run, status
-from callmart.publish import installation, publishing, tableau
+from callmart.publish import installation, publishing, sites, tableau
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
@@ -133,8 +133,8 @@ def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
         " where run_id = (select min(run_id) from ops.run) order by began_at"
     )
     assert [one["stage"] for one in stages] == [
-        "check", "remove", "expire", "months", "moved", "packages", "land", "build", "validation", "opening", "rights",
-        "extract", "publish", "marts",
+        "check", "remove", "expire", "months", "moved", "packages", "environments", "land", "build", "validation",
+        "opening", "rebuild", "rights", "extract", "publish", "marts",
     ]  # fmt: skip
     assert {(one["outcome"], one["ends"]) for one in stages} == {("done", True)}
     counts = {one["stage"]: one["counts"] for one in stages}
@@ -466,11 +466,11 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
     assert ran.published_changes == 0
     assert len(ran.problems) == 2
     assert all("adopt it with --yes" in problem for problem in ran.problems)
-    with undisturbed.connect() as connection, tableau.connect(undisturbed.settings) as server:
-        desired = publishing.desired(connection, undisturbed.settings)
-        plan = publish.plan(desired, publish.read(server, publishing.books(connection, undisturbed.settings)))
-        assert {str(step) for step in plan.steps if step.customer_id and step.action != "adopt"} == set()
-        publishing.apply(connection, undisturbed.settings, server, plan, ignore_step)
+    with undisturbed.connect() as connection, tableau.at_sites(undisturbed.settings) as at:
+        plans = sites.plan(sites.read(connection, undisturbed.settings, at))
+        steps = [step for plan in plans.by_site.values() for step in plan.steps]
+        assert {str(step) for step in steps if step.customer_id and step.action != "adopt"} == set()
+        sites.apply(connection, undisturbed.settings, at, plans, ignore_step)
     assert (night(undisturbed).problems, outcome(undisturbed)) == ([], before)
     assert (
         undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")

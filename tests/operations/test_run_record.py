@@ -30,10 +30,12 @@ STAGES = [
     "months",
     "moved",
     "packages",
+    "environments",
     "land",
     "build",
     "validation",
     "opening",
+    "rebuild",
     "rights",
     "extract",
     "publish",
@@ -60,6 +62,7 @@ def quick(emptied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callmart:
         "_make_months",
         "_remove_moved",
         "land_folders",
+        "_rebuild",
         "_follow_rights",
         "_extract",
         "_publish",
@@ -121,7 +124,7 @@ def test_a_stage_that_breaks_off_is_recorded_by_the_class_of_its_error(
     assert outcomes(quick) == {
         name: {"build": "failed", "remove": "failed", "extract": "problems"}.get(name, "done")
         for name in STAGES
-        if name not in ("validation", "opening")
+        if name not in ("validation", "opening", "rebuild")
     }
     errors = quick.rows("select stage, error from ops.run_stage where error is not null order by 1")
     assert [tuple(row.values()) for row in errors] == [("build", "RuntimeError"), ("remove", "UserError")]

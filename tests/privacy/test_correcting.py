@@ -1,6 +1,6 @@
 """Events that seemed to be of one agent are another's: the marts are as if they had landed so, and stay so.
 
-One home. A twin has the events as they should be. Then the agent objects, is erased, comes back, and leaves again.
+One home. A twin has the events as they should be. What comes afterwards is in test_journey.py.
 """
 
 import os
@@ -9,9 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 import pytest
 
 from callmart.base.errors import UserError
@@ -21,17 +19,18 @@ from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
-from callmart.privacy import erasing, lifting, objecting, persons, places, procedure, register
+from callmart.privacy import persons, places, procedure, register
 from callmart.privacy.correcting import Correction
+from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
 from commands import exit_code
 from landed import change_registry
 from requests_of_persons import Commands, choose_password
+from twins import ONE, TWIN, given, of_customer, parquet
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
-ONE, TWIN = 1001, 1002
 MISTAKEN, RIGHT, OTHER = (agent_of(ONE, number) for number in (1, 2, 3))
 LAST = DAYS[-1] + timedelta(days=1)  # today
 CONTACT, WRONG, NAME = "piet@een.example", "Fout Gespeld", "Goed Gespeld"
@@ -47,33 +46,6 @@ REGISTRY = "customers:\n" + "".join(
 )
 
 
-def on(table: pa.Table, day: date) -> Any:
-    """Whether each event is of a day at the customer."""
-    local = pc.local_timestamp(pc.cast(table["occurred_at"], pa.timestamp("us", "Europe/Amsterdam")))
-    return pc.equal(pc.cast(local, pa.date32()), pa.scalar(day))
-
-
-def given(table: pa.Table, day: date, mistaken: str, right: str) -> pa.Table:
-    """The events, those of the one on a day as the other's."""
-    for column in ("agent", "target"):
-        changes = pc.fill_null(pc.and_(on(table, day), pc.equal(table[column], mistaken)), False)
-        changed = pc.if_else(changes, pa.scalar(right), table[column])
-        table = table.set_column(table.schema.get_field_index(column), column, changed)
-    return table
-
-
-def of_customer(table: pa.Table, customer: int) -> pa.Table:
-    number = pa.array([customer] * table.num_rows, table.schema.field("customer_id").type)
-    return table.set_column(table.schema.get_field_index("customer_id"), "customer_id", number)
-
-
-def file(callmart: Callmart, table: pa.Table, name: str) -> Path:
-    """Beside the home, in which every file belongs to a place."""
-    path = callmart.home.with_name(f"{callmart.home.name}.{name}")
-    pyarrow.parquet.write_table(table, path)
-    return path
-
-
 def key_of(callmart: Callmart | Work, customer: int = ONE) -> bytes:
     return key_file(callmart.settings.home, customer).read_bytes()
 
@@ -86,6 +58,10 @@ def of(work: Work, agent: str, day: date) -> Person:
     return found
 
 
+def case(work: Work, person: Person, request: int = 1) -> Case:
+    return Case(work, person, key_of(work), request)
+
+
 def correction(work: Work, day: date, right: str = RIGHT) -> Correction:
     since = persons.end_of(work.connection, ONE, day - timedelta(days=1))
     work.connection.commit()
@@ -94,13 +70,13 @@ def correction(work: Work, day: date, right: str = RIGHT) -> Correction:
 
 def correct(work: Work, request: int, on_place: Any = ignore_step) -> None:
     person = of(work, MISTAKEN, DAYS[1])
-    correction(work, DAYS[1]).do(work, person, key_of(work), request, ignore_step, ignore_step, on_place)
+    correction(work, DAYS[1]).do(case(work, person, request), Steps(on_place=on_place))
 
 
 def left(work: Work, request: int) -> dict[str, Counts]:
     proofs: dict[str, Proof] = {}
     person = of(work, MISTAKEN, DAYS[1])
-    correction(work, DAYS[1]).prove(work, person, key_of(work), request, proofs.__setitem__)
+    correction(work, DAYS[1]).prove(case(work, person, request), proofs.__setitem__)
     assert set(proofs) == {place.name for place in places.PLACES}
     return {name: proof.left for name, proof in proofs.items() if proof.left}
 
@@ -110,8 +86,8 @@ def home(callmart: Callmart) -> Callmart:
     """On the middle day everything that seems to be MISTAKEN's is RIGHT's."""
     told = events(ONE, DAYS)
     callmart.apply(REGISTRY)
-    callmart.land(file(callmart, told, "one.parquet"))
-    callmart.land(file(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
+    callmart.land(parquet(callmart, told, "one.parquet"))
+    callmart.land(parquet(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
     callmart.build_unchecked()
     (callmart.home / "registry.yml").unlink()
     return callmart
@@ -148,22 +124,23 @@ def die_after_events(home: Path) -> None:
 
 
 def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -> None:
-    person, key = of(work, MISTAKEN, DAYS[1]), key_of(work)
-    plan = correction(work, DAYS[1]).plan(work, person, key)
+    person = of(work, MISTAKEN, DAYS[1])
+    about = case(work, person)
+    plan = correction(work, DAYS[1]).plan(about)
     assert plan.counts["events"]["events in calls"] and plan.counts["events"]["events outside calls"]
-    assert plan.hash == correction(work, DAYS[1]).plan(work, person, key).hash
-    assert plan.hash != correction(work, DAYS[1], OTHER).plan(work, person, key).hash
+    assert plan.hash == correction(work, DAYS[1]).plan(about).hash
+    assert plan.hash != correction(work, DAYS[1], OTHER).plan(about).hash
     for wrong, why in [
         (correction(work, DAYS[1], MISTAKEN), "both are the same agent"),
         (correction(work, DAYS[2] + timedelta(days=1)), "lies after the last one"),
     ]:
         with pytest.raises(UserError, match=why):
-            wrong.plan(work, person, key)
+            wrong.plan(about)
     with pytest.raises(UserError, match="has no events on these days"):
-        correction(work, DAYS[1]).plan(work, of(work, "medewerker-nobody", DAYS[1]), key)
+        correction(work, DAYS[1]).plan(case(work, of(work, "medewerker-nobody", DAYS[1])))
     planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
-        planned.correct(work.connection, person)
+        planned.correct(work, person)
         marked = work.connection.execute(
             "select call_date from ops.dirty_day where cause = 'person'"
         ).fetchall()
@@ -185,14 +162,14 @@ def test_killed_in_the_middle_the_marts_are_as_if_it_had_landed_so(home: Callmar
     shown = [keyed(key_of(work), "agent", agent)[:6] for agent in (MISTAKEN, RIGHT)]
     assert [found.mistaken, found.corrected] == shown
     with pytest.raises(UserError, match="another correction is about one of these agents"):
-        correction(work, DAYS[0]).plan(work, of(work, OTHER, DAYS[2]), key_of(work))
+        correction(work, DAYS[0]).plan(case(work, of(work, OTHER, DAYS[2])))
 
 
 def late(home: Callmart, agent: str, day: date) -> Path:
     """A status that had not landed yet."""
     told = events(ONE, [day], seed=7)
     own = told.filter(pc.and_(pc.equal(told["event"], "agent_status"), pc.equal(told["agent"], agent)))
-    return file(home, own.slice(0, 2), "late.parquet")
+    return parquet(home, own.slice(0, 2), "late.parquet")
 
 
 def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, landed: Path) -> None:
@@ -215,7 +192,7 @@ def test_the_server_refuses_what_the_loader_did_not_correct(
     home: Callmart, landed: Path, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     change_registry(home, ONE)
-    monkeypatch.setattr(Corrected, "events", lambda self, events: events)
+    monkeypatch.setattr(Corrected, "_found_in", lambda self, events: [])
     with pytest.raises(UserError, match="brings a mistake back that was corrected"):
         home.land(landed)
 
@@ -230,37 +207,6 @@ def days_of(home: Callmart, agent: str) -> set[date]:
             f"select call_date from store.{table} where customer_id = %s and agent_key = %s", ONE, key
         )
     }
-
-
-def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
-    home: Callmart, work: Work, landed: Path
-) -> None:
-    key, queues = key_of(work), "select sum(offered) as n from store.queue_interval where customer_id = %s"
-    offered = home.rows(queues, ONE)
-    whole = of(work, RIGHT, DAYS[2])
-    objecting.do(work, whole, key, 102, ignore_step, ignore_step, ignore_step)
-    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
-
-    part = of(work, RIGHT, DAYS[1])
-    erasing.do(work, part, key, 103, ignore_step, ignore_step, ignore_step)
-    assert home.rows(queues, ONE) == offered
-    (given_up,) = home.rows("select agent_key from privacy.correction")
-    assert given_up["agent_key"] != keyed(key, "agent", RIGHT), "nothing names the agent any more"
-    before = raw(home)
-    change_registry(home, ONE)
-    again = home.land(landed)
-    assert again.landed == 0 and raw(home) == before, "neither the mistake nor the agent comes back"
-
-    lifting.do(work, whole, key, 104, ignore_step, ignore_step, ignore_step)
-    assert days_of(home, RIGHT) <= {DAYS[2], LAST}, "only what came later is shown"
-    assert DAYS[2] in days_of(home, RIGHT)
-
-    gone = of(work, RIGHT, DAYS[2])
-    erasing.do(work, gone, key, 105, ignore_step, ignore_step, ignore_step)
-    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
-    proofs: dict[str, Proof] = {}
-    erasing.prove(work, gone, key, 105, proofs.__setitem__)
-    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
 
 
 # -- by the commands -------------------------------------------------------------------------------------------------

@@ -26,9 +26,10 @@ from callmart.database import clock
 from callmart.operations import run
 from callmart.privacy import disclosing, packages, register, sealing
 from callmart.privacy.packages import Packages
+from callmart.privacy.procedure import Steps
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD
-from erasures import ANOTHER, CALLER, CONTACT, LEAVER, STAYER, given_up, key_of, of
+from erasures import ANOTHER, CALLER, CONTACT, LEAVER, STAYER, case, given_up, of
 from requests_of_persons import APPROVERS_PASSWORD, Command, Desk, choose_password, mistake
 from today import TODAY
 
@@ -74,7 +75,7 @@ def there(settings: Settings) -> list[Path]:
 
 def make(work: Work, kind: Kind, word: str, request: int = REQUEST) -> Path:
     """Make a package, without a register; returns its file."""
-    disclosing.do(work, of(work, kind, word), key_of(work), request, ignore_step, ignore_step, ignore_step)
+    disclosing.do(case(work, of(work, kind, word), request), Steps())
     return packages.path(work.settings, NAMED, request)
 
 
@@ -193,6 +194,34 @@ def test_what_is_shared_is_in_no_package(desk: Desk, command: Command, home: Cal
         assert there(home.settings) == []
         assert "aan niemand zien" in " ".join(command("answer", number).out.split())
         assert command("close", number).code == 0
+
+
+def test_who_takes_a_request_over_gets_a_package_of_the_own(
+    desk: Desk, command: Command, home: Callmart, tmp_path: Path
+) -> None:
+    """The first one is for a contact who may not ask any more, and has its passphrase."""
+    number = ask(command, desk, "access", "caller", CALLER)
+    done = command("do", number, lines=(CALLER,))
+    (former,) = re.findall(r"^passphrase: (\S+)$", done.out, re.MULTILINE)
+    assert command("prove", number, lines=(CALLER,)).code == 0
+    desk.owner.execute("update registry.contact set authorised = email <> %s", [CONTACT])
+    assert "not an authorised contact" in mistake(command("answer", number))
+    taken = ("verify", number, "--how", "code", "--alone", "--take-over")
+    assert "not an authorised contact" in mistake(command(*taken, lines=("planner@een.example",)))
+    assert there(home.settings), "who may not ask changes nothing"
+    assert command(*taken, lines=("q@een.example",)).code == 0
+    assert there(home.settings) == []
+    assert "is gone" in mistake(command("answer", number))
+    identity, public_key = key_pair(tmp_path)
+    assert command("do", number, "--public-key", public_key, lines=(CALLER,)).code == 0
+    assert command("prove", number, lines=(CALLER,)).code == 0
+    assert command("answer", number).code == 0
+    file = packages.path(home.settings, NAMED, number).read_bytes()
+    assert opened(pyrage.decrypt(file, [identity]))
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.passphrase.decrypt(file, former)
+    desk.owner.execute("update registry.contact set authorised = true")
+    assert command("close", number).code == 0
 
 
 @pytest.mark.usefixtures("sealed")
@@ -367,10 +396,10 @@ def test_killed_while_it_is_written_the_same_command_finishes(
     person = of(work, "caller", CALLER)
     assert not packages.path(work.settings, NAMED, REQUEST).exists()
     with pytest.raises(Blocked, match="make it again"):
-        disclosing.prove(work, person, key_of(work), REQUEST, ignore_step)
+        disclosing.prove(case(work, person, REQUEST), ignore_step)
     make(work, "caller", CALLER)
     proofs: dict[str, Any] = {}
-    disclosing.prove(work, person, key_of(work), REQUEST, proofs.__setitem__)
+    disclosing.prove(case(work, person, REQUEST), proofs.__setitem__)
     assert not any(proof.left for proof in proofs.values()) and proofs["packages"].searched
 
 
@@ -383,7 +412,7 @@ def test_only_the_package_that_was_made_is_proved(work: Work, change: str) -> No
     else:
         make(work, "caller", ANOTHER)
     with pytest.raises(Blocked, match="make it again"):
-        disclosing.prove(work, of(work, "caller", CALLER), key_of(work), REQUEST, ignore_step)
+        disclosing.prove(case(work, of(work, "caller", CALLER), REQUEST), ignore_step)
 
 
 # -- what a customer is told -----------------------------------------------------------------------------------------

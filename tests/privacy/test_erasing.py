@@ -26,8 +26,9 @@ from callmart.extract import extract
 from callmart.land import places as landed
 from callmart.opening import opening
 from callmart.privacy import embedded, erasing, kept, persons, places, procedure
-from callmart.publish import publishing, tableau
-from callmart_home import Callmart, ignore_step
+from callmart.privacy.procedure import Steps
+from callmart.publish import sites, tableau
+from callmart_home import Callmart
 from centre import DAYS, NAMED, events, queue_of
 from commands import exit_code, use
 from erasures import (
@@ -42,6 +43,7 @@ from erasures import (
     STAYER,
     WITH_CONTACTS,
     agent_key,
+    case,
     do,
     given_up,
     key_of,
@@ -95,7 +97,7 @@ CRASHES: dict[str, tuple[Any, str]] = {
     "while events are changed": (vacuum, "note"),
     "after a build": (opening, "open_build"),
     "before an extract": (extract, "extract"),
-    "before publishing": (publishing, "apply"),
+    "before publishing": (sites, "apply"),
     "before the log is left": (embedded, "_renew_log"),
 }
 
@@ -120,7 +122,7 @@ def test_an_agent_is_erased_everywhere_whatever_breaks_off(
             with pytest.raises(Crash):
                 do(work, person, request=1)
         work.connection.rollback()
-        assert kept.recall(home.home, key_of(home), 1, person) is not None
+        assert kept.recall(case(work, person, 1)) is not None
     treated = do(work, person, request=1)
     assert set(treated) == {place.name for place in places.PLACES}
     assert len(ledger.read(ledger.file(home.settings)).entries) == 1
@@ -285,7 +287,7 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
 
     person, old_calls = of(work, "caller", ANOTHER), frozenset[int]()
     assert exit_code(die_before_the_ledger, home.home, 10) == -signal.SIGKILL
-    before = kept.recall(home.home, key_of(home), 10, person)
+    before = kept.recall(case(work, person, 10))
     assert before is not None and len(before.calls) == 2
     land_call("17:00")
     assert len(of_caller()) == 3
@@ -424,7 +426,7 @@ def test_a_plan_that_changed_is_not_done(home: Callmart, work: Work) -> None:
 
     before = state(home)
     with pytest.raises(UserError, match="another plan"):
-        erasing.do(work, person, key_of(home), 7, begin, ignore_step, ignore_step)
+        erasing.do(case(work, person, 7), Steps(begin))
     assert state(home) == before
     assert not (home.home / "privacy" / "request-7").exists()
 
@@ -443,7 +445,7 @@ def test_a_search_that_is_blind_erases_nothing(
 def test_tableau_that_does_not_answer_blocks_the_request(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def connect(settings: Any) -> Any:
+    def connect(*_: Any) -> Any:
         raise UserError("No Tableau server answers")
 
     monkeypatch.setattr(tableau, "connect", connect)
@@ -454,7 +456,7 @@ def test_tableau_that_does_not_answer_blocks_the_request(
 
 def test_who_is_asked_for_with_other_ids_than_in_the_plan(home: Callmart, work: Work) -> None:
     one, both = of(work, "agent", STAYER), of(work, "agent", STAYER, PARTLY)
-    kept.keep(home.home, key_of(home), 8, one, kept.Kept(one.words, *[frozenset()] * 3))
+    kept.keep(case(work, one, 8), kept.Kept(one.words, *[frozenset()] * 3))
     with pytest.raises(UserError, match="somebody else, or about more ids"):
         do(work, both, request=8)
     kept.forget(home.home, 8)

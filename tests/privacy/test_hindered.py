@@ -19,7 +19,7 @@ from callmart.land.places import Stored
 from callmart.opening import opening
 from callmart.privacy import embedded, erasing
 from callmart.privacy.kept import Kept
-from callmart.publish import publishing
+from callmart.publish import sites
 from callmart.registry.places import Persons
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
@@ -102,7 +102,7 @@ def tableau_that_went_down(home: Callmart, patch: pytest.MonkeyPatch) -> Iterato
     def apply(*_: Any, **__: Any) -> Any:
         raise requests.ConnectionError
 
-    patch.setattr(publishing, "apply", apply)
+    patch.setattr(sites, "apply", apply)
     yield
 
 

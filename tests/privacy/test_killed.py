@@ -12,8 +12,7 @@ from callmart.database import ledger
 from callmart.land import places as landed
 from callmart.privacy import kept
 from callmart_home import Callmart
-from centre import NAMED
-from erasures import ANOTHER, CONTACT, STAYER, do, kill_after, left, of, prove
+from erasures import ANOTHER, CONTACT, STAYER, case, do, kill_after, left, of, prove
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -38,7 +37,8 @@ def traces_of(work: Work, kind: Kind) -> Iterator[bytes]:
 @pytest.mark.parametrize("kind", STEPS)
 def test_killed_at_any_step_it_comes_to_the_same_end(home: Callmart, work: Work, kind: Kind) -> None:
     request = list(STEPS).index(kind) + 1
-    person, key = of(work, kind, PEOPLE[kind]), (home.home / "keys" / f"customer_{NAMED}.key").read_bytes()
+    person = of(work, kind, PEOPLE[kind])
+    killed = case(work, person, request)
     # Bytes alone, and not those of a spelling that is part of keys and counts by chance.
     words = {word.encode() for word in person.words | person.keys if len(word) > 11} | set(
         traces_of(work, kind)
@@ -47,11 +47,11 @@ def test_killed_at_any_step_it_comes_to_the_same_end(home: Callmart, work: Work,
     assert files_with(home.home, words)
     for place in STEPS[kind]:
         kill_after(home.home, "treat", place, kind, PEOPLE[kind], request)
-        assert kept.recall(home.home, key, request, person) is not None
+        assert kept.recall(killed) is not None
     do(work, person, request)
     kill_after(home.home, "prove", "marts", kind, PEOPLE[kind], request)
-    assert kept.recall(home.home, key, request, person) is not None, "nothing is proved yet"
+    assert kept.recall(killed) is not None, "nothing is proved yet"
     assert left(prove(work, person, request)) == {}
-    assert kept.recall(home.home, key, request, person) is None
+    assert kept.recall(killed) is None
     assert ledger.last(home.settings)[0] == entries + 1
     assert files_with(home.home, words) == set()

@@ -9,8 +9,9 @@ from callmart.base.errors import UserError
 from callmart.base.keys import known_key
 from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.land.places import Stored
-from callmart.privacy import erasing, persons, places, replaying
+from callmart.privacy import erasing, kept, objecting, persons, places, replaying
 from callmart.privacy.kept import Kept
+from callmart.privacy.procedure import Case
 from callmart.registry.places import Persons
 from callmart_home import Callmart, MakeOnce, ignore_step
 from today import TODAY
@@ -76,7 +77,7 @@ def erased(work: Work, kind: Kind, *words: str) -> Person:
     person = persons.person(work.connection, key, ONE, kind, words, UNTIL)
     work.connection.commit()
     counts = Persons().find(work, person)
-    erasing._secure(work, person, key, 1, Kept.of(person, Stored()))
+    erasing._secure(Case(work, person, key, 1), Kept.of(person, Stored()))
     assert Persons().treat(work, person) == counts and counts
     assert not Persons().find(work, person)
     return person
@@ -125,6 +126,26 @@ def test_an_agent_goes_as_contact_and_recipient_too(home: Callmart, work: Work) 
     assert refused(home, AGENTS[0]) == "contacts"
     assert refused(home, AGENTS[0], CONTACTS[0]) == "recipients"
     assert refused(home, AGENTS[0], CONTACTS[0], RECIPIENTS[0]) is None
+
+
+def test_who_withdraws_goes_as_contact_and_recipient_too_after_a_crash(home: Callmart, work: Work) -> None:
+    """The withdrawal has dropped the agent's address, by which the rest is known, before it was killed."""
+    key = key_of(work)
+
+    def ada() -> Case:
+        found = persons.person(work.connection, key, ONE, "agent", ["Agent/1"], UNTIL)
+        work.connection.commit()
+        return Case(work, found, key, 1)
+
+    first = ada()
+    erasing._secure(first, Kept.of(first.person, Stored()))
+    objecting.note(first, "objection")
+    assert not ada().person.addresses
+    before = kept.recall(ada())
+    assert before is not None
+    counts = Persons().treat(work, before.completed(ada().person))
+    assert counts == {"registry.contact": 1, "registry.recipient": 1}
+    kept.forget(home.home, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """An agent objects to being shown, and takes that back. One home, in which one agent after the other does."""
 
+import io
 import os
+import shutil
 import signal
 from datetime import timedelta
 from functools import partial
@@ -9,40 +11,59 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import tableauserverclient as TSC
 
-from callmart.audit import agents, attempts, objectors
+from callmart.audit import agents, attempts, channels, objectors, on_tableau
 from callmart.base.errors import UserError
-from callmart.base.person import Counts, Proof, Work
+from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import dbt_project
-from callmart.privacy import lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.privacy import (
+    disclosing,
+    lifting,
+    objecting,
+    packages,
+    places,
+    procedure,
+    replaying,
+    sealing,
+    withdrawing,
+)
+from callmart.privacy.procedure import Steps
+from callmart.publish import places as published
+from callmart.reports import paper
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, agent_of, events
 from commands import exit_code
-from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, key_of, of
+from emulated import custom_view
+from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
 from requests_of_persons import Commands, choose_password
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
+OWN: list[tuple[Kind, str, str, str]] = [
+    ("agent", LEAVER, "events", "raw.event"),
+    ("recipient", "noor@example.org", "registry", "registry.recipient"),
+]
 HIDDEN = ("ring", "hold", "talk", "wrapup", "contacts_held", "transferred", "needed")
 
 
 def object_to(work: Work, agent: str, request: int) -> dict[str, Counts]:
     treated: dict[str, Counts] = {}
     person = of(work, "agent", agent)
-    objecting.do(work, person, key_of(work), request, ignore_step, ignore_step, treated.__setitem__)
+    objecting.do(case(work, person, request), Steps(on_place=treated.__setitem__))
     return treated
 
 
 def lift(work: Work, agent: str, request: int) -> None:
-    lifting.do(work, of(work, "agent", agent), key_of(work), request, ignore_step, ignore_step, ignore_step)
+    lifting.do(case(work, of(work, "agent", agent), request), Steps())
 
 
 def left(work: Work, agent: str, request: int) -> dict[str, Counts]:
     proofs: dict[str, Proof] = {}
-    objecting.prove(work, of(work, "agent", agent), key_of(work), request, proofs.__setitem__)
+    objecting.prove(case(work, of(work, "agent", agent), request), proofs.__setitem__)
     assert set(proofs) == {place.name for place in places.PLACES}
     return {name: proof.left for name, proof in proofs.items() if proof.left}
 
@@ -71,7 +92,7 @@ def test_an_agent_who_objects_is_in_nothing_that_shows_agents(
     home: Callmart, work: Work, before: Any
 ) -> None:
     events_before = raw(home)
-    plan = objecting.plan(work, of(work, "agent", LEAVER), key_of(work))
+    plan = objecting.plan(case(work, of(work, "agent", LEAVER)))
     assert left(work, LEAVER, 1), "the control"
     assert state(home) == before, "a plan and a proof change nothing"
     treated = object_to(work, LEAVER, 1)
@@ -123,6 +144,27 @@ def differences(before: Any, after: Any, cells: Any, *keys: str) -> None:
         assert [row for row in before[mart] if row.get("agent_key") not in keys] == after[mart]
 
 
+def test_who_objects_and_gets_reports_goes_on_getting_them_and_gets_the_own_data(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account and a mail are no report. Whoever asks for the own data gets all of it, and nobody else's."""
+    recipients = home.rows("select email, reports from registry.recipient where customer_id = %s", NAMED)
+    assert {"email": "Noor@Example.org", "reports": ["agents"]} in recipients
+    assert published.Members().find(work, of(work, "recipient", "noor@example.org"))["users"] == 1
+    monkeypatch.setattr(paper, "typeset", lambda *_, **__: b"")
+    work.seal = sealing.Seal("to a public key", lambda content: content)
+    for request, (kind, word, place, table) in enumerate(OWN, 8):
+        about = case(work, of(work, kind, word), request)
+        plan = disclosing.plan(about)
+        disclosing.do(about, Steps())
+        proofs: dict[str, Proof] = {}
+        disclosing.prove(about, proofs.__setitem__)
+        assert not any(proof.left for proof in proofs.values())
+        assert plan.counts[place][table], table
+    shutil.rmtree(packages.folder(home.settings))
+    assert left(work, LEAVER, 1) == {}, "who was asked about is left out as before"
+
+
 def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     home: Callmart, work: Work, before: Any
 ) -> None:
@@ -139,7 +181,7 @@ def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     assert home.rows(names, NAMED, LEAVER) == [{"name": "Noor Zandvliet", "email": "noor@example.org"}]
     assert state(home) == before, "everything is as before"
     with pytest.raises(UserError, match="is left out of nothing"):
-        lifting.plan(work, of(work, "agent", LEAVER), key_of(work))
+        lifting.plan(case(work, of(work, "agent", LEAVER)))
 
 
 # -- whatever comes between ------------------------------------------------------------------------------------------
@@ -155,7 +197,7 @@ def die_after(home: Path, place: str, agent: str, request: int, module: str) -> 
     procedures: Any = {"objecting": objecting, "withdrawing": withdrawing}
     with server.connect(settings) as connection, procedure.working(connection, settings) as work:
         person = of(work, "agent", agent)
-        procedures[module].do(work, person, key_of(work), request, ignore_step, ignore_step, killed)
+        procedures[module].do(case(work, person, request), Steps(on_place=killed))
 
 
 def shown(home: Callmart, agent: str) -> int:
@@ -216,6 +258,36 @@ def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) ->
         assert outcomes() == ["BREACH", "BREACH"]
 
 
+def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = channels.board(work.connection, attempts.scene(work.connection, home.settings))
+    there = on_tableau.look(work.connection, home.settings, work.tableau(), board, ignore_step)
+    assert [one.outcome for one in there.checks if one.name.startswith(objectors.NAME)] == ["holds"]
+
+    def outcomes() -> list[str]:
+        """Of our data sources, and of everything."""
+        return [
+            objectors.of_files(work.connection, "Tableau", there.words).outcome,
+            objectors.of_site(work.connection, home.settings, work.tableau()).outcome,
+        ]
+
+    planted = work.connection.execute(objectors.SQL["plant"]).fetchone()
+    work.connection.commit()
+    assert outcomes() == ["BREACH", "BREACH"], "the control"
+    for table in ("tombstone", "ledger_entry"):
+        work.connection.execute(f"delete from privacy.{table} where entry = %s".encode(), planted)
+    work.connection.commit()
+    tableau = work.tableau()
+    workbook = next(item for item in TSC.Pager(tableau.workbooks) if "Voorbeeld" in item.project_name)
+    view = custom_view(workbook, tableau.users.get_by_id(tableau.user_id), "mine")
+    view = tableau.custom_views.publish(view, io.BytesIO(f'{{"filter": "{PARTLY}"}}'.encode()))
+    assert outcomes() == ["holds", "BREACH"], "somebody has saved a view of this agent alone"
+    tableau.custom_views.delete(view.id)
+    monkeypatch.setattr(published.Content, "prove", lambda *_: Proof(Counts(), Counts()))
+    assert outcomes() == ["holds", "NOTHING TO LOOK AT"]
+
+
 def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Callmart, work: Work) -> None:
     with work.connection.transaction():
         work.connection.execute("delete from privacy.tombstone where kind = 'objector'")
@@ -234,13 +306,13 @@ def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Call
 
 
 def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work: Work) -> None:
-    person, key = of(work, "agent", STAYER), key_of(work)
+    person = of(work, "agent", STAYER)
     work.connection.commit()
     for place in ("doorway", "registry"):
         assert exit_code(die_after, home.home, place, STAYER, 4, "withdrawing") == -signal.SIGKILL
-    withdrawing.do(work, person, key, 4, ignore_step, ignore_step, ignore_step)
+    withdrawing.do(case(work, person, 4), Steps())
     proofs: dict[str, Proof] = {}
-    withdrawing.prove(work, person, key, 4, proofs.__setitem__)
+    withdrawing.prove(case(work, person, 4), proofs.__setitem__)
     assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
     before = (person.until, agent_key(home, STAYER))
     assert not home.rows("select from raw.event where occurred_at < %s and agent_key = %s", *before)

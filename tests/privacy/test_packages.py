@@ -24,67 +24,20 @@ from callmart.base.settings import PROJECT
 from callmart.declarations import pointing, processing
 from callmart.privacy import decided, disclosing, own_rows, package, package_page, packages, persons, places
 from callmart.privacy.own_rows import Contents, Somebody
+from callmart.privacy.procedure import Steps
 from callmart.privacy.sealing import with_passphrase
 from callmart.reports import paper
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, NUMBERS, agent_of
-from erasures import CALLER, CHEF, CONTACT, LEAVER, STAYER, key_of, of
-from events import AMSTERDAM, Row, event
+from crowd import FIRST, FORMULA, NAMING, OUTSIDE, SECOND, rows_of_a_crowd
+from erasures import CALLER, CHEF, CONTACT, LEAVER, STAYER, case, key_of, of
+from events import AMSTERDAM
 from pointing_columns import columns
 
 pytestmark = pytest.mark.server
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PEOPLE: dict[Kind, str] = {"agent": LEAVER, "caller": CALLER, "contact": CONTACT, "recipient": CHEF}
-FIRST, SECOND, OUTSIDE = "+31611111111", "+31622222222", "+31633333333"
-NAMING = (
-    "Lijn van Noor Zandvliet",
-    "noor",
-    f"naast {agent_of(NAMED, 2)}!",
-    "020 123 45 67",
-    "piet@een.example",
-    f"x{CONTACT.upper()}x",
-)
-FORMULA = "=1+1"
-
-
-def rows_of_a_crowd() -> list[Row]:
-    """What the simulator doesn't make: calls of two, names in names of queues, transfers, a device of two agents."""
-    begin = datetime.combine(DAYS[0], time(11), AMSTERDAM)
-
-    def at(minutes: int) -> datetime:
-        return begin + timedelta(minutes=minutes)
-
-    return [
-        event("queue_joined", at(0), call_id="of two", queue="samen", other_number=FIRST),
-        event("queue_joined", at(1), call_id="of two", queue="samen", other_number=SECOND),
-        event("queue_left", at(2), call_id="of two", queue="samen", reason="abandoned"),
-        *(
-            event("queue_joined", at(10 + number), call_id=f"named {number}", queue=queue, other_number=FIRST)
-            for number, queue in enumerate((*NAMING, FORMULA))
-        ),
-        event("queue_joined", at(20), call_id="moved", queue="samen", other_number=FIRST),
-        event("agent_connected", at(21), call_id="moved", queue="samen", agent=LEAVER),
-        event(
-            "transferred",
-            at(22),
-            call_id="moved",
-            agent=LEAVER,
-            reason="blind",
-            target=OUTSIDE,
-            target_kind="number",
-        ),
-        event(
-            "transferred",
-            at(23),
-            call_id="moved",
-            agent=LEAVER,
-            reason="blind",
-            target=STAYER,
-            target_kind="agent",
-        ),
-        *(event("agent_logged_in", at(30), agent=agent, line="SIP/900") for agent in (LEAVER, STAYER)),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +109,22 @@ def left_out(table: str) -> Iterator[Any]:
 def test_each_place_is_decided_and_its_tables_are_as_decided(work: Work) -> None:
     assert set(decided.PACKED) == set(evidence.PLACES)
     tables = {one.table for one, _ in own_rows.holdings(work.connection, work.settings) if one.columns}
-    with_rows = {
-        place.name for place in places.PLACES if any(map(matching(place.tables).fullmatch, sorted(tables)))
-    }
-    assert with_rows == {place for place, one in decided.PACKED.items() if one.decision == "in it"}
+    with work.connection.transaction():
+        pointing = {
+            f"{one.schema}.{one.table}" for one in columns(work.connection) if one.person in get_args(Kind)
+        }
+
+    def are_of(tables: set[str], *decisions: str) -> set[str]:
+        """The places with one of these tables, but for those that were decided so."""
+        found = {
+            one.name for one in places.PLACES if any(map(matching(one.tables).fullmatch, sorted(tables)))
+        }
+        return found - {place for place, one in decided.PACKED.items() if one.decision in decisions}
+
+    assert are_of(tables) == {place for place, one in decided.PACKED.items() if one.decision == "in it"}
+    assert are_of(pointing, "in it", "a copy") == set(), (
+        "where nobody is who could ask, no column points to one"
+    )
 
 
 def test_the_pages_are_made_of_what_the_catalogue_says(crowd: Callmart) -> None:
@@ -478,7 +443,7 @@ def test_a_package_with_somebody_else_is_never_written(
     work.seal = with_passphrase()
     LEAKS[leak](monkeypatch)
     with pytest.raises(Blocked, match=r"would show \d+ words or keys of others, so none was made") as blocked:
-        disclosing.do(work, of(work, "caller", FIRST), key_of(work), 1, ignore_step, ignore_step, ignore_step)
+        disclosing.do(case(work, of(work, "caller", FIRST)), Steps())
     assert (blocked.value.place, blocked.value.code) == ("packages", "others")
     assert not list(packages.folder(work.settings).glob("*/*"))
 

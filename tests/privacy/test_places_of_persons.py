@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -25,21 +26,24 @@ from callmart.access import drift
 from callmart.audit import persons as audit
 from callmart.base import disk, evidence
 from callmart.base.errors import UserError
+from callmart.base.keys import fingerprint_of
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Folder
 from callmart.database import searching, server
-from callmart.privacy import decided, places, procedure
+from callmart.environments import databases
+from callmart.environments.known import Environment
+from callmart.privacy import decided, packages, places, procedure
+from callmart.publish import holdings
 from callmart.publish import places as published
-from callmart.publish import site
 from callmart_home import Callmart
 from centre import NAMED
 from emulated import WORKBOOK, custom_view
-from erasures import LEAVER, do, of, plan_of
+from erasures import CALLER, CHEF, LEAVER, STAYER, do, key_of, of, plan_of
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
-WORD = "Verzonnen Persoon"
+WORD, ADDRESS = "Verzonnen Persoon", "planted@persoon.example"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PLACE = {place.name: place for place in places.PLACES}
 
@@ -47,8 +51,10 @@ Planter = Callable[[Work], AbstractContextManager[object]]
 
 
 def made_up(work: Work, kind: Kind) -> Person:
-    person = of(work, kind, "+31201234567" if kind == "caller" else "planted@persoon.example")
-    return Person(NAMED, kind, frozenset({WORD}), person.keys, person.until)
+    """Somebody of whom nothing is there but what a test has planted."""
+    person = of(work, kind, "+31201234567" if kind == "caller" else ADDRESS)
+    addresses = frozenset({ADDRESS} if kind in ("contact", "recipient") else ())
+    return Person(NAMED, kind, frozenset({WORD}), person.keys, person.until, addresses)
 
 
 # -- what belongs where ----------------------------------------------------------------------------------------------
@@ -124,9 +130,9 @@ def test_a_table_that_nobody_knows_keeps_a_request_open(work: Work, made: str, n
 def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = site.endpoints()
+    known = holdings.endpoints()
     assert len(known) > 30
-    monkeypatch.setattr(site, "endpoints", lambda: [*known, "collections"])
+    monkeypatch.setattr(holdings, "endpoints", lambda: [*known, "collections"])
     assert places.uncovered(work.connection, work.settings) == ["content collections"]
 
 
@@ -150,8 +156,8 @@ def test_nobody_is_a_number_but_by_the_keys_of_calls_and_events(home: Callmart) 
 def test_the_register_knows_every_place_and_what_is_counted(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = {f"{kind}{whose}" for kind in site.FILES.values() for whose in ("", " of others")}
-    assert counted | {f"list of {name}" for name in site.LISTS} <= set(evidence.WORDS)
+    counted = {f"{kind}{whose}" for kind in holdings.FILES.values() for whose in ("", " of others")}
+    assert counted | {f"list of {name}" for name in holdings.LISTS} <= set(evidence.WORDS)
     monkeypatch.setattr(places, "PLACES", (*places.PLACES[1:], places.Searched("attic")))
     assert places.uncovered(work.connection, work.settings)[:2] == ["place attic", "place doorway"]
 
@@ -184,7 +190,8 @@ def file(work: Work, path: str, content: bytes = WORD.encode()) -> Iterator[Path
         if before is not None:
             written.write_bytes(before)
         for folder in above:
-            folder.rmdir()
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 @contextmanager
@@ -200,13 +207,13 @@ def committed(work: Work, statement: str, undone: str) -> Iterator[None]:
         work.connection.commit()
 
 
-def changed(statement: str) -> Planter:
+def changed(statement: str, **values: object) -> Planter:
     """A statement of the owner that is rolled back."""
 
     @contextmanager
     def planted(work: Work) -> Iterator[None]:
         with work.connection.transaction(force_rollback=True):
-            assert work.connection.execute(statement.encode()).rowcount
+            assert work.connection.execute(statement.encode(), values or None).rowcount
             yield
 
     return planted
@@ -268,6 +275,55 @@ def landing_folder(work: Work) -> Iterator[None]:
         folder.rmdir()
 
 
+@contextmanager
+def view_of_ours(work: Work) -> Iterator[None]:
+    """Somebody has chosen the person in one of our workbooks, and saved that."""
+    server = work.tableau()
+    ours = next(each for each in TSC.Pager(server.workbooks) if "Voorbeeld" in each.project_name)
+    view = custom_view(ours, server.users.get_by_id(server.user_id), "planted")
+    luid = server.custom_views.publish(view, io.BytesIO(f'{{"filter": "{WORD}"}}'.encode())).id
+    yield
+    if luid in {each.id for each in TSC.Pager(server.custom_views)}:
+        server.custom_views.delete(luid)
+
+
+def event_of(work: Work, kind: Kind) -> AbstractContextManager[object]:
+    person = made_up(work, kind)
+    at = person.until - timedelta(minutes=1)
+    return changed(
+        audit.SQL["put_in"], customer=NAMED, key=min(person.keys), kind=kind, at=at
+    )(work)  # fmt: skip
+
+
+def row_of_agent(work: Work, table: str) -> AbstractContextManager[object]:
+    key = min(made_up(work, "agent").keys)
+    row = f"insert into {table} (customer_id, agent_key, agent) values ({NAMED}, '{key}', '{WORD}')"
+    return committed(work, row, f"delete from {table} where agent_key = '{key}'")
+
+
+@contextmanager
+def package_of(work: Work, kind: Kind) -> Iterator[None]:
+    """Of a package, the note says whose it is."""
+    whose = packages.tombstones(key_of(work), ((kind, key) for key in made_up(work, kind).keys))
+    note = packages.Note(
+        request=9, customer_id=NAMED, written="2026-01-01", key=fingerprint_of(key_of(work)),
+        whose=tuple(whose), content="", sealed="",
+    )  # fmt: skip
+    folder = f"packages/{NAMED}/request-9"
+    with file(work, f"{folder}.json", note.model_dump_json().encode()), file(work, f"{folder}.zip.age", b""):
+        yield
+
+
+@contextmanager
+def environment_of_customer(work: Work) -> Iterator[None]:
+    """An environment without any tables, which says that it holds the customer."""
+    databases.create(work.connection, Environment(name="planted", customers=(NAMED,)))
+    try:
+        yield
+    finally:
+        databases.drop(work.connection, work.settings, "planted")
+
+
 PLANTERS: dict[str, Planter] = {
     "doorway": lambda work: committed(
         work,
@@ -278,14 +334,15 @@ PLANTERS: dict[str, Planter] = {
     "events": changed(f"update raw.event set queue = '{WORD}' where customer_id = {NAMED}"),
     "registry": changed(
         f"insert into registry.contact (customer_id, email, name, authorised)"
-        f" values ({NAMED}, 'x@y.example', '{WORD}', false)"
+        f" values ({NAMED}, '{ADDRESS}', '{WORD}', false)"
     ),
-    "marts": table_in("store"),
-    "extracts": lambda work: file(work, "extracts/1002/left.tdsx", zipped("a.tds", WORD.encode("utf-16-le"))),
+    "marts": lambda work: row_of_agent(work, "store.agent"),
+    "environments": environment_of_customer,
+    "extracts": lambda work: file(work, f"extracts/{NAMED}/.arrow-dead/a", WORD.encode("utf-16-le")),
     "drawn reports": lambda work: file(work, f"reports/{NAMED}/agents-2026-W01.html"),
     "outbox": lambda work: file(work, f"outbox/{NAMED}/2026-W01.agents.key.eml"),
     "packages": lambda work: file(work, f"packages/{NAMED}/request-9.zip.age"),
-    "tableau content": workbook,
+    "tableau content": view_of_ours,
     "tableau users": group,
     "emulator": lambda work: file(work, "emulator/files/left", zipped("a.twb", WORD.encode())),
     "registry of customers": changed(
@@ -307,19 +364,41 @@ PLANTERS: dict[str, Planter] = {
 }
 
 
+# What of the person's own is erased, where that is something else than the planted word.
+OWN: dict[tuple[str, Kind], Planter] = {
+    ("events", "agent"): lambda work: event_of(work, "agent"),
+    ("events", "caller"): lambda work: event_of(work, "caller"),
+    ("registry", "agent"): lambda work: row_of_agent(work, "registry.agent"),
+    **{("packages", kind): partial(package_of, kind=kind) for kind in KINDS},
+}
+# What has tests of its own, by real persons: test_erasing.py and test_killed.py.
+OF_REAL_PERSONS = {("marts", "caller"), ("tableau users", "contact"), ("tableau users", "recipient")}
+AFTER_DELETION = ("emulator", "server files")  # they keep what was deleted until they are written anew
+
+
 @pytest.mark.parametrize("place", PLANTERS)
-def test_whoever_is_planted_in_a_place_is_found_there(work: Work, place: str) -> None:
-    by_decision = dict(
-        zip(decided.DECIDED[place], KINDS, strict=False)
-    )  # one of several with the same decision
-    people = [made_up(work, kind) for kind in by_decision.values()]
+def test_whoever_is_planted_in_a_place_is_found_there_and_goes_as_decided(work: Work, place: str) -> None:
+    """Each cell of the table: what is erased or written anew is gone, and everything else stays."""
     work.needles = Needles([WORD])
-    with PLANTERS[place](work):
-        for person in people:
-            assert found(place, PLACE[place].prove(work, person)), person.kind
-    if decided.DECIDED[place].contact == "written anew":
-        PLACE[place].treat(work, people[0])
-    assert not found(place, PLACE[place].prove(work, people[0]))
+    for kind, decision in zip(KINDS, decided.DECIDED[place], strict=False):
+        person, is_gone = made_up(work, kind), False
+        with OWN.get((place, kind), PLANTERS[place])(work):
+            if kind == KINDS[0] or (place, kind) in OWN:
+                assert found(place, PLACE[place].prove(work, person)), kind
+            if place not in AFTER_DELETION and (place, kind) not in OF_REAL_PERSONS:
+                PLACE[place].treat(work, person)
+                is_gone = not found(place, PLACE[place].prove(work, person))
+                assert is_gone == (decision in ("erased", "written anew")), kind
+        if place in AFTER_DELETION and (place, kind) not in OF_REAL_PERSONS:
+            PLACE[place].treat(work, person)
+        assert is_gone or not found(place, PLACE[place].prove(work, person)), kind
+
+
+def test_accounts_are_those_of_contacts_and_recipients(work: Work) -> None:
+    members = published.Members()
+    people: dict[Kind, str] = {"agent": STAYER, "caller": CALLER, "contact": CHEF, "recipient": CHEF}
+    counted = {kind: members.find(work, of(work, kind, word))["users"] for kind, word in people.items()}
+    assert counted == {kind: decided.DECIDED["tableau users"]._asdict()[kind] == "erased" for kind in KINDS}
 
 
 def found(place: str, proof: Proof) -> bool:

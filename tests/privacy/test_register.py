@@ -263,6 +263,11 @@ def test_refused_and_forwarded_keep_nothing_of_the_person(undone: Desk) -> None:
         undone.do(number)
     with pytest.raises(UserError, match="there is no customer 999"):
         register.forward(undone.officer, NOBODY, TODAY)
+    begun = undone.open(ONE, CONTACT)
+    undone.bring(begun, "approved")
+    undone.begin(begun)
+    with pytest.raises(UserError, match=f"request {begun} is executing"):
+        register.refuse(undone.officer, begun, "identity")
 
 
 def test_one_person_has_one_open_request(undone: Desk) -> None:

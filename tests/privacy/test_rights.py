@@ -40,10 +40,21 @@ def test_each_right_of_each_kind_of_person_is_taken_up_or_names_another(
 
 
 def test_each_place_is_decided_for_those_who_are_left_out() -> None:
+    """As it was decided. What stays is what no report is made of."""
     assert set(decided.LEFT_OUT) == set(evidence.PLACES)
-    assert set(decided.SHOWING) == {
-        "marts", "extracts", "drawn reports", "outbox", "tableau content", "emulator", "temporary files",
+    changed: dict[str, set[str]] = {}
+    for place, one in decided.LEFT_OUT.items():
+        changed.setdefault(one.decision, set()).add(place)
+    del changed["stays"]
+    assert changed == {
+        "left out": {"marts"},
+        "name dropped": {"registry"},
+        "discarded": {"build"},
+        "written anew": {
+            "extracts", "drawn reports", "outbox", "tableau content", "emulator", "temporary files",
+        },
     }  # fmt: skip
+    assert set(decided.SHOWING) == changed["left out"] | changed["written anew"]
 
 
 def test_who_has_which_right() -> None:
@@ -53,6 +64,11 @@ def test_who_has_which_right() -> None:
         *(("rectification", kind) for kind in KINDS if kind != "caller"),
         *((right, "agent") for right in ("objection", "restriction", "withdrawal", "lifting")),
     }
+    instead = {
+        right: {cells._asdict()[kind] for kind in KINDS} - {right} for right, cells in rights.DECIDED.items()
+    }
+    assert instead.pop("lifting") == {None}, "there is nothing to take back"
+    assert set().union(*instead.values()) == {"erasure"}
 
 
 @pytest.mark.parametrize(("customer", "address", "locale"), [(ONE, CONTACT, "nl"), (OTHER, ANOTHERS, "en")])

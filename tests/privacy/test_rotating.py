@@ -4,12 +4,13 @@ from collections import Counter
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.base.keys import LAYER, key_file, keyed
+from callmart.base.keys import INSTALLATION, LAYER, key_file, keyed, layered
 from callmart.build import window
 from callmart.database import ledger, rotation
 from callmart.database.lock import exclusive
@@ -22,7 +23,7 @@ from centre import ANONYMOUS, DAYS, NAMED, STANDARD, agent_of
 from commands import command_of
 from erasing import erase, person
 from erasures import given_up
-from events import AMSTERDAM, event
+from events import AMSTERDAM, event, ndjson
 from rotations import keyed_anew, kill_after, layer_of, rotate, standing
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -83,6 +84,8 @@ def test_killed_three_times_it_comes_to_the_same_end(centre: Callmart, tmp_path:
         done = callmart(*waiting)
         assert (done.returncode, done.stdout) == (2, ""), waiting
         assert f"`callmart keys rotate --customer {NAMED}` goes on" in done.stderr, waiting
+    broke_off = f"and that broke off, so nothing lands: `callmart keys rotate --customer {NAMED}` goes on"
+    assert broke_off in callmart("status").stdout
     done = callmart("keys", "rotate", "--customer", str(NAMED))
     assert done.returncode == 0, done.stderr
     assert f"rows of customer {NAMED} were keyed anew" in done.stdout
@@ -147,6 +150,33 @@ def test_extracts_are_written_anew_with_the_new_keys(centre: Callmart) -> None:
     with centre.connect() as owner:
         run.deliver(owner, centre.settings, run.Ran(), ignore_step)
     assert now in in_extracts() and former not in in_extracts()
+
+
+def test_the_key_of_the_installation_is_rotated_and_the_same_files_are_known(
+    centre: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ndjson(*(row | {"customer_id": NAMED} for row in given_up(CALLER, DAYS[0], "11:00")))
+    centre.land_text(known)
+    path, files = (
+        key_file(centre.home, INSTALLATION),
+        "select name_key, content_key from raw.file order by file_id",
+    )
+    key, before = path.read_bytes(), centre.rows(files)
+    with centre.connect() as owner, monkeypatch.context() as patched:
+        patched.setattr(rotating, "_note_new", Mock(side_effect=psycopg.errors.DiskFull))
+        with pytest.raises(psycopg.errors.DiskFull):
+            rotating.rotate_installation(owner, centre.settings)
+    assert centre.rows(files) == before
+    layered_key = path.read_bytes()
+    assert layered_key[:LAYER] == key and len(layered_key) == 2 * LAYER
+    with centre.connect() as owner:
+        assert rotating.rotate_installation(owner, centre.settings) == len(before) > 3
+    assert path.read_bytes() == layered_key, "the layer that was made before"
+    expected = [{name: layered(layered_key[LAYER:], old) for name, old in row.items()} for row in before]
+    assert centre.rows(files) == expected
+    with centre.connect() as owner:  # as if the rotation had not asked for all files again
+        owner.execute("update raw.file set registry_version = (select max(version) from registry.version)")
+    assert centre.land_text(known).unchanged
 
 
 def test_the_next_run_goes_on_and_a_second_layer_is_like_the_first(centre: Callmart) -> None:

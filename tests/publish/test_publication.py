@@ -113,7 +113,7 @@ def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
     """By the numbers that Tableau gives: from the day on which a report's number last changed."""
 
     def noted(*outcomes: publish.Outcome) -> dict[int, list[str]]:
-        publishing.record(books, outcomes)
+        publishing.record(books, applied.settings, outcomes)
         return {
             one.customer_id: [each.report for each in one.unopened]
             for one in status.status(books)
@@ -327,9 +327,8 @@ def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result])
     shown = published("--plan")
     assert shown.exit_code == 0
     planned = json.loads(published("--plan", "--json").stdout)
-    assert {"customer_id": STANDARD, "action": "add", "kind": "workbook", "name": "Traffic"} in planned[
-        "steps"
-    ]
+    step = {"customer_id": STANDARD, "action": "add", "kind": "workbook", "name": "Traffic"}
+    assert {"site": "", **step} in planned["steps"]
     assert list(planned["problems"]) == [str(LIVE)]
     assert json.loads(published("--plan", "--json").stdout) == planned
     assert "chef@" not in shown.stdout + json.dumps(planned)
@@ -393,9 +392,8 @@ def test_a_home_of_before_is_adopted_when_that_is_confirmed(
     assert "* adopt project '1 Een'" in shown.stdout
     planned = json.loads(published("--plan", "--json").stdout)
     assert planned["adopting"] == [DETAILED, STANDARD]
-    assert {"customer_id": STANDARD, "action": "adopt", "kind": "project", "name": "2 Two"} in planned[
-        "steps"
-    ]
+    step = {"customer_id": STANDARD, "action": "adopt", "kind": "project", "name": "2 Two"}
+    assert {"site": "", **step} in planned["steps"]
     refused = published()
     assert isinstance(refused.exception, UserError)
     assert "customers 1, 2 that has no mark of ours would be adopted" in str(refused.exception)

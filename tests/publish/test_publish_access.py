@@ -12,7 +12,7 @@ import tableauserverclient as TSC
 
 from broken_requests import answer, sending
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, apply, plan
+from callmart.publish import DataSource, Publication, apply, holdings, plan
 from callmart.publish.emulator import ensure_running
 from publications import MONDAY, report, with_members
 from published import (
@@ -257,3 +257,32 @@ def test_permissions_that_do_not_take_keep_the_data_here(
     assert uploads(settings) == 0
     assert succeeded(publish(server, standard))
     assert uploads(settings) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "sub_code", "is_absent"),
+    [
+        (404, "003", True),  # no such resource
+        (403, "157", True),  # the feature is disabled
+        (404, "005", False),
+        (404, "000", False),
+        (400, "000", False),
+        (405, "000", False),
+    ],
+)
+def test_only_a_kind_that_tableau_does_not_have_is_left_open(
+    emptied: Emptied, detailed: Publication, status: int, sub_code: str, is_absent: bool
+) -> None:
+    """Whatever else Tableau answers, a project that may be open to all is not published to."""
+    flows = Fault("status", path="/default-permissions/flows$", status=status, sub_code=sub_code, count=None)
+    inject(emptied.state, flows)
+    (outcome,) = publish(emptied.server, detailed)
+    assert (outcome.error is None) is is_absent
+    assert bool(sources(emptied.server)) is is_absent
+    lists = Fault("status", path="/flows$", status=status, sub_code=sub_code, count=None)
+    inject(emptied.state, lists)
+    if is_absent:
+        assert list(holdings.held(emptied.server, {})) != []
+    else:
+        with pytest.raises(TSC.ServerResponseError):
+            list(holdings.held(emptied.server, {}))

@@ -1,6 +1,10 @@
 """Publishing connects only to the server that is meant, with credentials that nobody else reads."""
 
+import re
 import socket
+import textwrap
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,14 +13,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import jwt
 import pytest
 import requests
 import tableauserverclient as TSC
+from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
 from broken_requests import sending
 from callmart.audit import reach
 from callmart.base.errors import UserError
-from callmart.base.settings import ConnectedApp, Settings, Tableau
+from callmart.base.settings import PROJECT, ConnectedApp, Settings, Tableau
 from callmart.publish import DataSource, Publication, credentials, plan, tableau
 from callmart.publish.emulator import ensure_running, stop
 from callmart.publish.tableau import connect
@@ -270,3 +276,26 @@ def test_repeats_what_may_be_repeated(tmp_path: Path, monkeypatch: pytest.Monkey
         with stub((503, b""), (200, b"fine")) as (url, called):
             assert tableau._session(url).request(method, url + path, timeout=5).status_code == 503
             assert called == [method]
+
+
+def test_the_token_for_embedding_in_the_docs_is_one_that_a_connected_app_takes(settings: Settings) -> None:
+    """As far as an emulator can say: it checks what Tableau asks of every such token, and shows no page."""
+    of_docs = re.findall(r"```python\n(.*?)```", (PROJECT / "docs/tableau.md").read_text(), re.DOTALL)
+    code = textwrap.dedent(next(one for one in of_docs if "views:embed" in one))
+    apart = connected_app(settings, {"tableau:views:embed"})
+    app = apart.tableau.connected_app
+    assert app is not None and app.secret is not None
+    given = {"client_id": app.client_id, "secret_id": app.secret_id, "secret": app.secret.get_secret_value()}
+    with connect(settings) as administrator:
+        administrator.users.add(TSC.UserItem("chef@example.org", "Viewer"))
+    server = TSC.Server(ensure_running(settings).url, use_server_version=True)
+    for change, is_accepted in ({}, True), ({"secret": "w" * 44}, False), ({"secret_id": "another"}, False):
+        names: dict[str, Any] = {"jwt": jwt, "time": time, "uuid": uuid, **given, **change}
+        exec(code, names)
+        if is_accepted:
+            server.auth.sign_in(TSC.JWTAuth(names["token"], site_id=""))
+            with pytest.raises(NotSignedInError):  # it may show views, and do nothing else
+                server.workbooks.get()
+        else:
+            with pytest.raises(NotSignedInError):
+                server.auth.sign_in(TSC.JWTAuth(names["token"], site_id=""))

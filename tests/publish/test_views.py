@@ -93,7 +93,7 @@ def site(two_weeks: Callmart, extracts: dict[str, DataSource]) -> Iterator[Site]
         books = publishing.books(owner, two_weeks.settings)
         outcomes = publish.apply(server, publish.plan(desired, publish.read(server, books)))
         assert succeeded(outcomes)
-        publishing.record(owner, outcomes)
+        publishing.record(owner, two_weeks.settings, outcomes)
         made.append(Site(two_weeks, running, server))
         yield made[0]
 

@@ -13,11 +13,12 @@ import pytest
 from callmart.access import drift, logins, memberships, roles
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
-from callmart.database import clock
+from callmart.database import clock, schema
 from callmart.registry import applying
 from callmart.registry.file import load
 from callmart.registry.states import TABLES, current_states, desired_states
 from callmart_home import Callmart
+from drifting import drifted
 from today import TODAY, YESTERDAY
 
 pytestmark = pytest.mark.dated
@@ -78,6 +79,12 @@ def versions(callmart: Callmart) -> int:
     return len(callmart.rows("select from registry.version"))
 
 
+def functions_and_views(callmart: Callmart) -> list[tuple[str, str, str]]:
+    """Each with the version of its row in the catalogue."""
+    with callmart.connect() as owner:
+        return owner.execute(schema.SQL["versions"]).fetchall()
+
+
 def dirty(callmart: Callmart) -> set[tuple[int, date]]:
     return {(r["customer_id"], r["call_date"]) for r in callmart.rows("select * from ops.dirty_day")}
 
@@ -100,13 +107,32 @@ def has_login(callmart: Callmart, customer_id: int) -> bool:
 
 
 def test_a_second_time_changes_nothing(applied: Callmart) -> None:
-    before = versions(applied)
+    before, made = versions(applied), functions_and_views(applied)
     applied.apply(FULL)
+    assert functions_and_views(applied) == made, "none is made anew"
     with applied.connect() as connection:
         wanted = desired_states(load(applied.home / "registry.yml"), clock.now(connection))
         assert current_states(connection) == wanted
     assert versions(applied) == before
     assert dirty(applied) == set()
+
+
+BY_HAND = {
+    "a function": "create or replace function access.current_customer() returns integer stable return 1001",
+    "a view": "create or replace view registry.current_option as"
+    " select customer_id, 'detailed'::text as option, '{}'::text[] as orders from registry.customer",
+    "whom a column points to": "comment on column registry.contact.name is null",
+    "row security": "alter table registry.queue no force row level security",
+}
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_was_changed_by_hand_is_made_anew(applied: Callmart, what: str) -> None:
+    with applied.connect() as owner:
+        owner.execute(BY_HAND[what])
+    assert drifted(applied)
+    applied.apply(FULL)
+    assert drifted(applied) == []
 
 
 def test_a_change_of_names_alone_is_a_new_version_and_seen_at_once(applied: Callmart) -> None:

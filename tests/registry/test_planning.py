@@ -192,7 +192,7 @@ def timelines(draw: st.DrawFn) -> list[tuple[str, date, date | None]]:
 def state(spans: list[tuple[str, date, date | None]]) -> State:
     contracts = {span for span in spans if span[0] != "none"}
     return State(
-        ("One", "UTC", "nl", False, "extract", False, 20, 5, None, None, False),
+        ("One", "UTC", "nl", False, "extract", False, 20, 5, None, None, False, None),
         NOBODY.tables | {"contract": contracts},
     )
 

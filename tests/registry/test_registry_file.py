@@ -159,6 +159,12 @@ MISTAKES = {
         4,
         "mail_format: Input should be 'pdf', 'csv' or 'both'",
     ),
+    "no site": (
+        ONE + "    tableau_site: Voorbeeld BV\n",
+        4,
+        "tableau_site: not a Tableau site; write its name as in",
+    ),
+    "the default site": (ONE + "    tableau_site: ''\n", 4, "not a Tableau site;"),
     "text for export": (ONE + "    export: everything\n", 4, "customers.0.export"),
     "no such calendar": (ONE + "    holidays: XX\n", 4, "there is no such calendar; name a country, as NL"),
     "no such part of a country": (ONE + "    holidays: [NL,\n      DE-QQ]\n", 5, "there is no such calendar"),

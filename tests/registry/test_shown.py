@@ -26,7 +26,15 @@ customers:
     lines: [{name: two, channels: 77}]
   - {id: 3, name: Three}
 """
-VIEWS = ("queue_label", "line_label", "opening_hours", "holiday", "held_back_day", "data_through")
+VIEWS = (
+    "queue_label",
+    "line_label",
+    "opening_hours",
+    "holiday",
+    "held_back_day",
+    "data_through",
+    "day_definition",
+)
 ONE, TWO = 1, 2
 
 
@@ -38,9 +46,10 @@ def applied(callmart: Callmart) -> Callmart:
         memberships.apply(owner, callmart.settings, dbt_project.marts(callmart.settings))
         owner.execute(
             "insert into ops.build (days, tables) values (1, '{}');"
-            " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)"
-            " values (1, '2026-11-01', 'm', 1, 1), (1, '2026-11-02', 'm', 1, 1), (1, '-infinity', 'm', 1, 1),"
-            " (2, '2026-11-03', 'm', 1, 1);"
+            " insert into ops.definition (mart, fingerprint, columns) values ('m', null, '{}'), ('m', 'f', '{a, b}');"
+            " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
+            " values (1, '2026-11-01', 'm', 1, 1, 2), (1, '2026-11-02', 'm', 1, 1, 1),"
+            " (1, '-infinity', 'm', 1, 1, 2), (2, '2026-11-03', 'm', 1, 1, 2);"
             " insert into ops.held_back (customer_id, call_date, build_id, cause)"
             " values (1, '2026-11-03', 1, 'm: x'), (2, '2026-11-04', 1, 'm: x')"
         )
@@ -61,6 +70,10 @@ SHOWN: dict[str, list[tuple[object, ...]]] = {
     "holiday": [(1, None, date(2026, 12, 25))],
     "held_back_day": [(1, date(2026, 11, 3))],
     "data_through": [(1, date(2026, 11, 2))],
+    "day_definition": [
+        (1, "m", date(2026, 11, 1), 2, ["a", "b"]),
+        (1, "m", date(2026, 11, 2), None, []),
+    ],
 }
 
 
@@ -105,6 +118,7 @@ SECRETS = {
     "channels = {}": ("line_label", "77", "78"),
     "through >= '{}'": ("data_through", "2026-11-03", "2026-11-04"),
     "call_date = '{}'": ("held_back_day", "2026-11-04", "2026-11-05"),
+    "call_date in ('{}')": ("day_definition", "2026-11-03", "2026-11-04"),
 }
 
 

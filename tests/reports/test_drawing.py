@@ -30,6 +30,7 @@ from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
 from commands import command_of
 from drawn import BEFORE, WEEK, Draw
+from outdated import earlier_day
 from today import TODAY, YESTERDAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
@@ -151,7 +152,7 @@ def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, dr
 
 def by_clock(seconds: float) -> str:
     if seconds >= 3600:
-        return f"{seconds / 3600:.1f} h"
+        return f"{seconds / 3600:.2f} h"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02} min" if seconds >= 60 else f"{int(seconds)} s"
 
 
@@ -266,6 +267,24 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
     assert page.compared == f"compared with the same days of week {WEEK.before.number}"
 
 
+def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: Draw) -> None:
+    """And those that are not known yet; of no other mart, and of no other customer."""
+    day = YESTERDAY - BEFORE
+    with earlier_day(two_weeks, STANDARD, day, "earlier", without="answered"):
+        notices = draw("accessibility", STANDARD, locale="en").notices
+        others = [
+            *draw("accessibility", NAMED, locale="en").notices,
+            *draw("lines", STANDARD, locale="en").notices,
+        ]
+    (earlier,) = (one for one in notices if "earlier definition" in one)
+    (unknown,) = (one for one in notices if one.startswith("Not known yet up to"))
+    assert f" {day.day} " in earlier and f" {day.day} " in unknown
+    assert "Answered" in unknown and "Offered" not in unknown
+    assert not any("definition" in one or "Not known" in one for one in others)
+    with earlier_day(two_weeks, STANDARD, day, None):  # nobody knows whether it was another one
+        assert not any("definition" in one for one in draw("accessibility", STANDARD, locale="en").notices)
+
+
 # -- what is drawn -----------------------------------------------------------------------------------------------
 
 
@@ -314,7 +333,9 @@ def test_a_page_loads_nothing_and_is_whole(drawn: dict[tuple[int, str], Page]) -
         assert len(ids) == len(set(ids))
         figures = root.xpath("//figure")
         assert len(root.xpath("//figure//details//table")) == sum(bool(one.panels) for one in page.sections)
-        assert figures and all(figure.xpath(".//div[@role='img']/@aria-label") for figure in figures)
+        charts = [figure for figure in figures if figure.xpath(".//svg")]
+        assert charts and all(figure.xpath(".//div[@role='img']/@aria-label") for figure in charts)
+        assert all(figure.xpath("./p") for figure in figures if figure not in charts), "why there is no chart"
 
 
 def test_each_page_of_a_long_list_says_its_day(drawn: dict[tuple[int, str], Page]) -> None:

@@ -31,8 +31,8 @@ def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
 def test_durations_have_the_unit_that_says_something() -> None:
     said = Language("nl").value
     assert [said("hours", hours) for hours in (0, 0.01, 0.0225, 0.99999, 51.49)] == [
-        "0 s", "36 s", "1:21 min", "1,0 uur", "51,5 uur"
+        "0 s", "36 s", "1:21 min", "1,00 uur", "51,49 uur"
     ]  # fmt: skip
     assert [said("seconds", seconds) for seconds in (59.4, 59.6, 3599, 86400)] == [
-        "59 s", "1:00 min", "59:59 min", "24,0 uur"
+        "59 s", "1:00 min", "59:59 min", "24,00 uur"
     ]  # fmt: skip

@@ -7,10 +7,13 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
-from callmart.operations import run
+from callmart.database import ledger, rotation
+from callmart.database.tombstones import secret_of, tombstone
+from callmart.operations import health, run
+from callmart.privacy import correcting, unknown
 from callmart.retention import destroyed, remove
 from callmart_home import Callmart, ignore_step
-from events import days
+from events import at, days
 from leavers import file_of, leaver
 from registries import OPEN
 from today import TODAY
@@ -81,14 +84,33 @@ def test_a_key_that_is_there_is_not_lost(house: Callmart) -> None:
     assert events_of(house, LOST) == 6
 
 
+@pytest.fixture
+def objecting_agent(house: Callmart) -> None:
+    """One who objects, and one whose events were another's."""
+    key, until = key_file(house.home, LOST).read_bytes(), at("00:00", 0)
+    secret, agent = secret_of(key), keyed(key, "agent", f"SIP/geheim{LOST}")
+    with house.connect() as owner:
+        own = tombstone(secret, "objector", agent)
+        ledger.append(owner, house.settings, LOST, "agent", until, {"objector": [own]}, 1, "objection")
+        mistaken = tombstone(secret, "mistaken", "a" * 32)
+        entry = ledger.append(
+            owner, house.settings, LOST, "agent", until, {"mistaken": [mistaken]}, 2, "rectification",
+            until - timedelta(days=1),
+        )  # fmt: skip
+        correcting.enter(owner, entry.number, "b" * 32)
+
+
+@pytest.mark.usefixtures("objecting_agent")
 def test_after_a_loss_the_customer_starts_over_with_what_lands_again(house: Callmart) -> None:
     key = key_file(house.home, LOST).read_bytes()
     key_file(house.home, LOST).unlink()
     with pytest.raises(UserError, match=f"the key of customer {LOST} is missing"):
         house.land_text(file_of(LOST, first=3), LOST)
     with house.connect() as owner:
+        owner.execute("insert into ops.rotation (customer_id) values (%s)", [LOST])  # one that broke off
         done = remove.start_over(owner, house.settings, LOST)
-    assert (done.counts["events"], done.counts["keys"]) == (6, 1)
+        assert rotation.unfinished(owner) is None
+    assert (done.counts["events"], done.counts["keys"], done.counts["corrections"]) == (6, 1, 1)
     assert (events_of(house, LOST), events_of(house, STAYS)) == (0, 6)
     assert house.rows("select from store.queue_day where customer_id = %s", LOST) == []
     new = key_file(house.home, LOST).read_bytes()
@@ -104,3 +126,28 @@ def test_after_a_loss_the_customer_starts_over_with_what_lands_again(house: Call
         "select count(distinct call_date) as n from store.queue_day where customer_id = %s", LOST
     )
     assert row["n"] == len(days(3))
+
+
+def agents_of(callmart: Callmart, customer: int) -> list[str]:
+    return [
+        row["agent"]
+        for row in callmart.rows("select agent from store.agent where customer_id = %s", customer)
+    ]
+
+
+def test_nobody_is_shown_until_who_objected_under_the_lost_key_is_entered_again(house: Callmart) -> None:
+    assert agents_of(house, LOST) == [], "nobody knows who it was"
+    assert agents_of(house, STAYS), "the control"
+    with house.connect() as owner:
+        (one,) = unknown.look(owner)
+        trouble = [each for each in health.look(house.settings).troubles if each.kind == "objectors"]
+        assert [str(each) for each in trouble] == [f"customer {LOST}: {one}"]
+        assert "1 agents objected to being shown under a key that is gone" in str(one)
+        with pytest.raises(UserError, match=f"all agents of customer {STAYS} who object are known"):
+            unknown.entered_again(owner, house.settings, STAYS)
+        assert unknown.entered_again(owner, house.settings, LOST) == 1
+        assert unknown.look(owner) == []
+        assert ledger.compare(owner, house.settings) == ledger.Comparison()
+    house.land_text(file_of(LOST), LOST)
+    house.build_unchecked()
+    assert len(agents_of(house, LOST)) == 1

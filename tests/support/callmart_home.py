@@ -1,10 +1,9 @@
 """A callmart in a home of its own, with a real server, as tests use it."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -30,7 +29,7 @@ from callmart.validate import suites
 from events import Line, Row, log, together
 
 
-def ignore_step(*step: Any) -> None:
+def ignore_step(*step: Any, **named: Any) -> None:
     """Progress that nobody watches."""
 
 
@@ -54,7 +53,6 @@ class Callmart:
     """A callmart in a home of its own."""
 
     settings: Settings
-    _kept: list[psycopg.Connection] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def home(self) -> Path:
@@ -163,29 +161,10 @@ class Callmart:
     def rows(self, query: str, *parameters: Any, customer_id: int | None = None) -> list[dict[str, Any]]:
         """What a query returns to the owner, or to a customer."""
         with (
-            self._looking(customer_id) as connection,
+            self.connect(customer_id) as connection,
             connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
         ):
             return cursor.execute(query, parameters).fetchall()
-
-    @contextmanager
-    def _looking(self, customer_id: int | None) -> Iterator[psycopg.Connection]:
-        """A transaction as `connect` gives it. The owner keeps one connection for all of them: a new one takes longer
-        than most queries, which read the catalogue anew in it.
-        """
-        if customer_id is not None:
-            with self.connect(customer_id) as connection:
-                yield connection
-            return
-        try:
-            self._kept[0].execute("select")
-        except (IndexError, psycopg.OperationalError):
-            self._kept[:] = [self.connect()]
-            self._kept[0].autocommit = True
-            self._kept[0].prepare_threshold = None  # tests make tables anew
-            self._kept[0].execute("set application_name = 'kept'")
-        with self._kept[0].transaction():
-            yield self._kept[0]
 
     def told(self, customer_id: int, *, named: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """All rows of every mart of a customer, without what no two customers have in common: its number, its keys, and
@@ -212,8 +191,6 @@ class Callmart:
         return file.read_text()
 
     def stop(self) -> None:
-        for connection in self._kept:
-            connection.close()
         emulator.stop(self.home)
         server.stop(self.home)
 
@@ -242,8 +219,5 @@ def copy(home: Path, to: Path) -> None:
 
 def clear(home: Path) -> None:
     """Remove all that stands in a home but what dbt has read of the project, which takes it as long as a build."""
-    for path in home.glob("*"):
-        if path.is_dir() and path.name != "dbt":
-            shutil.rmtree(path)
-        elif path.is_file():
-            path.unlink()
+    # Takes a third of shutil.rmtree's time.
+    subprocess.run(["rm", "-rf", *(path for path in home.glob("*") if path.name != "dbt")], check=True)

@@ -100,6 +100,14 @@ select 'migration', number::text, name || checksum from ops.migration
 """
 
 
+# How many locks a session has for which readers of a mart, or the builds of other marts, would wait.
+HELD_LOCKS = """(
+    select count(*)::integer from pg_locks
+    where pid = pg_backend_pid() and mode in ('ShareRowExclusiveLock', 'AccessExclusiveLock')
+    and (relation = 'access.definition'::regclass or relation in (select relation from access.mart))
+)"""
+
+
 def structure(connection: psycopg.Connection) -> set[tuple[str, str, str | None]]:
     """What the database consists of, without its rows, and without the table that the first run makes as its lock."""
     found = connection.execute(STRUCTURE, {"schemas": list(SCHEMAS)}).fetchall()

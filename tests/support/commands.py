@@ -25,8 +25,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 # Expectations is not among them: few commands need it, and a larger process takes longer to fork.
 LIBRARIES = [
     "adbc_driver_postgresql.dbapi", "callmart.cli.main", "callmart.operations.run", "dbt.cli.main", "duckdb",
-    "lxml.html", "pantab", "psycopg", "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "rich.progress",
-    "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
+    "lxml.html", "pantab", "psycopg", "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "read_before",
+    "rich.progress", "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
 ]  # fmt: skip
 _PREPARED = multiprocessing.get_context("forkserver")
 _PREPARED.set_forkserver_preload(LIBRARIES)

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,13 @@ def dbt_by_heart(shared: Path) -> Iterator[None]:
 
     def run(
         settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
-    ) -> None:
+    ) -> list[dbt_project.Compiled]:
         known = shared / f"dbt-{_situation(settings, only_statistics)}"
-        if not (known.exists() and _repeated(settings, known, on_model)):
-            with _learning(settings, known):
-                RUN(settings, on_model, only_statistics=only_statistics)
+        if known.exists() and _repeated(settings, known, on_model):
+            return [dbt_project.Compiled(**one) for one in json.loads((known / "models.json").read_text())]
+        with _learning(settings, known) as models:
+            models.extend(RUN(settings, on_model, only_statistics=only_statistics))
+        return models
 
     with patch.object(dbt_project, "run", run):
         yield
@@ -75,16 +78,19 @@ def _situation(settings: Settings, only_statistics: bool) -> str:
     with server.connect(settings) as owner:
         (found,) = owner.execute(FOUND).fetchone() or (None,)
     project = dbt_project.PROJECT  # type: ignore[attr-defined] # tests set it
-    told = [str(project), dbt_project._fingerprint(), only_statistics, found]
+    told = [str(project), dbt_project.fingerprint_of_files(), only_statistics, found]
     return sha256(json.dumps(told).encode()).hexdigest()
 
 
 @contextmanager
-def _learning(settings: Settings, known: Path) -> Iterator[None]:
-    """Write down what dbt says, per model in the order of their first words, and what it compiled."""
+def _learning(settings: Settings, known: Path) -> Iterator[list[dbt_project.Compiled]]:
+    """Write down what dbt says, per model in the order of their first words, and what it compiled: the models that are
+    put into what it yields.
+    """
     from dbt.adapters.postgres.connections import PostgresConnectionManager
 
     said: dict[str, list[str]] = {}
+    models: list[dbt_project.Compiled] = []
     say = PostgresConnectionManager.add_query
 
     def add_query(self: Any, sql: str, *more: Any, bindings: Any = None, **named: Any) -> Any:
@@ -93,10 +99,11 @@ def _learning(settings: Settings, known: Path) -> Iterator[None]:
         return say(self, sql, *more, bindings=bindings, **named)
 
     with patch.object(PostgresConnectionManager, "add_query", add_query):
-        yield
+        yield models
     new = known.with_name(f"{known.name}-{id(said)}")
     shutil.copytree(settings.home / "dbt" / "compiled", new / "compiled")
     (new / "said.json").write_text(json.dumps(said))
+    (new / "models.json").write_text(json.dumps([asdict(one) for one in models]))
     if not known.exists():
         new.rename(known)
 

@@ -14,6 +14,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.operations import run
 from callmart.privacy import erasing, persons, places, procedure, register
+from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of
 from commands import exit_code
@@ -72,24 +73,27 @@ def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
     return found
 
 
+def case(work: Work, person: Person, request: int = 1) -> Case:
+    """What the module of a right works with."""
+    return Case(work, person, key_of(work), request)
+
+
 def plan_of(work: Work, person: Person) -> procedure.Plan:
     """What would be erased."""
-    return erasing.plan(work, person, key_of(work))
+    return erasing.plan(case(work, person))
 
 
 def do(work: Work, person: Person, request: int) -> dict[str, Counts]:
     """Erase, without a register; returns what was treated in each place."""
     treated: dict[str, Counts] = {}
-    key = key_of(work)
-    erasing.do(work, person, key, request, ignore_step, ignore_step, treated.__setitem__)
+    erasing.do(case(work, person, request), Steps(on_place=treated.__setitem__))
     return treated
 
 
 def prove(work: Work, person: Person, request: int) -> dict[str, Proof]:
     """Look for the person again."""
     proofs: dict[str, Proof] = {}
-    key = key_of(work)
-    erasing.prove(work, person, key, request, proofs.__setitem__)
+    erasing.prove(case(work, person, request), proofs.__setitem__)
     return proofs
 
 
@@ -118,19 +122,19 @@ def die_after(
         procedure.working(connection, settings) as work,
         logins.connect(settings, "privacy_officer") as officer,
     ):
-        begin: Any = ignore_step
-        notes: list[Any] = [ignore_step, ignore_step]
+        steps = Steps()
         if is_registered:
             begin = partial(register.begin_doing, officer, request)
-            notes = [
+            notes: list[Any] = [
                 lambda place, counts, step=step: register.note_step(connection, request, place, step, counts)
                 for step in ("control", "treat")
             ]
-        person, key = of(work, kind, word), key_file(home, NAMED).read_bytes()
+            steps = Steps(begin, *notes)
+        erased = case(work, of(work, kind, word), request)
         if step == "treat":
-            erasing.do(work, person, key, request, begin, *notes)
+            erasing.do(erased, steps)
         else:
-            erasing.prove(work, person, key, request, ignore_step)
+            erasing.prove(erased, ignore_step)
 
 
 def kill_after(

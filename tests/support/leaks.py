@@ -86,8 +86,8 @@ def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) ->
 def own_of_shared(query: str, customer: int) -> str:
     """What a customer should see in a view of the registry or the books, from the view's own query."""
     query = re.sub(
-        r"from ((?:registry|ops)\.\w+)",
-        rf"from (select * from \1 where customer_id = {customer}) as own",
+        r"from ((?:registry|ops)\.\w+)(?: as (\w+))?",
+        lambda read: f"from (select * from {read[1]} where customer_id = {customer}) as {read[2] or 'own'}",
         query,
     )
     return f"select row(t.*)::text from ({query.replace('access.current_customer()', str(customer))}) as t"

@@ -30,6 +30,8 @@ intervalstyle = 'iso_8601'
 bytea_output = 'escape'
 default_transaction_isolation = 'repeatable read'
 unix_socket_directories = ''
+# Tests log in hundreds of times.
+scram_iterations = 16
 """
 
 

@@ -14,7 +14,7 @@ Case = tuple[
     str, ...
 ]  # what is written, what is written instead, and what is said: the line, and a part of it
 
-COPIED = ("models", "expectations", "metrics.yml", "captions.yml", "access.yml", "dbt_project.yml")
+COPIED = ("models", "macros", "expectations", "metrics.yml", "captions.yml", "access.yml", "dbt_project.yml")
 
 
 @dataclass

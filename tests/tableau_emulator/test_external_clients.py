@@ -4,22 +4,15 @@ Each is installed from the package index into an environment of its own. `make t
 """
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import api_lib_day
 from emulated import SOURCE, WORKBOOK, World
+from venvs import installed
 
 pytestmark = pytest.mark.external
-
-
-def installed(folder: Path, package: str) -> Path:
-    """Where the programs of an environment with this package are."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "pip", "install", "--quiet", package], check=True)
-    return folder / "bin"
 
 
 def ran(folder: Path, *command: str | Path) -> str:

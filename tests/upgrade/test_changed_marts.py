@@ -98,6 +98,7 @@ BOOKS = {
     " where starts_with(cause, %(mart)s || ': ')",
     "ops.to_vacuum": "select regexp_replace(relation, %(mart)s, '?') from ops.to_vacuum"
     " where relation ~ ('store.' || %(mart)s || '(_|$)') order by 1",
+    "ops.definition": "select definition_id, fingerprint from ops.definition where mart = %(mart)s",
     "ops.build": "select (tables -> %(mart)s) is not null from ops.build order by build_id",
 }
 

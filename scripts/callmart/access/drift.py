@@ -105,7 +105,9 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
             yield Drift(
                 f"{danger}: {functions} {what} are open to everybody ({example} ...); {remedy}", server=True
             )
-    guard = connection.execute("select from pg_event_trigger where evtname = 'refuse_definitions'").fetchone()
+    guard = connection.execute(
+        "select 1 from pg_event_trigger where evtname = 'refuse_definitions'"
+    ).fetchone()
     if guard is None:
         yield Drift(
             f"any login can make readers wait: no event trigger refuse_definitions; {remedy}", server=True

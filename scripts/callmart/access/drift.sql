@@ -128,11 +128,11 @@ from pg_publication as p
 where
     puballtables
     or exists (
-        select from pg_publication_rel inner join pg_class on pg_class.oid = prrelid
+        select 1 from pg_publication_rel inner join pg_class on pg_class.oid = prrelid
         where prpubid = p.oid and relnamespace in (select oid from ours)
     )
     or exists (
-        select from pg_publication_namespace
+        select 1 from pg_publication_namespace
         where pnpubid = p.oid and pnnspid in (select oid from ours)
     )
 union all
@@ -147,11 +147,11 @@ select
     'alter default privileges revoke execute on functions from public'
 where
     not exists (
-        select from pg_default_acl
+        select 1 from pg_default_acl
         where
             defaclrole = quote_ident(current_user)::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
             and not exists (
-                select from aclexplode(defaclacl)
+                select 1 from aclexplode(defaclacl)
                 where grantee = 0
             )
     )
@@ -181,7 +181,7 @@ select
 from keeping
 where
     not exists (
-        select from pg_trigger
+        select 1 from pg_trigger
         where tgname = keeping.name and tgrelid = keeping.relation
     )
 union all

@@ -29,7 +29,7 @@ with objects (kind, object, part, owner, acl) as (
     where
         relkind in ('r', 'p', 'v', 'm', 'S', 'f')
         and (nspname = any(%(schemas)s) or pg_get_userbyid(relowner) = current_user)
-        and nspname !~ '^pg_t'
+        and not starts_with(nspname, 'pg_t')
     union all
     select
         'table',
@@ -53,7 +53,7 @@ with objects (kind, object, part, owner, acl) as (
     from pg_proc inner join pg_namespace on pg_namespace.oid = pronamespace
     where
         (nspname = any(%(schemas)s) or pg_get_userbyid(proowner) = current_user)
-        and nspname !~ '^pg_t'
+        and not starts_with(nspname, 'pg_t')
     union all
     select
         'default',
@@ -97,20 +97,21 @@ group by 1;
 
 -- name: ratios
 -- The views with ratios of marts, as callmart made them: view and group.
+with ratio as materialized (
+    select distinct ev_class as view
+    from pg_class as t
+    inner join pg_depend on refclassid = 'pg_class'::regclass and refobjid = t.oid
+    inner join pg_rewrite on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+    inner join pg_class as v on v.oid = ev_class
+    where t.relnamespace = 'store'::regnamespace and t.relname <> v.relname
+)
+
 select
     object,
     substring(pg_get_userbyid(v.relowner) from '_shows_([a-z]+)$')
 from access.definition
-inner join pg_class as v on v.oid = to_regclass(object) and access.view_definition(v.oid) = definition
-where
-    object like 'mart.%'
-    and exists (
-        select
-        from pg_rewrite
-        inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
-        inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid
-        where ev_class = v.oid and t.relnamespace = 'store'::regnamespace and t.relname <> v.relname
-    );
+inner join pg_class as v on v.oid = to_regclass(object)
+where object like 'mart.%' and v.oid in (select view from ratio) and access.view_definition(v.oid) = definition;
 
 -- name: shared
 -- The views for customers that read no mart, as callmart made them: view, group, and each column that it reads.
@@ -131,7 +132,7 @@ with shared as materialized (
         and refobjsubid > 0
 ),
 
-unchanged as (
+unchanged as materialized (
     select
         v.oid,
         d.object,

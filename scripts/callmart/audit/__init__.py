@@ -21,6 +21,7 @@ from callmart.audit import (
     attempts,
     channels,
     drawn,
+    environments,
     inference,
     ledger,
     limits,
@@ -44,7 +45,8 @@ OnStep = Callable[[str, str, int, int], None]
 
 VISIBLE = (
     "The names of all roles. They include the customers' numbers, so a customer can see which numbers are customers. "
-    "The roles' settings, memberships and comments are visible as well, but not their passwords.",
+    "The roles' settings, memberships and comments are visible as well, but not their passwords. So are the names of "
+    "databases: an environment's comment says which customers and days are tried in it.",
     "The names of schemas, tables, columns, functions and policies, the text of functions and views, and whom each "
     "column points to. They are the same for everybody and contain no data.",
     "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "
@@ -100,26 +102,11 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
     board = channels.board(connection, scene)
     connection.rollback()
     tally = _Tally()
-    cells: list[Cell] = []
-    locked_out = []
-    ordered = logins.of_customers(connection)
+    # The audit has no password of those that choose their own; their rights are compared.
+    unknown = logins.typed(scene.database)
+    everybody = [one for one in attempts.attackers(scene) if one.role not in unknown]
     with server.connect(settings, autocommit=True) as owner:
-        owner.execute("set lock_timeout = '1s'")
-        # The audit has no password of theirs; their rights are compared.
-        unknown = logins.typed(scene.database)
-        everybody = [one for one in attempts.attackers(scene) if one.role not in unknown]
-        for number, attacker in enumerate(everybody):
-            on_step("attack", attacker.name, number, len(everybody))
-            with _session(settings, attacker) as session:
-                if session is None:
-                    locked_out.append(attacker.name)
-                    continue
-                if attacker.customer and attacker.role in ordered:
-                    cells += channels.login_cells(scene, board, session, attacker.own)
-                elif attacker.customer:
-                    cells += channels.without_login(scene, board, attacker.own)
-                _attack(scene, attacker, session, owner, tally)
-        on_step("attack", "", len(everybody), len(everybody))
+        cells, locked_out = _attack_as_each(owner, settings, scene, board, everybody, tally, on_step)
         inferred = list(inference.checks(owner, settings, scene, on_step))
     cells += _publisher_and_files(settings, scene, board, everybody, on_step)
     of_tableau = _tableau(connection, settings, board, on_step)
@@ -133,21 +120,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *tally.checks(),
         names.of_names(connection, settings, scene),
         *inferred,
-        *tables.of_rights(connection, settings, scene),
-        *limits.of_limits(connection, settings),
-        *tables.of_tables(connection, settings, scene),
-        *tables.of_usage(connection),
-        agents.of_marts(connection, scene),
-        agents.of_extracts(connection, settings, scene),
-        agents.of_files(connection, scene, "Tableau", of_tableau.words, is_kept=False),
-        objectors.of_marts(connection),
-        objectors.of_files(connection, "extracts", agents.in_extracts(settings, scene)),
-        objectors.of_files(connection, "Tableau", of_tableau.words),
-        *tables.of_books(connection, scene, board),
-        drawn.of_pages(connection, settings),
-        ledger.of_ledger(connection, settings),
-        persons.of_places(connection, settings),
-        persons.of_erasure(connection, settings),
+        *_looks(connection, settings, scene, board, of_tableau),
     ]  # fmt: skip
     connection.rollback()
     on_step("look", "", 1, 1)
@@ -161,6 +134,30 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         checks=tuple(checks),
         persons=of_tableau.persons,
     )
+
+
+def _looks(
+    connection: psycopg.Connection, settings: Settings, scene: Scene, board: Board, of_tableau: Published
+) -> list[Check]:
+    """What is looked at as the owner: rights, limits, tables, words in files, books, pages, persons."""
+    return [
+        *tables.of_rights(connection, settings, scene),
+        *limits.of_limits(connection, settings),
+        *tables.of_tables(connection, settings, scene),
+        *tables.of_usage(connection),
+        agents.of_marts(connection, scene),
+        agents.of_extracts(connection, settings, scene),
+        agents.of_files(connection, scene, "Tableau", of_tableau.words, is_kept=False),
+        objectors.of_marts(connection),
+        objectors.of_files(connection, "extracts", agents.in_extracts(settings, scene)),
+        objectors.of_files(connection, "Tableau", of_tableau.words),
+        *tables.of_books(connection, scene, board),
+        drawn.of_pages(connection, settings),
+        environments.of_environments(connection, settings),
+        ledger.of_ledger(connection, settings),
+        persons.of_places(connection, settings),
+        persons.of_erasure(connection, settings),
+    ]  # fmt: skip
 
 
 def _versions(connection: psycopg.Connection) -> dict[str, str]:
@@ -226,6 +223,35 @@ class _Tally:
             )
 
 
+def _attack_as_each(
+    owner: psycopg.Connection,
+    settings: Settings,
+    scene: Scene,
+    board: Board,
+    attackers: list[Attacker],
+    tally: _Tally,
+    on_step: OnStep,
+) -> tuple[list[Cell], list[str]]:
+    """Make all attacks. Returns what customers see, and who could not log in."""
+    cells: list[Cell] = []
+    locked_out = []
+    ordered = logins.of_customers(owner)
+    owner.execute("set lock_timeout = '1s'")
+    for number, attacker in enumerate(attackers):
+        on_step("attack", attacker.name, number, len(attackers))
+        with _session(settings, attacker) as session:
+            if session is None:
+                locked_out.append(attacker.name)
+                continue
+            if attacker.customer and attacker.role in ordered:
+                cells += channels.login_cells(scene, board, session, attacker.own)
+            elif attacker.customer:
+                cells += channels.without_login(scene, board, attacker.own)
+            _attack(scene, attacker, session, owner, tally)
+    on_step("attack", "", len(attackers), len(attackers))
+    return cells, locked_out
+
+
 def _attack(
     scene: Scene, attacker: Attacker, session: psycopg.Connection, owner: psycopg.Connection, tally: _Tally
 ) -> None:
@@ -255,10 +281,10 @@ def _publisher_and_files(
 
 
 def _tableau(connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep) -> Published:
-    """What is on Tableau. If it can't be read, the result is a check that looked at nothing."""
+    """What is on Tableau. If it can't be told, the result is a check that looked at nothing."""
     try:
-        with tableau.connect(settings) as tableau_server:
-            return on_tableau.look(connection, settings, tableau_server, board, on_step)
+        with tableau.at_sites(settings) as at:
+            return on_tableau.look(connection, settings, at, board, on_step)
     except UserError as error:
         check = Check("Tableau", "its content can be read", 0, 0, (str(error),))
         return Published((), (check,), {}, agents.Words())

@@ -63,6 +63,6 @@ from (
     )
 ) as known
 where not exists (
-    select from registry.queue as q
+    select 1 from registry.queue as q
     where q.customer_id = known.customer_id and q.queue = known.word
 );

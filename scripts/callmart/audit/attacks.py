@@ -83,17 +83,17 @@ QUERIES: dict[str, tuple[str, str]] = {
     ),
     "join to itself": (
         "a join of the mart with itself without a condition",
-        "select count(*) from (select from {mart} limit 1) as a cross join {mart} as b",
+        "select count(*) from (select 1 from {mart} limit 1) as a cross join {mart} as b",
     ),
     "exists": (
         "whether another customer has rows at all",
         "select 'customer ' || c.id from (values ({other})) as c (id)"
-        " where exists (select from {mart} where customer_id = c.id)",
+        " where exists (select 1 from {mart} where customer_id = c.id)",
     ),
     "window": ("a window function over all rows", "select count(*) over () from {mart} limit 1"),
     "set operation": (
         "a union",
-        "select count(*) / 2 from (select from {mart} union all select from {mart}) as q",
+        "select count(*) / 2 from (select 1 from {mart} union all select 1 from {mart}) as q",
     ),
     "row type": ("the whole row as a value", "select count(q) from {mart} as q"),
     "as JSON": (

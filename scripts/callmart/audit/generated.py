@@ -195,7 +195,7 @@ class Maker:
             (
                 *[LAZY] * 4,
                 "(select true from generate_series(1, 3) as g (x) where x > 5)",
-                "exists (select from generate_series(1, 3) as g (x) where x > 5)",
+                "exists (select 1 from generate_series(1, 3) as g (x) where x > 5)",
                 f"({self._column('integer', 'smallint')} in (select x from generate_series(-3, -1) as g (x)))",
                 "(select 1 / x > 0 from generate_series(0, 0) as g (x))",
             )
@@ -258,7 +258,7 @@ class Maker:
             (
                 *[f"select count(*) from {source} as m where {gate}"] * 4,
                 f"select * from {source} as m where {gate} limit 3",
-                f"select exists (select from {source} as m where {gate})",
+                f"select exists (select 1 from {source} as m where {gate})",
                 f"select (select count(*) from {source} as m where {gate})",
                 f"select count(*) filter (where {gate}) from {source} as m",
                 f"select count(*) from generate_series(1, 3) as g left join {source} as m on {gate}",
@@ -269,14 +269,14 @@ class Maker:
                 f" cross join lateral (select * from {source} as m where {gate} and g > 0 offset 0) as q",
                 f"select count(*) from generate_series(1, 3) as g"
                 f" cross join lateral (select * from {source} as m where {gate} limit g) as q",
-                f"select g from generate_series(1, 3) as g where exists (select from {source} as m where {gate}"
+                f"select g from generate_series(1, 3) as g where exists (select 1 from {source} as m where {gate}"
                 f" and {number} > g)",
                 f"select g from generate_series(1, 3) as g where g not in (select {number} from {source} as m"
                 f" where {gate} and {number} is not null)",
                 f"select count(*) from {source} as m join {other} as o using (customer_id) where {gate}",
                 f"select count(*) from {source} as m where {gate}"
                 f" and {number} in (select customer_id from {other} as o)",
-                f"select count(*) from {source} as m where {gate} and exists (select from {other} as o"
+                f"select count(*) from {source} as m where {gate} and exists (select 1 from {other} as o"
                 f" where o.customer_id = m.customer_id)",
                 f"select {column}, count(*) from {source} as m where {gate} group by 1 order by 2, 1",
                 f"select {column} from {source} as m group by 1 having bool_or({self._condition()})",
@@ -286,8 +286,8 @@ class Maker:
                 f"with q as materialized (select * from {source} as m where {gate}) select count(*) from q",
                 f"with q as (select * from {source} as m) select count(*) from q as m where {gate}",
                 f"with recursive q (n) as (select 1 union all select n + 1 from q where n < 3 and exists"
-                f" (select from {source} as m where {gate} and m.customer_id > n)) select count(*) from q",
-                f"select case when exists (select from {source} as m where {gate}) then 1 / g end"
+                f" (select 1 from {source} as m where {gate} and m.customer_id > n)) select count(*) from q",
+                f"select case when exists (select 1 from {source} as m where {gate}) then 1 / g end"
                 f" from generate_series(1, 2) as g",
                 f"select count(*) from {source} as m where {gate}"
                 f" and {number} = any(array(select generate_series(1, 9)))",

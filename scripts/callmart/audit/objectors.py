@@ -1,17 +1,24 @@
 """The audit's search for agents who object to being shown: in the marts that show agents, the extracts, and on Tableau.
 
-As a control, an agent who is shown objects, in a transaction that is rolled back, and has to be found. In a file, an
-agent who is shown has to be found. The result names marts and customers and counts agents, and has no values.
+As a control, an agent who is shown objects, in a transaction that is rolled back, and has to be found. In a file and on
+Tableau, an agent who is shown has to be found. The result names marts, customers and kinds of content, and no values.
 """
 
+from datetime import UTC, datetime
+
 import psycopg
+import tableauserverclient as TSC
 from psycopg import sql
 
 from callmart.audit.agents import Word, Words
 from callmart.audit.check import Check, few
 from callmart.base import sql_file
+from callmart.base.needles import SHORTEST, Needles
+from callmart.base.person import Counts, Person, Work
+from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
+from callmart.publish.places import Content
 
 SQL = sql_file.statements(__file__)
 
@@ -22,7 +29,7 @@ def of_marts(connection: psycopg.Connection) -> Check:
     """Check all marts that have agents, also those that left the project."""
     marts = [mart for mart in mart_tables.of_customers(connection) if "agent_key" in mart.columns]
     found = _shown(connection, marts)
-    if not any(mart.name == "agent" for mart in marts):
+    if not _names_agents(marts):
         return Check("agents", f"{NAME}: marts", 0, 0, applies=False)
     with connection.transaction(force_rollback=True):
         planted = connection.execute(SQL["plant"]).fetchone()
@@ -41,6 +48,45 @@ def of_files(connection: psycopg.Connection, where: str, words: Words) -> Check:
         if hits := held & objectors:
             found.append(f"{place}: {len(hits)} words of agents")
     return Check("agents", f"{NAME}: {where}", looked_at, len(found), few(found), bool(shown))
+
+
+def of_site(connection: psycopg.Connection, settings: Settings, server: TSC.Server) -> Check:
+    """Search the bytes of everything that Tableau gives back, with earlier revisions and custom views. What belongs to
+    other customers is left out, as nobody there can be of this one. Downloads it twice per customer with objectors.
+    """
+    objectors = _by_customer(connection, "words")
+    marts = mart_tables.of_customers(connection)
+    shown = _by_customer(connection, "listed") if _names_agents(marts) else {}
+
+    def search(customer: int, words: set[str]) -> Counts:
+        work = Work(connection, settings, lambda: server, Needles(words))
+        return (
+            Content().prove(work, Person(customer, "agent", frozenset(), frozenset(), datetime.now(UTC))).left
+        )
+
+    looked_at, found = 0, list[str]()
+    for customer, words in objectors.items():
+        others = shown.get(customer, set()) - words
+        looked_at += bool(search(customer, others))
+        # A word that is part of another agent's would be found with that one.
+        own = {word for word in words if not any(word in other for other in others)}
+        found += [f"customer {customer}: {count} {what}" for what, count in search(customer, own).items()]
+    applies = any(shown.get(customer, set()) - words for customer, words in objectors.items())
+    return Check("agents", f"{NAME}: all that Tableau gives back", looked_at, len(found), few(found), applies)
+
+
+def _names_agents(marts: list[Mart]) -> bool:
+    """Whether there is a mart with the names of agents: not before the first build."""
+    return any(mart.name == "agent" for mart in marts)
+
+
+def _by_customer(connection: psycopg.Connection, statement: str) -> dict[int, set[str]]:
+    """Words that are long enough to be sought in bytes."""
+    words: dict[int, set[str]] = {}
+    for customer, word in connection.execute(SQL[statement]).fetchall():
+        if word and len(word.encode()) >= SHORTEST:
+            words.setdefault(customer, set()).add(word)
+    return words
 
 
 def _shown(connection: psycopg.Connection, marts: list[Mart]) -> list[str]:

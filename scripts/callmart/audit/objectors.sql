@@ -64,9 +64,10 @@ inner join secret using (customer_id)
 returning entry;
 
 -- name: listed
+-- The keys of agents who are shown, and what reports call them.
 select
     customer_id,
-    agent_key
+    unnest(array[agent_key, agent]) as word
 from store.agent;
 
 -- name: words

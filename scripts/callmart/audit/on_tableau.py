@@ -1,5 +1,6 @@
 """The audit's checks of Tableau: what is there, who reaches it, and what the downloaded data sources contain."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from lxml import etree
 
 from callmart import publish
 from callmart.access import roles
-from callmart.audit import agents, reach
+from callmart.audit import agents, objectors, reach
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.base import disk
@@ -20,6 +21,7 @@ from callmart.base.settings import Settings
 from callmart.declarations.dbt_project import Mart
 from callmart.publish import Actual, Publication, publishing
 from callmart.publish.grants import NOBODY, customer_access
+from callmart.publish.tableau import FAILURES, At, reason
 
 _LOCK = TSC.ProjectItem.ContentPermissions
 OnStep = Callable[[str, str, int, int], None]
@@ -35,36 +37,85 @@ class Published:
         str, int
     ]  # users who see customers' content because of their position: how many per position
     words: agents.Words  # in the data sources that every contract opens
+    customers: frozenset[int] = frozenset()  # who have a project there
 
 
 def look(
-    connection: psycopg.Connection, settings: Settings, server: TSC.Server, board: Board, on_step: OnStep
+    connection: psycopg.Connection, settings: Settings, at: At, board: Board, on_step: OnStep
 ) -> Published:
-    """Read what is on Tableau and who reaches it, and download and open the data sources. Raises UserError if Tableau
-    can't be read.
+    """Read what is on each site and who reaches it, and download and open the data sources. A site that can't be read
+    is a check that looked at nothing.
     """
-    desired = {one.customer_id: one for one in publishing.desired(connection, settings)}
-    actual = publish.read(server, publishing.books(connection, settings))
+    desired = publishing.desired(connection, settings)
+    sites = publishing.sites(connection, settings)
+    words = agents.Words()
+    found: list[tuple[str, Published]] = []
+    unread: list[Check] = []
+    for name in sites:
+        try:
+            found.append(
+                (name, _look_at(connection, settings, at(name), name, desired, board, words, on_step))
+            )
+        except (UserError, *FAILURES) as error:
+            what = f"the content of the site '{name}'" if name else "its content"
+            unread.append(Check("Tableau", f"{what} can be read", 0, 0, (reason(error),)))
+    cells = [cell for _, of_site in found for cell in of_site.cells]
+    cells += _of_closed(board, frozenset[int]().union(*(of_site.customers for _, of_site in found)))
+    persons = sum((Counter(of_site.persons) for _, of_site in found), Counter[str]())
+    checks = (*_together([(name, of_site.checks) for name, of_site in found]), *unread)
+    return Published(tuple(cells) if found else (), checks, dict(persons), words)
+
+
+def _look_at(
+    connection: psycopg.Connection,
+    settings: Settings,
+    server: TSC.Server,
+    name: str,
+    all_desired: list[Publication],
+    board: Board,
+    words: agents.Words,
+    on_step: OnStep,
+) -> Published:
+    """The outcomes for one site. Raises UserError if something there can't be read."""
+    desired = {one.customer_id: one for one in all_desired if one.site == name}
+    elsewhere = {one.customer_id for one in all_desired if one.site != name}
+    actual = publish.read(server, publishing.books(connection, settings, name))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
     site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = reach.compare(site, desired, actual)
     cells: list[Cell] = []
-    words = agents.Words()
-    for number, customer in enumerate(board.customers):
-        on_step("Tableau", f"customer {customer}", number, len(board.customers))
-        cells += _cells(
-            connection, settings.home, server, board, actual, desired.get(customer), customer, words
-        )
-    on_step("Tableau", "", len(board.customers), len(board.customers))
+    here = [customer for customer in board.customers if customer in desired]
+    for number, customer in enumerate(here):
+        on_step("Tableau", f"customer {customer}", number, len(here))
+        cells += _cells(connection, settings.home, server, board, actual, desired[customer], customer, words)
+    on_step("Tableau", "", len(here), len(here))
     checks = (
         _top(actual),
         _marks(actual),
         _projects(actual, desired),
-        _content(actual, desired),
+        _content(actual, desired, elsewhere),
         *_reach(actual, compared, any(one.members for one in desired.values())),
+        objectors.of_site(connection, settings, server),
     )
-    return Published(tuple(cells), checks, compared.persons, words)
+    return Published(tuple(cells), checks, compared.persons, words, frozenset(actual.projects))
+
+
+def _together(found: list[tuple[str, tuple[Check, ...]]]) -> Iterator[Check]:
+    """Each check once, for all sites. What is found on a customer's own site is said with its name."""
+    by_name: dict[str, list[tuple[str, Check]]] = {}
+    for site, checks in found:
+        for check in checks:
+            by_name.setdefault(check.name, []).append((f"site '{site}': " if site else "", check))
+    for name, of_sites in by_name.items():
+        yield Check(
+            "Tableau",
+            name,
+            sum(check.looked_at for _, check in of_sites),
+            sum(check.breaches for _, check in of_sites),
+            few([f"{where}{what}" for where, check in of_sites for what in check.found]),
+            any(check.applies for _, check in of_sites),
+        )
 
 
 # -- checks ----------------------------------------------------------------------------------------------------------
@@ -121,14 +172,15 @@ def _projects(actual: Actual, desired: dict[int, Publication]) -> Check:
     )
 
 
-def _content(actual: Actual, desired: dict[int, Publication]) -> Check:
+def _content(actual: Actual, desired: dict[int, Publication], elsewhere: set[int]) -> Check:
     looked_at, found = 0, []
     for foreign in actual.top.foreign if actual.top else ():
         found.append(f"a {foreign.kind} beside the customers' projects")
     for customer in sorted(actual.customers):
         own = desired.get(customer)
         if own is None:
-            found.append(f"customer {customer} has no contract, but a project or a group")
+            lacks = "another site" if customer in elsewhere else "no contract"
+            found.append(f"customer {customer} has {lacks}, but a project or a group")
         names = {"data source": {one.name for one in own.data_sources} if own else set(),
                  "workbook": {one.name for one in own.workbooks} if own else set()}  # fmt: skip
         for project in actual.projects.get(customer, ()):
@@ -174,28 +226,31 @@ def _reach(actual: Actual, compared: reach.Compared, has_recipients: bool) -> It
 # -- cells -----------------------------------------------------------------------------------------------------------
 
 
+def _of_closed(board: Board, there: frozenset[int]) -> Iterator[Cell]:
+    """The outcomes for customers without a contract. `there` are those with a project on any site."""
+    for customer, option in board.customers.items():
+        if option == "none":
+            for mart in board.marts:
+                yield board.cell(customer, mart, "Tableau", "OPEN" if customer in there else "closed")
+
+
 def _cells(
     connection: psycopg.Connection,
     home: Path,
     server: TSC.Server,
     board: Board,
     actual: Actual,
-    own: Publication | None,
+    own: Publication,
     customer: int,
     words: agents.Words,
 ) -> Iterator[Cell]:
     """The outcomes for a customer's data sources, which are downloaded and opened. Their words go into `words`, for the
     search for agents.
     """
-    projects = actual.projects.get(customer, ())
-    if board.customers[customer] == "none":
-        for mart in board.marts:
-            yield board.cell(customer, mart, "Tableau", "OPEN" if projects else "closed")
-        return
-    groups: dict[str, str] = {one.name: one.source.group for one in own.data_sources} if own else {}
+    groups: dict[str, str] = {one.name: one.source.group for one in own.data_sources}
     sources = {
         groups[content.name]: content.luid
-        for project in projects
+        for project in actual.projects.get(customer, ())
         for content in project.content
         if content.kind == "data source" and content.name in groups
     }

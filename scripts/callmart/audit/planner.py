@@ -91,7 +91,7 @@ CONTEXTS = {
     "join": "(select count(*) from generate_series(1, 2) as g left join {source} as m on {gate})",
     "lateral": "(select count(*) from generate_series(1, 2) as g"
     " cross join lateral (select * from {source} as m where {gate} and g > 0 offset 0) as q)",
-    "exists": "exists (select from {source} as m where {gate})",
+    "exists": "exists (select 1 from {source} as m where {gate})",
 }
 
 
@@ -215,8 +215,9 @@ def plan(
     """What an asker can see of a question besides its rows: the plan, without the parts that repeat the question."""
     try:
         with session.transaction(force_rollback=True):
-            for name, value in settings.items():
-                session.execute(f"set local {name} = {_literal(value)}")
+            session.execute(
+                "; ".join(f"set local {name} = {_literal(value)}" for name, value in settings.items())
+            )
             rows = session.execute(f"explain ({options}, format json) {question}").fetchall()
     except psycopg.Error as error:
         return Refused(error.sqlstate)
@@ -322,7 +323,7 @@ def nulls(session: psycopg.Connection, source: str, columns: Iterable[str]) -> t
     """Check that EXPLAIN's estimate of nulls is the same for all columns that can be null: then it has counted none."""
     expected = {
         column: plan(
-            session, f"select from {source} as m where m.{_identifier(column)} is null", EXPECTED, {}
+            session, f"select 1 from {source} as m where m.{_identifier(column)} is null", EXPECTED, {}
         )
         for column in columns
     }

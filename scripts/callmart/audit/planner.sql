@@ -26,7 +26,7 @@ select
     case
         when
             not exists (
-                select from {table} as m
+                select 1 from {table} as m
                 where m.customer_id = {asker} and m.{name} = edge.greatest and {condition}
             )
             then edge.greatest::text
@@ -36,11 +36,11 @@ from theirs
 cross join edge
 where
     not exists (
-        select from {table} as m
+        select 1 from {table} as m
         where m.customer_id = {asker} and m.{name} = theirs.value and {condition}
     )
     and not exists (
-        select from {table} as m
+        select 1 from {table} as m
         where m.{name} = theirs.following_value and {condition}
     )
 order by theirs.times desc

@@ -24,7 +24,7 @@ from callmart.publish import Actual, Publication, marks, shortened
 from callmart.publish.actual import INCOMPLETE, everything, identity, members
 from callmart.publish.grants import ALLOWED, EXPORTING, Grant, content_grants, project_grants
 from callmart.publish.marks import Mark
-from callmart.publish.publishing import WORKERS
+from callmart.publish.sites import WORKERS
 
 Kind = Literal["project", "data source", "workbook", "view"]
 _SCOPES: Mapping[Kind, str] = {

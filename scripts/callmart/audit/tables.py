@@ -152,7 +152,7 @@ def _any_too_old(
             "cross join lateral (select coalesce(max(time_zone), {}) as time_zone from registry.customer as r"
             " where r.customer_id = t.customer_id) as c"
         ).format(settings.time_zone)
-    query = sql.SQL("select exists (select from {} as t {} where {})").format(sql.SQL(table), joined, where)
+    query = sql.SQL("select exists (select 1 from {} as t {} where {})").format(sql.SQL(table), joined, where)
     return bool(connection.execute(query).fetchall()[0][0])
 
 

@@ -6,7 +6,7 @@ where
     relnamespace in ('store'::regnamespace, 'mart'::regnamespace, 'usage'::regnamespace)
     and relkind in ('r', 'p', 'v', 'm', 'f')
     and not exists (
-        select from access.mart_relation as m
+        select 1 from access.mart_relation as m
         where m.relation = c.oid and m.mart = any(%(marts)s::regclass[])
     )
     and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s);
@@ -79,7 +79,7 @@ where isfinite(o.call_date);
 -- name: guarded
 -- Whether the trigger is there and enabled, and also refuses TRUNCATE (32).
 select exists(
-    select from pg_trigger
+    select 1 from pg_trigger
     where
         tgrelid = 'ops.audit_log'::regclass and tgname = 'append_only' and tgenabled in ('O', 'A')
         and tgtype & 32 = 32 and tgfoid = 'ops.refuse_change()'::regprocedure

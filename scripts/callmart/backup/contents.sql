@@ -45,7 +45,7 @@ where
     nspname = any(%(schemas)s) and relkind in ('r', 'p') and relrowsecurity
     and (
         not exists (
-            select from pg_catalog.pg_policy
+            select 1 from pg_catalog.pg_policy
             where
                 polrelid = c.oid and polcmd = '*'
                 and (
@@ -58,7 +58,7 @@ where
                 )
         )
         or exists (
-            select from pg_catalog.pg_policy
+            select 1 from pg_catalog.pg_policy
             where polrelid = c.oid and not polpermissive
         )
     )

@@ -152,7 +152,7 @@ def restore(
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
         erased = _erase_again(connection, settings, lost)
-        problems = _remove_unknown(connection, settings)
+        problems = replaying.uncorrected(connection) + _remove_unknown(connection, settings)
         problems += memberships.apply(connection, settings, marts).problems
         _note(
             connection,
@@ -189,8 +189,8 @@ def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost 
 
     erase = partial(replaying.again_restored, Work(connection, settings, refuse))
     erased = replaying.replay(connection, settings, erase, lost).persons
-    while rotating.add_next_layers(connection, settings):
-        erased += replaying.replay(connection, settings, erase).persons
+    while customers := rotating.add_next_layers(connection, settings):
+        erased += replaying.replay(connection, settings, erase, keyed_anew=customers).persons
     return erased
 
 

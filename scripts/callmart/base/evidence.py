@@ -10,6 +10,7 @@ PLACES = (
     "events",
     "registry",
     "marts",
+    "environments",
     "extracts",
     "drawn reports",
     "outbox",

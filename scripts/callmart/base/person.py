@@ -28,6 +28,13 @@ class Person:
     addresses: frozenset[str] = field(default=frozenset(), repr=False)  # as the registry spells them
     # The pseudonyms of addresses and names by which the registry can name the person elsewhere, as kind:pseudonym.
     named: frozenset[str] = field(default=frozenset(), repr=False)
+    # What an agent's keys were before rotations: pairs of a key and a former one.
+    former: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+
+    @property
+    def all_keys(self) -> list[tuple[str, str]]:
+        """Each key with itself, and with what it was before rotations."""
+        return sorted({(key, key) for key in self.keys} | self.former)
 
 
 class Seal(Protocol):
@@ -48,7 +55,8 @@ class Work:
 
     connection: psycopg.Connection
     settings: Settings
-    tableau: Callable[[], Any]  # the signed-in server; connects when it is first asked for
+    # The signed-in server of a site, by default of the one that customers share. It signs in when it is asked for.
+    tableau: Callable[..., Any]
     needles: Needles = field(default_factory=lambda: Needles(()))  # what may be left nowhere of the person
     seal: Seal | None = None  # for a package, if one is made
 

@@ -94,15 +94,25 @@ class ConnectedApp(Strict, strict=False):
     secret: SecretStr | None = None
 
 
-class Tableau(Strict, strict=False):
-    """The Tableau server to publish to, or the local emulator."""
+class TableauLogin(Strict, strict=False):
+    """How to sign in to Tableau: by a personal access token, or by a connected app."""
 
-    server: str | None = None
-    site: str = ""
     token_name: str = "callmart"
     token_file: Place | None = None
     token: SecretStr | None = None
     connected_app: ConnectedApp | None = None  # instead of the token
+
+
+SITE = r"[A-Za-z0-9_-]+"  # a site's name in its URLs
+
+
+class Tableau(TableauLogin):
+    """The Tableau server to publish to, or the local emulator."""
+
+    server: str | None = None
+    site: str = ""  # which customers share, unless they have one of their own
+    # By site: how to sign in there, if not as on all others.
+    sites: dict[Annotated[str, Field(pattern=f"^{SITE}$")], TableauLogin] = Field(default={})
     allow_cloud: bool = False
     time_zone: TimeZone | None = None  # Tableau mails by this clock; by default the provider's
     keep_extracts: bool | None = None  # on disk after publishing; by default only with the emulator
@@ -111,6 +121,16 @@ class Tableau(Strict, strict=False):
     def is_emulated(self) -> bool:
         """Whether publishing goes to the local emulator."""
         return self.server in (None, EMULATOR)
+
+    @model_validator(mode="after")
+    def _has_one_login_per_site(self) -> Self:
+        if self.site in self.sites:
+            raise ValueError(f"sites.{self.site} is the site that customers share; set its login beside site")
+        return self
+
+    def own_site(self, name: str | None) -> str:
+        """Return a customer's own site; "" if it has none, or if it is the one that customers share."""
+        return "" if name is None or name == self.site else name
 
     @property
     def keeps_extracts(self) -> bool:
@@ -221,6 +241,12 @@ class Alerts(Strict, strict=False):
     mail: AlarmMail | None = None
 
 
+class Rebuild(Strict, strict=False):
+    """How much of a night `run` spends on days that were computed by an earlier definition."""
+
+    minutes_per_night: float = Field(default=30, ge=0)  # 0: none
+
+
 class Privacy(Strict, strict=False):
     """What keeps persons who were erased from coming back."""
 
@@ -254,6 +280,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     mail: Mail = Mail()
     privacy: Privacy = Privacy()
+    rebuild: Rebuild = Rebuild()
     metrics_file: Place | None = None  # written for Prometheus, after each run and each `callmart health`
 
     @classmethod
@@ -360,7 +387,9 @@ def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 def _refuse_shared_file() -> None:
     """Raise UserError if callmart.toml contains a secret and other users can open it."""
-    if CONFIG_FILE.is_file() and _SECRETS & set(_names_in(tomllib.loads(CONFIG_FILE.read_text("utf-8")))):
+    if CONFIG_FILE.is_file() and any(
+        map(_is_secret, _names_in(tomllib.loads(CONFIG_FILE.read_text("utf-8"))))
+    ):
         refuse_shared(CONFIG_FILE, "the settings contain a secret")
 
 
@@ -393,6 +422,10 @@ _SECRETS = {
     "alerts.mail.password",
     "mail.smtp.password",
 }
+
+
+def _is_secret(name: str) -> bool:
+    return re.sub(rf"^tableau\.sites\.{SITE}\.", "tableau.", name) in _SECRETS
 
 
 def _names_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:

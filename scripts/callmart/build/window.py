@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
 from callmart.base.settings import Settings
+from callmart.build import definitions
 from callmart.declarations import checking, dbt_project, mart_tables
 
 
@@ -35,12 +36,18 @@ def build(
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
         connection.commit()
-        dbt_project.run(settings, on_model, only_statistics=idle)
+        project = dbt_project.fingerprint_of_files()
+        models = dbt_project.run(settings, on_model, only_statistics=idle)
     if days == 0:
         return Built(None, 0)
     row = connection.execute(
-        "insert into ops.build (days, tables) values (%s, %s) returning build_id",
-        [days, Jsonb(computed_tables(connection, marts))],
+        "insert into ops.build (days, tables, definitions, project) values (%s, %s, %s, %s) returning build_id",
+        [
+            days,
+            Jsonb(computed_tables(connection, marts)),
+            Jsonb(definitions.note(connection, models, marts)),
+            project,
+        ],
     ).fetchone()
     connection.commit()
     assert row is not None

@@ -42,7 +42,7 @@ def apply(
     with database(applied=False) as connection, exclusive(connection):
         if schema.has_registry(connection):
             schema.require(connection, settings().time_zone)
-        schema.apply(connection, settings())
+        schema.ensure(connection, settings())
         rotation.refuse(connection)
         clock.believe(connection, settings())
         current, desired = (

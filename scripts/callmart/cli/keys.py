@@ -15,7 +15,10 @@ app = typer.Typer(help="The keys behind the pseudonyms: docs/security.md.", no_a
 
 @app.command()
 def rotate(
-    customer: Annotated[int, typer.Option(min=1, help="The customer whose key it is.")],
+    customer: Annotated[int | None, typer.Option(min=1, help="The customer whose key it is.")] = None,
+    installation: Annotated[
+        bool, typer.Option("--installation", help="Of the key that names of files and their contents have.")
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show how many rows have its keys, and change nothing.")
     ] = False,
@@ -23,6 +26,17 @@ def rotate(
     """Rotate a customer's key: all that stands gets new pseudonyms, and no series breaks. Goes on if it broke off."""
     from callmart.privacy import rotating
 
+    if (customer is None) != installation or (plan and installation):
+        raise UserError("say whose key it is: either `--customer N`, also with `--plan`, or `--installation`")
+    if customer is None:
+        with database() as connection:
+            files = rotating.rotate_installation(connection, settings())
+        out.print(
+            f"keys: the names and contents of {files:,} files were keyed anew. Make a backup now, and destroy those "
+            "from before when you can",
+            soft_wrap=True,
+        )
+        return
     if plan:
         with looking() as connection:
             rows = rotating.plan(connection, settings(), customer)
@@ -44,6 +58,7 @@ def lost(
     customer: Annotated[int, typer.Option(min=1, help="The customer whose key it was.")], yes: Yes = False
 ) -> None:
     """Start over after a customer's key is lost and in no backup: remove what was stored with it, and make another."""
+    from callmart.privacy import unknown
     from callmart.retention import remove
 
     if not yes:
@@ -51,11 +66,39 @@ def lost(
             f"nothing was removed: all days of customer {customer} whose files are no longer there are lost with this; "
             f"try `callmart restore FOLDER --keys` with every backup first, then confirm it with --yes"
         )
-    with at_work() as connection:
+    with at_work(rotating=customer) as connection:
         removed = remove.start_over(connection, settings(), customer)
+        objectors = unknown.of(connection, customer)
     out.print(
         f"keys: {removed.counts.get('events', 0):,} events of customer {customer} were removed, and it has another "
         "key; run `callmart run`, which lands again the files that are still there",
+        soft_wrap=True,
+    )
+    if corrections := removed.counts.get("corrections", 0):
+        out.print(
+            f"its {corrections} corrections of events are gone with the key: enter these requests again before that",
+            soft_wrap=True,
+        )
+    if objectors:
+        out.print(str(objectors), soft_wrap=True)
+
+
+@app.command("entered-again")
+def entered_again(
+    customer: Annotated[int, typer.Option(min=1, help="The customer whose key is gone.")], yes: Yes = False
+) -> None:
+    """Show a customer's agents again, after who had objected under a key that is gone was entered again."""
+    from callmart.privacy import unknown
+
+    if not yes:
+        raise UserError(
+            "nothing was changed: ask the contact who had objected, let the privacy officer enter them again and carry "
+            "that out, then confirm it with --yes"
+        )
+    with at_work() as connection:
+        agents = unknown.entered_again(connection, settings(), customer)
+    out.print(
+        f"keys: {agents} former objections of customer {customer} have ended; the next run computes its agents' days",
         soft_wrap=True,
     )
 

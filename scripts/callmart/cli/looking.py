@@ -20,7 +20,9 @@ from callmart.cli.terminal import (
     plain,
     progress,
 )
+from callmart.database import rotation
 from callmart.database.lock import exclusive
+from callmart.environments import known
 from callmart.operations import record, status
 from callmart.privacy import register
 
@@ -32,16 +34,24 @@ def status_(as_json: Json = False) -> None:
     """Show how the last run ended, what each customer has ordered, and how far its data is."""
     with looking() as connection:
         run, customers = record.last_run(connection), status.status(connection)
+        earlier = status.earlier(connection)
         waiting = [one for one in register.requests(connection) if one.days_left is not None]
+        unfinished = rotation.look(connection)
+        environments = known.all_of(connection)
     if as_json:
         found = {
             "run": run and asdict(run),
             "customers": [asdict(one) for one in customers],
             "requests": [asdict(one) for one in waiting],
+            "rotation": unfinished and unfinished._asdict(),
+            "earlier_definitions": [asdict(one) for one in earlier],
+            "environments": [one.model_dump(mode="json") for one in environments],
         }
         print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
         out.print(_said_of(run), soft_wrap=True)
+        if unfinished:
+            out.print(f"customer {unfinished.customer_id}: {unfinished}", soft_wrap=True)
         if waiting:
             first = min(waiting, key=lambda one: one.due)
             out.print(
@@ -49,7 +59,10 @@ def status_(as_json: Json = False) -> None:
                 f"customer {first.customer_id}), [{colour(first)}]{first.left}[/]",
                 soft_wrap=True,
             )
+        for environment in environments:
+            out.print(f"environment {environment}", soft_wrap=True)
         print_status(customers)
+        _print_earlier(earlier)
 
 
 def _said_of(run: record.Run | None) -> str:
@@ -114,6 +127,22 @@ def _print_unopened(customer: status.CustomerStatus) -> None:
             f"{status.UNOPENED_WEEKS} weeks: ask whether they are still wanted",
             soft_wrap=True,
         )
+
+
+def _print_earlier(earlier: list[status.Earlier]) -> None:
+    """Print which marts have days of earlier definitions, and which of their columns are null there."""
+    for one in earlier:
+        lacks = ""
+        if one.columns:
+            lacks = f"; null there: {', '.join(one.columns[:5])}"
+            lacks += f" and {len(one.columns) - 5} more" if len(one.columns) > 5 else ""
+        out.print(
+            f"{one.mart}: {one.days:,} days from {one.first_day} to {one.last_day} are of "
+            f"{'an earlier definition' if one.is_known else 'a definition that nobody noted'}{lacks}",
+            soft_wrap=True,
+        )
+    if earlier:
+        out.print("`callmart rebuild --plan` shows what can be computed again, and what that takes")
 
 
 @app.command()

@@ -12,11 +12,13 @@ from callmart.cli import (
     looking,
     preview,
     privacy,
+    rebuilding,
     removing,
     reports,
     rights,
     servers,
     stages,
+    trying,
 )
 from callmart.cli.entry import main, program
 
@@ -25,9 +27,11 @@ __all__ = ["app", "main"]
 GROUPS = (
     check,
     stages,
+    rebuilding,
     removing,
     looking,
     explaining,
+    trying,
     reports,
     preview,
     health,

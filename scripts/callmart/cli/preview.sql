@@ -7,7 +7,7 @@ select
 from registry.current_option as o
 where
     exists (
-        select from ops.opened_day as d
+        select 1 from ops.opened_day as d
         where d.customer_id = o.customer_id and d.mart = any(%(marts)s) and d.row_count > 0
     )
 order by o.customer_id;

@@ -21,7 +21,7 @@ import typer
 from callmart.access import logins
 from callmart.base import rights
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed
+from callmart.base.keys import epochs, keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.rights import Right
@@ -165,6 +165,8 @@ def verify(
     ] = False,
 ) -> None:
     """Record that the identity of the contact was checked, and what the contact says of the number or id."""
+    from callmart.privacy import packages
+
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         contact, person = _taking_over(owner, found) if take_over else (None, None)
@@ -178,6 +180,8 @@ def verify(
             taking_over=contact,
             person=person,
         )
+        if take_over:  # the contact before could open it
+            packages.forget(settings(), number)
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
 
@@ -222,7 +226,7 @@ def plan(
         others = persons.others(owner, person, ids)
         owner.commit()
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
-            planned = planning.plan(work, person, key)
+            planned = planning.plan(procedure.Case(work, person, key, number))
         register.note_plan(officer, number, planned.hash, end)
         for place, counts in planned.counts.items():
             register.note_step(owner, number, place, "find", counts)
@@ -270,7 +274,7 @@ def do(
         begin = partial(register.begin_doing, officer, number)
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
             work.seal = seal
-            doing.do(work, person, key, number, begin, control, note)
+            doing.do(procedure.Case(work, person, key, number), procedure.Steps(begin, control, note))
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
@@ -320,7 +324,7 @@ def prove(number: Number) -> None:
             on_step("prove", place, next(finished), len(places.PLACES))
 
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
-            whole = proving.prove(work, person, key, number, note)
+            whole = proving.prove(procedure.Case(work, person, key, number), note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
@@ -353,7 +357,7 @@ def replay(
     with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
         again = partial(replaying.again_everywhere, work)
         done = replaying.replay(owner, settings(), again, ledger_lost)
-        problems = memberships.sync(owner, settings())
+        problems = replaying.uncorrected(owner) + memberships.sync(owner, settings())
     out.print(
         f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
         f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says",
@@ -531,11 +535,12 @@ def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedu
     if found.asked_right == "rectification" and found.kind == "agent":
         word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
         if word:
-            whose = keyed(key, "agent", subject.normalised(owner, found.customer_id, "agent", word))
+            id = subject.normalised(owner, found.customer_id, "agent", word)
+            *former, whose = (keyed(epoch, "agent", id) for epoch in epochs(key))
             first = clock.parse_day("the first day", secret("the first day, as 2026-11-24"))
             since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))
             owner.commit()
-            return correcting.Correction(whose, since)
+            return correcting.Correction(whose, since, frozenset(former))
     return rights.procedure_of(found)
 
 

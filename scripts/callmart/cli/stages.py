@@ -111,17 +111,22 @@ def validate() -> None:
     if validated.build_id is None:
         out.print("validate: nothing to do")
         return
+    print_failing(validated)
+    out.print(
+        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
+        f"{validated.warnings} warnings"
+    )
+    raise typer.Exit(UNDONE if validated.held_back else 0)
+
+
+def print_failing(validated: Any) -> None:
+    """Print the expectations that were not met, with the number of days of customers."""
     for result in validated.results:
         if result.failing:
             out.print(
                 f"  {result.severity}: {result.mart}: {plain(result.expectation)}: {len(result.failing)} days",
                 soft_wrap=True,
             )
-    out.print(
-        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
-        f"{validated.warnings} warnings"
-    )
-    raise typer.Exit(UNDONE if validated.held_back else 0)
 
 
 @app.command("open")
@@ -175,15 +180,20 @@ def publish(
     yes: Annotated[
         bool, typer.Option("--yes", help="Also remove everything of a customer, and adopt unmarked content.")
     ] = False,
+    forget_site: Annotated[
+        str | None,
+        typer.Option(help="Look for nothing on this site any more, because it does not exist any more."),
+    ] = None,
 ) -> None:
     """Publish to Tableau what each customer has ordered, and remove the rest."""
-    from callmart import publish as stage
-    from callmart.publish import publishing, tableau
+    from callmart.publish import sites, tableau
 
-    with at_work() as connection, tableau.connect(settings()) as tableau_server:
-        wanted, books = publishing.desired(connection, settings()), publishing.books(connection, settings())
-        connection.commit()
-        planned = stage.plan(wanted, stage.read(tableau_server, books))
+    with at_work() as connection, tableau.at_sites(settings()) as at:
+        if forget_site is not None:
+            sites.forget(connection, settings(), forget_site)
+            out.print(f"publish: the site '{plain(forget_site)}' is forgotten")
+            return
+        planned = sites.plan(sites.read(connection, settings(), at))
         if not as_json:
             _print_plan(planned)
         if plan:
@@ -196,9 +206,7 @@ def publish(
                 f"nothing was published: {asked}; look at it with --plan, and confirm it with --yes"
             )
         with progress() as step:
-            outcomes = publishing.apply(
-                connection, settings(), tableau_server, planned, lambda *one: step("publish", *one)
-            )
+            outcomes = sites.apply(connection, settings(), at, planned, lambda *one: step("publish", *one))
     failures = [one for one in outcomes if one.error]
     for failure in failures:
         err.print(plain(failure.error), soft_wrap=True)
@@ -206,7 +214,7 @@ def publish(
     if as_json:
         print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
     else:
-        customers = sum(one.customer_id is not None for one in outcomes)
+        customers = len({one.customer_id for one in outcomes} - {None})
         out.print(f"publish: {customers} customers, {changes} changes, {len(failures)} failed")
     raise typer.Exit(UNDONE if failures or any(one.alert for one in outcomes) else 0)
 
@@ -266,5 +274,6 @@ def _print_run(ran: Any, as_json: bool) -> None:
     out.print(
         f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
         f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
+        + (f", {ran.rebuilt_days} days computed again" if ran.rebuilt_days else "")
         + (f", {ran.mails} mails" if ran.mails else "")
     )

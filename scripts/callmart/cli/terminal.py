@@ -76,9 +76,11 @@ def database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def at_work() -> Iterator[psycopg.Connection]:
-    """A connection for a command that changes something: one at a time, and only while the clock is believed."""
-    with database() as connection, clock.guarded(connection, settings()):
+def at_work(*, rotating: int | None = None) -> Iterator[psycopg.Connection]:
+    """A connection for a command that changes something: one at a time, and only while the clock is believed. A
+    rotation of the key of the customer `rotating` may have broken off.
+    """
+    with database() as connection, clock.guarded(connection, settings(), rotating=rotating):
         yield connection
 
 

@@ -98,12 +98,14 @@ def believe(connection: psycopg.Connection, settings: Settings) -> None:
 
 
 @contextmanager
-def guarded(connection: psycopg.Connection, settings: Settings) -> Iterator[None]:
-    """Let only one command work on this database, and only if the clock is believed and no rotation of keys broke off.
-    Commits before it yields.
+def guarded(
+    connection: psycopg.Connection, settings: Settings, *, rotating: int | None = None
+) -> Iterator[None]:
+    """Let only one command work on this database, and only if the clock is believed and no rotation of keys broke off,
+    unless it is of the customer `rotating`. Commits before it yields.
     """
     with exclusive(connection):
-        rotation.refuse(connection)
+        rotation.refuse(connection, but=rotating)
         believe(connection, settings)
         connection.commit()
         yield

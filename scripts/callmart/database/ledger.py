@@ -174,7 +174,7 @@ def secures(
 
 def require_copy(connection: psycopg.Connection, settings: Settings) -> None:
     """Raise UserError if a second copy of the ledger must be set and is not."""
-    had_one = connection.execute("select from privacy.ledger where has_copy").fetchone() is not None
+    had_one = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
     refuse_one_copy(settings, needed=had_one)
 
 
@@ -202,7 +202,7 @@ def _begun(settings: Settings) -> Chain:
 def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     """Hold ledger, copy and database against each other. Changes nothing."""
     in_database = _in_database(connection)
-    has_copy = connection.execute("select from privacy.ledger where has_copy").fetchone() is not None
+    has_copy = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
     found: list[Chain] = []
     for path in files(settings):
         is_missing = not path.exists()
@@ -414,8 +414,15 @@ def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
     """End entries in the database. Commits."""
     connection.execute("delete from privacy.correction where entry = any(%s)", [list(numbers)])
     connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
+    connection.execute(SQL["end_renewed"])
     ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
-    vacuum.note(connection, "privacy.correction", "privacy.tombstone", "privacy.ledger_entry")
+    vacuum.note(
+        connection,
+        "privacy.correction",
+        "privacy.tombstone",
+        "privacy.renewed_tombstone",
+        "privacy.ledger_entry",
+    )
     if ended:  # after a crash only the files still have them
         connection.execute(
             "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",

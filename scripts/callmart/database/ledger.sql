@@ -40,7 +40,7 @@ order by entry;
 
 -- name: secures
 select exists(
-    select from privacy.ledger_entry as e
+    select 1 from privacy.ledger_entry as e
     inner join privacy.tombstone as t on e.entry = t.entry
     where
         e.request = %(request)s
@@ -62,7 +62,7 @@ where
     r.ended_at is not null
     and num_nonnulls(r.subject, r.plan_hash) > 0
     and not exists (
-        select from privacy.ledger_entry as e
+        select 1 from privacy.ledger_entry as e
         where e.request = r.number and e.customer_id = r.customer_id
     );
 
@@ -99,6 +99,14 @@ select
     customer_id,
     jsonb_build_object('cause', cause)
 from closed;
+
+-- name: end_renewed
+-- A renewed tombstone ends with the one that it was made for.
+delete from privacy.renewed_tombstone as r
+where not exists (
+    select from privacy.tombstone as t
+    where t.customer_id = r.customer_id and t.kind = r.kind and t.tombstone = r.tombstone
+);
 
 -- name: end
 update privacy.ledger_entry

@@ -8,6 +8,7 @@ import psycopg
 
 from callmart.base.errors import UserError
 
+DBT_PATIENCE = "10s"  # how long a dbt that was killed is looked for
 TIMEOUT = "10s"  # while the owner waits for another session's lock, readers wait behind the owner
 
 
@@ -34,9 +35,19 @@ def second(connection: psycopg.Connection) -> psycopg.Connection:
 
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
-    """Let only one run at a time work on this database. Raises UserError if another is at work."""
+    """Let only one run at a time work on this database. Raises UserError if another is at work, or dbt by itself."""
     with alone(connection, "ops", "callmart run"):
+        _refuse_dbt(connection)
         yield
+
+
+def _refuse_dbt(connection: psycopg.Connection) -> None:
+    """Raise UserError if dbt by itself is at work. It can't begin after that: ops.begin_dbt looks at our lock."""
+    with second(connection) as own:
+        if own.execute("select to_regclass('ops.dbt_at_work')").fetchone() == (None,):
+            return  # of an earlier version
+        if own.execute("select ops.dbt_is_at_work(%s)", [DBT_PATIENCE]).fetchone() == (True,):
+            raise UserError("a dbt run is at work on this database; wait until it has finished")
 
 
 @contextmanager

@@ -3,23 +3,53 @@
 What lands, computes, erases or backs up waits for that. `callmart keys rotate` and the nightly run go on with it.
 """
 
+from datetime import datetime
+from typing import NamedTuple
+
 import psycopg
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
+
+SQL = sql_file.statements(__file__)
+
+
+class Unfinished(NamedTuple):
+    """A rotation of a customer's key that is at work, or broke off."""
+
+    customer_id: int
+    begun_at: datetime
+    is_at_work: bool
+
+    @property
+    def remedy(self) -> str:
+        """What goes on with it."""
+        return f"`callmart keys rotate --customer {self.customer_id}` goes on"
+
+    def __str__(self) -> str:
+        began = f"its key is being rotated since {self.begun_at:%Y-%m-%d %H:%M} UTC"
+        return began if self.is_at_work else f"{began}, and that broke off, so nothing lands: {self.remedy}"
+
+
+def look(connection: psycopg.Connection) -> Unfinished | None:
+    """The rotation that is not finished. One whose process is there holds the lock that keeps two runs apart."""
+    if connection.execute("select to_regclass('ops.rotation')").fetchone() == (None,):
+        return None  # of an earlier version
+    found = connection.execute(SQL["unfinished"]).fetchone()
+    return Unfinished(*found) if found else None
 
 
 def unfinished(connection: psycopg.Connection) -> int | None:
     """The customer whose key is being rotated, or None."""
-    if connection.execute("select to_regclass('ops.rotation')").fetchone() == (None,):
-        return None  # of an earlier version
-    found = connection.execute("select customer_id from ops.rotation").fetchone()
-    return found[0] if found else None
+    found = look(connection)
+    return found.customer_id if found else None
 
 
-def refuse(connection: psycopg.Connection) -> None:
-    """Raise UserError if there is one."""
-    if customer := unfinished(connection):
+def refuse(connection: psycopg.Connection, *, but: int | None = None) -> None:
+    """Raise UserError if there is one, unless it is of the customer `but`."""
+    found = look(connection)
+    if found and found.customer_id != but:
         raise UserError(
-            f"nothing was done: the key of customer {customer} is being rotated; if that broke off, "
-            f"`callmart keys rotate --customer {customer}` goes on"
+            f"nothing was done: the key of customer {found.customer_id} is being rotated; if that broke off, "
+            f"{found.remedy}"
         )

@@ -33,7 +33,7 @@ SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
 FILES = (
-    "defaults", "registry", "keys", "ops", "tombstones", "usage", "access", "landing", "erased", "changed_days",
+    "defaults", "tombstones", "registry", "keys", "ops", "usage", "access", "landing", "erased", "changed_days",
     "privacy", "privacy_steps", "pointing", "views", "persons", "shown",
 )  # fmt: skip
 TEXT = "\n".join(
@@ -61,6 +61,13 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
     connection.execute("set local lock_timeout to default")
 
 
+def ensure(connection: psycopg.Connection, settings: Settings) -> None:
+    """As `apply`, unless all of it is there as this version made it: then nothing is locked or made anew."""
+    is_made = is_current(connection, settings.time_zone) and not migrating.pending(connection)
+    if not is_made or connection.execute(SQL["changed"]).fetchone():
+        apply(connection, settings)
+
+
 def _drop(connection: psycopg.Connection, kind: str, name: str) -> None:
     """Drop a function or view of an earlier version. Its name comes quoted from the catalogue."""
     try:
@@ -82,7 +89,7 @@ def has_registry(connection: psycopg.Connection) -> bool:
     """Whether a registry has been applied to this database. Tables alone can be left by an attempt that broke off."""
     if connection.execute("select to_regclass('registry.version')").fetchone() == (None,):
         return False
-    return connection.execute("select exists (select from registry.version)").fetchone() == (True,)
+    return connection.execute("select exists (select 1 from registry.version)").fetchone() == (True,)
 
 
 def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
@@ -100,16 +107,7 @@ def noted(connection: psycopg.Connection) -> str | None:
 def require(connection: psycopg.Connection, time_zone: str) -> None:
     """Raise UserError if this database has no registry yet, or is not at this version of callmart."""
     try:
-        pending = migrating.pending(connection)
-        if not has_registry(connection):
-            raise UserError(
-                "this database has no registry yet: run `callmart registry apply registry.yml` first"
-            )
-        if pending:
-            raise UserError(
-                f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "
-                "back up, then run `callmart upgrade`"
-            )
+        require_tables(connection)
         if not is_current(connection, time_zone):
             raise UserError(
                 "the functions and views of this database are of another version of callmart, or of another "
@@ -117,6 +115,18 @@ def require(connection: psycopg.Connection, time_zone: str) -> None:
             )
     finally:
         connection.rollback()
+
+
+def require_tables(connection: psycopg.Connection) -> None:
+    """Raise UserError if this database has no registry yet, or a migration waits."""
+    pending = migrating.pending(connection)
+    if not has_registry(connection):
+        raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
+    if pending:
+        raise UserError(
+            f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "
+            "back up, then run `callmart upgrade`"
+        )
 
 
 def fingerprint(time_zone: str) -> str:

@@ -30,15 +30,39 @@ order by made.place, object;
 
 -- name: keep_definitions
 -- Keep the hashes of all functions and views as they are now.
-with forgotten as (
+with found as materialized (
+    select
+        object,
+        definition
+    from access.current_definition
+    where object not like 'mart.%'
+),
+
+forgotten as (
     delete from access.definition
-    where object not like 'mart.%' and object not in (select object from access.current_definition)
+    where object not like 'mart.%' and object not in (select object from found)
 )
 
 insert into access.definition (object, definition)
 select
     object,
     definition
-from access.current_definition
-where object not like 'mart.%'
+from found
 on conflict (object) do update set definition = excluded.definition;
+
+-- name: changed
+-- The functions and views, columns that point to persons, and policies that are not as callmart made them.
+with was as (
+    select * from access.definition
+    where object not like 'mart.%'
+),
+
+found as materialized (
+    select * from access.current_definition
+    where object not like 'mart.%'
+)
+
+select object
+from was
+full join found using (object)
+where was.definition is distinct from found.definition;

@@ -52,7 +52,7 @@ def has_whole(connection: psycopg.Connection, table: Table, needles: Needles, cu
     columns = connection.execute(SQL["of_persons"], {"table": name.as_string(connection)}).fetchall()
     return any(
         connection.execute(
-            sql.SQL("select exists (select from {} where {}::text = any(%s) and {})").format(
+            sql.SQL("select exists (select 1 from {} where {}::text = any(%s) and {})").format(
                 name,
                 sql.Identifier(column),
                 sql.SQL("customer_id = {}" if is_of_customers else "true").format(customer_id),

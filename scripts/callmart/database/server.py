@@ -77,10 +77,11 @@ log_parameter_max_length_on_error = 0
 # We run it on the embedded server. On any other server an administrator runs it.
 ADMINISTRATOR = Path(__file__).with_name("administrator.sql")
 
+# The owner also gets into its environments (`callmart try`), whose names begin with that of the database.
 HBA = f"""\
-local all          postgres  peer map=callmart
-local {DATABASE}   {OWNER}   peer map=callmart
-local all          all       scram-sha-256
+local all                         postgres  peer map=callmart
+local /^{DATABASE}(_try_[a-z0-9_]+)?$  {OWNER}   peer map=callmart
+local all                         all       scram-sha-256
 """
 
 
@@ -340,11 +341,13 @@ def start(home: Path) -> Path:
         if not _running(data):
             _start(data, socket)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
+        wanted = _fingerprint(closed + HBA)
         if not ready.exists():
             _create_database(socket)
-        if not ready.exists() or ready.read_text() != _fingerprint(closed):  # new, or of an earlier version
-            _as_superuser(socket, DATABASE, closed)
-            ready.write_text(_fingerprint(closed))
+        if not ready.exists() or ready.read_text() != wanted:  # new, or of an earlier version
+            _write_hba(data)
+            _as_superuser(socket, DATABASE, closed, f"alter role {OWNER} createdb", "select pg_reload_conf()")
+            ready.write_text(wanted)
     return socket
 
 
@@ -399,10 +402,20 @@ def _create(data: Path) -> None:
     _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
          "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")  # fmt: skip
     user = getpass.getuser()
-    (data / "pg_hba.conf").write_text(HBA)
+    _write_hba(data)
     (data / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION)
+
+
+def _write_hba(data: Path) -> None:
+    """Write who gets in, whole or not at all: without it the server would not start again."""
+    draft = data / "pg_hba.conf.tmp"
+    draft.write_text(HBA)
+    draft.chmod(0o600)
+    if os.geteuid() == 0:
+        _chown(draft)
+    draft.replace(data / "pg_hba.conf")
 
 
 def _own(folder: Path) -> None:

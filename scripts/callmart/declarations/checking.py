@@ -18,7 +18,7 @@ from callmart.base import declared, matrix
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.matrix import Matrix
-from callmart.base.nearest import instead
+from callmart.base.nearest import instead, nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Mistake, keys, line_of, sentence
@@ -30,9 +30,11 @@ from callmart.declarations import (
     exposures,
     metrics,
     model_files,
+    model_sql,
 )
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
+from callmart.declarations.metrics import Metric
 from callmart.declarations.model_files import FOLDER, Model
 
 # The SQL that makes the tables and functions that access.yml names.
@@ -60,7 +62,7 @@ def _fingerprint() -> str:
     """A hash of the files that are looked at, and of the rules."""
     files = [matrix.FILE, captions.FILE, metrics.FILE, PROJECT / "dbt_project.yml"]
     files += [file for code in (__file__, declared.__file__) for file in Path(code).parent.glob("*.py")]
-    for folder in (FOLDER, expectations.FOLDER):
+    for folder in (FOLDER, PROJECT / "macros", expectations.FOLDER):
         files += [file for file in folder.rglob("*") if file.is_file()]
     digest = sha256()
     for file in sorted(files):
@@ -103,6 +105,7 @@ def check() -> list[str]:
     if words:
         wrong += _of_words(words, marts)
     if ratios:
+        wrong += _of_views(models, right, ratios.metrics)
         wrong += metrics.mistakes(ratios.metrics, right, unread)
         unread |= _names(metrics.FILE, "metrics") - {metric.name for metric in ratios.metrics}
     if roles and words and ratios:
@@ -236,6 +239,7 @@ def _of_marts(
         if column.data_type not in TYPES:
             place = ("columns", number, "data_type")
             yield _at_model(model, place, f"a mart can't have this type; {instead(column.data_type, TYPES)}")
+    yield from _of_dbt(model)
     root = marts.get(roles.groups[mart.group].root) if mart.group in roles.groups else None
     shared = set(root.key) - {"customer_id"} if root else set()
     if shared and not shared & set(mart.columns):
@@ -243,6 +247,59 @@ def _of_marts(
             f"it has no column of the key of {root and root.name}, to which it relates; {instead('', shared)}"
         )
         yield _at_model(model, (), remedy)
+
+
+def _of_dbt(model: Model) -> Iterator[UserError]:
+    """What dbt would take in a mart, and callmart does not."""
+    config = model.document.get("config")
+    for key, remedy in NOT_OF_MARTS.items():
+        if isinstance(config, dict) and key in config:
+            yield _at_model(model, ("config", key), remedy)
+    columns = model_files.entries(model.document, "columns")
+    for place, entry in [((), model.document), *((("columns", n), one) for n, one in enumerate(columns))]:
+        misspelt = nearest("description", entry.keys() - {"description"})
+        if not str(entry.get("description") or "").strip() and not misspelt:
+            yield _at_model(
+                model, place, "add a description: people read it in the dictionary and on Tableau"
+            )
+        for key in entry.keys() & {"tests", "data_tests"}:
+            suite = f"expectations/{model.name}.yml"
+            remedy = f"remove it: it would stop the days of all customers; write an expectation in {suite}"
+            yield _at_model(model, (*place, key), remedy)
+
+
+# Keys of a mart's config that dbt knows, and why a mart has none of them.
+NOT_OF_MARTS = {
+    "alias": "remove it: a mart's table has the mart's name",
+    "database": "remove it: dbt_project.yml says where marts are",
+    "enabled": "remove it: to take out a mart, remove its files, then run `callmart retire`",
+    "schema": "remove it: dbt_project.yml says where marts are",
+}
+
+
+def _of_views(
+    models: Iterable[Model], marts: Iterable[Mart], ratios: Iterable[Metric]
+) -> Iterator[UserError]:
+    """Marts of which the view, or that of their ratios, would take the place of another view."""
+    with_ratios = {metric.mart for metric in ratios}
+    marts, files = list(marts), {model.name: model for model in models}
+    for mart in marts:
+        taken = {*_views_of_database(), *(other.name for other in marts if other is not mart)}
+        if mart.name in _views_of_database():
+            yield _at_model(
+                files[mart.name], ("name",), f"mart.{mart.name} is a view of callmart's; choose another name"
+            )
+        if mart.name in with_ratios and (view := metrics.view_of(mart)) in taken:
+            remedy = f"the view of its ratios, mart.{view}, is another view already; name one in config.meta.ratios"
+            place = ("config", "meta", "ratios") if mart.ratios else ()
+            yield _at_model(files[mart.name], place, remedy)
+
+
+@cache
+def _views_of_database() -> frozenset[str]:
+    """The views in `mart` that are there without any mart."""
+    texts = [file.read_text("utf-8") for file in DATABASE.glob("objects/*.sql")]
+    return frozenset(name for text in texts for name in re.findall(r"access\.show\(\s*'(\w+)'", text))
 
 
 def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterator[UserError]:
@@ -255,6 +312,7 @@ def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterato
         for source in model_files.entries(content, "sources")
         for table in model_files.entries(source, "tables")
     ]
+    project, by_name = model_sql.Project(files, sources, _macros()), {model.name: model for model in models}
     for model in models:
         if model.name not in files:
             yield _at_model(
@@ -270,7 +328,7 @@ def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterato
             yield UserError(
                 f"{declared.in_project(file)} line 1: no file declares the model {name}; add {file.stem}.yml beside it"
             )
-        yield from _read_by(file, files, sources)
+        yield from _of_sql(file, by_name.get(name), project)
     for file, content in contents.items():
         yield from _of_descriptions(file)
         for number, test in enumerate(model_files.entries(content, "unit_tests")):
@@ -281,6 +339,10 @@ def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterato
 
 def _of_model(model: Model) -> Iterator[UserError]:
     """What is wrong in a model that is no mart: it has nothing of ours but whom its columns point to."""
+    if "marts" in model.file.relative_to(FOLDER).parts and dbt_project.STATISTICS not in _tags(model):
+        yield _at_model(
+            model, ("config", "materialized"), "remove it: dbt_project.yml says what is made of a mart"
+        )
     for key in _meta(model.document):
         yield _at_model(model, ("config", "meta", key), "unknown key: only a mart has one; remove it")
     for number, column in enumerate(model_files.entries(model.document, "columns")):
@@ -296,6 +358,13 @@ def _of_model(model: Model) -> Iterator[UserError]:
             yield _at_model(model, ("columns", number, "config", "meta", "person"), remedy)
 
 
+def _tags(model: Model) -> Sequence[str]:
+    match model.document:
+        case {"config": {"tags": list(tags)}}:
+            return tags
+    return ()
+
+
 def _meta(document: Mapping[str, Any]) -> dict[str, Any]:
     match document:
         case {"config": {"meta": dict(meta)}}:
@@ -303,15 +372,28 @@ def _meta(document: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _read_by(file: Path, models: Iterable[str], sources: Iterable[str]) -> Iterator[UserError]:
-    """What a model reads that is not there."""
+def _of_sql(file: Path, model: Model | None, project: model_sql.Project) -> Iterator[UserError]:
+    """What is wrong in the SQL of a model."""
     text = file.read_text("utf-8")
-    for found in re.finditer(r"\b(?:ref|computed)\(\s*['\"](\w+)['\"]", text):
-        if found[1] not in models:
-            yield _in_text(file, text, found, f"there is no model {found[1]}; {instead(found[1], models)}")
-    for found in re.finditer(r"\bsource\(\s*['\"](\w+)['\"]\s*,\s*['\"](\w+)['\"]", text):
-        if (name := f"{found[1]}.{found[2]}") not in sources:
-            yield _in_text(file, text, found, f"there is no source {name}; {instead(name, sources)}")
+    found = [
+        *model_sql.mistakes(
+            text,
+            project,
+            in_staging="staging" in file.relative_to(FOLDER).parts,
+            of_all_customers=model is not None and dbt_project.STATISTICS in _tags(model),
+        )
+    ]
+    if model and model.materialized in MARTS:
+        columns = model_files.entries(model.document, "columns")
+        found += model_sql.differences(text, [str(column.get("name")) for column in columns])
+    for place, remedy in found:
+        yield _in_text(file, text, place, remedy)
+
+
+@cache
+def _macros() -> frozenset[str]:
+    texts = [file.read_text("utf-8") for file in (PROJECT / "macros").rglob("*.sql")]
+    return frozenset(name for text in texts for name in re.findall(r"{%-?\s*macro\s+(\w+)", text))
 
 
 def _of_descriptions(file: Path) -> Iterator[UserError]:
@@ -319,7 +401,9 @@ def _of_descriptions(file: Path) -> Iterator[UserError]:
     text = file.read_text("utf-8")
     for found in re.finditer(r"{{\s*doc\(\s*['\"](\w+)['\"]", text):
         if found[1] not in _docs():
-            yield _in_text(file, text, found, f"there is no text {found[1]}; {instead(found[1], _docs())}")
+            yield _in_text(
+                file, text, found.start(), f"there is no text {found[1]}; {instead(found[1], _docs())}"
+            )
 
 
 @cache
@@ -331,8 +415,8 @@ def _docs() -> list[str]:
     ]
 
 
-def _in_text(file: Path, text: str, found: re.Match[str], remedy: str) -> UserError:
-    line = text.count("\n", 0, found.start()) + 1
+def _in_text(file: Path, text: str, place: int, remedy: str) -> UserError:
+    line = text.count("\n", 0, place) + 1
     return UserError(f"{declared.in_project(file)} line {line}: {remedy}")
 
 

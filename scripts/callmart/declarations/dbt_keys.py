@@ -47,6 +47,8 @@ def mistakes(content: Any) -> Iterator[tuple[Place, str]]:
         yield (), "the file declares nothing; begin it with `models:` or `exposures:`, or remove it"
         return
     yield from _unknown("file", content, ())
+    if content.get("version", 2) != 2:
+        yield ("version",), "dbt knows no other version; write `version: 2`"
     for key in ("models", "exposures", "sources", "macros", "unit_tests"):
         yield from _not_maps(content, key, ())
     for number, model in enumerate(entries(content, "models")):

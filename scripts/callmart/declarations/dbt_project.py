@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from importlib.metadata import version
@@ -208,13 +208,7 @@ class Mart(Strict):
             yield "", f"add to its YAML config.meta.group: one of {', '.join(groups)}"
         if self.group != USAGE and self.key[0] != "customer_id":
             yield "", "add to its YAML config.meta.key: the columns of its grain, customer_id first"
-        for name in dict.fromkeys((*self.key, *([self.day] if self.day else []))):
-            if name not in self.columns:
-                near = nearest(name, self.columns)
-                remedy = f"; or write {near} there" if near else ""
-                yield "", f"add to its YAML a column {name}: its key or day names it{remedy}"
-        if self.day and self.day not in self.key:
-            yield "", f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
+        yield from self._key_and_day()
         if self.reach_days and not self.day:
             yield (
                 "",
@@ -234,6 +228,21 @@ class Mart(Strict):
             if self.group in groups:
                 of_column += self._persons(column, matrix)
             yield from ((column.name, sentence) for sentence in of_column)
+
+    def _key_and_day(self) -> Iterator[tuple[str, str]]:
+        """What is wrong in the columns of the key and of the day."""
+        for name in dict.fromkeys((*self.key, *([self.day] if self.day else []))):
+            if name not in self.columns:
+                near = nearest(name, self.columns)
+                remedy = f"; or write {near} there" if near else ""
+                yield "", f"add to its YAML a column {name}: its key or day names it{remedy}"
+        if twice := [name for name in self.key if self.key.count(name) > 1]:
+            yield "", f"correct config.meta.key in its YAML: {twice[0]} is there twice"
+        for name, data_type in {"customer_id": "integer", self.day or "": "date"}.items():
+            if self.types.get(name, data_type) != data_type and self.group != USAGE:
+                yield name, f"correct data_type of the column {name} in its YAML: it must be {data_type}"
+        if self.day and self.day not in self.key:
+            yield "", f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
 
     def _undue(self, column: Column) -> Iterator[str]:
         """What has no effect on a column, or weakens the key."""
@@ -292,6 +301,17 @@ class Mart(Strict):
             )
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """A model as SQL."""
+
+    model: str  # dbt's id
+    name: str
+    is_view: bool
+    sql: str
+    reads: tuple[str, ...]  # dbt's ids of the models and sources that it reads
+
+
 class _Project(Strict):
     """The cached marts of a project, valid until one of its files changes."""
 
@@ -301,9 +321,9 @@ class _Project(Strict):
 
 def run(
     settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
-) -> None:
+) -> list[Compiled]:
     """Compute the window: run all models, or only those of the statistics, which do not depend on the window.
-    `on_model(name, finished, of)` is called after each.
+    `on_model(name, finished, of)` is called after each. Returns the models as they were run.
 
     Raises UserError if a model fails. The message is that of our macro if one refused, otherwise it names the model. It
     is never the database's message, which can contain rows.
@@ -341,15 +361,12 @@ def run(
         raise UserError(
             _own_words(result.exception) or f"dbt broke off: run `dbt run` in {PROJECT} to see why"
         )
+    return [_compiled(one.node) for one in result.result if one.node.resource_type == "model"]
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """A model as SQL."""
-
-    name: str
-    is_view: bool
-    sql: str
+def compiled_marts(settings: Settings) -> list[Compiled]:
+    """Return all marts and the models that they read. Raises UserError if dbt can't compile them."""
+    return [_compiled(node) for node in _compile(settings, "+config.materialized:store")]
 
 
 def compiled(settings: Settings, model: str, schema: str) -> list[Compiled]:
@@ -358,27 +375,36 @@ def compiled(settings: Settings, model: str, schema: str) -> list[Compiled]:
 
     Raises UserError if dbt can't compile them.
     """
-    from dbt.cli.main import dbtRunner
-
-    manifest, _ = _parse(settings)
-    chosen = f"+{model},resource_type:model"
-    result = _invoke(dbtRunner(manifest), settings, "compile", "--no-write-json", "--select", chosen)
-    if not result.success:
-        raise UserError(
-            f"dbt can't compile the model {model}: run `dbt compile --select +{model}` in {PROJECT} to see why"
-        )
-    nodes = {one.node.unique_id: one.node for one in result.result}
+    nodes = {node.unique_id: node for node in _compile(settings, f"+{model}")}
     reads = {name: [one for one in node.depends_on.nodes if one in nodes] for name, node in nodes.items()}
     ordered = [nodes[name] for name in TopologicalSorter(reads).static_order()]
     computed_in = ordered[-1].relation_name.removesuffix(f'"{model}"')
-    return [
-        Compiled(
-            node.name,
-            node.config.materialized == "view",
-            node.compiled_code.replace(computed_in, f"{schema}."),
+    found = (_compiled(node) for node in ordered)
+    return [replace(one, sql=one.sql.replace(computed_in, f"{schema}.")) for one in found]
+
+
+def _compile(settings: Settings, chosen: str) -> list[Any]:
+    """The nodes of chosen models, compiled."""
+    from dbt.cli.main import dbtRunner
+
+    manifest, _ = _parse(settings)
+    selected = f"{chosen},resource_type:model"
+    result = _invoke(dbtRunner(manifest), settings, "compile", "--no-write-json", "--select", selected)
+    if not result.success:
+        raise UserError(
+            f"dbt can't compile the models {chosen}: run `dbt compile --select {chosen}` in {PROJECT} to see why"
         )
-        for node in ordered
-    ]
+    return [one.node for one in result.result]
+
+
+def _compiled(node: Any) -> Compiled:
+    return Compiled(
+        node.unique_id,
+        node.name,
+        node.config.materialized == "view",
+        node.compiled_code,
+        tuple(node.depends_on.nodes),
+    )
 
 
 def _own_words(error: BaseException | None) -> str | None:
@@ -404,7 +430,7 @@ def marts(settings: Settings) -> list[Mart]:
 
     They are read from a cache if no file of the project has changed.
     """
-    cached = _cached(settings, _fingerprint())
+    cached = _cached(settings, fingerprint_of_files())
     return list(cached.marts if cached else _parse(settings)[1])
 
 
@@ -413,7 +439,7 @@ def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
     from dbt.cli.main import dbtRunner  # takes a second to import
 
     with _locked(settings):
-        fingerprint = _fingerprint()
+        fingerprint = fingerprint_of_files()
         # dbt goes by modification times, and would miss a change that left the time of a file as it was.
         options = [] if _cached(settings, fingerprint) else ["--no-partial-parse"]
         result = _invoke(dbtRunner(), settings, "parse", *options)
@@ -572,8 +598,8 @@ def _cached(settings: Settings, fingerprint: str) -> _Project | None:
     return cached if cached.fingerprint == fingerprint else None
 
 
-def _fingerprint() -> str:
-    """A hash of the contents of the project's files, of access.yml, of this module and of dbt's version."""
+def fingerprint_of_files() -> str:
+    """Return a hash of the contents of the project's files, of access.yml, of this module and of dbt's version."""
     files = [Path(__file__), access.FILE, *(PROJECT / name for name in SOURCES)]
     files += [file for folder in files if folder.is_dir() for file in sorted(folder.rglob("*"))]
     digest = sha256(version("dbt-core").encode())

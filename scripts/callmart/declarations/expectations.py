@@ -138,7 +138,7 @@ def _of_braces(query: str) -> str | None:
         return "a brace stands alone in the query; write it twice if it is meant"
     if others := sorted(named - {"batch"}):
         return f"{{{others[0]}}} stands for nothing in the query; write {{batch}}, or the braces twice"
-    return None if named else "the query does not look at the mart; select from {batch}"
+    return None if named else "the query does not look at the mart; select 1 from {batch}"
 
 
 def _unbound(query: str, tables: Tables) -> str | None:

@@ -97,8 +97,8 @@ class Mail(Strict):
 class Sheet(Strict):
     """One chart or table. A measure is a column of the mart, summed or the largest, or a ratio of metrics.yml. A list
     shows `columns` of the mart's rows instead, `only` those with a word in a column. `then_by` is a second dimension of
-    a table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart. `share` is the sheet's
-    part of the page's height, relative to the other sheets.
+    a table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart; `needed` is the one of
+    them below which the first is too few. `share` is the sheet's part of the page's height, relative to the others.
     """
 
     name: Name
@@ -113,6 +113,7 @@ class Sheet(Strict):
     then_by: Dimension | None = None
     without: Name | None = None
     together: bool = False
+    needed: Name | None = None
     share: Annotated[int, Field(ge=1)] = 3
 
     @model_validator(mode="after")
@@ -134,6 +135,9 @@ class Sheet(Strict):
                 if self.measures
                 else f"a {self.kind} needs `measures`: columns that can be summed, or ratios"
             )
+        for listed in (self.measures, self.columns, self.dimensions):
+            if twice := [name for name in listed if listed.count(name) > 1]:
+                raise ValueError(f"{twice[0]} is there twice; keep one of the two")
         if self.without is not None and self.by is None:
             raise ValueError("`without` leaves out a value of `by`; add it")
         if (self.is_trend and self.kind != "line") or {self.by, self.then_by} & {*TRENDS}:
@@ -143,6 +147,10 @@ class Sheet(Strict):
         if self.together and (self.kind != "line" or self.is_trend or len(self.measures) > MOST_TOGETHER):
             raise ValueError(
                 f"at most {MOST_TOGETHER} lines over day or quarter_hour can be together; remove `together`"
+            )
+        if self.needed is not None and not (self.together and self.needed in self.measures[1:]):
+            raise ValueError(
+                "`needed` is compared with the first of lines that are `together`; name another of them"
             )
         return self
 

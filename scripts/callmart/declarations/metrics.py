@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -167,9 +168,15 @@ class Metric(Ratio):
     variants: list[Variant] = Field(default=[])
 
     @model_validator(mode="after")
-    def _misses_a_share(self) -> "Metric":
+    def _fits_its_unit(self) -> "Metric":
+        if self.over == self.per:
+            raise ValueError("`over` and `per` are the same, so it is always 1; correct one of them")
         if self.missed and (self.unit != "share" or self.better is None):
             raise ValueError("only a share that has `better` has `missed`; remove it")
+        if self.is_at_once != (self.unit == "agents"):
+            raise ValueError(
+                f"`unit: agents` goes with `per: {QUARTER_HOURS}`, and with nothing else; correct one of them"
+            )
         return self
 
 
@@ -206,9 +213,12 @@ def mistakes(
 ) -> Iterator[UserError]:
     """What is wrong in metrics beside the marts, except about `unread` marts, whose own declarations are wrong."""
     by_name = {mart.name: mart for mart in marts}
+    metrics = list(metrics)
     for metric in metrics:
         if mart := by_name.get(metric.mart):
-            yield from (declared.wrong(FILE, metric.name, sentence) for sentence in _misfits(metric, mart))
+            others = [one for one in by_name.values() if one.group == mart.group and one is not mart]
+            sentences = [*_misfits(metric, mart), *_named_as_another(metric, metrics, [mart, *others])]
+            yield from (declared.wrong(FILE, metric.name, sentence) for sentence in sentences)
         elif metric.mart not in unread:
             yield declared.wrong(
                 FILE, metric.name, f"there is no mart {metric.mart}; {instead(metric.mart, by_name)}"
@@ -219,8 +229,12 @@ def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
     """What is wrong in a metric beside its mart."""
     if mart.group == USAGE:
         yield f"{mart.name} is a statistic, which has no ratios; name a mart of customers"
-    if metric.name in mart.columns:
-        yield f"{mart.name} has a column of that name; choose another"
+    if metric.target and "queue" not in mart.key:
+        yield f"{mart.name} is not by queue, and only queues have targets; remove `target`"
+    if metric.unit != "share":
+        for term in metric.over.terms:
+            if term.column in mart.additive and not term.column.endswith("_s"):
+                yield f"{mart.name}.{term.column} holds no seconds; correct `over` or `unit`"
     if metric.is_at_once and "interval_local" not in mart.columns:
         yield f"{mart.name} has no quarter-hours; divide by another sum"
     terms = dict.fromkeys(term.column for ratio in (metric, *metric.variants) for term in ratio.terms)
@@ -230,16 +244,35 @@ def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
             yield f"{mart.name}.{column} {what}; {instead(column, mart.additive)}"
 
 
+def _named_as_another(metric: Metric, metrics: Iterable[Metric], marts: Collection[Mart]) -> Iterator[str]:
+    """What else has a ratio's name or caption in the data source of its group, which has these marts."""
+    if holders := [mart.name for mart in marts if metric.name in mart.columns]:
+        yield f"{holders[0]} has a column of that name; choose another"
+    names = {mart.name for mart in marts}
+    for other in takewhile(lambda one: one is not metric, metrics):
+        same = other.caption.nl == metric.caption.nl or other.caption.en == metric.caption.en
+        if other.mart in names and same:
+            yield f"{other.name} has the same caption; choose another"
+
+
 # -- as SQL ------------------------------------------------------------------------------------------------------
 
 
 def total_sql(ratio: Ratio, part: Sum) -> str:
     """One of the ratio's two sums as an aggregate over the mart's rows: of the rows that count."""
-    known = f"({', '.join(ratio.known)}) is not null"  # true if none of them is null
     if ratio.is_at_once and part == ratio.per:
-        return f"900 * count(distinct interval_local) filter (where {known})"
-    columns = part.written(lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column)
-    return f"sum({columns}) filter (where {known})"
+        return f"900 * count(distinct interval_local) filter (where {counts_sql(ratio)})"
+    return f"sum({sum_sql(part)}) filter (where {counts_sql(ratio)})"
+
+
+def counts_sql(ratio: Ratio) -> str:
+    """Whether a row counts in the ratio: none of the columns that are not optional is null."""
+    return f"({', '.join(ratio.known)}) is not null"
+
+
+def sum_sql(part: Sum) -> str:
+    """A sum's value in a row that counts."""
+    return part.written(lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column)
 
 
 def as_sql(ratio: Ratio) -> str:

@@ -47,7 +47,7 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
         corrections=[
             Correction(*row)
             for row in connection.execute(
-                "select customer_id, mistaken, agent_key, since, until from privacy.correction"
+                "select customer_id, mistaken, coalesce(agent_key, erased), since, until from privacy.correction"
             )
         ],
     )
@@ -76,8 +76,8 @@ def _keys(connection: psycopg.Connection, settings: Settings) -> pa.Table:
 
 def _tombstones(connection: psycopg.Connection) -> Tombstones:
     rows = connection.execute(
-        "select customer_id, kind, tombstone, max(until) from privacy.tombstone"
-        " where kind in ('agent', 'device', 'caller', 'call') group by 1, 2, 3"
+        "select customer_id, kind, tombstone, max(until) from privacy.known_tombstone"
+        " where kind in ('agent', 'device', 'caller', 'call', 'objector') group by 1, 2, 3"
     ).fetchall()
     connection.commit()
     return {(customer, kind, tombstone): until for customer, kind, tombstone, until in rows}

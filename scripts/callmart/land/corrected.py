@@ -2,6 +2,9 @@
 
 An event keeps its own key, so a file that lands again still repeats what is there. The server refuses what was not
 corrected (raw.brings_mistaken).
+
+A correction knows the mistaken agent by the key that it was made under, and has the other's present key. So a batch is
+held against it once per layer of the keys, and the other's key is set aside until all layers are there.
 """
 
 import duckdb
@@ -14,6 +17,7 @@ from callmart.land.gate import Gate
 
 SQL = sql_file.statements(__file__)
 
+_ASIDE = ["given_agent", "given_target"]
 _FOUND = pa.schema(
     [
         ("customer_id", pa.int32()),
@@ -38,15 +42,31 @@ class Corrected:
             )
         }
 
-    def events(self, events: pa.Table) -> pa.Table:
-        """The events of a batch, each with the agent whose it is."""
-        found = self._found_in(events) if self._corrections else []
+    def found(self, events: pa.Table) -> pa.Table:
+        """The events of a batch. Where the keys as they are show a mistake, the right agent's key is set aside."""
+        if not self._corrections:
+            return events
+        if _ASIDE[0] not in events.column_names:
+            for column in _ASIDE:
+                events = events.append_column(column, pa.nulls(events.num_rows, pa.string()))
+        found = self._found_in(events)
         if not found:
             return events
-        self._connection.register("judged_events", events)
         self._connection.register("found_mistakes", pa.Table.from_pylist(found, _FOUND))
-        corrected = self._connection.sql(SQL["corrected"]).to_arrow_table()
-        return corrected.select(events.column_names).cast(events.schema)
+        return self._changed(events, "found")
+
+    def given(self, events: pa.Table) -> pa.Table:
+        """The events, each with the agent whose it is."""
+        if not self._corrections:
+            return events
+        if any(events[column].null_count < events.num_rows for column in _ASIDE):
+            events = self._changed(events, "given")
+        return events.drop_columns(_ASIDE)
+
+    def _changed(self, events: pa.Table, statement: str) -> pa.Table:
+        self._connection.register("judged_events", events)
+        changed = self._connection.sql(SQL[statement]).to_arrow_table()
+        return changed.select(events.column_names).cast(events.schema)
 
     def _found_in(self, events: pa.Table) -> list[dict[str, object]]:
         """The keys in a batch that are to be replaced, with what replaces them."""

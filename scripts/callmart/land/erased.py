@@ -11,7 +11,7 @@ The server knows which of them it has already (raw.settle_erased). It also asks 
 
 A tombstone is of a pseudonym as it was when the person was erased. So a batch comes to the door once per layer of the
 keys, before a rotation's layer is added. The server sees the last pseudonyms only, so it is told which of them are of
-persons erased before a rotation.
+persons erased before a rotation, or of agents who object since before one.
 """
 
 from collections import Counter
@@ -47,6 +47,7 @@ KEYS: tuple[tuple[Kind, str], ...] = (
     ("agent", "target_key"),
     ("caller", "target_key"),
 )
+OBJECTORS: tuple[tuple[Kind, str], ...] = (("objector", "agent_key"), ("objector", "target_key"))
 FOUND = pa.schema(
     [
         ("customer_id", pa.int32()),
@@ -71,7 +72,7 @@ class Door:
         self._connection = connection
         self._tallies = tallies
         self._until = gate.erased_until
-        self._corrected = Corrected(connection, gate)  # it knows the last pseudonyms
+        self._corrected = Corrected(connection, gate)
         self._erased = cache(lambda: _Erased(gate))  # read once per landing
         self._layers = added_layers(gate)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
@@ -79,7 +80,7 @@ class Door:
 
     @property
     def told(self) -> pa.Table:
-        """The keys of persons who were erased before a rotation, as the files have them now."""
+        """The keys of persons who were erased or object since before a rotation, as the files have them now."""
         return pa.Table.from_pylist(
             [dict(zip(TOLD_SCHEMA.names, one, strict=True)) for one in sorted(self._told)], TOLD_SCHEMA
         )
@@ -90,10 +91,13 @@ class Door:
         """
         events = events.append_column("erased", pa.nulls(events.num_rows, pa.string()))
         for number, layer in enumerate(self._layers):
+            events = self._corrected.found(events)
+            self._tell(self._erased().found_in(events, OBJECTORS), number)
             events, found = self._without_erased(events)
             self._tell(found, number)
             events = with_layer(self._connection, events, layer)
-        return self._without_erased(self._corrected.events(events))[0]
+        events = self._corrected.given(self._corrected.found(events))
+        return self._without_erased(events)[0]
 
     def _tell(self, found: list[dict[str, Any]], number: int) -> None:
         """Note the last pseudonyms of those who were found before this layer was added."""
@@ -128,7 +132,7 @@ class Door:
 
 
 class _Erased:
-    """Knows again who was erased."""
+    """Knows again who was erased, and who objects."""
 
     def __init__(self, gate: Gate) -> None:
         keys = gate.keys.to_pydict()
@@ -136,7 +140,7 @@ class _Erased:
             customer: secret_of(key) for customer, key in zip(keys["customer_id"], keys["key"], strict=True)
         }
         self._tombstones = gate.tombstones()
-        begin: dict[str, set[str]] = {kind: set() for kind, _ in KEYS}
+        begin: dict[str, set[str]] = {kind: set() for kind, _ in KEYS + OBJECTORS}
         for _, kind, each in self._tombstones:
             begin[kind].add(each[:BEGINNING])
         self._beginnings = {
@@ -146,10 +150,12 @@ class _Erased:
             for kind, begins in begin.items()
         }
 
-    def found_in(self, events: pa.Table) -> list[dict[str, Any]]:
-        """The keys in a batch that are of somebody who was erased, by FOUND, each once."""
+    def found_in(self, events: pa.Table, sought: tuple[tuple[Kind, str], ...] = KEYS) -> list[dict[str, Any]]:
+        """The keys in a batch that are of somebody with a tombstone, by FOUND, each once."""
         found: dict[tuple[int, str, Any], dict[str, Any]] = {}
-        for kind, column in KEYS:
+        for kind, column in sought:
+            if not len(self._beginnings[kind]):
+                continue
             keys = pc.unique(events[column])
             suspects = keys.filter(pc.is_in(_beginnings(keys), value_set=self._beginnings[kind]))
             if not len(suspects):

@@ -98,7 +98,7 @@ class Loader:
             for table, rows in (
                 ("incoming_reject", prepared.rejects),
                 ("incoming_agent", prepared.agents),
-                ("incoming_erased", prepared.told),
+                ("incoming_marked", prepared.told),
             ):
                 if rows.num_rows:
                     _ingest(cursor, table, rows)

@@ -32,7 +32,7 @@ class Doorway:
     """The tables into which the loader writes a file. They are empty unless a file lands at this moment."""
 
     name = "doorway"
-    tables = ("raw.incoming", "raw.incoming_agent", "raw.incoming_erased", "raw.incoming_reject")
+    tables = ("raw.incoming", "raw.incoming_agent", "raw.incoming_marked", "raw.incoming_reject")
     paths = ()
     contents = ()
 

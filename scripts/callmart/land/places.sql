@@ -152,7 +152,7 @@ select call_key from erased_call;
 select
     count(*) > 0
     or exists (
-        select
+        select 1
         from privacy.correction as c
         where c.customer_id = %(customer)s and c.agent_key = any(%(keys)s) and c.until > %(until)s
     )
@@ -184,7 +184,7 @@ select
         where
             e.customer_id = %(customer)s
             and not exists (
-                select from erased_event as x
+                select 1 from erased_event as x
                 where
                     x.call_key is null
                     and not x.reaches_back
@@ -218,7 +218,7 @@ cross join generate_series(0, 30) as later (days)
 where
     l.all_erased
     and not exists (
-        select from logins as other
+        select 1 from logins as other
         where
             not other.all_erased
             and other.login_date between l.login_date + later.days - 30 and l.login_date + later.days
@@ -293,7 +293,7 @@ select distinct
     'person'
 from erased_day
 inner join ops.opened_day as o on o.customer_id = %(customer)s and erased_day.call_date = o.call_date
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
 -- name: cells_of_agent
 -- The queues and days in which what agents did is hidden, because this one was rung or connected, and those in which
@@ -400,7 +400,9 @@ order by change, queue, call_date;
 -- name: give_up_corrections
 -- Events that were another's and became this agent's are still given to the agent, by the tombstone.
 update privacy.correction as c
-set agent_key = privacy.tombstone_of(s.secret, 'agent', c.agent_key)
+set
+    agent_key = null,
+    erased = privacy.tombstone_of(s.secret, 'agent', c.agent_key)
 from privacy.secret as s
 where
     c.customer_id = %(customer)s and s.customer_id = c.customer_id and c.agent_key = any(%(keys)s)
@@ -416,7 +418,7 @@ where
     and e.occurred_at = x.occurred_at
     and e.event_key = x.event_key
     and e.ordinal = x.ordinal
-returning e.tableoid::regclass::text;
+returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
 
 -- name: cut_reaching_back
 -- As raw.cut_reaching_back does with what lands later.
@@ -429,7 +431,7 @@ where
     and e.occurred_at = x.occurred_at
     and e.event_key = x.event_key
     and e.ordinal = x.ordinal
-returning e.tableoid::regclass::text;
+returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
 
 -- name: erase_agent
 -- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked. What becomes
@@ -474,7 +476,7 @@ where
     and e.occurred_at = c.occurred_at
     and e.event_key = c.event_key
     and e.ordinal = c.ordinal
-returning e.tableoid::regclass::text;
+returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
 
 -- name: erase_caller
 with changed as materialized (
@@ -500,7 +502,7 @@ where
     and e.occurred_at = c.occurred_at
     and e.event_key = c.event_key
     and e.ordinal = c.ordinal
-returning e.tableoid::regclass::text;
+returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
 
 -- name: rename_calls
 update raw.call as k

@@ -84,7 +84,7 @@ class Prepared:
 
     @property
     def told(self) -> pa.Table:
-        """The keys of persons who were erased before a rotation (Door.told)."""
+        """The keys of persons who were erased or object since before a rotation (Door.told)."""
         return self._door.told
 
     @property

@@ -12,6 +12,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.build import months, window
+from callmart.build.definitions import Definitions
 from callmart.database import lock
 from callmart.declarations import dbt_project
 
@@ -44,13 +45,13 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     with sessions.making_way(connection):
         show(connection, marts)  # also if there is nothing to open: a ratio may have changed
     row = connection.execute(
-        "select build_id, tables, validated_at is not null from ops.build where opened_at is null"
+        "select build_id, tables, definitions, validated_at is not null from ops.build where opened_at is null"
         " and build_id = (select max(build_id) from ops.build)"
     ).fetchone()
     if row is None:
         connection.commit()
         return Opened(0, 0, 0, problems)
-    build_id, tables, validated = row
+    build_id, tables, definitions, validated = row
     if not validated:
         raise UserError("the last build has not been validated: run `callmart validate` first")
     if window.computed_tables(connection, marts) != tables:
@@ -58,7 +59,7 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
     with sessions.making_way(connection):
         months.ensure_window(connection, marts)
-        opened = _open(connection, build_id, marts)
+        opened = _open(connection, build_id, marts, definitions or {})
         connection.commit()
     return replace(opened, problems=problems)
 
@@ -86,13 +87,16 @@ def show(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
         connection.rollback()
 
 
-def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt_project.Mart]) -> Opened:
+def _open(
+    connection: psycopg.Connection, build_id: int, marts: list[dbt_project.Mart], definitions: Definitions
+) -> Opened:
     build = {"build": build_id}
     connection.execute(SQL["failing"], build)
     for table in ("passed", "changed", "changed_customer"):
         connection.execute(SQL[table])
     connection.execute("analyze passed, changed")
-    rows = sum(_move(connection, build_id, mart) for mart in marts)
+    begin_marts(connection, marts)
+    rows = sum(_move(connection, build_id, mart, definitions.get(mart.name)) for mart in marts)
 
     connection.execute(SQL["hold_no_longer"])
     held_back = connection.execute(SQL["hold_back"], build).rowcount
@@ -105,7 +109,19 @@ def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt_project
     return Opened(days, rows, held_back)
 
 
-def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart) -> int:
+def begin_marts(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
+    """Note in the books, of marts that are new, that they have nothing yet on the days that are open."""
+    for mart in marts:
+        parts = {
+            "mart_name": sql.Literal(mart.name),
+            "open_day": sql.SQL("call_date" if mart.day else "'-infinity'::date"),
+        }
+        connection.execute(sql.SQL(SQL["begin_mart"]).format(**parts))
+
+
+def _move(
+    connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart, definition: int | None
+) -> int:
     """Replace the passed days of a mart, and record how many rows each has. Returns the number of rows. A mart without
     days has one day, -infinity, per customer. It is replaced if a changed day of the customer passed.
     """
@@ -116,6 +132,7 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart)
         "column_names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
         "mart_name": sql.Literal(mart.name),
         "build": sql.Literal(build_id),
+        "definition": sql.Literal(definition),
         "day": sql.Identifier("m", mart.day) if mart.day else sql.SQL("'-infinity'::date"),
         "replaced": sql.SQL(_days_of(mart)),
         "pruned": _within_passed_days(connection, mart),

@@ -35,12 +35,12 @@ from build."window" as w
 where
     w.call_date >= access.retention_floor() -- a day can become too old after it was computed
     and not exists (
-        select
+        select 1
         from privacy.closed as c
         where c.customer_id = w.customer_id
     )
     and not exists (
-        select
+        select 1
         from failing as f
         where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
     );
@@ -62,6 +62,24 @@ select distinct
     '-infinity'::date as call_date
 from changed;
 
+-- name: begin_mart
+-- A mart that is new has no rows on the days that are open already, and no definition there: a rebuild computes them.
+insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
+select
+    customer_id,
+    {open_day},
+    {mart_name},
+    0,
+    max(build_id)
+from ops.opened_day
+where
+    isfinite(call_date)
+    and not exists (
+        select from ops.opened_day as o
+        where o.mart = {mart_name}
+    )
+group by customer_id, {open_day};
+
 -- name: delete_rows
 delete from {mart} as m using {replaced} as r
 where m.customer_id = r.customer_id and {day} = r.call_date and {pruned};
@@ -77,15 +95,16 @@ delete from ops.opened_day as o using {replaced} as r
 where o.mart = {mart_name} and o.customer_id = r.customer_id and o.call_date = r.call_date;
 
 -- name: insert_counts
--- Record how many rows each day has now. Returns the sum.
+-- Record how many rows each day has now, and by which definition. Returns the sum.
 with counts as (
-    insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
+    insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)
     select
         r.customer_id,
         r.call_date,
         {mart_name},
         count(m.customer_id),
-        {build}
+        {build},
+        {definition}
     from {replaced} as r
     left join {computed} as m on r.customer_id = m.customer_id and {day} = r.call_date
     group by r.customer_id, r.call_date

@@ -139,7 +139,7 @@ def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Comp
                 mart,
                 sql.SQL(" and ").join(
                     sql.SQL(
-                        "not exists (select from {} as r where r.customer_id = t.customer_id"
+                        "not exists (select 1 from {} as r where r.customer_id = t.customer_id"
                         " and r.agent_key = t.agent_key and {} >= %(bound)s)"
                     ).format(
                         sql.Identifier(mart_tables.SCHEMA, other.name), sql.Identifier("r", str(other.day))

@@ -18,7 +18,7 @@ select distinct
     'person'
 from {mart} as t
 where t.customer_id = %(customer)s and t.agent_key = any(%(keys)s) and {day} < %(bound)s
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
 -- name: delete_named
 with gone as (

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -24,7 +24,7 @@ from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailS
 from callmart.database import clock, ledger, restoring, schema, server
 from callmart.mailing import carrier
 from callmart.operations import alerts, health
-from callmart.publish import emulator, tableau
+from callmart.publish import emulator, publishing, tableau
 
 ADMINISTRATORS = (
     "ServerAdministrator",
@@ -219,7 +219,7 @@ def _folder(folder: Folder) -> str:
 
 def _of_database(settings: Settings) -> Iterator[Check]:
     """Connect to the database, and try what needs a connection."""
-    names = ("TLS", "schema", "clock", "rights", "logins", "keys", "ledger")
+    names = ("TLS", "schema", "clock", "rights", "logins", "keys", "ledger", "Tableau sites")
     with ExitStack() as opened:
         connections: list[psycopg.Connection] = []
 
@@ -243,6 +243,7 @@ def _of_database(settings: Settings) -> Iterator[Check]:
             ("logins", partial(_logins, connection, settings)),
             ("keys", partial(_keys, connection, settings.home)),
             ("ledger", partial(_ledger, connection, settings)),
+            ("Tableau sites", partial(_sites, connection, settings)),
         ):
             if current.outcome == "ok":
                 yield _tried(name, check)
@@ -349,17 +350,45 @@ def _ledger(connection: psycopg.Connection, settings: Settings) -> str:
 # -- Tableau ---------------------------------------------------------------------------------------------------
 
 
-def _tableau(settings: Settings) -> str:
-    """Sign in. Whether projects can be made follows from the user's role on the site."""
+def _require_running(settings: Settings) -> None:
     tableau.require_server(settings)
     if settings.tableau.is_emulated and not emulator.is_running(settings.home):
         raise NotChecked(f"the emulator is not running: `callmart start` starts it, {AGAIN}")
+
+
+def _tableau(settings: Settings) -> str:
+    """Sign in. Whether projects can be made follows from the user's role on the site."""
+    _require_running(settings)
     with tableau.connect(settings) as signed_in:
-        user = signed_in.users.get_by_id(str(signed_in.user_id))
-        if user.site_role not in ADMINISTRATORS:
-            raise UserError(
-                f"the user {user.name} is {user.site_role} on the site and can't make projects at its top; "
-                "make it SiteAdministratorExplorer or SiteAdministratorCreator"
-            )
         which = "the emulator" if settings.tableau.is_emulated else settings.tableau.server
-        return f"{which}, API {signed_in.version}, signed in as {user.site_role}"
+        return f"{which}, API {signed_in.version}, signed in as {_role(signed_in)}"
+
+
+def _sites(connection: psycopg.Connection, settings: Settings) -> str:
+    """Sign in to the sites that customers have, or had, for themselves."""
+    own = [site for site in publishing.sites(connection, settings) if site]
+    connection.rollback()
+    if not own:
+        return "no customer has one of its own"
+    _require_running(settings)
+    wrong = []
+    for site in own:
+        try:
+            with tableau.connect(settings, site) as signed_in:
+                _role(signed_in)
+        except UserError as mistake:
+            wrong.append(f"site '{site}': {mistake}")
+    if wrong:
+        raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+    return f"{', '.join(own)}, each signed in to"
+
+
+def _role(signed_in: Any) -> str:
+    """The site role of the user. Raises UserError if it is too little."""
+    user = signed_in.users.get_by_id(str(signed_in.user_id))
+    if user.site_role not in ADMINISTRATORS:
+        raise UserError(
+            f"the user {user.name} is {user.site_role} on the site and can't make projects at its top; "
+            "make it SiteAdministratorExplorer or SiteAdministratorCreator"
+        )
+    return str(user.site_role)

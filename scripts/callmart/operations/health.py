@@ -16,12 +16,14 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import INSTALLATION, known_key
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger, schema, server
+from callmart.database import clock, ledger, rotation, schema, server
+from callmart.database.rotation import Unfinished
 from callmart.operations import certificates, record
 from callmart.operations.certificates import Ends
 from callmart.operations.record import AT_WORK, DONE, INTERRUPTED, PROBLEMS, Run
-from callmart.privacy import register
+from callmart.privacy import register, unknown
 from callmart.privacy.register import Request
+from callmart.privacy.unknown import Unknown
 
 SQL = sql_file.statements(__file__)
 
@@ -35,6 +37,8 @@ KINDS = {
     "held_back": "days held back",
     "tableau": "Tableau is behind",
     "key": "the key is missing or does not fit",
+    "rotation": "a rotation of keys broke off",
+    "objectors": "nobody knows who objected",
     "home_disk": "the volume of CALLMART_HOME is nearly full",
     "database_disk": "the volume of the database is nearly full",
     "database_certificate": "the certificate of the database server ends soon",
@@ -96,6 +100,8 @@ class Books:
     keys: list[tuple[int | None, str]]  # customer, or none for the installation; what is wrong with its key
     requests: list[Request]  # of persons
     ledger: list[Trouble] = field(default_factory=list)
+    rotation: Unfinished | None = None
+    unknown: list[Unknown] = field(default_factory=list)  # who objected under a key that is gone
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,8 @@ def _books(connection: psycopg.Connection, settings: Settings) -> Books:
         list(_wrong_keys(connection, settings)),
         register.requests(connection),
         list(_of_ledger(connection, settings)),
+        rotation.look(connection),
+        unknown.look(connection),
     )
 
 
@@ -212,6 +220,10 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
     for whose, wrong in books.keys:
         yield Trouble("key", whose, wrong)
+    if books.rotation and not books.rotation.is_at_work:
+        yield Trouble("rotation", books.rotation.customer_id, str(books.rotation))
+    for one in books.unknown:
+        yield Trouble("objectors", one.customer_id, str(one))
     yield from books.ledger
     if (hours := _past(moments, moments.backed_up_at, hours=wanted.backup_days * 24)) is not None:
         last = (

@@ -151,16 +151,26 @@ extracts as (
     group by e.customer_id
 ),
 
+-- On each site on which the customer is.
+published as (
+    select
+        customer_id,
+        bool_or(state = 'failed') as has_failed,
+        max(at) as at
+    from ops.publication
+    group by customer_id
+),
+
 reasons as (
     select
         customer_id,
         case
-            when p.state = 'failed' then 'the last publication failed'
+            when p.has_failed then 'the last publication failed'
             when e.lacks_days then 'its extract lacks days that are open'
             when e.written_at < %(since)s and (p.at is null or p.at < e.written_at)
                 then 'its last extract is not published'
         end as reason
-    from ops.publication as p
+    from published as p
     full join extracts as e using (customer_id)
 )
 

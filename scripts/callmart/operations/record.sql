@@ -75,7 +75,7 @@ select
         when
             outcome = 'at work'
             and not exists (
-                select from pg_stat_activity
+                select 1 from pg_stat_activity
                 where
                     datname = current_database()
                     and usename = current_user

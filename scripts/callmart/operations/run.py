@@ -16,7 +16,6 @@ from typing import ParamSpec
 
 import psycopg
 
-from callmart import publish
 from callmart.access import memberships
 from callmart.base import log
 from callmart.base.errors import UserError, kind
@@ -31,10 +30,11 @@ from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
+from callmart.operations import rebuild
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.privacy import embedded, packages, rotating
-from callmart.publish import publishing, tableau
-from callmart.retention import expire, remove
+from callmart.publish import sites, tableau
+from callmart.retention import environments, expire, remove
 from callmart.upgrade import upgrading
 from callmart.validate import suites
 
@@ -53,6 +53,7 @@ class Ran:
     opened_days: int = 0
     opened_rows: int = 0
     held_back_days: int = 0
+    rebuilt_days: int = 0
     warnings: int = 0
     extracts: int = 0
     extracts_written: int = 0
@@ -88,6 +89,7 @@ COUNTS: dict[str, Callable[[Ran], dict[str, int]]] = {
         "rows": ran.opened_rows,
         "held_back": ran.held_back_days,
     },
+    "rebuild": lambda ran: {"days": ran.rebuilt_days},
     "extract": lambda ran: {"extracts": ran.extracts, "written": ran.extracts_written},
     "publish": lambda ran: {"changes": ran.published_changes},
     "mail": lambda ran: {"mails": ran.mails},
@@ -100,7 +102,7 @@ LOST = "the connection to the database was lost and the run ended: run it again,
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
-    open, extract, publish, and mail if callmart does that.
+    open, rebuild what is of an earlier definition, extract, publish, and mail if callmart does that.
 
     A rotation of keys that broke off is finished first. Raises UserError if the run may not begin: that can't be
     finished, another run is at work, the clock is not believed, no Tableau server is set, or a mart waits for its
@@ -162,10 +164,13 @@ def _stages(
     follow_calendar(*arguments)
     _attempt("land", land_folders, "the landing broke off", AGAIN, *arguments)
     # Each needs the one before: `all` stops at the first that breaks off.
-    all(
+    is_open = all(
         _attempt(name, stage, f"the {name} broke off", AGAIN, *arguments)
         for name, stage in BUILD_AND_OPEN.items()
     )
+    # Before the extracts, so that what Tableau holds is not behind at the end of the run.
+    if is_open and settings.rebuild.minutes_per_night:
+        _attempt("rebuild", _rebuild, "the rebuild broke off", AGAIN, *arguments)
     if _attempt(
         "rights",
         _follow_rights,
@@ -258,14 +263,15 @@ def follow_calendar(
     record: Record | None = None,
 ) -> None:
     """Do what the date asks for: remove what is too old, make the months ahead, delete the moved raw files whose last
-    day has passed, and the packages for persons that are two weeks old. An error in one stops neither the others nor
-    the run.
+    day has passed, the packages for persons that are two weeks old, and the environments that have ended. An error in
+    one stops neither the others nor the run.
     """
     arguments = (connection, settings, ran, on_step, record)
     _attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
     _attempt("months", _make_months, "the months ahead were not made", AGAIN, *arguments)
     _attempt("moved", _remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
     _attempt("packages", _remove_packages, "the removal of packages for persons broke off", AGAIN, *arguments)
+    _attempt("environments", _follow_environments, "the expiry of environments broke off", AGAIN, *arguments)
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -303,6 +309,13 @@ def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, 
 def _remove_packages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     ran.expired += packages.tidy(connection, settings, clock.today(connection, settings))
     connection.commit()
+
+
+def _follow_environments(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
+) -> None:
+    for problem in environments.follow(connection, settings, clock.today(connection, settings)):
+        ran.note(problem)
 
 
 def _name_undeclared_marts(
@@ -388,6 +401,24 @@ def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step:
 BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
 
 
+def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Compute again what is of an earlier definition, as far as tonight's minutes allow."""
+    rebuilt = rebuild.rebuild(
+        connection,
+        settings,
+        rebuild.Chosen(),
+        lambda item, finished, of: on_step("rebuild", item, finished, of),
+        settings.rebuild.minutes_per_night * 60,
+    )
+    ran.rebuilt_days = rebuilt.days
+    for problem in rebuilt.problems:
+        ran.note(problem)
+    if rebuilt.days and rebuilt.held_back:
+        ran.note(
+            f"{rebuilt.held_back} days of the rebuild were held back by their checks: see `callmart status`"
+        )
+
+
 def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Compute the dirty days, check them, and open those that pass. Errors are raised, not noted."""
     for stage in BUILD_AND_OPEN.values():
@@ -436,14 +467,9 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 
 def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("publish", "reading what is there", 0, 1)
-    with tableau.connect(settings) as server:
-        books = publishing.books(connection, settings)
-        desired = publishing.desired(connection, settings)
-        connection.commit()
-        plan = publish.plan(desired, publish.read(server, books), adopts=False)
-        outcomes = publishing.apply(
-            connection, settings, server, plan, lambda *step: on_step("publish", *step)
-        )
+    with tableau.at_sites(settings) as at:
+        plans = sites.plan(sites.read(connection, settings, at), adopts=False)
+        outcomes = sites.apply(connection, settings, at, plans, lambda *step: on_step("publish", *step))
     for outcome in outcomes:
         ran.published_changes += len(outcome.done)
         for said in (outcome.error, outcome.alert):

@@ -47,6 +47,27 @@ class CustomerStatus:
     unopened: tuple[Unopened, ...]
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """The days of a mart that another definition computed than the last build's. `columns` are null there. A day counts
+    once per customer; `first_day` and `last_day` are ISO dates.
+    """
+
+    mart: str
+    days: int
+    first_day: str
+    last_day: str
+    is_known: bool  # False of what was computed before callmart noted definitions
+    columns: list[str]
+
+
+def earlier(connection: psycopg.Connection) -> list[Earlier]:
+    """Return what earlier definitions computed, per mart; empty if no mart has several."""
+    found = [Earlier(*row) for row in connection.execute(SQL["definitions"])]
+    connection.commit()
+    return found
+
+
 def status(connection: psycopg.Connection) -> list[CustomerStatus]:
     """Return the status of all customers in the registry, ordered by number."""
     customers = connection.execute(SQL["customers"]).fetchall()

@@ -43,6 +43,24 @@ extracts as (
         sum(row_count) as row_count
     from ops.extract
     group by customer_id
+),
+
+-- The project on each site on which the customer is. Usually it is one.
+published as (
+    select
+        p.customer_id,
+        string_agg(
+            concat(
+                case when p.state <> 'published' then p.state || ': ' end,
+                format('callmart / %s %s', c.customer_id, c.name),
+                case when p.site <> '' then format(' on the site %s', p.site) end
+            ),
+            ', '
+            order by p.site
+        ) as projects
+    from ops.publication as p
+    inner join registry.customer as c using (customer_id)
+    group by p.customer_id
 )
 
 select
@@ -61,12 +79,7 @@ select
         else 'passed'
     end,
     coalesce(extracts.row_count, 0)::bigint,
-    case
-        when p.customer_id is null and o.option is null then 'nothing there'
-        when p.customer_id is null then 'not published yet'
-        when p.state = 'published' then format('callmart / %s %s', c.customer_id, c.name)
-        else format('%s: callmart / %s %s', p.state, c.customer_id, c.name)
-    end
+    coalesce(published.projects, case when o.option is null then 'nothing there' else 'not published yet' end)
 from registry.customer as c
 left join registry.current_option as o using (customer_id)
 left join days using (customer_id)
@@ -75,7 +88,7 @@ left join held_back using (customer_id)
 left join turned_away using (customer_id)
 left join extracts using (customer_id)
 left join privacy.closed using (customer_id)
-left join ops.publication as p using (customer_id)
+left join published using (customer_id)
 order by c.customer_id;
 
 -- name: unopened
@@ -87,3 +100,61 @@ select
 from registry.report_use
 where since <= current_date - 7 * %(weeks)s
 order by customer_id, since, report;
+
+-- name: definitions
+-- The marts with days that were not computed by the same definition as the last build's: a row per other definition.
+-- `columns` are those of the mart that are null there. A day counts once per customer.
+with latest as (
+    select definitions from ops.build
+    where definitions is not null
+    order by build_id desc
+    limit 1
+),
+
+present as (
+    select
+        one.key as mart,
+        one.value::integer as definition_id
+    from latest
+    cross join jsonb_each_text(latest.definitions) as one
+),
+
+opened as (
+    select
+        mart,
+        definition_id,
+        count(*) as days,
+        min(call_date) as first_day,
+        max(call_date) as last_day
+    from ops.opened_day
+    where
+        isfinite(call_date)
+        and (
+            definition_id = any(
+                array(
+                    select definition_id from ops.definition
+                    except
+                    select definition_id from present
+                )
+            )
+            or definition_id is null
+        )
+    group by mart, definition_id
+)
+
+select
+    o.mart,
+    o.days,
+    o.first_day::text,
+    o.last_day::text,
+    was.fingerprint is not null as is_known,
+    array(
+        select one from unnest(of_today.columns) as one
+        where one <> all(coalesce(was.columns, '{}'))
+    ) as columns
+from opened as o
+inner join present as p using (mart)
+inner join ops.definition as of_today on p.definition_id = of_today.definition_id
+left join ops.definition as was on o.definition_id = was.definition_id
+where o.definition_id is distinct from p.definition_id
+order by o.mart asc, o.last_day desc;

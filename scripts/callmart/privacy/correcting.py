@@ -13,15 +13,15 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.person import Counts, Person, Proof, Work
+from callmart.base.person import Counts, Person, Place, Work
 from callmart.database import clock, ledger, vacuum
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.land.places import Doorway, Events
 from callmart.opening import opening
 from callmart.opening.places import Marts, waiting_days
 from callmart.privacy.decided import SHOWING
-from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+from callmart.privacy.places import PLACES, each, prove_counted, require_covered
+from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 SQL = sql_file.statements(__file__)
 
@@ -32,85 +32,79 @@ class Correction:
 
     agent_key: str = field(repr=False)  # the agent whose they are
     since: datetime
+    former: frozenset[str] = field(default=frozenset(), repr=False)  # that key before rotations
 
-    def plan(self, work: Work, person: Person, key: bytes) -> Plan:
+    def plan(self, case: Case) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way."""
-        require_covered(work)
-        self._refuse_wrong(work.connection, person)
+        connection, person = case.work.connection, case.person
+        require_covered(case.work)
+        self._refuse_wrong(connection, person)
         counts = {place.name: Counts() for place in PLACES}
-        counts[Events.name] = self._count(work.connection, person)
+        counts[Events.name] = self._count(connection, person)
         if not counts[Events.name]:
             raise UserError(
                 "this agent has no events on these days: ask the contact which days and agent it is"
             )
-        whose = keyed(
-            key, "plan", f"{' '.join(sorted(person.keys))} {self.agent_key} {self.since.timestamp()} "
-            f"{person.until.timestamp()}"
-        )  # fmt: skip
+        whose = keyed(case.key, "plan", f"{case.whose} {self.agent_key} {self.since.timestamp()}")
         return Plan(whose, counts, ())
 
-    def do(
-        self,
-        work: Work,
-        person: Person,
-        key: bytes,
-        request: int,
-        begin: Begin,
-        on_control: OnPlace,
-        on_place: OnPlace,
-    ) -> None:
+    def do(self, case: Case, steps: Steps) -> None:
         """Correct what was landed, and what is made of it. What lands from here on is corrected at the door."""
-        with clock.guarded(work.connection, work.settings):
-            begin(None if self._is_noted(work, person, key, request) else self.plan(work, person, key).hash)
-            self._note(work, person, key, request)
-            for place in PLACES:
-                with blocked(place.name):
-                    if place.name == Events.name:
-                        treated = self.correct(work.connection, person)
-                    elif place.name in (*SHOWING, Doorway.name):  # what was landing meanwhile is there now
-                        treated = place.treat(work, person)
-                    else:
-                        treated = Counts()
-                on_place(place.name, treated)
+        work, person = case.work, case.person
 
-    def prove(self, work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+        def treat(place: Place) -> Counts:
+            if place.name == Events.name:
+                return self.correct(work, person)
+            # What was landing meanwhile is there now.
+            return place.treat(work, person) if place.name in (*SHOWING, Doorway.name) else Counts()
+
+        with clock.guarded(work.connection, work.settings):
+            steps.begin(None if self._is_noted(case) else self.plan(case).hash)
+            self._note(case)
+            each(treat, steps.on_place)
+
+    def prove(self, case: Case, on_place: OnProof) -> int:
         """Look whether no event is left with the mistake, and no day waits."""
+        work, person = case.work, case.person
         with clock.guarded(work.connection, work.settings):
             require_covered(work)
-            left = {
-                Events.name: self._count(work.connection, person),
-                Marts.name: +Counts(days=waiting_days(work.connection, person.customer_id)),
-            }
-            left[Events.name]["agents"] += not self._is_noted(work, person, key, request)
-            for place in PLACES:
-                found = left.get(place.name, Counts())
-                on_place(place.name, Proof(Counts(tables=1) if place.name in left else Counts(), +found))
-            return 0
+            wrong = self._count(work.connection, person)
+            wrong["agents"] += not self._is_noted(case)
+            waiting = Counts(days=waiting_days(work.connection, person.customer_id))
+            return prove_counted({Events.name: wrong, Marts.name: waiting}, on_place)
 
-    def correct(self, connection: psycopg.Connection, person: Person) -> Counts:
-        """Correct what was landed, and mark the days whose marts change. Commits."""
+    def correct(self, work: Work, person: Person) -> Counts:
+        """Correct what was landed, and mark the days whose marts change. What is given to an agent who was erased since
+        is erased, too. In one transaction.
+        """
+        connection, parameters = work.connection, self._parameters(person)
         with connection.transaction():
             counts = self._count(connection, person)
-            connection.execute(SQL["mark_days"], self._parameters(person))
-            touched = {name for (name,) in connection.execute(SQL["correct"], self._parameters(person))}
+            connection.execute(SQL["mark_days"], parameters)
+            touched = {name for (name,) in connection.execute(SQL["correct"], parameters)}
             vacuum.note(connection, *touched)
+            ((erased_until,),) = connection.execute(SQL["erased_until"], parameters).fetchall()
+            if erased_until is not None:
+                own = frozenset({self.agent_key})
+                Events().treat(work, Person(person.customer_id, "agent", frozenset(), own, erased_until))
             opening.forget_build(connection)
         return counts
 
-    def _note(self, work: Work, person: Person, key: bytes, request: int) -> None:
+    def _note(self, case: Case) -> None:
         """Write it into the ledger and where landing finds it. Commits."""
-        marks = _marks(person, key)
-        corrected = tombstone(secret_of(key), "corrected", self.agent_key)
+        work, person = case.work, case.person
+        corrected = tombstone(secret_of(case.key), "corrected", self.agent_key)
         with work.connection.transaction():
             entry = ledger.append(
                 work.connection, work.settings, person.customer_id, person.kind, person.until,
-                {"mistaken": marks, "corrected": [corrected]}, request, "rectification", self.since,
+                {"mistaken": _marks(case), "corrected": [corrected]}, case.request, "rectification", self.since,
             )  # fmt: skip
             enter(work.connection, entry.number, self.agent_key)
 
-    def _is_noted(self, work: Work, person: Person, key: bytes, request: int) -> bool:
-        with work.connection.transaction():
-            return ledger.secures(work.connection, person, request, "mistaken", _marks(person, key))
+    def _is_noted(self, case: Case) -> bool:
+        connection = case.work.connection
+        with connection.transaction():
+            return ledger.secures(connection, case.person, case.request, "mistaken", _marks(case))
 
     def _count(self, connection: psycopg.Connection, person: Person) -> Counts:
         with connection.transaction():
@@ -135,6 +129,7 @@ class Correction:
             "customer": person.customer_id,
             "keys": sorted(person.keys),
             "agent": self.agent_key,
+            "asked": sorted({key for _, key in person.all_keys} | {self.agent_key} | self.former),
             "since": self.since,
             "until": person.until,
         }
@@ -145,6 +140,6 @@ def enter(connection: psycopg.Connection, entry: int, agent_key: str) -> None:
     connection.execute(SQL["enter"], {"entry": entry, "agent": agent_key})
 
 
-def _marks(person: Person, key: bytes) -> list[str]:
-    secret = secret_of(key)
-    return [tombstone(secret, "mistaken", one) for one in sorted(person.keys)]
+def _marks(case: Case) -> list[str]:
+    secret = secret_of(case.key)
+    return [tombstone(secret, "mistaken", one) for one in sorted(case.person.keys)]

@@ -22,7 +22,7 @@ where
     and e.occurred_at >= %(since)s
     and e.occurred_at < %(until)s
     and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)))
-returning e.tableoid::regclass::text;
+returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
 
 -- name: mark_days
 -- A call can begin on the day before, and what an agent begins goes on for 31 days at most.
@@ -37,20 +37,32 @@ where
     o.customer_id = %(customer)s
     and o.call_date >= (%(since)s at time zone t.time_zone)::date - 1
     and o.call_date <= (%(until)s at time zone t.time_zone)::date + 31
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
+
+-- name: erased_until
+-- Until when the agent was erased whose the events are.
+select max(t.until)
+from privacy.known_tombstone as t
+inner join privacy.secret as s using (customer_id)
+where
+    t.customer_id = %(customer)s
+    and t.kind = 'agent'
+    and t.tombstone = privacy.tombstone_of(s.secret, 'agent', %(agent)s);
 
 -- name: overlapping
--- A correction of the same customer whose days overlap, and which names one of the agents in any part.
-select
+-- A correction of the same customer whose days overlap, and which names one of the agents in any part, by a key of now
+-- or from before a rotation.
+select 1
 from privacy.correction as c
 inner join privacy.secret as s on c.customer_id = s.customer_id
-cross join unnest(%(keys)s::text[] || %(agent)s::text) as asked
+cross join unnest(%(asked)s::text[]) as asked
 where
     c.customer_id = %(customer)s
     and c.since < %(until)s
     and c.until > %(since)s
     and (
-        c.agent_key in (asked, privacy.tombstone_of(s.secret, 'agent', asked))
+        c.agent_key = asked
+        or c.erased = privacy.tombstone_of(s.secret, 'agent', asked)
         or c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', asked)
     )
 limit 1;

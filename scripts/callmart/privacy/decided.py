@@ -44,6 +44,9 @@ DECIDED: Mapping[str, Cells] = {
     "marts": Cells(
         "erased", "written anew", "searched", "searched", "a mart shows nobody but agents, and counts callers"
     ),
+    "environments": _all(
+        "written anew", "those that hold the customer are dropped; whoever needs one makes it anew"
+    ),
     "extracts": Cells(
         "written anew", "written anew", "searched", "searched", "they have the rows of the marts"
     ),
@@ -104,6 +107,7 @@ LEFT_OUT: Mapping[str, LeftOut] = {
     "marts": LeftOut(
         "left out", "of those that show agents; what agents did is hidden where the agent worked"
     ),
+    "environments": LeftOut("written anew", "those that hold the customer are dropped"),
     "extracts": LeftOut("written anew", "they have the rows of the marts"),
     "drawn reports": LeftOut(
         "written anew", "all of the customer's are removed, and drawn when somebody asks"
@@ -158,6 +162,7 @@ PACKED: Mapping[str, Packed] = {
     "events": Packed("in it", "what the telephone system told"),
     "registry": Packed("in it", "ids, names and addresses"),
     "marts": Packed("in it", "agents, and the calls of callers"),
+    "environments": Packed("a copy", "events and marts of some days"),
     "extracts": Packed("a copy", "they have the rows of the marts"),
     "drawn reports": Packed("a copy", "they have the rows of the marts"),
     "outbox": Packed("a copy", "reports, and the address of the recipient"),

@@ -9,17 +9,16 @@ import re
 import zipfile
 from collections.abc import Iterator
 
-from callmart.base.keys import keyed
 from callmart.base.needles import Hits, Needles
 from callmart.base.patterns import matching
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.person import Blocked, Counts, Place, Proof
 from callmart.database import clock
 from callmart.database.tombstones import Kind, of_address
 from callmart.privacy import own_rows, package, packages
 from callmart.privacy.own_rows import Contents, counted_as
 from callmart.privacy.packages import Packages
-from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+from callmart.privacy.places import PLACES, each, require_covered
+from callmart.privacy.procedure import Case, OnProof, Plan, Steps, blocked
 
 # What looks like a key of somebody, or like a telephone number, in any text of the package.
 _KEYS = re.compile(r"[0-9a-f]{32}|(?<![\w.])-?\d{15,19}(?![\w.])")
@@ -28,31 +27,21 @@ _BY_CHANCE = re.compile(r"[0-9a-fA-F.:+-]{0,11}")
 _TEXTS = (".html", ".json", ".csv")
 
 
-def plan(work: Work, person: Person, key: bytes) -> Plan:
-    """Count the person's rows in each place. `key` is the customer's. Changes nothing."""
-    return _plan(_contents(work, person, key), key)
+def plan(case: Case) -> Plan:
+    """Count the person's rows in each place. Changes nothing."""
+    return _plan(case, _contents(case))
 
 
-def do(
-    work: Work,
-    person: Person,
-    key: bytes,
-    request: int,
-    begin: Begin,
-    on_control: OnPlace,
-    on_place: OnPlace,
-) -> None:
-    """Make the package, encrypted by `work.seal`. `begin` is called before, with the hash of the plan as it is now, and
-    `on_place` for each place with what the package has of it. There is nothing to control.
-
-    Raises Blocked if somebody else is in it: then there is no package.
+def do(case: Case, steps: Steps) -> None:
+    """Make the package, encrypted by `work.seal`. There is nothing to control. Raises Blocked, and makes none, if
+    somebody else would be in it.
     """
-    seal = work.seal
+    work, seal = case.work, case.work.seal
     assert seal is not None, "whoever asks for a package says how it is encrypted"
     with clock.guarded(work.connection, work.settings):
-        contents = _contents(work, person, key)
-        planned = _plan(contents, key)
-        begin(planned.hash)
+        contents = _contents(case)
+        planned = _plan(case, contents)
+        steps.begin(planned.hash)
         content = package.pack(contents)
         with blocked(Packages.name):
             if others := len(_strangers(contents, content)):
@@ -62,61 +51,51 @@ def do(
                 )
             today = clock.today(work.connection, work.settings)
             work.connection.commit()
-            packages.write(
-                work.settings,
-                key,
-                person.customer_id,
-                request,
-                today,
-                packages.tombstones(key, _pseudonyms(contents, key)),
-                content,
-                seal.seal(content),
-            )
+            whose = packages.tombstones(case.key, _pseudonyms(contents, case.key))
+            packages.write(case, today, whose, content, seal.seal(content))
         made = Counts({"packages": 1, seal.how: 1})
-        for place in PLACES:
-            on_place(place.name, made if place.name == Packages.name else planned.counts[place.name])
+        each(
+            lambda place: made if place.name == Packages.name else planned.counts[place.name], steps.on_place
+        )
 
 
-def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
-    """Make the package again, see that it is what was encrypted, and look for others in it. Returns how many words of
-    others could be sought as whole values only.
-    """
-    with clock.guarded(work.connection, work.settings):
-        contents = _contents(work, person, key)
+def prove(case: Case, on_place: OnProof) -> int:
+    """Make the package again, see that it is what was encrypted, and look for others in it."""
+    with clock.guarded(case.work.connection, case.work.settings):
+        contents = _contents(case)
         content = package.pack(contents)
-        with blocked(Packages.name):
-            if not packages.holds(work.settings, key, person.customer_id, request, content):
+
+        def proof(place: Place) -> Proof:
+            if place.name != Packages.name:
+                return Proof(Counts(), Counts())
+            if not packages.holds(case, content):
                 raise Blocked(
                     "package",
                     "the package is gone, or what there is of the person has changed since it was made: make it again "
-                    f"with `callmart privacy plan {request}`, `approve` and `do`",
+                    f"with `callmart privacy plan {case.request}`, `approve` and `do`",
                 )
             others = Counts(others=len(_strangers(contents, content)))
-        for place in PLACES:
-            is_it = place.name == Packages.name
-            on_place(
-                place.name,
-                Proof(Counts(files=len(_texts(content))), +others) if is_it else Proof(Counts(), Counts()),
-            )
+            return Proof(Counts(files=len(_texts(content))), +others)
+
+        each(proof, on_place)
         return len(_needles(contents).whole)
 
 
-def _contents(work: Work, person: Person, key: bytes) -> Contents:
-    require_covered(work)
-    with blocked("places"), work.connection.transaction():
+def _contents(case: Case) -> Contents:
+    require_covered(case.work)
+    connection = case.work.connection
+    with blocked("places"), connection.transaction():
         # All tables as they are at one moment.
-        work.connection.execute("set transaction isolation level repeatable read")
-        return own_rows.of(work.connection, work.settings, person, key)
+        connection.execute("set transaction isolation level repeatable read")
+        return own_rows.of(connection, case.work.settings, case.person, case.key)
 
 
-def _plan(contents: Contents, key: bytes) -> Plan:
+def _plan(case: Case, contents: Contents) -> Plan:
     found = {place.name: Counts() for place in PLACES}
     for one in contents.tables:
         (place,) = (place.name for place in PLACES if matching(place.tables).fullmatch(one.holding.table))
         found[place][counted_as(one.holding.table)] += len(one.rows)
-    person = contents.person
-    whose = keyed(key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
-    return Plan(whose, {place: +counts for place, counts in found.items()}, ())
+    return Plan(case.whose, {place: +counts for place, counts in found.items()}, ())
 
 
 def _pseudonyms(contents: Contents, key: bytes) -> Iterator[tuple[Kind, str]]:

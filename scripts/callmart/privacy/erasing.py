@@ -5,11 +5,10 @@ the same command goes on. Erasing, building, opening and landing exclude each ot
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import cast
 
 from callmart.base.keys import keyed
-from callmart.base.needles import Hits, Needles
+from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Work
 from callmart.database import clock, ledger
 from callmart.database.searching import hits, tables
@@ -18,95 +17,67 @@ from callmart.land import places as landed
 from callmart.land.places import Doorway, Stored
 from callmart.privacy import embedded, kept, persons
 from callmart.privacy.kept import Kept
-from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+from callmart.privacy.places import each, require_covered
+from callmart.privacy.procedure import Case, OnProof, Plan, Steps, blocked
 
 _FEWEST = 16  # tombstones of a caller's calls
 
 
-def plan(work: Work, person: Person, key: bytes) -> Plan:
-    """Find out what an erasure would change. `key` is the customer's. Changes nothing.
+def plan(case: Case) -> Plan:
+    """Find out what an erasure would change. Changes nothing. Raises Blocked if a place can't be reached."""
+    require_covered(case.work)
+    return _plan(case, landed.look(case.work.connection, case.person))
 
-    Raises Blocked if a place can't be reached.
+
+def do(case: Case, steps: Steps) -> None:
+    """Erase the person. Raises Blocked if a place can't be treated: when it can be reached again, the same call goes
+    on.
     """
-    require_covered(work)
-    return _plan(work, person, key, landed.look(work.connection, person))
-
-
-def do(
-    work: Work,
-    person: Person,
-    key: bytes,
-    request: int,
-    begin: Begin,
-    on_control: OnPlace,
-    on_place: OnPlace,
-) -> None:
-    """Erase the person. `key` is the customer's. `begin` is called before anything changes, with the hash of the plan
-    as it is now, or with None if the ledger has this erasure already; it raises UserError if another plan was approved.
-    `on_control` is called with what the control has found, `on_place` after each place with what was treated.
-
-    Raises Blocked if a place can't be treated: when it can be reached again, the same call goes on.
-    """
-    home = work.settings.home
+    work, person = case.work, case.person
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
         stored = landed.look(work.connection, person)
-        before = kept.recall(home, key, request, person) or Kept.of(person, stored)
-        own = _tombstones(person, key, before)[person.kind]
+        before = kept.recall(case) or Kept.of(person, stored)
+        own = _tombstones(case, before)[person.kind]
         with work.connection.transaction():
-            has_begun = ledger.secures(work.connection, person, request, person.kind, own)
+            has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
         if has_begun:
-            begin(None)
+            steps.begin(None)
         else:
-            begin(_plan(work, person, key, stored).hash)
+            steps.begin(_plan(case, stored).hash)
             with blocked("control"):
-                on_control(embedded.Files.name, _control(_searching(work, person, before, stored)))
-        _secure(work, person, key, request, before)
+                steps.on_control(embedded.Files.name, _control(_searching(work, person, before, stored)))
+        _secure(case, before)
         # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
         with blocked(Doorway.name):
             Doorway().treat(work, person)
         stored = landed.look(work.connection, person)
         before |= Kept.of(person, stored)
-        _secure(work, person, key, request, before)
+        _secure(case, before)
         person = before.completed(person)
         searching = _searching(work, person, before, stored)
-        for place in PLACES:
-            with blocked(place.name):
-                treated = place.treat(searching, person)
-            on_place(place.name, treated)
+        each(lambda place: place.treat(searching, person), steps.on_place)
 
 
-def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
-    """Look for the person in all places. `on_place` is called after each. What is kept to be able to prove it is
-    forgotten when nothing is left. Returns how many words could be sought as whole values only.
-    """
-    home = work.settings.home
+def prove(case: Case, on_place: OnProof) -> int:
+    """Look for the person in all places. What is kept to be able to prove it is forgotten when nothing is left."""
+    work = case.work
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
-        stored = landed.look(work.connection, person)
-        before = kept.recall(home, key, request, person) or Kept.of(person, stored)
-        person = before.completed(person)
+        stored = landed.look(work.connection, case.person)
+        before = kept.recall(case) or Kept.of(case.person, stored)
+        person = before.completed(case.person)
         searching = _searching(work, person, before, stored)
-        left = 0
-        for place in PLACES:
-            with blocked(place.name):
-                proof = place.prove(searching, person)
-            left += proof.left.total()
-            on_place(place.name, proof)
-        if not left:
-            kept.forget(home, request)
+        proofs = each(lambda place: place.prove(searching, person), on_place)
+        kept.forget_if_gone(case, proofs)
         return len(searching.needles.whole)
 
 
-def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
-    searching = _searching(work, person, Kept.of(person, stored), stored, by_events=False)
-    counts = {}
-    for place in PLACES:
-        with blocked(place.name):
-            counts[place.name] = place.find(searching, person)
-    whose = keyed(key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
-    return Plan(whose, counts, ()).with_cells(stored.cells)
+def _plan(case: Case, stored: Stored) -> Plan:
+    person, counts = case.person, dict[str, Counts]()
+    searching = _searching(case.work, person, Kept.of(person, stored), stored, by_events=False)
+    each(lambda place: place.find(searching, person), counts.__setitem__)
+    return Plan(case.whose, counts, ()).with_cells(stored.cells)
 
 
 def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_events: bool = True) -> Work:
@@ -114,37 +85,29 @@ def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_e
     without. Those of a caller's calls are in extracts, too.
 
     If there is something of the person that came later, ids and keys stay for that, and only what leads to the erased
-    events is sought, and a number in clear. A word that somebody else of the customer has as well, such as a name,
-    can't be sought; one that is part of a word of others, only as a whole value.
+    events is sought, and a number in clear.
     """
     keys = stored.traces | before.traces if by_events else stored.calls | before.calls
     if stored.is_active_later:
         texts = before.words if person.kind == "caller" else frozenset[str]()
     else:
         texts = before.words | person.keys | stored.devices | before.devices
-    same, all_others = persons.words_of_others(work.connection, person)
-    work.connection.commit()
-    own = {text for text in texts if text.lower() not in same}
-    parts = {text for text in own if any(text.lower() in other for other in all_others)}
-    return replace(work, needles=Needles(own, keys, parts))
+    return persons.sought(work, person, texts, keys)
 
 
-def _secure(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
+def _secure(case: Case, before: Kept) -> None:
     """Keep what the proof needs, and write the tombstones, to the ledger first. Commits."""
-    kept.keep(work.settings.home, key, request, person, before)
+    work, person = case.work, case.person
+    kept.keep(case, before)
     with work.connection.transaction():
         ledger.append(
-            work.connection,
-            work.settings,
-            person.customer_id,
-            person.kind,
-            person.until,
-            _tombstones(person, key, before),
-            request,
-        )
+            work.connection, work.settings, person.customer_id, person.kind, person.until, _tombstones(case, before),
+            case.request,
+        )  # fmt: skip
 
 
-def _tombstones(person: Person, key: bytes, before: Kept) -> dict[Kind, list[str]]:
+def _tombstones(case: Case, before: Kept) -> dict[Kind, list[str]]:
+    person, key = case.person, case.key
     secret = secret_of(key)
     calls = [*map(of_call, before.calls), *_decoys(person, key, len(before.calls))]
     named = [one.partition(":") for one in before.named]

@@ -7,6 +7,7 @@ customer's key. The file goes when nothing is left of the person.
 import hmac
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
@@ -17,8 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from callmart.base.disk import sync
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
-from callmart.base.person import Person
+from callmart.base.person import Person, Proof
 from callmart.land.places import Stored
+from callmart.privacy.procedure import Case
 
 _NONCE = 12  # bytes
 
@@ -31,16 +33,22 @@ class Kept:
     traces: frozenset[int] = field(repr=False)  # the former keys of events, and of a caller's calls
     calls: frozenset[int] = field(repr=False)  # the former keys of a caller's calls
     devices: frozenset[str] = field(repr=False)  # the keys of devices that only this agent used
-    named: frozenset[str] = field(default=frozenset(), repr=False)  # Person.named
+    named: frozenset[str] = field(default=frozenset(), repr=False)  # as Person has it
+    addresses: frozenset[str] = field(default=frozenset(), repr=False)  # as Person has them
 
     @classmethod
     def of(cls, person: Person, stored: Stored) -> Self:
         """What there is to remember now."""
-        return cls(person.words, stored.traces, stored.calls, stored.devices, person.named)
+        return cls(person.words, stored.traces, stored.calls, stored.devices, person.named, person.addresses)
 
     def completed(self, person: Person) -> Person:
-        """The person with the words that the registry has no more."""
-        return replace(person, words=person.words | self.words)
+        """The person with what the registry has no more."""
+        return replace(
+            person,
+            words=person.words | self.words,
+            named=person.named | self.named,
+            addresses=person.addresses | self.addresses,
+        )
 
     def __or__(self, other: Self) -> Self:
         return replace(
@@ -48,29 +56,35 @@ class Kept:
         )
 
 
-def keep(home: Path, key: bytes, request: int, person: Person, content: Kept) -> None:
-    """Write the file, synced to the disk. `key` is the customer's."""
-    path = _path(home, request)
+def keep(case: Case, content: Kept) -> None:
+    """Write the file, synced to the disk."""
+    path = _path(case.work.settings.home, case.request)
     nonce = secrets.token_bytes(_NONCE)
     written = json.dumps({name: sorted(values) for name, values in asdict(content).items()})
-    secret_file(path, nonce + _cipher(key, request, person).encrypt(nonce, written.encode(), None))
+    secret_file(path, nonce + _cipher(case).encrypt(nonce, written.encode(), None))
     sync(path)
     sync(path.parent)
 
 
-def recall(home: Path, key: bytes, request: int, person: Person) -> Kept | None:
+def recall(case: Case) -> Kept | None:
     """What the file remembers; None if there is none. Raises UserError if it is about other ids than the person's."""
     try:
-        sealed = _path(home, request).read_bytes()
+        sealed = _path(case.work.settings.home, case.request).read_bytes()
     except FileNotFoundError:
         return None
     try:
-        content = _cipher(key, request, person).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        content = _cipher(case).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
     except InvalidTag:
         raise UserError(
-            f"request {request} is about somebody else, or about more ids: name the person as in its plan"
+            f"request {case.request} is about somebody else, or about more ids: name the person as in its plan"
         ) from None
     return Kept(**{name: frozenset(values) for name, values in json.loads(content).items()})
+
+
+def forget_if_gone(case: Case, proofs: Iterable[Proof]) -> None:
+    """Delete the file if nothing is left of the person."""
+    if not any(proof.left.total() for proof in proofs):
+        forget(case.work.settings.home, case.request)
 
 
 def forget(home: Path, request: int) -> None:
@@ -82,6 +96,6 @@ def _path(home: Path, request: int) -> Path:
     return home / "privacy" / f"request-{request}"
 
 
-def _cipher(key: bytes, request: int, person: Person) -> AESGCM:
-    named = " ".join(sorted(person.keys))
-    return AESGCM(hmac.digest(key, f"proof:{request}:{named}".encode(), "sha256"))
+def _cipher(case: Case) -> AESGCM:
+    named = " ".join(sorted(case.person.keys))
+    return AESGCM(hmac.digest(case.key, f"proof:{case.request}:{named}".encode(), "sha256"))

@@ -41,6 +41,7 @@ PLACES = {
     "landed files": Words("de lijst van verwerkte bestanden", "the list of files that were processed"),
     "build": Words("de tussentijdse berekeningen", "the intermediate results"),
     "marts": Words("de tabellen achter de rapporten", "the tables behind the reports"),
+    "environments": Words("kopieën waarin wij wijzigingen uitproberen", "copies in which we try changes"),
     "usage": Words("de gebruiksstatistiek over alle klanten", "the statistics of use over all customers"),
     "books": Words("ons logboek van de verwerking", "our log of the processing"),
     "register": Words("het register van verzoeken", "the register of requests"),

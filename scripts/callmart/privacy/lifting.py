@@ -4,46 +4,36 @@ Everything is then as before, cell by cell, with what came meanwhile. The name c
 """
 
 from callmart.base.errors import UserError
-from callmart.base.person import Counts, Person, Proof, Work
+from callmart.base.person import Counts
 from callmart.database import clock
 from callmart.opening.places import Marts, waiting_days
 from callmart.privacy import objecting
-from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan
+from callmart.privacy.places import prove_counted, require_covered
+from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 
-def plan(work: Work, person: Person, key: bytes) -> Plan:
+def plan(case: Case) -> Plan:
     """Find out what would show the agent again. Raises UserError if nothing leaves the agent out."""
-    if not objecting.is_left_out(work, person):
+    if not objecting.is_left_out(case.work, case.person):
         raise UserError(
             "this agent is left out of nothing: if the letter names another id, enter the request with that"
         )
-    return objecting.plan_of(work, person, key, names_agent=False)
+    return objecting.plan_of(case, names_agent=False)
 
 
-def do(
-    work: Work,
-    person: Person,
-    key: bytes,
-    request: int,
-    begin: Begin,
-    on_control: OnPlace,
-    on_place: OnPlace,
-) -> None:
+def do(case: Case, steps: Steps) -> None:
     """Show the agent again."""
-    with clock.guarded(work.connection, work.settings):
-        begin(None if objecting.is_noted(work, person, key, request) else plan(work, person, key).hash)
-        objecting.note(work, person, key, request, "lifting")
-        objecting.follow(work, person, on_place)
+    with clock.guarded(case.work.connection, case.work.settings):
+        steps.begin(None if objecting.is_noted(case) else plan(case).hash)
+        objecting.note(case, "lifting")
+        objecting.follow(case.work, case.person, steps.on_place)
 
 
-def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+def prove(case: Case, on_place: OnProof) -> int:
     """Look whether nothing leaves the agent out any more, and no day waits."""
+    work, person = case.work, case.person
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
         waiting = Counts(days=waiting_days(work.connection, person.customer_id))
         waiting["agents"] = objecting.is_left_out(work, person)
-        for place in PLACES:
-            left = +waiting if place.name == Marts.name else Counts()
-            on_place(place.name, Proof(Counts(), left))
-        return 0
+        return prove_counted({Marts.name: waiting}, on_place)

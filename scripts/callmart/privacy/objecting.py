@@ -5,11 +5,13 @@ as well, and no rebuild or restore undoes it. What was landed stays as it is: th
 the agent is shown again (lifting.py), everything is as before.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from callmart.base.keys import keyed
-from callmart.base.needles import Needles
+import psycopg
+
+from callmart.base import sql_file
 from callmart.base.person import Counts, Person, Place, Proof, Work
 from callmart.database import clock, ledger
 from callmart.database.ledger import Act
@@ -20,119 +22,113 @@ from callmart.opening import opening
 from callmart.privacy import kept, persons
 from callmart.privacy.decided import SHOWING
 from callmart.privacy.kept import Kept
-from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+from callmart.privacy.places import each, require_covered
+from callmart.privacy.procedure import Case, OnPlace, OnProof, Plan, Steps
 from callmart.registry.places import Persons, drop_names
+
+SQL = sql_file.statements(__file__)
 
 ALWAYS = datetime(9000, 1, 1, tzinfo=UTC)  # an agent is left out of all days, and of those to come
 
 
-def plan(work: Work, person: Person, key: bytes) -> Plan:
+def plan(case: Case) -> Plan:
     """Find out what would no longer show the agent."""
-    return plan_of(work, person, key, names_agent=True)
+    return plan_of(case, names_agent=True)
 
 
-def do(
-    work: Work,
-    person: Person,
-    key: bytes,
-    request: int,
-    begin: Begin,
-    on_control: OnPlace,
-    on_place: OnPlace,
-) -> None:
+def do(case: Case, steps: Steps) -> None:
     """Leave the agent out, and drop the name. There is no control: what is stored stays."""
-    with clock.guarded(work.connection, work.settings):
-        before = _kept(work, person, key, request)
-        begin(None if is_noted(work, person, key, request) else plan(work, person, key).hash)
-        kept.keep(work.settings.home, key, request, person, before)
-        note(work, person, key, request, "objection")
-        follow(work, before.completed(person), on_place)
+    with clock.guarded(case.work.connection, case.work.settings):
+        before = _kept(case)
+        steps.begin(None if is_noted(case) else plan(case).hash)
+        kept.keep(case, before)
+        note(case, "objection")
+        follow(case.work, before.completed(case.person), steps.on_place)
 
 
-def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+def prove(case: Case, on_place: OnProof) -> int:
     """Look for the agent in what shows agents, and for the name in the registry. The name is forgotten when nothing is
     left.
     """
-    with clock.guarded(work.connection, work.settings):
-        require_covered(work)
-        person = _kept(work, person, key, request).completed(person)
-        searching, left = _searching(work, person), 0
-        for place in PLACES:
-            with blocked(place.name):
-                proof = _proof(searching, always(person), place)
-            left += proof.left.total()
-            on_place(place.name, proof)
-        if not left:
-            kept.forget(work.settings.home, request)
+    with clock.guarded(case.work.connection, case.work.settings):
+        require_covered(case.work)
+        person = always(_kept(case).completed(case.person))
+        searching = _searching(case.work, person)
+        proofs = each(lambda place: _proof(searching, person, place), on_place)
+        kept.forget_if_gone(case, proofs)
         return len(searching.needles.whole)
 
 
 # -- what a lifting and a withdrawal do as well ----------------------------------------------------------------------
 
 
-def plan_of(work: Work, person: Person, key: bytes, *, names_agent: bool) -> Plan:
+def plan_of(case: Case, *, names_agent: bool) -> Plan:
     """What changes if the agent is left out, or no longer. `names_agent`: what shows agents has the agent now."""
+    work, whole = case.work, always(case.person)
     require_covered(work)
-    whole, searching = always(person), _searching(work, person)
-    counts = {place.name: Counts() for place in PLACES}
-    for place in PLACES:
-        if names_agent and place.name in SHOWING:
-            with blocked(place.name):
-                counts[place.name] = place.find(searching, whole)
-    if names_agent:
-        counts[Persons.name] = Counts({"registry.agent": _named(work, person)})
-    cells = landed.look_at_shown(work.connection, whole)
-    whose = keyed(key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
-    return Plan(whose, {name: +found for name, found in counts.items()}, ()).with_cells(cells)
+    searching, counts = _searching(work, whole), dict[str, Counts]()
+
+    def find(place: Place) -> Counts:
+        if names_agent and place.name == Persons.name:
+            return +Counts({"registry.agent": _named(work, whole)})
+        return +place.find(searching, whole) if names_agent and place.name in SHOWING else Counts()
+
+    each(find, counts.__setitem__)
+    return Plan(case.whose, counts, ()).with_cells(landed.look_at_shown(work.connection, whole))
 
 
-def is_noted(work: Work, person: Person, key: bytes, request: int) -> bool:
+def is_noted(case: Case) -> bool:
     """Whether the ledger has it that this request was done, or is about to be."""
-    with work.connection.transaction():
-        return ledger.secures(work.connection, person, request, "objector", _marks(person, key))
+    connection = case.work.connection
+    with connection.transaction():
+        return ledger.secures(
+            connection, case.person, case.request, "objector", _marks(case, case.person.keys)
+        )
 
 
-def note(work: Work, person: Person, key: bytes, request: int, right: Act) -> None:
+def note(case: Case, right: Act) -> None:
     """Write into the ledger that the agent is left out or shown again, drop the name, and mark the days that change.
     From here on every build follows it. Commits.
     """
+    work, person = case.work, case.person
+    # What leaves the agent out may be of a key from before a rotation.
+    keys = {one for _, one in person.all_keys} if right == "lifting" else person.keys
     with work.connection.transaction():
         ledger.append(
             work.connection, work.settings, person.customer_id, person.kind, person.until,
-            {"objector": _marks(person, key)}, request, right,
+            {"objector": _marks(case, keys)}, case.request, right,
         )  # fmt: skip
-        settle(work, person)
+        settle(work.connection, person)
 
 
 def is_left_out(work: Work, person: Person) -> bool:
     """Whether the ledger leaves the agent out, under all ids."""
     found = work.connection.execute(
-        "select bool_and(privacy.objects(%s, agent_key)) from unnest(%s::text[]) as agent_key",
-        [person.customer_id, sorted(person.keys)],
+        SQL["is_left_out"],
+        {
+            "customer": person.customer_id,
+            "agents": [agent for agent, _ in person.all_keys],
+            "keys": [key for _, key in person.all_keys],
+        },
     ).fetchone()
     work.connection.rollback()
     return found == (True,)
 
 
-def settle(work: Work, person: Person) -> None:
+def settle(connection: psycopg.Connection, person: Person) -> None:
     """Mark the days that the agent is on, discard what was computed of them and not opened, and drop the name if the
     agent is left out. In the caller's transaction.
     """
-    landed.mark_shown(work.connection, always(person))
-    drop_names(work.connection, person)
-    opening.forget_build(work.connection)
+    landed.mark_shown(connection, always(person))
+    drop_names(connection, person)
+    opening.forget_build(connection)
 
 
 def follow(work: Work, person: Person, on_place: OnPlace) -> None:
     """Make everything that shows agents anew, as the ledger says. Commits."""
-    searching, whole = _searching(work, person), always(person)
-    for place in PLACES:
-        treated = Counts()
-        if place.name in SHOWING:
-            with blocked(place.name):
-                treated = place.treat(searching, whole)
-        on_place(place.name, treated)
+    whole = always(person)
+    searching = _searching(work, whole)
+    each(lambda place: place.treat(searching, whole) if place.name in SHOWING else Counts(), on_place)
 
 
 def always(person: Person) -> Person:
@@ -140,14 +136,14 @@ def always(person: Person) -> Person:
     return replace(person, until=ALWAYS)
 
 
-def _kept(work: Work, person: Person, key: bytes, request: int) -> Kept:
+def _kept(case: Case) -> Kept:
     """What has to be remembered until the proof: the registry loses the name before."""
-    return kept.recall(work.settings.home, key, request, person) or Kept.of(person, Stored())
+    return kept.recall(case) or Kept.of(case.person, Stored())
 
 
-def _marks(person: Person, key: bytes) -> list[str]:
-    secret = secret_of(key)
-    return [tombstone(secret, "objector", one) for one in sorted(person.keys)]
+def _marks(case: Case, keys: Collection[str]) -> list[str]:
+    secret = secret_of(case.key)
+    return [tombstone(secret, "objector", one) for one in sorted(keys)]
 
 
 def _proof(work: Work, person: Person, place: Place) -> Proof:
@@ -172,8 +168,4 @@ def _named(work: Work, person: Person) -> int:
 def _searching(work: Work, person: Person) -> Work:
     """The work, with what no report may show of the agent: id, name and key. The address may be that of a recipient."""
     texts = (person.words - person.addresses) | person.keys
-    same, all_others = persons.words_of_others(work.connection, person)
-    work.connection.commit()
-    own = {text for text in texts if text.lower() not in same and "@" not in text}
-    parts = {text for text in own if any(text.lower() in other for other in all_others)}
-    return replace(work, needles=Needles(own, (), parts))
+    return persons.sought(work, person, {text for text in texts if "@" not in text})

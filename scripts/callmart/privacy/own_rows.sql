@@ -31,7 +31,7 @@ from own
 inner join raw.call as c on own.call_key = c.call_key and c.customer_id = %(customer)s
 where
     not exists (
-        select from raw.event as e
+        select 1 from raw.event as e
         where
             e.customer_id = %(customer)s
             and e.call_key = c.call_key

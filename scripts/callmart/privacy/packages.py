@@ -21,6 +21,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.base.strict import Listed, Strict
 from callmart.database.tombstones import Kind, secret_of, tombstone
+from callmart.privacy.procedure import Case
 from callmart.privacy.subject import customer_key
 
 KEPT_DAYS = 14
@@ -55,16 +56,13 @@ def tombstones(key: bytes, pseudonyms: Iterable[tuple[Kind, str]]) -> set[str]:
     return {tombstone(secret, kind, pseudonym) for kind, pseudonym in pseudonyms}
 
 
-def write(
-    settings: Settings, key: bytes, customer_id: int, request: int, today: date, whose: set[str],
-    content: bytes, sealed: bytes,
-) -> Path:  # fmt: skip
+def write(case: Case, today: date, whose: set[str], content: bytes, sealed: bytes) -> Path:
     """Write a package and its note. The note comes first: a package without one would be nobody's."""
-    file = path(settings, customer_id, request)
+    file = _file_of(case)
     file.unlink(missing_ok=True)
     note = Note(
-        request=request, customer_id=customer_id, written=str(today), key=fingerprint_of(key),
-        whose=tuple(sorted(whose)), content=_digest(key, content), sealed=sha256(sealed).hexdigest(),
+        request=case.request, customer_id=case.person.customer_id, written=str(today), key=fingerprint_of(case.key),
+        whose=tuple(sorted(whose)), content=_digest(case.key, content), sealed=sha256(sealed).hexdigest(),
     )  # fmt: skip
     secret_file(_note_of(file), note.model_dump_json())
     secret_file(file, sealed)
@@ -73,15 +71,15 @@ def write(
     return file
 
 
-def holds(settings: Settings, key: bytes, customer_id: int, request: int, content: bytes) -> bool:
+def holds(case: Case, content: bytes) -> bool:
     """Whether the package of a request is there, as it was written, and has just this content."""
-    file = path(settings, customer_id, request)
+    file = _file_of(case)
     note = _read(_note_of(file))
     return (
         note is not None
         and file.is_file()
         and note.sealed == sha256(file.read_bytes()).hexdigest()
-        and hmac.compare_digest(note.content, _digest(key, content))
+        and hmac.compare_digest(note.content, _digest(case.key, content))
     )
 
 
@@ -125,6 +123,10 @@ def _tidy_folders(settings: Settings) -> None:
     for left in folder(settings).glob("*"):
         if left.is_dir() and not any(left.iterdir()):
             left.rmdir()
+
+
+def _file_of(case: Case) -> Path:
+    return path(case.work.settings, case.person.customer_id, case.request)
 
 
 def _note_of(file: Path) -> Path:

@@ -1,6 +1,7 @@
 """The person whom a request is about: all words and keys that lead to the person, from what the officer enters."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -9,8 +10,9 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed
-from callmart.base.person import Kind, Person
+from callmart.base.keys import epochs, keyed
+from callmart.base.needles import Needles
+from callmart.base.person import Kind, Person, Work
 from callmart.base.spelling import plain
 from callmart.database import clock, tombstones
 from callmart.database.tombstones import of_name
@@ -68,6 +70,9 @@ def _agent(
     return Person(
         customer_id, "agent", frozenset(words), keys, until, frozenset(addresses),
         frozenset() if stays else frozenset(named),
+        frozenset(
+            (keyed(key, "agent", id), keyed(former, "agent", id)) for id in ids for former in epochs(key)[:-1]
+        ),
     )  # fmt: skip
 
 
@@ -120,7 +125,20 @@ def _by_address(key: bytes, addresses: Collection[str]) -> set[str]:
     }
 
 
-def words_of_others(connection: psycopg.Connection, person: Person) -> tuple[set[str], set[str]]:
+def sought(work: Work, person: Person, texts: Collection[str], traces: Collection[int] = ()) -> Work:
+    """The work, with the words and the keys of events that may be left nowhere of a person. Commits.
+
+    A word that somebody else of the customer has as well, such as a name, can't be sought; one that is part of others'
+    words, only as a whole value.
+    """
+    same, all_others = _words_of_others(work.connection, person)
+    work.connection.commit()
+    own = {text for text in texts if text.lower() not in same}
+    parts = {text for text in own if any(text.lower() in other for other in all_others)}
+    return replace(work, needles=Needles(own, traces, parts))
+
+
+def _words_of_others(connection: psycopg.Connection, person: Person) -> tuple[set[str], set[str]]:
     """The words of everybody else in the registry, and names of customers, queues and lines, in lower case: those of
     the person's customer, and all.
     """

@@ -4,16 +4,16 @@ which).
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Protocol, Self
 
 import psycopg
 
 from callmart.base.errors import UserError
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.keys import keyed
+from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.base.settings import Settings
 from callmart.land.places import Cell
 from callmart.opening.places import Marts
@@ -27,8 +27,8 @@ Begin = Callable[[str | None], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request would change or show: counts per place, and the queues and days whose figures change. `whose`
-    stands for the person and the moment; nobody can make it without the customer's key.
+    """What a request would change or show: counts per place, and the queues and days whose figures change. `whose` is
+    that of the case.
     """
 
     whose: str
@@ -52,31 +52,48 @@ class Plan:
         return replace(self, counts={**self.counts, Marts.name: of_marts}, cells=all_cells)
 
 
-class Procedure(Protocol):
-    """What a right's module offers. `key` is the customer's. A plan and a proof have all places of privacy/places.py;
-    the register refuses one that lacks a place. Each raises Blocked if a place can't be reached: then the same call
-    goes on later.
+@dataclass(frozen=True)
+class Case:
+    """A request that is carried out: about whom, and with what."""
+
+    work: Work
+    person: Person
+    key: bytes = field(repr=False)  # the customer's
+    request: int
+
+    @property
+    def whose(self) -> str:
+        """Stands for the person and the moment; nobody can make it without the customer's key."""
+        person = self.person
+        return keyed(self.key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is told while a request is done.
+
+    `begin` comes before anything changes, with the hash of the plan as it is now, or with None if the ledger has it
+    already; it raises UserError if another plan was approved. `on_control` comes before that, with what a search has
+    found that is to find nothing later. `on_place` comes after each place, with what was done there.
     """
 
-    def plan(self, work: Work, person: Person, key: bytes) -> Plan:
+    begin: Begin = quietly
+    on_control: OnPlace = quietly
+    on_place: OnPlace = quietly
+
+
+class Procedure(Protocol):
+    """What a right's module offers. A plan and a proof have all places of privacy/places.py; the register refuses one
+    that lacks a place. Each raises Blocked if a place can't be reached: then the same call goes on later.
+    """
+
+    def plan(self, case: Case) -> Plan:
         """Find out what would be done. Changes nothing."""
 
-    def do(
-        self,
-        work: Work,
-        person: Person,
-        key: bytes,
-        request: int,
-        begin: Begin,
-        on_control: OnPlace,
-        on_place: OnPlace,
-    ) -> None:
-        """Do it. `begin` is called before anything changes, with the hash of the plan as it is now, or with None if the
-        ledger has it already; it raises UserError if another plan was approved. `on_place` is called after each place
-        with what was done there; `on_control` before that, with what a search has found that is to find nothing later.
-        """
+    def do(self, case: Case, steps: Steps) -> None:
+        """Do it."""
 
-    def prove(self, work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+    def prove(self, case: Case, on_place: OnProof) -> int:
         """Look whether it is done. `on_place` is called after each place. Returns how many words could be sought as
         whole values only.
         """
@@ -85,8 +102,8 @@ class Procedure(Protocol):
 @contextmanager
 def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
     """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
-    with ExitStack() as opened:
-        yield Work(connection, settings, cache(lambda: opened.enter_context(tableau.connect(settings))))
+    with tableau.at_sites(settings) as at:
+        yield Work(connection, settings, at)
 
 
 @contextmanager

@@ -9,9 +9,7 @@ from typing import cast
 import psycopg
 
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed
-from callmart.base.needles import Needles
-from callmart.base.person import Counts, Kind, Person, Proof, Work
+from callmart.base.person import Counts, Kind, Person, Place, Proof, Work, quietly
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
 from callmart.database import clock, searching
@@ -19,8 +17,8 @@ from callmart.opening.places import Marts
 from callmart.privacy import kept, persons, register, subject
 from callmart.privacy.decided import SHOWING
 from callmart.privacy.kept import Kept
-from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+from callmart.privacy.places import PLACES, each, require_covered
+from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 from callmart.publish.places import Members
 from callmart.registry.places import Persons
 from callmart.registry.states import State
@@ -56,79 +54,59 @@ def remember(
             if wrong:
                 until = clock.now(connection)
                 person = persons.person(connection, key, found.customer_id, kind, [normal], until)
-                content = Kept(frozenset(wrong), frozenset(), frozenset(), frozenset())
-                kept.keep(settings.home, key, number, person, content)
+                case = Case(Work(connection, settings, quietly), person, key, number)
+                kept.keep(case, Kept(frozenset(wrong), frozenset(), frozenset(), frozenset()))
                 return
     raise UserError(
         f"request {number}: the file corrects no name or address of the person; correct it there, and apply it again"
     )
 
 
-def plan(work: Work, person: Person, key: bytes) -> Plan:
+def plan(case: Case) -> Plan:
     """What is corrected. The counts say whom, and stay the same when the registry is right already."""
-    require_covered(work)
+    require_covered(case.work)
     counts = {place.name: Counts() for place in PLACES}
-    counts[Persons.name] = Counts({f"registry.{person.kind}": 1})
-    return Plan(keyed(key, "plan", " ".join(sorted(person.keys))), counts, ())
+    counts[Persons.name] = Counts({f"registry.{case.person.kind}": 1})
+    return Plan(case.whose, counts, ())
 
 
-def do(
-    work: Work,
-    person: Person,
-    key: bytes,
-    request: int,
-    begin: Begin,
-    on_control: OnPlace,
-    on_place: OnPlace,
-) -> None:
+def do(case: Case, steps: Steps) -> None:
     """Make anew what has the wrong name or address. Raises UserError if the registry has it still."""
-    with clock.guarded(work.connection, work.settings):
-        searching, former = _former(work, person, key, request)
-        begin(plan(work, person, key).hash)
-        for place in PLACES:
-            treated = Counts()
-            if place.name in (*SHOWING, Members.name):
-                with blocked(place.name):
-                    treated = place.treat(searching, former)
-            on_place(place.name, treated)
+    with clock.guarded(case.work.connection, case.work.settings):
+        searching, former = _former(case)
+        steps.begin(plan(case).hash)
+        changed = (*SHOWING, Members.name)
+        each(
+            lambda place: place.treat(searching, former) if place.name in changed else Counts(),
+            steps.on_place,
+        )
 
 
-def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+def prove(case: Case, on_place: OnProof) -> int:
     """Look for the wrong name or address wherever one can be. When it is nowhere, it is forgotten here as well."""
-    with clock.guarded(work.connection, work.settings):
-        require_covered(work)
-        sought, former = _former(work, person, key, request)
-        left = 0
-        for place in PLACES:
-            proof = Proof(Counts(), Counts())
-            with blocked(place.name):
-                if place.name in (Persons.name, Marts.name):  # the person may be there, by the right name
-                    proof = searching.prove(sought, former, place.tables)
-                elif place.name in _NAMING:
-                    proof = place.prove(sought, former)
-            left += proof.left.total()
-            on_place(place.name, proof)
-        if not left:
-            kept.forget(work.settings.home, request)
+    with clock.guarded(case.work.connection, case.work.settings):
+        require_covered(case.work)
+        sought, former = _former(case)
+
+        def proof(place: Place) -> Proof:
+            if place.name in (Persons.name, Marts.name):  # the person may be there, by the right name
+                return searching.prove(sought, former, place.tables)
+            return place.prove(sought, former) if place.name in _NAMING else Proof(Counts(), Counts())
+
+        kept.forget_if_gone(case, each(proof, on_place))
         return len(sought.needles.whole)
 
 
-def _former(work: Work, person: Person, key: bytes, request: int) -> tuple[Work, Person]:
-    """The work, with the wrong words as what may be left nowhere, and the person as the one who had them. A word that
-    somebody else of the customer has as well can't be sought.
-    """
-    content = kept.recall(work.settings.home, key, request, person)
+def _former(case: Case) -> tuple[Work, Person]:
+    """The work, with the wrong words as what may be left nowhere, and the person as the one who had them."""
+    content = kept.recall(case)
     if content is None:
         raise UserError(
-            f"request {request}: correct the name or address in registry.yml, then `callmart registry apply "
-            f"registry.yml --request {request}`, and run this again"
+            f"request {case.request}: correct the name or address in registry.yml, then `callmart registry apply "
+            f"registry.yml --request {case.request}`, and run this again"
         )
-    former = replace(person, words=content.words, addresses=content.words, named=frozenset())
-    same, all_others = persons.words_of_others(work.connection, replace(former, keys=frozenset()))
-    work.connection.commit()
-    own = {word for word in content.words if word.lower() not in same}
-    parts = {word for word in own if any(word.lower() in other for other in all_others)}
-    return replace(work, needles=Needles(own, (), parts)), former
+    former = replace(case.person, words=content.words, addresses=content.words, named=frozenset())
+    return persons.sought(case.work, replace(former, keys=frozenset()), content.words), former
 
 
 def _named(state: State, kind: Kind) -> Mapping[str, frozenset[str]]:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.keys import epochs, known_key
-from callmart.base.person import Person, Work
+from callmart.base.person import Person, Work, quietly
 from callmart.base.settings import Settings
 from callmart.database import ledger, vacuum
 from callmart.database.ledger import Act, Lost
@@ -20,7 +20,7 @@ from callmart.declarations import mart_tables
 from callmart.land.places import Events
 from callmart.privacy import correcting, objecting
 from callmart.privacy.correcting import Correction
-from callmart.privacy.places import PLACES
+from callmart.privacy.places import each
 from callmart.registry.places import Persons
 
 SQL = sql_file.statements(__file__)
@@ -41,35 +41,45 @@ class Replayed:
 
 
 def replay(
-    connection: psycopg.Connection, settings: Settings, again: Again, lost: Lost | None = None
+    connection: psycopg.Connection,
+    settings: Settings,
+    again: Again,
+    lost: Lost | None = None,
+    keyed_anew: Collection[int] = (),
 ) -> Replayed:
-    """Let ledger, copy and database say the same again, erase whoever came back, and leave out or show agents as the
-    ledger says. Commits: first the tombstones, so that nobody else comes back, then each person, then the opening of
-    what was closed.
+    """Let ledger, copy and database say the same again, erase whoever came back, and correct events and leave out or
+    show agents as the ledger says. Commits: first the tombstones, so that nobody else comes back, with the days that
+    change by what was lost, so that a crash can't part the two; then each person, then the opening of what was closed.
+    `keyed_anew` are customers whose keys were rotated since the last replay: only now what the ledger says of their
+    agents under that key is understood.
 
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger.mend(connection, settings, lost)
+    customers = mended.differing | set(keyed_anew) | {customer for customer, _ in _uncorrected(connection)}
+    corrected = list(_correct(Work(connection, settings, quietly), customers))
+    objectors = list(_objectors(connection, customers))
+    for person in objectors:
+        objecting.settle(connection, person)
     connection.commit()
-    for person, correction in _corrections(connection, mended.differing):
-        correction.correct(connection, person)
     found = list(_returned(connection, settings))
-    objectors = list(_objectors(connection, mended.differing))
     connection.rollback()
     for person in found:
         again(person, "erasure")
+    for person in corrected:
+        again(person, "rectification")
     for person in objectors:
         again(person, "objection")
     names = _forget_names(connection, settings)
     ledger.close(connection, settings)
-    customers = tuple(sorted(mended.differing))
+    differing = tuple(sorted(mended.differing))
     connection.execute(
         "insert into ops.audit_log (action, details) values ('ledger replayed', %s)",
         [
             Jsonb(
                 {
                     "entries": mended.entries,
-                    "customers": list(customers),
+                    "customers": list(differing),
                     "erased again": len(found),
                     "objectors": len(objectors),
                     "names": names,
@@ -78,20 +88,26 @@ def replay(
         ],
     )
     connection.commit()
-    return Replayed(mended.entries, customers, len(found), len(objectors))
+    return Replayed(mended.entries, differing, len(found), len(objectors))
+
+
+def uncorrected(connection: psycopg.Connection) -> list[str]:
+    """One sentence per customer of whom the ledger corrects events, and nobody knows here the agent whose they are."""
+    return [
+        f"customer {customer}: {count} corrections of whose events are could not be made again, as nothing of the "
+        "agent whose they are is here: when something of that agent has landed, `callmart privacy replay` makes them"
+        for customer, count in _uncorrected(connection)
+    ]
 
 
 def again_everywhere(work: Work, person: Person, right: Act) -> None:
-    """Erase somebody who came back, in all places, or leave out or show an agent as the ledger says. Commits. Raises
-    Blocked if a place can't be treated.
+    """Erase somebody who came back, in all places, or make anew what shows an agent. Commits. Raises Blocked if a place
+    can't be treated.
     """
     if right == "erasure":
-        for place in PLACES:
-            place.treat(work, person)
-        return
-    with work.connection.transaction():
-        objecting.settle(work, person)
-    objecting.follow(work, person, lambda *_: None)
+        each(lambda place: place.treat(work, person), quietly)
+    else:
+        objecting.follow(work, person, quietly)
 
 
 def again_restored(work: Work, person: Person, right: Act) -> None:
@@ -102,8 +118,6 @@ def again_restored(work: Work, person: Person, right: Act) -> None:
         for place in (Events(), Persons()):
             place.treat(work, person)
     with work.connection.transaction():
-        if right != "erasure":
-            objecting.settle(work, person)
         _hide_waiting_days(work, person)
 
 
@@ -122,21 +136,21 @@ def _hide_waiting_days(work: Work, person: Person) -> None:
     work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
 
 
-def _corrections(
-    connection: psycopg.Connection, customers: Collection[int]
-) -> list[tuple[Person, Correction]]:
-    """What the ledger corrects of these customers, where there is something of the agent whose the events are. Landing
-    finds it from here on. Commits.
+def _correct(work: Work, customers: Collection[int]) -> Iterator[Person]:
+    """Correct what the ledger corrects of these customers, where there is something of the agent whose the events are.
+    Landing finds it from here on. In the caller's transaction. Yields the agents whose the events seemed to be.
     """
-    found = []
-    for entry, customer_id, since, until, agent_key, mistaken in connection.execute(
-        SQL["corrections"], {"customers": list(customers)}
-    ).fetchall():
-        correcting.enter(connection, entry, agent_key)
+    found = work.connection.execute(SQL["corrections"], {"customers": list(customers)}).fetchall()
+    for entry, customer_id, since, until, agent_key, mistaken in found:
+        correcting.enter(work.connection, entry, agent_key)
         person = Person(customer_id, "agent", frozenset(), frozenset(mistaken), until)
-        found.append((person, Correction(agent_key, since)))
-    connection.commit()
-    return found
+        Correction(agent_key, since).correct(work, person)
+        yield person
+
+
+def _uncorrected(connection: psycopg.Connection) -> list[tuple[int, int]]:
+    """How many corrections of each customer wait for something of the agent whose the events are."""
+    return connection.execute(SQL["uncorrected"]).fetchall()
 
 
 def _objectors(connection: psycopg.Connection, customers: Collection[int]) -> Iterator[Person]:
@@ -154,7 +168,8 @@ def _forget_names(connection: psycopg.Connection, settings: Settings) -> int:
     forgotten = 0
     for customer_id, table, name, fingerprint in rows:
         key = known_key(settings.home, customer_id, fingerprint)
-        if (customer_id, tombstone(secret_of(key), "name", of_name(key, name))) in marks:
+        made = (tombstone(secret_of(key), "name", of_name(epoch, name)) for epoch in epochs(key))
+        if any((customer_id, one) in marks for one in made):
             connection.execute(SQL[f"forget_{table}"], {"customer": customer_id, "name": name})
             vacuum.note(connection, f"registry.{table}")
             forgotten += 1

@@ -79,7 +79,7 @@ inner join erased as e
 where
     k.first_at < e.until
     or exists (
-        select from raw.event as late
+        select 1 from raw.event as late
         where
             late.customer_id = k.customer_id
             and k.key in (late.agent_key, late.number_key, late.target_key)
@@ -97,7 +97,7 @@ with marked as (
         t.customer_id,
         t.tombstone,
         s.secret
-    from privacy.tombstone as t
+    from privacy.known_tombstone as t
     inner join privacy.secret as s using (customer_id)
     where t.customer_id = any(%(customers)s) and t.kind = 'objector'
 )
@@ -124,7 +124,7 @@ with known as (
         t.kind,
         a.agent_key
     from privacy.ledger_entry as e
-    inner join privacy.tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
+    inner join privacy.known_tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
     inner join privacy.secret as s on e.customer_id = s.customer_id
     inner join privacy.known_agent as a
         on e.customer_id = a.customer_id
@@ -145,6 +145,30 @@ group by entry, customer_id, since, until
 having bool_or(kind = 'corrected')
 order by entry;
 
+-- name: uncorrected
+-- The number of the ledger's corrections, per customer, that could not be made: nothing here has the key of the agent
+-- whose the events are. Those under a key that the customer's never was are nobody's any more.
+select
+    e.customer_id,
+    count(*)
+from privacy.ledger_entry as e
+inner join registry.customer as c using (customer_id)
+where
+    e.asked_right = 'rectification'
+    and not exists (
+        select from privacy.correction as made
+        where made.entry = e.entry
+    )
+    and (
+        e.key_fingerprint = c.key_fingerprint
+        or exists (
+            select from registry.former_fingerprint as f
+            where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
+        )
+    )
+group by e.customer_id
+order by e.customer_id;
+
 -- name: hide_days
 delete from {mart} as t using ops.dirty_day as d
 where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'person' and d.call_date = {day};
@@ -155,7 +179,7 @@ delete from {mart} as t
 where
     t.customer_id = %(customer)s
     and exists (
-        select from ops.dirty_day as d
+        select 1 from ops.dirty_day as d
         where d.customer_id = t.customer_id and d.cause = 'person'
     );
 

@@ -10,7 +10,8 @@ So readers see the former keys until they see the new ones. Until the last batch
 or backed up (database/rotation.py). After a crash the same command goes on, and so does the next run.
 
 Tombstones stay as they are: they are of pseudonyms that are gone, and a backup from before must still be held against
-them. The landing asks them before it adds the layer (land/erased.py).
+them. The landing asks them before it adds the layer (land/erased.py). What the server asks itself, such as who objects,
+it asks under the new keys: a tombstone of an agent whose key is keyed anew is renewed beside the one that stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import (
+    INSTALLATION,
     LAYER,
     add_layer,
     fingerprint_of,
@@ -37,8 +39,10 @@ from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
+from callmart.environments import databases
 from callmart.mailing import places as outbox
 from callmart.opening import opening
+from callmart.privacy.renewing import RENEWED, Renewing
 from callmart.reports import shelf
 
 SQL = sql_file.statements(__file__)
@@ -46,7 +50,8 @@ SQL = sql_file.statements(__file__)
 BATCH = 200_000  # rows
 RAW = "raw"
 
-# The tombstones that are asked once per layer (land/erased.py, registry/erased.py). Any other would know nobody again.
+# The tombstones that are asked once per layer (land/erased.py, registry/erased.py). Any other that is not renewed
+# would know nobody again.
 ASKED_PER_LAYER = ("agent", "device", "caller", "call", "contact", "recipient", "name")
 
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
@@ -60,6 +65,14 @@ class Table(NamedTuple):
     numbers: list[str]  # its columns of bigint
     texts: list[str]
     moment: str | None
+
+
+class Change(NamedTuple):
+    """The layer that is added to a customer's key, and the tombstones that follow from it."""
+
+    customer_id: int
+    layer: bytes
+    renewing: Renewing
 
 
 class Batch(NamedTuple):
@@ -99,9 +112,34 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
         return _go_on(connection, settings, on_step)
 
 
-def add_next_layers(connection: psycopg.Connection, settings: Settings) -> bool:
+def rotate_installation(connection: psycopg.Connection, settings: Settings) -> int:
+    """Rotate the key of the installation: the names and contents of landed files get other keys. Commits, all at once.
+    Returns the number of files.
+
+    Raises UserError if it can't be rotated now; then nothing has changed.
+    """
+    with clock.guarded(connection, settings):
+        ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
+        known = known_key(settings.home, INSTALLATION, fingerprint)
+        key = add_layer(settings.home, INSTALLATION, known)
+        connection.execute(SQL["end_landings"])
+        keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
+        _note_new(connection, {}, {text: layered(key[-LAYER:], text) for text in keys})
+        files = connection.execute(SQL["key_files_anew"]).rowcount
+        connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
+        connection.execute(
+            "insert into ops.audit_log (action, details) values ('key of the installation rotated', %s)",
+            [Jsonb({"files": files})],
+        )
+        vacuum.note(connection, "raw.file", whole=True)
+        connection.commit()
+        vacuum.vacuum(connection)
+        return files
+
+
+def add_next_layers(connection: psycopg.Connection, settings: Settings) -> list[int]:
     """Key a restored database anew with the next layer of each key that has more layers than the data. Commits. Returns
-    whether there was one.
+    the customers whose keys these are.
     """
     found = connection.execute(SQL["fingerprints"]).fetchall()
     behind = [
@@ -113,7 +151,7 @@ def add_next_layers(connection: psycopg.Connection, settings: Settings) -> bool:
     connection.commit()
     for customer_id in behind:
         rotate(connection, settings, customer_id, quietly)
-    return bool(behind)
+    return behind
 
 
 def finish(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> None:
@@ -138,7 +176,7 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
             f"nothing was rotated: request {number} of customer {customer_id} has begun; finish it with "
             f"`callmart privacy {step} {number}`, then rotate"
         )
-    parameters = {"customer": customer_id, "kinds": list(ASKED_PER_LAYER)}
+    parameters = {"customer": customer_id, "kinds": [*ASKED_PER_LAYER, *RENEWED]}
     if other := connection.execute(SQL["other_tombstone"], parameters).fetchone():
         raise UserError(
             f"nothing was rotated: customer {customer_id} has a tombstone of the kind {other[0]}, which would know "
@@ -156,16 +194,16 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
 def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Add the layer, and key anew everything outside of `raw`. Commits."""
     key = add_layer(settings.home, customer_id, _key(connection, settings, customer_id))
-    layer = key[-LAYER:]
+    change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))
     connection.execute(SQL["end_landings"])
     connection.execute(SQL["lock_register"])
     opening.forget_build(connection)
-    _relabel(connection, customer_id, layer)
+    _relabel(connection, change)
     rows = 0
     for table in _tables(connection):
         if table.schema != RAW:
             for batch in _batches(connection, table, customer_id):
-                rows += _key_anew(connection, table, layer, customer_id, batch)
+                rows += _key_anew(connection, table, change, batch)
     parameters = {"customer": customer_id, "fingerprint": fingerprint_of(key), "rows": rows}
     for statement in ("note_former", "of_requests", "new_fingerprint", "write_anew", "begin"):
         connection.execute(SQL[statement], parameters)
@@ -177,7 +215,8 @@ def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int)
 def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> int:
     """Key anew what is left of `raw`, and remove what was drawn with former keys. Commits each batch."""
     ((customer_id, fingerprint, reached, left_from),) = connection.execute(SQL["at_work"]).fetchall()
-    layer = known_key(settings.home, customer_id, fingerprint)[-LAYER:]
+    key = known_key(settings.home, customer_id, fingerprint)
+    change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))
     tables = [table for table in _tables(connection) if table.schema == RAW]
     for number, table in enumerate(tables):
         on_step("rotate", table.relation, number, len(tables))
@@ -185,12 +224,13 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
             continue
         since = left_from if table.relation == reached else None
         for batch in _batches(connection, table, customer_id, since):
-            rows = _key_anew(connection, table, layer, customer_id, batch)
+            rows = _key_anew(connection, table, change, batch)
             connection.execute(
                 SQL["note_batch"], {"rows": rows, "reached": table.relation, "left_from": batch.until}
             )
             connection.commit()
     _remove_drawn(connection, settings, customer_id)
+    change.renewing.forget_former(connection)
     ((rows,),) = connection.execute(SQL["end"]).fetchall()
     connection.execute(
         "insert into ops.audit_log (action, customer_id, details) values ('key rotated', %s, %s)",
@@ -203,13 +243,16 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
 
 
 def _remove_drawn(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
-    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names."""
+    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names.
+    Environments have the former keys.
+    """
     drawn = [(page.customer_id, page.path) for page in shelf.pages(settings)]
     drawn += [(mail.customer_id, mail.path) for mail in outbox.mails(settings)]
     for whose, path in drawn:
         if whose == customer_id:
             path.unlink()
     shelf.tidy(connection, settings)
+    databases.drop_of(connection, settings, customer_id)
 
 
 def _tables(connection: psycopg.Connection) -> list[Table]:
@@ -242,26 +285,25 @@ def _rows_of(table: Table) -> sql.Composable:
     return sql.SQL(rows).format(moment=sql.Identifier(table.moment or ""))
 
 
-def _key_anew(
-    connection: psycopg.Connection, table: Table, layer: bytes, customer_id: int, batch: Batch
-) -> int:
+def _key_anew(connection: psycopg.Connection, table: Table, change: Change, batch: Batch) -> int:
     """Key a batch anew, and note that its former rows are to leave the files. Returns the number of its rows. The new
     keys are computed here, so that no statement has the layer.
     """
     names = {"table": sql.SQL(table.relation), "rows": _rows_of(table)}
-    parameters = {"customer": customer_id, "since": batch.since, "until": batch.until}
+    parameters = {"customer": change.customer_id, "since": batch.since, "until": batch.until}
 
     def found(columns: list[str], is_key: LiteralString) -> list[Any]:
         values = sql.SQL(", ").join(map(sql.Identifier, columns))
         query = sql.SQL(SQL["values"]).format(columns=values, is_key=sql.SQL(is_key), **names)
         return [value for (value,) in connection.execute(query, parameters)] if columns else []
 
-    prefix = prefix_of(layer, "number")
+    prefix = prefix_of(change.layer, "number")
     numbers = {number: keyed_number(prefix, number) for number in found(table.numbers, "value is not null")}
-    texts = {text: layered(layer, text) for text in found(table.texts, "raw.is_key(value)")}
+    texts = {text: layered(change.layer, text) for text in found(table.texts, "raw.is_key(value)")}
     if not numbers and not texts:
         return 0
     _note_new(connection, numbers, texts)
+    change.renewing.renew(connection, texts)
     columns = [("new_number", column) for column in table.numbers]
     columns += [("new_text", column) for column in table.texts]
 
@@ -299,10 +341,10 @@ def _note_new(connection: psycopg.Connection, numbers: Mapping[int, int], texts:
             cursor.execute(f"analyze {new}".encode())
 
 
-def _relabel(connection: psycopg.Connection, customer_id: int, layer: bytes) -> None:
+def _relabel(connection: psycopg.Connection, change: Change) -> None:
     """Write the new labels of queues and lines of which only a key is kept: marts show it, and `raw` has it."""
     columns = connection.execute(SQL["labelled"]).fetchall()
-    parameters = {"customer": customer_id}
+    parameters = {"customer": change.customer_id}
 
     def filled(statement: str, relation: str, column: str) -> sql.Composed:
         return sql.SQL(SQL[statement]).format(table=sql.SQL(relation), label=sql.Identifier(column))
@@ -315,7 +357,7 @@ def _relabel(connection: psycopg.Connection, customer_id: int, layer: bytes) -> 
     if not shown:
         return
     keys = [key for (key,) in connection.execute(SQL["keys_of_names"], parameters)]
-    new = {telephone.label(key): telephone.label(layered(layer, key)) for key in keys}
+    new = {telephone.label(key): telephone.label(layered(change.layer, key)) for key in keys}
     _note_new(connection, {}, {label: new[label] for label in shown & new.keys()})
     for relation, column in columns:
         if connection.execute(filled("relabel", relation, column), parameters).rowcount:

@@ -40,7 +40,7 @@ where
     and (
         c.data_type not in ('bigint', 'text')
         or not exists (
-            select from pg_catalog.pg_attribute
+            select 1 from pg_catalog.pg_attribute
             where attrelid = c.relation and attname = 'customer_id' and not attisdropped
         )
     )
@@ -167,6 +167,25 @@ insert into registry.version default values;
 -- name: lock_register
 -- So that nobody enters a request under the former key meanwhile.
 lock table privacy.request in share row exclusive mode;
+
+-- name: keys_of_files
+select name_key from raw.file
+union
+select content_key from raw.file;
+
+-- name: key_files_anew
+update raw.file as f
+set
+    name_key = n.new,
+    content_key = c.new
+from
+    new_text as n,
+    new_text as c
+where n.former = f.name_key and c.former = f.content_key;
+
+-- name: new_installation
+update ops.installation
+set key_fingerprint = %(fingerprint)s;
 
 -- name: note_former
 insert into registry.former_fingerprint (customer_id, key_fingerprint)

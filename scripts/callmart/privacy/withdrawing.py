@@ -2,50 +2,44 @@
 the agent is left out (objecting.py).
 """
 
-from callmart.base.person import Counts, Person, Proof, Work
+from dataclasses import replace
+
+from callmart.base.person import Counts, Proof
 from callmart.land import places as landed
 from callmart.land.places import Doorway
 from callmart.opening.places import Marts
 from callmart.privacy import erasing, objecting
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan
+from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 
-def plan(work: Work, person: Person, key: bytes) -> Plan:
+def plan(case: Case) -> Plan:
     """Find out what would be erased, and which figures change, also of days after those that are erased."""
-    cells = landed.look_at_shown(work.connection, objecting.always(person))
-    return erasing.plan(work, person, key).with_cells(cells)
+    cells = landed.look_at_shown(case.work.connection, objecting.always(case.person))
+    return erasing.plan(case).with_cells(cells)
 
 
-def do(
-    work: Work,
-    person: Person,
-    key: bytes,
-    request: int,
-    begin: Begin,
-    on_control: OnPlace,
-    on_place: OnPlace,
-) -> None:
+def do(case: Case, steps: Steps) -> None:
     """Erase, and leave the agent out."""
 
     def begin_both(hash: str | None) -> None:
-        begin(plan(work, person, key).hash if hash else None)
+        steps.begin(plan(case).hash if hash else None)
 
     def leave_out_first(place: str, counts: Counts) -> None:
         if place == Doorway.name:  # by now it is kept what the proof needs, so the name can go
-            objecting.note(work, person, key, request, "objection")
-        on_place(place, counts)
+            objecting.note(case, "objection")
+        steps.on_place(place, counts)
 
-    erasing.do(work, person, key, request, begin_both, on_control, leave_out_first)
+    erasing.do(case, replace(steps, begin=begin_both, on_place=leave_out_first))
 
 
-def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+def prove(case: Case, on_place: OnProof) -> int:
     """Look for the agent in all places, and on all days in the marts."""
 
     def on_all_days(place: str, proof: Proof) -> None:
         if place == Marts.name:
-            shown = Marts().find(work, objecting.always(person))
-            shown["agents"] += not objecting.is_left_out(work, person)
-            proof = Proof(proof.searched, proof.left | +shown, proof.to_attest)
+            shown = Marts().find(case.work, objecting.always(case.person))
+            shown["agents"] += not objecting.is_left_out(case.work, case.person)
+            proof = replace(proof, left=proof.left | +shown)
         on_place(place, proof)
 
-    return erasing.prove(work, person, key, request, on_all_days)
+    return erasing.prove(case, on_all_days)

@@ -25,7 +25,7 @@ ContentKind = Literal["data source", "workbook"]
 
 @dataclass(frozen=True)
 class Books:
-    """What the database knows about Tableau: this installation's id, and the project's LUID per customer.
+    """What the database knows about a site on Tableau: this installation's id, and the project's LUID per customer.
 
     The LUID is None if the project was published before installations had marks. A home that was restored may take over
     from the installation that its backup is of: `former`, which is found by the marks of these projects.
@@ -36,6 +36,7 @@ class Books:
     takes_over: bool = False
     former: str | None = None
     warned: frozenset[int] = frozenset()  # the customers whose data sources have, or need, a warning
+    known: frozenset[int] = frozenset()  # the customers of whom something is there, or may be
 
 
 class Foreign(NamedTuple):
@@ -130,6 +131,7 @@ class Actual:
     taken: Mapping[str, str | None] = field(default_factory=dict)
     # By customer: the other installation whose mark its project has now.
     lost: Mapping[int, str] = field(default_factory=dict)
+    known: frozenset[int] = frozenset()  # the customers in our books
 
     @property
     def customers(self) -> set[int]:
@@ -178,6 +180,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
         schedules=None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)},
         hides_users=server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN,
         unread=unread,
+        known=books.known,
     )
     return found if top is None else _with_projects(server, found, top, projects, books, of_one)
 

@@ -27,6 +27,7 @@ from callmart.publish.grants import (
     customer_access,
     project_access,
 )
+from callmart.publish.holdings import earlier
 from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import (
     LOCK,
@@ -39,7 +40,6 @@ from callmart.publish.planning import (
     hash_of,
     mail_alert,
 )
-from callmart.publish.site import earlier
 from callmart.publish.tableau import FAILURES, LOST, answers, reason
 from callmart.tableau_files import tds
 from callmart.tableau_files.workbook import PublishedSource
@@ -64,6 +64,7 @@ class Outcome:
     opened: Mapping[str, int | None] | None = (
         None  # how often people have opened each report, if that was read
     )
+    is_gone: bool = False  # nothing of the customer is on the site any more
 
 
 def apply(
@@ -123,6 +124,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         _sentence(customer, mail_alert(customer)),
         is_warned=True if customer.warning else False if is_known and error is None else None,
         opened=customer.opened,
+        is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
     )
 
 
@@ -402,7 +404,7 @@ class _Customer:
             quality.add(self.server, luid, str(self.plan.warning))
 
     def _suspend_or_resume(self, luid: str) -> None:
-        suspended = bool(self.plan.mail_stopped_because or self.plan.problem)
+        suspended = bool(self.plan.mail_stopped_because or self.plan.problem or self.plan.waits)
         if not suspended:
             self.mailing.append(luid)
         mail.suspend(self.server, luid, suspended=suspended)

@@ -10,7 +10,7 @@ import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
 from callmart.base.keys import set_secret
-from callmart.base.settings import ConnectedApp, Tableau
+from callmart.base.settings import ConnectedApp, Tableau, TableauLogin
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau accepts 600 at most
 # The fewest scopes that publishing and the audit need.
@@ -68,36 +68,46 @@ class Credentials:
         return replace(self, scopes=frozenset(scopes))
 
 
-def of(wanted: Tableau) -> Credentials:
-    """Return the credentials in the settings. Raises UserError if there are none, or both kinds."""
-    app = wanted.connected_app
-    if (app is not None) == (wanted.token is not None or wanted.token_file is not None):
+def of(wanted: Tableau, site: str = "") -> Credentials:
+    """Return the credentials in the settings: those for a customer's own site, or else those for all sites. Raises
+    UserError if there are none, or both kinds.
+    """
+    login: TableauLogin = wanted.sites.get(site, wanted)
+    setting = f"tableau.sites.{site}" if site in wanted.sites else "tableau"
+    app = login.connected_app
+    if (app is not None) == (login.token is not None or login.token_file is not None):
         raise UserError(
-            "settings tableau.token_file and tableau.connected_app: set exactly one of them; signing in needs it."
+            f"settings {setting}.token_file and {setting}.connected_app: set exactly one of them; signing in needs it."
         )
     if app is not None:
-        return _by_app(wanted.site, app)
-    token = set_secret("tableau.token_file", wanted.token, wanted.token_file)
-    return by_token(wanted.site, wanted.token_name, token)
+        return _by_app(site or wanted.site, app, setting)
+    token = set_secret(f"{setting}.token_file", login.token, login.token_file)
+    return by_token(site or wanted.site, login.token_name, token, setting)
 
 
-def by_token(site: str, name: str, token: str) -> Credentials:
-    """Return the credentials for a personal access token."""
+def by_token(site: str, name: str, token: str, setting: str = "tableau") -> Credentials:
+    """Return the credentials for a personal access token. `setting` says where a person corrects it."""
     return Credentials(
         lambda _: TSC.PersonalAccessTokenAuth(name, token, site),
-        f"the token {name} for site '{site}'; make a new personal access token and put it into "
-        "tableau.token_file.",
+        f"the token {name} for site '{site}'; {_is_there(site)}make a new personal access token and put it into "
+        f"{setting}.token_file.",
     )
 
 
-def _by_app(site: str, app: ConnectedApp) -> Credentials:
-    secret = set_secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
+def _by_app(site: str, app: ConnectedApp, setting: str) -> Credentials:
+    secret = set_secret(f"{setting}.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
-        f"the connected app {app.client_id} for site '{site}'; check that it is enabled and may use the scope {FIRST}, "
-        "that tableau.connected_app has its secret and a user of the site, and that this machine's clock is right.",
+        f"the connected app {app.client_id} for site '{site}'; {_is_there(site)}check that it is enabled and may use "
+        f"the scope {FIRST}, that {setting}.connected_app has its secret and a user of the site, and that this "
+        "machine's clock is right.",
         _ALL,
     )
+
+
+def _is_there(site: str) -> str:
+    """Tableau refuses a site that isn't there, or that the user isn't on, in the same words."""
+    return f"if there is a site with /site/{site}/ in its URLs, and the user is on it, " if site else ""
 
 
 def _json_web_token(app: ConnectedApp, secret: str, scopes: Iterable[str]) -> str:

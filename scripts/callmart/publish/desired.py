@@ -70,7 +70,8 @@ class Publication:
     """Everything that one customer should have. Without content it is an empty project.
 
     `members` are the addresses of the people who may sign in and look. While `mail_stopped_because` gives a reason,
-    nothing is mailed. While `problem` gives a reason, nothing changes except that its mail is suspended.
+    nothing is mailed. While `problem` gives a reason, nothing changes except that its mail is suspended. `site` is the
+    customer's own; "" is the one that customers share.
     """
 
     customer_id: int
@@ -83,6 +84,7 @@ class Publication:
     problem: str | None = None
     exports: bool = False  # its members may export data
     warning: str | None = None  # what people should know of its data, while days are held back
+    site: str = ""
 
     @property
     def project(self) -> str:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import tableauserverclient as TSC
 from tableauserverclient.models.reference_item import ResourceReference
 
+from callmart.publish.tableau import NONE_HERE
+
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "project": ("Read",),
     "datasource": ("Read", "Connect"),
@@ -47,7 +49,6 @@ class Grant(NamedTuple):
 Access = Mapping[str, frozenset[Grant]]
 
 NOBODY: Access = {scope: frozenset() for scope in ALLOWED}
-_UNKNOWN = ("400", "404")  # how error codes begin when a server doesn't know a kind of content
 # Kinds of content that callmart never publishes. A new project opens them to all users.
 _UNUSED = ("flow", "lens", "datarole", "metric", "database", "table", "virtualconnection")
 
@@ -87,14 +88,14 @@ def content_grants(
 def close_unused(server: TSC.Server, project_id: str) -> bool:
     """Remove all default permissions for the kinds that are never published; return whether none are left.
 
-    Kinds that the server doesn't know are skipped.
+    Kinds that the server doesn't have are skipped. Raises any other error.
     """
     is_closed = True
     for scope in _UNUSED:
         try:
             present = project_grants(server, project_id, scope)
         except TSC.ServerResponseError as error:
-            if not error.code.startswith(_UNKNOWN):
+            if error.code not in NONE_HERE:
                 raise
             continue
         if present:

@@ -6,7 +6,6 @@ Whatever is found is read back from Tableau, what others have put anywhere on th
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
@@ -20,7 +19,7 @@ from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
-from callmart.publish import emulator, publishing, site
+from callmart.publish import emulator, holdings, publishing, sites
 from callmart.publish.actual import Actual, everything, identity
 from callmart.publish.applying import forget_revisions
 from callmart.publish.tableau import FAILURES, reason
@@ -29,14 +28,14 @@ REMEDY = "when it answers again, run this again"
 
 
 class Content:
-    """What is on the site, with earlier revisions and custom views. callmart's own is published anew; what others made
+    """What is on each site, with earlier revisions and custom views. callmart's own is published anew; what others made
     of it is searched, and stays until they have removed it. Pictures are made from the content, and go with it.
     """
 
     name = "tableau content"
     tables = ()
     paths = ()
-    contents = (*site.LISTS, *site.NOBODY)
+    contents = (*holdings.LISTS, *holdings.NOBODY)
 
     def find(self, work: Work, person: Person) -> Counts:
         """Count what the person is in."""
@@ -48,16 +47,16 @@ class Content:
             return Counts()
         counts = _publish(work, person)
         with _calls(), disk.temporary(work.settings.home) as folder:
-            server = work.tableau()
-            own, spared = _projects(_read(work, server), person.customer_id)
-            workbooks = {item.id for item in everything(server.workbooks) if item.project_id in own}
-            for found in site.held(server, spared):
-                if found.kind == "custom views":
-                    if found.item.workbook.id in workbooks and _is_in(work, found, folder):
-                        found.endpoint.delete(found.item.id)
-                        counts["custom views"] += 1
-                elif getattr(found.item, "project_id", None) in own:
-                    forget_revisions(found.endpoint, found.item)
+            for server, actual in _sites(work):
+                own, spared = _projects(actual, person.customer_id)
+                workbooks = {item.id for item in everything(server.workbooks) if item.project_id in own}
+                for found in holdings.held(server, spared):
+                    if found.kind == "custom views":
+                        if found.item.workbook.id in workbooks and _is_in(work, found, folder):
+                            found.endpoint.delete(found.item.id)
+                            counts["custom views"] += 1
+                    elif getattr(found.item, "project_id", None) in own:
+                        forget_revisions(found.endpoint, found.item)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -71,23 +70,23 @@ class Members:
     name = "tableau users"
     tables = ()
     paths = ()
-    contents = site.ACCOUNTS
+    contents = holdings.ACCOUNTS
 
     def find(self, work: Work, person: Person) -> Counts:
-        """Count the accounts that callmart has put on the site, and what they have."""
+        """Count the accounts that callmart has put on a site, and what they have."""
+        found = Counts()
         if person.kind == "caller" or not _is_used(work.settings):
-            return Counts()
+            return found
         with _calls():
-            server = work.tableau()
-            actual = _read(work, server)
-            luids = {user.luid for user in _accounts(actual, person)}
-            found = Counts(users=len(luids))
-            for group in actual.groups.values():
-                found["members"] += len(luids & group.members)
-            for projects in actual.projects.values():
-                for project in projects:
-                    found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
-            return +found
+            for _, actual in _sites(work):
+                luids = {user.luid for user in _accounts(actual, person)}
+                found["users"] += len(luids)
+                for group in actual.groups.values():
+                    found["members"] += len(luids & group.members)
+                for projects in actual.projects.values():
+                    for project in projects:
+                        found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
+        return +found
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Remove them: the registry no longer names the person. Commits."""
@@ -97,16 +96,17 @@ class Members:
         """Look again. An account that is not callmart's stays, and somebody has to attest it."""
         if not _is_used(work.settings):
             return Proof(Counts(), Counts())
+        searched, left, of_others = Counts(), self.find(work, person), False
         with _calls():
-            server = work.tableau()
-            actual, left = _read(work, server), self.find(work, person)
-            ours = {user.luid for user in actual.users.values() if user.is_ours}
-            named = {user.id for user in everything(server.users) if _says(work.needles, _of_account(user))}
-            for name in ("groups", "group_sets", "subscriptions"):
-                left[name] += any(_says(work.needles, page) for page in site.texts(server, name))
-        return Proof(
-            Counts(users=len(actual.users)), +left, ("account of others on tableau",) if named - ours else ()
-        )
+            for server, actual in _sites(work):
+                searched["users"] += len(actual.users)
+                ours = {user.luid for user in actual.users.values() if user.is_ours}
+                users = everything(server.users)
+                named = {user.id for user in users if _says(work.needles, _of_account(user))}
+                of_others = of_others or bool(named - ours)
+                for name in ("groups", "group_sets", "subscriptions"):
+                    left[name] += any(_says(work.needles, page) for page in holdings.texts(server, name))
+        return Proof(searched, +left, ("account of others on tableau",) if of_others else ())
 
 
 class Emulated:
@@ -163,10 +163,20 @@ def _is_used(settings: Settings) -> bool:
     return True
 
 
-def _read(work: Work, server: TSC.Server) -> Actual:
-    books = publishing.books(work.connection, work.settings)
-    work.connection.commit()
-    actual = publish.read(server, books)
+def _sites(work: Work) -> Iterator[tuple[TSC.Server, Actual]]:
+    """Sign in to each site, and read what callmart has there. The server is signed in until the next one is asked for.
+
+    All sites count, whosever they are: somebody may have put a copy anywhere.
+    """
+    names = publishing.sites(work.connection, work.settings)
+    for site in names:
+        books = publishing.books(work.connection, work.settings, site)
+        work.connection.commit()
+        server = work.tableau(site)
+        yield server, _whole(publish.read(server, books))
+
+
+def _whole(actual: Actual) -> Actual:
     if unread := next(iter(actual.unread.values()), None):
         raise Blocked("tableau", f"Tableau: {unread}")
     return actual
@@ -175,14 +185,13 @@ def _read(work: Work, server: TSC.Server) -> Actual:
 def _publish(work: Work, person: Person) -> Counts:
     """Publish what differs, of this customer only. Counts the changes, by kind."""
     with _calls():
-        server = work.tableau()
-        desired = publishing.desired(work.connection, work.settings)
-        work.connection.commit()
-        plan = publish.plan(desired, _read(work, server), adopts=False)
-        plan = replace(
-            plan, customers=tuple(each for each in plan.customers if each.customer_id == person.customer_id)
-        )
-        outcomes = publishing.apply(work.connection, work.settings, server, plan, quietly)
+        found = sites.read(work.connection, work.settings, work.tableau)
+        for why in found.unread.values():
+            raise Blocked("tableau", f"Tableau: {why}")
+        for actual in found.actual.values():
+            _whole(actual)
+        plans = sites.plan(found, adopts=False).of(person.customer_id)
+        outcomes = sites.apply(work.connection, work.settings, work.tableau, plans, quietly)
     if failed := next((outcome.error for outcome in outcomes if outcome.error), None):
         raise Blocked("tableau", failed)
     return Counts(f"{step.kind}s" for outcome in outcomes for step in outcome.done)
@@ -205,25 +214,26 @@ def _look(work: Work, person: Person) -> Proof:
     if not _is_used(work.settings):
         return Proof(searched, left)
     with _calls(), disk.temporary(work.settings.home) as folder:
-        server = work.tableau()
-        own, spared = _projects(_read(work, server), person.customer_id)
-        for found in site.held(server, spared):
-            of_others = "" if getattr(found.item, "project_id", None) in own else " of others"
-            searched[found.kind] += 1
-            is_in = _is_in(work, found, folder)
-            left[f"{found.kind}{of_others}"] += bool(is_in)
-            refused = refused or is_in is None
-        for name in site.LISTS:
-            left[f"list of {name}"] += any(_says(work.needles, page) for page in site.texts(server, name))
+        for server, actual in _sites(work):
+            own, spared = _projects(actual, person.customer_id)
+            for found in holdings.held(server, spared):
+                of_others = "" if getattr(found.item, "project_id", None) in own else " of others"
+                searched[found.kind] += 1
+                is_in = _is_in(work, found, folder)
+                left[f"{found.kind}{of_others}"] += bool(is_in)
+                refused = refused or is_in is None
+            for name in holdings.LISTS:
+                pages = holdings.texts(server, name)
+                left[f"list of {name}"] += any(_says(work.needles, page) for page in pages)
     unread = ("content that callmart may not read",) if refused else ()
     unlisted = () if work.settings.tableau.is_emulated else ("collections, which Tableau does not list",)
     return Proof(searched, +left, (*unread, *unlisted))
 
 
-def _is_in(work: Work, found: site.Held, folder: Path) -> bool | None:
+def _is_in(work: Work, found: holdings.Held, folder: Path) -> bool | None:
     """Whether a needle is in something on the site, or in an earlier revision of it. None if it may not be read."""
     try:
-        return any([_in_published(work, path) for path in site.files(found, folder)])
+        return any([_in_published(work, path) for path in holdings.files(found, folder)])
     except PermissionError:
         return None
 

@@ -1,7 +1,7 @@
 """Plans the steps from what Tableau has to what it should have, in an order in which nobody sees too much meanwhile."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
@@ -77,12 +77,17 @@ class Step:
 
 @dataclass(frozen=True)
 class CustomerPlan:
-    """The changes for one customer, in a safe order. With a `problem`, the only steps are those that stop its mail."""
+    """The changes for one customer, in a safe order. With a `problem`, the only steps are those that stop its mail.
+
+    A customer that doesn't stay loses everything on the site. One that moves to another site waits for that: it is
+    cleared from this one when it is there, and until then only its mail stops here.
+    """
 
     customer_id: int
     project: str
     steps: tuple[Step, ...]
     stays: bool = True
+    waits: bool = False
     project_id: str = ""  # empty if it doesn't exist yet; the same for the group
     group_id: str = ""
     unchanged: tuple[Content, ...] = ()
@@ -121,7 +126,9 @@ class Plan:
     @property
     def leaving(self) -> tuple[int, ...]:
         """The customers from whom everything is removed."""
-        return tuple(plan.customer_id for plan in self.customers if not plan.stays)
+        return tuple(
+            plan.customer_id for plan in self.customers if plan.steps and not (plan.stays or plan.waits)
+        )
 
     @property
     def adopting(self) -> tuple[int, ...]:
@@ -189,21 +196,36 @@ def shortened(text: str) -> str:
     return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", text)
 
 
-def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True) -> Plan:
-    """Return the changes from the actual to the desired state. Customers that aren't in `desired` lose everything.
+def plan(
+    desired: Iterable[Publication],
+    actual: Actual,
+    *,
+    adopts: bool = True,
+    waiting: Container[int] = frozenset(),
+) -> Plan:
+    """Return the changes from the actual to the desired state. Customers that aren't in `desired` lose everything, but
+    those who are `waiting`, because another site doesn't have them yet.
 
     With `adopts=False` (nobody is there to confirm it), customers with something to adopt are left untouched.
     """
     wanted = {publication.customer_id: publication for publication in desired}
     members = {identity(name) for publication in wanted.values() for name in publication.members}
+    wait = {customer for customer in actual.customers if customer in waiting and customer not in wanted}
+    in_use = frozenset[str]().union(*(actual.groups[each].members for each in wait & actual.groups.keys()))
     if not adopts and actual.users_before is not None:
         users = _with_unadopted(actual.users, actual.users_before)
         actual = replace(actual, users=users, users_before=None)
-    leavers = [user for name, user in actual.users.items() if user.is_ours and name not in members]
+    leavers = [
+        user
+        for name, user in actual.users.items()
+        if user.is_ours and name not in members and user.luid not in in_use
+    ]
     # An account that another installation also uses stays on the site.
     removable = {user.luid: user for user in leavers if not user.is_others}
 
     def of_one(customer: int) -> CustomerPlan:
+        if customer in wait:
+            return _wait(customer, actual)
         planned = (
             _stay(wanted[customer], actual, removable) if customer in wanted else _leave(customer, actual)
         )
@@ -218,7 +240,9 @@ def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True)
         top=tuple(_top_steps(actual, leavers, is_user_wanted=bool(members))),
         top_id=actual.top.luid if actual.top else None,
         foreign=actual.top.foreign if actual.top else (),
-        customers=tuple(of_one(customer) for customer in sorted(wanted.keys() | actual.customers)),
+        customers=tuple(
+            of_one(customer) for customer in sorted(wanted.keys() | actual.customers | actual.known)
+        ),
         users=actual.users,
         users_group=actual.users_group,
         users_before=actual.users_before,
@@ -326,14 +350,20 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
 def _only_stop_mail(publication: Publication, found: Sequence[Project], problem: str) -> CustomerPlan:
     """Plan nothing for a customer with a problem but that its mail stops."""
     customer = publication.customer_id
-    stops = tuple(
+    foreign = found[0].foreign if found else ()
+    return CustomerPlan(
+        customer, publication.project, _stops(customer, found), foreign=foreign, problem=problem
+    )
+
+
+def _stops(customer: int, found: Sequence[Project]) -> tuple[Step, ...]:
+    """Steps that suspend all of a customer's mail."""
+    return tuple(
         Step(customer, "change", "subscription", "all", each.luid)
         for project in found
         for each in project.subscriptions
         if project.is_marked and not each.is_suspended
     )
-    foreign = found[0].foreign if found else ()
-    return CustomerPlan(customer, publication.project, stops, foreign=foreign, problem=problem)
 
 
 def _project_steps(
@@ -494,6 +524,13 @@ def _removals(publication: Publication, project: Project | None) -> Iterator[Ste
         for name, old in (project.of_kind(kind) if project else {}).items():
             if name not in names:
                 yield _removal(publication.customer_id, old)
+
+
+def _wait(customer: int, actual: Actual) -> CustomerPlan:
+    """Plan that a customer's mail stops here, where it is until its other site has it."""
+    found = actual.projects.get(customer, ())
+    name = found[0].name if found else str(customer)
+    return CustomerPlan(customer, name, _stops(customer, found), stays=False, waits=True)
 
 
 def _leave(customer: int, actual: Actual) -> CustomerPlan:

@@ -1,11 +1,10 @@
-"""Works out from the database what each customer should have on Tableau, has it applied, and records the outcome.
+"""Works out from the database what each customer should have on Tableau, and records what was done there.
 
 What a customer should have follows from its contract, its extracts, the reports and their recipients.
 """
 
-import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
@@ -14,10 +13,8 @@ from typing import Literal, LiteralString, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import psycopg
-import tableauserverclient as TSC
 from psycopg.rows import class_row
 
-from callmart import publish
 from callmart.access import logins, roles
 from callmart.base import sql_file
 from callmart.base.errors import UserError
@@ -27,7 +24,7 @@ from callmart.declarations import dbt_project, exposures, metrics
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
 from callmart.extract import extract
-from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication, Step, Workbook, installation
+from callmart.publish import Books, DataSource, Mail, Outcome, Publication, Workbook, installation
 from callmart.reports.language import Language
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
@@ -38,7 +35,6 @@ SQL = sql_file.statements(__file__)
 # Workbooks are first built on this data source, only to see whether they changed: the real one isn't known yet.
 _NOWHERE = PublishedSource("http://localhost", "", "callmart")
 _DAYS_NAMED = 7  # in a warning
-WORKERS = 4  # customers at a time; Tableau also has other work to do
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -49,6 +45,7 @@ class _Customer(NamedTuple):
     connection: Literal["extract", "live"]
     time_zone: str
     export: bool
+    tableau_site: str | None
     option: str
     orders: list[str]
     target: float | None  # of the service level
@@ -107,23 +104,34 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 problem=problem,
                 exports=customer.export,
                 warning=_warning(customer.locale, held_back.get(customer.customer_id, [])),
+                site=settings.tableau.own_site(customer.tableau_site),
             )
         )
     return publications
 
 
-def books(connection: psycopg.Connection, settings: Settings) -> Books:
-    """Return what the database knows about Tableau: this installation's id, and the customers' project LUIDs."""
-    rows = connection.execute(
-        "select customer_id, project_id from ops.publication where project_id is not null or is_from_before"
-    ).fetchall()
+def sites(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """Return the sites on which customers are or should be, the shared one ("") first, if any customer is there."""
+    rows = connection.execute(SQL["sites"]).fetchall()
+    return sorted({settings.tableau.own_site(site) for (site,) in rows}) or [""]
+
+
+def books(connection: psycopg.Connection, settings: Settings, site: str = "") -> Books:
+    """Return what the database knows about a site: this installation's id, and the LUIDs of customers' projects."""
+    rows = connection.execute(SQL["books"], {"sites": _names(settings, site)}).fetchall()
     warned = connection.execute(SQL["warned"]).fetchall()
     return Books(
         installation.ensure_id(settings.home),
-        dict(rows),
+        {customer_id: luid for customer_id, luid, is_from_before in rows if luid or is_from_before},
         takes_over=installation.takes_over(settings.home),
         warned=frozenset(customer_id for (customer_id,) in warned),
+        known=frozenset(customer_id for customer_id, *_ in rows),
     )
+
+
+def _names(settings: Settings, site: str) -> list[str]:
+    """What the books call a site. The shared one can have been a customer's own before the settings named it."""
+    return [site or settings.tableau.site, site]
 
 
 def _warning(locale: Locale, held_back: list[date]) -> str | None:
@@ -275,40 +283,18 @@ def _digest(*parts: bytes) -> str:
     return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
 
 
-def apply(
-    connection: psycopg.Connection,
-    settings: Settings,
-    server: TSC.Server,
-    plan: Plan,
-    on_step: Callable[[str, int, int], None],
-) -> list[Outcome]:
-    """Carry out the plan, and record and return the outcome per customer. Commits.
-
-    `on_step(name, finished, of)` is called after each step. If the settings don't keep extracts, each is deleted from
-    disk as soon as it is published.
+def begin(connection: psycopg.Connection, site: str, customers: Collection[int]) -> None:
+    """Note which customers get something on a site, before they do: whatever breaks off, it is looked for there.
+    Commits.
     """
-    steps = len(plan.steps)
-    done = iter(range(1, steps + 1))
-    keeps = settings.tableau.keeps_extracts
-
-    def finished(step: Step) -> None:
-        if not keeps and isinstance(step.content, DataSource) and isinstance(step.content.data, Path):
-            step.content.data.unlink()
-        on_step(step.shown, next(done, steps), steps)
-
-    outcomes = publish.apply(server, plan, finished, WORKERS)
-    record(connection, outcomes)
-    if installation.takes_over(settings.home) and not any(outcome.error for outcome in outcomes):
-        installation.settle(settings.home)
-    for outcome in outcomes:
-        left = extract.folder(settings) / str(outcome.customer_id)
-        if not keeps and outcome.error is None and left.exists():  # left by an interrupted run
-            shutil.rmtree(left)
-    return outcomes
+    connection.execute(SQL["begin"], {"site": site, "customers": sorted(customers)})
+    connection.commit()
 
 
-def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> None:
-    """Record the outcome per customer, for `status` and the audit log. Commits."""
+def record(
+    connection: psycopg.Connection, settings: Settings, outcomes: Collection[Outcome], site: str = ""
+) -> None:
+    """Record the outcome per customer on a site, for `status` and the audit log. Commits."""
     for outcome in outcomes:
         state = "published" if outcome.error is None else "failed"
         if outcome.customer_id is not None:
@@ -316,6 +302,7 @@ def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> Non
                 SQL["note"],
                 {
                     "customer": outcome.customer_id,
+                    "site": site,
                     "state": state,
                     "project": outcome.project_id,
                     "warned": outcome.is_warned,
@@ -342,6 +329,31 @@ def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> Non
                 " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
                 [outcome.customer_id, outcome.alert],
             )
-    failed = [outcome.customer_id for outcome in outcomes if outcome.error and outcome.customer_id]
-    connection.execute(SQL["forget_closed"], {"failed": failed})
+    gone = [outcome.customer_id for outcome in outcomes if outcome.is_gone]
+    connection.execute(SQL["forget"], {"customers": gone, "sites": _names(settings, site)})
+    connection.commit()
+
+
+def record_unread(
+    connection: psycopg.Connection, settings: Settings, outcomes: Collection[Outcome], site: str
+) -> None:
+    """Record that nothing is known of what a site has, for those customers of whom something is there. Commits."""
+    for outcome in outcomes:
+        connection.execute(
+            SQL["note_unread"], {"customer": outcome.customer_id, "sites": _names(settings, site)}
+        )
+        connection.execute(
+            "insert into ops.audit_log (action, customer_id) values ('failed', %s)", [outcome.customer_id]
+        )
+    connection.commit()
+
+
+def forget_site(connection: psycopg.Connection, site: str) -> None:
+    """Delete a site that is gone from the books. Commits."""
+    connection.execute(SQL["forget_site"], {"site": site})
+    connection.execute(
+        "insert into ops.audit_log (action, details)"
+        " values ('site forgotten', jsonb_build_object('site', %s::text))",
+        [site],
+    )
     connection.commit()

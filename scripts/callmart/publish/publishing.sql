@@ -28,6 +28,7 @@ select
     c.connection,
     c.time_zone,
     c.export,
+    c.tableau_site,
     o.option,
     o.orders,
     t.target
@@ -88,11 +89,11 @@ counted as (
             where d.customer_id = w.customer_id and d.call_date >= w.first_day and d.call_date < w.after
         ) as unopened,
         exists(
-            select from raw.file as f
+            select 1 from raw.file as f
             where f.landed_at >= w.after::timestamp at time zone w.time_zone
         ) as is_landed,
         exists(
-            select from ops.extract as e
+            select 1 from ops.extract as e
             where
                 e.customer_id = w.customer_id
                 and (e.basis ->> 'opened')::bigint is distinct from (
@@ -138,11 +139,38 @@ union
 select customer_id from ops.held_back
 where isfinite(call_date);
 
+-- name: sites
+-- The names of the sites on which customers are or should be; '' is the shared one.
+select coalesce(tableau_site, '')
+from registry.customer
+where customer_id in (select customer_id from registry.current_option)
+union
+select site from ops.publication;
+
+-- name: books
+-- The customers that are, or may be, on a site. One can be there twice, if the site has had two names.
+select
+    customer_id,
+    max(project_id),
+    bool_or(is_from_before)
+from ops.publication
+where site = any(%(sites)s)
+group by customer_id;
+
+-- name: begin
+insert into ops.publication (customer_id, site, state)
+select
+    customer_id,
+    %(site)s,
+    'failed'
+from unnest(%(customers)s::integer[]) as c (customer_id)
+on conflict do nothing;
+
 -- name: note
 -- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
-insert into ops.publication as known (customer_id, state, project_id, is_warned)
-values (%(customer)s, %(state)s, %(project)s, coalesce(%(warned)s::boolean, false))
-on conflict (customer_id) do update
+insert into ops.publication as known (customer_id, site, state, project_id, is_warned)
+values (%(customer)s, %(site)s, %(state)s, %(project)s, coalesce(%(warned)s::boolean, false))
+on conflict (customer_id, site) do update
     set
         state = excluded.state,
         is_warned = coalesce(%(warned)s::boolean, known.is_warned),
@@ -150,20 +178,34 @@ on conflict (customer_id) do update
         is_from_before = known.is_from_before and excluded.project_id is null,
         at = excluded.at;
 
--- name: forget_closed
--- Delete customers whose contract has ended, except those whose steps failed.
+-- name: note_unread
+-- A site that can't be read: what is there is unknown, so nothing comes into the books.
+update ops.publication
+set
+    state = 'failed',
+    at = clock_timestamp()
+where customer_id = %(customer)s and site = any(%(sites)s);
+
+-- name: forget
+-- Customers of whom nothing is on a site any more. Whoever is on no other site has nothing that anybody opens.
 with
 
-closed as (
+gone as (
     delete from ops.publication
-    where
-        customer_id not in (select customer_id from registry.current_option)
-        and customer_id <> all(%(failed)s)
-    returning customer_id
+    where customer_id = any(%(customers)s) and site = any(%(sites)s)
 )
 
 delete from registry.report_use
-where customer_id in (select customer_id from closed);
+where
+    customer_id = any(%(customers)s)
+    and customer_id not in (
+        select customer_id from ops.publication
+        where site <> all(%(sites)s)
+    );
+
+-- name: forget_site
+delete from ops.publication
+where site = %(site)s;
 
 -- name: note_use
 -- How often people have opened each report of a customer that is published, and since when they haven't any more.

@@ -10,11 +10,9 @@ from typing import NamedTuple
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
-from callmart.publish.tableau import answers
+from callmart.publish.tableau import NONE_HERE, answers
 
 _TYPE = TSC.DQWItem.WarningType.STALE
-# What a server without Data Management answers: the feature is disabled, or it has no such resource.
-_NONE_HERE = ("403157", "404003")
 
 
 class QualityWarning(NamedTuple):
@@ -64,6 +62,6 @@ def _if_available(server: TSC.Server) -> Iterator[None]:
             raise Unavailable from None
         raise
     except TSC.ServerResponseError as error:
-        if error.code in _NONE_HERE:
+        if error.code in NONE_HERE:
             raise Unavailable from None
         raise

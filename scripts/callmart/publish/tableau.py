@@ -3,7 +3,7 @@
 import ipaddress
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -35,6 +35,9 @@ from callmart.publish.emulator import ensure_running
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publishing is slow
 FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can raise
 LOST = (NotSignedInError, requests.ConnectionError)  # failures that can concern all customers, not just one
+# What Tableau's reference says of a kind of thing that a server doesn't have: the feature is disabled (a licence is
+# missing), or there is no such resource. Any other error says nothing about it.
+NONE_HERE = ("403157", "404003")
 _TOO_MANY, _ENDED = 429, 401
 _TOKEN = "x-tableau-auth"
 _RENEWALS = 3  # a session lasts hours; if it ends sooner, somebody else has signed in with the same token
@@ -110,15 +113,39 @@ class _Session(requests.Session):
         return super().send(request, **kwargs)
 
 
+At = Callable[
+    ..., TSC.Server
+]  # signs in to a site: that of a customer, or by default the one that customers share
+
+
 @contextmanager
-def connect(settings: Settings) -> Iterator[TSC.Server]:
-    """Yield a server that is signed in for the duration of the block, with the server's own API version.
+def at_sites(settings: Settings) -> Iterator[At]:
+    """Yield a function that signs in to a site and returns its server. Only one session lives at a time, the last one:
+    a personal access token has no second. Errors are those of `connect`.
+    """
+    with ExitStack() as opened:
+        current: dict[str, TSC.Server] = {}
+
+        def at(site: str = "") -> TSC.Server:
+            if site not in current:
+                current.clear()
+                opened.close()
+                current[site] = opened.enter_context(connect(settings, site))
+            return current[site]
+
+        yield at
+
+
+@contextmanager
+def connect(settings: Settings, site: str = "") -> Iterator[TSC.Server]:
+    """Yield a server that is signed in for the duration of the block, with the server's own API version: to a
+    customer's own site, or by default to the one that customers share.
 
     Raises UserError, with the URL and the remedy, if Tableau can't be used. FAILURES that the block doesn't handle
     become such UserErrors, too.
     """
     installation.refuse_restored(settings.home)
-    target = _target(settings)
+    target = _target(settings, site)
     signs_in = target.credentials
     lock, renewals = Lock(), iter(range(_RENEWALS))
 
@@ -196,13 +223,13 @@ def require_server(settings: Settings) -> None:
         )
 
 
-def _target(settings: Settings) -> _Target:
+def _target(settings: Settings, site: str) -> _Target:
     """The server and the credentials. Raises UserError if the server must not be used."""
     wanted = settings.tableau
     require_server(settings)
     if wanted.is_emulated or wanted.server is None:
         emulator = ensure_running(settings)
-        return _Target(emulator.url, credentials.by_token("", emulator.token_name, emulator.token))
+        return _Target(emulator.url, credentials.by_token(site, emulator.token_name, emulator.token))
     url = wanted.server.rstrip("/")
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -215,7 +242,7 @@ def _target(settings: Settings) -> _Target:
             f"setting tableau.server: {url} is Tableau Cloud, another party; set tableau.allow_cloud = true "
             "if the customers' data may go there."
         )
-    return _Target(url, credentials.of(wanted))
+    return _Target(url, credentials.of(wanted, site))
 
 
 def _loopback(host: str) -> bool:

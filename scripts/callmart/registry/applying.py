@@ -47,7 +47,7 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
 
 
 def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
-    schema.apply(connection, settings)
+    schema.ensure(connection, settings)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
     erased.refuse(connection, settings, registry)
@@ -61,13 +61,13 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
     connection.execute("select ops.follow_contracts()")
     if changed or gone or not schema.has_registry(connection):
         connection.execute("insert into registry.version default values")
-        connection.execute(SQL["note_applied"], [sorted(changed.keys() | gone)])
+        connection.execute(SQL["note_applied"], {"customers": sorted(changed.keys() | gone)})
 
 
 def _keys(connection: psycopg.Connection, settings: Settings, customers: list[int]) -> dict[int, bytes]:
     """The keys of these customers. A customer without data gets a new one: a file that exists then is from a backup."""
-    known: dict[int, str] = dict(connection.execute(SQL["fingerprints"], [customers]).fetchall())
-    removed = {id for (id,) in connection.execute(SQL["removed"], [customers])}
+    known: dict[int, str] = dict(connection.execute(SQL["fingerprints"], {"customers": customers}).fetchall())
+    removed = {id for (id,) in connection.execute(SQL["removed"], {"customers": customers})}
     return {
         id: new_key(settings.home, id)
         if id in removed and id not in known
@@ -81,6 +81,8 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
 
     Returns whether the customer needs a key. If not, its file can be deleted.
     """
+    for table in ("privacy.secret", "privacy.correction", "privacy.renewed_tombstone", "ops.rotation"):
+        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     state = current_states(connection).get(customer_id)
     if state is None:
         return False
@@ -97,8 +99,6 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     )
     connection.execute("delete from registry.former_fingerprint where customer_id = %s", [customer_id])
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
-    for table in ("privacy.secret", "privacy.correction"):
-        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     _write(connection, {customer_id: state}, {customer_id: key} if key else {}, now)
     return is_ordered
 
@@ -164,23 +164,31 @@ def _write_agents(
 ) -> None:
     """Write the names that customers give their agents. If none may be kept, the agents' ids are deleted as well."""
     keeping = [id for id, state in states.items() if state.keeps_agents(state.today(now))]
-    forgotten = connection.execute(SQL["forget_agents"], [list(states.keys() - set(keeping))]).rowcount
+    forgotten = connection.execute(
+        SQL["forget_agents"], {"customers": list(states.keys() - set(keeping))}
+    ).rowcount
     # An agent who was never seen is of no use without a name.
-    connection.execute(SQL["forget_unseen_agents"], [keeping])
-    forgotten += connection.execute(SQL["forget_names"], [keeping]).rowcount
+    connection.execute(SQL["forget_unseen_agents"], {"customers": keeping})
+    forgotten += connection.execute(SQL["forget_names"], {"customers": keeping}).rowcount
     if forgotten:
         vacuum.note(connection, "registry.agent")
     with connection.cursor() as cursor:
         cursor.executemany(
             SQL["write_agent"],
             [
-                (id, keyed(keys[id], "agent", agent), agent, name, email)
+                {
+                    "customer": id,
+                    "agent_key": keyed(keys[id], "agent", agent),
+                    "agent": agent,
+                    "name": name,
+                    "email": email,
+                }
                 for id in states.keys() & keys.keys()
                 for agent, name, email in states[id].agents
             ],
         )
     if connection.execute("select to_regclass('store.agent')").fetchone() != (None,) and (
-        connection.execute(SQL["label_agents"], [list(states)]).rowcount
+        connection.execute(SQL["label_agents"], {"customers": list(states)}).rowcount
     ):
         vacuum.note(connection, "store.agent")
 
@@ -196,9 +204,9 @@ def _mark_days(
     moved = [
         id for id, (before, after) in changed.items() if before.value("time_zone") != after.value("time_zone")
     ]
-    connection.execute(SQL["redate"], [moved])
+    connection.execute(SQL["redate"], {"customers": moved})
     since = {id: _since(before, after, after.today(now)) for id, (before, after) in changed.items()}
-    connection.execute(SQL["mark_days"], [list(since), list(since.values())])
+    connection.execute(SQL["mark_days"], {"customers": list(since), "since": list(since.values())})
 
 
 def _since(before: State, after: State, today: date) -> date:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 
 from callmart.base import matrix, yaml_file
 from callmart.base.errors import UserError
-from callmart.base.settings import TimeZone
+from callmart.base.settings import SITE, TimeZone
 from callmart.base.spelling import plain
 from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures
@@ -29,11 +29,20 @@ def _share(written: object) -> float:
     return float(share)
 
 
+def _site(written: object) -> str:
+    if not isinstance(written, str) or not re.fullmatch(SITE, written):
+        raise ValueError(
+            "not a Tableau site; write its name as in its URLs, after /site/: letters, digits, - and _"
+        )
+    return written
+
+
 Day = Annotated[date, BeforeValidator(hours.day)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
 Share = Annotated[float, PlainValidator(_share)]
 Period = Annotated[hours.Period, PlainValidator(hours.period)]
 Holiday = Annotated[hours.Holiday, PlainValidator(hours.holiday)]
+Site = Annotated[str, PlainValidator(_site)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")]
 
@@ -119,6 +128,7 @@ class Customer(Service):
     connection: Literal["extract", "live"] = "extract"
     sql_login: bool = False  # a customer with a live connection has one anyway
     export: bool = False  # its users may export data on Tableau
+    tableau_site: Site | None = None  # of its own
     contact_list: bool = False
     contact_list_days: Annotated[int, Field(ge=1, le=730)] | None = None
     contracts: list[Contract] = Field(default=[])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from callmart.base.keys import keyed, known_key
+from callmart.base.keys import epochs, keyed, known_key
 from callmart.base.settings import Settings
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.registry.states import State
@@ -30,5 +30,8 @@ def leave_out(connection: psycopg.Connection, settings: Settings, desired: Mappi
         state.agents = {
             (agent, name, email)
             for agent, name, email in state.agents
-            if tombstone(secret, "objector", keyed(key, "agent", agent)) not in objectors[customer_id]
+            # An agent who was not here when the key was rotated is known as before that.
+            if objectors[customer_id].isdisjoint(
+                tombstone(secret, "objector", keyed(epoch, "agent", agent)) for epoch in epochs(key)
+            )
         }

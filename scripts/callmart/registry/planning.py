@@ -52,7 +52,8 @@ def _spans(state: State) -> Iterator[str]:
 def _edits(before: State, after: State) -> Iterator[str]:
     for column in CUSTOMER:
         if before.value(column) != after.value(column):
-            yield f"{column} changes"
+            what = ": what is published moves to the other site" if column == "tableau_site" else ""
+            yield f"{column} changes{what}"
     for what in (*TABLES, "agent"):
         old, new = (state.agents if what == "agent" else state.tables[what] for state in (before, after))
         if old != new:

@@ -38,6 +38,7 @@ CUSTOMER = (
     "service_level_target",
     "contact_list_days",
     "export",
+    "tableau_site",
 )
 CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s", "service_level_target")
 
@@ -141,6 +142,7 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
             customer.service_level_target or defaults.service_level_target,
             customer.contact_list_days,
             customer.export,
+            customer.tableau_site,
         ),
         {
             "contract": {(c.option, c.from_, c.until) for c in customer.contracts if c.option != "none"},

@@ -179,7 +179,6 @@ def bars(
     bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
     if places is None:
         bar |= {"width": 4, "strokeWidth": 0}
-    text = {"type": "text", "fontSize": LABEL}
     legend = _legend(series) if len(series) > 1 else {"legend": None}
     layers = [
         {
@@ -194,6 +193,18 @@ def bars(
                 }
             },
         },
+        *_labels(parts, totals, shown, along, axis),
+    ]
+    height = 22 * len(places or ()) if lying else 190
+    return _svg({"layer": layers, "height": height}, territory)
+
+
+def _labels(
+    parts: Sequence[Mark], totals: Sequence[Mark], shown: dict[str, Any], along: str, axis: Axis
+) -> list[dict[str, Any]]:
+    """The layers of the words: in the middle of parts, and behind or above the whole bars."""
+    text = {"type": "text", "fontSize": LABEL}
+    return [
         {
             "data": _data([part for part in parts if part.label]),
             "transform": [{"calculate": "(datum.begin + datum.end) / 2", "as": "middle"}],
@@ -208,13 +219,11 @@ def bars(
         {
             "data": _data(totals),
             "mark": text
-            | ({"align": "left", "dx": 4} if lying else {"dy": -7})
+            | ({"align": "left", "dx": 4} if along == "x" else {"dy": -7})
             | {"fontWeight": "bold", "color": INK},
             "encoding": shown | {along: _values("end", axis), "text": {"field": "label"}},
         },
     ]
-    height = 22 * len(places or ()) if lying else 190
-    return _svg({"layer": layers, "height": height}, territory)
 
 
 def heat_map(

@@ -14,7 +14,7 @@ from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Dimension, Report
 from callmart.declarations.metrics import Metric
-from callmart.reports import focus, html, paper, sheets, spreadsheet, values, weeks
+from callmart.reports import definitions, focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Customer, Unopened, reading
@@ -98,31 +98,44 @@ def draw(
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through, "open" in only))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
+        notices += definitions.notes(scene, report)
         notices += _narrowed(scene, report, only)
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))
-        return Page(
-            name=report.name,
-            title=language.of(report.title),
-            subtitle=language.of(report.subtitle),
-            customer_id=customer.customer_id,
-            customer=customer.name,
-            locale=language.locale,
-            week=str(week),
-            week_before=str(week.before),
-            period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
-            days=[(day.isoformat(), language.weekday(day)) for day in period.days],
-            compared=_compared(language, period),
-            through=_through(language, week, reader.through),
-            notices=notices,
-            focus=focus.find(scene, report),
-            sections=[
-                _said(language, section, "empty_trend" if sheet.is_trend else "empty_sheet")
-                for section, sheet in zip(drawn, report.sheets, strict=True)
-            ],
-            meanings=list(_meanings(scene, report).items()),
-            words=_words(scene),
-        )
+        return _page(scene, report, customer, week, drawn, notices)
+
+
+def _page(
+    scene: Scene,
+    report: Report,
+    customer: Customer,
+    week: Week,
+    drawn: list[Section],
+    notices: list[str],
+) -> Page:
+    language, period = scene.language, scene.period
+    return Page(
+        name=report.name,
+        title=language.of(report.title),
+        subtitle=language.of(report.subtitle),
+        customer_id=customer.customer_id,
+        customer=customer.name,
+        locale=language.locale,
+        week=str(week),
+        week_before=str(week.before),
+        period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
+        days=[(day.isoformat(), language.weekday(day)) for day in period.days],
+        compared=_compared(language, period),
+        through=_through(language, week, scene.reader.through),
+        notices=notices,
+        focus=focus.find(scene, report),
+        sections=[
+            _said(language, section, "empty_trend" if sheet.is_trend else "empty_sheet")
+            for section, sheet in zip(drawn, report.sheets, strict=True)
+        ],
+        meanings=list(_meanings(scene, report).items()),
+        words=_words(scene),
+    )
 
 
 def _words(scene: Scene) -> dict[str, str]:

@@ -17,6 +17,7 @@ from callmart.reports.measures import Measure, Unit
 TERRITORIES: Mapping[Locale, Territory] = {"nl": "nl-NL", "en": "en-GB"}
 DASH = "–"  # where a number is not known
 MINUTE, HOUR = 60, 3600  # seconds
+AGENTS, HOURS = "#,##0.0", "#,##0.00"  # as on Tableau
 
 
 def _texts(nl: str, en: str) -> Texts:
@@ -45,8 +46,14 @@ WORDS = {
         "Niet meegeteld, omdat de controle van de gegevens nog loopt: {days}.",
         "Not counted, because the data is still being checked: {days}.",
     ),
+    "earlier_definition": _texts(
+        "Een deel van de cijfers tot en met {day} is volgens een eerdere definitie berekend.",
+        "Some of the figures up to {day} were computed by an earlier definition.",
+    ),
+    "not_known": _texts("Nog niet bekend tot en met {day}: {names}.", "Not known yet up to {day}: {names}."),
     "was": _texts("was {value}", "was {value}"),
     "same": _texts("gelijk", "the same"),
+    "almost": _texts("vrijwel gelijk", "almost the same"),
     "points": _texts("punt", "points"),
     "better": _texts("beter", "better"),
     "worse": _texts("slechter", "worse"),
@@ -81,6 +88,19 @@ WORDS = {
     "most": _texts("{measure}: hoogste {top} ({high}).", "{measure}: highest {top} ({high})."),
     "constant": _texts("{measure}: steeds {value}.", "{measure}: {value} throughout."),
     "below": _texts("Onder het doel: {where}.", "Below the target: {where}."),
+    "too_few": _texts(
+        "Te weinig: {where}. Het grootste tekort is om {top}: {value} in plaats van {needed}.",
+        "Too few: {where}. They fall short most at {top}: {value} instead of {needed}.",
+    ),
+    "enough": _texts("Steeds genoeg.", "Enough throughout."),
+    "one_weeks": _texts(
+        "Er is nog maar één week te tonen, {where}: {value}. Vanaf de tweede staat hier een lijn.",
+        "There is only one week to show yet, {where}: {value}. From the second on, there is a line.",
+    ),
+    "one_months": _texts(
+        "Er is nog maar één maand te tonen, {where}: {value}. Vanaf de tweede staat hier een lijn.",
+        "There is only one month to show yet, {where}: {value}. From the second on, there is a line.",
+    ),
     "look": _texts("Kijk eerst naar", "Look here first"),
     "focus": _texts("{where}: {part} van {whole} {missed}", "{where}: {part} of {whole} {missed}"),
     "and": _texts("en", "and"),
@@ -189,15 +209,19 @@ class Language:
             case "seconds":
                 return self._duration(round(value))
             case _:
-                return self.number(value, "#,##0.0" if unit == "agents" else "#,##0")
+                return self.number(value, AGENTS if unit == "agents" else "#,##0")
 
     def _duration(self, seconds: int) -> str:
         """In the unit that says something: a short talk is not 0.0 hours, nor a day logged in 1440 minutes."""
         if seconds < MINUTE:
             return self.say("seconds", value=self.number(seconds))
         if seconds < HOUR:
-            return self.say("minutes", value=f"{seconds // MINUTE}:{seconds % MINUTE:02}")
-        return self.say("hours", value=self.number(seconds / HOUR, "#,##0.0"))
+            return self.say("minutes", value=self.clock(seconds))
+        return self.say("hours", value=self.number(seconds / HOUR, HOURS))
+
+    def clock(self, seconds: int) -> str:
+        """Minutes and seconds."""
+        return f"{seconds // MINUTE}:{seconds % MINUTE:02}"
 
     def unit(self, unit: Unit | Literal["minutes"]) -> str:
         """The unit of a chart whose numbers have none; empty for counts and shares."""
@@ -220,5 +244,6 @@ class Language:
                 difference = round(now / before - 1, 3)
                 shown = self.number(abs(difference), "#,##0.0%")
         if not difference:
-            return self.say("same"), 0
+            is_same = self.value(measure.unit, now) == self.value(measure.unit, before)
+            return self.say("same" if is_same else "almost"), 0
         return f"{'▲' if difference > 0 else '▼'} {shown}", 1 if difference > 0 else -1

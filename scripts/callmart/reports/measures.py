@@ -23,6 +23,11 @@ class Measure:
     sql: str
     metric: Metric | None = None  # None of a column
 
+    @property
+    def columns(self) -> set[str]:
+        """The columns of the mart that it is made of."""
+        return self.metric.columns if self.metric else {self.name}
+
 
 def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions, locale: Locale) -> Measure:
     """Return a mart's measure of a name that `exposures.check` has accepted."""

@@ -43,7 +43,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart, and what it shows, in sentences."""
+    """A chart, and what it shows, in sentences. Without a chart, the sentences say why there is none."""
 
     svg: str
     title: str

@@ -62,6 +62,14 @@ class Queue(NamedTuple):
     target: float | None
 
 
+class ByDefinition(NamedTuple):
+    """The days of a mart that were computed by one definition. Nobody knows which one if its number is None."""
+
+    definition_id: int | None
+    columns: Collection[str]
+    last_day: date
+
+
 class _Narrowed(NamedTuple):
     """Only rows with one of these values in a column, of all marts or of one."""
 
@@ -171,6 +179,11 @@ class Reader:
     def held_back(self) -> tuple[date, ...]:
         """The days that are held back."""
         return tuple(day for (day,) in self._connection.execute(SQL["held_back"]))
+
+    def definitions(self, mart: str, days: Collection[date]) -> list[ByDefinition]:
+        """By which definitions days of a mart were computed, the latest first."""
+        found = self._connection.execute(SQL["definitions"], {"mart": mart, "days": list(days)})
+        return [ByDefinition(*row) for row in found]
 
     @cached_property
     def through(self) -> date | None:

@@ -38,3 +38,14 @@ order by call_date;
 
 -- name: through
 select through from mart.data_through;
+
+-- name: definitions
+-- By which definitions days of a mart were computed: the columns that each gives, and its last day, the latest first.
+select
+    definition_id,
+    columns,
+    max(call_date) as last_day
+from mart.day_definition
+where mart = %(mart)s and call_date = any(%(days)s)
+group by definition_id, columns
+order by last_day desc;

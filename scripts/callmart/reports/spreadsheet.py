@@ -12,15 +12,16 @@ from typing import Any
 import xlsxwriter
 
 from callmart.base.errors import UserError
+from callmart.reports.language import AGENTS, HOURS
 from callmart.reports.measures import Unit
 from callmart.reports.page import Page, Section
 
 FORMS: Mapping[Unit, str] = {
     "count": "#,##0",
-    "hours": "#,##0.0",
+    "hours": HOURS,
     "seconds": "#,##0",
     "share": "0.0%",
-    "agents": "#,##0.0",
+    "agents": AGENTS,
     "moment": "yyyy-mm-dd hh:mm:ss",
     "day": "yyyy-mm-dd",
     "time": "hh:mm",

@@ -90,6 +90,7 @@ def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
     planner.usage()
     planner.events()
     planner.files_landed()
+    planner.registry()
     planner.books()
     planner.requests()
     planner.computed()
@@ -128,9 +129,10 @@ class _Planner:
                     f"{mart_tables.SCHEMA}.{mart.name}",
                     f"days before {self.floor}",
                     sql.SQL("{day} >= {first} and {day} < %(floor)s").format(
-                        day=sql.SQL("t.") + sql.Identifier(mart.day),
+                        day=sql.Identifier("t", mart.day),
                         first=sql.Literal(self.floor.replace(day=1) if has_months else date.min),
                     ),
+                    by=sql.Identifier("t", mart.day) if has_months else None,
                 )
             if mart.day and matrix().is_ordered(mart.group):
                 self.unordered(mart)
@@ -162,9 +164,10 @@ class _Planner:
             f"{mart_tables.SCHEMA}.{mart.name}",
             "no list of contacts is ordered for their days",
             sql.SQL(
-                "{day} >= %(floor)s and not exists (select from registry.customer as o"
+                "{day} >= %(floor)s and not exists (select 1 from registry.customer as o"
                 " where o.customer_id = t.customer_id and {day} >= %(today)s::date - o.contact_list_days)"
             ).format(day=day),
+            by=day,
             statement="delete_counted",
             mart=sql.Literal(mart.name),
             mart_group=sql.Literal(mart.group),
@@ -193,6 +196,7 @@ class _Planner:
                 f" and t.occurred_at < {NEAR_THE_FLOOR}"
                 " and (t.occurred_at at time zone c.time_zone)::date < %(floor)s"
             ).format(first=sql.Literal(first)),
+            by=sql.SQL("(t.occurred_at at time zone 'UTC')::date"),
             clocks=CLOCKS,
         )
         self.rows(
@@ -230,16 +234,17 @@ class _Planner:
             f"landed before {self.floor}, or all days in them are before it; with their rejected rows",
             sql.SQL(
                 "(t.landed_at at time zone %(zone)s)::date < %(floor)s"
-                " or exists (select from raw.file_customer as f where f.file_id = t.file_id and f.last_day < %(floor)s)"
-                " and not exists (select from raw.file_customer as f where f.file_id = t.file_id"
+                " or exists (select 1 from raw.file_customer as f"
+                " where f.file_id = t.file_id and f.last_day < %(floor)s)"
+                " and not exists (select 1 from raw.file_customer as f where f.file_id = t.file_id"
                 " and (f.last_day >= %(floor)s or f.last_day is null))"
             ),
             cascade=("raw.reject", "raw.file_customer", "raw.file_look"),
         )
         in_a_kept_file = sql.SQL(
-            "exists (select from raw.file as f where f.file_id = t.file_id"
+            "exists (select 1 from raw.file as f where f.file_id = t.file_id"
             " and (f.landed_at at time zone %(zone)s)::date >= %(floor)s)"
-            " and exists (select from raw.file_customer as f where f.file_id = t.file_id"
+            " and exists (select 1 from raw.file_customer as f where f.file_id = t.file_id"
             " and (f.last_day >= %(floor)s or f.last_day is null))"
         )
         self.rows(
@@ -258,12 +263,12 @@ class _Planner:
             kept=sql.SQL("%(floor)s"),
         )
 
-    def books(self) -> None:
-        """The records of the registry and of the stages."""
+    def registry(self) -> None:
+        """Agents that were seen last long ago, and versions of the registry."""
         shown = "false"
         if exists(self.connection, agents := f"{mart_tables.SCHEMA}.agent"):
             shown = (
-                f"exists (select from {agents} as m"
+                f"exists (select 1 from {agents} as m"
                 " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"
             )
         self.rows(
@@ -291,6 +296,9 @@ class _Planner:
                 " and t.version < (select max(version) from registry.version)"
             ),
         )
+
+    def books(self) -> None:
+        """The records of the stages."""
         for table in ("ops.dirty_day", "ops.held_back", "ops.opened_day"):
             self.rows(
                 "ops",
@@ -305,7 +313,7 @@ class _Planner:
             f"days before {self.floor}",
             sql.SQL(
                 "t.call_date < %(floor)s"
-                f" and exists (select from ops.build as b where b.build_id = t.build_id and {built} >= %(floor)s)"
+                f" and exists (select 1 from ops.build as b where b.build_id = t.build_id and {built} >= %(floor)s)"
             ),
         )
         self.rows(
@@ -461,13 +469,22 @@ class _Planner:
         why: str,
         where: Query,
         *,
+        by: sql.Composable | None = None,
         statement: str = "delete_rows",
         clocks: sql.SQL = NO_CLOCKS,
         cascade: tuple[str, ...] = (),
         **parts: sql.Composable,
     ) -> None:
-        """Plan a statement that deletes the rows `t` of a table, or overwrites what is too old in them."""
-        parts |= {"table": sql.Identifier(*table.split(".")), "clocks": clocks, "condition": where}
+        """Plan a statement that deletes the rows `t` of a table, or overwrites what is too old in them. `by` is the day
+        by which the table has months.
+        """
+        month = sql.SQL("access.partition_of({}, {})")
+        parts |= {
+            "table": sql.Identifier(*table.split(".")),
+            "clocks": clocks,
+            "condition": where,
+            "relation": month.format(sql.Literal(table), by) if by else sql.Literal(table),
+        }
         change = sql.SQL(SQL[statement]).format(**parts)
         count = sql.SQL("select count(*) from {table} as t cross join {clocks} as c where {condition}")
 
@@ -493,7 +510,7 @@ def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) ->
             sql.Identifier(column)
         )
         query = sql.SQL(
-            "select exists (select from {} as t join {} as c using (customer_id) where {} < %(floor)s)::integer"
+            "select exists (select 1 from {} as t join {} as c using (customer_id) where {} < %(floor)s)::integer"
         ).format(sql.Identifier("build", table), CLOCKS, moment)
         if number(connection, query, values):
             return True

@@ -13,15 +13,15 @@ from (
 left join registry.customer as r using (customer_id);
 
 -- name: delete_rows
--- Delete rows; return their number per table or month.
+-- Delete rows; return their number per table or month: {relation} is a row's.
 with taken as (
     delete from {table} as t using {clocks} as c
     where {condition}
-    returning t.tableoid::regclass as relation
+    returning {relation} as relation
 )
 
 select
-    relation::text,
+    relation,
     count(*)
 from taken
 group by relation;
@@ -33,11 +33,11 @@ with taken as (
     set ({columns}) = (select {kept})
     from {clocks} as c
     where {condition}
-    returning t.tableoid::regclass as relation
+    returning {relation} as relation
 )
 
 select
-    relation::text,
+    relation,
     count(*)
 from taken
 group by relation;
@@ -49,7 +49,7 @@ with
 taken as (
     delete from {table} as t
     where {condition}
-    returning t.tableoid::regclass as relation, t.customer_id, {day} as call_date
+    returning {relation} as relation, t.customer_id, {day} as call_date
 ),
 
 fewer as (
@@ -76,7 +76,7 @@ stale as (
 )
 
 select
-    relation::text,
+    relation,
     count(*)
 from taken
 group by relation;
@@ -94,6 +94,6 @@ where
     and c.relkind = 'r'
     and a.atttypid in ('date'::regtype, 'timestamptz'::regtype)
     and exists (
-        select from pg_attribute
+        select 1 from pg_attribute
         where attrelid = c.oid and attname = 'customer_id'
     );

@@ -22,6 +22,7 @@ from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import vacuum
 from callmart.declarations import dbt_project, mart_tables
+from callmart.environments import databases
 from callmart.extract import extract
 from callmart.mailing import places as outbox
 from callmart.opening import opening
@@ -82,7 +83,8 @@ _OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # the row's day
 def remove(
     connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
 ) -> list[Removed | Unremoved]:
-    """Remove what no contract keeps today, and mark as dirty the days whose numbers change by that.
+    """Remove what no contract keeps today, and mark as dirty the days whose numbers change by that. Environments that
+    hold such a customer are dropped.
 
     Commits per customer. Returns one result per customer from whom something was removed, or could not be: one failure
     doesn't stop the rest.
@@ -94,6 +96,7 @@ def remove(
     removed: list[Removed | Unremoved] = []
     for number, customer_id in enumerate([*gone, *with_surplus]):
         try:
+            databases.drop_of(connection, settings, customer_id)
             counts = (
                 _remove_customer(connection, settings, customer_id, marts)
                 if customer_id in gone
@@ -129,6 +132,7 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
         raise UserError(f"customer {customer_id} has no key: `callmart status` lists the customers")
     if fits(settings.home, customer_id, fingerprint):
         raise UserError(f"nothing was removed: the key of customer {customer_id} is there, and fits its data")
+    databases.drop_of(connection, settings, customer_id)
     counts = +_remove_customer(connection, settings, customer_id, mart_tables.of_customers(connection))
     connection.execute("insert into registry.version default values")  # else files of several customers stay
     connection.execute(
@@ -201,8 +205,11 @@ def _remove_customer(
         "delete from raw.file_customer where customer_id = %(customer)s returning file_id",
         parameters,
     )
+    ((counts["corrections"],),) = connection.execute(
+        "select count(distinct entry) from privacy.correction where customer_id = %(customer)s", parameters
+    ).fetchall()
     counts["agents"] = connection.execute(
-        "select from registry.agent where customer_id = %(customer)s", parameters
+        "select 1 from registry.agent where customer_id = %(customer)s", parameters
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
         _delete(connection, f"ops.{table}", _ALL, parameters)

@@ -23,7 +23,7 @@ where
 
 -- name: detailed
 -- Whether the customer's contract keeps agents' data of a day.
-select from registry.kept_contract as k
+select 1 from registry.kept_contract as k
 where
     k.customer_id = %(customer)s
     and k.option = 'detailed'
@@ -36,7 +36,7 @@ insert into registry.version (applied_at)
 select now()
 where
     exists (
-        select
+        select 1
         from registry.kept_contract as k
         inner join registry.customer as c using (customer_id)
         group by k.customer_id, c.time_zone
@@ -188,7 +188,7 @@ where
     and call_date >= %(first)s
     and call_date < %(until)s
     and call_date <= %(first)s + %(reach)s
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
 -- name: delete_events
 delete from raw.event
@@ -282,7 +282,7 @@ select distinct
     call_date,
     'contract'
 from emptied
-on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
 -- name: delete_agents
 delete from registry.agent

@@ -99,7 +99,9 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
     for statement in (
         "delete from ops.opened_day where mart = %(mart)s",
         "delete from ops.quality_result where mart = %(mart)s",
-        "update ops.build set tables = tables - %(mart)s::text where tables ? %(mart)s",
+        "delete from ops.definition where mart = %(mart)s",
+        "update ops.build set tables = tables - %(mart)s::text, definitions = definitions - %(mart)s::text"
+        " where tables ? %(mart)s",
     ):
         connection.execute(statement, parameters)
     connection.execute(

@@ -24,7 +24,7 @@ def unreferenced(mart: Mart, others: Iterable[Mart], kept: sql.SQL) -> sql.Compo
         return None
     return sql.SQL(" and ").join(
         sql.SQL(
-            "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal} and {kept})"
+            "not exists (select 1 from {other} as r where r.customer_id = t.customer_id and {equal} and {kept})"
         ).format(
             other=sql.Identifier(mart_tables.SCHEMA, other.name),
             equal=sql.SQL(" and ").join(

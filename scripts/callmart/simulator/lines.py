@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -52,12 +52,7 @@ def simulate_line(
     """
     rng = random.Random(f"{seed}:{customer_id}:{line}")
     zone = ZoneInfo(time_zone)
-    midnights = (datetime.combine(day, time(), zone).timestamp() for day in sorted(set(days)))
-    starts = sorted(
-        int((midnight + rng.triangular(0, 86400)) * _SECOND)
-        for midnight in midnights
-        for _ in range(calls_per_day)
-    )
+    starts = _starts(rng, sorted(set(days)), zone, calls_per_day)
     cells: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTS, 0))
     events: list[dict[str, object]] = []
     ongoing: list[int] = []  # when each call that is going on ends
@@ -90,20 +85,7 @@ def simulate_line(
             ("call_answered", answered, None, None),
             ("call_ended", ended, None, "system" if outcome == "busy" else "caller"),
         ]
-        events += [
-            {
-                "customer_id": customer_id,
-                "platform": platform,
-                "event": event,
-                "occurred_at": moment,
-                "call_id": call_id,
-                "line": line,
-                "direction": of_call,
-                "reason": reason,
-            }
-            for event, moment, of_call, reason in moments
-            if moment is not None
-        ]
+        events += _told(customer_id, platform, line, call_id, moments)
     rows = [
         {
             "call_date": datetime.fromtimestamp(quarter // _SECOND, zone).date(),
@@ -114,6 +96,38 @@ def simulate_line(
         for quarter in sorted(cells)
     ]
     return SimulatedLine(pa.Table.from_pylist(events, EVENTS), pa.Table.from_pylist(rows, LINE_INTERVAL))
+
+
+def _starts(rng: random.Random, days: Sequence[date], zone: ZoneInfo, calls_per_day: int) -> list[int]:
+    """When calls start, in microseconds, most of them around noon."""
+    midnights = (datetime.combine(day, time(), zone).timestamp() for day in days)
+    return sorted(
+        int((midnight + rng.triangular(0, 86400)) * _SECOND)
+        for midnight in midnights
+        for _ in range(calls_per_day)
+    )
+
+
+def _told(
+    customer_id: int,
+    platform: Platform,
+    line: str,
+    call_id: str,
+    moments: Iterable[tuple[str, int | None, str | None, str | None]],
+) -> Iterator[dict[str, object]]:
+    """The events of a call: each with its moment, its direction and its reason. What did not happen has no moment."""
+    for event, moment, direction, reason in moments:
+        if moment is not None:
+            yield {
+                "customer_id": customer_id,
+                "platform": platform,
+                "event": event,
+                "occurred_at": moment,
+                "call_id": call_id,
+                "line": line,
+                "direction": direction,
+                "reason": reason,
+            }
 
 
 def _rounded(duration: int) -> int:

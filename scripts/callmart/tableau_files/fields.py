@@ -30,7 +30,7 @@ AGENTS = "n#,##0.0;-#,##0.0"
 SECONDS = '*#,##0 "s"'
 DAY: Mapping[Locale, str] = {"nl": "*d mmm yyyy", "en": "*d mmm yyyy"}
 MINUTE = "*d mmm yyyy hh:nn"
-HOURS: Mapping[Locale, str] = {"nl": '*#,##0.0 "uur"', "en": '*#,##0.0 "h"'}
+HOURS: Mapping[Locale, str] = {"nl": '*#,##0.00 "uur"', "en": '*#,##0.00 "h"'}
 
 Folder = Literal["time", "counts", "durations", "ratios", "features"]
 FOLDERS: Mapping[Folder, Mapping[Locale, str]] = {

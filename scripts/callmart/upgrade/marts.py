@@ -28,6 +28,7 @@ BOOKS = (
     "rename_causes",
     "rename_days",
     "rename_builds",
+    "rename_definitions",
     "rename_vacuumed",
 )
 
@@ -145,6 +146,7 @@ def _change(connection: psycopg.Connection, one: Changed) -> None:
                 _table(one.was), sql.Identifier(was), sql.Identifier(now)
             )
         )
+        connection.execute(SQL["rename_column"], {"mart": one.was, "was": was, "now": now})
     if one.widened:
         types = (
             # The type is one of WIDER.

@@ -67,8 +67,20 @@ update ops.opened_day set mart = %(now)s
 where mart = %(was)s;
 
 -- name: rename_builds
-update ops.build set tables = (tables - %(was)s::text) || jsonb_build_object(%(now)s::text, tables -> %(was)s)
+update ops.build
+set
+    tables = (tables - %(was)s::text) || jsonb_build_object(%(now)s::text, tables -> %(was)s),
+    definitions = (definitions - %(was)s::text) || jsonb_build_object(%(now)s::text, definitions -> %(was)s)
 where tables ? %(was)s;
+
+-- name: rename_definitions
+update ops.definition set mart = %(now)s
+where mart = %(was)s;
+
+-- name: rename_column
+-- Renamed, not new: days that were computed before have its values.
+update ops.definition set columns = array_replace(columns, %(was)s, %(now)s)
+where mart = %(mart)s;
 
 -- name: rename_vacuumed
 -- Of the mart and its months.

@@ -219,7 +219,7 @@ def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: A
         f"""
         with failing ({failing}) as ({query.rstrip().rstrip(";")}),
         keys ({key}) as (select distinct {failing} from failing),
-        elsewhere as (select from keys left join build.window as w using ({key}) where w.customer_id is null)
+        elsewhere as (select 1 from keys left join build.window as w using ({key}) where w.customer_id is null)
         {everywhere}
         where ({key}) in (table keys) or exists (table elsewhere) or not exists (table keys)
         """

@@ -91,14 +91,52 @@ begin atomic
     where attrelid = relation and attnum > 0 and not attisdropped and attname not in ('customer_id', coalesce(day, ''));
 end;
 
+-- Keep the planner from sampling columns of a relation, where it is not kept from that yet.
+create or replace function access.unsample(relation regclass, unsampled name[]) returns void
+language plpgsql
+as $$
+declare
+    there   integer;
+    changes text;
+begin
+    select
+        count(*),
+        string_agg(format('alter column %I set statistics 0', attname), ', ')
+            filter (where attstattarget is distinct from 0)
+    into there, changes
+    from pg_catalog.pg_attribute
+    where attrelid = relation and attnum > 0 and not attisdropped and attname = any(unsampled);
+    if there < cardinality(unsampled) then
+        raise exception 'a column of % that may not be sampled is not there', relation;
+    end if;
+    if changes is not null then
+        execute format('alter table only %s %s', relation, changes);
+    end if;
+end
+$$;
+
+-- Without this the planner's statistics would keep a sample of removed personal data.
+select access.unsample(sampled.relation::regclass, sampled.columns::name[])
+from (
+    values
+    ('registry.agent', array['agent', 'name', 'email']),
+    ('registry.customer', array['name']),
+    ('registry.contact', array['name', 'email']),
+    ('registry.recipient', array['email']),
+    ('registry.queue', array['queue', 'label', 'service_level_s', 'service_level_target']),
+    ('registry.line', array['line', 'label', 'channels']),
+    ('registry.opening_hours', array['queue', 'valid_from', 'valid_until', 'weekday', 'call_date', 'opens', 'closes']),
+    ('registry.holiday', array['queue', 'call_date']),
+    ('registry.status_word', array['word'])
+) as sampled (relation, columns);
+
 -- Guard a relation: row-level security that also applies to its owner, a policy for the builder, a policy for the role
 -- that reads the table, no grants, and no samples.
 create or replace function access.guard(relation regclass, mart_group text, day name) returns void
 language plpgsql
 as $$
 declare
-    other      text;
-    unsampling text;
+    other text;
 begin
     execute format('alter table %s enable row level security, force row level security', relation);
     for other in select polname from pg_catalog.pg_policy where polrelid = relation loop
@@ -116,14 +154,7 @@ begin
     loop
         execute format('revoke all on %s from %s cascade', relation, other);
     end loop;
-    select string_agg(format('alter column %I set statistics 0', attname), ', ')
-    from access.unsampled_columns(relation, day)
-    join pg_catalog.pg_attribute on attname = unsampled_columns
-    where attrelid = relation and attstattarget is distinct from 0
-    into unsampling;
-    if unsampling is not null then
-        execute format('alter table only %s %s', relation, unsampling);
-    end if;
+    perform access.unsample(relation, array(select access.unsampled_columns(relation, day)));
 end
 $$;
 
@@ -151,7 +182,7 @@ declare
     expected  jsonb;
     of_all    numeric;
 begin
-    execute format('explain (format json) select from only %s', relation) into expected;
+    execute format('explain (format json) select 1 from only %s', relation) into expected;
     of_all := expected #>> '{{0, Plan, Plan Rows}}';
     for attribute in
         select
@@ -168,7 +199,7 @@ begin
         where of_all >= 10
     loop
         execute format(
-            'explain (format json) select from only %s where %I < %L', relation, attribute.attname, attribute.smallest
+            'explain (format json) select 1 from only %s where %I < %L', relation, attribute.attname, attribute.smallest
         ) into expected;
         if (expected #>> '{{0, Plan, Plan Rows}}')::numeric < of_all / 4 then
             return next attribute.attname;
@@ -197,7 +228,7 @@ begin
     -- Before version 18 PostgreSQL deletes a column's sample only when the type of the column is changed. We change it
     -- to the type that it has, which rewrites nothing. No view may use the column meanwhile.
     if exists (
-        select from access.mart_relation as r cross join access.sampled_columns(r.relation, day)
+        select 1 from access.mart_relation as r cross join access.sampled_columns(r.relation, day)
         where r.mart = forget_values.mart
     ) then
         for reader in
@@ -243,7 +274,7 @@ begin atomic
         and (
             not (c.relrowsecurity and c.relforcerowsecurity)
             or exists (
-                select
+                select 1
                 from access.unsampled_columns(c.oid, day) as unsampled
                 inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attname = unsampled
                 where a.attstattarget is distinct from 0
@@ -268,6 +299,11 @@ begin atomic
             )
         );
 end;
+
+-- The name of the month's partition of a table.
+create or replace function access.partition_of(parent text, day date) returns text
+stable
+return parent || to_char(day, '_YYYYMM');
 
 -- Make a month's partition of a table, guarded like the table. If the table has lost its guard, the partition gets
 -- none. Returns whether the partition was made now.
@@ -320,7 +356,7 @@ declare
     its_schema name;
     its_name name;
 begin
-    execute format('select exists (select from %s)', emptied) into filled;
+    execute format('select exists (select 1 from %s)', emptied) into filled;
     if not filled and current_setting('server_version_num')::integer >= 180000 then
         select relnamespace::regnamespace::text, relname into its_schema, its_name
         from pg_catalog.pg_class

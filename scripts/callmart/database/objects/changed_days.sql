@@ -1,9 +1,10 @@
 -- For a customer whose time zone has changed: find again which calls span several days, and mark the days that its
 -- events are on now.
 create or replace function raw.redate(customer integer) returns void
-language sql
+language plpgsql
 set timezone = 'UTC'
-begin atomic
+as $$
+begin
     update raw.call as k
     set spans_days = (k.first_at at time zone c.time_zone)::date < (k.last_at at time zone c.time_zone)::date
     from registry.customer as c
@@ -35,8 +36,9 @@ begin atomic
     from registry.customer as c
     inner join reached using (customer_id)
     where c.customer_id = customer
-    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
-end;
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
+end
+$$;
 
 -- Mark the days whose contract is another than when they were last marked. The registry has changed, or time has
 -- passed. A call over midnight also gains or loses its part on another day with the contract of that day.
@@ -54,7 +56,7 @@ begin
         (select * from ops.followed_contract except select * from kept)
     ) as difference;
 
-    if not exists (select from changed) then
+    if not exists (select 1 from changed) then
         drop table kept, changed;
         return;
     end if;
@@ -101,11 +103,11 @@ begin
             and o.new is not null
             and (
                 exists (
-                    select from raw.event as e
+                    select 1 from raw.event as e
                     where e.customer_id = o.customer_id and e.occurred_at >= begins_at and e.occurred_at < ends_at
                 )
                 or exists (
-                    select from raw.call as k
+                    select 1 from raw.call as k
                     where
                         k.customer_id = o.customer_id
                         and k.spans_days
@@ -141,7 +143,7 @@ begin
     select r.customer_id, r.call_date, 'contract'
     from reached as r
     join held as h on h.customer_id = r.customer_id and h.call_date = r.call_date and h.new is not null
-    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     delete from ops.followed_contract where customer_id in (select customer_id from changed);
     insert into ops.followed_contract
@@ -163,7 +165,7 @@ begin
     where
         call_date < access.retention_floor()
         or not exists (
-            select from registry.kept_contract as k
+            select 1 from registry.kept_contract as k
             where
                 k.customer_id = d.customer_id
                 and d.call_date >= k.valid_from

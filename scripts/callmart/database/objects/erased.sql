@@ -23,11 +23,11 @@ begin
     from privacy.erased_until as u
     join privacy.secret as s using (customer_id)
     where
-        exists (select from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until)
+        exists (select 1 from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until)
         or exists (
-            select from raw.incoming_agent as i where i.customer_id = u.customer_id and i.last_at < u.calls_until
+            select 1 from raw.incoming_agent as i where i.customer_id = u.customer_id and i.last_at < u.calls_until
         );
-    if not exists (select from concerned) then
+    if not exists (select 1 from concerned) then
         return;
     end if;
 
@@ -40,7 +40,7 @@ begin
     into agents, devices, callers, calls
     from (
         select t.kind, left(t.tombstone, 6) as beginning
-        from privacy.tombstone as t
+        from privacy.known_tombstone as t
         where t.customer_id in (select c.customer_id from concerned as c)
         group by 1, 2
     ) as beginnings;
@@ -86,15 +86,16 @@ begin
 
     select a.customer_id, a.kind, a.key, a.tombstone, max(t.until)
     from asked as a
-    join privacy.tombstone as t using (customer_id, kind, tombstone)
+    join privacy.known_tombstone as t using (customer_id, kind, tombstone)
     group by a.customer_id, a.kind, a.key, a.tombstone;
 
     -- Whose tombstone is of a pseudonym from before a rotation, only who has the customer's key can tell.
     insert into erased_key
     select i.customer_id, i.kind, i.key, i.tombstone, max(t.until)
-    from raw.incoming_erased as i
+    from raw.incoming_marked as i
     join concerned using (customer_id)
     join privacy.tombstone as t using (customer_id, kind, tombstone)
+    where i.kind <> 'objector'
     group by i.customer_id, i.kind, i.key, i.tombstone;
 end
 $$;
@@ -117,11 +118,11 @@ begin
             group by m.customer_id, m.call_key, m.erased
         )
 
-        select
+        select 1
         from began as b
         where not exists (
-            select
-            from privacy.tombstone as t
+            select 1
+            from privacy.known_tombstone as t
             where
                 t.customer_id = b.customer_id
                 and case b.erased
@@ -178,19 +179,21 @@ language plpgsql
 as $$
 begin
     return
-        exists (select from privacy.correction)
+        exists (select 1 from privacy.correction)
         and exists (
-            select
+            select 1
             from raw.incoming as i
             join privacy.correction as c
                 on c.customer_id = i.customer_id and i.occurred_at >= c.since and i.occurred_at < c.until
+            join privacy.known_tombstone as t
+                on t.entry = c.entry and t.kind = 'mistaken' and t.entered = c.mistaken
             join privacy.secret as s on s.customer_id = c.customer_id
             cross join unnest(
                 array[i.agent_key, case when i.target_kind = 'agent' then i.target_key end]
             ) as agent
             where
-                left(agent, 6) = left(c.mistaken, 6)
-                and c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', agent)
+                left(agent, 6) = left(t.tombstone, 6)
+                and t.tombstone = privacy.tombstone_of(s.secret, 'mistaken', agent)
         );
 end
 $$;
@@ -202,11 +205,11 @@ as $$
 begin
     perform raw.find_erased();
     return
-        exists (select from erased_key)
+        exists (select 1 from erased_key)
         and (
-            exists (select from raw.rows_of_erased() as r where r.of_call or r.occurred_at < r.until)
+            exists (select 1 from raw.rows_of_erased() as r where r.of_call or r.occurred_at < r.until)
             or exists (
-                select
+                select 1
                 from raw.incoming_agent as i
                 join erased_key as k using (customer_id)
                 where k.kind = 'agent' and k.key = i.agent_key and i.last_at < k.until
@@ -222,7 +225,7 @@ create or replace function raw.take_out_late() returns boolean
 language plpgsql
 as $$
 begin
-    if not exists (select from erased_key) then
+    if not exists (select 1 from erased_key) then
         return false;
     end if;
 
@@ -237,7 +240,7 @@ begin
         where
             raw.began_before(l.customer_id, l.call_key, l.until)
             or exists (
-                select
+                select 1
                 from raw.incoming as o
                 where
                     o.customer_id = l.customer_id
@@ -267,7 +270,7 @@ begin
         and k.kind = 'agent'
         and k.key = a.agent_key
         and not exists (
-            select from raw.incoming as i where i.customer_id = a.customer_id and i.agent_key = a.agent_key
+            select 1 from raw.incoming as i where i.customer_id = a.customer_id and i.agent_key = a.agent_key
         );
     return true;
 end
@@ -279,7 +282,7 @@ create or replace function raw.cut_reaching_back() returns void
 language plpgsql
 as $$
 begin
-    if not exists (select from erased_key) then
+    if not exists (select 1 from erased_key) then
         return;
     end if;
     update raw.incoming as i
@@ -304,7 +307,7 @@ language plpgsql
 as $$
 #variable_conflict use_column
 begin
-    if not (raw.take_out_late() or exists (select from arrived where left_out_rows > 0)) then
+    if not (raw.take_out_late() or exists (select 1 from arrived where left_out_rows > 0)) then
         return;
     end if;
     create temporary table of_erased on commit drop as

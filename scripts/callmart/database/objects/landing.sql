@@ -23,26 +23,31 @@ return occurred_at - make_interval(
 -- an agent did. The beginning in raw.call does not say that, because it is measured back from waits as well.
 create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
 stable
-return exists (
-    select
-    from raw.call as c
-    where
-        c.customer_id = customer
-        and c.call_key = call
-        and c.first_at < moment
-        and (
-            c.last_at < moment
-            or exists (
-                select
-                from raw.event as e
-                where
-                    e.customer_id = customer
-                    and e.call_key = call
-                    and e.occurred_at between c.first_at and c.last_at
-                    and raw.begun_at(e.event, e.occurred_at, e.duration_s) < moment
+language plpgsql
+as $$
+begin
+    return exists (
+        select 1
+        from raw.call as c
+        where
+            c.customer_id = customer
+            and c.call_key = call
+            and c.first_at < moment
+            and (
+                c.last_at < moment
+                or exists (
+                    select 1
+                    from raw.event as e
+                    where
+                        e.customer_id = customer
+                        and e.call_key = call
+                        and e.occurred_at between c.first_at and c.last_at
+                        and raw.begun_at(e.event, e.occurred_at, e.duration_s) < moment
+                )
             )
-        )
-);
+    );
+end
+$$;
 
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
@@ -131,7 +136,7 @@ begin
                 when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
                 when c.anonymous_agents is not false then 'an anonymous agent has an id'
                 when not exists (
-                    select
+                    select 1
                     from registry.kept_contract as k
                     where
                         k.customer_id = i.customer_id
@@ -150,7 +155,7 @@ begin
     fault := coalesce(
         fault,
         case
-            when exists (select from arrived where left_out_rows > 0) and raw.marks_anybody()
+            when exists (select 1 from arrived where left_out_rows > 0) and raw.marks_anybody()
                 then 'a row is marked as of somebody who was not erased'
             when raw.brings_mistaken() then 'it brings a mistake back that was corrected'
             when raw.brings_erased() then 'it brings somebody back who was erased'
@@ -166,16 +171,16 @@ begin
                     then 'a file is not given as a key'
                 when
                     exists (
-                        select from jsonb_object_keys(g.turned_away_by) as customer
+                        select 1 from jsonb_object_keys(g.turned_away_by) as customer
                         where
                             customer <> 'null'
                             and not exists (
-                                select from registry.customer as c where c.customer_id::text = customer
+                                select 1 from registry.customer as c where c.customer_id::text = customer
                             )
                     )
                     then 'rows of a customer that is not in the registry are counted as turned away'
                 when
-                    exists (select from jsonb_each_text(g.turned_away_by) as t where t.value !~ '^[1-9]\d{{0,14}}$')
+                    exists (select 1 from jsonb_each_text(g.turned_away_by) as t where t.value !~ '^[1-9]\d{{0,14}}$')
                     or (
                         select coalesce(sum(case when t.value ~ '^\d{{1,15}}$' then t.value::bigint end), 0)
                         from jsonb_each_text(g.turned_away_by) as t
@@ -201,8 +206,8 @@ begin
     if
         fault is null
         and (
-            exists (select from arrived where file_number not in (select g.file_number from given as g))
-            or exists (select from raw.incoming_reject where file_number not in (select g.file_number from given as g))
+            exists (select 1 from arrived where file_number not in (select g.file_number from given as g))
+            or exists (select 1 from raw.incoming_reject where file_number not in (select g.file_number from given as g))
         )
     then
         fault := 'the counts do not add up';
@@ -252,10 +257,10 @@ begin
 
     -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
     if exists (
-        select
+        select 1
         from brought as b
         cross join lateral (
-            select
+            select 1
             from raw.event as e
             where e.customer_id = b.customer_id and e.occurred_at between b.first_at and b.last_at
             order by e.occurred_at
@@ -350,7 +355,7 @@ begin
     from given as g
     join registry.kept_contract as k on k.customer_id = (g.asked::jsonb ->> 1)::integer
     where not exists (
-        select from brought_by as b where b.file_number = g.file_number and b.customer_id = k.customer_id
+        select 1 from brought_by as b where b.file_number = g.file_number and b.customer_id = k.customer_id
     );
 
     perform raw.drop_repeated();
@@ -492,7 +497,7 @@ begin
         where
             known_until < now_until
             and exists (
-                select
+                select 1
                 from raw.event as e
                 where
                     e.customer_id = brought.customer_id
@@ -514,7 +519,7 @@ begin
     insert into ops.dirty_day (customer_id, call_date, cause)
     select distinct customer_id, day::date, 'landed'
     from days, generate_series(first_day, last_day, interval '1 day') as day
-    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     insert into raw.event ({event_names}, ordinal, file_id)
     select {event_names}, ordinal, g.file_id
@@ -548,12 +553,12 @@ return case
     when customers is null then false
     else not (
         exists (
-            select from registry.gate as g
+            select 1 from registry.gate as g
             where g.customer_id = any(customers) and g.version > registry_version
         )
         or (
             array_position(customers, null) is not null
-            and exists (select from registry.gate as g where g.added_in > registry_version)
+            and exists (select 1 from registry.gate as g where g.added_in > registry_version)
         )
     )
 end;
@@ -608,32 +613,38 @@ $$;
 create or replace function registry.known_agents(customer integer, words text[]) returns text[]
 stable
 security definer
-return array(
-    select word
-    from unnest(words) as word
-    where
-        not exists (
-            select
-            from registry.queue as q
-            where q.customer_id = customer and q.queue = word
-        )
-        and case
-            when exists (
-                select
-                from registry.agent as a
-                where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
-            ) then true
-            when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
-                then word = any(
-                    array(
-                        select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
-                        from raw.event as e
-                        where e.customer_id = customer and e.agent_key is not null
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select word
+        from unnest(words) as word
+        where
+            not exists (
+                select 1
+                from registry.queue as q
+                where q.customer_id = customer and q.queue = word
+            )
+            and case
+                when exists (
+                    select 1
+                    from registry.agent as a
+                    where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
+                ) then true
+                when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
+                    then word = any(
+                        array(
+                            select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
+                            from raw.event as e
+                            where e.customer_id = customer and e.agent_key is not null
+                        )
                     )
-                )
-            else false
-        end
-);
+                else false
+            end
+    );
+end
+$$;
 
 -- Leave nothing that has been handed over, also not in free space. To truncate an empty table would cost as much as to
 -- land a small file.
@@ -646,7 +657,7 @@ begin
     for filled in
         select t.name
         from unnest(
-            array['raw.incoming', 'raw.incoming_reject', 'raw.incoming_agent', 'raw.incoming_erased']::regclass[]
+            array['raw.incoming', 'raw.incoming_reject', 'raw.incoming_agent', 'raw.incoming_marked']::regclass[]
         ) as t (name)
         where pg_relation_size(t.name) > 0
     loop
@@ -666,7 +677,7 @@ begin
     lock table raw.incoming in access exclusive mode;
     perform raw.empty_incoming(); -- of what this session has written before
     lock table registry.version in share mode;
-    if exists (select from ops.rotation) then
+    if exists (select 1 from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
     end if;
     return registry_version = (select coalesce(max(version), 0) from registry.version);
@@ -711,7 +722,7 @@ begin
         from arrived
         group by customer_id
         having not exists (
-            select
+            select 1
             from kept as k
             where
                 k.customer_id = arrived.customer_id
@@ -725,7 +736,7 @@ begin
     where
         d.customer_id = i.customer_id
         and not exists (
-            select
+            select 1
             from kept as k
             where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
         );
@@ -767,6 +778,21 @@ begin
     create temporary table settled on commit drop as select * from raw.settle_erased();
     perform raw.cut_reaching_back();
 
+    -- Agents who object and were not here when a key was rotated: only who has the customer's key can tell.
+    insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
+    select i.customer_id, i.kind, i.tombstone, privacy.tombstone_of(s.secret, i.kind, i.key), c.key_fingerprint
+    from raw.incoming_marked as i
+    join privacy.secret as s using (customer_id)
+    join registry.customer as c using (customer_id)
+    where
+        i.kind = 'objector'
+        and raw.is_key(i.key)
+        and exists (
+            select 1 from privacy.tombstone as t
+            where t.customer_id = i.customer_id and t.kind = i.kind and t.tombstone = i.tombstone
+        )
+    on conflict do nothing;
+
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.
     if to_regclass('store.agent') is not null then
@@ -783,7 +809,7 @@ begin
                 where a.agent is null
             )
         group by o.customer_id
-        on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+        on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
     end if;
     insert into registry.agent as known (customer_id, agent_key, agent, last_day)
     select customer_id, agent_key, min(agent), max((last_at at time zone time_zone)::date)

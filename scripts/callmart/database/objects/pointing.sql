@@ -20,20 +20,22 @@ return coalesce(
 );
 
 -- The persons that a comment names; null if it doesn't say it, or not in this form. In plpgsql, as it is asked of each
--- column of the database: that takes a fifth of the time.
+-- column of the database: that takes a fifth of the time. What declare_persons writes needs no regular expression.
 create or replace function access.persons(comment text) returns text[]
-immutable
+immutable strict
 language plpgsql
 as $$
 declare
-    named text[];
+    named text[] := string_to_array(substr(comment, length('person: ') + 1), ', ');
 begin
-    if comment is null or cardinality(string_to_array(comment, 'person:')) <> 2 then
-        return null;
+    if not starts_with(comment, 'person: ') or named = '{{}}' or not named <@ {whom} then
+        if cardinality(string_to_array(comment, 'person:')) <> 2 then
+            return null;
+        end if;
+        named := string_to_array(
+            substring(comment from '(?:^|[.;\n])\s*person: ([a-z]+(?:, [a-z]+)*)\s*(?:[.;\n]|$)'), ', '
+        );
     end if;
-    named := string_to_array(
-        substring(comment from '(?:^|[.;\n])\s*person: ([a-z]+(?:, [a-z]+)*)\s*(?:[.;\n]|$)'), ', '
-    );
     if named <@ {whom} and ('nobody' <> all(named) or cardinality(named) = 1) then
         return named;
     end if;
@@ -57,9 +59,9 @@ select
     coalesce(
         (
             access.persons(d.description) && array['agent', 'caller', 'contact', 'recipient']
-            and d.description !~ '\. In clear'
+            and strpos(d.description, '. In clear') = 0
         )
-        or d.description ~ '\. Keyed',
+        or strpos(d.description, '. Keyed') > 0,
         false
     ) as has_keys
 from pg_catalog.pg_class as c
@@ -71,7 +73,7 @@ where
     c.relkind in ('r', 'p', 'v', 'm', 'f')
     and not c.relispartition
     and current_user in (pg_get_userbyid(n.nspowner), pg_get_userbyid(c.relowner))
-    and n.nspname !~ '^pg_' and n.nspname <> 'information_schema';
+    and not starts_with(n.nspname, 'pg_') and n.nspname <> 'information_schema';
 
 -- Write into the comments of a relation whom its columns point to: `declared` has it by column, null if a column need
 -- not say it. A comment that is as it should be is left alone, and so locks nothing. Returns the columns that must say

@@ -19,7 +19,7 @@ begin
             return old;
         end if;
     elsif tg_op = 'DELETE' and tg_table_name = 'step' then
-        if not exists (select from privacy.request as r where r.number = old.request) then
+        if not exists (select 1 from privacy.request as r where r.number = old.request) then
             return old;
         end if;
     end if;
@@ -159,7 +159,7 @@ create or replace function privacy.is_authorised(customer integer, contact text)
 stable
 security definer
 return exists (
-    select from registry.contact as c
+    select 1 from registry.contact as c
     where c.customer_id = customer and c.contact_key = contact and c.authorised
 );
 
@@ -185,7 +185,7 @@ begin
         return null;
     end if;
     if attempt = 'answer' and exists (
-        select
+        select 1
         from privacy.ledger_entry as e
         inner join privacy.tombstone as t using (entry)
         inner join privacy.secret as s on e.customer_id = s.customer_id
@@ -248,12 +248,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if jsonb_typeof(counts) <> 'object' or exists (
-        select from jsonb_each(counts) as c (word, value)
+        select 1 from jsonb_each(counts) as c (word, value)
         where
             (
                 word <> all ({counted})
                 and not exists (
-                    select from access.mart as m where 'mart.' || split_part(m.relation::text, '.', 2) = word
+                    select 1 from access.mart as m where 'mart.' || split_part(m.relation::text, '.', 2) = word
                 )
             )
             or (value::text ~ '^[0-9]{{1,8}}$') is not true
@@ -336,7 +336,7 @@ return request.asked_right in ('erasure', 'objection', 'restriction', 'withdrawa
 create or replace function privacy.is_in_ledger(request privacy.request) returns boolean
 stable
 return exists (
-    select from privacy.ledger_entry as e
+    select 1 from privacy.ledger_entry as e
     where
         e.request = request.number and e.customer_id = request.customer_id and e.kind = request.kind
         and e.until = request.until and coalesce(e.key_fingerprint, '') = coalesce(request.key_fingerprint, '')
@@ -418,7 +418,7 @@ begin atomic
         e.request::integer,
         c.customer_id,
         left(c.mistaken, 6),
-        left(c.agent_key, 6),
+        left(coalesce(c.agent_key, c.erased), 6),
         c.since,
         c.until
     from privacy.correction as c
@@ -431,6 +431,6 @@ create or replace function privacy.is_about(asked integer, person text) returns 
 stable
 security definer
 return exists (
-    select from privacy.request as r
+    select 1 from privacy.request as r
     where r.number = asked and r.subject = person
 );

@@ -16,7 +16,7 @@ declare
 begin
     perform privacy.require_received(received);
     fault := case
-        when not exists (select from registry.customer as c where c.customer_id = customer) then 'no such customer'
+        when not exists (select 1 from registry.customer as c where c.customer_id = customer) then 'no such customer'
         when not privacy.is_authorised(customer, contact) then 'authority'
     end;
     if fault is not null then
@@ -62,7 +62,7 @@ declare
     request privacy.request;
 begin
     perform privacy.require_received(received);
-    if not exists (select from registry.customer as c where c.customer_id = customer) then
+    if not exists (select 1 from registry.customer as c where c.customer_id = customer) then
         perform privacy.mistake(format('there is no customer %s: `callmart status` lists them', customer));
     end if;
     insert into privacy.request (customer_id, asked_right, received, state, ended_at)
@@ -292,7 +292,7 @@ begin
         perform privacy.mistake(format('request %s: that is none of the places in base/evidence.py', asked));
     end if;
     if step <> 'find' and not exists (
-        select from privacy.evidence(asked, 'find') as e where e.place = note_step.place
+        select 1 from privacy.evidence(asked, 'find') as e where e.place = note_step.place
     ) then
         perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
     end if;
@@ -300,7 +300,7 @@ begin
         perform privacy.mistake(format('request %s: nothing is done before the ledger has it', asked));
     end if;
     if step = 'treat' and privacy.erases(request) and not exists (
-        select from privacy.evidence(asked, 'control') as e where e.entry is not null
+        select 1 from privacy.evidence(asked, 'control') as e where e.entry is not null
     ) then
         perform privacy.mistake(format('request %s: nothing is erased before a control has looked for it', asked));
     end if;
@@ -320,7 +320,7 @@ as $$
 declare
     request privacy.request := privacy.take(asked, 'answered');
 begin
-    if not exists (select from privacy.evidence(asked, 'prove') as e where e.place = attest.place) then
+    if not exists (select 1 from privacy.evidence(asked, 'prove') as e where e.place = attest.place) then
         perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
     end if;
     insert into privacy.step (request, place, step, counts) values (asked, place, 'attest', '{{}}');

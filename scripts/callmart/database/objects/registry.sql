@@ -22,7 +22,7 @@ inner join registry.customer as c using (customer_id)
 where
     (c.sql_login or c.connection = 'live')
     and not exists (
-        select
+        select 1
         from privacy.closed as p
         where p.customer_id = c.customer_id
     );
@@ -37,9 +37,10 @@ from privacy.ledger_entry as e
 inner join registry.customer as c using (customer_id)
 where
     e.kind in ('agent', 'caller')
+    and e.asked_right = 'erasure'
     and e.key_fingerprint <> c.key_fingerprint
     and not exists (
-        select from registry.former_fingerprint as f
+        select 1 from registry.former_fingerprint as f
         where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
     )
 group by e.customer_id;
@@ -51,7 +52,8 @@ group by e.customer_id;
 --
 -- A customer that comes back after everything of it was removed has another key: not one to which a rotation added a
 -- layer. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that,
--- nor of the day on which such a call may have ended.
+-- nor of the day on which such a call may have ended. If an agent objected under the former one, none is shown until
+-- that is entered again (privacy/unknown.py).
 create or replace view registry.kept_contract as
 with contracts as (
     select
@@ -77,15 +79,23 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
+),
+
+nobody_known as (
+    select distinct customer_id from privacy.unknown_objector
 )
 
 select
     s.customer_id,
-    case when s.valid_from < s.last_standard then 'standard' else s.option end as option,
+    case
+        when s.valid_from < s.last_standard or u.customer_id is not null then 'standard'
+        else s.option
+    end as option,
     greatest(s.valid_from, f.kept_from) as valid_from,
     s.valid_until
 from spans as s
 left join registry.former_key as f using (customer_id)
+left join nobody_known as u using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- With each version of the registry, note for which customers it lets other rows in, or keeps other ids of agents. What
@@ -123,6 +133,15 @@ $$;
 create or replace trigger noted after insert on registry.version
 for each row execute function registry.note_gates();
 
+-- Make a version of the registry under which the files with rows of a customer are read again, although nothing else
+-- has changed.
+create or replace function registry.read_again(customer integer) returns void
+language sql
+begin atomic
+    update registry.gate set says = '' where customer_id = customer;
+    insert into registry.version default values;
+end;
+
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.
 create or replace view registry.contact_list as
 select
@@ -134,28 +153,17 @@ where contact_list_days is not null;
 -- The name of an agent in reports. The mart and every later renaming use this rule.
 create or replace function registry.agent_label(customer integer, key text) returns text
 stable
-return coalesce(
-    (
-        select case when not c.anonymous_agents then coalesce(a.name, a.agent) end
-        from registry.customer as c
-        left join registry.agent as a on c.customer_id = a.customer_id and a.agent_key = key
-        where c.customer_id = customer
-    ),
-    'agent-' || left(key, 10)
-);
-
--- Without this the planner's statistics would keep a sample of removed personal data.
-alter table registry.agent alter agent set statistics 0, alter name set statistics 0, alter email set statistics 0;
-alter table registry.customer alter name set statistics 0;
-alter table registry.contact alter name set statistics 0, alter email set statistics 0;
-alter table registry.recipient alter email set statistics 0;
-alter table registry.queue
-alter queue set statistics 0, alter label set statistics 0,
-alter service_level_s set statistics 0, alter service_level_target set statistics 0;
-alter table registry.line alter line set statistics 0, alter label set statistics 0, alter channels set statistics 0;
-alter table registry.opening_hours
-alter queue set statistics 0, alter valid_from set statistics 0, alter valid_until set statistics 0,
-alter weekday set statistics 0, alter call_date set statistics 0,
-alter opens set statistics 0, alter closes set statistics 0;
-alter table registry.holiday alter queue set statistics 0, alter call_date set statistics 0;
-alter table registry.status_word alter word set statistics 0;
+language plpgsql
+as $$
+begin
+    return coalesce(
+        (
+            select case when not c.anonymous_agents then coalesce(a.name, a.agent) end
+            from registry.customer as c
+            left join registry.agent as a on c.customer_id = a.customer_id and a.agent_key = key
+            where c.customer_id = customer
+        ),
+        'agent-' || left(key, 10)
+    );
+end
+$$;

@@ -82,3 +82,13 @@ select access.show(
     'select access.current_customer() as customer_id, max(call_date) as through from ops.opened_day'
     ' where isfinite(call_date)'
 );
+
+-- By which definition each open day of a mart was computed, null if nobody knows, and the columns that it gives.
+select access.show(
+    'day_definition',
+    'queue',
+    'select access.current_customer() as customer_id, mart, call_date,'
+    ' case when fingerprint is not null then definition_id end as definition_id,'
+    ' coalesce(columns, array[]::text[]) as columns'
+    ' from ops.opened_day left join ops.definition using (definition_id, mart) where isfinite(call_date)'
+);

@@ -33,28 +33,74 @@ from privacy.ledger_entry
 where ended_at is null and asked_right = 'erasure' and kind in ('agent', 'caller')
 group by customer_id;
 
--- The agents who object to being shown: the last thing that the ledger says of them is no lifting. A key of an agent
--- begins like the tombstone, so that few tombstones have to be made to find it.
-create or replace view privacy.objector as
-with latest as (
+-- The tombstones, and what those of agents are under the keys that rotations gave them. `entered` is as the ledger has
+-- it.
+create or replace view privacy.known_tombstone as
+select
+    entry,
+    customer_id,
+    kind,
+    tombstone,
+    until,
+    tombstone as entered
+from privacy.tombstone
+union all
+select
+    t.entry,
+    t.customer_id,
+    t.kind,
+    r.renewed,
+    t.until,
+    t.tombstone
+from privacy.renewed_tombstone as r
+inner join privacy.tombstone as t using (customer_id, kind, tombstone);
+
+-- The objections that stand, by tombstones as the ledger has them: the last thing that it says of one is no lifting.
+create or replace view privacy.objection as
+select
+    latest.customer_id,
+    latest.tombstone,
+    latest.key_fingerprint
+from (
     select distinct on (t.customer_id, t.tombstone)
         t.customer_id,
         t.tombstone,
-        e.asked_right
+        e.asked_right,
+        e.key_fingerprint
     from privacy.tombstone as t
     inner join privacy.ledger_entry as e using (entry)
     where t.kind = 'objector'
     order by t.customer_id asc, t.tombstone asc, t.entry desc
-)
+) as latest
+where latest.asked_right <> 'lifting';
 
-select
-    customer_id,
-    left(tombstone, 6) as beginning,
-    tombstone,
+-- The agents who object to being shown, each once, although one can have objected before a rotation and after it. A key
+-- of an agent begins like the tombstone, so that few tombstones have to be made to find it.
+create or replace view privacy.objector as
+select distinct
+    o.customer_id,
+    left(k.tombstone, 6) as beginning,
+    k.tombstone,
     s.secret
-from latest
-inner join privacy.secret as s using (customer_id)
-where asked_right <> 'lifting';
+from privacy.objection as o
+inner join privacy.known_tombstone as k
+    on o.customer_id = k.customer_id and k.kind = 'objector' and o.tombstone = k.entered
+inner join privacy.secret as s on o.customer_id = s.customer_id;
+
+-- The agents who object under a key that their customer's never was, not even before a rotation: nobody can know them
+-- again.
+create or replace view privacy.unknown_objector as
+select
+    o.customer_id,
+    o.tombstone
+from privacy.objection as o
+inner join registry.customer as c using (customer_id)
+where
+    o.key_fingerprint <> c.key_fingerprint
+    and not exists (
+        select from registry.former_fingerprint as f
+        where f.customer_id = o.customer_id and f.key_fingerprint = o.key_fingerprint
+    );
 
 -- The agents of whom there is anything: an event, or a row of the registry.
 create or replace view privacy.known_agent as
@@ -73,7 +119,7 @@ from registry.agent;
 create or replace function privacy.objects(customer integer, agent text) returns boolean
 stable
 return exists (
-    select from privacy.objector as o
+    select 1 from privacy.objector as o
     where
         o.customer_id = customer and o.beginning = left(agent, 6)
         and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)
@@ -85,7 +131,7 @@ stable
 parallel safe
 security definer
 return exists (
-    select from privacy.objector as o
+    select 1 from privacy.objector as o
     where
         o.customer_id = customer and o.tombstone = made
         and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)

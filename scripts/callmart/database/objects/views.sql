@@ -1,6 +1,8 @@
 -- A hash of a view as it is now. For views that customers read it includes owner, rights and whom the columns point to.
+-- Its cost lets the planner ask for it last.
 create or replace function access.view_definition(view regclass) returns text
 stable
+cost 10000
 language sql
 as $$
 select
@@ -31,6 +33,15 @@ $$;
 -- A hash of each function and view, of whom the columns of each table point to, and of the policies of each table that
 -- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift.
 create or replace view access.current_definition as
+with pointing as materialized (
+    select
+        relation,
+        column_name,
+        persons
+    from access.pointing_column
+    where schema_name in ('access', 'registry', 'raw', 'ops', 'privacy') -- what dbt makes follows the models' YAML
+)
+
 select
     p.oid::regprocedure::text as object,
     md5(pg_get_functiondef(p.oid)) as definition
@@ -55,10 +66,8 @@ union all
 select
     'columns of ' || c.relation::text,
     md5(string_agg(concat_ws(' ', c.column_name, c.persons), ', ' order by c.column_name))
-from access.pointing_column as c
-where
-    c.schema_name in ('access', 'registry', 'raw', 'ops', 'privacy') -- what dbt makes follows the models' YAML
-    and c.persons is not null
+from pointing as c
+where c.persons is not null
 group by c.relation
 union all
 select
@@ -88,7 +97,7 @@ declare
     shown text := format('mart.%I', view_name);
 begin
     if exists (
-        select
+        select 1
         from access.definition as was
         join pg_catalog.pg_class as v on v.oid = to_regclass(shown)
         where

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from callmart.declarations.exposures import Sheet
 from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
+from callmart.reports.language import HOURS
 from callmart.reports.measures import Measure, Unit
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
 from callmart.reports.scene import Grain, Scene
 
 MOST = 30  # bars below each other; the table has all
-ROOM = 0.08  # of the longest bar; a shorter part has no room for its number
+ROOM = 0.08  # of the highest bar; a lower part has no room for its number
+LYING_ROOM = 0.045  # of the longest bar, per character
 HEADROOM = 1.15  # of the highest bar, for the total above it
 LYING_HEADROOM = 1.35  # of the longest one, for the total at its end
 SHORT, MINUTES = 1.0, 60  # bars of hours that are all shorter than one are drawn in minutes
 OVER_TIME = ("day", "quarter_hour")
-NUMBERS: Mapping[Unit, str] = {"count": "#,##0", "hours": "#,##0.0", "seconds": "#,##0", "share": "#,##0%"}
+NUMBERS: Mapping[Unit, str] = {"count": "#,##0", "hours": HOURS, "seconds": "#,##0", "share": "#,##0%"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,11 @@ def _chart(
         parts = [part for part in bars[place] if part.value]
         for part in sorted(parts, key=lambda part: series.index(part.name)):
             long = part.value * scale
-            has_number = not is_by_hour and len(series) > 1 and long >= ROOM * highest
+            label = (
+                language.clock(round(long * MINUTES)) if scale > 1 else language.number(long, NUMBERS[unit])
+            )
+            room = (LYING_ROOM * len(label) if is_lying else ROOM) * highest
+            has_number = not is_by_hour and len(series) > 1 and long >= room
             marks.append(
                 Mark(
                     x=charts.hour(part.row[over]) if is_by_hour else place,
@@ -112,7 +118,7 @@ def _chart(
                     end=reached + long,
                     words=scene.pointed_at(part.measure, part.row, over, *_by(sheet)),
                     series=part.name,
-                    label=language.number(long, NUMBERS[unit]) if has_number else "",
+                    label=label if has_number else "",
                     ink=charts.ink_on(series, part.name),
                 )
             )

@@ -4,6 +4,7 @@ one chart of the week, and those over weeks or months a chart per measure, of th
 
 import math
 from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
 
 from callmart.declarations.exposures import Sheet
 from callmart.reports import charts, records
@@ -11,7 +12,10 @@ from callmart.reports.charts import Axis, Point
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
-from callmart.reports.scene import NOW, Scene
+from callmart.reports.scene import NOW, Grain, Scene
+
+MOST_SPANS = 4  # in a sentence
+QUARTER_HOUR = timedelta(minutes=15)
 
 
 def draw(scene: Scene, sheet: Sheet) -> Section:
@@ -23,7 +27,8 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     now = [row for row in rows if row.get(NOW, True)]
     known = [one for one in shown if any(row[one.name] is not None for row in now)]
     if sheet.together and known:
-        read = [each for one in known for each in _read(scene, sheet, one, now)]
+        read = [*_shortage(scene, sheet, shown, now)]
+        read += [each for one in known for each in _read(scene, sheet, one, now)]
         panels = [Panel(_together(scene, sheet, known, now), title, "", read)]
     else:
         chart = _trend if sheet.is_trend else _chart
@@ -65,10 +70,12 @@ def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row])
 
 def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str:
     """A measure over weeks or months, with the numbers of the highest, the lowest and the last. One beside the last has
-    none: the two would be written over each other.
+    none: the two would be written over each other. Of one week or month there is no line.
     """
     over, language = sheet.over or "weeks", scene.language
     known = [row for row in rows if row[measure.name] is not None]
+    if len(known) == 1:
+        return ""
     extremes = [find(known, key=lambda row: row[measure.name]) for find in (max, min)]
     told = [row for row in extremes if row not in known[-2:-1]] + known[-1:]
     points = [
@@ -125,7 +132,9 @@ def _axis(sheet: Sheet, measure: Measure, values: Iterable[float | None]) -> Axi
     if measure.unit == "share":
         begin, end = math.floor(lowest * 10) / 10, math.ceil(highest * 10) / 10
         return Axis(charts.FORMS["share"], begin, max(end, begin + 0.1))
-    spread = highest - lowest or highest
+    if round(lowest) == round(highest):  # nobody sees a difference in the numbers
+        return Axis(charts.FORMS[measure.unit])
+    spread = highest - lowest
     return Axis(charts.FORMS[measure.unit], lowest - spread / 4 if lowest > highest / 2 else 0)
 
 
@@ -136,7 +145,11 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
     if not known:
         return
     high, low = (find(known, key=lambda row: row[measure.name]) for find in (max, min))
-    is_constant = len(known) > 1 and high[measure.name] == low[measure.name]
+    if sheet.is_trend and high is low:
+        value = scene.value(measure, high)
+        yield language.say(f"one_{over}", where=scene.sentence(over, high), value=value)
+        return
+    is_constant = len(known) > 1 and scene.value(measure, high) == scene.value(measure, low)
     yield language.say(
         "constant" if is_constant else "most" if over == "quarter_hour" or high is low else "extremes",
         measure=measure.caption,
@@ -151,6 +164,51 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
         yield language.say("below", where=language.listed([scene.sentence(over, row) for row in below]))
     if sheet.is_trend and scene.period.lacks(over):
         yield language.say(f"without_{over}")
+
+
+def _shortage(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> Iterator[str]:
+    """When the first measure was below what was needed, as the numbers are shown, and when most."""
+    over, language = sheet.over or "day", scene.language
+    has, needed = shown[0], next((one for one in shown if one.name == sheet.needed), None)
+    known = [row for row in rows if needed and None not in (row[has.name], row[needed.name])]
+    if needed is None or not known:
+        return
+
+    def lacking(row: Row) -> float:
+        return float(round(row[needed.name], 1) - round(row[has.name], 1))
+
+    short = [row for row in known if lacking(row) > 0]
+    if not short:
+        yield language.say("enough")
+        return
+    top = max(short, key=lacking)
+    yield language.say(
+        "too_few",
+        where=language.listed(_spans(scene, over, known, short)),
+        top=scene.sentence(over, top),
+        value=scene.value(has, top),
+        needed=scene.value(needed, top),
+    )
+
+
+def _spans(scene: Scene, over: Grain, rows: list[Row], chosen: list[Row]) -> list[str]:
+    """Where the chosen rows are, if there are many the longest spans. Those that follow each other are one, up to the
+    end of the last quarter-hour: 09:00–10:15.
+    """
+    spans: list[list[Row]] = []
+    for before, row in zip([None, *rows], rows, strict=False):
+        if row in chosen:
+            if before is None or before not in chosen:
+                spans.append([])
+            spans[-1].append(row)
+    longest = sorted(spans, key=len, reverse=True)[:MOST_SPANS]
+    said = []
+    for span in (each for each in spans if each in longest):
+        ends = [scene.sentence(over, span[0]), scene.sentence(over, span[-1])]
+        if over == "quarter_hour":
+            ends[1] = f"{datetime.combine(date.min, span[-1][over]) + QUARTER_HOUR:%H:%M}"
+        said.append("–".join(dict.fromkeys(ends)))
+    return said + ["…"] * (len(spans) > MOST_SPANS)
 
 
 def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], now: list[Row]) -> Grid:

@@ -14,6 +14,7 @@ from lxml import etree
 from tableauserverclient.server.endpoint.endpoint import Endpoint
 
 from callmart.publish.actual import PAGE_SIZE, everything
+from callmart.publish.tableau import NONE_HERE
 
 # Downloaded and searched, with earlier revisions. Their lists are searched, too.
 FILES = {
@@ -55,7 +56,6 @@ NOBODY = {
 }
 
 _ACCOUNT = {"owner", "user", "publisher", "recipient", "recipients", "contact"}  # elements of lists
-_UNKNOWN = ("400", "404", "405")  # how error codes begin when a server doesn't know a kind of content
 _REFUSED = "403"
 _NO_HISTORY = "403053"  # the site keeps no revisions
 
@@ -120,15 +120,15 @@ def earlier(endpoint: Any, item: Any) -> list[str]:
 
 
 def texts(server: TSC.Server, name: str) -> Iterator[list[str]]:
-    """All that the list of an endpoint says, page by page, but who owns what. Nothing if the server doesn't know the
-    kind.
+    """All that the list of an endpoint says, page by page, but who owns what. Nothing if the server doesn't have
+    the kind.
     """
     endpoint = getattr(server, name)
     for number in count(1):
         try:
             answer = endpoint.get_request(endpoint.baseurl, TSC.RequestOptions(number, PAGE_SIZE)).content
         except TSC.ServerResponseError as error:
-            if number == 1 and error.code.startswith(_UNKNOWN):
+            if number == 1 and error.code in NONE_HERE:
                 return
             raise
         root = etree.fromstring(answer)

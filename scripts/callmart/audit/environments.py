@@ -1,0 +1,40 @@
+"""The audit's check of environments (`callmart try`)."""
+
+from collections.abc import Iterator
+
+import psycopg
+
+from callmart.access import roles
+from callmart.audit.check import Check, few
+from callmart.base.settings import Settings
+from callmart.database import clock
+from callmart.environments import known
+from callmart.environments.known import Environment
+
+
+def of_environments(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that each environment holds only customers with a contract, that none of them has a login there, and that
+    it is gone when it has ended. That nobody else gets in is a check of limits.
+    """
+    environments = known.all_of(connection)
+    found = [text for environment in environments for text in _breaches(connection, settings, environment)]
+    connection.rollback()
+    return Check(
+        "environments", "each holds customers with a contract only, without logins, and goes when it ends",
+        len(environments), len(found), few(found), applies=bool(environments),
+    )  # fmt: skip
+
+
+def _breaches(connection: psycopg.Connection, settings: Settings, environment: Environment) -> Iterator[str]:
+    database = known.database_of(connection, environment.name)
+    if environment.ends_on < clock.today(connection, settings):
+        yield f"{environment.name} ended on {environment.ends_on}"
+    for (customer_id,) in connection.execute(
+        "select customer_id from unnest(%s::integer[]) as customer_id"
+        " except select customer_id from registry.current_option",
+        [list(environment.customers)],
+    ):
+        yield f"{environment.name} holds customer {customer_id}, who has no contract"
+    for (role,) in connection.execute("select rolname from pg_roles where rolcanlogin"):
+        if roles.customer_of(database, role) is not None:
+            yield f"{role} may log in"

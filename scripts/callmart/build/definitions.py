@@ -1,0 +1,48 @@
+"""By which definition a mart is computed: its query with those of all models that it reads, as dbt compiled them.
+
+Comments, white space, the window and the database's name do not count (database/objects/ops.sql). What a query reads of
+the database besides models does not count either: the registry marks days itself when it changes.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from callmart.base.settings import Settings
+from callmart.declarations import dbt_project
+from callmart.declarations.dbt_project import Compiled, Mart
+
+Definitions = Mapping[str, int]  # per mart, the number of its definition in ops.definition
+
+
+def present(connection: psycopg.Connection, settings: Settings, marts: Iterable[Mart]) -> Definitions:
+    """Return the definition of each mart as the project is now, in the caller's transaction.
+
+    The last build knows them, unless a file of the project changed since: then dbt compiles the marts, within seconds.
+    Raises UserError if it can't.
+    """
+    row = connection.execute(
+        "select definitions from ops.build where project = %s order by build_id desc limit 1",
+        [dbt_project.fingerprint_of_files()],
+    ).fetchone()
+    return row[0] if row else note(connection, dbt_project.compiled_marts(settings), marts)
+
+
+def note(connection: psycopg.Connection, models: Iterable[Compiled], marts: Iterable[Mart]) -> Definitions:
+    """Note the definitions of marts, in the caller's transaction. `models` are all that they read, and they
+    themselves.
+    """
+    by_name = {mart.name: mart for mart in marts}
+    # macros/window/compiled_models.sql says the same where dbt works by itself.
+    said = [
+        {"model": one.model, "reads": one.reads, "query": one.sql}
+        | (
+            {"mart": mart.name, "columns": mart.columns, "reach_days": mart.reach_days}
+            if (mart := by_name.get(one.name))
+            else {}
+        )
+        for one in models
+    ]
+    ((definitions,),) = connection.execute("select ops.note_definitions(%s)", [Jsonb(said)]).fetchall()
+    return definitions or {}

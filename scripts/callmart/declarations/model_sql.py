@@ -1,0 +1,193 @@
+"""What is wrong in the SQL of a model, as far as its text says it, without dbt: what it reads, how it joins customers,
+and which columns it returns.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from callmart.base.nearest import instead, nearest
+from callmart.declarations import portable
+
+Mistake = tuple[int, str]  # the place in the text, and a sentence with the remedy
+
+OF_DBT = ("config", "doc", "env_var", "is_incremental", "log", "ref", "return", "run_query", "source", "var")
+JINJA = "ʝ"  # stands for each character of an expression of Jinja: a letter, so that it is a part of a name
+
+_UNREAD = re.compile(r"{#.*?#}|--[^\n]*|'(?:[^'{]|''|{(?![{%]))*'", re.DOTALL)
+_EXPRESSION = re.compile(r"{{.*?}}", re.DOTALL)
+_BLOCK = re.compile(r"{%.*?%}", re.DOTALL)
+_CLAUSE = re.compile(
+    r"\b(?:(?:inner|left|right|full|cross)\s+(?:outer\s+)?join|join|where|group\s+by|order\s+by|having|union|window"
+    r"|limit|except|intersect|rows|range)\b"
+)
+_CALLED = re.compile(r"\s*(?:lateral\b|unnest\s*\(|generate_series\s*\(|\(\s*values\b)")  # rows of no table
+_BY_CUSTOMER = re.compile(r"\busing\s*\([^)]*\bcustomer_id\b|\bcustomer_id\s*=\s*[\w.\"]*\bcustomer_id\b")
+_NO_TABLE = re.compile(r"\b(?:extract|substring|trim|overlay|distinct)\s*\(?[^()]*$")  # before `from`
+
+
+def plain(text: str) -> str:
+    """The text without comments, texts and Jinja. What is left is in its place."""
+    for pattern, character in ((_UNREAD, " "), (_EXPRESSION, JINJA), (_BLOCK, " ")):
+        text = pattern.sub(partial(_blank, character), text)
+    return text
+
+
+def _blank(character: str, found: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", character, found[0])
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a model can name."""
+
+    models: Collection[str]
+    sources: Collection[str]
+    macros: Collection[str]
+
+
+def mistakes(text: str, project: Project, *, in_staging: bool, of_all_customers: bool) -> Iterator[Mistake]:
+    """What is wrong in the text of a model. Models of staging may read sources, and those of statistics put customers
+    together.
+    """
+    sql = plain(text)
+    yield from _of_jinja(text, project)
+    yield from _of_reading(text, sql, in_staging)
+    yield from portable.mistakes(sql)
+    if not of_all_customers:
+        yield from _of_customers(sql)
+
+
+def _of_jinja(text: str, project: Project) -> Iterator[Mistake]:
+    """Jinja that can't be read, and what it names and is not there. A macro can also be one of dbt's: then its name is
+    like none of ours.
+    """
+    import jinja2
+
+    try:
+        jinja2.Environment(extensions=["jinja2.ext.do"]).parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        place = sum(map(len, text.splitlines(keepends=True)[: error.lineno - 1]))
+        yield place, f"Jinja can't be read here ({error.message}); correct it"
+    for found in re.finditer(r"\b(?:ref|computed)\(\s*['\"](\w+)['\"]", text):
+        if found[1] not in project.models:
+            yield found.start(), f"there is no model {found[1]}; {instead(found[1], project.models)}"
+    for found in re.finditer(r"\bsource\(\s*['\"](\w+)['\"]\s*,\s*['\"](\w+)['\"]", text):
+        if (name := f"{found[1]}.{found[2]}") not in project.sources:
+            yield found.start(), f"there is no source {name}; {instead(name, project.sources)}"
+    for found in re.finditer(r"{{-?\s*(\w+)\(", text):
+        if found[1] not in (*OF_DBT, *project.macros) and (near := nearest(found[1], project.macros)):
+            yield found.start(1), f"there is no macro {found[1]}; write {near}"
+
+
+def _of_reading(text: str, sql: str, in_staging: bool) -> Iterator[Mistake]:
+    for found in re.finditer(r"{{-?\s*(source|config)\(", text):
+        if found[1] == "config":
+            yield found.start(), "move the config into the model's YAML, where it is checked"
+        elif not in_staging:
+            yield found.start(), "only models of staging read sources; read one of them: {{ ref('stg_…') }}"
+    for found in re.finditer(r"\b(?:from|join)\s+(\"?\w+\"?)\.(\"?\w+\"?)", sql):
+        if not _NO_TABLE.search(sql[: found.start()]):
+            name = found[2].strip('"')
+            yield found.start(1), f"dbt does not see that {name} is read here; write {{{{ ref('{name}') }}}}"
+    if ";" in sql:
+        yield sql.index(";"), "remove the semicolon: dbt puts the query into another statement"
+
+
+def _of_customers(sql: str) -> Iterator[Mistake]:
+    """Joins and groups in which rows of several customers could meet."""
+    for found in re.finditer(r"\bjoin\b", sql):
+        condition = _clause(sql, found.end())
+        called = _CALLED.match(condition)
+        if not _BY_CUSTOMER.search(condition) and not (called and "from" not in condition.split()):
+            yield found.start(), "it joins rows of different customers; join by customer_id, too"
+    for found in re.finditer(r"\bfrom\b", sql):
+        first, *others = _split(_clause(sql, found.end()))
+        if not _NO_TABLE.search(sql[: found.start()]) and not all(map(_CALLED.match, others)):
+            yield (
+                found.start(),
+                f"{first.strip()} and others are joined by a comma; write a join by customer_id",
+            )
+    for found in re.finditer(
+        r"\b(?:group|partition)\s+by\b|\bover\s*\((?!\s*partition\b)|\bdistinct\s+on\b", sql
+    ):
+        if "customer_id" not in _clause(sql, found.end()):
+            said = " ".join(found[0].split()).rstrip("( ")
+            yield found.start(), f"`{said}` puts rows of different customers together; name customer_id there"
+
+
+def _clause(sql: str, begin: int) -> str:
+    """The text from a place to the next clause, or to the end of the brackets around it."""
+    depth = 0
+    for place in range(begin, len(sql)):
+        depth += {"(": 1, ")": -1}.get(sql[place], 0)
+        if depth < 0 or (depth == 0 and sql[place].isalpha() and _CLAUSE.match(sql, place)):
+            return sql[begin:place]
+    return sql[begin:]
+
+
+def _split(listed: str) -> list[str]:
+    """The parts between the commas that are in no brackets."""
+    parts, depth = [""], 0
+    for character in listed:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+# -- the columns that it returns -----------------------------------------------------------------------------------
+
+
+def differences(text: str, declared: Sequence[str]) -> Iterator[Mistake]:
+    """What the query returns and the YAML does not declare, and the other way round."""
+    place, returned = _returned(text)
+    if returned is None:
+        return
+    for name in declared:
+        if name not in returned:
+            others = [other for other in returned if other not in declared]
+            near = f"; {instead(name, others)}" if others else "; add it"
+            yield place, f"the query does not return the column {name}, which the YAML declares{near}"
+    for name in returned:
+        if name not in declared and not nearest(name, [one for one in declared if one not in returned]):
+            yield place, f"the YAML does not declare the column {name}; add it there, or remove it here"
+
+
+def _returned(text: str) -> tuple[int, list[str] | None]:
+    """Where the last query begins, and its columns; None if the text does not say all of them."""
+    sql = plain(text)
+    outermost = [
+        found.start() for found in re.finditer(r"\bselect\b", sql) if _depth(sql, found.start()) == 0
+    ]
+    if not outermost:
+        return 0, None
+    begin = outermost[0]
+    end = next(
+        (
+            found.start()
+            for found in re.finditer(r"\bfrom\b", sql)
+            if found.start() > begin
+            and _depth(sql, found.start()) == 0
+            and not _NO_TABLE.search(sql[: found.start()])
+        ),
+        len(sql),
+    )
+    if _BLOCK.search(text[begin:end]):
+        return begin, None
+    listed = re.sub(r"^\s*(?:all|distinct(?:\s+on\s*\([^)]*\))?)\s", " ", sql[begin + len("select") : end])
+    names = [_name_of(column) for column in _split(listed)]
+    return begin, [name for name in names if name] if all(names) else None
+
+
+def _depth(sql: str, place: int) -> int:
+    return sql.count("(", 0, place) - sql.count(")", 0, place)
+
+
+def _name_of(column: str) -> str:
+    """What a column of a query is called; empty if its text does not say it."""
+    found = re.search(r"(?:\bas\s+|^\s*(?:\w+\.)?)\"?([a-z_]\w*)\"?\s*$", column)
+    return "" if found is None or JINJA in found[1] else found[1]

@@ -1,0 +1,67 @@
+"""Agents who objected to being shown under a key that is gone: it was lost, or destroyed when their customer left.
+
+Nobody can know them again. So until a person has entered them again, none of the customer's agents is shown: its
+contract counts as standard (privacy.unknown_objector).
+"""
+
+from typing import NamedTuple
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.database import clock, ledger
+from callmart.opening import opening
+
+SQL = sql_file.statements(__file__)
+
+
+class Unknown(NamedTuple):
+    """How many agents of a customer nobody can know again."""
+
+    customer_id: int
+    agents: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.agents} agents objected to being shown under a key that is gone, so no agent is shown: ask the "
+            "contact who they are, enter and carry out their objections, then "
+            f"`callmart keys entered-again --customer {self.customer_id}`"
+        )
+
+
+def look(connection: psycopg.Connection) -> list[Unknown]:
+    """The customers that have such agents."""
+    return [Unknown(*row) for row in connection.execute(SQL["customers"]).fetchall()]
+
+
+def of(connection: psycopg.Connection, customer_id: int) -> Unknown | None:
+    """Those of one customer."""
+    return next((one for one in look(connection) if one.customer_id == customer_id), None)
+
+
+def entered_again(connection: psycopg.Connection, settings: Settings, customer_id: int) -> int:
+    """End the objections that nobody can know again, because a person has entered them again: the ledger has it that
+    they were taken back. Commits. Returns their number.
+
+    Raises UserError if there is none.
+    """
+    marks = [mark for (mark,) in connection.execute(SQL["tombstones"], {"customer": customer_id}).fetchall()]
+    if not marks:
+        raise UserError(
+            f"nothing was changed: all agents of customer {customer_id} who object are known by its key"
+        )
+    until = clock.now(connection)
+    ledger.append(connection, settings, customer_id, "agent", until, {"objector": marks}, None, "lifting")
+    connection.execute(
+        "select registry.read_again(%s)", [customer_id]
+    )  # so that files bring the ids of agents
+    opening.forget_build(connection)
+    connection.execute(
+        "insert into ops.audit_log (action, customer_id, details) values ('objections entered again', %s, %s)",
+        [customer_id, Jsonb({"agents": len(marks)})],
+    )
+    connection.commit()
+    return len(marks)

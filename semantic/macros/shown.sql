@@ -1,0 +1,4 @@
+{# callmart itself makes what these models show. #}
+{% materialization shown, default %}
+    {%- do exceptions.raise_compiler_error('nothing is built here: run `dbt parse`, then ask with `mf query`') -%}
+{% endmaterialization %}

@@ -1,0 +1,429 @@
+"""An environment holds what was chosen and nothing else, lets nobody in, goes on after a kill, and ends."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart.access import logins
+from callmart.audit import environments as audit
+from callmart.audit import limits
+from callmart.base.errors import UserError
+from callmart.base.keys import key_file
+from callmart.database import clock, ledger, lock, server
+from callmart.database.tombstones import secret_of, tombstone
+from callmart.declarations import dbt_project
+from callmart.environments import comparing, copying, databases, known, making
+from callmart.environments.known import Environment
+from callmart.operations import run
+from callmart.privacy import rotating
+from callmart.retention import environments as retention
+from callmart.validate.suites import Validated
+from callmart_home import Callmart, ignore_step
+from centre import ANONYMOUS, DAYS, NAMED, NONE, STANDARD, agent_of
+from requests_of_persons import Command
+from tried import ENVIRONMENT
+
+pytestmark = pytest.mark.server
+
+BOTH = (NAMED, STANDARD)
+
+
+@pytest.fixture
+def unbuilt(tried: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments get their rows, and are not built. dbt reads the project once, not for each."""
+    marts = dbt_project.marts(tried.settings)
+    monkeypatch.setattr(dbt_project, "marts", lambda settings: marts)
+    monkeypatch.setattr(making, "_finish", lambda connection, settings, environment, on_step: environment)
+
+
+@pytest.fixture
+def planted(tried: Callmart, owner: psycopg.Connection) -> Iterator[Environment]:
+    """An environment that only says what it holds."""
+    environment = Environment(name="planted", customers=BOTH, ends_on=clock.today(owner, tried.settings))
+    owner.commit()
+    databases.create(owner, environment)
+    yield environment
+    databases.drop(owner, tried.settings, "planted")
+
+
+def make(
+    tried: Callmart,
+    owner: psycopg.Connection,
+    name: str = "another",
+    customers: tuple[int, ...] = BOTH,
+    days: int = 2,
+) -> Any:
+    """As the command makes it."""
+    owner.rollback()
+    return making.make(owner, tried.settings, name, customers, days, ignore_step)
+
+
+def names(owner: psycopg.Connection) -> list[str]:
+    owner.rollback()
+    return [environment.name for environment in known.all_of(owner)]
+
+
+# -- what it holds -----------------------------------------------------------------------------------------------------
+
+
+def test_it_holds_the_chosen_customers_and_days_and_no_address(
+    tried: Callmart, owner: psycopg.Connection, own: psycopg.Connection
+) -> None:
+    assert str(known.find(owner, ENVIRONMENT)).startswith(
+        f"{ENVIRONMENT}: customer {NAMED}, {STANDARD}, {DAYS[1]} to {DAYS[2]}, ready, until "
+    )
+    for table in ("raw.event", "raw.call", "store.queue_interval", "registry.customer", "ops.opened_day"):
+        found = own.execute(f"select distinct customer_id from {table} order by 1".encode()).fetchall()
+        assert found == [(NAMED,), (STANDARD,)], table
+    assert own.execute("select distinct call_date from store.queue_interval order by 1").fetchall() == [
+        (DAYS[1],),
+        (DAYS[2],),
+    ]
+    for table in ("contact", "recipient", "mailed", "report_use"):
+        assert own.execute(f"select count(*) from registry.{table}".encode()).fetchone() == (0,), table
+    assert own.execute("select count(*) from privacy.request").fetchone() == (0,)
+    assert owner.execute("select count(*) from registry.recipient").fetchone() != (0,), "the control"
+
+
+def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_here(
+    tried: Callmart, owner: psycopg.Connection, unbuilt: None
+) -> None:
+    """The ledger goes along, so its customers are open there and the agent is not shown."""
+    owner.execute(
+        "insert into registry.agent (customer_id, agent_key, agent, name) values (%s, 'nobody', 'n', 'N. Obody')",
+        [NAMED],
+    )
+    ((agent,),) = owner.execute(
+        "select min(agent_key) from raw.event where customer_id = %s", [NAMED]
+    ).fetchall()
+    mark = tombstone(secret_of(key_file(tried.home, NAMED).read_bytes()), "objector", agent)
+    before = ledger.file(tried.settings).read_bytes()
+    ledger.append(
+        owner, tried.settings, NAMED, "agent", clock.now(owner), {"objector": [mark]}, 1, "objection"
+    )
+    owner.commit()
+    make(tried, owner)
+    settings = known.settings_of(owner, tried.settings, "another")
+    with server.connect(settings) as own:
+        assert own.execute("select privacy.objects(%s, %s)", [NAMED, agent]).fetchone() == (True,)
+        assert ledger.compare(own, settings).problems == []
+        assert own.execute("select count(*) from privacy.secret").fetchone() == (1,)
+        agents = {agent for (agent,) in own.execute("select agent from registry.agent")}
+        assert agent_of(NAMED, 2) in agents
+        assert "n" not in agents
+        own.execute("delete from privacy.tombstone")
+        assert ledger.compare(own, settings).problems, "the control"
+    databases.drop(owner, tried.settings, "another")
+    owner.execute("delete from registry.agent where agent_key = 'nobody'")
+    for table in ("secret", "tombstone", "ledger_entry"):
+        owner.execute(f"delete from privacy.{table}".encode())
+    owner.commit()
+    ledger.file(tried.settings).write_bytes(before)
+
+
+def test_events_come_along_from_a_month_before_or_from_where_a_call_began(
+    owner: psycopg.Connection,
+) -> None:
+    first_day = DAYS[1]
+    asked = {"customers": [NAMED], "first_day": first_day, "looks_back": copying.LOOKS_BACK_DAYS}
+    ((since,),) = owner.execute(copying.SQL["since"], asked).fetchall()
+    assert since.date() == first_day - timedelta(days=32)
+    for days, whose in ((40, STANDARD), (41, NAMED)):
+        owner.execute(
+            "insert into raw.call (customer_id, call_key, first_at, last_at, spans_days) values"
+            " (%s, 1, %s::date - %s, %s::date + interval '1 hour', true)",
+            [whose, first_day, days, first_day],
+        )
+    ((since,),) = owner.execute(copying.SQL["since"], asked).fetchall()
+    assert since.date() == first_day - timedelta(days=41)
+
+
+# -- who gets in -------------------------------------------------------------------------------------------------------
+
+
+def test_no_login_of_what_stands_gets_in_and_no_customer_has_one_there(
+    tried: Callmart, owner: psycopg.Connection, own: psycopg.Connection
+) -> None:
+    assert logins.of_customers(owner), "the control: they have logins here"
+    owner.rollback()
+    assert limits._elsewhere(owner, tried.settings).outcome == "holds"
+    assert audit.of_environments(owner, tried.settings).outcome == "holds"
+    assert logins.of_customers(own) == set()
+    database = known.database_of(owner, ENVIRONMENT)
+    own.execute(f"grant connect on database {database} to public".encode())
+    assert limits._elsewhere(owner, tried.settings).outcome == "BREACH", "the mutant"
+    own.execute(f"revoke connect on database {database} from public".encode())
+
+
+def test_the_audit_finds_a_login_an_end_that_has_passed_and_a_customer_that_left(
+    tried: Callmart, owner: psycopg.Connection, planted: Environment
+) -> None:
+    owner.execute(f"create role {known.database_of(owner, 'planted')}_customer_{NAMED} login".encode())
+    databases.say(
+        owner,
+        planted.model_copy(
+            update={"customers": (NAMED, NONE), "ends_on": planted.ends_on - timedelta(days=1)}
+        ),
+    )
+    owner.commit()
+    assert audit.of_environments(owner, tried.settings).found == (
+        f"planted ended on {planted.ends_on - timedelta(days=1)}",
+        f"planted holds customer {NONE}, who has no contract",
+        f"callmart_try_planted_customer_{NAMED} may log in",
+    )
+
+
+# -- killed, and gone on -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_command_goes_on_where_it_was_killed(
+    tried: Callmart, owner: psycopg.Connection, unbuilt: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lock.second(owner) as session:  # killed before the database could say what it holds
+        session.execute("create database callmart_try_another allow_connections false")
+    assert "another" in names(owner)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(copying, "copy", killed)
+        make(tried, owner)
+    assert known.find(owner, "another").state == "copying"
+    assert make(tried, owner).state == "building"
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "copy", killed)
+        assert make(tried, owner).state == "building", "nothing is copied twice"
+        with pytest.raises(UserError, match="is not ready: run its `callmart try` again"):
+            comparing.compare(owner, tried.settings, "another")
+        with pytest.raises(UserError, match="there is an environment another already"):
+            make(tried, owner, days=1)
+    owner.rollback()
+    assert databases.drop(owner, tried.settings, "another")
+    assert not databases.drop(owner, tried.settings, "another")
+
+
+def test_what_a_killed_removal_left_goes_with_the_same_command(
+    tried: Callmart, owner: psycopg.Connection, command: Command
+) -> None:
+    owner.execute("create role callmart_try_gone_quality")
+    owner.commit()
+    file = known.folder(tried.settings, "gone") / "secrets" / "callmart_try_gone_quality.pgpass"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    assert command("try", "gone", "--drop") == (0, "try: environment gone is gone\n", "")
+    assert not file.parent.parent.exists()
+    assert owner.execute("select to_regrole('callmart_try_gone_quality')").fetchone() == (None,)
+    assert command("try", "gone", "--drop").err == (
+        "error: there is no environment gone: `callmart status` lists those that there are\n"
+    )
+
+
+# -- wrong input -------------------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a customer that left": (
+        {"customers": (NAMED, NONE)},
+        f"customer {NONE} has no contract today: it left, or is not in the registry; name others",
+    ),
+    "a customer that never was": ({"customers": (9999,)}, "customer 9999 has no contract today: it left, "),
+    "days beyond the retention": ({"days": 800}, "is the oldest day that is kept: ask for at most 7"),
+    "the name of another": (
+        {"name": ENVIRONMENT},
+        f"there is an environment {ENVIRONMENT} already, of customer {NAMED}, {STANDARD} and 2 days: choose another "
+        f"name, or remove it with `callmart try --drop {ENVIRONMENT}`",
+    ),
+    "no identifier": (
+        {"name": "PR-812; --"},
+        "PR-812; -- can't be the name of an environment: begin it with a lower-case letter, and use at most 29 ",
+    ),
+    "a long name": ({"name": "a" * 30}, "can't be the name of an environment"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_can_not_be_made_is_one_sentence_and_leaves_nothing(
+    tried: Callmart, owner: psycopg.Connection, case: str
+) -> None:
+    asked, sentence = REFUSED[case]
+    with pytest.raises(UserError) as refused:
+        make(tried, owner, **asked)
+    assert sentence in str(refused.value)
+    assert names(owner) == [ENVIRONMENT]
+
+
+def test_a_login_that_may_not_make_databases_is_told_what_the_administrator_runs(
+    tried: Callmart, owner: psycopg.Connection
+) -> None:
+    with tried.superuser() as postgres:
+        postgres.execute("alter role callmart_owner nocreatedb")
+    try:
+        with pytest.raises(UserError) as refused:
+            make(tried, owner)
+    finally:
+        with tried.superuser() as postgres:
+            postgres.execute("alter role callmart_owner createdb")
+    assert str(refused.value) == (
+        "the login callmart_owner may not make databases: have an administrator run "
+        '`alter role "callmart_owner" createdb`, then run the same command again'
+    )
+    assert names(owner) == [ENVIRONMENT]
+
+
+def test_a_database_of_somebody_else_is_neither_taken_nor_dropped(
+    tried: Callmart, owner: psycopg.Connection
+) -> None:
+    with lock.second(owner) as session:
+        session.execute("create database callmart_try_another")
+        for act in (lambda: make(tried, owner), lambda: databases.drop(owner, tried.settings, "another")):
+            with pytest.raises(UserError, match="callmart_try_another is no environment of callmart"):
+                act()
+        owner.rollback()
+        session.execute("drop database callmart_try_another")
+
+
+def test_it_waits_for_a_run_a_request_and_a_ledger_that_differs(
+    tried: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tried.connect() as other, lock.exclusive(other), pytest.raises(UserError, match="is at work"):
+        make(tried, owner)
+    owner.execute("alter table privacy.request disable trigger user")
+    owner.execute(
+        "insert into privacy.request (customer_id, asked_right, kind, subject, received, state) values"
+        " (%s, 'erasure', 'agent', repeat('a', 32), current_date, 'proving')",
+        [NAMED],
+    )
+    owner.commit()
+    with pytest.raises(UserError, match=r"request \d+ of customer 1001 has begun: finish it with `callmart"):
+        make(tried, owner)
+    owner.rollback()
+    owner.execute("delete from privacy.request")
+    owner.execute("alter table privacy.request enable trigger user")
+    owner.commit()
+    differs = dataclasses.replace(ledger.compare(owner, tried.settings), differing=frozenset({STANDARD}))
+    monkeypatch.setattr(ledger, "compare", lambda *_: differs)
+    with pytest.raises(UserError, match=f"customer {STANDARD}: the privacy ledger and the database differ"):
+        make(tried, owner)
+    assert names(owner) == [ENVIRONMENT]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["x"], "say what it gets: `callmart try x --customers 1043,1044 --days 14`"),
+        (["x", "--customers", "one", "--days", "2"], "--customers one: write their numbers with commas"),
+        (["x", "--customers", "0", "--days", "2"], "--customers 0: write their numbers with commas"),
+        (["x", "--customers", "1001,9999999999", "--days", "2"], "--customers 1001,9999999999: write their"),
+        (["x", "--customers", "1001", "--days", "2", "--once", "--out", "a.pdf"], "--out a.pdf is no .html"),
+        (["x", "--customers", "1001", "--days", "2", "--out", "a.html"], "--out goes with --once"),
+    ],
+)
+def test_a_command_that_lacks_something_is_one_sentence(
+    command: Command, arguments: list[str], sentence: str
+) -> None:
+    said = command("try", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"error: {sentence}") and said.err.count("\n") == 1
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_status_lists_it(tried: Callmart, command: Command) -> None:
+    assert f"environment {ENVIRONMENT}: customer {NAMED}, {STANDARD}, " in command("status").out
+    (environment,) = json.loads(command("status", "--json").out)["environments"]
+    assert (environment["name"], environment["customers"]) == (ENVIRONMENT, list(BOTH))
+
+
+def test_once_compares_and_leaves_nothing_whatever_happens(
+    tried: Callmart,
+    owner: psycopg.Connection,
+    command: Command,
+    unbuilt: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here nothing is built, so the comparison refuses: then it is removed, too."""
+
+    def finish(connection: psycopg.Connection, settings: Any, environment: Environment, *_: Any) -> Any:
+        return making.Made(environment, 0, Validated(None))
+
+    monkeypatch.setattr(making, "_finish", finish)
+    said = command("try", "another", "--customers", "1003", "--days", "1", "--once")
+    assert said.code == 2
+    assert "the environment another is not ready" in said.err
+    assert names(owner) == [ENVIRONMENT]
+    said = command("try", ENVIRONMENT, "--customers", "1003", "--days", "1", "--once")
+    assert said.err.startswith(f"error: there is an environment {ENVIRONMENT} already")
+    assert names(owner) == [ENVIRONMENT], "that of somebody else stays"
+    said = command("try", "another", "--customers", NONE, "--days", "1", "--once")
+    assert said.err.startswith(f"error: customer {NONE} has no contract today")
+
+
+# -- how it ends -------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_dropped_when_it_ends_and_expires_until_then(
+    tried: Callmart, owner: psycopg.Connection, own: psycopg.Connection, planted: Environment
+) -> None:
+    today = clock.today(owner, tried.settings)
+    owner.rollback()
+    assert list(retention.follow(owner, tried.settings, today - timedelta(days=1))) == []
+    assert names(owner) == ["planted", ENVIRONMENT]
+    ran = run.Ran()
+    run._follow_environments(owner, tried.settings, ran, ignore_step)
+    assert (names(owner), ran.problems) == ([ENVIRONMENT], [])
+    environment = known.find(owner, ENVIRONMENT)
+    assert environment.ends_on == today + timedelta(days=14)
+
+    databases.say(owner, environment.model_copy(update={"ends_on": date(9999, 1, 1)}))
+    owner.commit()
+    two_years_later = DAYS[2].replace(year=DAYS[2].year + 2)
+    assert list(retention.follow(owner, tried.settings, two_years_later)) == []
+    databases.say(owner, environment)
+    owner.commit()
+    days = own.execute("select distinct call_date from store.queue_interval").fetchall()
+    assert days == [(DAYS[2],)], "the day before is two years and a day old"
+
+
+def test_one_that_can_not_be_reached_is_named_and_stops_no_other(
+    tried: Callmart, owner: psycopg.Connection, planted: Environment
+) -> None:
+    """This one says that it is ready, and has no tables."""
+    databases.say(owner, planted.model_copy(update={"state": "ready"}))
+    owner.commit()
+    (problem,) = retention.follow(owner, tried.settings, planted.ends_on - timedelta(days=1))
+    assert problem.startswith("the environment planted did not expire (SQLSTATE ")
+    assert problem.endswith("or remove it with `callmart try --drop planted`")
+
+
+def test_a_rotation_drops_it(tried: Callmart, owner: psycopg.Connection, planted: Environment) -> None:
+    assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 0
+    rotating._remove_drawn(owner, tried.settings, ANONYMOUS)
+    assert "planted" in names(owner)
+    databases.say(owner, planted.model_copy(update={"customers": (ANONYMOUS,)}))
+    owner.commit()
+    rotating._remove_drawn(owner, tried.settings, ANONYMOUS)
+    assert names(owner) == [ENVIRONMENT]
+
+
+def test_a_customer_that_leaves_takes_it_along(tried: Callmart, owner: psycopg.Connection) -> None:
+    """The last test: nothing of the environment is left, neither roles nor files."""
+    assert known.folder(tried.settings, ENVIRONMENT).exists()
+    text = (tried.home / "registry.yml").read_text()
+    tried.apply(text.replace("contracts: [{option: standard, from: 2020-01-01}]", "contracts: []"))
+    run.remove_closed(owner, tried.settings, run.Ran(), ignore_step)
+    assert names(owner) == []
+    assert not known.folder(tried.settings, ENVIRONMENT).exists()
+    left = owner.execute(
+        "select rolname from pg_roles where starts_with(rolname, 'callmart_try_')"
+    ).fetchall()
+    assert left == []
+    logged = owner.execute(
+        "select details from ops.audit_log where action = 'environment dropped'"
+    ).fetchall()
+    assert ({"environment": ENVIRONMENT},) in logged

@@ -1,0 +1,105 @@
+"""What a sheet of lines says in words, for whoever doesn't see the chart."""
+
+from datetime import date, datetime, time, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from callmart.base.settings import Settings
+from callmart.declarations import exposures
+from callmart.declarations.captions import Locale
+from callmart.declarations.exposures import Sheet
+from callmart.reports import weeks
+from callmart.reports.drawing import Declared
+from callmart.reports.language import Language
+from callmart.reports.page import Section
+from callmart.reports.scene import Scene
+from callmart.reports.sheets import lines
+from callmart.reports.weeks import Week
+
+
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, report: str, name: str, rows: list[dict[str, Any]], locale: Locale = "nl"
+) -> Section:
+    """A sheet of a report, drawn from these rows."""
+    declared = Declared.of(Settings())
+    period = weeks.counted(Week(date(2026, 11, 16)), date(2026, 11, 27), [])
+    scene = Scene(
+        cast(Any, SimpleNamespace(queues={})),
+        period,
+        Language(locale),
+        declared.marts,
+        declared.metrics,
+        declared.captions,
+    )
+    monkeypatch.setattr(Scene, "rows", lambda *_, **__: rows)
+    monkeypatch.setattr(Scene, "_target", None)
+    return lines.draw(scene, sheet(report, name))
+
+
+def sheet(report: str, name: str) -> Sheet:
+    return next(each for each in exposures.named(report).sheets if each.name == name)
+
+
+def quarters(*lacking: str) -> list[dict[str, Any]]:
+    """The quarter-hours from 9 to 12, with two agents too few in these, and the more the later it is."""
+    begins = [(datetime(2026, 1, 1, 9) + timedelta(minutes=15 * number)).time() for number in range(12)]
+    return [
+        {
+            "quarter_hour": begin,
+            "hour": time(begin.hour),
+            "agents_present": 4.0,
+            "agents_needed": 4.04 if f"{begin:%H:%M}" not in lacking else 4.0 + begin.hour / 10,
+        }
+        for begin in begins
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ((), "Steeds genoeg."),  # 4.04 is shown as 4.0
+        (
+            ("09:00", "09:15", "11:45"),
+            "Te weinig: 09:00–09:30 en 11:45–12:00. Het grootste tekort is om 11:45: 4,0 in plaats van 5,1.",
+        ),
+        (
+            ("09:00", "09:30", "10:00", "10:30", "11:00", "11:15"),
+            "Te weinig: 09:00–09:15, 09:30–09:45, 10:00–10:15, 11:00–11:30 en …. Het grootste tekort is om 11:00: "
+            "4,0 in plaats van 5,1.",
+        ),
+    ],
+)
+def test_fewer_agents_than_needed_are_said(
+    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...], said: str
+) -> None:
+    (panel,) = drawn(monkeypatch, "traffic", "agents_over_the_day", quarters(*lacking)).panels
+    assert panel.readings[0] == said
+
+
+def test_a_quarter_hour_without_a_number_is_not_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = quarters("10:00")
+    rows[4]["agents_present"] = None
+    (panel,) = drawn(monkeypatch, "traffic", "agents_over_the_day", rows, "en").panels
+    assert panel.readings[0] == "Enough throughout."
+
+
+def test_a_trend_of_one_month_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    months = [
+        {
+            "months": date(2026, month, 1),
+            "offered": 1234 * month,
+            "service_level": 0.8,
+            "average_handling_time": 61,
+        }
+        for month in (10, 11)
+    ]
+    one, *_ = drawn(monkeypatch, "handling", "months", months[1:]).panels
+    assert (one.svg, list(one.readings)) == (
+        "",
+        ["Er is nog maar één maand te tonen, november 2026: 13.574. Vanaf de tweede staat hier een lijn."],
+    )
+    two, *_ = drawn(monkeypatch, "handling", "months", months).panels
+    assert "<svg" in two.svg
+    assert "hoogste november 2026 (13.574)" in two.readings[0]
