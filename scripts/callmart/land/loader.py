@@ -62,7 +62,9 @@ class Loader:
 
     @cached_property
     def _key(self) -> bytes:
-        return installation_key(self.connection, self.settings)
+        key = installation_key(self.connection, self.settings)
+        self.connection.commit()
+        return key
 
     def reset(self) -> None:
         """Close the sessions. What was not committed is lost."""
@@ -94,6 +96,7 @@ class Loader:
             if cursor.execute("select raw.receive($1::integer)", (version,)).fetchone() != (True,):
                 self._stream.rollback()
                 return None
+            self.__dict__.pop("_key", None)  # it may have been rotated before; now it can't be
             _stream_events(cursor, prepared)
             for table, rows in (
                 ("incoming_reject", prepared.rejects),
