@@ -76,6 +76,7 @@ LOCKING := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 
 bench: .venv/installed-dev ## speed and waits, each against its measure in one run
 	$(BIN)/python bench/landing.py
+	$(BIN)/python bench/many_files.py
 	$(BIN)/python bench/building.py
 	$(BIN)/python bench/nights.py
 	$(BIN)/python bench/customers.py

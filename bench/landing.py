@@ -18,13 +18,15 @@ import pyarrow.parquet
 from adbc_driver_postgresql import dbapi
 from rich.console import Console
 
-from callmart.access import logins
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.land import landing
+from callmart.land.admission import current_gate
+from callmart.land.found import Delivery, find
 from callmart.land.gate import Defaults
 from callmart.land.prepare import prepare
+from callmart.land.readers import open_source
 from callmart.registry import applying
 from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate
@@ -80,10 +82,10 @@ def write_days(file: Path, last_day: date) -> int:
 
 def land_file(settings: Settings, file: Path) -> tuple[float, float]:
     """Seconds to land the file, by the clock and of CPU."""
-    with logins.connect(settings, "loader") as loader:
-        begin, cpu = time.perf_counter(), cpu_seconds(settings)
-        landing.land(loader, settings, file, "auto", DEFAULTS)
-        return time.perf_counter() - begin, cpu_seconds(settings) - cpu
+    server.start(settings.home)
+    cpu, begin = cpu_seconds(settings), time.perf_counter()
+    landing.land(settings, file, "auto", DEFAULTS)
+    return time.perf_counter() - begin, cpu_seconds(settings) - cpu
 
 
 def cpu_seconds(settings: Settings) -> float:
@@ -130,8 +132,9 @@ def _copy(settings: Settings, file: Path) -> float:
     with server.connect(settings) as connection:
         applying.apply(connection, settings, wanted)
         connection.commit()
-        _, gate = landing.current_gate(connection, settings)
-    batches = list(prepare(file, "auto", DEFAULTS, gate, landing.limits(settings)).batches())
+        _, gate = current_gate(connection, settings)
+    source = open_source(find(Delivery(file, "auto", DEFAULTS)), 1, landing.limits(settings))
+    batches = list(prepare([source], gate).batches())
     with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")

@@ -8,7 +8,7 @@ import psycopg
 import pyarrow.parquet
 from psycopg import sql
 
-from callmart.access import logins, roles
+from callmart.access import roles
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
@@ -37,8 +37,7 @@ def _open_a_day(settings: Settings) -> None:
     ).events
     file = settings.home / "day.parquet"
     pyarrow.parquet.write_table(events, file)
-    with logins.connect(settings, "loader") as loader:
-        landing.land(loader, settings, file, "auto", Defaults(1, "vcloud", False, None))
+    landing.land(settings, file, "auto", Defaults(1, "vcloud", False, None))
     with server.connect(settings) as connection:
         window.build(connection, settings, _ignore)
         connection.execute("update ops.build set validated_at = clock_timestamp()")

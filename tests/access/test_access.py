@@ -22,6 +22,7 @@ from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from drifting import apply, drifted
+from handing_over import keep
 from leaks import OURS
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 
@@ -148,10 +149,7 @@ def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callma
                 "insert into raw.incoming (customer_id, occurred_at, event_key, identified, platform, event)"
                 f" values ({customer}, {moment}, {key}, true, 'vcloud', 'queue_joined')"
             )
-        kept = loader.execute(
-            "select landed from raw.keep(repeat('a', 32), repeat('b', 32), 1, '[]', 4::int8, 0::int8, 0::int8, false,"
-            " '{}'::jsonb)"
-        )
+        kept = loader.execute(keep(row_count=4).encode())
         assert kept.fetchone() == (1,)
         loader.rollback()
 
@@ -181,10 +179,7 @@ insert into raw.incoming (customer_id, occurred_at, event_key, identified, platf
 """
 TRICKED = {
     "raw.receive(integer)": ("integer", "=", "integer", "select raw.receive(-1)"),
-    "raw.keep(text,text,integer,text,bigint,bigint,bigint,boolean,jsonb,bigint)": (
-        "date", "<@", "daterange",
-        "select landed > 0 from raw.keep(repeat('a', 32), repeat('b', 32), 1, '[]', 1, 0, 0, false, '{}')",
-    ),
+    "raw.keep(integer,jsonb)": ("date", "<@", "daterange", f"select landed > 0 from ({keep()}) as kept"),
 }  # fmt: skip
 
 

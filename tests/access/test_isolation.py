@@ -141,7 +141,6 @@ def test_an_attack_fails(scene: Scene, sessions: dict[str, psycopg.Connection], 
 LEFT_OUT = ("beginning of time", "expired", "stranger")  # by the contract, not refused
 REFUSALS = {
     "raw.refuse_unprepared": "if fault is not null then",
-    "raw.keep": "if not (raw.is_key(name_key) and raw.is_key(content_key)) then",
 }
 
 

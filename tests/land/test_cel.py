@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.land.formats import CEL_COLUMNS, CEL_READ
-from callmart.land.prepare import Prepared
-from landing import DETAILED, KEYS, NONE, call_key, holds_of, opened, rejects, taken
+from landing import DETAILED, KEYS, NONE, Opened, call_key, holds_of, opened, rejects, taken
 
 T = 1795529600  # 24 November 2026
 CALL, AGENT, HALF = f"{T - 20}.16", f"{T - 8}.17", f"{T - 9}.18"
@@ -83,13 +82,13 @@ def text(lines: list[Line], columns: tuple[str, ...] = CEL_COLUMNS) -> str:
     return out.getvalue()
 
 
-def cel(folder: Path, *lines: Line, customer: int = DETAILED) -> Prepared:
+def cel(folder: Path, *lines: Line, customer: int = DETAILED) -> Opened:
     path = folder / "Master.csv"
     path.write_text(text(list(lines)))
     return opened(path, customer=customer)
 
 
-def told(prepared: Prepared) -> list[tuple[str, float]]:
+def told(prepared: Opened) -> list[tuple[str, float]]:
     """The events in time, in seconds after T."""
     return sorted(
         ((event["event"], round(event["occurred_at"].timestamp() - T, 3)) for event in taken(prepared)),
@@ -461,7 +460,7 @@ def test_calls_at_the_same_time(
     lines, holds = drawn
     folder = tmp_path_factory.mktemp("cel")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("callmart.land.lines.BLOCK", block)
+        patch.setattr("callmart.land.found.BLOCK", block)
         whole = taken(cel(folder, *lines))
     assert holds_of(whole) == holds
     ended = [event["call_key"] for event in whole if event["event"] == "call_ended"]

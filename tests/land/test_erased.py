@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,13 +19,15 @@ from callmart.land import places as landed
 from callmart.land.erased import Door
 from callmart.land.gate import Gate
 from callmart.land.landing import Landed
+from callmart.land.source import Tally
 from callmart.privacy import replaying
 from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from landed import OWN, booked, figures
+from handing_over import keep
+from landed import OWN, booked, change_registry, figures
 
 pytestmark = pytest.mark.dated
 
@@ -111,8 +114,7 @@ def test_the_same_file_with_another_version_of_the_registry_changes_nothing(
 ) -> None:
     before = erased(callmart, customer, "agent", NOOR)
     assert land(callmart, customer, day()).unchanged
-    with callmart.connect() as connection:
-        connection.execute("insert into registry.version default values")
+    change_registry(callmart, customer)
     again = land(callmart, customer, day())
     assert (again.unchanged, again.landed) == (False, 0)
     assert figures(callmart, customer) == before
@@ -134,6 +136,21 @@ def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
         customer, at("09:00"), at("09:01"),
     )  # fmt: skip
     assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
+
+
+def test_files_that_land_together_bring_nobody_back(
+    callmart: Callmart, customer: int, tmp_path: Path
+) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    late = event("hold_started", at("09:00:15"), agent=NOOR, call_id="c-1", queue="sales")
+    paths = [tmp_path / str(number) for number in range(3)]
+    for path, rows in zip(paths, ([*day(), late], [late], [*day(), late, late]), strict=True):
+        path.write_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
+    callmart.land_all(*((path, None) for path in paths))
+    counts = callmart.rows("select landed, repeated, erased from raw.file order by file_id desc limit 3")
+    known = len(day()) - 2  # the login and the status are gone
+    assert [tuple(row.values()) for row in reversed(counts)] == [(1, known, 2), (0, 1, 0), (1, known + 1, 2)]
+    assert traces(callmart, customer, "agent", NOOR) == 0
 
 
 def test_a_call_of_days_lands_whole(callmart: Callmart, customer: int) -> None:
@@ -316,12 +333,13 @@ def door(tombstones: Any, **until: Any) -> Door:
     keys = pa.table({"customer_id": [1, 2], "key": [KEY, KEY]})
     ends = {int(name.removeprefix("of_")): end for name, end in until.items()}
     gate = Gate(NOBODY, NOBODY, NOBODY, keys, at("00:00", 9), erased_until=ends, tombstones=tombstones)
-    return Door(duckdb.connect(), gate)
+    return Door(duckdb.connect(), {1: Tally()}, gate)
 
 
 def batch(moment: datetime) -> pa.Table:
     """An event in a call of customer 1, as it is judged and keyed."""
     row = {
+        "file_number": 1,
         "customer_id": 1,
         "occurred_at": moment,
         "event_key": 5,
@@ -371,8 +389,6 @@ ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1",
 # The tombstone of the customer's erased agent, as the loader reads it.
 MARK = "(select tombstone from privacy.known_tombstone where customer_id = %(customer)s and kind = 'agent')"
 
-KEEP = "select landed from raw.keep(%(file)s, %(file)s, 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
-
 
 def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -> int:
     """Hand a row over as the loader, past the door of `land`; returns how many landed."""
@@ -383,7 +399,7 @@ def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -
             f"insert into raw.incoming ({', '.join(row)}) values ({', '.join(row.values())})".encode(),
             {"customer": customer, "at": moment, "key": key},
         )
-        kept = loader.execute(KEEP, {"file": "0" * 32})
+        kept = loader.execute(keep().encode())
         ((landed,),) = kept.fetchall()
         loader.rollback()
     return int(landed)
@@ -456,16 +472,18 @@ def test_the_server_refuses_an_erased_agents_id_without_any_event(callmart: Call
             [customer, key, NOOR, at("10:00")],
         )
         with pytest.raises(psycopg.errors.CheckViolation, match="erased"):
-            loader.execute(KEEP, {"file": "0" * 32})
+            loader.execute(keep().encode())
 
 
-@pytest.mark.parametrize("count", ["-1", "null"])
-def test_the_server_refuses_a_count_of_erased_rows_that_is_none(callmart: Callmart, count: str) -> None:
+@pytest.mark.parametrize("count", [-1, None])
+def test_the_server_refuses_a_count_of_erased_rows_that_is_none(
+    callmart: Callmart, count: int | None
+) -> None:
     with (
         logins.connect(callmart.settings, "loader") as loader,
         pytest.raises(psycopg.errors.CheckViolation, match="counts"),
     ):
-        loader.execute(KEEP.replace("'{}')", f"'{{}}', {count}::int8)"), {"file": "0" * 32})
+        loader.execute(keep(erased=count).encode())
 
 
 def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -> None:
@@ -478,7 +496,7 @@ def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -
             f" values (%(customer)s, %(at)s, 7, true, 'vcloud', 'agent_connected', 1, {MARK})".encode(),
             {"customer": customer, "at": at("10:00")},
         )
-        loader.execute(KEEP, {"file": "0" * 32})
+        loader.execute(keep().encode())
         loader.commit()
     assert traces(callmart, customer, "agent", NOOR) == 0
     (row,) = callmart.rows(
@@ -514,7 +532,7 @@ def test_the_loader_can_not_ask_what_happened(
                 f" call_key, occurred_at) values (%(customer)s, 0, false, 'vcloud', {mark}, %(event)s, %(queue)s,"
                 " %(call_key)s, %(occurred_at)s)".encode(), row | {"occurred_at": moment},
             )  # fmt: skip
-            kept = loader.execute(KEEP.replace("landed", "landed, repeated, of_erased"), {"file": "0" * 32})
+            kept = loader.execute(keep().replace("landed", "landed, repeated, of_erased", 1).encode())
             told |= set(kept.fetchall())
             loader.rollback()
     assert told == {(0, 0, 1)}

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from callmart.base.keys import keyed, keyed_number, layered, prefix_of
 from callmart.land.gate import Defaults
-from callmart.land.prepare import prepare
 from landing import (
     ANONYMOUS,
     DETAILED,
     KEYS,
-    LIMITS,
     NONE,
     STANDARD,
+    Opened,
     Write,
     as_csv,
     call_key,
@@ -123,8 +122,7 @@ def test_a_key_of_several_layers_gives_what_rotations_make_of_the_first(
     keys = pa.array([whole[customer] for customer in known.keys["customer_id"].to_pylist()], pa.binary())
     of_all = replace(known, keys=known.keys.set_column(1, "key", keys))
     first, found = (
-        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), each, LIMITS))
-        for each in (known, of_all)
+        taken(Opened(path, "auto", Defaults(None, "vcloud", False, None), each)) for each in (known, of_all)
     )
     assert len(first) == len(rows)
     expected = [with_layers(event, added.get(event["customer_id"], [])) for event in first]
@@ -285,7 +283,7 @@ def test_nobody_without_the_customers_key_can_compute_it(write: Write) -> None:
     found, others = (
         [
             event[column]
-            for event in taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of, LIMITS))
+            for event in taken(Opened(path, "auto", Defaults(None, "vcloud", False, None), of))
             for column in ("event_key", "call_key")
         ]
         for of in (known, rekeyed)
@@ -300,8 +298,7 @@ def test_what_the_registry_calls_a_status_is_no_part_of_it(write: Write) -> None
     known = gate()
     unknown = replace(known, statuses=known.statuses.slice(0, 0))
     found = [
-        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of, LIMITS))
-        for of in (known, unknown)
+        taken(Opened(path, "auto", Defaults(None, "vcloud", False, None), of)) for of in (known, unknown)
     ]
     assert found[0] != found[1]
     keys = [{event["event_key"] for event in events} for events in found]

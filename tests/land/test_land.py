@@ -18,11 +18,11 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key, keyed
-from callmart.land import landing
+from callmart.land import admission
 from callmart.land.gate import Gate
 from callmart_home import Callmart
 from events import AMSTERDAM, DAY, DETAILED, at, event, log, ndjson, registry
-from landed import CALL, OWN, dirty, rows
+from landed import CALL, OWN, change_registry, dirty, rows
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -86,8 +86,7 @@ def test_a_file_lands_once(callmart: Callmart, customer: int) -> None:
 def test_a_file_is_read_again_when_the_registry_has_changed(callmart: Callmart, customer: int) -> None:
     text = ndjson(*rows(3))
     callmart.land_text(text, customer)
-    with callmart.connect() as connection:
-        connection.execute("insert into registry.version default values")
+    change_registry(callmart, customer)
     again = callmart.land_text(text, customer)
     assert (again.unchanged, again.landed, again.repeated) == (False, 0, 3)
     assert len(stored(callmart, customer)) == 3
@@ -368,7 +367,7 @@ def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(
 def test_a_loader_that_believes_another_clock_is_refused_by_the_server(
     callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = landing.current_gate
+    real = admission.current_gate
 
     def current_gate(*arguments: Any) -> tuple[int, Gate]:
         version, gate = real(*arguments)
@@ -439,7 +438,7 @@ def test_a_file_of_rejects_is_refused_before_it_ends(
     callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Once more are rejected than may be of any file, so that they never fill the memory."""
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 1 << 10)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 1 << 10)
     first = "event,occurred_at" if what == "of its quotes" else json.dumps(rows(1)[0])
     text = "\n".join([first, *[REJECTS[what]] * 900, ""])
     with pytest.raises(UserError, match="holds more than 50 rows that can't be landed: correct it"):

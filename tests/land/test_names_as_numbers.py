@@ -13,6 +13,7 @@ from callmart.base.raw_format import EVENTS
 from callmart_home import Callmart
 from events import DETAILED as BY_NAME
 from events import at, event, ndjson, registry
+from handing_over import keep
 from landing import DETAILED, KEYS, events_of, row
 
 NUMBER = keyed(KEYS[DETAILED], "number", "+31612345678")
@@ -150,21 +151,21 @@ def test_the_server_takes_no_number_from_the_loader(named: Callmart, change: dic
             f"insert into raw.incoming ({', '.join(told)}) values ({', '.join(['%s'] * len(told))})".encode(),
             list(told.values()),
         )
-        keep = "select landed from raw.keep(repeat('a', 32), {}, 1, '[]', 1, 0, 0, false, '{{}}')"
         if not change:
-            assert loader.execute(keep.format("repeat('b', 32)").encode()).fetchone() == (1,)
+            assert loader.execute(keep().encode()).fetchone() == (1,)
         else:
             with pytest.raises(psycopg.errors.CheckViolation, match=r"^a number is not given as a key"):
-                loader.execute(keep.format("repeat('b', 32)").encode())
+                loader.execute(keep().encode())
         loader.rollback()
 
 
-def test_the_server_takes_no_file_in_clear(named: Callmart) -> None:
+@pytest.mark.parametrize("told", ["name_key", "path_key", "content_key", "look"])
+def test_the_server_takes_no_file_in_clear(named: Callmart, told: str) -> None:
     with (
         logins.connect(named.settings, "loader") as loader,
         pytest.raises(psycopg.errors.CheckViolation, match=r"^a file is not given as a key"),
     ):
-        loader.execute("select raw.keep(repeat('a', 32), 'queue_log', 1, '[]', 0, 0, 0, false, '{}')")
+        loader.execute(keep(row_count=0, **{told: "queue_log"}).encode())
 
 
 def test_no_word_of_the_raw_format_looks_like_a_number() -> None:

@@ -20,15 +20,14 @@ from callmart.base.keys import keyed
 from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, STATUSES
 from callmart.base.settings import PROJECT
 from callmart.land.gate import Defaults
-from callmart.land.prepare import prepare
 from landing import (
     ANONYMOUS,
     AT,
     DETAILED,
     KEYS,
-    LIMITS,
     NONE,
     STANDARD,
+    Opened,
     Row,
     Write,
     as_csv,
@@ -173,7 +172,7 @@ def test_midnight_that_does_not_exist(write: Write) -> None:
             ]
         )
     )
-    prepared = prepare(path, "auto", Defaults(None, "vcloud", False, None), registry, LIMITS)
+    prepared = Opened(path, "auto", Defaults(None, "vcloud", False, None), registry)
     assert [event["occurred_at"] for event in taken(prepared)] == [datetime(2026, 3, 28, 22, tzinfo=UTC)]
 
 
@@ -195,12 +194,11 @@ def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(write: Write
     }
     for content, line in files.items():
         whose = None if "customer_id" in content else DETAILED
-        prepared = prepare(
+        prepared = Opened(
             write(content),
             "auto",
             Defaults(whose, "vcloud", False, None),
             replace(gate(), latest=latest),
-            LIMITS,
         )
         assert [event["occurred_at"] for event in taken(prepared)] == [latest]
         assert rejects(prepared) == {line: "occurred_at is more than a day ahead of the database's clock"}
@@ -211,7 +209,7 @@ def test_a_contract_without_a_key_is_an_error(write: Write) -> None:
     registry = gate()
     without = replace(registry, keys=registry.keys.slice(1))
     with pytest.raises(UserError, match="customer 7001 has no key"):
-        prepare(write(as_csv([])), "auto", Defaults(None, "vcloud", False, None), without, LIMITS)
+        Opened(write(as_csv([])), "auto", Defaults(None, "vcloud", False, None), without)
 
 
 # -- Customer and platform
@@ -404,7 +402,7 @@ def str_or_none(value: Any) -> str | None:
 def test_order_and_blocks_do_not_matter(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = sample()
     found, bad, away, agents = everything(write(as_csv(rows)))
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 2000)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 2000)
     assert everything(write(as_csv(rows))) == (found, bad, away, agents)
     random.Random(1).shuffle(rows)
     shuffled, also_bad, also_away, same_agents = everything(write(as_csv(rows)))

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from callmart.base.keys import keyed
 from callmart.base.settings import PROJECT
-from callmart.land.prepare import Prepared
-from landing import DETAILED, KEYS, call_key, opened, rejects, taken
+from landing import DETAILED, KEYS, Opened, call_key, opened, rejects, taken
 
 RECORDING = PROJECT / "demo" / "asterisk"
 T = 1795529600  # 24 November 2026
@@ -23,13 +22,13 @@ CALL = f"{T - 20}.16"
 REALTIME_HEADER = "time,callid,queuename,agent,event,data1,data2,data3,data4,data5\r\n"
 
 
-def log(tmp_path: Path, *lines: str) -> Prepared:
+def log(tmp_path: Path, *lines: str) -> Opened:
     path = tmp_path / "queue_log"
     path.write_text("".join(line + "\n" for line in lines))
     return opened(path, customer=DETAILED)
 
 
-def realtime(tmp_path: Path, *lines: str, time_zone: str | None = None) -> Prepared:
+def realtime(tmp_path: Path, *lines: str, time_zone: str | None = None) -> Opened:
     path = tmp_path / "queue_log.csv"
     path.write_text(REALTIME_HEADER + "".join(line + "\r\n" for line in lines))
     return opened(path, customer=DETAILED, time_zone=time_zone)
@@ -422,7 +421,7 @@ def test_no_number_of_the_recording_comes_out() -> None:
 # -- The realtime table: local times
 
 
-def at(prepared: Prepared) -> list[datetime]:
+def at(prepared: Opened) -> list[datetime]:
     return [event["occurred_at"] for event in taken(prepared)]
 
 
@@ -521,7 +520,7 @@ def test_local_times_are_read_as_they_were_written(
         local = instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
         written.append((instant, abandon(str(local), f"{int(instant.timestamp()) - step % 60}.1")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("callmart.land.lines.BLOCK", block)
+        patch.setattr("callmart.land.found.BLOCK", block)
         folder = tmp_path_factory.mktemp("log")
         prepared = realtime(folder, *(line for _, line in written), time_zone=zone)
         assert at(prepared) == [instant for instant, _ in written]

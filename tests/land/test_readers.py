@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.land.found import Delivery, find
+from callmart.land.gate import Defaults
 from callmart.land.parquet import CLIP
 from callmart.land.readers import batches, open_source
 from callmart.land.source import Limits, Source
@@ -41,12 +43,20 @@ def write(folder: Path, content: str | bytes, name: str = "file") -> Path:
 
 
 def source(path: Path, format: str = "auto", *, limits: Limits = LIMITS) -> Source:
-    return open_source(path, format, limits, duckdb.connect(":memory:"))
+    delivery = Delivery(path, format, Defaults(1, "vcloud", False, None))
+    return open_source(find(delivery), 1, limits)
+
+
+def tables(opened: Source) -> list[pa.Table]:
+    found = [rows for _, rows in batches([opened], duckdb.connect(":memory:"))]
+    if opened.tally.refusal:
+        raise opened.tally.refusal
+    return found
 
 
 def read(opened: Source) -> list[dict[str, object]]:
     """The rows, without the columns that are empty everywhere."""
-    rows = pa.concat_tables(batches(opened)).to_pylist()
+    rows = pa.concat_tables(tables(opened)).to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
@@ -102,7 +112,7 @@ def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path: Path) -> None:
 
 
 def test_line_numbers_stay_exact_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 100)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 100)
     lines = [f"7001,call_answered,2026-10-05T00:00:31Z,line-{number}\n" for number in range(2, 500)]
     lines[100] = "broken\n"
     lines[200] = "\n"
@@ -179,14 +189,13 @@ def test_the_format_asked_for_must_be_the_format_found(tmp_path: Path) -> None:
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist"):
-        source(tmp_path / "absent.csv")
-    with pytest.raises(UserError, match="is a folder"):
-        source(tmp_path)
+    for path in tmp_path / "absent.csv", tmp_path:
+        with pytest.raises(UserError, match="is not a file; name an existing file"):
+            source(path)
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 1000)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 1000)
     with pytest.raises(UserError, match="line 2 is longer"):
         read(source(write(tmp_path, HEADER + "x" * 5000)))
 
@@ -319,7 +328,7 @@ LARGE = {
 def test_a_file_with_more_rows_than_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, pack: Pack
 ) -> None:
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 200)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 200)
     monkeypatch.setattr("callmart.land.parquet.ROWS", 10)
     content = LARGE[what] if what == "parquet" else pack(LARGE[what])
     for rows in (100, 99):
@@ -337,7 +346,7 @@ def test_a_file_with_more_rows_than_the_limit_is_refused(
 def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack
 ) -> None:
-    monkeypatch.setattr("callmart.land.lines.BLOCK", 1 << 10)
+    monkeypatch.setattr("callmart.land.found.BLOCK", 1 << 10)
     content = HEADER.encode() + ROW.encode() * 10_000
     opened = source(write(tmp_path, pack(content)), limits=replace(LIMITS, gib=2**16 / 2**30))
     with pytest.raises(UserError, match=r"more than .* GiB unpacked: .*raise max_file_gib in callmart.toml"):
@@ -366,7 +375,7 @@ def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memor
         pa.table({"event": column, "occurred_at": column}), path, compression="zstd", store_schema=encoded
     )
     opened = source(path)
-    (batch,) = batches(opened)
+    (batch,) = tables(opened)
     assert set(pc.binary_length(batch["event"]).to_pylist()) == {CLIP}
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 from callmart.base.settings import Folder
 from callmart.database import clock
-from callmart.land import landing, taking_away
+from callmart.land import found, landing, taking_away
 from callmart.operations import run
 from callmart_home import Callmart, ignore_step
 from events import at, event, ndjson, registry
@@ -227,16 +227,16 @@ def test_a_crash_is_made_good_by_the_next_run(
 def test_a_file_that_changed_after_it_landed_stays(
     ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, inner = put("a"), landing.land
+    file, inner = put("a"), landing.land_all
     more = put("b", "b").read_text()
     (inbox / "b").unlink()
 
-    def land(*arguments: Any, **options: Any) -> landing.Landed:
-        landed = inner(*arguments, **options)
-        file.write_text(file.read_text() + more)
-        return landed
+    def land_all(*arguments: Any) -> Iterator[landing.Outcome]:
+        for outcome in inner(*arguments):
+            file.write_text(file.read_text() + more)
+            yield outcome
 
-    monkeypatch.setattr(landing, "land", land)
+    monkeypatch.setattr(landing, "land_all", land_all)
     ran = landing_of(ready, path=inbox, after="delete")
     assert ran.problems == [f"{file} changed after it landed, and stays; the next run lands it again"]
     monkeypatch.undo()
@@ -256,6 +256,7 @@ GROWING: dict[str, tuple[Callable[[Path], object], int]] = {
 
 @pytest.mark.parametrize(("change", "lands_unsettled"), GROWING.values(), ids=GROWING.keys())
 @pytest.mark.parametrize("settle_seconds", [60, 0])
+@pytest.mark.parametrize("is_small", [True, False], ids=["small", "large"])
 def test_what_changes_while_it_is_read_does_not_land(
     ready: Callmart,
     inbox: Path,
@@ -264,18 +265,23 @@ def test_what_changes_while_it_is_read_does_not_land(
     change: Callable[[Path], object],
     lands_unsettled: int,
     settle_seconds: int,
+    is_small: bool,
 ) -> None:
-    """Its folder may say that a log which is written to lands as far as it is; even then it only grows."""
-    file, inner = put("a", f"{change} {settle_seconds}"), landing._store
+    """Its folder may say that a log which is written to lands as far as it is; even then it only grows. A large file
+    is read twice: it must not change until all of it is stored.
+    """
+    file, inner = put("a", f"{change} {settle_seconds} {is_small}"), found.refuse_changed
+    monkeypatch.setattr(found, "BLOCK", file.stat().st_size - (not is_small))
     digest = sha256(file.read_bytes()).hexdigest()
     os.utime(file, (0, 0))
+    looks = iter([True] if is_small else [False, True])
 
-    def store(*arguments: Any) -> tuple[int, int, int]:
-        stored = inner(*arguments)
-        change(file)
-        return stored
+    def refuse_changed(read: found.Found) -> None:
+        if next(looks):
+            change(file)
+        inner(read)
 
-    monkeypatch.setattr(landing, "_store", store)
+    monkeypatch.setattr(found, "refuse_changed", refuse_changed)
     ran = landing_of(ready, path=inbox, settle_seconds=settle_seconds)
     assert len(ran.files) == (lands_unsettled if settle_seconds == 0 else 0)
     if not ran.files:
@@ -295,14 +301,14 @@ def test_a_file_that_is_replaced_before_its_turn_waits(
     """It was complete when the folder was read; what is there now may be half a file."""
     for name in "a", "b":
         os.utime(put(name, name), (0, 0))
-    inner = landing.land
+    inner = found.find
 
-    def land(*arguments: Any, **options: Any) -> landing.Landed:
-        landed = inner(*arguments, **options)
+    def find(delivery: found.Delivery) -> found.Found:
+        read = inner(delivery)
         put("b", "half")
-        return landed
+        return read
 
-    monkeypatch.setattr(landing, "land", land)
+    monkeypatch.setattr(found, "find", find)
     ran = landing_of(ready, path=inbox, settle_seconds=60, after="delete")
     assert [file.file for file in ran.files] == ["a"]
     assert ran.problems == [

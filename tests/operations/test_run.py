@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -27,7 +27,7 @@ from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import extract
-from callmart.land import arriving, landing
+from callmart.land import arriving, found, landing, loader
 from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.publish import installation, publishing, sites, tableau
@@ -187,33 +187,35 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     (mixed / "3-error").write_text("what the disk can no longer read")
     (mixed / "4-broken.gz").write_bytes(gzip.compress(random.Random(4).randbytes(9999))[:5000])
     (mixed / "5-broken.parquet").write_bytes(b"PAR1" + random.Random(5).randbytes(99) + b"PAR1")
-    (mixed / "6-lost").write_text("what the server ends the session at")
     (mixed / "7-unforeseen").write_text("what nobody thought of")
     (mixed / "8-gone").write_text("what is away when its turn comes")
     good = [
         event("queue_joined", at(hour), customer_id=DETAILED, call_id=hour, queue="sales") for hour in HOURS
     ]
+    (mixed / "6-lost").write_text(ndjson(good[0] | {"call_id": "what the server ends the session at"}))
     (mixed / "9-good").write_text(ndjson(good[0]))
     (last / "good").write_text(ndjson(good[1]))
-    inner = landing.land
+    inner = found.find
 
-    def land(
-        loader: psycopg.Connection, settings: Settings, path: Path, *more: Any, **options: Any
-    ) -> landing.Landed:
-        if path.name == "3-error":
-            path = Path("/proc/self/mem")  # which can be opened, and not be read
-        if path.name == "6-lost":
-            loader.execute("select pg_terminate_backend(pg_backend_pid())")
-        if path.name == "7-unforeseen":
+    def find(delivery: found.Delivery) -> found.Found:
+        name = delivery.path.name
+        if name == "3-error":
+            delivery = replace(delivery, path=Path("/proc/self/mem"))  # which can be opened, and not be read
+        if name == "6-lost":
+            with twin.superuser() as connection:
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where usename like '%loader'"
+                )
+        if name == "7-unforeseen":
             raise RuntimeError(SECRET)
-        if path.name == "8-gone":
-            path.unlink()
-        return inner(loader, settings, path, *more, **options)
+        if name == "8-gone":
+            delivery.path.unlink()
+        return inner(delivery)
 
-    monkeypatch.setattr(landing, "land", land)
+    monkeypatch.setattr(found, "find", find)
     folders = twin.home / "none", mixed, twin.home / "registry.yml", last
     ran = night(with_folders(twin, *(Folder(path=folder, settle_seconds=0) for folder in folders)))
-    assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
+    assert [(file.file, file.landed) for file in ran.files] == [("6-lost", 1), ("9-good", 1), ("good", 1)]
     no_file = "is not a file; name an existing file of raw events, or remove it from the landing folder"
     no_folder = "is not a folder; correct `folders` in callmart.toml"
     damaged = "is damaged or breaks off; deliver the whole file again"
@@ -226,7 +228,6 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
         "deliver the whole file again",
         f"{mixed / '4-broken.gz'} {damaged}",
         f"{mixed / '5-broken.parquet'} {damaged}",
-        f"{mixed / '6-lost'} did not land (SQLSTATE 57P01): the next run tries again",
         f"{mixed / '7-unforeseen'} did not land (RuntimeError): the next run tries again",
         f"{mixed / '8-gone'} {no_file}",
     ]
@@ -482,7 +483,7 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
 STAGES: list[tuple[Any, str]] = [
     (remove, "_follow_calendar"),
     (vacuum, "vacuum"),
-    (landing, "_stream"),
+    (loader, "_stream_events"),
     (landing.Landed, "__init__"),
     (window, "_fill_window"),
     (dbt_project, "run"),

@@ -25,6 +25,7 @@ from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
 from commands import exit_code
+from landed import change_registry
 from requests_of_persons import Commands, choose_password
 from twins import ONE, TWIN, given, of_customer, parquet
 
@@ -173,8 +174,7 @@ def late(home: Callmart, agent: str, day: date) -> Path:
 
 def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, landed: Path) -> None:
     before, key = raw(home), keyed(key_of(work), "agent", MISTAKEN)
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
+    change_registry(home, ONE)
     again = home.land(landed)
     assert (again.landed, raw(home)) == (0, before)
     came = home.land(late(home, MISTAKEN, DAYS[1]))
@@ -191,8 +191,7 @@ def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, 
 def test_the_server_refuses_what_the_loader_did_not_correct(
     home: Callmart, landed: Path, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
+    change_registry(home, ONE)
     monkeypatch.setattr(Corrected, "_found_in", lambda self, events: [])
     with pytest.raises(UserError, match="brings a mistake back that was corrected"):
         home.land(landed)

@@ -162,6 +162,8 @@ def test_the_key_of_the_installation_is_rotated_and_the_same_files_are_known(
         "select name_key, content_key from raw.file order by file_id",
     )
     key, before = path.read_bytes(), centre.rows(files)
+    with centre.connect() as owner:
+        owner.execute("insert into raw.file_look select name_key, asked, '1', file_id from raw.file limit 1")
     with centre.connect() as owner, monkeypatch.context() as patched:
         patched.setattr(rotating, "_note_new", Mock(side_effect=psycopg.errors.DiskFull))
         with pytest.raises(psycopg.errors.DiskFull):
@@ -172,6 +174,7 @@ def test_the_key_of_the_installation_is_rotated_and_the_same_files_are_known(
     with centre.connect() as owner:
         assert rotating.rotate_installation(owner, centre.settings) == len(before) > 3
     assert path.read_bytes() == layered_key, "the layer that was made before"
+    assert centre.rows("select look from raw.file_look") == [], "none is left under the former key"
     expected = [{name: layered(layered_key[LAYER:], old) for name, old in row.items()} for row in before]
     assert centre.rows(files) == expected
     with centre.connect() as owner:  # as if the rotation had not asked for all files again

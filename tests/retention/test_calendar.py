@@ -110,6 +110,7 @@ def test_a_contract_that_begins_by_the_calendar_takes_the_file_that_it_turned_aw
         connection.execute(
             "update registry.contract set valid_from = %s where customer_id = %s", [SOON, BEGINS]
         )
+        connection.execute("insert into registry.version default values")  # as `registry apply` does
     assert calendar.land_text(of_today, BEGINS).turned_away == 1
     with calendar.connect() as connection:  # the day has come, and the registry was applied days ago
         connection.execute(

@@ -17,8 +17,9 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
 from callmart.declarations import dbt_project
+from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
-from callmart.land.landing import Landed, land
+from callmart.land.landing import Landed, land, land_all
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.publish import emulator
@@ -102,10 +103,15 @@ class Callmart:
         time_zone: str | None = None,
         platform: str = "vcloud",
     ) -> Landed:
-        with logins.connect(self.settings, "loader") as loader:
-            return land(
-                loader, self.settings, file, format, Defaults(customer_id, platform, False, time_zone)
-            )
+        return land(self.settings, file, format, Defaults(customer_id, platform, False, time_zone))
+
+    def land_all(self, *files: tuple[Path, int | None]) -> list[Landed | str]:
+        """Land files, each for a customer or for those that its rows name; a sentence for one that does not land."""
+        deliveries = [
+            Delivery(path, "auto", Defaults(customer, "vcloud", False, None)) for path, customer in files
+        ]
+        outcomes = land_all(self.settings, deliveries)
+        return [str(one) if isinstance(one, Exception) else one for _, one in outcomes]
 
     def land_text(self, text: str, customer_id: int | None = None, **options: Any) -> Landed:
         file = self.home / f"landed-{abs(hash(text))}"

@@ -26,6 +26,12 @@ def dirty(callmart: Callmart, customer: int) -> set[date]:
     }
 
 
+def change_registry(callmart: Callmart, customer: int) -> None:
+    """Make a version of the registry under which the customer's files are read again."""
+    with callmart.connect() as connection:
+        connection.execute("select registry.read_again(%s)", [customer])
+
+
 def booked(callmart: Callmart, customer: int, rows: list[Row]) -> tuple[int, ...]:
     """Land rows; returns how many events landed, were repeated and were left out. The loader is told less."""
     callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in rows)))

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from hashlib import md5
 from pathlib import Path
@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from callmart.base.keys import keyed_number, prefix_of
 from callmart.base.raw_format import COLUMNS, EVENTS
+from callmart.land import found
 from callmart.land.gate import Defaults, Gate
 from callmart.land.prepare import Prepared, prepare
-from callmart.land.source import Limits
+from callmart.land.readers import open_source
+from callmart.land.source import Limits, Tally
 
 AT = "2026-10-05T12:00:31+02:00"
 Row = dict[str, Any]
@@ -24,7 +26,7 @@ DETAILED, ANONYMOUS, STANDARD, NONE = 7001, 7002, 7003, 7004
 KEYS = {customer_id: bytes([customer_id % 251]) * 32 for customer_id in (DETAILED, ANONYMOUS, STANDARD)}
 
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)  # no time in a test is later, but where it is about this
-LIMITS = Limits(rows=1_000_000, gib=1, rejects=50_000)
+LIMITS = Limits(rows=1_000_000, gib=1, rejects=50_000, reject_share=1)
 
 
 def call_key(call_id: str, customer: int = DETAILED, platform: str = "vcloud") -> int:
@@ -80,6 +82,21 @@ def gate() -> Gate:
     )
 
 
+class Opened:
+    """A file that is prepared alone."""
+
+    def __init__(self, path: Path, format: str, defaults: Defaults, gate: Gate) -> None:
+        source = open_source(found.find(found.Delivery(path, format, defaults)), 1, LIMITS)
+        self.tally: Tally = source.tally
+        self.prepared: Prepared = prepare([source], gate)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        return self.prepared.batches()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.prepared if hasattr(self.prepared, name) else self.tally, name)
+
+
 def opened(
     path: Path,
     format: str = "auto",
@@ -88,18 +105,18 @@ def opened(
     platform: str = "vcloud",
     platform_given: bool = False,
     time_zone: str | None = None,
-) -> Prepared:
+) -> Opened:
     """`prepare` with the registry and limits above."""
-    return prepare(path, format, Defaults(customer, platform, platform_given, time_zone), gate(), LIMITS)
+    return Opened(path, format, Defaults(customer, platform, platform_given, time_zone), gate())
 
 
-def taken(prepared: Prepared) -> list[dict[str, Any]]:
+def taken(prepared: Opened) -> list[dict[str, Any]]:
     """All events, as dictionaries; those of a log in the order of its lines (batches promise none)."""
-    found = [event for batch in prepared.batches() for event in batch.to_pylist()]
+    found = [event for batch in prepared.batches() for event in batch.drop_columns("file_number").to_pylist()]
     return sorted(found, key=lambda event: (event["line_number"] or 0, EVENT_ORDER[event["event"]]))
 
 
-def rejects(prepared: Prepared) -> dict[int, str]:
+def rejects(prepared: Opened) -> dict[int, str]:
     """The rejected lines and why."""
     return {row["line_number"]: row["reason"] for row in prepared.rejects.to_pylist()}
 

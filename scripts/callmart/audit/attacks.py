@@ -652,8 +652,12 @@ def _insert(table: str, row: dict[str, str]) -> str:
 
 def _keep(turned_away: int = 0, by: str = "{{}}", name: str = KEY, rejected: int = 0) -> str:
     """Land the rows in raw.incoming; a division by zero if none landed."""
-    counts = f"9, {rejected}, {turned_away}, false, '{by}'"
-    return f"select 1 / landed from raw.keep({name}, {KEY}, 0, '[]', {counts})"
+    file = (
+        f"'file_number', 1, 'name_key', {name}, 'path_key', {KEY}, 'content_key', {KEY}, 'asked', '[]', 'row_count', 9,"
+        f" 'rejected', {rejected}, 'turned_away', {turned_away}, 'turned_away_by', '{by}'::jsonb,"
+        " 'incomplete_last_line', false, 'erased', 0"
+    )
+    return f"select 1 / landed from raw.keep(0, jsonb_build_array(jsonb_build_object({file})))"
 
 
 LANDS = _insert("incoming", SOUND) + _keep()

@@ -32,11 +32,12 @@ COLUMNS = (
 REQUIRED_COLUMNS = ("event", "occurred_at")  # the others can be empty, or given for the whole file
 TEXT_COLUMNS = ("call_id", "queue", "agent", "line", "other_number", "reason", "target", "event_id")
 
+# Where a row comes from. The number is the file's among those that land together.
+PLACE_SCHEMA = pa.schema([("file_number", pa.int32()), ("line_number", pa.int64())])
+
 # What a reader of files returns: the columns of the raw format, and the wait before a talk, which only queue_log has.
 SOURCE_COLUMNS = (*COLUMNS, "wait_s")
-SOURCE_SCHEMA = pa.schema(
-    [("line_number", pa.int64()), *((column, pa.string()) for column in SOURCE_COLUMNS)]
-)
+SOURCE_SCHEMA = pa.schema([*PLACE_SCHEMA, *((column, pa.string()) for column in SOURCE_COLUMNS)])
 
 # The columns of raw.event that landing fills. The server adds the others.
 EVENT_COLUMNS = pa.schema(
@@ -64,11 +65,15 @@ EVENT_COLUMNS = pa.schema(
         ("recorded", pa.bool_()),
     ]
 )
-EVENT_SCHEMA = EVENT_COLUMNS.append(
-    pa.field("identified", pa.bool_(), nullable=False)  # by the source's own event_id
-).append(
-    # What a row of somebody who was erased is: 'call', 'part', or a key that stands for the agent (land/erased.py).
-    pa.field("erased", pa.string())
+EVENT_SCHEMA = (
+    EVENT_COLUMNS.append(
+        pa.field("identified", pa.bool_(), nullable=False)  # by the source's own event_id
+    )
+    .append(
+        # What a row of somebody who was erased is: 'call', 'part', or a key that stands for the agent (land/erased.py).
+        pa.field("erased", pa.string())
+    )
+    .append(pa.field("file_number", pa.int32(), nullable=False))
 )
 
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)

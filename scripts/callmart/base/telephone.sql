@@ -14,12 +14,14 @@ create macro _undecorated(number) as regexp_replace(
     '[()]', '', 'g'
 );
 
-create macro _international(digits) as case
-    when digits like '00%' then '+' || substr(digits, 3)
-    when regexp_full_match(digits, '0[1-9]\d{6,}') then '+31' || substr(digits, 2)
-    when regexp_full_match(digits, '31\d{9}') then '+' || digits
-    else digits
-end;
+-- At most one of the three applies.
+create macro _international(digits) as regexp_replace(
+    regexp_replace(
+        regexp_replace(digits, '^00', '+'),
+        '^0([1-9]\d{6,})$', '+31\1'
+    ),
+    '^(31\d{9})$', '+\1'
+);
 
 create macro telephone_number(number) as nullif(
     regexp_extract(_international(_undecorated(number)), '^(\+[1-9]\d{6,14}|\d{2,15})$'), ''

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Mail, Settings
 from callmart.database import clock, schema, server
@@ -83,8 +82,7 @@ def play(
     clock.accept(connection, settings, today := clock.today(connection, settings))
     connection.commit()
     on_step("registry", "apply", 1, 1)
-    with logins.connect(settings, "loader") as loader:
-        _land(loader, settings, ran, _mondays(last or weeks.last_complete(today)), on_step)
+    _land(settings, ran, _mondays(last or weeks.last_complete(today)), on_step)
     run.build_and_open(connection, settings, ran, on_step)
 
 
@@ -118,9 +116,7 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> 
         )
 
 
-def _land(
-    loader: psycopg.Connection, settings: Settings, ran: run.Ran, mondays: list[date], on_step: run.OnStep
-) -> None:
+def _land(settings: Settings, ran: run.Ran, mondays: list[date], on_step: run.OnStep) -> None:
     work = [
         (_place(settings, monday) / name, make, monday) for monday in mondays for name, make in FILES.items()
     ]
@@ -132,9 +128,7 @@ def _land(
             make(draft, monday)
             draft.replace(file)
         customer_id = 1042 if file.name in RECORDED else None
-        ran.files.append(
-            landing.land(loader, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
-        )
+        ran.files.append(landing.land(settings, file, "auto", Defaults(customer_id, "vcloud", False, None)))
     on_step("land", "", len(work), len(work))
 
 

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from callmart.access import logins
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import Platform, settings
 from callmart.cli import health
 from callmart.cli.terminal import (
@@ -42,22 +41,33 @@ def land(
         str | None, typer.Option(help="The time zone of local times without an offset (IANA name).")
     ] = None,
 ) -> None:
-    """Land files of raw events. Each file is landed once, and whole or not at all."""
+    """Land files of raw events. Each is landed once, and whole or not at all; one that can't land stops no other."""
     from callmart.land import landing as stage
+    from callmart.land.found import Delivery
     from callmart.land.gate import Defaults
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
     with database() as connection:  # not `at_work`: files may be landed during a run
         rotation.refuse(connection)
         clock.believe(connection, settings())
-    with logins.connect(settings(), "loader") as loader, progress() as step:
-        landed = []
-        for number, path in enumerate(paths):
-            step("land", path.name, number, len(paths))
-            landed.append(stage.land(loader, settings(), path, format, defaults))
-            step("land", path.name, number + 1, len(paths))
+    landed: list[stage.Landed] = []
+    failures: list[Exception] = []
+    with progress() as step:
+        step("land", paths[0].name, 0, len(paths))
+        deliveries = [Delivery(path, format, defaults) for path in paths]
+        for number, (delivery, outcome) in enumerate(stage.land_all(settings(), deliveries), start=1):
+            if isinstance(outcome, stage.Landed):
+                landed.append(outcome)
+            else:
+                failures.append(outcome)
+            step("land", delivery.path.name, number, len(paths))
     for one in landed:
         _print_landed(one)
+    for failure in failures[:-1]:
+        said = plain(failure) if isinstance(failure, UserError) else kind(failure)
+        err.print(f"[bold red]error:[/] {said}", soft_wrap=True)
+    if failures:
+        raise failures[-1]
 
 
 def _print_landed(one: Any) -> None:

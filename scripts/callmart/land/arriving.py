@@ -2,7 +2,7 @@
 
 A file's age is what this machine's clock says now, less the time of the file's last change. If the folder is on another
 machine, that machine's clock has written the time. A clock that is ahead shows here, because the file seems to come
-from the future. A clock that is behind can't be seen, so `landing.land` looks at the file again when it has read it.
+from the future. A clock that is behind can't be seen, so `found.find` looks at the file again when it has read it.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Folder
-from callmart.land.source import Look, unreadable
+from callmart.land.look import Look, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")

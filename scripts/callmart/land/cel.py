@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
-from callmart.land.source import Tally, UnknownVerbs, as_source
+from callmart.base.raw_format import PLACE_SCHEMA
+from callmart.land.source import Tally, as_source, reject
 from callmart.land.source_times import EPOCH_TIME, Times
 
 FOLLOWED = (
@@ -45,7 +46,7 @@ SQL = sql_file.statements(__file__)
 Event = dict[str, Any]
 _EVENT_SCHEMA = pa.schema(
     [
-        ("line_number", pa.int64()),
+        *PLACE_SCHEMA,
         ("event", pa.string()),
         ("occurred_at", pa.int64()),
         ("call_id", pa.string()),
@@ -127,10 +128,12 @@ class Fault(Exception):
 class ChannelLog:
     """Converts one file, batch by batch. It remembers the channels and counts unknown event types."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str) -> None:
-        """`time_zone` applies to local times. A log with epoch seconds doesn't use it."""
-        self.unknown_verbs = UnknownVerbs()
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, number: int, tally: Tally, time_zone: str
+    ) -> None:
+        """`number` is the file's. `time_zone` applies to local times. A log with epoch seconds doesn't use it."""
         self._connection = connection
+        self._number = number
         self._tally = tally
         self._time_zone = time_zone
         self._times: Times | None = None
@@ -152,8 +155,10 @@ class ChannelLog:
                 found += self._follow(row)
             except Fault as fault:
                 wrong.append((row.line_number, str(fault)))
-        self._tally.reject(
-            pa.array([line for line, _ in wrong], pa.int64()),
+        places = [{"file_number": self._number, "line_number": line} for line, _ in wrong]
+        reject(
+            {self._number: self._tally},
+            pa.Table.from_pylist(places, PLACE_SCHEMA),
             pa.array([why for _, why in wrong], pa.string()),
         )
         return self._as_source(found)
@@ -162,7 +167,8 @@ class ChannelLog:
         """The rows with their instants, in the order of the file: each channel's events are in order there."""
         if self._times is None:
             counts_seconds = pc.any(pc.match_substring_regex(rows["time"], f"^{EPOCH_TIME}$")).as_py()
-            self._times = Times(self._connection, self._tally, None if counts_seconds else self._time_zone)
+            tallies = {self._number: self._tally}
+            self._times = Times(self._connection, tallies, None if counts_seconds else self._time_zone)
         return self._times.read(rows).sort_by("line_number")
 
     def _count_unknown(self, types: pa.ChunkedArray) -> None:
@@ -170,7 +176,7 @@ class ChannelLog:
             name = count["values"]
             if name not in FOLLOWED and name not in SILENT:
                 is_word = name is not None and re.fullmatch(r"[A-Z0-9_]{1,40}", name)
-                self.unknown_verbs.note(name if is_word else "other", count["counts"])
+                self._tally.unknown_verbs.note(name if is_word else "other", count["counts"])
 
     # -- Channels
 
@@ -319,6 +325,7 @@ class ChannelLog:
         is_known_to_queue_log = channel is not None and channel.is_queue_caller
         call_id = (id or row.id) if is_known_to_queue_log else (row.linked_id or row.id)
         return {
+            "file_number": self._number,
             "line_number": row.line_number,
             "event": event,
             "occurred_at": row.at,

@@ -14,6 +14,8 @@ keys, before a rotation's layer is added. The server sees the last pseudonyms on
 persons erased before a rotation, or of agents who object since before one.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache, reduce
 from typing import Any
@@ -29,6 +31,7 @@ from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, to
 from callmart.land.corrected import Corrected
 from callmart.land.gate import Gate, added_layers
 from callmart.land.keying import with_layer
+from callmart.land.source import Tally
 
 SQL = sql_file.statements(__file__)
 WITHOUT_ERASED = SQL["without_erased"].format(agent_ends=AGENT_ENDS)
@@ -61,21 +64,23 @@ TOLD_SCHEMA = pa.schema(
 
 
 class Door:
-    """Lets the events of a file through. `left_out` counts those that it keeps out."""
+    """Lets the events of files through. The files' tallies count those that it keeps out."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, gate: Gate) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, tallies: Mapping[int, Tally], gate: Gate
+    ) -> None:
         self._connection = connection
+        self._tallies = tallies
         self._until = gate.erased_until
         self._corrected = Corrected(connection, gate)
-        self._erased = cache(lambda: _Erased(gate))  # read once per file
+        self._erased = cache(lambda: _Erased(gate))  # read once per landing
         self._layers = added_layers(gate)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
         self._told: set[tuple[int, str, str, str]] = set()  # by TOLD_SCHEMA
-        self.left_out = 0
 
     @property
     def told(self) -> pa.Table:
-        """The keys of persons who were erased or object since before a rotation, as the file has them now."""
+        """The keys of persons who were erased or object since before a rotation, as the files have them now."""
         return pa.Table.from_pylist(
             [dict(zip(TOLD_SCHEMA.names, one, strict=True)) for one in sorted(self._told)], TOLD_SCHEMA
         )
@@ -111,7 +116,8 @@ class Door:
         self._connection.register("admitted", events)
         self._connection.register("found", pa.Table.from_pylist(found, FOUND))
         let_in = self._connection.sql(WITHOUT_ERASED).to_arrow_table()
-        self.left_out += events.num_rows - let_in.num_rows
+        for number, rows in (_rows_per_file(events) - _rows_per_file(let_in)).items():
+            self._tallies[number].erased += rows
         return let_in.select(events.column_names).cast(events.schema), found
 
     def _concerns(self, events: pa.Table) -> bool:
@@ -166,6 +172,12 @@ class _Erased:
                         "customer_id": customer, "kind": kind, name: key, "tombstone": made, "until": until,
                     }  # fmt: skip
         return list(found.values())
+
+
+def _rows_per_file(events: pa.Table) -> Counter[int]:
+    return Counter(
+        {one["values"]: one["counts"] for one in pc.value_counts(events["file_number"]).to_pylist()}
+    )
 
 
 def _beginnings(keys: pa.Array) -> pa.Array:

@@ -4,6 +4,7 @@
 -- The events that may be handed over. `erased` says what was done to one; it may have been done at an earlier layer.
 with began as (
     select
+        file_number,
         customer_id,
         call_key,
         -- As raw.begun_at on the server.
@@ -31,7 +32,8 @@ asked as (
         coalesce(began_at < targets.until, false) as has_target,
         coalesce(began_at < devices.until, false) and e.call_key is not null as has_device
     from admitted as e
-    left join began as b on e.customer_id = b.customer_id and e.call_key = b.call_key
+    left join began as b
+        on e.file_number = b.file_number and e.customer_id = b.customer_id and e.call_key = b.call_key
     left join found as calls
         on e.customer_id = calls.customer_id and e.call_key = calls.call_key
     left join found as agents
@@ -83,4 +85,6 @@ select
     )
 from marked
 -- A source's own id tells that two rows are one event.
-qualify erased is null or not identified or row_number() over (partition by customer_id, occurred_at, event_key) = 1;
+qualify erased is null or not identified or row_number() over (
+    partition by file_number, customer_id, occurred_at, event_key
+) = 1;

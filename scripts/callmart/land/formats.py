@@ -5,11 +5,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-
 from callmart.base.errors import UserError
 from callmart.base.raw_format import COLUMNS, REQUIRED_COLUMNS
-from callmart.land.source import Form, broken
+from callmart.land.source import Form
 
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 
@@ -67,29 +65,9 @@ _CEL_TIME = re.compile(r"\d{9,10}(\.\d{1,6})?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(
 _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
 
 
-def first_bytes(path: Path) -> tuple[bytes, str | None]:
-    """Return the first bytes of a file, decompressed, and the compression ('gzip', 'zstd' or None).
-
-    Raises UserError if the file can't be opened or is empty.
-    """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file in it")
-    try:
-        with path.open("rb") as file:
-            start = file.read(DETECT)
-        compression = next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
-        if compression:
-            with pa.input_stream(path, compression=compression) as stream:
-                start = stream.read(DETECT)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the name") from None
-    except PermissionError:
-        raise UserError(f"{path} can't be read by this user; give the user read permission") from None
-    except (OSError, EOFError):
-        raise broken(path) from None
-    if not start.strip(b"\xef\xbb\xbf\r\n"):
-        raise UserError(f"{path} is empty; deliver it again, or leave it out")
-    return start, compression
+def compression_of(start: bytes) -> str | None:
+    """The compression that the first bytes of a file tell: 'gzip', 'zstd' or None."""
+    return next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
 def first_lines(path: Path, start: bytes) -> list[str]:

@@ -4,7 +4,10 @@ The rules are in judging.sql, which DuckDB runs. Their order matters: a row with
 dropped before anything else is done with it.
 """
 
+from collections.abc import Sequence
+
 import duckdb
+import pyarrow as pa
 
 from callmart.base import sql_file
 from callmart.base.raw_format import (
@@ -20,23 +23,18 @@ from callmart.base.raw_format import (
     TEXT_COLUMNS,
     events_table,
 )
-from callmart.land.gate import Defaults, Gate, contract_periods, secrets
+from callmart.land.gate import Gate, contract_periods, secrets
+from callmart.land.source import QUEUE_LOGS, Source
 
 SQL = sql_file.statements(__file__)
 
 _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 
 
-def set_up(
-    connection: duckdb.DuckDBPyConnection, defaults: Defaults, gate: Gate, *, is_queue_log: bool
-) -> None:
+def set_up(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], gate: Gate) -> None:
     """Create the tables and macros that judging needs."""
-    connection.execute(f"set variable customer = {defaults.customer_id or 'null'}::integer")
-    connection.execute("set variable platform = $platform", {"platform": defaults.platform})
-    connection.execute("set variable platform_given = $given", {"given": defaults.platform_given})
     connection.execute("set variable latest = $latest::timestamptz", {"latest": gate.latest})
-    # A queue_log can connect a caller to no agent (NONE): the call is answered without an agent.
-    connection.execute("set variable is_queue_log = $is_queue_log", {"is_queue_log": is_queue_log})
+    connection.register("files_arrow", _files(sources))
     connection.register("source", SOURCE_SCHEMA.empty_table())  # a query needs it when it is made
     connection.register("contract_periods_arrow", contract_periods(gate))
     connection.register("secrets_arrow", secrets(gate))
@@ -44,6 +42,20 @@ def set_up(
     connection.register("events_arrow", events_table())
     connection.execute(SQL["tables"])
     connection.execute(SQL["macros"].format(time=_TIME))
+
+
+def _files(sources: Sequence[Source]) -> pa.Table:
+    """What applies to all rows of each file."""
+    return pa.table(
+        {
+            "file_number": pa.array([source.number for source in sources], pa.int32()),
+            "customer_given": pa.array([source.defaults.customer_id for source in sources], pa.int32()),
+            "platform_default": pa.array([source.defaults.platform for source in sources], pa.string()),
+            "platform_given": pa.array([source.defaults.platform_given for source in sources], pa.bool_()),
+            # A queue_log can connect a caller to no agent (NONE): the call is answered without an agent.
+            "is_queue_log": pa.array([source.form in QUEUE_LOGS for source in sources], pa.bool_()),
+        }
+    )
 
 
 def _words(words: tuple[str, ...]) -> str:
@@ -59,7 +71,7 @@ def _first_fault(condition: str, fault: str) -> str:
 
 # What judges a batch (`source`), to stand in a query. Views would be read anew for each view over them.
 ARRIVED = SQL["arrived"].format(
-    time=_TIME, values=", ".join(f"nullif({column}, '') as {column}" for column in SOURCE_COLUMNS)
+    time=_TIME, values=", ".join(f"nullif(source.{column}, '') as {column}" for column in SOURCE_COLUMNS)
 )
 JUDGED = SQL["judged"].format(
     arrived=ARRIVED,

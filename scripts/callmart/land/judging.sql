@@ -1,4 +1,4 @@
--- Judges rows. `source` is the batch. The tables are created once per file; the queries are asked for each batch.
+-- Judges rows. `source` is the batch. The tables are created once per landing; the queries are asked for each batch.
 
 -- name: tables
 create temp table contract_periods as
@@ -21,6 +21,9 @@ select
     true as known
 from events_arrow;
 
+create temp table files as
+select * from files_arrow;
+
 -- name: macros
 create temp macro truth(word) as case
     when lower(word) in ('true', 't', '1') then true
@@ -36,16 +39,22 @@ end;
 -- One row per row of the batch, with the contract that covers it.
 with texts as (
     select
-        line_number,
-        {values}
+        source.file_number,
+        source.line_number,
+        {values},
+        files.customer_given,
+        files.platform_default,
+        files.platform_given,
+        files.is_queue_log
     from source
+    inner join files on source.file_number = files.file_number
 ),
 
 parsed as (
     select
         texts.* exclude (customer_id, occurred_at),
         case
-            when texts.customer_id is null then getvariable('customer')
+            when texts.customer_id is null then customer_given
             when regexp_full_match(texts.customer_id, '\d{{1,10}}')
                 then nullif(try_cast(texts.customer_id as integer), 0)
         end as customer,
@@ -53,7 +62,7 @@ parsed as (
         case
             when customer is null and texts.customer_id is null then 'customer_id is missing'
             when customer is null then 'customer_id is not a customer number'
-            when customer <> getvariable('customer') then 'customer_id differs from --customer'
+            when customer <> customer_given then 'customer_id differs from --customer'
             when instant is not null then null
             when texts.occurred_at is null then 'occurred_at is missing'
             when regexp_full_match(texts.occurred_at, '{time}(\.\d+)?') then 'occurred_at has no offset'
@@ -87,7 +96,7 @@ understood as (
     select
         let_in.*,
         events.* exclude (event),
-        coalesce(let_in.platform, getvariable('platform')) as service,
+        coalesce(let_in.platform, platform_default) as service,
         service in ({line_platforms}) as is_line,
         truth(let_in.number_withheld) as marked_withheld,
         coalesce(marked_withheld, false) or coalesce(is_withheld(let_in.other_number), false) as withheld,
@@ -124,7 +133,7 @@ select
         when unreadable is not null then unreadable
         when occurred_at > getvariable('latest')
             then 'occurred_at is more than a day ahead of the database''s clock'
-        when getvariable('platform_given') and platform <> getvariable('platform')
+        when platform_given and platform <> platform_default
             then 'platform differs from --platform'
         when service not in ({platforms}) then 'platform is not one of the raw format'
         when event is null then 'event is missing'
@@ -141,7 +150,7 @@ select
             then 'a line has no queues and no agents'
         when needs_call_id and call_id is null then 'call_id is missing'
         when needs_queue and queue is null then 'queue is missing'
-        when needs_agent and agent is null and not getvariable('is_queue_log') then 'agent is missing'
+        when needs_agent and agent is null and not is_queue_log then 'agent is missing'
         when reason_needed and reason is null then 'reason is missing'
         when len(reasons) > 0 and not list_contains(reasons, reason)
             then 'reason is not allowed for this event'

@@ -98,6 +98,7 @@ names as (
 
 stored as (
     select
+        file_number,
         line_number,
         fault,
         nameable,
@@ -181,6 +182,7 @@ numbered as (
 )
 
 select
+    file_number,
     line_number,
     fault,
     nameable,

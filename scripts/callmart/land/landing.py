@@ -1,34 +1,36 @@
-"""Lands a file: stores its events in `raw` exactly once, the whole file or nothing.
+"""Lands files: stores their events in `raw` exactly once, a file whole or not at all.
 
-`prepare` reads the file, drops what the gate doesn't let in, and replaces persons by keys. This module streams the
-result to the server as binary COPY. A function of the owner merges it and marks the affected days as dirty, in the
-same transaction.
+`prepare` drops what the gate doesn't let in, and replaces persons by keys. The loader streams the result to the server
+as binary COPY. A function of the owner merges it and marks the affected days as dirty, in the same transaction.
+
+Many small files share a transaction. If it fails, its halves are landed, and so on: what is wrong with one file stops
+none of the others.
 """
 
-import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from hashlib import file_digest
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import batched
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
-from adbc_driver_postgresql import dbapi
 
-from callmart.access import logins
-from callmart.base.ahead import ahead
 from callmart.base.errors import UserError
-from callmart.base.keys import INSTALLATION, ensure_key, keyed, known_key
-from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
-from callmart.land.gate import Correction, Defaults, Gate, Tombstones
-from callmart.land.prepare import Prepared, prepare
-from callmart.land.source import Limits, Look, unreadable
+from callmart.land import found, readers
+from callmart.land.admission import current_gate
+from callmart.land.found import Delivery, Found
+from callmart.land.gate import Defaults, Gate
+from callmart.land.loader import Kept, Loader
+from callmart.land.look import Look, unreadable
+from callmart.land.prepare import prepare
+from callmart.land.source import Limits, Source, Tally
+
+MOST_FILES = 1000  # in a transaction
+MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
+TRIES = 3  # while the registry changes
 
 
 @dataclass(frozen=True)
@@ -42,79 +44,180 @@ class Landed:
     rejected: int = 0
     turned_away: int = 0
     erased: int = 0  # of persons or calls that were erased: left out, known already, or landed without them
-    unchanged: bool = False  # landed before, with the same version of the registry
+    unchanged: bool = False  # landed before, and what the registry says of its customers is the same
     incomplete_last_line: bool = False
     first_rejects: tuple[tuple[int, str], ...] = ()
     unknown_verbs: tuple[tuple[str, int], ...] = ()
 
 
-def land(
-    connection: psycopg.Connection,
-    settings: Settings,
-    path: Path,
-    format: str,
-    defaults: Defaults,
-    *,
-    settled: Look | None = None,
-) -> Landed:
-    """Land one file. `connection` is the loader's. `settled` is the file as it was found complete. Without it, lines
-    may be added while it is read, as to a log that is in use.
+# A file, and what became of it. An exception says why it did not land; only the message of a UserError is safe to show.
+Outcome = tuple[Delivery, Landed | Exception]
+
+
+def land(settings: Settings, path: Path, format: str, defaults: Defaults) -> Landed:
+    """Land one file, as far as its lines are complete.
 
     Raises UserError if the file as a whole can't land; then nothing of it has landed.
     """
-    if defaults.customer_id is not None:
-        _require_customer(connection, defaults.customer_id)
-    if not path.is_file():
-        raise UserError(
-            f"{path} is not a file; name an existing file of raw events, or remove it from the landing folder"
-        )
-    try:
-        with path.open("rb") as file:
-            look = Look.of(os.fstat(file.fileno()))
-            content = file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    key = installation_key(connection, settings)
-    content_key = keyed(key, "content", content)
-    version, gate = current_gate(connection, settings)
-    asked = asked_with(format, defaults)
-    if connection.execute("select raw.has_landed(%s, %s, %s)", [content_key, version, asked]).fetchone() == (
-        True,
-    ):
-        return Landed(path.name, unchanged=True)
-    connection.commit()
+    ((_, outcome),) = land_all(settings, [Delivery(path, format, defaults)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
-    try:
-        prepared = prepare(path, format, defaults, gate, limits(settings))
-        with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
-            identity = keyed(key, "file", path.name), content_key, version, asked
-            landed, repeated, erased = _store(cursor, settings, path, prepared, identity)
-            _refuse_changed(path, look, settled)
-            adbc.commit()
-    except AdbcError as error:
-        if error.sqlstate == "23514":  # raw.refuse_unprepared
-            raise UserError(
-                f"{path} did not land: the server refused it ({_primary(error)}); land it again"
-            ) from None
-        raise UserError(
-            f"{path} did not land: the server failed (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
-        ) from None
-    except (OSError, pa.ArrowException, duckdb.Error) as error:
-        raise unreadable(path, error) from None
+
+def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Outcome]:
+    """Land files, and yield what became of each. Those that are known already come before the others.
+
+    Raises UserError if nothing can land, because the loader can't log in, or a key is missing.
+    """
+    with Loader(settings) as loader:
+        for some in batched(deliveries, MOST_FILES, strict=False):
+            waiting: list[Delivery] = []
+            for delivery, outcome in _look(loader, some):
+                if outcome is None:
+                    waiting.append(delivery)
+                else:
+                    yield delivery, outcome
+            for files in _read(waiting):
+                yield from _land_read(loader, files)
+
+
+def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Landed | None]]:
+    """Look at files without reading them. What became of a file is None if it has to be read."""
+    looks: list[tuple[Delivery, Look]] = []
+    for delivery in deliveries:
+        try:
+            looks.append((delivery, Look.of(delivery.path.lstat())))
+        except OSError:
+            yield delivery, None  # reading it says what is wrong
+    recognised = loader.recognised(looks)
+    for position, (delivery, _) in enumerate(looks):
+        yield delivery, _unchanged(delivery) if position in recognised else None
+
+
+def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found | Exception]]]:
+    """Read files, so many at a time as fit into memory. An exception says why one can't be read."""
+    files: list[tuple[Delivery, Found | Exception]] = []
+    size = 0
+    for delivery in deliveries:
+        try:
+            file: Found | Exception = found.find(delivery)
+        except Exception as error:
+            file = error
+        files.append((delivery, file))
+        size += len(file.data or b"") if isinstance(file, Found) else 0
+        if size >= MOST_BYTES:
+            yield files
+            files, size = [], 0
+    if files:
+        yield files
+
+
+def _land_read(loader: Loader, files: Sequence[tuple[Delivery, Found | Exception]]) -> list[Outcome]:
+    """Land those files whose content has not landed. Of several with the same content only the first is stored."""
+    known = loader.has_landed([file for _, file in files if isinstance(file, Found)])
+    outcomes: dict[int, Landed | Exception] = {}
+    sources: list[Source] = []
+    seen: set[tuple[str, str]] = set()
+    again: list[int] = []
+    for number, (delivery, file) in enumerate(files):
+        if isinstance(file, Exception):
+            outcomes[number] = file
+        elif (file.digest, delivery.asked) in known:
+            outcomes[number] = _unchanged(delivery)
+        elif (file.digest, delivery.asked) in seen:
+            again.append(number)
+        else:
+            seen.add((file.digest, delivery.asked))
+            try:
+                sources.append(readers.open_source(file, number, limits(loader.settings)))
+            except Exception as error:
+                outcomes[number] = _as_problem(delivery.path, error)
+    small = [source for source in sources if source.is_small]
+    large = [source for source in sources if not source.is_small]
+    for together in [small] * bool(small) + [[source] for source in large]:
+        outcomes.update(_land_together(loader, together))
+    if again:
+        for number, (_, outcome) in zip(again, _land_read(loader, [files[n] for n in again]), strict=True):
+            outcomes[number] = outcome
+    return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
+
+
+def _land_together(loader: Loader, sources: Sequence[Source]) -> dict[int, Landed | Exception]:
+    """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
+    for _ in range(TRIES):
+        version, gate = current_gate(loader.connection, loader.settings)  # if that fails, nothing can land
+        loader.connection.commit()
+        outcomes = _of_strangers(sources, gate)
+        known = [source for source in sources if source.number not in outcomes]
+        if not known:
+            return outcomes
+        try:
+            stored = _stored(loader, known, version, gate)
+        except Exception as error:
+            with suppress(Exception):
+                loader.reset()
+            if len(known) == 1:
+                return outcomes | {known[0].number: _as_problem(known[0].path, error)}
+            half = len(known) // 2
+            return outcomes | _land_together(loader, known[:half]) | _land_together(loader, known[half:])
+        if stored is not None:
+            return outcomes | stored
+    return {
+        source.number: UserError(f"the registry changed while {source.path} was being read; land it again")
+        for source in sources
+    }
+
+
+def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | Exception]:
+    """What becomes of the files of customers that the registry doesn't know, or no longer."""
+    customers = {None, *gate.customers["customer_id"].to_pylist()}
+    return {
+        source.number: UserError(
+            f"customer {source.defaults.customer_id} is not in the registry; add it and apply the registry first"
+        )
+        for source in sources
+        if source.defaults.customer_id not in customers
+    }
+
+
+def _stored(
+    loader: Loader, sources: Sequence[Source], version: int, gate: Gate
+) -> dict[int, Landed | Exception] | None:
+    """Store the files' events in one transaction; None if the registry has changed. Raises what fails for all files."""
+    counted = [replace(source, tally=Tally()) for source in sources]
+    kept = loader.store(prepare(counted, gate), version)
+    if kept is None:
+        return None
+    for source in counted:
+        if not source.is_small:
+            found.refuse_changed(source.found)
+    loader.commit()
+    return {source.number: source.tally.refusal or _landed(source, kept[source.number]) for source in counted}
+
+
+def _landed(source: Source, kept: Kept) -> Landed:
+    tally = source.tally
+    rejects = pa.concat_tables(tally.rejects).sort_by("line_number") if tally.rejects else None
     return Landed(
-        path.name,
-        rows=prepared.rows,
-        landed=landed,
-        repeated=repeated,
-        rejected=prepared.rejected,
-        turned_away=prepared.turned_away,
-        erased=erased,
-        incomplete_last_line=prepared.incomplete_last_line,
+        source.path.name,
+        rows=tally.rows,
+        landed=kept.landed,
+        repeated=kept.repeated,
+        rejected=tally.rejected,
+        turned_away=tally.turned_away,
+        erased=kept.of_erased,
+        incomplete_last_line=tally.incomplete_last_line,
         first_rejects=tuple(
-            (row["line_number"], row["reason"]) for row in prepared.rejects.slice(0, 5).to_pylist()
+            (row["line_number"], row["reason"])
+            for row in (rejects.slice(0, 5).to_pylist() if rejects else [])
         ),
-        unknown_verbs=tuple(sorted(prepared.unknown_verbs.items())),
+        unknown_verbs=tuple(sorted(tally.unknown_verbs.items())),
     )
+
+
+def _unchanged(delivery: Delivery) -> Landed:
+    return Landed(delivery.path.name, unchanged=True)
 
 
 def limits(settings: Settings) -> Limits:
@@ -123,175 +226,24 @@ def limits(settings: Settings) -> Limits:
         rows=settings.max_file_rows,
         gib=settings.max_file_gib,
         rejects=int(settings.max_reject_share * settings.max_file_rows),
+        reject_share=settings.max_reject_share,
     )
 
 
-def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
-    if not connection.execute(
-        "select 1 from registry.customer where customer_id = %s", [customer_id]
-    ).fetchone():
-        raise UserError(f"customer {customer_id} is not in the registry; add it and apply the registry first")
-
-
-def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
-    """Return the registry's version, and its contents as a Gate.
-
-    Raises UserError if a customer's key is missing or is not the one that the registry expects.
-    """
-    ((version, latest),) = connection.execute(
-        "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
-    ).fetchall()
-
-    def table(query: str, schema: dict[str, pa.DataType]) -> pa.Table:
-        rows = connection.execute(query).fetchall()
-        return pa.table(
-            {name: pa.array([row[i] for row in rows], type) for i, (name, type) in enumerate(schema.items())}
+def _as_problem(path: Path, error: Exception) -> Exception:
+    """What to say about a file that did not land."""
+    if isinstance(error, AdbcError):
+        if error.sqlstate == "23514":  # raw.refuse_unprepared
+            return UserError(f"{path} did not land: the server refused it ({_primary(error)}); land it again")
+        return UserError(
+            f"{path} did not land: the server failed (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
         )
-
-    fingerprints = connection.execute(
-        "select customer_id, key_fingerprint from registry.customer"
-        " where customer_id in (select customer_id from registry.kept_contract)"
-    ).fetchall()
-    return version, Gate(
-        contracts=table(
-            # Contracts begin at the floor at the earliest, so a late file can't bring an expired day back.
-            "select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until"
-            " from registry.kept_contract where coalesce(valid_until, 'infinity') > access.retention_floor()",
-            {
-                "customer_id": pa.int32(),
-                "option": pa.string(),
-                "valid_from": pa.date32(),
-                "valid_until": pa.date32(),
-            },
-        ),
-        customers=table(
-            "select customer_id, time_zone, anonymous_agents from registry.customer",
-            {"customer_id": pa.int32(), "time_zone": pa.string(), "anonymous_agents": pa.bool_()},
-        ),
-        statuses=table(
-            "select customer_id, word, status from registry.status_word",
-            {"customer_id": pa.int32(), "word": pa.string(), "status": pa.string()},
-        ),
-        keys=pa.table(
-            {
-                "customer_id": pa.array([customer_id for customer_id, _ in fingerprints], pa.int32()),
-                "key": pa.array(
-                    [
-                        ensure_key(settings.home, customer_id, fingerprint)
-                        for customer_id, fingerprint in fingerprints
-                    ],
-                    pa.binary(),
-                ),
-            }
-        ),
-        latest=latest,
-        erased_until=dict(
-            connection.execute("select customer_id, until from privacy.erased_until").fetchall()
-        ),
-        tombstones=partial(_tombstones, connection),
-        corrections=[
-            Correction(*row)
-            for row in connection.execute(
-                "select customer_id, mistaken, coalesce(agent_key, erased), since, until from privacy.correction"
-            )
-        ],
-    )
-
-
-def _tombstones(connection: psycopg.Connection) -> Tombstones:
-    rows = connection.execute(
-        "select customer_id, kind, tombstone, max(until) from privacy.known_tombstone"
-        " where kind in ('agent', 'device', 'caller', 'call', 'objector') group by 1, 2, 3"
-    ).fetchall()
-    connection.commit()
-    return {(customer, kind, tombstone): until for customer, kind, tombstone, until in rows}
-
-
-def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:
-    """The key of the names and contents of files. Raises UserError if it is missing, or another than they have."""
-    ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
-    return known_key(settings.home, INSTALLATION, fingerprint)
-
-
-def asked_with(format: str, defaults: Defaults) -> str:
-    """The options given with the file. With other options, e.g. another customer, the same content lands again."""
-    return json.dumps([format, defaults.customer_id, defaults.platform, defaults.time_zone])
-
-
-def _store(
-    cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, str, int, str]
-) -> tuple[int, int, int]:
-    """Stream the file into the incoming tables, then store it; return the number of events that landed, that were
-    repeated, and that are of somebody who was erased. The caller commits.
-    """
-    name_key, content_key, version, asked = identity
-    if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
-        raise UserError(f"the registry changed while {path} was being read; land it again")
-    _stream(cursor, prepared)
-    _refuse_too_many_rejects(settings, path, prepared)
-    _ingest(cursor, "incoming_reject", prepared.rejects)
-    _ingest(cursor, "incoming_agent", prepared.agents)
-    _ingest(cursor, "incoming_marked", prepared.told)
-    landed, repeated, erased = _one(
-        cursor,
-        "select landed, repeated, of_erased"
-        " from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb, $10)",
-        name_key, content_key, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
-        prepared.incomplete_last_line, json.dumps(prepared.turned_away_by), prepared.erased,
-    )  # fmt: skip
-    return landed, repeated, erased
-
-
-def _ingest(cursor: Any, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
-    cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
-
-
-def _stream(cursor: Any, prepared: Prepared) -> None:
-    """Stream the events. An error of ours must not surface as an error of the driver."""
-    mistakes: list[Exception] = []
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from ahead(prepared.batches())
-        except Exception as mistake:
-            mistakes.append(mistake)
-            raise
-
-    try:
-        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
-    except Exception:
-        if mistakes:
-            raise mistakes[0] from None
-        raise
-
-
-def _refuse_changed(path: Path, look: Look, settled: Look | None) -> None:
-    """Raise UserError unless the file is what it was when the reading began: `look`."""
-    same = Look.of(path.lstat()) == look == settled if settled else Look.of(path.stat()).grew_from(look)
-    if not same:
-        raise UserError(
-            f"{path} changed meanwhile, and nothing of it landed; land it again when it is complete"
-        )
-
-
-def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared) -> None:
-    admitted = prepared.rows - prepared.turned_away
-    if prepared.rejected > settings.max_reject_share * admitted:
-        first = prepared.rejects.slice(0, 1).to_pylist()[0]
-        raise UserError(
-            f"{path}: {prepared.rejected} of {admitted} rows can't be landed "
-            f"(first line {first['line_number']}: {first['reason']}), more than the share of "
-            f"{settings.max_reject_share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
-        )
+    if isinstance(error, OSError | pa.ArrowException | duckdb.Error):
+        return unreadable(path, error)
+    return error
 
 
 def _primary(error: AdbcError) -> str:
     """The server's message. It is one of our own functions that refused, so the text is ours."""
     # The keys are bytes, although they are declared as strings.
     return next(text.decode() for key, text in error.details if "MESSAGE_PRIMARY" in str(key))
-
-
-def _one(cursor: Any, statement: str, *parameters: Any) -> tuple[Any, ...]:
-    """The one row that a statement returns."""
-    row: tuple[Any, ...] = cursor.execute(statement, parameters).fetchone()
-    return row

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from callmart.base import duck
 from callmart.base.errors import UserError
-from callmart.land.source import Source, broken
-
-BLOCK = 4 << 20  # bytes read at a time; a longer line is an error
+from callmart.land import found
+from callmart.land.source import Source, broken, reject
 
 
 def blocks(source: Source) -> Iterator[pa.Table]:
-    """Yield tables of (line_number, text): whole lines without line ends, empty lines left out.
+    """Yield tables of (file_number, line_number, text): whole lines without line ends, empty lines left out.
 
     Raises UserError if the file breaks off, can't be decompressed, or exceeds a limit.
     """
@@ -21,15 +20,15 @@ def blocks(source: Source) -> Iterator[pa.Table]:
     size = 0
     rest = b""
     try:
-        with pa.input_stream(source.path, compression=source.compression) as stream:
-            while block := stream.read(BLOCK):
+        with source.open() as stream:
+            while block := stream.read(found.BLOCK):
                 size += len(block)
                 source.stay_within(line_number - 1 + block.count(b"\n"), size)
                 whole, end, rest = (rest + block).rpartition(b"\n")
                 if not end:
-                    if len(rest) > BLOCK:
+                    if len(rest) > found.BLOCK:
                         raise UserError(
-                            f"{source.path}, line {line_number} is longer than {BLOCK >> 20} MiB; "
+                            f"{source.path}, line {line_number} is longer than {found.BLOCK >> 20} MiB; "
                             "deliver text with line ends"
                         )
                     continue
@@ -47,26 +46,26 @@ def blocks(source: Source) -> Iterator[pa.Table]:
 def _clean(source: Source, block: bytes, first: int) -> pa.Table:
     lines = pa.array(block.split(b"\n"), pa.binary())
     numbers = pa.arange(first, first + len(lines))
-    table = pa.table({"line_number": numbers, "text": decoded(source.connection, lines)})
+    files = pa.repeat(pa.scalar(source.number, pa.int32()), len(lines))
+    table = pa.table({"file_number": files, "line_number": numbers, "text": decoded(lines)})
     if table["text"].null_count:
         unreadable = pc.is_null(table["text"])
-        source.tally.reject(table.filter(unreadable)["line_number"], "the line is not UTF-8 text")
+        reject({source.number: source.tally}, table.filter(unreadable), "the line is not UTF-8 text")
         source.tally.rows += pc.sum(unreadable).as_py()
     if b"\r" in block:
-        table = table.set_column(1, "text", pc.ascii_rtrim(table["text"], characters="\r"))
+        table = table.set_column(2, "text", pc.ascii_rtrim(table["text"], characters="\r"))
     table = table.filter(pc.greater(pc.binary_length(table["text"]), 0))
     source.tally.rows += table.num_rows
     return table
 
 
-def decoded(connection: duckdb.DuckDBPyConnection, lines: pa.Array) -> pa.Array:
+def decoded(lines: pa.Array) -> pa.Array:
     """Return the bytes as text; null where they are not UTF-8 or contain a NUL."""
     try:
         text = lines.cast(pa.string())
     except pa.ArrowInvalid:
-        undecoded = pa.table({"line": lines})
-        connection.register("undecoded", undecoded)
-        text = connection.sql("select try(decode(line)) as text from undecoded").to_arrow_table()["text"]
-        connection.unregister("undecoded")
+        with duck.connect() as connection:
+            connection.register("undecoded", pa.table({"line": lines}))
+            text = connection.sql("select try(decode(line)) as text from undecoded").to_arrow_table()["text"]
     holds_nul = pc.match_substring(text, "\0")
     return pc.if_else(holds_nul, None, text) if pc.any(holds_nul).as_py() else text

@@ -1,11 +1,10 @@
-"""Prepares a file's events for storing, batch by batch and in memory only.
+"""Prepares the events of files for storing, batch by batch and in memory only.
 
-`judging` decides which rows may be stored, then `keying` replaces persons by keys.
+`judging` decides which rows may be stored, then `keying` replaces persons by keys. The rows of small files are judged
+together.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -13,17 +12,15 @@ import pyarrow.compute as pc
 
 from callmart.base import duck
 from callmart.base.ahead import ahead
-from callmart.base.errors import UserError
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.land import judging, readers
 from callmart.land.cel import ChannelLog
 from callmart.land.erased import Door
-from callmart.land.gate import Defaults, Gate
+from callmart.land.gate import Gate
 from callmart.land.keying import keyed_events
 from callmart.land.queue_log import QueueLog
-from callmart.land.source import Limits, Source
+from callmart.land.source import QUEUE_LOGS, REJECT_SCHEMA, Source, refuse_many_rejects, reject
 
-REJECT_SCHEMA = pa.schema([("line_number", pa.int64()), ("reason", pa.string())])
 AGENT_SCHEMA = pa.schema(
     [
         ("customer_id", pa.int32()),
@@ -37,72 +34,53 @@ _CHUNK = 1 << 13  # rows that DuckDB gives to a thread at a time
 
 
 class Prepared:
-    """The events of a file. The counters are complete once all of `batches` has been consumed."""
+    """The events of files. What is said about them is complete once all of `batches` has been consumed."""
 
-    def __init__(
-        self,
-        source: Source,
-        connection: duckdb.DuckDBPyConnection,
-        customers: set[int],
-        log: QueueLog | ChannelLog | None,
-        door: Door,
-    ) -> None:
-        self._source = source
+    def __init__(self, sources: Sequence[Source], connection: duckdb.DuckDBPyConnection, gate: Gate) -> None:
+        self._sources = {source.number: source for source in sources}
+        self._tallies = {source.number: source.tally for source in sources}
         self._connection = connection
-        self._customers = customers
-        self._log = log
-        self._door = door
+        self._zones = dict(
+            zip(
+                gate.customers["customer_id"].to_pylist(),
+                gate.customers["time_zone"].to_pylist(),
+                strict=True,
+            )
+        )
+        self._logs: dict[int | None, QueueLog | ChannelLog] = {}
+        self._door = Door(connection, self._tallies, gate)
         self._agents: list[pa.Table] = []
-        # The key None counts the rows of customers that the registry does not know.
-        self.turned_away_by: Counter[int | None] = Counter()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the events that may be stored, by EVENT_SCHEMA, in no particular order. Can be called once."""
+        """Yield the events that may be stored, by EVENT_SCHEMA, in no particular order. Can be called once.
+
+        A small file that is refused yields none. Raises UserError if a large one is refused.
+        """
         events = keyed_events(self._connection)
-        for rows in ahead(readers.batches(self._source)):
+        # The sources need their own cursor, as another thread reads them ahead.
+        pieces = ahead(readers.batches(list(self._sources.values()), self._connection.cursor()))
+        for rows in readers.gathered(self._canonical(*piece) for piece in pieces):
             yield from self._judge(events, rows).to_batches()
             pa.default_memory_pool().release_unused()  # free the batch's memory before the next one
+        for source in self._sources.values():
+            refuse_many_rejects(source)
+            if source.tally.refusal and not source.is_small:
+                raise source.tally.refusal
         self._connection.close()
 
-    def _judge(self, keyed: duckdb.DuckDBPyRelation, rows: pa.Table) -> pa.Table:
-        """The events of a batch that may be stored. The other rows are counted."""
-        table = rows if self._log is None else self._log.canonical(rows)
-        # Small chunks, so that both of DuckDB's threads have work.
-        chunks = table.combine_chunks().to_batches(_CHUNK)
-        self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
-        judged = keyed.to_arrow_table()
-        if judged.num_rows < table.num_rows:
-            self._count_turned_away()
-        self._reject(judged.filter(pc.is_valid(judged["fault"])))
-        events = self._door.let_in(judged.filter(pc.is_null(judged["fault"])))
-        self._note_agents(events)
-        return self._stored(events).combine_chunks()
-
     @property
-    def rows(self) -> int:
-        """The number of rows in the file, whether stored or not; for a log the number of lines."""
-        return self._source.tally.rows
+    def landing(self) -> list[Source]:
+        """The files that were not refused."""
+        return [source for source in self._sources.values() if source.tally.refusal is None]
 
     @property
     def rejects(self) -> pa.Table:
-        """The rejected rows, sorted by line_number, each with a fixed reason and no contents of the row."""
-        tables = [REJECT_SCHEMA.empty_table(), *self._source.tally.rejects]
-        return pa.concat_tables(tables).sort_by("line_number")
-
-    @property
-    def rejected(self) -> int:
-        """The number of rejected rows."""
-        return self._source.tally.rejected
-
-    @property
-    def turned_away(self) -> int:
-        """The number of rows without a contract on their day."""
-        return self.turned_away_by.total()
-
-    @property
-    def erased(self) -> int:
-        """The number of events that were left out because their agent was erased."""
-        return self._door.left_out
+        """The rejected rows of files that were not refused, each with a fixed reason and no contents of the row."""
+        tables = [
+            REJECT_SCHEMA.empty_table(),
+            *(table for one in self.landing for table in one.tally.rejects),
+        ]
+        return pa.concat_tables(tables).sort_by([("file_number", "ascending"), ("line_number", "ascending")])
 
     @property
     def told(self) -> pa.Table:
@@ -114,73 +92,84 @@ class Prepared:
         """The agents' ids by key, for days under a detailed contract. Anonymous agents are left out."""
         return _distinct(pa.concat_tables([AGENT_SCHEMA.empty_table(), *self._agents]))
 
-    @property
-    def unknown_verbs(self) -> dict[str, int]:
-        """The verbs of a log that callmart does not know, with the number of times each occurs."""
-        return {} if self._log is None else dict(self._log.unknown_verbs)
+    def _canonical(self, sources: Sequence[Source], rows: pa.Table) -> pa.Table:
+        """The rows by SOURCE_SCHEMA. Those of a log are converted."""
+        form, number = sources[0].form, sources[0].number
+        if form not in (*QUEUE_LOGS, "cel"):
+            return rows
+        key = number if form in readers.WITH_STATE else None
+        if key not in self._logs:
+            self._logs[key] = self._log(sources[0])
+        return self._logs[key].canonical(rows)
 
-    @property
-    def incomplete_last_line(self) -> bool:
-        """Whether the last line had no line end yet. Such a line is left for the next landing."""
-        return self._source.tally.incomplete_last_line
+    def _log(self, source: Source) -> QueueLog | ChannelLog:
+        # The zone of an unknown customer doesn't matter: all its rows are turned away.
+        zone = source.defaults.time_zone or self._zones.get(source.defaults.customer_id, "UTC")
+        if source.form == "cel":
+            return ChannelLog(self._connection, source.number, source.tally, zone)
+        return QueueLog(self._connection, self._tallies, None if source.form == "queue_log" else zone)
+
+    def _judge(self, keyed: duckdb.DuckDBPyRelation, table: pa.Table) -> pa.Table:
+        """The events of a batch that may be stored. The other rows are counted."""
+        # Small chunks, so that both of DuckDB's threads have work.
+        chunks = table.combine_chunks().to_batches(_CHUNK)
+        self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
+        judged = keyed.to_arrow_table()
+        if judged.num_rows < table.num_rows:
+            self._count_turned_away()
+        self._reject(judged.filter(pc.is_valid(judged["fault"])))
+        admitted = self._without_refused(table, judged.filter(pc.is_null(judged["fault"])))
+        events = self._door.let_in(admitted.drop_columns("fault"))
+        self._note_agents(events)
+        return self._stored(events).combine_chunks()
 
     def _count_turned_away(self) -> None:
         counts = self._connection.sql(
-            f"select customer_id, count(distinct line_number) from ({judging.ARRIVED}) where turned_away group by all"
+            "select file_number, customer_id, count(distinct line_number)"
+            f" from ({judging.ARRIVED}) where turned_away group by all"
         ).fetchall()
-        for customer_id, count in counts:
-            self.turned_away_by[customer_id if customer_id in self._customers else None] += count
+        for number, customer_id, count in counts:
+            known = customer_id if customer_id in self._zones else None
+            self._tallies[number].turned_away_by[known] += count
 
     def _reject(self, faulty: pa.Table) -> None:
         # A line can yield two faulty events; it counts once.
-        lines = faulty.group_by("line_number").aggregate([("fault", "min")]).sort_by("line_number")
-        self._source.tally.reject(lines["line_number"], lines["fault_min"])
+        lines = faulty.group_by(["file_number", "line_number"]).aggregate([("fault", "min")])
+        lines = lines.sort_by([("file_number", "ascending"), ("line_number", "ascending")])
+        reject(self._tallies, lines, lines["fault_min"])
+
+    def _without_refused(self, table: pa.Table, events: pa.Table) -> pa.Table:
+        """The events of files that have not too many rejects. All rows of a small file in the batch are judged now."""
+        sources = [self._sources[number] for number in pc.unique(table["file_number"]).to_pylist()]
+        for source in sources:
+            if source.is_small:
+                refuse_many_rejects(source)
+        refused = [source.number for source in sources if source.tally.refusal]
+        if not refused:
+            return events
+        return events.filter(pc.invert(pc.is_in(events["file_number"], pa.array(refused, pa.int32()))))
 
     def _note_agents(self, events: pa.Table) -> None:
         nameable = pc.and_(events["nameable"], pc.is_valid(events["agent"]))
         self._agents = [_distinct(pa.concat_tables([*self._agents, _as_agents(events.filter(nameable))]))]
 
     def _stored(self, events: pa.Table) -> pa.Table:
+        """The events by EVENT_SCHEMA. Only in a queue_log the order of lines matters."""
+        logs = [source.number for source in self._sources.values() if source.form in QUEUE_LOGS]
+        of_log = pc.is_in(events["file_number"], pa.array(logs, pa.int32()))
+        numbers = pc.if_else(of_log, events["line_number"], pa.scalar(None, pa.int64()))
         stored = events.select(EVENT_SCHEMA.names)
-        if not isinstance(self._log, QueueLog):
-            no_line = pa.nulls(stored.num_rows, pa.int64())
-            stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", no_line)
-        return stored.cast(EVENT_SCHEMA)
+        return stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
+            EVENT_SCHEMA
+        )
 
 
-def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Limits) -> Prepared:
-    """Open a file and get ready to read its events. Raises UserError for what is wrong at the file's beginning."""
+def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:
+    """Get ready to read the events of files. Several files are small ones."""
     pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
     connection = duck.connect()
-    # The source needs its own cursor, as another thread reads it ahead.
-    source = readers.open_source(path, format, limits, connection.cursor())
-    is_queue_log = source.form in ("queue_log", "queue_log_realtime")
-    is_log = is_queue_log or source.form == "cel"
-    if defaults.customer_id is None and (is_log or "customer_id" not in (source.header or ("customer_id",))):
-        raise UserError(f"{path} does not name the customer; give --customer")
-    log: QueueLog | ChannelLog | None = None
-    if is_queue_log:
-        zone = _log_zone(defaults, gate) if source.form == "queue_log_realtime" else None
-        log = QueueLog(connection, source.tally, zone)
-    elif is_log:
-        log = ChannelLog(connection, source.tally, _log_zone(defaults, gate))
-    judging.set_up(connection, defaults, gate, is_queue_log=is_queue_log)
-    return Prepared(
-        source,
-        connection,
-        set(gate.customers["customer_id"].to_pylist()),
-        log,
-        Door(connection, gate),
-    )
-
-
-def _log_zone(defaults: Defaults, gate: Gate) -> str:
-    """The time zone of a log's local times: the given one, or else the customer's."""
-    zones = dict(
-        zip(gate.customers["customer_id"].to_pylist(), gate.customers["time_zone"].to_pylist(), strict=True)
-    )
-    # The zone of an unknown customer doesn't matter: all its rows are turned away.
-    return str(defaults.time_zone or zones.get(defaults.customer_id, "UTC"))
+    judging.set_up(connection, sources, gate)
+    return Prepared(sources, connection, gate)
 
 
 def _as_agents(events: pa.Table) -> pa.Table:

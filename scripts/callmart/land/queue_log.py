@@ -4,6 +4,7 @@ Each row becomes zero, one or two events, independently of other rows. What only
 beside a TRANSFER, a missing ENTERQUEUE) is left to the models. `line_number` keeps the order of the lines.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import duckdb
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from callmart.base import sql_file
 from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S
-from callmart.land.source import Tally, UnknownVerbs, as_source
+from callmart.land.source import Tally, as_source
 from callmart.land.source_times import Times
 
 
@@ -85,13 +86,15 @@ SQL = sql_file.statements(__file__)
 
 
 class QueueLog:
-    """Converts one file, batch by batch. It counts unknown verbs."""
+    """Converts files, batch by batch. It counts unknown verbs."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
-        """`time_zone` is that of the realtime table, or None for the file, which has epoch seconds."""
-        self.unknown_verbs = UnknownVerbs()
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, tallies: Mapping[int, Tally], time_zone: str | None
+    ) -> None:
+        """`time_zone` is that of a realtime table, or None for files, which have epoch seconds."""
         self._connection = connection
-        self._times = Times(connection, tally, time_zone)
+        self._tallies = tallies
+        self._times = Times(connection, tallies, time_zone)
         connection.execute(SQL["macros"].format(longest_duration_s=LONGEST_DURATION_S))
         connection.register("verbs", _verbs_table())
 
@@ -112,8 +115,8 @@ class QueueLog:
             SQL["unknown_verbs"],
             {"known": [*SILENT_VERBS, *{verb.verb for verb in VERBS}]},
         ).fetchall()
-        for verb, times in counts:
-            self.unknown_verbs.note(verb, times)
+        for number, verb, times in counts:
+            self._tallies[number].unknown_verbs.note(verb, times)
 
 
 def _verbs_table() -> pa.Table:

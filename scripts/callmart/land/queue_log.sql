@@ -12,6 +12,7 @@ create or replace temp macro present(word) as nullif(nullif(word, 'NONE'), '');
 -- name: events
 with log as (
     select
+        file_number,
         line_number,
         occurred_at,
         event as verb,
@@ -43,6 +44,7 @@ meant as (
 )
 
 select
+    file_number,
     line_number,
     event,
     cast(case
@@ -81,8 +83,9 @@ from meant
 where event <> 'wrapup_ended' or duration is not null;
 
 -- name: unknown_verbs
--- One row per unknown verb, with the number of rows. Text that does not look like a verb is counted as `other`.
+-- One row per file and unknown verb, with the number of rows. Text that does not look like a verb is counted as `other`.
 select
+    file_number,
     case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,
     count(*)
 from timed

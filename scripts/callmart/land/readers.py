@@ -1,55 +1,158 @@
-"""Opens a file of any format, and reads it as Arrow tables of text with line numbers.
+"""Opens files of any format, and reads them as Arrow tables of text with the place of each row.
 
 Text files are read in blocks of whole lines, Parquet files in batches of rows, so memory does not grow with the file.
-An unreadable row becomes a reject in the `Tally`: line number and reason, never contents.
+Small files of one format are parsed together. An unreadable row becomes a reject in the file's `Tally`: its place and a
+reason, never contents.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby
 
 import duckdb
 import pyarrow as pa
 
 from callmart.base.errors import UserError
-from callmart.land import formats, lines, parquet, text_formats
-from callmart.land.source import Limits, Source, as_source
+from callmart.land import formats, found, lines, parquet, text_formats
+from callmart.land.found import Found
+from callmart.land.source import QUEUE_LOGS, Limits, Source, as_source, broken, packed
+
+GATHERED = 1 << 14  # rows; fewer are joined with those that follow, up to a block of bytes
+WITH_STATE = ("queue_log_realtime", "cel")  # what a row means depends on the rows before it
 
 
-def open_source(path: Path, format: str, limits: Limits, connection: duckdb.DuckDBPyConnection) -> Source:
-    """Detect a file's format from its contents, and check it against `format`.
+def open_source(file: Found, number: int, limits: Limits) -> Source:
+    """Detect a file's format from its contents, and check it against the one that is asked for.
 
-    `connection` is a DuckDB connection in memory that reading uses. Raises UserError if the file can't be opened, its
-    format isn't known, or is another one than `format` says.
+    Raises UserError if the file can't be opened, its format isn't known, or is another one than asked for.
     """
+    path, format = file.delivery.path, file.delivery.format
     if format not in formats.FORMATS:
         raise UserError(f"format {format!r} is not known; use one of {', '.join(formats.FORMATS)}")
-    start, compression = formats.first_bytes(path)
+    start, compression, is_small = _start(file)
+    if not start.strip(b"\xef\xbb\xbf\r\n"):
+        raise UserError(f"{path} is empty; deliver it again, or leave it out")
     if start.startswith(b"PAR1"):
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
-        return Source(path, "parquet", parquet.header(path), compression, limits, connection)
+        names, rows = parquet.header(file)
+        is_small = file.data is not None and rows <= parquet.ROWS
+        return _naming_customer(Source(file, number, is_small, "parquet", names, compression, limits))
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use --format auto")
     form, header = formats.text_form(path, format, formats.first_lines(path, start))
-    return Source(path, form, header, compression, limits, connection)
+    return _naming_customer(Source(file, number, is_small, form, header, compression, limits))
 
 
-def batches(source: Source) -> Iterator[pa.Table]:
-    """Yield the rows, by SOURCE_SCHEMA. A log yields line_number and LOG_COLUMNS or CEL_READ. Can be called once.
+def _naming_customer(source: Source) -> Source:
+    """The source, if it is known whose its rows are. Raises UserError if not."""
+    is_log = source.form in (*QUEUE_LOGS, "cel")
+    if source.defaults.customer_id is None and (
+        is_log or "customer_id" not in (source.header or ("customer_id",))
+    ):
+        raise UserError(f"{source.path} does not name the customer; give --customer")
+    return source
 
-    Raises UserError if the file breaks off, can't be decompressed, or exceeds a limit.
+
+def _start(file: Found) -> tuple[bytes, str | None, bool]:
+    """The first bytes of a file, unpacked; its compression; and whether all bytes are no more than a block."""
+    path = file.delivery.path
+    try:
+        if file.data is None:
+            with path.open("rb") as opened:
+                start = opened.read(formats.DETECT)
+        else:
+            start = file.data[: formats.DETECT]
+        compression = formats.compression_of(start)
+        if compression is None:
+            return start, None, file.data is not None
+        with pa.input_stream(packed(file), compression=compression) as stream:
+            start = _read(stream, formats.DETECT if file.data is None else found.BLOCK + 1)
+    except (OSError, EOFError):
+        raise broken(path) from None
+    is_small = file.data is not None and len(start) <= found.BLOCK
+    return start[: formats.DETECT], compression, is_small
+
+
+def _read(stream: pa.NativeFile, most: int) -> bytes:
+    """The next bytes of a stream, `most` at most; fewer only if it ends."""
+    pieces, size = [], 0
+    while size < most and (piece := stream.read(most - size)):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def batches(
+    sources: Sequence[Source], connection: duckdb.DuckDBPyConnection
+) -> Iterator[tuple[Sequence[Source], pa.Table]]:
+    """Yield the rows, by SOURCE_SCHEMA, with the files that they are of. A log yields the columns of PLACE_SCHEMA and
+    LOG_COLUMNS or CEL_READ. The rows of a small file are in one table. `connection` is to DuckDB, of this thread.
+
+    Raises UserError if a large file breaks off, can't be decompressed, or exceeds a limit. A small one is refused
+    alone, in its Tally.
     """
-    match source.form:
+    for _, group in groupby(sorted(sources, key=_alike), _alike):
+        alike = list(group)
+        for table in _read_alike(alike, connection):
+            yield alike, table
+
+
+def _alike(source: Source) -> tuple[str, ...]:
+    """Files of which this is equal are parsed together."""
+    if source.form == "parquet":
+        return (source.form,)
+    if source.form in WITH_STATE:
+        return (source.form, str(source.number))
+    return (source.form, *(source.header or ()))
+
+
+def _read_alike(sources: list[Source], connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
+    match sources[0].form:
         case "parquet":
-            return map(as_source, parquet.rows(source))
+            return gathered(_pieces(sources, lambda source: map(as_source, parquet.rows(source))))
         case "csv":
-            return map(as_source, text_formats.csv(source, lines.blocks(source)))
+            return map(as_source, text_formats.csv(sources, gathered(_pieces(sources, _csv_lines))))
         case "ndjson":
-            return map(as_source, text_formats.ndjson(source, lines.blocks(source)))
+            blocks = gathered(_pieces(sources, lines.blocks))
+            return map(as_source, text_formats.ndjson(connection, sources, blocks))
         case "queue_log":
-            return text_formats.queue_log(source, lines.blocks(source))
+            return text_formats.queue_log(connection, sources, gathered(_pieces(sources, lines.blocks)))
         case "queue_log_realtime":
-            return map(text_formats.log_of_realtime, text_formats.csv(source, lines.blocks(source)))
+            rows = text_formats.csv(sources, _pieces(sources, _csv_lines))
+            return map(text_formats.log_of_realtime, rows)
         case "cel":
-            columns = ["line_number", *formats.CEL_READ]
-            return (table.select(columns) for table in text_formats.csv(source, lines.blocks(source)))
+            columns = ["file_number", "line_number", *formats.CEL_READ]
+            rows = text_formats.csv(sources, _pieces(sources, _csv_lines))
+            return (table.select(columns) for table in rows)
+
+
+def _csv_lines(source: Source) -> Iterator[pa.Table]:
+    return text_formats.without_header(source, lines.blocks(source))
+
+
+def _pieces(sources: Sequence[Source], read: Callable[[Source], Iterator[pa.Table]]) -> Iterator[pa.Table]:
+    """Read one file after the other: a small one as one table, or not at all if it is refused."""
+    for source in sources:
+        if not source.is_small:
+            yield from read(source)
+            continue
+        try:
+            tables = list(read(source))
+        except UserError as refusal:
+            source.tally.refusal = refusal
+            continue
+        if tables:
+            yield pa.concat_tables(tables)
+
+
+def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Join small tables that follow each other."""
+    few: list[pa.Table] = []
+    rows = size = 0
+    for table in chain(tables, [None]):
+        if table is not None:
+            few.append(table)
+            rows, size = rows + table.num_rows, size + table.nbytes
+        if few and (table is None or rows >= GATHERED or size >= found.BLOCK):
+            yield pa.concat_tables(few).combine_chunks() if len(few) > 1 else few[0]
+            few, rows, size = [], 0, 0

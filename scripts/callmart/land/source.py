@@ -1,18 +1,22 @@
-"""An opened file: its format, its limits, and the reader's counters."""
+"""An opened file: its format, its limits, and what was found out about it."""
 
-import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from callmart.base.errors import UserError, kind
-from callmart.base.raw_format import SOURCE_COLUMNS, SOURCE_SCHEMA
+from callmart.base.errors import UserError
+from callmart.base.raw_format import PLACE_SCHEMA, SOURCE_SCHEMA
+from callmart.land.found import Found
+from callmart.land.gate import Defaults
 
+QUEUE_LOGS = ("queue_log", "queue_log_realtime")
 Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "cel"]
+REJECT_SCHEMA = pa.schema([*PLACE_SCHEMA, ("reason", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -21,26 +25,8 @@ class Limits:
 
     rows: int  # for a text file lines, including empty ones
     gib: float
-    rejects: int
-
-
-@dataclass
-class Tally:
-    """A reader's counters. They are complete once the last batch has been consumed."""
-
-    rows: int = 0  # non-empty lines without the header, or rows of Parquet
-    incomplete_last_line: bool = False
-    rejects: list[pa.Table] = field(default_factory=list)  # line_number, reason
-    rejected: int = 0
-
-    def reject(
-        self, line_numbers: pa.Array | pa.ChunkedArray, reason: str | pa.Array | pa.ChunkedArray
-    ) -> None:
-        """Note rows as rejected, with one reason for all or one reason per row."""
-        if len(line_numbers):
-            reasons = pa.repeat(reason, len(line_numbers)) if isinstance(reason, str) else reason
-            self.rejected += len(line_numbers)
-            self.rejects.append(pa.table({"line_number": line_numbers, "reason": reasons}))
+    rejects: int  # of any file
+    reject_share: float  # of the file's rows, without those that are turned away
 
 
 class UnknownVerbs(Counter[str]):
@@ -53,17 +39,66 @@ class UnknownVerbs(Counter[str]):
         self[verb if verb in self or len(self) < self.MOST else "other"] += times
 
 
+@dataclass
+class Tally:
+    """What was found out about a file. The counters are complete once its last batch has been consumed."""
+
+    rows: int = 0  # non-empty lines without the header, or rows of Parquet
+    incomplete_last_line: bool = False
+    rejects: list[pa.Table] = field(default_factory=list)  # by REJECT_SCHEMA
+    rejected: int = 0
+    # By customer. The key None counts the rows of customers that the registry does not know.
+    turned_away_by: Counter[int | None] = field(default_factory=Counter)
+    erased: int = 0  # events that were left out because their agent was erased
+    unknown_verbs: UnknownVerbs = field(default_factory=UnknownVerbs)
+    refusal: UserError | None = None  # why the file does not land
+
+    @property
+    def turned_away(self) -> int:
+        """The number of rows without a contract on their day."""
+        return self.turned_away_by.total()
+
+
+def reject(tallies: Mapping[int, Tally], rows: pa.Table, reason: str | pa.Array | pa.ChunkedArray) -> None:
+    """Note rows as rejected, with one reason for all or one reason per row. `rows` has PLACE_SCHEMA, `tallies` those of
+    the files by their numbers.
+    """
+    if not rows.num_rows:
+        return
+    reasons = pa.repeat(reason, rows.num_rows) if isinstance(reason, str) else reason
+    found = rows.select(PLACE_SCHEMA.names).append_column("reason", reasons).cast(REJECT_SCHEMA)
+    for number in pc.unique(found["file_number"]).to_pylist():
+        of_file = found if len(tallies) == 1 else found.filter(pc.equal(found["file_number"], number))
+        tallies[number].rejected += of_file.num_rows
+        tallies[number].rejects.append(of_file)
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened file; `readers.batches` reads it."""
 
-    path: Path
+    found: Found
+    number: int  # among the files that land together
+    is_small: bool  # no more than a block, unpacked; a larger file lands alone
     form: Form
     header: tuple[str, ...] | None  # the columns of CSV and Parquet
     compression: str | None
     limits: Limits
-    connection: duckdb.DuckDBPyConnection
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.found.delivery.path
+
+    @property
+    def defaults(self) -> Defaults:
+        """What applies to all its rows."""
+        return self.found.delivery.defaults
+
+    def open(self) -> pa.NativeFile:
+        """The unpacked bytes as a stream."""
+        return pa.input_stream(packed(self.found), compression=self.compression)
 
     def stay_within(self, rows: int, size: int) -> None:
         """Raise UserError if the rows, the unpacked bytes (`size`) or the rejects so far exceed a limit."""
@@ -79,29 +114,22 @@ class Source:
                 raise UserError(f"{self.path} holds more than {most:,} {unit}: {remedy} in callmart.toml")
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a file was at a moment. If two looks are equal, nobody has written to the file or replaced it between."""
-
-    place: tuple[int, int]
-    size: int
-    changed_ns: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> Self:
-        """Return the look for what the system says of a file."""
-        return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
-
-    def grew_from(self, earlier: Self) -> bool:
-        """Whether this is the same file as earlier, with at least as much in it, as of a log that is written to."""
-        return self.place == earlier.place and self.size >= earlier.size
+def packed(found: Found) -> Path | pa.BufferReader:
+    """What to read a file from: the bytes that were found, or the file itself if they are too many."""
+    return found.delivery.path if found.data is None else pa.BufferReader(found.data)
 
 
-def unreadable(path: Path, error: Exception) -> UserError:
-    """Return the error for a file or folder that can't be read."""
-    return UserError(
-        f"{path} can't be read ({kind(error)}); give this user read permission, or deliver the whole file again"
-    )
+def refuse_many_rejects(source: Source) -> None:
+    """Refuse a file, in its Tally, if too many of its rows are rejected. All its rows have been judged."""
+    tally, share = source.tally, source.limits.reject_share
+    admitted = tally.rows - tally.turned_away
+    if tally.refusal is None and tally.rejected > share * admitted:
+        first = min(tally.rejects, key=lambda rows: rows["line_number"][0].as_py()).slice(0, 1).to_pylist()[0]
+        tally.refusal = UserError(
+            f"{source.path}: {tally.rejected} of {admitted} rows can't be landed "
+            f"(first line {first['line_number']}: {first['reason']}), more than the share of "
+            f"{share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
+        )
 
 
 def broken(path: Path) -> UserError:
@@ -114,7 +142,7 @@ def as_source(table: pa.Table) -> pa.Table:
     return pa.table(
         {
             column: table[column] if column in table.column_names else pa.nulls(table.num_rows, pa.string())
-            for column in ("line_number", *SOURCE_COLUMNS)
+            for column in SOURCE_SCHEMA.names
         },
         schema=SOURCE_SCHEMA,
     )

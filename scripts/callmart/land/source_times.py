@@ -1,5 +1,6 @@
 """Converts the times of Asterisk's logs to instants: epoch seconds with or without a fraction, or local times."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
-from callmart.land.source import Tally
+from callmart.land.source import Tally, reject
 
 EPOCH_TIME = r"\d{1,10}(\.\d{1,6})?"
 
@@ -15,12 +16,14 @@ SQL = sql_file.statements(__file__)
 
 
 class Times:
-    """Reads the times of one log, batch by batch. It remembers the latest time so far."""
+    """Reads the times of logs, batch by batch. Local times are of one log; it remembers the latest so far."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
-        """`time_zone` applies to local times; it is None for a log with epoch seconds."""
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, tallies: Mapping[int, Tally], time_zone: str | None
+    ) -> None:
+        """`time_zone` applies to local times; it is None for logs with epoch seconds."""
         self._connection = connection
-        self._tally = tally
+        self._tallies = tallies
         self._time_zone = time_zone
         self._latest: datetime | None = None
 
@@ -39,5 +42,5 @@ class Times:
             self._latest = max(filter(None, (self._latest, latest)), default=None)
         self._connection.unregister("log_rows")
         readable = pc.is_valid(timed["occurred_at"])
-        self._tally.reject(timed.filter(pc.invert(readable))["line_number"], "the time can't be read")
+        reject(self._tallies, timed.filter(pc.invert(readable)), "the time can't be read")
         return timed.filter(readable)

@@ -18,28 +18,31 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import keyed
-from callmart.base.settings import Folder
-from callmart.land.source import Look
+from callmart.base.settings import Folder, Settings
+from callmart.land.found import Delivery
+from callmart.land.loader import installation_key
+from callmart.land.look import Look
 
 SQL = sql_file.statements(__file__)
 UNTIL = re.compile(r"until-(\d{4}-\d{2}-\d{2})")
 
 
 def take_away(
-    connection: psycopg.Connection, key: bytes, folder: Folder, path: Path, asked: str, today: date
+    connection: psycopg.Connection, settings: Settings, folder: Folder, delivery: Delivery, today: date
 ) -> None:
-    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's, `key` the
-    installation's; `asked` says with which options the file landed.
+    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's.
 
     Raises UserError if the file has to stay.
     """
     if folder.after == "keep":
         return
+    path = delivery.path
     try:
         with path.open("rb") as file:
             look = Look.of(os.fstat(file.fileno()))
             digest = file_digest(file, "sha256").hexdigest()
-        last_day = _last_day(connection, folder, path, keyed(key, "content", digest), asked, today)
+        key = keyed(installation_key(connection, settings), "content", digest)
+        last_day = _last_day(connection, folder, path, key, delivery.asked, today)
         if Look.of(path.lstat()) != look:
             raise _changed(path)
         if folder.move_to is None:

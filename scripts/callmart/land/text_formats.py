@@ -1,26 +1,24 @@
 """Parses the lines of each text format into rows. All values are text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from callmart.base import sql_file
-from callmart.base.raw_format import COLUMNS
+from callmart.base.raw_format import COLUMNS, PLACE_SCHEMA
 from callmart.land.formats import CEL_COLUMNS, LOG_COLUMNS, REALTIME_COLUMNS
-from callmart.land.source import Source
+from callmart.land.source import Source, Tally, reject
 
 SQL = sql_file.statements(__file__)
 
 _WELL_QUOTED = r'^("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*$'
 
 
-def csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of a CSV file, with the column names of its header. Quoting is as in RFC 4180, but every row is
-    one line. A line that isn't CSV, or has the wrong number of columns, is rejected.
-    """
-    names = source.header or CEL_COLUMNS
+def without_header(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the lines of a CSV file without the first one, if that is a header."""
     header_read = source.header is None
     for block in blocks:
         lines = block
@@ -28,22 +26,33 @@ def csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
             header_read = True
             source.tally.rows -= 1
             lines = lines.slice(1)
+        yield lines
+
+
+def csv(sources: Sequence[Source], blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of CSV files that have the same header, with its column names. Quoting is as in RFC 4180, but
+    every row is one line. A line that isn't CSV, or has the wrong number of columns, is rejected.
+    """
+    for block in blocks:
+        lines = block
         # An open quote would swallow the lines after it, and a lone CR would split a line.
         if pc.any(pc.match_substring_regex(lines["text"], '[\r"]')).as_py():
             well_quoted = pc.and_not(
                 pc.match_substring_regex(lines["text"], _WELL_QUOTED),
                 pc.match_substring(lines["text"], "\r"),
             )
-            source.tally.reject(
-                lines.filter(pc.invert(well_quoted))["line_number"],
+            reject(
+                _tallies(sources),
+                lines.filter(pc.invert(well_quoted)),
                 "the line is not CSV: quotes are open or in the wrong place",
             )
             lines = lines.filter(well_quoted)
         if lines.num_rows:
-            yield _parse_csv(source, names, lines.combine_chunks())
+            yield _parse_csv(sources, lines.combine_chunks())
 
 
-def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.Table:
+def _parse_csv(sources: Sequence[Source], lines: pa.Table) -> pa.Table:
+    header = sources[0].header or CEL_COLUMNS
     whole = pa.ListArray.from_arrays(pa.array([0, lines.num_rows], pa.int32()), lines["text"].chunk(0))
     text = pc.binary_join(whole, "\n")[0].as_buffer()
     wrong: list[int] = []
@@ -63,37 +72,41 @@ def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.T
             check_utf8=False,  # lines.blocks has checked it
         ),
     )
-    numbers = lines["line_number"]
     if wrong:
         positions = pa.array(wrong, pa.int64())
-        than = "the header" if source.header else "a channel event log"
-        source.tally.reject(numbers.take(positions), f"the line has more or fewer columns than {than}")
-        right = pc.invert(pc.is_in(pa.arange(0, lines.num_rows), value_set=positions))
-        numbers = numbers.filter(right)
-    return table.add_column(0, "line_number", numbers)
+        than = "the header" if sources[0].header else "a channel event log"
+        reject(_tallies(sources), lines.take(positions), f"the line has more or fewer columns than {than}")
+        lines = lines.filter(pc.invert(pc.is_in(pa.arange(0, lines.num_rows), value_set=positions)))
+    for position, column in enumerate(PLACE_SCHEMA.names):
+        table = table.add_column(position, column, lines[column])
+    return table
 
 
-def ndjson(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def ndjson(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], blocks: Iterator[pa.Table]
+) -> Iterator[pa.Table]:
     """Yield the rows of JSON objects. A line with an unknown key, a repeated key or a nested value is rejected."""
     paths = [f"$.{column}" for column in COLUMNS]
     values = ", ".join(f"fields[{position}] as {column}" for position, column in enumerate(COLUMNS, start=1))
     for block in blocks:
-        source.connection.register("block", block)
-        rows = source.connection.sql(
+        connection.register("block", block)
+        rows = connection.sql(
             SQL["ndjson"].format(values=values),
             params={"paths": paths, "columns": list(COLUMNS)},
         ).to_arrow_table()
-        source.connection.unregister("block")
-        yield _without_faults(source, rows)
+        connection.unregister("block")
+        yield _without_faults(sources, rows)
 
 
-def queue_log(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of a queue_log file, by LOG_COLUMNS. `data` holds the parameters, joined with |."""
+def queue_log(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], blocks: Iterator[pa.Table]
+) -> Iterator[pa.Table]:
+    """Yield the rows of queue_log files, by LOG_COLUMNS. `data` holds the parameters, joined with |."""
     for block in blocks:
-        source.connection.register("block", block)
-        rows = source.connection.sql(SQL["queue_log"]).to_arrow_table()
-        source.connection.unregister("block")
-        yield _without_faults(source, rows)
+        connection.register("block", block)
+        rows = connection.sql(SQL["queue_log"]).to_arrow_table()
+        connection.unregister("block")
+        yield _without_faults(sources, rows)
 
 
 def log_of_realtime(table: pa.Table) -> pa.Table:
@@ -104,12 +117,16 @@ def log_of_realtime(table: pa.Table) -> pa.Table:
         null_handling="replace",
         null_replacement="",
     )
-    columns = [table["line_number"], *(table[name] for name in REALTIME_COLUMNS[:5]), data]
-    return pa.table(columns, names=["line_number", *LOG_COLUMNS])
+    columns = [table[name] for name in (*PLACE_SCHEMA.names, *REALTIME_COLUMNS[:5])]
+    return pa.table([*columns, data], names=[*PLACE_SCHEMA.names, *LOG_COLUMNS])
 
 
-def _without_faults(source: Source, rows: pa.Table) -> pa.Table:
+def _without_faults(sources: Sequence[Source], rows: pa.Table) -> pa.Table:
     """The rows without a `fault`. The others are rejected."""
     faulty = rows.filter(pc.is_valid(rows["fault"]))
-    source.tally.reject(faulty["line_number"], faulty["fault"])
+    reject(_tallies(sources), faulty, faulty["fault"])
     return rows.filter(pc.is_null(rows["fault"])).drop_columns("fault")
+
+
+def _tallies(sources: Sequence[Source]) -> dict[int, Tally]:
+    return {source.number: source.tally for source in sources}

@@ -1,8 +1,9 @@
--- Parses text files. `block` is a block of lines: line_number and text. A line with a fault is rejected.
+-- Parses text files. `block` is a block of lines: file_number, line_number and text. A line with a fault is rejected.
 
 -- name: ndjson
 with objects as (
     select
+        file_number,
         line_number,
         case when json_valid(text) and json_type(text) = 'OBJECT' then text end as object
     from block
@@ -10,6 +11,7 @@ with objects as (
 
 parsed as (
     select
+        file_number,
         line_number,
         json_extract_string(object, $paths) as fields,
         case
@@ -25,6 +27,7 @@ parsed as (
 )
 
 select
+    file_number,
     line_number,
     fault,
     {values}
@@ -34,12 +37,14 @@ from parsed;
 -- `data` holds the parameters, joined with |.
 with split as (
     select
+        file_number,
         line_number,
         string_split(text, '|') as fields
     from block
 )
 
 select
+    file_number,
     line_number,
     case when len(fields) < 5 then 'the line has fewer than five fields' end as fault,
     fields[1] as time,

@@ -16,7 +16,7 @@ from typing import ParamSpec
 
 import psycopg
 
-from callmart.access import logins, memberships
+from callmart.access import memberships
 from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
@@ -26,6 +26,7 @@ from callmart.database.lock import connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
+from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
@@ -336,9 +337,11 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     """
     today = clock.today(connection, settings)
     connection.commit()
-    work, folders = [], []
+    work: dict[Delivery, Folder] = {}
+    folders = []
     for folder in settings.folders:
         try:
+            of_all = defaults(folder)
             found = arriving.arrived(folder, time.time())
         except UserError as mistake:
             ran.note(str(mistake))
@@ -346,28 +349,18 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
         for problem in found.problems:
             ran.note(problem)
         folders.append(folder)
-        work += [(folder, path, look) for path, look in found.files]
-    with ExitStack() as loaders:
-        loader = None
-        for number, (folder, path, look) in enumerate(work):
-            if loader is None or loader.closed:  # an error can close the connection
-                loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
-            try:
-                ran.files.append(
-                    landing.land(
-                        loader, settings, path, folder.format, defaults(folder),
-                        settled=look if folder.settle_seconds else None,
-                    )
-                )  # fmt: skip
-            except Exception as error:
-                ran.note(_sentence(error, f"{path} did not land", AGAIN))
-                with suppress(psycopg.Error):
-                    loader.rollback()
-            else:
-                asked = landing.asked_with(folder.format, defaults(folder))
-                key = landing.installation_key(connection, settings)
-                _noting(ran, taking_away.take_away, connection, key, folder, path, asked, today)
-            on_step("land", path.name, number + 1, len(work))
+        work |= {
+            Delivery(path, folder.format, of_all, look if folder.settle_seconds else None): folder
+            for path, look in found.files
+        }
+    outcomes = landing.land_all(settings, work)
+    for number, (delivery, outcome) in enumerate(outcomes, start=1):
+        if isinstance(outcome, Exception):
+            ran.note(_sentence(outcome, f"{delivery.path} did not land", AGAIN))
+        else:
+            ran.files.append(outcome)
+            _noting(ran, taking_away.take_away, connection, settings, work[delivery], delivery, today)
+        on_step("land", delivery.path.name, number, len(work))
     for folder in folders:
         if folder.after != "keep":
             _noting(ran, arriving.clear_markers, folder, time.time())

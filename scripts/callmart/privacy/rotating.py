@@ -126,6 +126,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
         _note_new(connection, {}, {text: layered(key[-LAYER:], text) for text in keys})
         files = connection.execute(SQL["key_files_anew"]).rowcount
+        connection.execute(SQL["forget_looks"])
         connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
         connection.execute(
             "insert into ops.audit_log (action, details) values ('key of the installation rotated', %s)",

@@ -183,6 +183,10 @@ from
     new_text as c
 where n.former = f.name_key and c.former = f.content_key;
 
+-- name: forget_looks
+-- They are keyed by the former key. The next run reads the files, and notes their looks under the new one.
+truncate raw.file_look;
+
 -- name: new_installation
 update ops.installation
 set key_fingerprint = %(fingerprint)s;

@@ -55,7 +55,9 @@ def entered_again(connection: psycopg.Connection, settings: Settings, customer_i
         )
     until = clock.now(connection)
     ledger.append(connection, settings, customer_id, "agent", until, {"objector": marks}, None, "lifting")
-    connection.execute("insert into registry.version default values")  # so that files bring the ids of agents
+    connection.execute(
+        "select registry.read_again(%s)", [customer_id]
+    )  # so that files bring the ids of agents
     opening.forget_build(connection)
     connection.execute(
         "insert into ops.audit_log (action, customer_id, details) values ('objections entered again', %s, %s)",

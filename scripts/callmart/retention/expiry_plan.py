@@ -239,7 +239,7 @@ class _Planner:
                 " and not exists (select 1 from raw.file_customer as f where f.file_id = t.file_id"
                 " and (f.last_day >= %(floor)s or f.last_day is null))"
             ),
-            cascade=("raw.reject", "raw.file_customer"),
+            cascade=("raw.reject", "raw.file_customer", "raw.file_look"),
         )
         in_a_kept_file = sql.SQL(
             "exists (select 1 from raw.file as f where f.file_id = t.file_id"

@@ -298,16 +298,15 @@ begin
 end
 $$;
 
--- Settle the rows of persons who were erased, and count what becomes of them: one that equals an erased row is a repeat
--- and goes; another of an erased call is left out; the rest lands, with keys that lead to nobody. Uses the table
--- `arrived`.
-create or replace function raw.settle_erased(out repeated bigint, out left_out bigint, out landed bigint)
+-- Settle the rows of persons who were erased, and count per file what becomes of them: one that equals an erased row is a
+-- repeat and goes, also if the row is of an earlier file that lands with this one; another of an erased call is left
+-- out; the rest lands, with keys that lead to nobody. Uses the table `arrived`.
+create or replace function raw.settle_erased()
+returns table (file_number integer, repeated bigint, left_out bigint, landed bigint)
 language plpgsql
 as $$
+#variable_conflict use_column
 begin
-    repeated := 0;
-    left_out := 0;
-    landed := 0;
     if not (raw.take_out_late() or exists (select 1 from arrived where left_out_rows > 0)) then
         return;
     end if;
@@ -315,6 +314,7 @@ begin
     with numbered as (
         select
             ctid as place,
+            file_number,
             customer_id,
             occurred_at,
             platform,
@@ -324,7 +324,9 @@ begin
             erased,
             case when erased in ('call', 'part') then coalesce(agent_key, '') else '~' end as agent,
             row_number() over (
-                partition by customer_id, occurred_at, platform, event, queue, call_key, agent_key, erased in ('call', 'part')
+                partition by
+                    file_number, customer_id, occurred_at, platform, event, queue, call_key, agent_key,
+                    erased in ('call', 'part')
             ) as nth
         from raw.incoming
         where erased is not null
@@ -332,7 +334,16 @@ begin
 
     select
         n.*,
-        n.nth <= (
+        (
+            n.erased <> 'call'
+            and row_number() over (
+                partition by
+                    n.customer_id, n.occurred_at, n.platform, n.event, n.queue, n.call_key, n.agent, n.nth,
+                    n.erased = 'call'
+                order by n.file_number
+            ) > 1
+        )
+        or n.nth <= (
             select count(*)
             from raw.event as e
             where
@@ -351,12 +362,14 @@ begin
         ) as is_known
     from numbered as n;
 
+    return query
     select
-        count(*) filter (where is_known),
-        count(*) filter (where not is_known and erased = 'call'),
-        count(*) filter (where not is_known and erased <> 'call')
-    into repeated, left_out, landed
-    from of_erased;
+        o.file_number,
+        count(*) filter (where o.is_known),
+        count(*) filter (where not o.is_known and o.erased = 'call'),
+        count(*) filter (where not o.is_known and o.erased <> 'call')
+    from of_erased as o
+    group by o.file_number;
     delete from raw.incoming as i using of_erased as o where i.ctid = o.place and (o.is_known or o.erased = 'call');
 
     -- An agent who has one key in the call already keeps it; two erased agents in one call can't be told apart.

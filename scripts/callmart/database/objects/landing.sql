@@ -52,9 +52,8 @@ $$;
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
 -- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
-create or replace function raw.refuse_unprepared(
-    row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb
-) returns void
+-- Uses the table `given` of raw.keep.
+create or replace function raw.refuse_unprepared() returns void
 language plpgsql
 set enable_sort = off -- raw.incoming has no statistics, and sorting takes four times as long as hashing
 as $$
@@ -65,7 +64,7 @@ begin
     -- raw.keep uses this table too, to find customers whose events may lie outside of their contracts.
     create temporary table arrived on commit drop as
     select
-        customer_id, platform, event, reason, direction, target_kind, number_withheld,
+        file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld,
         min(occurred_at) as first_at,
         max(occurred_at) as last_at,
         count(queue) as queues,
@@ -96,7 +95,7 @@ begin
         coalesce(bool_or(raw.shows_number(queue) or raw.shows_number(line) or raw.shows_number(target)), false)
             as numbered
     from raw.incoming
-    group by customer_id, platform, event, reason, direction, target_kind, number_withheld;
+    group by file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld;
 
     select
         case
@@ -167,24 +166,52 @@ begin
         select
             case
                 when
-                    count(*) filter (
-                        where customer <> 'null' and not exists (
-                            select 1 from registry.customer as c where c.customer_id::text = t.customer
-                        )
-                    ) > 0
+                    (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key)) is not true
+                    or g.look !~ '^[0-9 ]{{1,150}}$'
+                    then 'a file is not given as a key'
+                when
+                    exists (
+                        select 1 from jsonb_object_keys(g.turned_away_by) as customer
+                        where
+                            customer <> 'null'
+                            and not exists (
+                                select 1 from registry.customer as c where c.customer_id::text = customer
+                            )
+                    )
                     then 'rows of a customer that is not in the registry are counted as turned away'
                 when
-                    bool_or(rows !~ '^[1-9]\d{{0,14}}$')
-                    or coalesce(sum(case when rows ~ '^\d{{1,15}}$' then rows::bigint end), 0) <> turned_away
-                    or least(rejected, turned_away) < 0
-                    or greatest(rejected, turned_away) > row_count
-                    or rejected <> (select count(*) from raw.incoming_reject)
+                    exists (select 1 from jsonb_each_text(g.turned_away_by) as t where t.value !~ '^[1-9]\d{{0,14}}$')
+                    or (
+                        select coalesce(sum(case when t.value ~ '^\d{{1,15}}$' then t.value::bigint end), 0)
+                        from jsonb_each_text(g.turned_away_by) as t
+                    ) <> g.turned_away
+                    or (least(g.rejected, g.turned_away) >= 0 and g.erased >= 0) is not true
+                    or greatest(g.rejected, g.turned_away) > g.row_count
+                    or g.rejected <> coalesce(r.rejected, 0)
+                    or g.file_number is null
+                    or g.number <> 1
                     then 'the counts do not add up'
-                when exists (select 1 from raw.incoming_reject as r where raw.shows_number(r.reason))
-                    then 'a reason holds a number'
-            end
-        from jsonb_each_text(turned_away_by) as t (customer, rows)
+                when r.has_number then 'a reason holds a number'
+            end as found
+        from (select *, count(*) over (partition by file_number) as number from given) as g
+        left join (
+            select file_number, count(*) as rejected, bool_or(raw.shows_number(reason)) as has_number
+            from raw.incoming_reject
+            group by file_number
+        ) as r using (file_number)
+        order by found
+        limit 1
     ));
+
+    if
+        fault is null
+        and (
+            exists (select 1 from arrived where file_number not in (select g.file_number from given as g))
+            or exists (select 1 from raw.incoming_reject where file_number not in (select g.file_number from given as g))
+        )
+    then
+        fault := 'the counts do not add up';
+    end if;
 
     if fault is not null then
         raise check_violation using message = fault;
@@ -192,8 +219,9 @@ begin
 end
 $$;
 
--- Leave only new events in raw.incoming, each once. Equal rows of one file are one event if the source gave them an id.
--- Otherwise they are several events, numbered by an ordinal. Uses the table `brought` of raw.merge_incoming.
+-- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Equal rows of one file are
+-- one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Uses the table
+-- `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns void
 language plpgsql
 set work_mem = '256MB' -- enough to group millions of rows in memory
@@ -202,16 +230,29 @@ as $$
 begin
     create temporary table equal_row on commit drop as
     select
-        ctid as place,
-        identified,
-        row_number() over (partition by customer_id, occurred_at, event_key order by line_number) - 1 as ordinal
-    from raw.incoming
-    where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1);
-    delete from raw.incoming as i using equal_row as e where i.ctid = e.place and e.identified and e.ordinal > 0;
+        *,
+        row_number() over (partition by customer_id, occurred_at, event_key, ordinal order by file_number) > 1
+        as is_of_earlier_file
+    from (
+        select
+            ctid as place,
+            file_number,
+            customer_id,
+            occurred_at,
+            event_key,
+            identified,
+            row_number() over (partition by customer_id, occurred_at, event_key, file_number order by line_number) - 1
+            as ordinal
+        from raw.incoming
+        where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1)
+    ) as numbered;
+    delete from raw.incoming as i
+    using equal_row as e
+    where i.ctid = e.place and (e.is_of_earlier_file or (e.identified and e.ordinal > 0));
     update raw.incoming as i
     set ordinal = e.ordinal
     from equal_row as e
-    where i.ctid = e.place and not e.identified and e.ordinal > 0;
+    where i.ctid = e.place and not e.is_of_earlier_file and not e.identified and e.ordinal > 0;
     drop table equal_row;
 
     -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
@@ -248,8 +289,9 @@ return case -- a status or a wrap-up belongs to the agent, whatever device or qu
 end;
 
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
--- and of each status, login and membership that they begin, end or cut short.
-create or replace function raw.merge_incoming(file bigint, out landed bigint, out repeated bigint)
+-- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
+-- was there. Uses the table `given` of raw.keep.
+create or replace function raw.merge_incoming() returns void
 language plpgsql
 set timezone = 'UTC'
 set work_mem = '256MB'
@@ -257,13 +299,27 @@ as $$
 declare
     longest_phase constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
 begin
-    -- Per customer: the moments and number of the events that came, the end of its data before, and the end now. A
-    -- phase without an end lasts until the end of the data.
+    -- Per file and customer: the moments and number of the events that came. Per customer: the moments, the end of its
+    -- data before, and the end now. A phase without an end lasts until the end of the data.
+    create temporary table brought_by on commit drop as
+    select g.file_id, i.*
+    from (
+        select
+            file_number,
+            customer_id,
+            min(occurred_at) as first_at,
+            max(occurred_at) as last_at,
+            count(*) as events
+        from raw.incoming
+        group by file_number, customer_id
+    ) as i
+    join given as g using (file_number);
+
     create temporary table brought on commit drop as
     select i.*, before.known_until, greatest(before.known_until, i.last_at) as now_until
     from (
-        select customer_id, min(occurred_at) as first_at, max(occurred_at) as last_at, count(*) as events
-        from raw.incoming
+        select customer_id, min(first_at) as first_at, max(last_at) as last_at
+        from brought_by
         group by customer_id
     ) as i
     left join lateral (
@@ -288,17 +344,19 @@ begin
 
     insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
     select
-        file,
+        file_id,
         customer_id,
         (first_at at time zone time_zone)::date,
         (last_at at time zone time_zone)::date,
         events
-    from brought join registry.customer using (customer_id)
+    from brought_by join registry.customer using (customer_id)
     union all
-    select distinct file, k.customer_id, null::date, null::date, 0
-    from raw.file as f
-    join registry.kept_contract as k on k.customer_id = (f.asked::jsonb ->> 1)::integer
-    where f.file_id = file and not exists (select 1 from brought as b where b.customer_id = k.customer_id);
+    select distinct g.file_id, k.customer_id, null::date, null::date, 0
+    from given as g
+    join registry.kept_contract as k on k.customer_id = (g.asked::jsonb ->> 1)::integer
+    where not exists (
+        select 1 from brought_by as b where b.file_number = g.file_number and b.customer_id = k.customer_id
+    );
 
     perform raw.drop_repeated();
 
@@ -464,30 +522,90 @@ begin
     on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     insert into raw.event ({event_names}, ordinal, file_id)
-    select {event_names}, ordinal, file from raw.incoming;
-    get diagnostics landed = row_count;
-    select coalesce(sum(events), 0) - landed into repeated from brought;
+    select {event_names}, ordinal, g.file_id
+    from raw.incoming
+    join given as g using (file_number);
 
-    drop table brought;
-    truncate raw.incoming;
+    update raw.file as f
+    set landed = n.landed, repeated = n.events - n.landed
+    from (
+        select g.file_id, coalesce(max(l.landed), 0) as landed, coalesce(sum(b.events), 0) as events
+        from given as g
+        left join brought_by as b using (file_number)
+        left join (select file_number, count(*) as landed from raw.incoming group by file_number) as l using (file_number)
+        group by g.file_id
+    ) as n
+    where f.file_id = n.file_id;
+
+    drop table brought, brought_by;
 end
 $$;
 
 -- The functions that the loader may call. It can write to raw.incoming and read nothing. The search path ends with
 -- pg_temp, so that types and functions that the loader makes there are not used.
 
--- Whether the same contents have landed before, under the same version of the registry and with the same options.
-create or replace function raw.has_landed(content_key text, registry_version integer, asked text) returns boolean
+-- Whether what landed under a version of the registry is all that lands today: since then nothing has changed about the
+-- customers of the file, and where it has rows of unknown customers, none was added.
+create or replace function raw.is_up_to_date(registry_version integer, customers integer[]) returns boolean
+stable
+return case
+    when registry_version = (select coalesce(max(v.version), 0) from registry.version as v) then true
+    when customers is null then false
+    else not (
+        exists (
+            select 1 from registry.gate as g
+            where g.customer_id = any(customers) and g.version > registry_version
+        )
+        or (
+            array_position(customers, null) is not null
+            and exists (select 1 from registry.gate as g where g.added_in > registry_version)
+        )
+    )
+end;
+
+-- The numbers of the files that are what they were when their content was last known to have landed. `files` has their
+-- path_key, asked and look.
+create or replace function raw.recognised(files jsonb) returns setof integer
+language sql
 stable
 security definer
-return exists (
-    select 1
-    from raw.file as f
-    where
-        f.content_key = has_landed.content_key
-        and f.registry_version = has_landed.registry_version
-        and f.asked = has_landed.asked
-);
+begin atomic
+    select g.file_number
+    from jsonb_to_recordset(files) as g (file_number integer, path_key text, asked text, look text)
+    join raw.file_look as l on l.path_key = g.path_key and l.asked = g.asked and l.look = g.look
+    join raw.file as f on f.file_id = l.file_id
+    where raw.is_up_to_date(f.registry_version, f.customers);
+end;
+
+-- The numbers of the files whose content has landed with the same options. Notes what they are now.
+create or replace function raw.has_landed(files jsonb) returns setof integer
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    with known as (
+        select distinct on (g.file_number) g.file_number, g.path_key, g.asked, g.look, f.file_id
+        from
+            jsonb_to_recordset(files)
+            as g (file_number integer, path_key text, content_key text, asked text, look text)
+        join raw.file as f on f.content_key = g.content_key and f.asked = g.asked
+        where raw.is_up_to_date(f.registry_version, f.customers)
+        order by g.file_number, f.file_id desc
+    ),
+
+    noted as (
+        insert into raw.file_look as l (path_key, asked, look, file_id)
+        select distinct on (k.path_key, k.asked) k.path_key, k.asked, k.look, k.file_id
+        from known as k
+        where raw.is_key(k.path_key) and k.look ~ '^[0-9 ]{{1,150}}$'
+        on conflict (path_key, asked) do update set look = excluded.look, file_id = excluded.file_id
+    )
+
+    select k.file_number from known as k;
+end
+$$;
 
 -- Which of these words identify an agent of a customer: as an id, a name, an address, a key, or the label that reports
 -- make from a key. A word that is also a queue of the customer does not count. Keys of anonymous agents, and of agents
@@ -528,15 +646,36 @@ begin
 end
 $$;
 
--- Begin to land a file; only one file lands at a time. False if the registry has changed since the file passed the
--- gate, or a key was rotated. The lock keeps the registry as it is until the file has landed.
+-- Leave nothing that has been handed over, also not in free space. To truncate an empty table would cost as much as to
+-- land a small file.
+create or replace function raw.empty_incoming() returns void
+language plpgsql
+as $$
+declare
+    filled regclass;
+begin
+    for filled in
+        select t.name
+        from unnest(
+            array['raw.incoming', 'raw.incoming_reject', 'raw.incoming_agent', 'raw.incoming_marked']::regclass[]
+        ) as t (name)
+        where pg_relation_size(t.name) > 0
+    loop
+        execute format('truncate %s', filled);
+    end loop;
+end
+$$;
+
+-- Begin to land files; only one session lands at a time. False if the registry has changed since the files passed the
+-- gate, or a key was rotated. The lock keeps the registry as it is until they have landed.
 create or replace function raw.receive(registry_version integer) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_marked;
+    lock table raw.incoming in access exclusive mode;
+    perform raw.empty_incoming(); -- of what this session has written before
     lock table registry.version in share mode;
     if exists (select 1 from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
@@ -545,29 +684,26 @@ begin
 end
 $$;
 
--- Store what the loader has written to raw.incoming, as one file.
-create or replace function raw.keep(
-    name_key text, content_key text, registry_version integer, asked text, row_count bigint, rejected bigint,
-    turned_away bigint, incomplete_last_line boolean, turned_away_by jsonb, erased bigint default 0,
-    out landed bigint, out repeated bigint, out of_erased bigint
-)
+-- Store what the loader has written to raw.incoming. Its files are told by their numbers. Returns per file how many of its
+-- events landed, were there already, or are of somebody who was erased.
+create or replace function raw.keep(registry_version integer, files jsonb)
+returns table (file_number integer, landed bigint, repeated bigint, of_erased bigint)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set jit = off -- what has just come has no statistics, so that small queries seem to be worth compiling
 as $$
-declare
-    file bigint;
-    settled record;
+#variable_conflict use_column
 begin
-    if not (raw.is_key(name_key) and raw.is_key(content_key)) then
-        raise check_violation using message = 'a file is not given as a key';
-    end if;
-    if (erased >= 0) is not true then
-        raise check_violation using message = 'the counts do not add up';
-    end if;
-    perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
+    create temporary table given on commit drop as
+    select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
+    from jsonb_to_recordset(files) as g (
+        file_number integer, name_key text, path_key text, content_key text, asked text, look text, row_count bigint,
+        rejected bigint, turned_away bigint, turned_away_by jsonb, incomplete_last_line boolean, erased bigint
+    )
+    order by g.file_number;
+    perform raw.refuse_unprepared();
 
     -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
     -- moment, it covers all moments between them: no time zone of today sets its clock back to the day before.
@@ -606,13 +742,40 @@ begin
         );
 
     insert into raw.file (
-        name_key, content_key, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+        file_id, name_key, content_key, registry_version, asked, row_count, rejected, turned_away,
+        incomplete_last_line, erased, customers
     )
-    values (name_key, content_key, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line)
-    returning file_id into file;
-    insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
+    overriding system value
+    select
+        g.file_id, g.name_key, g.content_key, keep.registry_version, g.asked, g.row_count, g.rejected, g.turned_away,
+        g.incomplete_last_line, g.erased, w.customers
+    from given as g
+    left join (
+        select o.file_number, array_agg(distinct c.customer_id) as customers
+        from (
+            select a.file_number, a.customer_id from arrived as a
+            union all
+            select t.file_number, nullif(customer, 'null')::integer
+            from given as t, jsonb_object_keys(t.turned_away_by) as customer
+            union all
+            select t.file_number, (t.asked::jsonb ->> 1)::integer
+            from given as t
+            where t.asked::jsonb ->> 1 is not null
+        ) as o
+        left join registry.customer as c using (customer_id)
+        group by o.file_number
+    ) as w using (file_number);
+    insert into raw.file_look as l (path_key, asked, look, file_id)
+    select distinct on (path_key, asked) path_key, asked, look, file_id
+    from given
+    where look is not null
+    on conflict (path_key, asked) do update set look = excluded.look, file_id = excluded.file_id;
+    insert into raw.reject (file_id, line_number, reason)
+    select g.file_id, r.line_number, r.reason
+    from raw.incoming_reject as r
+    join given as g using (file_number);
 
-    select * into settled from raw.settle_erased();
+    create temporary table settled on commit drop as select * from raw.settle_erased();
     perform raw.cut_reaching_back();
 
     -- Agents who object and were not here when a key was rotated: only who has the customer's key can tell.
@@ -656,21 +819,27 @@ begin
     set agent = coalesce(known.agent, excluded.agent), last_day = greatest(known.last_day, excluded.last_day);
 
     insert into ops.audit_log (action, customer_id, details)
-    select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', file)
-    from jsonb_each_text(turned_away_by) as t (customer, rows);
+    select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', g.file_id)
+    from given as g, jsonb_each_text(g.turned_away_by) as t (customer, rows);
 
-    select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
-    update raw.file as f
-    set
-        landed = keep.landed,
-        repeated = keep.repeated + settled.repeated,
-        erased = keep.erased + settled.left_out
-    where f.file_id = file;
+    perform raw.merge_incoming();
     -- Of rows of the erased the loader learns only how many it gave. Their events have no keys; else it could make up
     -- such a row, and see whether there is an event of somebody erased in a call, or at a moment.
-    landed := landed - settled.landed;
-    of_erased := keep.erased + settled.repeated + settled.left_out + settled.landed;
-    drop table arrived;
-    truncate raw.incoming_reject, raw.incoming_agent, raw.incoming_marked;
+    return query
+    select
+        g.file_number,
+        f.landed - coalesce(s.landed, 0),
+        f.repeated,
+        g.erased + coalesce(s.repeated + s.left_out + s.landed, 0)
+    from given as g
+    join raw.file as f using (file_id)
+    left join settled as s using (file_number);
+    update raw.file as f
+    set repeated = f.repeated + s.repeated, erased = f.erased + s.left_out
+    from settled as s
+    join given as g using (file_number)
+    where f.file_id = g.file_id;
+    drop table arrived, given, settled;
+    perform raw.empty_incoming();
 end
 $$;

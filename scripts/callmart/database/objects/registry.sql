@@ -98,6 +98,50 @@ left join registry.former_key as f using (customer_id)
 left join nobody_known as u using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
+-- With each version of the registry, note for which customers it lets other rows in, or keeps other ids of agents. What
+-- else a customer orders changes nothing about a file.
+create or replace function registry.note_gates() returns trigger
+language plpgsql
+as $$
+begin
+    insert into registry.gate as known (customer_id, says, version, added_in)
+    select
+        c.customer_id,
+        md5(jsonb_build_array(
+            c.time_zone, c.anonymous_agents, c.key_fingerprint, contracts.kept, words.known
+        )::text),
+        new.version,
+        new.version
+    from registry.customer as c
+    left join (
+        select customer_id, jsonb_agg(to_jsonb(k) order by valid_from) as kept
+        from registry.kept_contract as k
+        group by customer_id
+    ) as contracts using (customer_id)
+    left join (
+        select customer_id, jsonb_agg(to_jsonb(w) order by word) as known
+        from registry.status_word as w
+        group by customer_id
+    ) as words using (customer_id)
+    on conflict (customer_id) do update
+    set says = excluded.says, version = excluded.version
+    where known.says <> excluded.says;
+    return null;
+end
+$$;
+
+create or replace trigger noted after insert on registry.version
+for each row execute function registry.note_gates();
+
+-- Make a version of the registry under which the files with rows of a customer are read again, although nothing else
+-- has changed.
+create or replace function registry.read_again(customer integer) returns void
+language sql
+begin atomic
+    update registry.gate set says = '' where customer_id = customer;
+    insert into registry.version default values;
+end;
+
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.
 create or replace view registry.contact_list as
 select

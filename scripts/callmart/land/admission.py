@@ -1,0 +1,83 @@
+"""Reads the gate from the database: what the registry lets in at this moment, and who was erased or corrected."""
+
+from functools import partial
+
+import psycopg
+import pyarrow as pa
+
+from callmart.base.keys import ensure_key
+from callmart.base.settings import Settings
+from callmart.land.gate import Correction, Gate, Tombstones
+
+# Contracts begin at the floor at the earliest, so a late file can't bring an expired day back.
+_CONTRACTS = """
+select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until
+from registry.kept_contract where coalesce(valid_until, 'infinity') > access.retention_floor()
+"""
+_CONTRACT_SCHEMA = {
+    "customer_id": pa.int32(),
+    "option": pa.string(),
+    "valid_from": pa.date32(),
+    "valid_until": pa.date32(),
+}
+_CUSTOMERS = "select customer_id, time_zone, anonymous_agents from registry.customer"
+_CUSTOMER_SCHEMA = {"customer_id": pa.int32(), "time_zone": pa.string(), "anonymous_agents": pa.bool_()}
+_STATUSES = "select customer_id, word, status from registry.status_word"
+_STATUS_SCHEMA = {"customer_id": pa.int32(), "word": pa.string(), "status": pa.string()}
+
+
+def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
+    """Return the registry's version, and its contents as a Gate. `connection` is the loader's.
+
+    Raises UserError if a customer's key is missing or is not the one that the registry expects.
+    """
+    ((version, latest),) = connection.execute(
+        "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
+    ).fetchall()
+    return version, Gate(
+        contracts=_table(connection, _CONTRACTS, _CONTRACT_SCHEMA),
+        customers=_table(connection, _CUSTOMERS, _CUSTOMER_SCHEMA),
+        statuses=_table(connection, _STATUSES, _STATUS_SCHEMA),
+        keys=_keys(connection, settings),
+        latest=latest,
+        erased_until=dict(
+            connection.execute("select customer_id, until from privacy.erased_until").fetchall()
+        ),
+        tombstones=partial(_tombstones, connection),
+        corrections=[
+            Correction(*row)
+            for row in connection.execute(
+                "select customer_id, mistaken, coalesce(agent_key, erased), since, until from privacy.correction"
+            )
+        ],
+    )
+
+
+def _table(connection: psycopg.Connection, query: str, schema: dict[str, pa.DataType]) -> pa.Table:
+    rows = connection.execute(query.encode()).fetchall()
+    return pa.table(
+        {name: pa.array([row[i] for row in rows], type) for i, (name, type) in enumerate(schema.items())}
+    )
+
+
+def _keys(connection: psycopg.Connection, settings: Settings) -> pa.Table:
+    fingerprints = connection.execute(
+        "select customer_id, key_fingerprint from registry.customer"
+        " where customer_id in (select customer_id from registry.kept_contract)"
+    ).fetchall()
+    keys = [ensure_key(settings.home, customer_id, fingerprint) for customer_id, fingerprint in fingerprints]
+    return pa.table(
+        {
+            "customer_id": pa.array([customer_id for customer_id, _ in fingerprints], pa.int32()),
+            "key": pa.array(keys, pa.binary()),
+        }
+    )
+
+
+def _tombstones(connection: psycopg.Connection) -> Tombstones:
+    rows = connection.execute(
+        "select customer_id, kind, tombstone, max(until) from privacy.known_tombstone"
+        " where kind in ('agent', 'device', 'caller', 'call', 'objector') group by 1, 2, 3"
+    ).fetchall()
+    connection.commit()
+    return {(customer, kind, tombstone): until for customer, kind, tombstone, until in rows}

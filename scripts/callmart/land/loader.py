@@ -1,0 +1,188 @@
+"""The loader's sessions: one that reads the gate and asks what is known, and one that streams events to the server.
+
+Both are opened when they are first needed, and again after `reset`. Neither can read what has landed.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import psycopg
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+
+from callmart.access import logins
+from callmart.base.ahead import ahead
+from callmart.base.keys import INSTALLATION, keyed, known_key
+from callmart.base.raw_format import EVENT_SCHEMA
+from callmart.base.settings import Settings
+from callmart.land.found import Delivery, Found
+from callmart.land.look import Look
+from callmart.land.prepare import Prepared
+from callmart.land.source import Source
+
+# A file that changed later than this before it was looked at can change again without looking another: the file system
+# may not tell times that are closer.
+YOUNG_S = 5
+
+
+class Kept(NamedTuple):
+    """What became of a file's events on the server."""
+
+    landed: int
+    repeated: int
+    of_erased: int
+
+
+class Loader:
+    """The loader's connections to the database, and what it asks there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.reset()
+
+    @cached_property
+    def connection(self) -> psycopg.Connection:
+        """The session that reads. Raises UserError if the loader can't log in."""
+        return logins.connect(self.settings, "loader")
+
+    @cached_property
+    def _stream(self) -> dbapi.Connection:
+        return dbapi.connect(logins.duty_uri(self.settings, "loader"))
+
+    @cached_property
+    def _key(self) -> bytes:
+        key = installation_key(self.connection, self.settings)
+        self.connection.commit()
+        return key
+
+    def reset(self) -> None:
+        """Close the sessions. What was not committed is lost."""
+        for name in ("connection", "_stream"):
+            if session := self.__dict__.pop(name, None):
+                session.close()
+
+    def recognised(self, deliveries: Sequence[tuple[Delivery, Look]]) -> set[int]:
+        """The positions of the files that look as they did when their content was known to have landed."""
+        files = [
+            {"file_number": position, **self._name(delivery), "look": _as_text(look)}
+            for position, (delivery, look) in enumerate(deliveries)
+        ]
+        return self._ask("select raw.recognised(%s)", json.dumps(files))
+
+    def has_landed(self, files: Sequence[Found]) -> set[tuple[str, str]]:
+        """The digests of the contents that have landed, with the options they were asked with. These files are
+        recognised from now on.
+        """
+        asked = [{"file_number": position, **self._identity(file)} for position, file in enumerate(files)]
+        landed = self._ask("select raw.has_landed(%s)", json.dumps(asked))
+        return {(files[position].digest, files[position].delivery.asked) for position in landed}
+
+    def store(self, prepared: Prepared, version: int) -> dict[int, Kept] | None:
+        """Stream the events to the server, and store them unless the registry has changed. Returns by number what
+        became of each file's; None if the registry has changed. The caller commits.
+        """
+        with self._stream.cursor() as cursor:
+            if cursor.execute("select raw.receive($1::integer)", (version,)).fetchone() != (True,):
+                self._stream.rollback()
+                return None
+            self.__dict__.pop("_key", None)  # it may have been rotated before; now it can't be
+            _stream_events(cursor, prepared)
+            for table, rows in (
+                ("incoming_reject", prepared.rejects),
+                ("incoming_agent", prepared.agents),
+                ("incoming_marked", prepared.told),
+            ):
+                if rows.num_rows:
+                    _ingest(cursor, table, rows)
+            kept = cursor.execute(
+                "select file_number, landed, repeated, of_erased from raw.keep($1::integer, $2::text::jsonb)",
+                (version, json.dumps([self._report(source) for source in prepared.landing])),
+            ).fetchall()
+        return {number: Kept(*counts) for number, *counts in kept}
+
+    def commit(self) -> None:
+        """Commit what was stored."""
+        self._stream.commit()
+
+    def _ask(self, question: str, *parameters: str) -> set[int]:
+        try:
+            found = self.connection.execute(question.encode(), parameters).fetchall()
+        except psycopg.OperationalError:  # the session was lost
+            self.reset()
+            found = self.connection.execute(question.encode(), parameters).fetchall()
+        self.connection.commit()
+        return {number for (number,) in found}
+
+    def _name(self, delivery: Delivery) -> dict[str, str]:
+        path = keyed(self._key, "path", str(delivery.path.absolute()))
+        return {"path_key": path, "asked": delivery.asked}
+
+    def _identity(self, file: Found) -> dict[str, Any]:
+        is_young = file.look.changed_ns > (time.time() - YOUNG_S) * 1e9
+        return {
+            **self._name(file.delivery),
+            "content_key": keyed(self._key, "content", file.digest),
+            "look": None if is_young else _as_text(file.look),
+        }
+
+    def _report(self, source: Source) -> dict[str, Any]:
+        """What the server stores about a file."""
+        tally = source.tally
+        return {
+            "file_number": source.number,
+            "name_key": keyed(self._key, "file", source.path.name),
+            **self._identity(source.found),
+            "row_count": tally.rows,
+            "rejected": tally.rejected,
+            "turned_away": tally.turned_away,
+            "turned_away_by": {
+                "null" if customer is None else str(customer): rows
+                for customer, rows in tally.turned_away_by.items()
+            },
+            "incomplete_last_line": tally.incomplete_last_line,
+            "erased": tally.erased,
+        }
+
+
+def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:
+    """The key of the names and contents of files. Raises UserError if it is missing, or another than they have."""
+    ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
+    return known_key(settings.home, INSTALLATION, fingerprint)
+
+
+def _as_text(look: Look) -> str:
+    return " ".join(map(str, (*look.place, look.size, look.modified_ns, look.changed_ns)))
+
+
+def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
+
+
+def _stream_events(cursor: dbapi.Cursor, prepared: Prepared) -> None:
+    """Stream the events. An error of ours must not surface as an error of the driver."""
+    mistakes: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from ahead(prepared.batches())
+        except Exception as mistake:
+            mistakes.append(mistake)
+            raise
+
+    try:
+        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
+    except Exception:
+        if mistakes:
+            raise mistakes[0] from None
+        raise

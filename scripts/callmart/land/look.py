@@ -1,0 +1,38 @@
+"""What a file was at a moment, without its content."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from callmart.base.errors import UserError, kind
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file was at a moment. If two looks are equal, nobody has written to the file or replaced it between.
+
+    A program can give a file any time of its last change (modified_ns), but not the time of the last change to its
+    entry (changed_ns): with each write and each renaming the system sets that to its clock.
+    """
+
+    place: tuple[int, int]
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Self:
+        """Return the look for what the system says of a file."""
+        return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def grew_from(self, earlier: Self) -> bool:
+        """Whether this is the same file as earlier, with at least as much in it, as of a log that is written to."""
+        return self.place == earlier.place and self.size >= earlier.size
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Return the error for a file or folder that can't be read."""
+    return UserError(
+        f"{path} can't be read ({kind(error)}); give this user read permission, or deliver the whole file again"
+    )
