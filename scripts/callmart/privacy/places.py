@@ -122,6 +122,7 @@ PLACES: tuple[Place, ...] = (
                 "version*",
                 "customer",
                 "former_fingerprint",
+                "gate",
                 "contract",
                 "queue",
                 "line",
