@@ -72,11 +72,13 @@ found as materialized (
     from access.current_definition
 ),
 
--- The triggers that keep anybody, the owner included, from changing a log, and an erasure from forgetting a day.
+-- The triggers that keep anybody, the owner included, from changing a log, an erasure from forgetting a day, and files
+-- from being left unread under another version of the registry.
 keeping (relation, name) as (
     values
     ('ops.audit_log'::regclass, 'append_only'::name),
     ('ops.dirty_day', 'keep_person'),
+    ('registry.version', 'noted'),
     ('privacy.request', 'kept'),
     ('privacy.request', 'not_emptied'),
     ('privacy.step', 'kept'),
