@@ -134,7 +134,9 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
         raise UserError(f"nothing was removed: the key of customer {customer_id} is there, and fits its data")
     databases.drop_of(connection, settings, customer_id)
     counts = +_remove_customer(connection, settings, customer_id, mart_tables.of_customers(connection))
-    connection.execute("insert into registry.version default values")  # else files of several customers stay
+    connection.execute(
+        "select registry.read_again(%s)", [customer_id]
+    )  # else files of several customers stay
     connection.execute(
         "insert into ops.audit_log (action, customer_id, details) values"
         " ('removed', %(customer)s, %(counts)s), ('key lost', %(customer)s, '{}')",

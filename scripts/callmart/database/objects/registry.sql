@@ -107,9 +107,7 @@ begin
     insert into registry.gate as known (customer_id, says, version, added_in)
     select
         c.customer_id,
-        md5(jsonb_build_array(
-            c.time_zone, c.anonymous_agents, c.key_fingerprint, contracts.kept, words.known
-        )::text),
+        md5(jsonb_build_array(c.time_zone, c.anonymous_agents, contracts.kept, words.known)::text),
         new.version,
         new.version
     from registry.customer as c
