@@ -91,6 +91,7 @@ def test_the_demo_keeps_away_from_customers_of_yours(callmart: Callmart) -> None
     with pytest.raises(UserError, match="this database holds 3 customers of yours"):
         demo.demo(callmart.settings, ignore_step)
     with callmart.connect() as connection:  # also from one that has the number of one of the demo's
+        connection.execute("delete from registry.gate where customer_id = 3")
         connection.execute("update registry.customer set customer_id = 1042 where customer_id = 3")
         with pytest.raises(UserError, match="3 customers of yours"):
             demo._refuse_real_customers(connection, registry_file.load(demo.EXAMPLE / "registry.yml"))

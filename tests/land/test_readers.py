@@ -55,8 +55,8 @@ def tables(opened: Source) -> list[pa.Table]:
 
 
 def read(opened: Source) -> list[dict[str, object]]:
-    """The rows, without the columns that are empty everywhere."""
-    rows = pa.concat_tables(tables(opened)).to_pylist()
+    """The rows, without empty columns and the number of the file."""
+    rows = pa.concat_tables(tables(opened)).drop_columns("file_number").to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
