@@ -22,14 +22,16 @@ from today import TODAY
 pytestmark = pytest.mark.dated
 
 TOGETHER, ALONE = (1, 2), (3, 4)  # twins: what the ones land together, the others land one by one
-NONE, LEAVING, WAITING, UNKNOWN = 5, 6, 7, 99
+NONE, LEAVING, WAITING, UNKNOWN, NONE_EITHER, UNKNOWN_EITHER = 5, 6, 7, 99, 8, 98
+# Other customers without a contract and unknown ones: a file of theirs alone would be known to the twins.
+OTHERS = {TOGETHER: (NONE, UNKNOWN), ALONE: (NONE_EITHER, UNKNOWN_EITHER)}
 SETS = 6  # of files at random
 CUSTOMERS = [f"id: {number}, {DETAILED}" for number in (*TOGETHER, *ALONE, LEAVING, WAITING)]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _registry(callmart: Callmart) -> None:
-    callmart.apply(registry(*CUSTOMERS, f"id: {NONE}, contracts: []"))
+    callmart.apply(registry(*CUSTOMERS, *(f"id: {none}, contracts: []" for none in (NONE, NONE_EITHER))))
 
 
 # what lands together equals what lands one by one
@@ -62,7 +64,7 @@ def events_at_random(rng: Random, calls: str) -> Iterator[Row]:
 def file_at_random(rng: Random, calls: str, customers: tuple[int, int]) -> bytes:
     """A file with rows of two customers, and perhaps of one without a contract or an unknown one."""
     rows = events_at_random(rng, calls)
-    whose = (*customers, *customers, *customers, NONE, UNKNOWN)
+    whose = (*customers, *customers, *customers, *OTHERS[customers])
     told = [next(rows) | {"customer_id": rng.choice(whose)} for _ in range(rng.choice([1, 3, 25]))]
     # Of two rows of a file with one id and time either may land, so within a file they are equal.
     same: dict[tuple[Any, ...], Row] = {}
