@@ -83,7 +83,7 @@ from meant
 where event <> 'wrapup_ended' or duration is not null;
 
 -- name: unknown_verbs
--- One row per file and unknown verb, with the number of rows. Text that does not look like a verb is counted as `other`.
+-- One row per file and unknown verb, with the number of rows. Text that does not look like a verb counts as `other`.
 select
     file_number,
     case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,

@@ -17,8 +17,8 @@ create table raw.file_look (
 
 create index file_look_by_file on raw.file_look (file_id);
 
--- The version of the registry in which what lets rows of a customer in was last another. Files with rows of the customer
--- that landed before it are read again.
+-- The version of the registry in which what lets rows of a customer in was last another. Files with rows of the
+-- customer that landed before it are read again.
 create table registry.gate (
     customer_id integer primary key references registry.customer on delete cascade,
     says text not null, -- a digest

@@ -298,8 +298,8 @@ begin
 end
 $$;
 
--- Settle the rows of persons who were erased, and count per file what becomes of them: one that equals an erased row is a
--- repeat and goes, also if the row is of an earlier file that lands with this one; another of an erased call is left
+-- Settle the rows of persons who were erased, and count per file what becomes of them: one that equals an erased row is
+-- a repeat and goes, also if the row is of an earlier file that lands with this one; another of an erased call is left
 -- out; the rest lands, with keys that lead to nobody. Uses the table `arrived`.
 create or replace function raw.settle_erased()
 returns table (file_number integer, repeated bigint, left_out bigint, landed bigint)

@@ -219,9 +219,9 @@ begin
 end
 $$;
 
--- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Equal rows of one file are
--- one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Uses the table
--- `brought` of raw.merge_incoming.
+-- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Equal rows of one file
+-- are one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Uses the
+-- table `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns void
 language plpgsql
 set work_mem = '256MB' -- enough to group millions of rows in memory
@@ -558,7 +558,10 @@ return case
         )
         or (
             array_position(customers, null) is not null
-            and exists (select 1 from registry.gate as g where g.added_in > registry_version)
+            and exists (
+                select 1 from registry.gate as g
+                where g.added_in > registry_version
+            )
         )
     )
 end;
@@ -572,8 +575,8 @@ security definer
 begin atomic
     select g.file_number
     from jsonb_to_recordset(files) as g (file_number integer, path_key text, asked text, look text)
-    join raw.file_look as l on l.path_key = g.path_key and l.asked = g.asked and l.look = g.look
-    join raw.file as f on f.file_id = l.file_id
+    inner join raw.file_look as l on g.path_key = l.path_key and g.asked = l.asked and g.look = l.look
+    inner join raw.file as f on l.file_id = f.file_id
     where raw.is_up_to_date(f.registry_version, f.customers);
 end;
 
@@ -684,8 +687,8 @@ begin
 end
 $$;
 
--- Store what the loader has written to raw.incoming. Its files are told by their numbers. Returns per file how many of its
--- events landed, were there already, or are of somebody who was erased.
+-- Store what the loader has written to raw.incoming. Its files are told by their numbers. Returns per file how many of
+-- its events landed, were there already, or are of somebody who was erased.
 create or replace function raw.keep(registry_version integer, files jsonb)
 returns table (file_number integer, landed bigint, repeated bigint, of_erased bigint)
 language plpgsql

@@ -136,7 +136,8 @@ for each row execute function registry.note_gates();
 create or replace function registry.read_again(customer integer) returns void
 language sql
 begin atomic
-    update registry.gate set says = '' where customer_id = customer;
+    update registry.gate set says = ''
+    where customer_id = customer;
     insert into registry.version default values;
 end;
 
