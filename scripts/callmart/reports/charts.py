@@ -4,6 +4,7 @@ A chart is as wide as a phone, so that page and paper show the same one, in one 
 without colours: lines differ by dashes, parts of a bar by lightness, order and numbers.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import vl_convert
 
 from callmart.reports.measures import Unit
-from callmart.tableau_files.workbook.book import COLOURS, GREY, SHADES
+from callmart.tableau_files.workbook.book import ALARM, COLOURS, GREY, SHADES
 
 Territory = Literal["nl-NL", "en-GB"]
 FONT = "Liberation Sans"  # vl-convert has it; with a font that it lacks it would draw no text, and not say so
@@ -28,8 +29,11 @@ FORMS: Mapping[Unit, str] = {
     "share": ".0%",
     "agents": ",d",
 }  # of d3
+CLOCK = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02d')"  # how seconds are written
+STEPS = (5, 10, 15, 30, 60, 120, 300, 600)  # seconds between the lines behind a chart
 SMALL, LABEL = 11, 10  # sizes of letters
-LINES = (COLOURS[0], GREY, COLOURS[5])
+SYMBOL, LETTER = 22, 6  # widths in a legend
+LINES = (COLOURS[0], GREY, ALARM)
 DASHES = ([1, 0], [4, 3], [9, 3])
 HALO = {"color": PAPER, "stroke": PAPER, "strokeWidth": 3}  # behind letters
 LONG_DAY = 64  # quarter-hours; those of a longer day are drawn lower
@@ -78,11 +82,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of values: its d3 format, and where it begins and ends, if not at the highest value."""
+    """An axis of values: its d3 format, and where it begins and ends, if not at the highest value. One of seconds can
+    say minutes and seconds; then it ends, and has a line at each step.
+    """
 
     form: str
     begin: float = 0
     end: float | None = None
+    step: int = 0
+
+    @classmethod
+    def clock(cls, begin: float, highest: float) -> "Axis":
+        """An axis of minutes and seconds."""
+        step = next((step for step in STEPS if step * 5 >= highest - begin), STEPS[-1])
+        return cls("", begin // step * step, math.ceil(highest / step) * step, step)
 
 
 @dataclass(frozen=True)
@@ -252,7 +265,7 @@ def heat_map(
             "color": {
                 "field": "shade",
                 "scale": {"domain": list(shades), "range": list(SHADES[-len(shades) :])},
-                **_legend(shades, columns=len(shades)),
+                **_legend(shades),
             },
             "description": {"field": "words"},
         },
@@ -301,13 +314,21 @@ def _hours(channel: str) -> dict[str, Any]:
 def _values(field: str, axis: Axis) -> dict[str, Any]:
     scale: dict[str, Any] = {"domainMin": axis.begin, "nice": axis.end is None}
     scale |= {"domainMax": axis.end} if axis.end else {}
-    look = {"format": axis.form, "title": None, "tickCount": 4, "domain": False}
-    if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
-        look["tickMinStep"] = 1
+    look: dict[str, Any] = {"title": None, "domain": False}
+    if axis.step and axis.end:
+        steps = range(int(axis.begin), int(axis.end) + 1, axis.step)
+        look |= {"values": list(steps), "labelExpr": CLOCK}
+    else:
+        look |= {"format": axis.form, "tickCount": 4}
+        if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
+            look["tickMinStep"] = 1
     return {"field": field, "type": "quantitative", "scale": scale, "axis": look}
 
 
-def _legend(series: Sequence[str], columns: int = 2) -> dict[str, Any]:
+def _legend(series: Sequence[str]) -> dict[str, Any]:
+    """In one row, if there is room for it."""
+    width = sum(SYMBOL + LETTER * len(name) for name in series)
+    columns = len(series) if width <= WIDTH else 2
     return {"sort": None, "legend": {"columns": columns, "values": list(series)}}
 
 
