@@ -55,6 +55,7 @@ CONFIG: Mapping[str, Any] = {
         "tickColor": FAINT,
         "labelOverlap": True,
     },
+    "axisX": {"labelBound": True},  # else the last number can be cut off
     "legend": {
         "orient": "top",
         "direction": "horizontal",
@@ -302,7 +303,7 @@ def _hours(channel: str) -> dict[str, Any]:
     axis = {
         "title": None,
         "grid": False,
-        "labelExpr": "datum.label + ':00'",
+        "labelExpr": "datum.value % 1 ? '' : datum.label + ':00'",
         "format": "02d",
         "tickMinStep": 1,
         "tickCount": 8,

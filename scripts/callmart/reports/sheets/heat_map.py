@@ -47,7 +47,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         top = max(rows, key=lambda row: row[measure.name])
         where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
         read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
-        panels.append(Panel(svg, title, scene.subtitle(measure), [read]))
+        panels.append(Panel(svg, title, scene.with_unit(measure), [read]))
     return Section(
         name=sheet.name,
         title=title,

@@ -124,6 +124,10 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
         )
         for row in rows
     ]
+    if is_daily:  # no line leads over a day that is not there
+        known = {(point.x, point.series) for point in points}
+        every = [(language.weekday(day), name) for day in week.days for name in weeks.values()]
+        points += [Point(day, None, name, "") for day, name in every if (day, name) not in known]
     target, series = scene.target(measure), list(weeks.values())
     if target is not None and is_daily:
         series.append(scene.target_words(target))
