@@ -35,6 +35,7 @@ SMALL, LABEL = 11, 10  # sizes of letters
 SYMBOL, LETTER = 22, 6  # widths in a legend
 LINES = (COLOURS[0], GREY, ALARM)
 DASHES = ([1, 0], [4, 3], [9, 3])
+POINTS = (42, 14)  # sizes; a target has none
 HALO = {"color": PAPER, "stroke": PAPER, "strokeWidth": 3}  # behind letters
 LONG_DAY = 64  # quarter-hours; those of a longer day are drawn lower
 LIGHTEST = 150  # on a darker part of a bar, letters are white
@@ -161,12 +162,13 @@ def lines(
         }
     ]
     if places is not None:
-        of_first = {"transform": [{"filter": {"field": "series", "equal": series[0]}}]}
-        point = {"type": "point", "filled": True, "size": 42, "opacity": 1, "color": LINES[0]}
-        layers.append(of_first | {"mark": point, "encoding": shown})
+        # Also where a value has no neighbours, and so no line.
+        for name, colour, size in reversed(list(zip(series, LINES, POINTS, strict=False))):
+            point = {"type": "point", "filled": True, "size": size, "opacity": 1, "color": colour}
+            layers.append(_of(name) | {"mark": point, "encoding": shown})
         for look in (HALO, {"color": INK}):
             text = {"type": "text", "dy": -10, "fontSize": LABEL, **look}
-            layers.append(of_first | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
+            layers.append(_of(series[0]) | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
     return _svg({"data": _data(points), "layer": layers, "height": 150}, territory)
 
 
@@ -287,6 +289,10 @@ def hour(moment: time) -> float:
 
 
 # -- parts -------------------------------------------------------------------------------------------------------
+
+
+def _of(series: str) -> dict[str, Any]:
+    return {"transform": [{"filter": {"field": "series", "equal": series}}]}
 
 
 def _data(items: Sequence[Point | Mark | Cell]) -> dict[str, Any]:
