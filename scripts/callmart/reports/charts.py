@@ -56,7 +56,6 @@ CONFIG: Mapping[str, Any] = {
         "tickColor": FAINT,
         "labelOverlap": True,
     },
-    "axisX": {"labelBound": True},  # else the last number can be cut off
     "legend": {
         "orient": "top",
         "direction": "horizontal",
@@ -191,6 +190,7 @@ def bars(
         along: _values("begin", axis),
         f"{along}2": {"field": "end"},
     }
+    of_part[along]["axis"]["labelBound"] = lying  # else the last number can be cut off
     colours = dict(zip(series, (*COLOURS, *COLOURS), strict=False))
     bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
     if places is None:
