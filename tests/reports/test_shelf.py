@@ -57,7 +57,7 @@ def test_each_customer_gets_what_its_contract_opens(two_weeks: Callmart, owner: 
     assert on_shelf(two_weeks) == wanted
     listed = shelf.index(two_weeks.settings).read_text()
     contacts = shelf.place(two_weeks.settings, STANDARD, "contacts", WEEK).read_text()
-    days = re.findall(r'<h3 id="d([0-9-]+)"', contacts)  # with contacts: to no other day leads a link
+    days = sorted(re.findall(r'<h3 id="d([0-9-]+)"', contacts))  # with contacts: to no other day leads a link
     assert str(YESTERDAY) in days
     for page in shelf.pages(two_weeks.settings):
         assert f'href="{page.customer_id}/{page.path.name}"' in listed
