@@ -226,7 +226,7 @@ MISTAKES = {
     ),
     "a value that is left out of nothing": (
         changed("            by: queue\n", "            by: queue\n            without: sales\n"),
-        "per_queue: sales is not a word of queue; remove it, there is none",
+        "per_queue: queue has no words to choose from; add values.queue to captions.yml",
     ),
     "a heat map of two measures": (
         changed("kind: table", "kind: heat_map"),
