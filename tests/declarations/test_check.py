@@ -137,7 +137,7 @@ MARTS: dict[str, Case] = {
     "a caption that another mart has": (
         "description: Things.",
         "description: Things.\n      - name: offered\n        data_type: integer\n"
-        "        description: x\n        config: {meta: {caption: {nl: a, en: b}}}",
+        "        description: x\n        config: {meta: {caption: {nl: c, en: d}}}",
         "22: already has a caption for columns of this name; remove one of the two",
     ),
     "a Dutch description without a caption": (
@@ -276,8 +276,9 @@ MARTS: dict[str, Case] = {
     "a number for a text": ("description: Things.", "description: 5", "21: put it in quotes"),
     "the caption of another column": (
         "description: Things.",
-        "description: Things.\n        config: {meta: {caption: {nl: Dingen, en: Queue}}}",
-        "19: queue has the same caption; choose another",
+        "description: Things.\n      - name: others\n        data_type: integer\n"
+        "        description: x\n        config: {meta: {caption: {nl: Anderen, en: Queue}}}",
+        "22: queue has the same caption; choose another",
     ),
     "a statistic": (
         "      meta:\n",

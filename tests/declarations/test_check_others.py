@@ -118,7 +118,8 @@ RATIOS: dict[str, Case] = {
     ),
     "a variant twice": (
         "    source: nobody",
-        "    source: nobody\n    variants: [{name: x, over: talk_s, per: answered}, {name: x, over: hold_s, per: answered}]",
+        "    source: nobody\n    variants:\n      - {name: x, over: talk_s, per: answered}\n"
+        "      - {name: x, over: hold_s, per: answered}",
         "1: the variant x is there twice",
     ),
 }

@@ -182,3 +182,6 @@ def _print_cells(cells: "list[Cell]") -> None:
     out.print(table)
     if len(cells) > CELLS_SHOWN:
         out.print(f"... and {len(cells) - CELLS_SHOWN} more: --out or --json has them")
+    out.print(
+        "size: how far the rows are apart, as a share of the larger sum; or the share of rows that differ"
+    )
