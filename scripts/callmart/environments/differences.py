@@ -86,8 +86,6 @@ class Compared:
             )
         if self.environment.held_back:
             parts.append(f"{self.environment.held_back} held back there")
-        if self.not_compared:
-            parts.append(f"not compared, as no row is a customer's: {', '.join(self.not_compared)}")
         return "; ".join(parts)
 
     @property

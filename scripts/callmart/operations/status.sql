@@ -126,19 +126,7 @@ opened as (
         count(*) as days,
         min(call_date) as first_day,
         max(call_date) as last_day
-    from ops.opened_day
-    where
-        isfinite(call_date)
-        and (
-            definition_id = any(
-                array(
-                    select definition_id from ops.definition
-                    except
-                    select definition_id from present
-                )
-            )
-            or definition_id is null
-        )
+    from ops.outdated_day
     group by mart, definition_id
 )
 

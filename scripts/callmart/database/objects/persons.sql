@@ -73,6 +73,7 @@ from (
         ('ops.installation', 'nobody', 'key_fingerprint'),
         ('ops.migration', 'nobody', 'name, checksum, place'),
         ('ops.opened_day', 'nobody', 'mart, row_count, build_id'),
+        ('ops.outdated_day', 'nobody', 'mart'),
         ('ops.publication', 'nobody', 'state, project_id, site'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation, failing_rows'),
         ('ops.quality_result', 'nobody', 'build_id, mart, expectation, severity'),
