@@ -125,7 +125,8 @@ def test_what_an_earlier_definition_computed_is_said_on_the_data_source_that_has
     owner.execute(day, [None, DETAILED, "2026-06-03"])  # nobody knows by which
     said = {customer: one.warnings for customer, one in desired(applied, owner).items()}
     assert said.pop(DETAILED) == {
-        "Wachtrijen": "Een deel van de cijfers tot en met dinsdag 2 juni 2026 is volgens een eerdere definitie berekend."
+        "Wachtrijen": "Een deel van de cijfers tot en met dinsdag 2 juni 2026 is volgens een eerdere definitie "
+        "berekend."
     }
     assert not any(said.values())
     assert publishing.books(owner, applied.settings).warned == {DETAILED}
