@@ -378,7 +378,7 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
         "models/marts/agent/agent_contact.yml",
         "{person: caller}",
         "{person: nobody}",
-        "this column points to caller; write that, or choose another name",
+        "this column points to caller; write that, or another name",
     ),
     "a part of a file": (
         "models/marts/queue/queue_day.yml",

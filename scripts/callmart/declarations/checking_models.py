@@ -165,7 +165,10 @@ def _of_persons(model: Model, read: Iterable[Model]) -> Iterator[UserError]:
     for number, column in enumerate(model_files.entries(model.document, "columns")):
         if _meta(column).get("person") == "nobody" and column.get("name") in persons:
             reads, whom = persons[column["name"]]
-            remedy = f"in {reads} this column points to {whom}; write that, or choose another name"
+            said = whom if isinstance(whom, str) else ", ".join(map(str, whom))
+            remedy = (
+                f"in {reads} this column points to {said}; write that, or another name if it is another thing"
+            )
             yield at_model(model, ("columns", number, "config", "meta", "person"), remedy)
 
 

@@ -16,12 +16,16 @@ with found as (
     where f.build_id = %(build)s and r.severity = 'critical'
 ),
 
--- Days of which nothing new has landed since they were opened: what was released then stays so.
-unchanged as (
+-- What was released stays so on days on which nothing new has landed since they were opened.
+accepted as (
     select
-        w.customer_id,
-        w.call_date
+        a.customer_id,
+        a.call_date,
+        a.mart,
+        a.expectation,
+        a.failing_rows
     from build."window" as w
+    inner join ops.accepted as a using (customer_id, call_date)
     left join ops.dirty_day as d using (customer_id, call_date)
     where w.reached or d.cause in ('rebuild', 'held back')
 )
@@ -34,9 +38,7 @@ select
         -- A release covers only the checks that the day failed when it was released.
         coalesce(h.released_at is not null and f.cause = any(string_to_array(h.cause, '; ')), false)
         or exists (
-            select 1
-            from ops.accepted as a
-            inner join unchanged as u using (customer_id, call_date)
+            select 1 from accepted as a
             where
                 a.customer_id = f.customer_id
                 and a.call_date = f.call_date

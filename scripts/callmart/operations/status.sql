@@ -155,7 +155,7 @@ select
     h.call_date::text,
     h.cause,
     h.released_at is not null,
-    exists (
+    exists(
         select 1 from ops.accepted as a
         where a.customer_id = h.customer_id and a.call_date = h.call_date
     )
