@@ -121,9 +121,9 @@ def alike(words: Mapping[str, Texts]) -> Iterator[str]:
         taken |= said
 
 
-def captioned(marts: Iterable[Mart]) -> set[str]:
-    """The columns that have a caption."""
-    return {column for mart in marts for column, _ in _said(mart)}
+def words(marts: Iterable[Mart]) -> dict[str, Words]:
+    """The words of the columns that have a caption."""
+    return {column: said for mart in marts for column, said in _said(mart)}
 
 
 def _said(mart: Mart) -> Iterable[tuple[str, Words]]:

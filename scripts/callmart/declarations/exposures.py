@@ -366,7 +366,7 @@ def mistakes(
     about `unread` marts and ratios, whose own declarations are wrong.
     """
     by_name = {mart.name: mart for mart in marts}
-    captioned = captions.captioned(by_name.values())
+    captioned = captions.words(by_name.values())
     measures = {mart.name: {name: _unit(mart, name) for name in mart.shown} for mart in by_name.values()}
     for metric in metrics:
         measures.get(metric.mart, {})[metric.name] = metric.unit
@@ -422,11 +422,15 @@ def _unit(mart: Mart, name: str) -> str:
     )
 
 
-def _unsaid(sheet: Sheet, mart: Mart, captioned: Collection[str]) -> Iterator[str]:
-    """Columns that the sheet shows, and that its readers would see by a name of ours."""
+def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -> Iterator[str]:
+    """Columns that the sheet shows, and of which its readers would see a name of ours, or English for Dutch."""
     for column in dict.fromkeys([*sheet.axes, *sheet.measures]):
-        if column in mart.columns and column not in captioned and column != AGENT:
+        if column not in mart.columns or column == AGENT:
+            continue
+        if column not in captioned:
             yield f"{column} has no caption; add caption: {{nl: …, en: …}} to the column in {mart.name}"
+        elif column in sheet.measures and not captioned[column].description_nl:
+            yield f"{column} has no description_nl, which people read below the numbers; add it to its caption"
 
 
 def _of_sheet(
