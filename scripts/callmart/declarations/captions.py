@@ -122,8 +122,9 @@ def alike(words: Mapping[str, Texts]) -> Iterator[str]:
 
 
 def words(marts: Iterable[Mart]) -> dict[str, Words]:
-    """The words of the columns that have a caption."""
-    return {column: said for mart in marts for column, said in _said(mart)}
+    """The words of the columns that have a caption; of two captions of one name, the first."""
+    every = [said for mart in marts for said in _said(mart)]
+    return dict(reversed(every))
 
 
 def _said(mart: Mart) -> Iterable[tuple[str, Words]]:
