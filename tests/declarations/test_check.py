@@ -282,7 +282,7 @@ MARTS: dict[str, Case] = {
     ),
     "a statistic": (
         "      meta:\n",
-        "      tags: [statistics]\n      meta:\n",
+        "      tags: statistics\n      meta:\n",
         "7: remove statistics: only a statistic over all customers has it",
     ),
     "SQL before the query": (

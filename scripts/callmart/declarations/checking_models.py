@@ -103,9 +103,12 @@ def _of_model(model: Model) -> Iterator[UserError]:
 
 
 def tags(model: Model) -> Sequence[str]:
+    """The tags in a model's config: dbt takes a list, or one word."""
     match model.document:
         case {"config": {"tags": list(tags)}}:
             return tags
+        case {"config": {"tags": str(tag)}}:
+            return (tag,)
     return ()
 
 
