@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -97,7 +97,8 @@ class CustomerPlan:
     mail_stopped_because: str | None = None
     problem: str | None = None
     exports: bool = False
-    warning: str | None = None
+    warnings: Mapping[str, str] = field(default_factory=dict)  # of data sources
+    is_severe: bool = False  # they are of days that are held back
     has_warnings: bool = True  # whether it is known which warnings there are
     # How often people have opened each report, if that was read; None for one of which Tableau doesn't tell it.
     opened: Mapping[str, int | None] | None = None
@@ -348,7 +349,8 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         mailing=tuple(mailing),
         mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
         exports=publication.exports,
-        warning=publication.warning,
+        warnings=publication.warnings,
+        is_severe=publication.warning is not None,
         has_warnings=actual.has_warnings,
         opened=_opened(publication, project),
     )  # fmt: skip
@@ -506,15 +508,16 @@ def _opened(publication: Publication, project: Project | None) -> dict[str, int 
 
 
 def _warnings(publication: Publication, project: Project | None, actual: Actual) -> Iterator[Step]:
-    """Steps that make the data sources say which days are held back, or say it no more."""
+    """Steps that make the data sources say which days are held back or of an earlier definition, or say it no more."""
     there = project.of_kind("data source") if project else {}
     for source in publication.data_sources if actual.has_warnings else ():
         old = there[source.name].warning if source.name in there else None
+        wanted = publication.warnings.get(source.name)
         action: Action | None = None
         if old is None:
-            action = "add" if publication.warning else None
-        elif old.message != publication.warning:
-            action = "change" if publication.warning else "remove"
+            action = "add" if wanted else None
+        elif old.message != wanted:
+            action = "change" if wanted else "remove"
         if action is not None:
             luid = old.luid if old else None
             yield Step(publication.customer_id, action, "warning", source.name, luid)
