@@ -57,5 +57,8 @@ select
         0
     )::integer as queue_max
 from lengths
-{{ day_of('lengths', 'lengths.changed_at') }}
+inner join days
+    on lengths.customer_id = days.customer_id
+    and lengths.changed_at >= days.begins_at
+    and lengths.changed_at < days.ends_at
 group by lengths.customer_id, days.call_date, lengths.queue, {{ quarter_hour('lengths.changed_at') }}
