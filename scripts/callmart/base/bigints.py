@@ -51,8 +51,8 @@ class _Forms:
 
     def __init__(self, forms: Sequence[bytes], whose: Any, size: int) -> None:
         self._size, self._whose = size, whose
-        lengths = np.fromiter(map(len, forms), np.int64, len(forms))
-        padded = np.frombuffer(b"".join(form.ljust(LONGEST) for form in forms), np.uint8)
+        lengths: Any = np.fromiter(map(len, forms), np.int64, len(forms))
+        padded: Any = np.frombuffer(b"".join(form.ljust(LONGEST) for form in forms), np.uint8)
         each = np.lib.stride_tricks.sliding_window_view(padded.reshape(-1, LONGEST), 8, axis=1)
         every = np.arange(len(forms))
         # A form is that which has these eight bytes at these places: they overlap, and leave out none.
@@ -73,7 +73,7 @@ class _Forms:
         for odd in _ODD:
             kind = self._words.dtype.type
             factor, shift = kind(odd & (1 << 8 * self._size) - 1), kind(8 * self._size - bits)
-            table = np.zeros(1 << bits, np.bool_)
+            table: Any = np.zeros(1 << bits, np.bool_)
             table[self._words * factor >> shift] = True
             made.append((factor, shift, table))
         return made
@@ -108,7 +108,7 @@ class _Forms:
         first = np.searchsorted(self._words, words, "left")
         times = np.searchsorted(self._words, words, "right") - first
         # A word can be of several forms: each is looked at.
-        each = np.repeat(np.arange(len(words)), times)
+        each: Any = np.repeat(np.arange(len(words)), times)
         entry = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
         form, begin = self._of[entry], at[each] - self._at[entry]
         fits = (begin >= 0) & (begin + self._places[-1][form] < len(eights))
