@@ -143,6 +143,11 @@ MARTS: dict[str, Case] = {
         "description: Things.\n        config: {meta: {description_nl: a}}",
         "19: a caption to the column things: description_nl needs one",
     ),
+    "an English description for people without a caption": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {description_en: a}}",
+        "19: a caption to the column things: description_en needs one",
+    ),
     "nullable and in the key": (
         "{person: nobody}",
         "{person: nobody, nullable: true}",

@@ -43,10 +43,11 @@ def file() -> File:
 
 
 class Words(Strict):
-    """The caption of a column, and its Dutch description. The English description is the mart's."""
+    """The caption of a column, and its descriptions for people. Without one, it is the mart's, which is English."""
 
     caption: Texts
     description_nl: Text | None
+    description_en: Text | None = None
 
 
 class Captions:
@@ -85,8 +86,8 @@ class Captions:
 
     def description(self, name: str, locale: Locale, english: str) -> str:
         """The description of a column in a language; `english` if there is none."""
-        dutch = self.columns[name].description_nl if name in self.columns else None
-        return dutch if dutch and locale == "nl" else english
+        words = self.columns.get(name)
+        return (words and getattr(words, f"description_{locale}")) or english
 
 
 def mistakes(marts: Iterable[Mart]) -> Iterator[UserError]:
@@ -106,7 +107,14 @@ def _said(mart: Mart) -> Iterable[tuple[str, Words]]:
     """The captions in a mart's YAML, by column."""
     for column in mart.declared:
         if column.caption:
-            yield column.name, Words(caption=column.caption, description_nl=column.description_nl)
+            yield (
+                column.name,
+                Words(
+                    caption=column.caption,
+                    description_nl=column.description_nl,
+                    description_en=column.description_en,
+                ),
+            )
     for name, series in mart.series.items():
         for bound in mart.bounds(name):
             yield (

@@ -65,6 +65,7 @@ class Column(Strict):
     widened_from: str | None = None  # its former type; `callmart upgrade` widens a column that has it
     caption: Texts | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise
+    description_en: Text | None = None  # likewise, where `description` has words of SQL
 
     @property
     def is_of_a_person(self) -> bool:
@@ -246,8 +247,9 @@ class Mart(Strict):
 
     def _undue(self, column: Column) -> Iterator[str]:
         """What has no effect on a column, or weakens the key."""
-        if column.description_nl and not column.caption:
-            yield f"add to its YAML a caption to the column {column.name}: description_nl needs one"
+        for name in ("description_nl", "description_en"):
+            if getattr(column, name) and not column.caption:
+                yield f"add to its YAML a caption to the column {column.name}: {name} needs one"
         if column.nullable and column.name in self.key:
             yield f"remove nullable from the column {column.name} in its YAML: it is part of the key"
         if column.largest and column.additive:

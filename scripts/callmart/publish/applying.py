@@ -61,9 +61,8 @@ class Outcome:
     error: str | None = None
     alert: str | None = None  # no error, but a person should know it
     is_warned: bool | None = None  # whether its data sources can have a warning now; None if it isn't known
-    opened: Mapping[str, int | None] | None = (
-        None  # how often people have opened each report, if that was read
-    )
+    # How often people have opened each report, if that was read.
+    opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
 
 

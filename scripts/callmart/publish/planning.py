@@ -226,14 +226,9 @@ def plan(
     def of_one(customer: int) -> CustomerPlan:
         if customer in wait:
             return _wait(customer, actual)
-        planned = (
-            _stay(wanted[customer], actual, removable) if customer in wanted else _leave(customer, actual)
-        )
-        if planned.problem is None and (adoptions := tuple(_adoptions(customer, actual))):
-            if adopts:
-                return replace(planned, steps=adoptions + planned.steps)
-            return replace(planned, steps=(), project_id="", mailing=(), problem=_TO_ADOPT)
-        return planned
+        publication = wanted.get(customer)
+        planned = _stay(publication, actual, removable) if publication else _leave(customer, actual)
+        return _adopting(planned, actual, adopts=adopts)
 
     return Plan(
         installation=actual.installation,
@@ -259,6 +254,18 @@ def _with_unadopted(users: Mapping[str, User], before: Group) -> dict[str, User]
         name: replace(user, is_ours=False, is_others=True) if user.luid in before.members else user
         for name, user in users.items()
     }
+
+
+def _adopting(planned: CustomerPlan, actual: Actual, *, adopts: bool) -> CustomerPlan:
+    """A customer's plan, with what is to be adopted before all else. If nobody is there to confirm that, nothing is
+    done.
+    """
+    adoptions = tuple(_adoptions(planned.customer_id, actual))
+    if planned.problem or not adoptions:
+        return planned
+    if not adopts:
+        return replace(planned, steps=(), project_id="", mailing=(), problem=_TO_ADOPT)
+    return replace(planned, steps=adoptions + planned.steps)
 
 
 def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
