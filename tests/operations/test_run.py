@@ -109,6 +109,23 @@ def test_a_second_run_at_the_same_time_says_so_and_ends(undisturbed: Callmart) -
     assert night(undisturbed).problems == []
 
 
+def test_where_runs_come_often_one_that_meets_another_is_skipped(undisturbed: Callmart) -> None:
+    """The last two began in this minute. A scheduler goes on, and nobody is told that a run failed."""
+    before = undisturbed.rows("select count(*) from ops.run")
+    with undisturbed.connect() as connection, exclusive(connection):
+        process = begun_command(undisturbed.home, "run", CALLMART_ALERTS__PING_URL="http://127.0.0.1:1/")
+        process.join()
+    assert process.exitcode == 0
+    assert undisturbed.rows("select count(*) from ops.run") == before
+    undisturbed.rows("update ops.run set began_at = began_at - interval '2 hours' * (3 - run_id) returning 1")
+    with (
+        undisturbed.connect() as connection,
+        exclusive(connection),
+        pytest.raises(UserError, match="at work"),
+    ):
+        night(undisturbed)
+
+
 def test_the_lock_is_free_after_a_failure(undisturbed: Callmart) -> None:
     with pytest.raises(Crash), undisturbed.connect() as connection, exclusive(connection):
         raise Crash
@@ -125,6 +142,57 @@ def test_a_run_with_nothing_new_changes_nothing(undisturbed: Callmart) -> None:
     assert ran.extracts == 5, "three groups of the one, two of the other"
     assert outcome(undisturbed) == before
     assert requests(undisturbed) == made
+
+
+def test_a_run_of_nothing_asks_neither_dbt_nor_tableau(
+    undisturbed: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noting(module: Any, name: str, who: str) -> None:
+        real = getattr(module, name)
+
+        def noted(*arguments: Any, **named: Any) -> Any:
+            asked.append(who)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, noted)
+
+    noting(tableau, "connect", "Tableau")
+    noting(dbt_project, "run", "dbt")
+
+    def asks() -> list[str]:
+        asked.clear()
+        assert night(undisturbed).problems == []
+        return list(asked)
+
+    assert asks() == []
+    undisturbed.rows('update ops.built_state set state = state || \'{"day": "2020-01-01"}\' returning 1')
+    assert asks() == ["dbt"], "a new day"
+    assert asks() == []
+    undisturbed.rows("update ops.publication set looked_on = looked_on - 1 returning 1")
+    assert asks() == ["Tableau"]
+    assert asks() == []
+    undisturbed.rows(
+        "update registry.customer set name = 'Another' where customer_id = %s returning 1", STANDARD
+    )
+    with State(undisturbed.home / "emulator") as state:
+        before = len(state.requests())
+        assert asks() == ["Tableau"], "one is called otherwise"
+        looked = {one.path for one in state.requests()[before:] if one.path.endswith("/permissions")}
+    projects = undisturbed.rows("select project_id, customer_id from ops.publication order by customer_id")
+    assert [any(one["project_id"] in path for path in looked) for one in projects] == [False, True]
+    undisturbed.rows(
+        "update registry.customer set name = 'a customer' where customer_id = %s returning 1", STANDARD
+    )
+    assert asks() == ["Tableau"]
+    undisturbed.rows(
+        "insert into ops.dirty_day (customer_id, call_date, cause)"
+        " select customer_id, max(call_date), 'test' from ops.opened_day where customer_id = %s"
+        " group by 1 returning 1",
+        STANDARD,
+    )
+    assert asks() == ["dbt"], "and it comes to the same as before"
 
 
 def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:

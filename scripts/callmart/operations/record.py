@@ -130,3 +130,9 @@ def last_run(connection: psycopg.Connection, *, before: int | None = None) -> Ru
     with connection.cursor(row_factory=class_row(Stage)) as found:
         stages = found.execute(SQL["stages"], {"run": run.run_id, "has_died": run.outcome == DIED}).fetchall()
     return replace(run, stages=tuple(stages))
+
+
+def come_often(connection: psycopg.Connection) -> bool:
+    """Whether runs come often: what has to wait waits for the next one, and nobody has to look."""
+    ((is_so,),) = connection.execute(SQL["come_often"]).fetchall()
+    return bool(is_so)

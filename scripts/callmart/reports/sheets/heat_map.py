@@ -38,7 +38,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         svg = charts.heat_map(
             cells,
             names,
-            [language.weekday(day) for day in scene.period.week.days],
+            [scene.weekday(day) for day in scene.period.week.days],
             [scene.label("quarter_hour", each) for each in _quarters([row["quarter_hour"] for row in rows])],
             language.territory,
         )
