@@ -37,10 +37,8 @@ WORDS = {
     "through_so_far": _texts("Gegevens t/m {day} {time}, tot nu toe", "Data through {day} {time}, so far"),
     "until": _texts("{day} tot {time}", "{day} until {time}"),
     "unfinished": _texts(
-        "{day} is nog niet voorbij: die dag staat alleen waar iets per dag wordt getoond, tot {time}, en telt verder "
-        "nergens mee.",
-        "{day} is not over: that day is shown only where something is shown by day, until {time}, and counts nowhere "
-        "else.",
+        "{day} is nog niet voorbij: die dag is per dag te zien, tot {time}, en telt verder nergens mee.",
+        "{day} is not over: it is shown by day, until {time}, and counts nowhere else.",
     ),
     "going_on": _texts(
         "Deze week loopt nog. De cijfers gaan over de dagen tot en met gisteren.",
