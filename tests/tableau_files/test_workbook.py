@@ -535,11 +535,11 @@ def test_the_head_says_which_week(today: date, weeks_back: int, expected: tuple[
 
 
 def test_today_is_shown_by_day_and_counts_nowhere_else() -> None:
-    of, today = computed("accessibility", 0), DAYS[-1] | {"call_date": WEDNESDAY, "offered": 5}
+    of, today = computed("accessibility", 0), {**DAYS[-1], "call_date": WEDNESDAY, "offered": 5}
     assert of.value("Workbook_now_offered", [*DAYS, today]) == total(DAYS, "offered", 23, 24)
     assert (of.value("Workbook_both_by_day", [today]), of.value("Workbook_shown", [today])) == (True, False)
     assert of.value("Workbook_which", [today]) == "Deze week"
-    through: Row = {
+    through: dict[str, Any] = {
         "through (data_through)": WEDNESDAY,
         "so_far (data_through)": datetime(2026, 11, 25, 14, 5),
     }
