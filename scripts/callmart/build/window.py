@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -39,7 +40,8 @@ def build(
         marts = dbt_project.marts(settings)
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
-        state = _state(connection, settings)
+        # Of the window: what has landed since it was filled is not built.
+        state = _state(connection, settings, '(select mark from build."window" where not reached)')
         connection.commit()
         project = dbt_project.fingerprint_of_files()
         models = dbt_project.run(settings, on_model, only_statistics=idle)
@@ -67,17 +69,18 @@ def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
     """
     marts = dbt_project.marts(settings)
     connection.execute("select ops.follow_time(%s)", [clock.now(connection)])
-    state = Jsonb(_state(connection, settings))
+    state = Jsonb(_state(connection, settings, "ops.dirty_day"))
     ((is_built,),) = connection.execute(SQL["is_built"], {"state": state}).fetchall()
     is_up_to_date = is_built and mart_tables.are_as_declared(connection, marts)
     connection.commit()
     return is_up_to_date
 
 
-def _state(connection: psycopg.Connection, settings: Settings) -> dict[str, object]:
+def _state(connection: psycopg.Connection, settings: Settings, dirty: LiteralString) -> dict[str, object]:
+    """What decides what a build of the dirty days computes."""
     project = f"{dbt_project.fingerprint_of_files()} {checking.fingerprint()}"
-    asked = {"zone": settings.time_zone, "project": project}
-    ((state,),) = connection.execute(SQL["state"], asked).fetchall()
+    query = sql.SQL(SQL["state"]).format(dirty=sql.SQL(dirty))
+    ((state,),) = connection.execute(query, {"zone": settings.time_zone, "project": project}).fetchall()
     return state  # type: ignore[no-any-return]
 
 

@@ -17,13 +17,13 @@ from callmart.land.look import Look, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
-LATELY_S = 3600
+YOUNG_S = 3600  # since a file came or changed: so long nobody has to look at it where runs come often
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """The files to land, sorted by name, as they are now, and a sentence for each file that changed lately and is
-    unfinished, and for everything else that a person should look at.
+    """The files to land, sorted by name, as they are now; a sentence per unfinished file that is young; and one for
+    everything else that a person should look at.
     """
 
     files: tuple[tuple[Path, Look], ...]
@@ -45,8 +45,8 @@ def arrived(folder: Folder, now: float) -> Arrived:
         if problem := _no_file(entry):
             problems.append(f"{folder.path / name} {problem}")
         elif reason := awaited(folder, name, entries, now):
-            changed_lately = now - LATELY_S < entry.st_mtime <= now
-            (unfinished if changed_lately else problems).append(f"{folder.path / name} {reason}")
+            is_young = entry.st_mtime <= now < max(entry.st_mtime, entry.st_ctime) + YOUNG_S
+            (unfinished if is_young else problems).append(f"{folder.path / name} {reason}")
         else:
             files.append((folder.path / name, Look.of(entry)))
     return Arrived(tuple(files), tuple(unfinished), tuple(problems))

@@ -118,7 +118,8 @@ reasons as (
         case
             when held_back > 0 then format('%s days of last week are held back; see `callmart status`', held_back)
             when unopened > 0 then format('%s days of last week are not open yet; run `callmart run`', unopened)
-            when going_on > 0 then format('%s days of last week were open before they were over; run `callmart run`', going_on)
+            when going_on > 0
+                then format('%s days of last week were open before they were over; run `callmart run`', going_on)
             when not is_landed then 'nothing was landed since the week ended; land its last day'
             when is_behind then 'the extract does not contain all open days; run `callmart extract`'
         end as reason

@@ -169,8 +169,8 @@ end
 $$;
 
 -- Fill the window as it is at a moment: the dirty days, and for each mart the open days that look back at one of them,
--- as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built. Returns the number of
--- dirty days.
+-- as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built. Returns the number
+-- of dirty days.
 create or replace function ops.fill_window(reaches jsonb, moment timestamptz default now()) returns bigint
 language plpgsql
 as $$
