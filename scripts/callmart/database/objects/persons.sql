@@ -63,6 +63,7 @@ from (
         ('ops.audit_log', 'nobody', 'entry, action'),
         ('ops.build', 'nobody', 'build_id, tables, definitions, project'),
         ('ops.built_state', 'nobody', 'state'),
+        ('ops.compiled_project', 'nobody', 'project, definitions'),
         ('ops.dbt_at_work', 'nobody', 'invocation'),
         ('ops.definition', 'nobody', 'mart, fingerprint, columns'),
         ('ops.dirty_day', 'nobody', 'mark, cause'),
