@@ -336,7 +336,7 @@ BROKEN: dict[str, tuple[list[str], set[str]]] = {
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the stages that a run has begun; the build is none, which would take its time."""
+    """The names of the stages that the first run of a day has begun; the build is none, which would take its time."""
     begun: list[str] = []
 
     def spied(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -346,6 +346,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return stage
 
+    monkeypatch.setattr(window, "is_up_to_date", lambda *_: False)
+    monkeypatch.setattr(publishing, "due", lambda *_: None)
     monkeypatch.setattr(window, "build", lambda *_: window.Built(None, 0))
     for module, name in ORDER:
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))

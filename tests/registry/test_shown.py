@@ -50,7 +50,7 @@ def applied(callmart: Callmart) -> Callmart:
             " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
             " values (1, '2026-11-01', 'm', 1, 1, 2), (1, '2026-11-02', 'm', 1, 1, 1),"
             " (1, '-infinity', 'm', 1, 1, 2), (2, '2026-11-03', 'm', 1, 1, 2);"
-            " update ops.opened_day set so_far = call_date + time with time zone '14:05:31+01' where isfinite(call_date);"
+            " update ops.opened_day set so_far = call_date + timetz '14:05:31+01' where isfinite(call_date);"
             " insert into ops.held_back (customer_id, call_date, build_id, cause)"
             " values (1, '2026-11-03', 1, 'm: x'), (2, '2026-11-04', 1, 'm: x')"
         )
