@@ -15,7 +15,7 @@ from callmart.tableau_files.tds import Live
 class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
-    `restore` writes the extract again if it is no longer on disk.
+    `restore` writes the extract again if it is no longer on disk. `note` is what people should know of its figures.
     """
 
     source: Source
@@ -24,6 +24,7 @@ class DataSource:
     rows: int | None = None  # None for a live connection
     password: str | None = field(default=None, repr=False)  # of the embedded login of a live connection
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -86,6 +87,12 @@ class Publication:
     exports: bool = False  # its members may export data
     warning: str | None = None  # what people should know of its data, while days are held back
     site: str = ""
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What each data source says of its data, if there is something to say, by the name of the source."""
+        said = {one.name: " ".join(filter(None, (self.warning, one.note))) for one in self.data_sources}
+        return {name: text for name, text in said.items() if text}
 
     @property
     def project(self) -> str:
