@@ -118,8 +118,7 @@ class Scene:
         return self._until(day, self.language.weekday(day))
 
     def _until(self, day: date, said: str) -> str:
-        through = self.reader.through
-        if day != self.period.unfinished or through is None or through.so_far is None:
+        if day != self.period.unfinished or not (through := self.reader.through) or not through.so_far:
             return said
         return self.language.say("until", day=said, time=f"{through.so_far:%H:%M}")
 
