@@ -362,7 +362,6 @@ def test_the_emulator_takes_another_port_where_its_own_is_taken(ready: Callmart,
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["run"],
         ["build"],
         ["validate"],
         ["open"],
