@@ -37,6 +37,11 @@ class Books:
     former: str | None = None
     warned: frozenset[int] = frozenset()  # the customers whose data sources have, or need, a warning
     known: frozenset[int] = frozenset()  # the customers of whom something is there, or may be
+    due: frozenset[int] | None = None  # the only customers to plan for; None: all
+
+    def is_due(self, customer_id: int) -> bool:
+        """Whether who can reach what is read of a customer, which takes requests of its own."""
+        return self.due is None or customer_id in self.due
 
 
 class Foreign(NamedTuple):
@@ -224,10 +229,11 @@ def _with_projects(
         if customer_id is None:
             continue
         access: Access = {}
-        with of_one(customer_id):
-            access = project_access(server, item.id)
+        if books.is_due(customer_id):
+            with of_one(customer_id):
+                access = project_access(server, item.id)
         project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
-        if customer_id in books.warned and has_warnings:
+        if customer_id in books.warned and books.is_due(customer_id) and has_warnings:
             with of_one(customer_id):
                 try:
                     project = _with_warnings(server, project)
@@ -342,8 +348,9 @@ def _customer_groups(
         if mark is None or not _is_ours(mark, books) or (not is_marked and mark.customer_id in found):
             continue
         found[mark.customer_id] = Group(group.id, frozenset(), is_marked)
-        with of_one(mark.customer_id):
-            found[mark.customer_id] = Group(group.id, members(server, group), is_marked)
+        if books.is_due(mark.customer_id):
+            with of_one(mark.customer_id):
+                found[mark.customer_id] = Group(group.id, members(server, group), is_marked)
     return found
 
 
