@@ -143,9 +143,8 @@ def test_a_day_is_held_back_released_and_held_back_again(
     # A rebuild opens it again, unless it fails more than was released. Then mending that is enough.
     suite = spare_suites / "queue_interval.yml"
     as_released = suite.read_text()
-    suite.write_text(
-        as_released.replace("{batch} where customer_id", "{batch}, generate_series(1, 2) where customer_id")
-    )
+    more_rows = as_released.replace("{batch} where customer_id", "{batch}, generate_series(1, 2) where customer_id")
+    suite.write_text(more_rows)
     assert rebuilt(callmart).held_back_days == 1
     assert f"{DAY}: {AGAIN}: queue_interval: {CHECK}" in command("status").stdout
     suite.write_text(as_released)
@@ -157,7 +156,19 @@ def test_a_day_is_held_back_released_and_held_back_again(
     assert night(callmart).held_back_days == 1
     assert offered(callmart) == 2
 
-    # A release is of the checks that failed then, and of no other.
+    # A release is of the data that was there then,
+    assert release(command).returncode == 0
+    callmart.land_text(ndjson(*visit("c-5", 0)), CUSTOMER)
+    assert night(callmart).held_back_days == 1
+    assert offered(callmart) == 2
+
+    # of as many rows,
+    assert release(command).returncode == 0
+    suite.write_text(more_rows)
+    assert night(callmart).held_back_days == 1
+    suite.write_text(as_released)
+
+    # of the checks that failed then, and of no other.
     assert release(command).returncode == 0
     fail(spare_suites, "another fault")
     assert night(callmart).held_back_days == 1
@@ -175,7 +186,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
     # Mended, it opens by itself.
     monkeypatch.undo()
     assert night(callmart).held_back_days == 0
-    assert (offered(callmart), delivered(callmart)) == (3, 3)
+    assert (offered(callmart), delivered(callmart)) == (4, 4)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ accepted as (
     from build."window" as w
     inner join ops.accepted as a using (customer_id, call_date)
     left join ops.dirty_day as d using (customer_id, call_date)
-    where w.reached or d.cause in ('rebuild', 'held back', 'day over')
+    where
+        d.cause in ('rebuild', 'held back', 'day over')
+        or (w.reached and d.cause is null) -- it has one if something has landed since the window was filled
 )
 
 select
@@ -35,8 +37,15 @@ select
     f.call_date,
     string_agg(distinct f.cause, '; ') as cause,
     bool_and(
-        -- A release covers only the checks that the day failed when it was released.
-        coalesce(h.released_at is not null and f.cause = any(string_to_array(h.cause, '; ')), false)
+        -- A release covers only the data that was there, and the checks that the day failed, in as many rows. Of a day
+        -- that waits for a person's request nobody knows whether something has landed.
+        coalesce(
+            h.released_at is not null
+            and d.cause in ('released', 'person')
+            and f.cause = any(string_to_array(h.cause, '; '))
+            and f.failing_rows <= coalesce(was.failing_rows, f.failing_rows),
+            false
+        )
         or exists (
             select 1 from accepted as a
             where
@@ -49,6 +58,13 @@ select
     ) as released
 from found as f
 left join ops.held_back as h using (customer_id, call_date)
+left join ops.dirty_day as d using (customer_id, call_date)
+left join ops.quality_failure as was
+    on h.build_id = was.build_id
+    and f.customer_id = was.customer_id
+    and f.call_date = was.call_date
+    and f.mart = was.mart
+    and f.expectation = was.expectation
 group by f.customer_id, f.call_date;
 
 -- name: passed

@@ -14,8 +14,8 @@ SQL = sql_file.statements(__file__)
 def release(connection: psycopg.Connection, customer_id: int, day: date, reason: str) -> None:
     """Let the next run open a customer's day despite the checks that hold it back now. Commits.
 
-    If the day then fails a further check, it is held back again. Raises UserError if the day is not held back, the
-    customer is unknown, or the reason is empty.
+    If the day then fails a further check, or in more rows, or something has landed on it, it is held back again. Raises
+    UserError if the day is not held back, the customer is unknown, or the reason is empty.
     """
     by, why = getpass.getuser(), reason.strip()
     if not why or not why.isprintable():
@@ -37,7 +37,7 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
     connection.execute(
         """
         insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'released')
-        on conflict (customer_id, call_date) do nothing
+        on conflict (customer_id, call_date) do update set cause = excluded.cause
         """,
         [customer_id, day],
     )
