@@ -173,6 +173,23 @@ def test_a_run_of_nothing_asks_neither_dbt_nor_tableau(
     assert asks() == ["Tableau"]
 
 
+def test_what_was_discarded_or_not_opened_is_built_again(undisturbed: Callmart) -> None:
+    """A request of a person discards builds. A customer whose ledger differs is not opened until it agrees."""
+    with undisturbed.connect() as connection:
+
+        def is_up_to_date() -> bool:
+            return window.is_up_to_date(connection, undisturbed.settings)
+
+        assert is_up_to_date()
+        close = "insert into privacy.closed values (%s, 'differs') returning 1"
+        undisturbed.rows(close, STANDARD)
+        assert not is_up_to_date()
+        undisturbed.rows("delete from privacy.closed returning 1")
+        assert is_up_to_date()
+        opening.forget_build(connection)
+        assert not is_up_to_date()
+
+
 def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
     stages = undisturbed.rows(
         "select stage, outcome, counts, ended_at >= began_at as ends from ops.run_stage"

@@ -64,8 +64,8 @@ def build(
 
 
 def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
-    """Whether a build would compute what the last one has. So it is if nothing was marked or released since, no file of
-    the project has changed, and it is still the same day. Commits.
+    """Whether a build would compute what the last one has. So it is if nothing was marked, released or discarded since,
+    no customer was closed or is no longer, no file of the project has changed, and it is still the same day. Commits.
     """
     marts = dbt_project.marts(settings)
     connection.execute("select ops.follow_time(%s)", [clock.now(connection)])

@@ -1,13 +1,14 @@
 -- name: state
--- What decides what a build computes: the day, the project's files, which days are dirty, and which of those that are
--- held back were released.
+-- What decides what a build computes and opens: the day, the project's files, which days are dirty, which of those that
+-- are held back were released, and which customers are closed.
 select
     jsonb_build_object(
         'day', (now() at time zone %(zone)s)::date,
         'project', %(project)s::text,
         'days', count(*),
         'mark', max(d.mark),
-        'released', (select max(released_at) from ops.held_back)
+        'released', (select max(released_at) from ops.held_back),
+        'closed', (select jsonb_agg(c.customer_id order by c.customer_id) from privacy.closed as c)
     ) as state
 from {dirty} as d;
 

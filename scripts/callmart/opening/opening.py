@@ -182,3 +182,4 @@ def forget_build(connection: psycopg.Connection) -> None:
     """
     empty_build(connection)
     connection.execute("delete from ops.build where opened_at is null")
+    connection.execute("delete from ops.built_state")
