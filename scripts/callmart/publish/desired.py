@@ -107,7 +107,7 @@ class Publication:
     @property
     def digest(self) -> str:
         """A digest of all of it: the same as long as Tableau should hold the same."""
-        sources = [(one.name, one.content_hash) for one in self.data_sources]
+        sources = [(one.name, one.content_hash, one.note) for one in self.data_sources]
         workbooks = [(one.name, one.content_hash) for one in self.workbooks]
         others = replace(self, data_sources=(), workbooks=())
         return sha256(repr((sources, workbooks, others)).encode()).hexdigest()
