@@ -135,8 +135,15 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
     names = publishing.sites(connection, settings)
     books = {site: publishing.books(connection, settings, site) for site in names}
     if only_due and not installation.takes_over(settings.home):
+        # Who is still on another site is due on both: nothing is cleared there while nobody looks here.
+        moving = {
+            one.customer_id
+            for site, wanted in desired.items()
+            for one in wanted
+            if any(one.customer_id in each.known for other, each in books.items() if other != site)
+        }
         books = {
-            site: replace(each, due=publishing.due(connection, settings, desired[site], each, site))
+            site: replace(each, due=publishing.due(connection, settings, desired[site], each, site) | moving)
             for site, each in books.items()
         }
     connection.commit()
