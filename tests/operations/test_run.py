@@ -113,6 +113,10 @@ def test_a_second_run_at_the_same_time_says_so_and_ends(undisturbed: Callmart) -
         )
         (process := begun_command(undisturbed.home, "run")).join()
         assert process.exitcode == 0
+        undisturbed.rows("update ops.run set began_at = began_at - interval '6 hours' returning 1")
+        with pytest.raises(UserError, match="another callmart run is at work"):
+            night(undisturbed)  # for hours: somebody has to look
+        undisturbed.rows("update ops.run set began_at = began_at + interval '6 hours' returning 1")
         undisturbed.rows("delete from ops.run where run_id = 2 returning 1")
     assert night(undisturbed).problems == []
 

@@ -109,8 +109,12 @@ where run_id = %(run)s
 order by began_at;
 
 -- name: come_often
--- Whether the last two runs began less than an hour apart.
-select count(*) = 2 and max(began_at) - min(began_at) < interval '1 hour'
+-- Whether the last two runs began less than an hour apart. Not if that is long ago: what has been at work for six hours
+-- may hang, and the runs that it keeps from beginning are in no record.
+select
+    count(*) = 2
+    and max(began_at) - min(began_at) < interval '1 hour'
+    and max(began_at) > now() - interval '6 hours'
 from (
     select began_at from ops.run
     order by run_id desc
