@@ -368,7 +368,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return stage
 
     monkeypatch.setattr(window, "is_up_to_date", lambda *_: False)
-    monkeypatch.setattr(publishing, "due", lambda *_: None)
+    monkeypatch.setattr(publishing, "due", lambda *_: frozenset({DETAILED, STANDARD, NONE}))
     monkeypatch.setattr(window, "build", lambda *_: window.Built(None, 0))
     for module, name in ORDER:
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))

@@ -62,9 +62,7 @@ class Sites:
     def settings(self) -> Settings:
         return self.callmart.settings
 
-    def publish(
-        self, on_step: Callable[..., None] = ignore_step, *, only_due: bool = False
-    ) -> list[Outcome]:
+    def publish(self, on_step: Callable[..., None] = ignore_step, *, only_due: bool = False) -> list[Outcome]:
         self.done.clear()
         with self.callmart.connect() as connection, tableau.at_sites(self.settings) as to:
             plans = sites.plan(sites.read(connection, self.settings, to, only_due=only_due))

@@ -143,7 +143,9 @@ def test_a_day_is_held_back_released_and_held_back_again(
     # A rebuild opens it again, unless it fails more than was released. Then mending that is enough.
     suite = spare_suites / "queue_interval.yml"
     as_released = suite.read_text()
-    more_rows = as_released.replace("{batch} where customer_id", "{batch}, generate_series(1, 2) where customer_id")
+    more_rows = as_released.replace(
+        "{batch} where customer_id", "{batch}, generate_series(1, 2) where customer_id"
+    )
     suite.write_text(more_rows)
     assert rebuilt(callmart).held_back_days == 1
     assert f"{DAY}: {AGAIN}: queue_interval: {CHECK}" in command("status").stdout
@@ -156,23 +158,16 @@ def test_a_day_is_held_back_released_and_held_back_again(
     assert night(callmart).held_back_days == 1
     assert offered(callmart) == 2
 
-    # A release is of the data that was there then,
-    assert release(command).returncode == 0
-    callmart.land_text(ndjson(*visit("c-5", 0)), CUSTOMER)
-    assert night(callmart).held_back_days == 1
-    assert offered(callmart) == 2
-
-    # of as many rows,
-    assert release(command).returncode == 0
-    suite.write_text(more_rows)
-    assert night(callmart).held_back_days == 1
-    suite.write_text(as_released)
-
-    # of the checks that failed then, and of no other.
-    assert release(command).returncode == 0
-    fail(spare_suites, "another fault")
-    assert night(callmart).held_back_days == 1
-    assert offered(callmart) == 2
+    # A release is of the data that was there then, of as many rows, and of no other check.
+    for change in (
+        lambda: callmart.land_text(ndjson(*visit("c-5", 0)), CUSTOMER),
+        lambda: suite.write_text(more_rows),
+        lambda: (suite.write_text(as_released), fail(spare_suites, "another fault")),
+    ):
+        assert release(command).returncode == 0
+        change()
+        assert night(callmart).held_back_days == 1
+        assert offered(callmart) == 2
     assert callmart.rows("select cause, released_at, released_by, release_reason from ops.held_back") == [
         {
             "cause": f"queue_interval: {CHECK}; queue_interval: another fault",
