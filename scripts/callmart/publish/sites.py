@@ -255,9 +255,9 @@ def apply(
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
-        well = {one.customer_id for one in outcomes if one.error is None}
-        has_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in well]
-        publishing.note_wanted(connection, settings, has_all, site)
+        good = {one.customer_id for one in outcomes if one.error is None}
+        have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
+        publishing.note_wanted(connection, settings, have_all, site)
         return outcomes
 
     outcomes = [
@@ -265,12 +265,7 @@ def apply(
         for site, why in plans.found.unread.items()
         for one in _failed(connection, settings, plans.found, site, why)
     ]
-    outcomes += [
-        publish.untouched(one)
-        for site, books in plans.found.books.items()
-        for one in plans.found.desired.get(site, ())
-        if not books.is_due(one.customer_id)
-    ]
+    outcomes += _untouched(plans.found)
     filled = set[int | None]()
     for site, plan in plans.filling:
         of_site = carry_out(site, plan)
@@ -283,6 +278,16 @@ def apply(
             outcomes += carry_out(site, _clearing(plans, site, moved))
     _tidy(settings, outcomes)
     return outcomes
+
+
+def _untouched(found: Found) -> list[Outcome]:
+    """The outcomes of the customers who are not due."""
+    return [
+        publish.untouched(one)
+        for site, books in found.books.items()
+        for one in found.desired.get(site, ())
+        if not books.is_due(one.customer_id)
+    ]
 
 
 def _failed(
