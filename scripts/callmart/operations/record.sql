@@ -108,7 +108,7 @@ from ops.run_stage
 where run_id = %(run)s
 order by began_at;
 
--- name: come_often
+-- name: runs_come_often
 -- Whether the last two runs began less than an hour apart.
 select count(*) = 2 and max(began_at) - min(began_at) < interval '1 hour'
 from (

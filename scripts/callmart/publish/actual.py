@@ -40,7 +40,7 @@ class Books:
     due: frozenset[int] | None = None  # the only customers to plan for; None: all
 
     def is_due(self, customer_id: int) -> bool:
-        """Whether who can reach what is read of a customer, which takes requests of its own."""
+        """Whether a customer is planned for. Of the others, nothing is read that takes requests of its own."""
         return self.due is None or customer_id in self.due
 
 

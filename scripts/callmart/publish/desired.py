@@ -101,7 +101,7 @@ class Publication:
 
     @property
     def mail_suspended_because(self) -> str | None:
-        """Why its mail is suspended, if it has any."""
+        """The reason why the mail that it has is suspended."""
         return self.mail_stopped_because if self.mails else None
 
     @property
