@@ -43,6 +43,7 @@ class Bigints:
 
 
 def _is_random(number: int) -> bool:
+    """Whether parts of it are rare enough, and its text is so long that it contains a word whole."""
     return len(set(stored(number)[0])) > 5 and len(b"%d" % number) >= 16
 
 
