@@ -39,6 +39,7 @@ create macro cardinality(list) as len(list);
 create macro num_nonnulls(a, b, c, d, e, f, g, h, i, j, k) as list_count([a, b, c, d, e, f, g, h, i, j, k]);
 create macro registry.agent_label(customer, key) as key;
 create macro registry.name_shown(customer, name) as name;
+create macro privacy.is_objector(customer, tombstone, key) as false;
 """
 
 # The file as landing and the registry would store it. Keys need no secret here: a benchmark has nobody to protect.
@@ -57,11 +58,15 @@ from read_parquet($files, file_row_number = true);
 """
 REGISTRY = """
 create table registry.customer as
-select distinct customer_id, 'Europe/Amsterdam' as time_zone, 20 as service_level_s, 5 as short_abandon_s
+select distinct customer_id, 'Europe/Amsterdam' as time_zone, 20 as service_level_s, 5 as short_abandon_s,
+    null::double as service_level_target
 from raw.event;
 create table registry.queue (
-    customer_id integer, queue text, queue_key text, service_level_s integer, short_abandon_s integer
+    customer_id integer, queue text, queue_key text, service_level_s integer, short_abandon_s integer,
+    service_level_target double
 );
+create table registry.line (customer_id integer, line text, channels integer);
+create table privacy.objector (customer_id integer, beginning text, tombstone text);
 create table registry.opening_hours (
     customer_id integer, queue text, valid_from date, valid_until date, weekday integer, call_date date,
     opens integer, closes integer
@@ -124,7 +129,7 @@ def in_duckdb(
     duck = duckdb.connect()
     duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
     duck.execute("set enable_progress_bar = false")
-    for schema in ("raw", "registry", "build", "store"):
+    for schema in ("raw", "registry", "privacy", "build", "store"):
         duck.execute(f"create schema {schema}")
     duck.execute(MACROS)
     duck.execute(LANDED, {"files": list(map(str, files)), "statuses": list(STATUSES)})
