@@ -98,7 +98,7 @@ def uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
 
 def _packed(source: DataSource, folder: Path) -> Path:
     file = folder / "source.tdsx"
-    tds.package(source.source, file, source.data)
+    tds.package(source.source, file, source.data, source.types)
     return file
 
 
