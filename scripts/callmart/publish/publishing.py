@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Literal, LiteralString, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
