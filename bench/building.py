@@ -167,11 +167,16 @@ def _compiled(settings: Settings, node: dict[str, Any]) -> str:
 
 
 def require_equal(
-    settings: Settings, duck: duckdb.DuckDBPyConnection, rows: Callable[[Mart], str] | None = None
+    settings: Settings,
+    duck: duckdb.DuckDBPyConnection,
+    rows: Callable[[Mart], str] | None = None,
+    marts: Sequence[Mart] | None = None,
 ) -> None:
-    """Raises SystemExit with the first mart whose number of rows or sums differ from the window, or from other rows."""
+    """Raises SystemExit with the first mart whose number of rows or sums differ from those of the window, or of other
+    rows.
+    """
     with server.connect(settings) as connection:
-        for mart in dbt_project.marts(settings):
+        for mart in marts or dbt_project.marts(settings):
             summed = [
                 name for name, type in mart.types.items() if type == "integer" and name != "customer_id"
             ]

@@ -128,7 +128,8 @@ def copy(settings: Settings, deliveries: Sequence[Delivery]) -> tuple[int, float
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")
         cursor.execute(
-            "alter table raw.bench add identified boolean, add erased text, alter file_id set default 1"
+            "alter table raw.bench add file_number integer, add identified boolean, add erased text,"
+            " alter file_id set default 1"
         )
         adbc.commit()
         begin = time.perf_counter()

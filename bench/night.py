@@ -27,7 +27,7 @@ from building import in_duckdb, require_equal
 from callmart.access import logins
 from callmart.base.settings import Folder, Mail, Rebuild, Settings
 from callmart.database import server
-from callmart.declarations import exposures
+from callmart.declarations import dbt_project, exposures
 from callmart.land.found import Delivery
 from callmart.operations import record, run
 from callmart.publish import emulator
@@ -222,10 +222,10 @@ def _computed(settings: Settings, files: Sequence[Path], contracts: Mapping[int,
     require_equal(
         settings,
         duck,
-        lambda mart: (
-            f'store."{mart.name}" where customer_id > 1'
-            + (f" and {mart.day} >= '{YESTERDAY}'" if mart.day else "")
-        ),
+        lambda mart: f"store.\"{mart.name}\" where customer_id > 1 and {mart.day} >= '{YESTERDAY}'",
+        [
+            mart for mart in dbt_project.marts(settings) if mart.day
+        ],  # a mart without days also has the history's agents
     )
     ((events,),) = duck.sql("select count(*) from raw.event").fetchall()
     duck.close()
