@@ -520,7 +520,7 @@ def test_an_agent_in_a_file_that_standard_opens_is_a_breach(published: Callmart)
     """On disk and on Tableau, where the counts are right."""
     own, kept = extract.place(published.settings, NAMED, "queue"), published.home.with_name("kept.hyper")
     shutil.copy(own, kept)
-    with hyper.opened(own) as file:
+    with hyper.written(own) as file:
         file.execute_command(f'update "{hyper.SCHEMA}"."queue_day" set queue = \'{agent_of(NAMED)}\'')
     put_on_tableau(published, NAMED)
     found = failed(published)

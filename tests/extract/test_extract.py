@@ -305,7 +305,7 @@ def test_the_audit_looks_whose_last_day_a_file_has(
     board = channels.Board({}, marts, {}, {}, "2000-01-01", frozenset(), {})
     file = Path(shutil.copy(path(played, NAMED, "queue"), tmp_path))
     assert channels._held(board, file, NAMED, "queue").keys() == set(MARTS["queue"])
-    with hyper.opened(file) as held:
+    with hyper.written(file) as held:
         held.execute_command(f'update "Extract"."data_through" {spoil}')
     assert channels._held(board, file, NAMED, "queue") == {}
 

@@ -211,6 +211,7 @@ def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Wor
     work.connection.commit()
     for place in ("doorway", "marts"):
         assert exit_code(die_after, home.home, place, PARTLY, 3, "objecting") == -signal.SIGKILL
+        home.bury()
     (entries,) = home.rows("select count(*) as n from privacy.ledger_entry where request = 3")
     object_to(work, PARTLY, 3)
     assert left(work, PARTLY, 3) == {} and shown(home, PARTLY) == 0
@@ -310,6 +311,7 @@ def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work
     work.connection.commit()
     for place in ("doorway", "registry"):
         assert exit_code(die_after, home.home, place, STAYER, 4, "withdrawing") == -signal.SIGKILL
+        home.bury()
     withdrawing.do(case(work, person, 4), Steps())
     proofs: dict[str, Proof] = {}
     withdrawing.prove(case(work, person, 4), proofs.__setitem__)

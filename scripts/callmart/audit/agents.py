@@ -155,7 +155,7 @@ def _read_back(scene: Scene, planted: set[Word]) -> set[Word]:
         return set()
     with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
         file = Path(folder) / "planted.hyper"
-        with hyper.opened(file, new=True) as opened:
+        with hyper.written(file) as opened:
             opened.catalog.create_schema(hyper.SCHEMA)
             table = TableName(hyper.SCHEMA, mart.name)
             columns = ", ".join(f"{escape_name(name)} text" for name in mart.words)

@@ -325,7 +325,7 @@ def _write(
     draft = path.with_suffix(".new.hyper")
     draft.unlink(missing_ok=True)
     try:
-        with hyper.opened(draft, new=True) as file:
+        with hyper.written(draft) as file:
             file.catalog.create_schema(hyper.SCHEMA)
             for mart in marts:
                 table, stream = (

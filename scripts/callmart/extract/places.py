@@ -14,12 +14,7 @@ class Extracts:
 
     name = "extracts"
     tables = ()
-    paths = (
-        *(
-            f"extracts/#/{own}"
-            for own in ("*.hyper", "*.tdsx", ".arrow-*/*", ".types*/*", ".values*/*", ".publish-*/*")
-        ),
-    )
+    paths = tuple(f"extracts/#/{own}" for own in ("*.hyper", "*.tdsx", ".arrow-*/*", ".publish-*/*"))
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from shutil import copyfile
-from tempfile import TemporaryDirectory
 from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
@@ -116,20 +114,18 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def held_types(file: Path) -> dict[str, dict[str, str]]:
     """Return each table's columns in a .hyper file, in order, with their types."""
     found: dict[str, dict[str, str]] = {}
-    # Hyper writes into every file that it opens, even for reading. So it gets a copy.
-    with TemporaryDirectory(dir=file.parent, prefix=".types") as folder:
-        for mart, name, kind in hyper.rows(
-            Path(copyfile(file, Path(folder) / file.name)),
-            f"""
-            select c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
-            from pg_catalog.pg_attribute as a
-            join pg_catalog.pg_class as c on c.oid = a.attrelid
-            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-            where n.nspname = '{hyper.SCHEMA}' and a.attnum > 0
-            order by c.relname, a.attnum
-            """,
-        ):
-            found.setdefault(mart, {})[name] = kind
+    for mart, name, kind in hyper.rows(
+        file,
+        f"""
+        select c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+        from pg_catalog.pg_attribute as a
+        join pg_catalog.pg_class as c on c.oid = a.attrelid
+        join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+        where n.nspname = '{hyper.SCHEMA}' and a.attnum > 0
+        order by c.relname, a.attnum
+        """,
+    ):
+        found.setdefault(mart, {})[name] = kind
     return found
 
 
