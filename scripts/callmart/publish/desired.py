@@ -23,7 +23,7 @@ class DataSource:
     content_hash: str
     rows: int | None = None  # None for a live connection
     password: str | None = field(default=None, repr=False)  # of the embedded login of a live connection
-    types: Types | None = field(default=None, repr=False)
+    types: Types | None = field(default=None, repr=False, compare=False)
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
