@@ -98,6 +98,8 @@ def _ask(
                 session.execute(query.encode()).fetchall()
             except psycopg.Error:
                 failed = True
+                if session.closed:  # somebody ended it
+                    session = psycopg.connect(login.uri, autocommit=True)
             asked.append(Query(began, time.perf_counter() - begin, failed))
             stopped = over.wait(login.pause_s)
             if stopped:
