@@ -40,6 +40,8 @@ models:
         description: Things.
 """
 
+NO_QUERY = "select * from {{ ref('stg_day') }}\n"  # of which nothing is said
+
 MARTS: dict[str, Case] = {
     "a key of the mart": (
         "day: call_date",
@@ -135,13 +137,18 @@ MARTS: dict[str, Case] = {
     "a caption that another mart has": (
         "description: Things.",
         "description: Things.\n      - name: offered\n        data_type: integer\n"
-        "        description: x\n        config: {meta: {caption: {nl: a, en: b}}}",
+        "        description: x\n        config: {meta: {caption: {nl: c, en: d}}}",
         "22: already has a caption for columns of this name; remove one of the two",
     ),
     "a Dutch description without a caption": (
         "description: Things.",
         "description: Things.\n        config: {meta: {description_nl: a}}",
         "19: a caption to the column things: description_nl needs one",
+    ),
+    "an English description for people without a caption": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {description_en: a}}",
+        "19: a caption to the column things: description_en needs one",
     ),
     "nullable and in the key": (
         "{person: nobody}",
@@ -269,6 +276,30 @@ MARTS: dict[str, Case] = {
         "      database: x\n      meta:\n",
         "7: database: remove it: dbt_project",
     ),
+    "a name in capitals": ("- name: things", "- name: Things", "19: not a name; write small letters"),
+    "a word of SQL": ("- name: things", "- name: order", "19: order is a word of SQL; choose another name"),
+    "a number for a text": ("description: Things.", "description: 5", "21: put it in quotes"),
+    "the caption of another column": (
+        "description: Things.",
+        "description: Things.\n      - name: others\n        data_type: integer\n"
+        "        description: x\n        config: {meta: {caption: {nl: Anderen, en: Queue}}}",
+        "22: queue has the same caption; choose another",
+    ),
+    "a statistic": (
+        "      meta:\n",
+        "      tags: statistics\n      meta:\n",
+        "7: remove statistics: only a statistic over all customers has it",
+    ),
+    "SQL before the query": (
+        "      meta:\n",
+        "      sql_header: set role x\n      meta:\n",
+        "7: remove it: it would run before the query",
+    ),
+    "no contract, in words": (
+        "      meta:\n",
+        "      contract: {enforced: 'false'}\n      meta:\n",
+        "7: a mart's types are always enforced",
+    ),
     "a former name that is taken": (
         "description: Things.",
         "description: Things.\n        config: {meta: {renamed_from: [queue]}}",
@@ -283,7 +314,7 @@ def test_a_wrong_mart(project: WrongProject) -> None:
         name = f"tiny_{number}"
         file = f"models/marts/queue/{name}.yml"
         project.write(file, changed(MART, name, case))
-        project.write(f"models/marts/queue/{name}.sql", "select 1\n")
+        project.write(f"models/marts/queue/{name}.sql", NO_QUERY)
         wanted[file] = list(case[2:])
     expect(project.check(), wanted)
 
@@ -384,6 +415,38 @@ QUERIES: dict[str, Case] = {
         "group by",
         "where exists (select from visits)\ngroup by",
         "16: a query needs a column; write `select 1 from`",
+        "16: this query in brackets reads rows of all customers",
+    ),
+    "a join in capitals": (
+        "inner join days using (customer_id, call_date)",
+        "INNER JOIN days USING (call_date)",
+        "15: it joins rows of different customers",
+    ),
+    "a customer who is himself": (
+        "using (customer_id, call_date)",
+        "on visits.call_date = days.call_date and days.customer_id = days.customer_id",
+        "15: it joins rows of different customers",
+    ),
+    "a query in brackets": (
+        "count(*)::integer",
+        "(select count(*) from days)::integer",
+        "13: this query in brackets reads rows of all customers; compare customer_id in it",
+    ),
+    "no days": ("'stg_day'", "'stg_line'", "1: it reads no days; join {{ ref('stg_day') }}"),
+    "another value each time": (
+        "count(*)::integer",
+        "extract(hour from now())::integer",
+        "13: remove now: a day must give the same numbers whenever it is computed",
+    ),
+    "another query": (
+        "with visits",
+        "{% do run_query('drop table x') %}\nwith visits",
+        "1: remove run_query: a model is one query",
+    ),
+    "what puts customers together": (
+        "'int_visit'",
+        "'int_month_over'",
+        "2: int_month_over puts customers together; only a statistic can read it",
     ),
 }
 
@@ -402,6 +465,7 @@ def test_a_wrong_query(project: WrongProject) -> None:
 RIGHT = {
     "a distinct value": "where queue is distinct from visits.queue and extract(hour from visits.began_at) > 7",
     "rows of no table": "cross join generate_series(1, 4) as weeks (back)",
+    "a query of its own customer": "where exists (select 1 from days where days.customer_id = visits.customer_id)",
     "a lateral join": "cross join lateral (values (1), (2)) as parts (part)",
     "a comment": "-- join days using (call_date); select from build.x",
     "a text": "where queue <> 'join days; from build.x, y'",
@@ -458,6 +522,21 @@ SUITES: dict[str, Case] = {
         "2: add unexpected_rows_query to kwargs",
     ),
     "no SQL": ("where things", "were things >", "6: the query is not SQL"),
+    "no keys": (
+        "select customer_id, call_date",
+        "select queue",
+        "6: the query says which days fail; begin it with select customer_id, call_date",
+    ),
+    "no query but an order": (
+        "select customer_id, call_date from {batch}",
+        "delete from {batch}",
+        "6: the query says which days fail",
+    ),
+    "query of customers": (
+        "select customer_id, call_date from {batch}",
+        "select a.customer_id, a.call_date from {batch} as a join build.queue_day as b using (call_date)",
+        "6: it joins rows of different customers",
+    ),
     "no column": ("    columns: [things]\n", "", "7: needs `columns`"),
 }
 
@@ -467,7 +546,7 @@ def test_a_wrong_suite(project: WrongProject) -> None:
     for number, case in enumerate(SUITES.values()):
         name = f"tiny_{number}"
         project.write(f"models/marts/queue/{name}.yml", changed(MART, name, ("        suite: none\n", "")))
-        project.write(f"models/marts/queue/{name}.sql", "select 1\n")
+        project.write(f"models/marts/queue/{name}.sql", NO_QUERY)
         project.write(f"expectations/{name}.yml", changed(SUITE, name, case))
         wanted[f"expectations/{name}.yml"] = list(case[2:])
     expect(project.check(), wanted)

@@ -52,6 +52,16 @@ RATIOS: dict[str, Case] = {
         "per: wait_max_s",
         "1: queue_interval.wait_max_s can't be summed; write",
     ),
+    "of a ratio": (
+        "per: answered",
+        "per: answer_rate",
+        "1: queue_interval.answer_rate is a ratio, and ratios can't be summed; write",
+    ),
+    "nothing to sum": (
+        "mart: queue_interval",
+        "mart: agent",
+        "1: agent has no column that can be summed; name another mart",
+    ),
     "unit": ("unit: seconds", "unit: second", "3: write seconds"),
     "sum": (
         "over: talk_s + hold_s?",
@@ -105,6 +115,12 @@ RATIOS: dict[str, Case] = {
         "    source: nobody",
         "    source: nobody\n    variants: [{name: x, over: talk_z, per: answered}]",
         "1: queue_interval.talk_z does not exist",
+    ),
+    "a variant twice": (
+        "    source: nobody",
+        "    source: nobody\n    variants:\n      - {name: x, over: talk_s, per: answered}\n"
+        "      - {name: x, over: hold_s, per: answered}",
+        "1: the variant x is there twice",
     ),
 }
 
@@ -215,6 +231,16 @@ REPORTS: dict[str, Case] = {
         "            by: open\n            without: shut",
         "23: shut is not a word of open",
     ),
+    "a column without words": (
+        "            by: queue",
+        "            by: queue\n            without: sales",
+        "23: queue has no words to choose from; add values.queue to captions.yml",
+    ),
+    "bars of two units": (
+        "kind: table\n            mart: queue_interval\n            by: queue",
+        "kind: bars\n            mart: queue_interval",
+        "23: its bars are of number and share, and have one axis",
+    ),
     "a dimension twice": (
         "            by: queue",
         "            by: queue\n            then_by: queue",
@@ -276,6 +302,12 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
         "{nl: Zonder overleg}",
         "values.transferred.blind.en: Field required",
     ),
+    "two words with one caption": (
+        "captions.yml",
+        "    isdn30: {nl: ISDN30, en: ISDN30}",
+        "    isdn30: {nl: ISDN2, en: ISDN30}",
+        "another word of this column has the same caption",
+    ),
     "a key of the matrix": (
         "access.yml",
         "    becomes: customers",
@@ -336,6 +368,18 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
         "    model: int_callr\n",
         "there is no model int_callr; write int_caller",
     ),
+    "what a unit test is given": (
+        "models/intermediate/calls/int_visit.yml",
+        "      - input: ref('int_straight_visit')\n",
+        "      - input: ref('int_straigt_visit')\n",
+        "there is no model int_straigt_visit; write int_straight_visit",
+    ),
+    "a person who is said to be nobody": (
+        "models/marts/agent/agent_contact.yml",
+        "{person: caller}",
+        "{person: nobody}",
+        "this column points to caller; write that, or another name",
+    ),
     "a part of a file": (
         "models/marts/queue/queue_day.yml",
         "version: 2",
@@ -389,14 +433,21 @@ def test_files_that_are_missing_or_too_many(project: WrongProject) -> None:
     (project.folder / "models/marts/agent/agent_day.sql").rename(
         project.folder / "models/marts/agent/agent_dy.sql"
     )
+    (project.folder / "models/marts/agent/agent.sql").write_bytes(b"--\n-- \xe9\n")
+    project.write("models/marts/agent/agent.yml", "models:\n  - name: agent\n\tgroup: agent\n")
+    project.write("models/of_python.py", "")
+    project.write("expectations/queue_interval.yaml", "")
     found = "\n".join(project.check())
     for said in (
         "models/marts/queue/queue_day.yml line 4: queue_day: mart queue_day has no suite; add expectations/",
         "expectations/queue_dy.yml line 1: there is no mart queue_dy",
         "models/marts/line/line_interval.sql line 1: no file declares the model line_interval",
-        "expectations/line_interval.yml line 1: there is no mart line_interval",
         "agent_day: there is no agent_day.sql; write agent_dy",
         "models/marts/agent/agent_dy.sql line 1: no file declares the model agent_dy",
+        "models/marts/agent/agent.sql line 2: not UTF-8; save it as UTF-8",
+        "models/marts/agent/agent.yml line 3: a tab, where YAML wants spaces",
+        "models/of_python.py line 1: a model is SQL; write it as of_python.sql",
+        "expectations/queue_interval.yaml line 1: nobody reads this file; rename it to queue_interval.yml",
     ):
         assert said in found, found
 

@@ -226,7 +226,7 @@ MISTAKES = {
     ),
     "a value that is left out of nothing": (
         changed("            by: queue\n", "            by: queue\n            without: sales\n"),
-        "per_queue: sales is not a word of queue; remove it, there is none",
+        "per_queue: queue has no words to choose from; add values.queue to captions.yml",
     ),
     "a heat map of two measures": (
         changed("kind: table", "kind: heat_map"),
@@ -337,6 +337,24 @@ def test_what_the_marts_do_not_hold_is_refused(tmp_path: Path, marts: list[Mart]
     exposures.check(read(ONE), marts, metrics.metrics())
     with pytest.raises(UserError, match=rf"^.*/reports.yml line \d+: {re.escape(sentence)}"):
         exposures.check(read(changed(old, new)), marts, metrics.metrics())
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [
+        ({"caption": None, "description_nl": None}, r"offered has no caption; add caption: \{nl: …, en: …\}"),
+        ({"description_nl": None}, "offered has no description_nl, which people read below the numbers"),
+    ],
+)
+def test_what_people_would_not_read_in_their_language_is_refused(
+    marts: list[Mart], lacks: dict[str, None], said: str
+) -> None:
+    def without(mart: Mart) -> Mart:
+        columns = [one.model_copy(update=lacks if one.name == "offered" else {}) for one in mart.declared]
+        return mart.model_copy(update={"declared": tuple(columns)})
+
+    with pytest.raises(UserError, match=rf"^models/reports.yml line \d+: .*: {said}"):
+        exposures.check(exposures.reports().values(), map(without, marts), metrics.metrics())
 
 
 # -- who gets them ---------------------------------------------------------------------------------------------------

@@ -54,6 +54,13 @@ def test_data_sources_say_which_days_are_held_back(
     later = [("STALE", "Niet meegeteld: di 17 nov.", True)]
     assert warnings(server) == {ours: [("MAINTENANCE", "tonight", False), *later], agents: later, theirs: []}
 
+    queues, of_agents = detailed.data_sources
+    noted = replace(detailed, data_sources=(replace(queues, note="Eerdere definitie."), of_agents))
+    assert succeeded(publish(server, noted, standard, books=BOOKS))
+    note = ("STALE", "Eerdere definitie.", False)  # which is no reason to stop reading
+    assert warnings(server) == {ours: [("MAINTENANCE", "tonight", False), note], agents: [], theirs: []}
+    assert steps(server, noted, standard) == []
+
     assert succeeded(publish(server, detailed, standard, books=BOOKS))
     assert warnings(server) == {ours: [("MAINTENANCE", "tonight", False)], agents: [], theirs: []}
     assert steps(server, detailed, standard) == []

@@ -109,6 +109,29 @@ def test_the_days_that_are_held_back_are_said_on_tableau(
     assert publishing.books(owner, applied.settings).warned == {DETAILED, STANDARD}
 
 
+def test_what_an_earlier_definition_computed_is_said_on_the_data_source_that_has_it(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    day = """
+        with was as (
+            insert into ops.definition (mart, fingerprint, columns) values ('queue_day', %s, '{}')
+            returning definition_id
+        ),
+        build as (insert into ops.build (days, tables, definitions) values (1, '{}', '{}') returning build_id)
+        insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)
+        select %s, %s, 'queue_day', 1, build_id, definition_id from was, build
+        """
+    owner.execute(day, ["noted", DETAILED, "2026-06-02"])
+    owner.execute(day, [None, DETAILED, "2026-06-03"])  # nobody knows by which
+    said = {customer: one.warnings for customer, one in desired(applied, owner).items()}
+    assert said.pop(DETAILED) == {
+        "Wachtrijen": "Een deel van de cijfers tot en met dinsdag 2 juni 2026 is volgens een eerdere definitie "
+        "berekend."
+    }
+    assert not any(said.values())
+    assert publishing.books(owner, applied.settings).warned == {DETAILED}
+
+
 def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
     """By the numbers that Tableau gives: from the day on which a report's number last changed."""
 

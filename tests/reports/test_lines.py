@@ -1,5 +1,6 @@
 """What a sheet of lines says in words, for whoever doesn't see the chart."""
 
+import re
 from datetime import date, datetime, time, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -83,6 +84,29 @@ def test_a_quarter_hour_without_a_number_is_not_too_few(monkeypatch: pytest.Monk
     rows[4]["agents_present"] = None
     (panel,) = drawn(monkeypatch, "traffic", "agents_over_the_day", rows, "en").panels
     assert panel.readings[0] == "Enough throughout."
+
+
+def test_long_durations_are_in_minutes_and_seconds_as_everywhere_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weeks_ = [
+        {"weeks": date(2026, 11, day), "offered": 1, "service_level": 0.8, "average_handling_time": seconds}
+        for day, seconds in ((9, 216.2), (16, 235))
+    ]
+    *_, handling = drawn(monkeypatch, "handling", "weeks", weeks_).panels
+    assert handling.title == "Gemiddelde afhandeltijd (minuten)"
+    texts = re.findall(r"<text[^>]*>(\d+:\d\d)</text>", handling.svg)
+    assert sorted(texts) == ["3:30", "3:35", "3:40", "3:45", "3:50", "3:55"]
+
+
+def test_no_line_leads_over_a_day_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"day": date(2026, 11, day), "this_week": day > 15, "service_level": 0.8, "answer_rate": 0.9}
+        for day in (9, 10, 11, 12, 16, 17, 19, 20)
+    ]
+    panel, _ = drawn(monkeypatch, "accessibility", "service_level_per_day", rows).panels
+    lines_of_weeks = re.findall(r'aria-roledescription="line mark"[^>]* d="([^"]+)"', panel.svg)
+    assert sorted(line.count("M") for line in lines_of_weeks) == [1, 2]
 
 
 def test_a_trend_of_one_month_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ RATIOS = {
     "answer_rate": "sum(answered)::float / nullif(sum(offered - short_abandoned), 0)",
     "abandonment_rate": "sum(abandoned - short_abandoned)::float / nullif(sum(offered - short_abandoned), 0)",
     "average_speed_of_answer": "sum(wait_answered_s)::float / nullif(sum(answered), 0)",
+    "average_time_to_abandon": "sum(wait_abandoned_s)::float / nullif(sum(abandoned), 0)",
     "average_handling_time": f"{HANDLING}::float / nullif(sum(answered) filter (where talk_s is not null), 0)",
     "average_talk_time": "sum(talk_s)::float / nullif(sum(answered) filter (where talk_s is not null), 0)",
     "average_hold_time": "sum(hold_s)::float / nullif(sum(contacts_held), 0)",

@@ -8,7 +8,15 @@ import pytest
 
 from callmart.base import declared, matrix
 from callmart.base.settings import PROJECT
-from callmart.declarations import captions, checking, expectations, exposures, metrics, model_files
+from callmart.declarations import (
+    captions,
+    checking,
+    checking_models,
+    expectations,
+    exposures,
+    metrics,
+    model_files,
+)
 
 Case = tuple[
     str, ...
@@ -36,7 +44,7 @@ class WrongProject:
 
     def check(self) -> list[str]:
         """What is wrong in it."""
-        checking._docs.cache_clear()
+        checking_models._docs.cache_clear()
         return checking.check()
 
 
@@ -47,9 +55,9 @@ def wrong_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> WrongProject
             shutil.copytree(PROJECT / name, folder / name)
         else:
             shutil.copy(PROJECT / name, folder)
-    for module in (declared, model_files, checking):
+    for module in (declared, model_files, checking, checking_models):
         monkeypatch.setattr(module, "PROJECT", folder)
-    for module in (model_files, checking):
+    for module in (model_files, checking, checking_models):
         monkeypatch.setattr(module, "FOLDER", folder / "models")
     monkeypatch.setattr(expectations, "FOLDER", folder / "expectations")
     monkeypatch.setattr(exposures, "FILE", folder / "models" / "reports.yml")

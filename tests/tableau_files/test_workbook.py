@@ -509,6 +509,12 @@ def test_the_target_is_a_line_and_beside_the_key_figure(target: float, said: str
     assert of.value("Workbook_note_offered", DAYS) == ""
 
 
+def test_a_trend_of_one_week_is_a_point_with_its_number() -> None:
+    for pane in parsed("handling").iterfind("worksheets/worksheet[@name='De laatste dertien weken']//pane"):
+        looks = {each.get("attr"): each.get("value") for each in pane.iterfind("style/style-rule/format")}
+        assert (looks["mark-markers-mode"], looks["mark-labels-line-last"]) == ("all", "true")
+
+
 def test_lines_of_two_weeks_lie_over_each_other() -> None:
     of = computed("accessibility")
     shown = [day for day in DAYS if of.value("Workbook_both", [day])]

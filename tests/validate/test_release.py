@@ -7,6 +7,7 @@ from typing import Any
 import pantab
 import pytest
 
+from callmart.operations.run import Ran
 from callmart_home import Callmart
 from checking import only
 from commands import Command, command_of, mistake
@@ -21,6 +22,7 @@ REGISTRY = registry(
     )
 )
 CHECK = "a day without a fault"
+AGAIN = "held back again, because its data changed or it fails more than was released"
 
 
 def visit(call: str, day: int) -> list[Row]:
@@ -47,6 +49,16 @@ def fail(spare_suites: Path, name: str) -> None:
         select customer_id, call_date from {{batch}} where customer_id = {CUSTOMER} and call_date = '{DAY}'
 """
         )
+
+
+def rebuilt(callmart: Callmart) -> Ran:
+    """A night after the definition of a mart changed, as far as the customer's first day goes."""
+    with callmart.connect() as connection:
+        connection.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'rebuild')",
+            [CUSTOMER, DAY],
+        )
+    return night(callmart)
 
 
 def offered(callmart: Callmart, customer_id: int | None = None) -> int:
@@ -106,7 +118,12 @@ def test_a_day_is_held_back_released_and_held_back_again(
         0,
         f"release: the next `callmart run` opens {DAY} of customer {CUSTOMER}\n",
     )
-    held = {"day": str(DAY), "checks": [f"queue_interval: {CHECK}"], "released": True}
+    held = {
+        "day": str(DAY),
+        "checks": [f"queue_interval: {CHECK}"],
+        "released": True,
+        "released_before": False,
+    }
     assert [one["held_back"] for one in json.loads(command("status", "--json").stdout)["customers"]] == [
         [held],
         [],
@@ -122,7 +139,18 @@ def test_a_day_is_held_back_released_and_held_back_again(
     assert ran.published_changes > 0
     assert logged(callmart, "opened")[-1] | {"build": 0} == {"build": 0, "days": 1, "released": 1}
     assert not callmart.rows("select 1 from ops.held_back union all select 1 from ops.dirty_day")
-    assert night(callmart).built_days == 0
+
+    # A rebuild opens it again, unless it fails more than was released. Then mending that is enough.
+    suite = spare_suites / "queue_interval.yml"
+    as_released = suite.read_text()
+    suite.write_text(
+        as_released.replace("{batch} where customer_id", "{batch}, generate_series(1, 2) where customer_id")
+    )
+    assert rebuilt(callmart).held_back_days == 1
+    assert f"{DAY}: {AGAIN}: queue_interval: {CHECK}" in command("status").stdout
+    suite.write_text(as_released)
+    ran = night(callmart)
+    assert (ran.opened_days, ran.held_back_days) == (1, 0)
 
     # What comes later is held back again.
     callmart.land_text(ndjson(*visit("c-4", 0)), CUSTOMER)
@@ -142,7 +170,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
             "release_reason": None,
         }
     ]
-    assert f"held back: queue_interval: {CHECK} and 1 more checks" in command("status").stdout
+    assert f"{AGAIN}: queue_interval: {CHECK} and 1 more checks" in command("status").stdout
 
     # Mended, it opens by itself.
     monkeypatch.undo()

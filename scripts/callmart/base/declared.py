@@ -6,7 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
@@ -14,7 +14,15 @@ from callmart.base.nearest import nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Mistake, Strict, beneath, first_mistake, line_of, mistakes, sentence
 
-Name = Annotated[str, Field(pattern="^[a-z_][a-z_0-9]*$")]
+
+def _name(written: str) -> str:
+    if not re.fullmatch("[a-z_][a-z_0-9]*", written):
+        raise ValueError("not a name; write small letters, digits and underscores, and begin with a letter")
+    return written
+
+
+# The database cuts off what is longer.
+Name = Annotated[str, Field(max_length=63), AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
@@ -116,6 +124,11 @@ def _leave_out(document: Any, places: Iterable[tuple[str | int, ...]]) -> None:
         entries = beneath(entries, last)
         if not isinstance(entries, dict) or last in entries:
             entries.pop(last)
+
+
+def text(file: Path) -> str:
+    """The text of a file of the project. Raises UserError if it can't be read, is too large or is not UTF-8."""
+    return yaml_file.read(file, in_project(file), "restore it from the repository")
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:

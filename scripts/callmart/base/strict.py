@@ -65,7 +65,10 @@ def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -
     place = tuple(part for part in error["loc"] if part != "[key]")
     # Our own messages include a remedy. Pydantic's do not.
     ours = error["msg"].removeprefix("Value error, ")
-    remedy = ours if ours != error["msg"] else f"{ours.replace('tuple', 'list')}; correct it there"
+    remedy = ours
+    if ours == error["msg"]:
+        correct = "put it in quotes" if error["type"] == "string_type" else "correct it there"
+        remedy = f"{re.sub(' or instance of [A-Za-z]+', '', ours).replace('tuple', 'list')}; {correct}"
     is_unknown_key = error["type"] == "extra_forbidden"
     if is_unknown_key:
         known = f"{instead(place[-1], keys(kind, place[:-1]))}" if kind else "remove or correct it"

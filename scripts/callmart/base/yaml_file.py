@@ -65,7 +65,7 @@ def load(file: Path, name: str, absent: str, *, lines: bool = False) -> Any:
     Messages call the file `name`. `absent` is the remedy if it can't be read. With `lines`, lists and maps know their
     lines (strict.line_of).
     """
-    text = _text(file, name, absent)
+    text = read(file, name, absent)
     try:
         if not lines and _is_plain(text):
             return _parser(_Values, "safe").load(text)
@@ -78,7 +78,7 @@ def load(file: Path, name: str, absent: str, *, lines: bool = False) -> Any:
         return yaml.load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{name} line {line}: {_problem(error)}; correct the YAML there") from None
+        raise UserError(f"{name} line {line}: {problem(error, text)}; correct the YAML there") from None
     except (YAMLError, ValueError):
         raise UserError(f"{name} is not YAML; correct it, or name another file") from None
 
@@ -108,7 +108,8 @@ def _is_plain(text: str) -> bool:
     return True
 
 
-def _text(file: Path, name: str, absent: str) -> str:
+def read(file: Path, name: str, absent: str) -> str:
+    """Return the text of a file. Raises UserError if it can't be read, is too large or is not UTF-8."""
     try:
         with file.open("rb") as opened:
             content = opened.read(LARGEST + 1)
@@ -117,12 +118,16 @@ def _text(file: Path, name: str, absent: str) -> str:
         return content.decode("utf-8")
     except OSError as error:
         raise UserError(f"{name} can't be read ({error.strerror}); {absent}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{name} is not UTF-8; save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{name} line {line}: not UTF-8; save it as UTF-8") from None
 
 
-def _problem(error: MarkedYAMLError) -> str:
-    """What the parser found wrong. In our own words where the parser's would repeat a value."""
+def problem(error: Any, text: str) -> str:
+    """What a parser found wrong in a text. In our own words where the parser's would repeat a value, or not help."""
+    line = text.splitlines()[error.problem_mark.line :][:1] if error.problem_mark else []
+    if line and line[0].strip(" ").startswith("\t"):
+        return "a tab, where YAML wants spaces"
     match error:
         case DuplicateKeyError():
             return "a key is given twice"

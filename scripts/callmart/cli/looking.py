@@ -106,17 +106,24 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
 
 def _print_held_back(customer: status.CustomerStatus) -> None:
     """Print which days of a customer are held back and why: one line per set of failed checks."""
-    alike: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for held in customer.held_back:
-        alike.setdefault((held.checks, held.released), []).append(held.day)
-    for (checks, released), days in alike.items():
+        alike.setdefault((held.checks, _held(held)), []).append(held.day)
+    for (checks, state), days in alike.items():
         why = f"{plain(checks[0])}{f' and {len(checks) - 1} more checks' if len(checks) > 1 else ''}"
         more = f" and {len(days) - 5} more" if len(days) > 5 else ""
         out.print(
-            f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: "
-            f"{'released, to be opened by the next run' if released else 'held back'}: {why}",
+            f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: {state}: {why}",
             soft_wrap=True,
         )
+
+
+def _held(held: status.HeldBack) -> str:
+    if held.released:
+        return "released, to be opened by the next run"
+    if held.released_before:
+        return "held back again, because its data changed or it fails more than was released"
+    return "held back"
 
 
 def _print_unopened(customer: status.CustomerStatus) -> None:

@@ -163,6 +163,8 @@ def _print(compared: "Compared", target: Path | None) -> None:
     for (mart, said), columns in alike.items():
         out.print(f"  {mart}: {', '.join(columns)}: {said}", soft_wrap=True)
     _print_cells(compared.cells)
+    if compared.not_compared:
+        out.print(f"  not compared, as no row is a customer's: {', '.join(compared.not_compared)}")
     written = f"; {plain(target)}" if target else ""
     out.print(f"diff: {plain(compared)}{written}", soft_wrap=True)
 
@@ -182,3 +184,6 @@ def _print_cells(cells: "list[Cell]") -> None:
     out.print(table)
     if len(cells) > CELLS_SHOWN:
         out.print(f"... and {len(cells) - CELLS_SHOWN} more: --out or --json has them")
+    out.print(
+        "size: how far the rows are apart, as a share of the larger sum; or the share of rows that differ"
+    )

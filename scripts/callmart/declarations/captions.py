@@ -43,10 +43,11 @@ def file() -> File:
 
 
 class Words(Strict):
-    """The caption of a column, and its Dutch description. The English description is the mart's."""
+    """The caption of a column, and its descriptions for people. Without one, it is the mart's, which is English."""
 
     caption: Texts
     description_nl: Text | None
+    description_en: Text | None = None
 
 
 class Captions:
@@ -85,28 +86,60 @@ class Captions:
 
     def description(self, name: str, locale: Locale, english: str) -> str:
         """The description of a column in a language; `english` if there is none."""
-        dutch = self.columns[name].description_nl if name in self.columns else None
-        return dutch if dutch and locale == "nl" else english
+        words = self.columns.get(name)
+        return (words and getattr(words, f"description_{locale}")) or english
 
 
 def mistakes(marts: Iterable[Mart]) -> Iterator[UserError]:
-    """The columns of a name for which two marts give a caption."""
+    """Columns of a name for which two marts give a caption, and two columns, or marts, of a group with the same one."""
     first: dict[str, str] = {}
+    taken: dict[tuple[str, bool, str, str], str] = {}
     for mart in marts:
-        for column, _ in _said(mart):
+        said = {column: words.caption for column, words in _said(mart)}
+        for column in said:
             if (other := first.setdefault(column, mart.name)) != mart.name:
-                yield declared.wrong(
-                    model_files.file_of(mart.name),
-                    f"{mart.name}.{column}",
-                    f"{other} already has a caption for columns of this name; remove one of the two",
-                )
+                remedy = f"{other} already has a caption for columns of this name; remove one of the two"
+                yield _wrong(mart, column, remedy)
+        for name, caption in (said | ({mart.name: mart.caption} if mart.caption else {})).items():
+            of = (mart.group, name == mart.name)  # a mart may be called as a column is
+            texts = [(*of, "nl", caption.nl), (*of, "en", caption.en)]
+            if others := [other for text in texts if (other := taken.setdefault(text, name)) != name]:
+                yield _wrong(mart, name, f"{others[0]} has the same caption; choose another")
+
+
+def _wrong(mart: Mart, name: str, remedy: str) -> UserError:
+    place = mart.name if name == mart.name else f"{mart.name}.{name}"
+    return declared.wrong(model_files.file_of(mart.name), place, remedy)
+
+
+def alike(words: Mapping[str, Texts]) -> Iterator[str]:
+    """The words of a column that have the caption of an earlier one."""
+    taken: set[tuple[str, str]] = set()
+    for word, caption in words.items():
+        said = {("nl", caption.nl), ("en", caption.en)}
+        if said & taken:
+            yield word
+        taken |= said
+
+
+def words(marts: Iterable[Mart]) -> dict[str, Words]:
+    """The words of the columns that have a caption; of two captions of one name, the first."""
+    every = [said for mart in marts for said in _said(mart)]
+    return dict(reversed(every))
 
 
 def _said(mart: Mart) -> Iterable[tuple[str, Words]]:
     """The captions in a mart's YAML, by column."""
     for column in mart.declared:
         if column.caption:
-            yield column.name, Words(caption=column.caption, description_nl=column.description_nl)
+            yield (
+                column.name,
+                Words(
+                    caption=column.caption,
+                    description_nl=column.description_nl,
+                    description_en=column.description_en,
+                ),
+            )
     for name, series in mart.series.items():
         for bound in mart.bounds(name):
             yield (

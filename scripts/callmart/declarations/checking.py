@@ -6,7 +6,7 @@ A run and a build begin with it, so it reads the files itself: dbt takes seconds
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,24 +14,25 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from callmart.base import declared, matrix
+from callmart.base import declared, duck, matrix
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.matrix import Matrix
 from callmart.base.nearest import instead, nearest
-from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
+from callmart.base.pointing import COUNTS_AND_MOMENTS
 from callmart.base.settings import PROJECT, Settings
-from callmart.base.strict import Mistake, keys, line_of, sentence
+from callmart.base.strict import keys
 from callmart.declarations import (
     captions,
+    checking_models,
     dbt_keys,
     dbt_project,
     expectations,
     exposures,
     metrics,
     model_files,
-    model_sql,
 )
+from callmart.declarations.checking_models import at, at_model
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
 from callmart.declarations.metrics import Metric
@@ -40,7 +41,6 @@ from callmart.declarations.model_files import FOLDER, Model
 # The SQL that makes the tables and functions that access.yml names.
 DATABASE = Path(declared.__file__).parents[1] / "database"
 
-MARTS = ("store", "frozen")  # what dbt makes of marts and of statistics
 TYPES = (*COUNTS_AND_MOMENTS, "bigint", "text")  # that the columns of a mart can have: Tableau knows no other
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -84,18 +84,20 @@ def check() -> list[str]:
     # None for a mart that is wrong itself: nothing is said about what others use of it.
     marts: dict[str, Mart | None] = {}
     for model in models:
-        if model.materialized in MARTS:
+        if model.materialized in checking_models.MARTS:
             mart = _mart(model, roles, wrong)
             if model.materialized == "store":
                 marts[model.name] = mart
     marts |= {file.stem: None for file in model_files.files() if file not in contents}
+    declared_too = {model.name for model in models}
+    marts |= {file.stem: None for file in (FOLDER / "marts").rglob("*.sql") if file.stem not in declared_too}
     right = [mart for mart in marts.values() if mart]
     unread = {name for name, mart in marts.items() if mart is None}
     reports = _reports(contents, wrong)
-    wrong += _of_models(contents, models)
+    wrong += checking_models.mistakes(contents, models)
     wrong += _of_suites(marts, models)
     for mart, remedy in dbt_project.claimed(right):
-        wrong.append(_at_model(next(model for model in models if model.name == mart.name), (), remedy))
+        wrong.append(at_model(next(model for model in models if model.name == mart.name), (), remedy))
     wrong += captions.mistakes(right)
     if roles:
         wrong += _of_access(roles, models, marts)
@@ -141,15 +143,8 @@ def _contents(wrong: Wrong) -> dict[Path, Any]:
         except UserError as mistake:
             wrong.append(mistake)
             continue
-        wrong += (_at(file, found[file], place, remedy) for place, remedy in dbt_keys.mistakes(found[file]))
+        wrong += (at(file, found[file], place, remedy) for place, remedy in dbt_keys.mistakes(found[file]))
     return found
-
-
-def _at(file: Path, content: Any, place: Sequence[str | int], remedy: str) -> UserError:
-    """The error for a place in a file."""
-    return declared.at(
-        declared.in_project(file), content, Mistake(tuple(place), remedy, is_unknown_key=False)
-    )
 
 
 def _reports(contents: Mapping[Path, Any], wrong: Wrong) -> list[Report]:
@@ -177,22 +172,20 @@ def _mart(model: Model, roles: Matrix | None, wrong: Wrong) -> Mart | None:
             known = [name for name in keys(Mart, one.place[:-1]) if name not in dbt_project.OF_DBT]
             remedy = f"unknown key; {instead(one.place[-1], known)}"
         place = ["columns" if part == "declared" else part for part in one.place]
-        wrong.append(_at_model(model, place, remedy))
+        wrong.append(at_model(model, place, remedy))
     if found is None or len(found.declared) < len(document["declared"]):
         return None
+    types = {} if model.materialized == "frozen" else found.types
+    untyped = {name: data_type for name, data_type in types.items() if data_type not in TYPES}
+    for name, data_type in untyped.items():
+        place = ["columns", found.columns.index(name), "data_type"]
+        wrong.append(at_model(model, place, f"a mart can't have this type; {instead(data_type, TYPES)}"))
     if roles:
         for column, remedy in found.mistakes(roles, is_frozen=model.materialized == "frozen"):
             place = ["columns", found.columns.index(column)] if column else []
-            wrong.append(_at_model(model, place, remedy))
-    return found
-
-
-def _at_model(model: Model, place: Sequence[str | int], remedy: str) -> UserError:
-    """The error for a place in a model's declaration."""
-    line = max(line_of(model.document, place), model.document.lc.line + 1)
-    where = [model.name, *declared.named(model.document, place)]
-    said = remedy.replace("its YAML", "the file")
-    return UserError(sentence(declared.in_project(model.file), line, where, said))
+            if column not in untyped:
+                wrong.append(at_model(model, place, remedy))
+    return None if untyped else found
 
 
 # -- what must fit together ----------------------------------------------------------------------------------------
@@ -211,16 +204,16 @@ def _of_access(
                 name = entry.split("(")[0]
                 if name not in made and not (name.endswith(".*") and name[:-2] in schemas):
                     remedy = f"nothing makes {name}; {instead(name, made)}"
-                    yield _at(matrix.FILE, content, ("duties", duty, right, number), remedy)
+                    yield at(matrix.FILE, content, ("duties", duty, right, number), remedy)
     for group, said in roles.groups.items():
         mart = marts.get(said.root)
         if said.root not in marts or (mart and mart.group != group):
             of_group = [name for name, one in marts.items() if one and one.group == group]
             remedy = f"{said.root} is no mart of the group {group}; {instead(said.root, of_group)}"
-            yield _at(matrix.FILE, content, ("groups", group, "root"), remedy)
+            yield at(matrix.FILE, content, ("groups", group, "root"), remedy)
         elif mart and said.filtered not in (there := exposures.dimensions(mart)):
             remedy = f"{mart.name} has no {said.filtered} to filter by; {instead(said.filtered, there)}"
-            yield _at(matrix.FILE, content, ("groups", group, "filtered"), remedy)
+            yield at(matrix.FILE, content, ("groups", group, "filtered"), remedy)
 
 
 @cache
@@ -234,38 +227,48 @@ def _made_by_database() -> frozenset[str]:
 def _of_marts(
     model: Model, mart: Mart, roles: Matrix, marts: Mapping[str, Mart | None]
 ) -> Iterator[UserError]:
-    """What is wrong in a mart beside the root of its group, and the types that a data source can hold."""
-    for number, column in enumerate(mart.declared):
-        if column.data_type not in TYPES:
-            place = ("columns", number, "data_type")
-            yield _at_model(model, place, f"a mart can't have this type; {instead(column.data_type, TYPES)}")
+    """What is wrong in a mart beside the root of its group."""
     yield from _of_dbt(model)
+    for name in (mart.name, *mart.columns):
+        if name in _of_sql():
+            place = ("columns", mart.columns.index(name)) if name in mart.columns else ()
+            yield at_model(model, place, f"{name} is a word of SQL; choose another name")
     root = marts.get(roles.groups[mart.group].root) if mart.group in roles.groups else None
     shared = set(root.key) - {"customer_id"} if root else set()
     if shared and not shared & set(mart.columns):
         remedy = (
             f"it has no column of the key of {root and root.name}, to which it relates; {instead('', shared)}"
         )
-        yield _at_model(model, (), remedy)
+        yield at_model(model, (), remedy)
+
+
+@cache
+def _of_sql() -> frozenset[str]:
+    """The words that a query can't use as names. DuckDB has the grammar of PostgreSQL."""
+    words = duck.connect().execute(
+        "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
+    )
+    return frozenset(word for (word,) in words.fetchall())
 
 
 def _of_dbt(model: Model) -> Iterator[UserError]:
     """What dbt would take in a mart, and callmart does not."""
     config = model.document.get("config")
+    if dbt_project.STATISTICS in checking_models.tags(model):
+        remedy = f"remove {dbt_project.STATISTICS}: only a statistic over all customers has it"
+        yield at_model(model, ("config", "tags"), remedy)
     for key, remedy in NOT_OF_MARTS.items():
         if isinstance(config, dict) and key in config:
-            yield _at_model(model, ("config", key), remedy)
+            yield at_model(model, ("config", key), remedy)
     columns = model_files.entries(model.document, "columns")
     for place, entry in [((), model.document), *((("columns", n), one) for n, one in enumerate(columns))]:
         misspelt = nearest("description", entry.keys() - {"description"})
         if not str(entry.get("description") or "").strip() and not misspelt:
-            yield _at_model(
-                model, place, "add a description: people read it in the dictionary and on Tableau"
-            )
+            yield at_model(model, place, "add a description: people read it in the dictionary and on Tableau")
         for key in entry.keys() & {"tests", "data_tests"}:
             suite = f"expectations/{model.name}.yml"
             remedy = f"remove it: it would stop the days of all customers; write an expectation in {suite}"
-            yield _at_model(model, (*place, key), remedy)
+            yield at_model(model, (*place, key), remedy)
 
 
 # Keys of a mart's config that dbt knows, and why a mart has none of them.
@@ -286,13 +289,13 @@ def _of_views(
     for mart in marts:
         taken = {*_views_of_database(), *(other.name for other in marts if other is not mart)}
         if mart.name in _views_of_database():
-            yield _at_model(
+            yield at_model(
                 files[mart.name], ("name",), f"mart.{mart.name} is a view of callmart's; choose another name"
             )
         if mart.name in with_ratios and (view := metrics.view_of(mart)) in taken:
             remedy = f"the view of its ratios, mart.{view}, is another view already; name one in config.meta.ratios"
             place = ("config", "meta", "ratios") if mart.ratios else ()
-            yield _at_model(files[mart.name], place, remedy)
+            yield at_model(files[mart.name], place, remedy)
 
 
 @cache
@@ -300,124 +303,6 @@ def _views_of_database() -> frozenset[str]:
     """The views in `mart` that are there without any mart."""
     texts = [file.read_text("utf-8") for file in DATABASE.glob("objects/*.sql")]
     return frozenset(name for text in texts for name in re.findall(r"access\.show\(\s*'(\w+)'", text))
-
-
-def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterator[UserError]:
-    """What is wrong in models, marts apart, and in what they read."""
-    files = {file.stem: file for file in sorted(FOLDER.rglob("*.sql"))}
-    yamls = [model.name for model in models]
-    sources = [
-        f"{source.get('name')}.{table.get('name')}"
-        for content in contents.values()
-        for source in model_files.entries(content, "sources")
-        for table in model_files.entries(source, "tables")
-    ]
-    project, by_name = model_sql.Project(files, sources, _macros()), {model.name: model for model in models}
-    for model in models:
-        if model.name not in files:
-            yield _at_model(
-                model, (), f"there is no {model.name}.sql; {instead(model.name, set(files) - set(yamls))}"
-            )
-        if yamls.count(model.name) > 1:
-            yield _at_model(model, (), "the model is declared twice; keep one of the two")
-        if model.materialized not in MARTS:
-            yield from _of_model(model)
-    unread = {file.stem for file in model_files.files() if file not in contents}
-    for name, file in files.items():
-        if name not in yamls and name not in unread:
-            yield UserError(
-                f"{declared.in_project(file)} line 1: no file declares the model {name}; add {file.stem}.yml beside it"
-            )
-        yield from _of_sql(file, by_name.get(name), project)
-    for file, content in contents.items():
-        yield from _of_descriptions(file)
-        for number, test in enumerate(model_files.entries(content, "unit_tests")):
-            if (tested := str(test.get("model"))) not in files:
-                remedy = f"there is no model {tested}; {instead(tested, files)}"
-                yield _at(file, content, ("unit_tests", number, "model"), remedy)
-
-
-def _of_model(model: Model) -> Iterator[UserError]:
-    """What is wrong in a model that is no mart: it has nothing of ours but whom its columns point to."""
-    if "marts" in model.file.relative_to(FOLDER).parts and dbt_project.STATISTICS not in _tags(model):
-        yield _at_model(
-            model, ("config", "materialized"), "remove it: dbt_project.yml says what is made of a mart"
-        )
-    for key in _meta(model.document):
-        yield _at_model(model, ("config", "meta", key), "unknown key: only a mart has one; remove it")
-    for number, column in enumerate(model_files.entries(model.document, "columns")):
-        for key in ("name", "description", "data_type"):
-            if not isinstance(column.get(key, ""), str):
-                yield _at_model(model, ("columns", number, key), "not a text; correct it there")
-        meta = _meta(column)
-        for key in meta.keys() - {"person"}:
-            remedy = f"unknown key; {instead(key, ['person'])}"
-            yield _at_model(model, ("columns", number, "config", "meta", key), remedy)
-        if not dbt_project.says_whom(meta.get("person"), column.get("data_type")):
-            remedy = f"write config: {{meta: {{person: {' | '.join(WHOM)}}}}}, or a list of them: whom it points to"
-            yield _at_model(model, ("columns", number, "config", "meta", "person"), remedy)
-
-
-def _tags(model: Model) -> Sequence[str]:
-    match model.document:
-        case {"config": {"tags": list(tags)}}:
-            return tags
-    return ()
-
-
-def _meta(document: Mapping[str, Any]) -> dict[str, Any]:
-    match document:
-        case {"config": {"meta": dict(meta)}}:
-            return meta
-    return {}
-
-
-def _of_sql(file: Path, model: Model | None, project: model_sql.Project) -> Iterator[UserError]:
-    """What is wrong in the SQL of a model."""
-    text = file.read_text("utf-8")
-    found = [
-        *model_sql.mistakes(
-            text,
-            project,
-            in_staging="staging" in file.relative_to(FOLDER).parts,
-            of_all_customers=model is not None and dbt_project.STATISTICS in _tags(model),
-        )
-    ]
-    if model and model.materialized in MARTS:
-        columns = model_files.entries(model.document, "columns")
-        found += model_sql.differences(text, [str(column.get("name")) for column in columns])
-    for place, remedy in found:
-        yield _in_text(file, text, place, remedy)
-
-
-@cache
-def _macros() -> frozenset[str]:
-    texts = [file.read_text("utf-8") for file in (PROJECT / "macros").rglob("*.sql")]
-    return frozenset(name for text in texts for name in re.findall(r"{%-?\s*macro\s+(\w+)", text))
-
-
-def _of_descriptions(file: Path) -> Iterator[UserError]:
-    """Texts that descriptions take from elsewhere, and that are not there."""
-    text = file.read_text("utf-8")
-    for found in re.finditer(r"{{\s*doc\(\s*['\"](\w+)['\"]", text):
-        if found[1] not in _docs():
-            yield _in_text(
-                file, text, found.start(), f"there is no text {found[1]}; {instead(found[1], _docs())}"
-            )
-
-
-@cache
-def _docs() -> list[str]:
-    return [
-        name
-        for file in sorted(FOLDER.rglob("*.md"))
-        for name in re.findall(r"{%\s*docs (\w+)", file.read_text("utf-8"))
-    ]
-
-
-def _in_text(file: Path, text: str, place: int, remedy: str) -> UserError:
-    line = text.count("\n", 0, place) + 1
-    return UserError(f"{declared.in_project(file)} line {line}: {remedy}")
 
 
 def _of_suites(marts: Mapping[str, Mart | None], models: Iterable[Model]) -> Iterator[UserError]:
@@ -432,7 +317,11 @@ def _of_suites(marts: Mapping[str, Mart | None], models: Iterable[Model]) -> Ite
     tables["window"] = {"customer_id": "integer", "call_date": "date", "reached": "boolean"}
     for model in models:
         if (mart := marts.get(model.name)) and (mistake := expectations.missing(mart)):
-            yield _at_model(model, (), str(mistake))
+            yield at_model(model, (), str(mistake))
+    for file in sorted(expectations.FOLDER.glob("*.yaml")):
+        yield UserError(
+            f"{declared.in_project(file)} line 1: nobody reads this file; rename it to {file.stem}.yml"
+        )
     for file in sorted(expectations.FOLDER.glob("*.yml")):
         suite, wrong = declared.examine(file, expectations.Suite)
         yield from wrong
@@ -444,7 +333,7 @@ def _of_suites(marts: Mapping[str, Mart | None], models: Iterable[Model]) -> Ite
         elif suite and (mart := marts[file.stem]):
             content = model_files.load(file)
             for place, remedy in expectations.mistakes(mart, suite, tables):
-                yield _at(file, content, place, remedy)
+                yield at(file, content, place, remedy)
 
 
 def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterator[UserError]:
@@ -452,13 +341,11 @@ def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterato
     content = model_files.load(captions.FILE)
     for number, name in enumerate(words.order):
         if name not in marts:
-            yield _at(
+            yield at(
                 captions.FILE, content, ("order", number), f"there is no mart {name}; {instead(name, marts)}"
             )
         elif name in words.order[:number]:
-            yield _at(
-                captions.FILE, content, ("order", number), f"{name} is there twice; keep one of the two"
-            )
+            yield at(captions.FILE, content, ("order", number), f"{name} is there twice; keep one of the two")
     texts = {
         column.name
         for mart in marts.values()
@@ -466,7 +353,13 @@ def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterato
         for column in mart.declared
         if column.data_type in ("text", "boolean")
     }
+    for name, of_column in words.values.items():
+        for word in captions.alike(of_column):
+            remedy = (
+                "another word of this column has the same caption, so nobody can tell them apart; change one"
+            )
+            yield at(captions.FILE, content, ("values", name, word), remedy)
     if None not in marts.values():
         for name in words.values.keys() - texts:
             remedy = f"no mart has a column {name} of words; {instead(name, texts)}"
-            yield _at(captions.FILE, content, ("values", name), remedy)
+            yield at(captions.FILE, content, ("values", name), remedy)

@@ -21,7 +21,7 @@ KEYS: Mapping[str, Collection[str]] = {
     "config of a model": (
         "meta", "tags", "materialized", "enabled", "contract", "group", "access", "docs", "alias", "schema", "database",
         "persist_docs", "quoting", "full_refresh", "on_schema_change", "incremental_strategy", "unique_key", "indexes",
-        "unlogged", "sql_header", "event_time", "batch_size", "begin", "lookback", "concurrent_batches", "freshness",
+        "unlogged", "event_time", "batch_size", "begin", "lookback", "concurrent_batches", "freshness",
         "on_configuration_change", "packages", "static_analysis",
     ),
     "column": (
@@ -38,6 +38,7 @@ UNSAFE = {
     "pre_hook": "it could open what the policies close",
     "post-hook": "it could open what the policies close",
     "post_hook": "it could open what the policies close",
+    "sql_header": "it would run before the query",
 }
 
 
@@ -80,8 +81,7 @@ def _of_config(what: str, declared: Mapping[str, Any], place: Place) -> Iterator
             if key in config:
                 yield (*place, "config", key), f"remove it: {why}"
         yield from _unknown(what, {key: None for key in config if key not in UNSAFE}, (*place, "config"))
-        contract = config.get("contract")
-        if isinstance(contract, dict) and contract.get("enforced") is False:
+        if config.get("contract", {"enforced": True}) != {"enforced": True}:
             yield (*place, "config", "contract"), "remove it: a mart's types are always enforced"
     elif config is not None:
         yield (*place, "config"), "not a map; write config: {meta: {…}}"

@@ -43,6 +43,10 @@ WIDER: Mapping[str, tuple[str, ...]] = {
     "bigint": ("numeric",),
 }
 
+LONGEST_NAME = (
+    48  # of a mart: its months and the view of its ratios have longer ones, and PostgreSQL cuts off at 63
+)
+
 # The mart with what agents are called. Every other column that points to a person has keys.
 NAMES_OF_AGENTS = "agent"
 
@@ -50,7 +54,7 @@ NAMES_OF_AGENTS = "agent"
 class Column(Strict):
     """A column of a mart, as the mart's YAML declares it. dbt enforces its type."""
 
-    name: str
+    name: Name
     data_type: str
     description: str = ""
     person: Whom | None = None  # null only where values are counts or moments
@@ -65,6 +69,7 @@ class Column(Strict):
     widened_from: str | None = None  # its former type; `callmart upgrade` widens a column that has it
     caption: Texts | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise
+    description_en: Text | None = None  # likewise, where `description` has words of SQL
 
     @property
     def is_of_a_person(self) -> bool:
@@ -110,7 +115,7 @@ def _day(day: object) -> object:
 class Mart(Strict):
     """A mart as its YAML declares it. If a key is missing, the message quotes the description of its field here."""
 
-    name: str
+    name: Name
     group: str
     key: Annotated[
         Listed[str], Field(min_length=1, description="the columns of its grain, customer_id first")
@@ -206,6 +211,11 @@ class Mart(Strict):
         groups = [USAGE] if is_frozen else [*matrix.groups]
         if self.group not in groups:
             yield "", f"add to its YAML config.meta.group: one of {', '.join(groups)}"
+        if len(self.name) > LONGEST_NAME:
+            yield (
+                "",
+                f"shorten the name to {LONGEST_NAME} characters: its months and its ratios are called after it",
+            )
         if self.group != USAGE and self.key[0] != "customer_id":
             yield "", "add to its YAML config.meta.key: the columns of its grain, customer_id first"
         yield from self._key_and_day()
@@ -246,8 +256,9 @@ class Mart(Strict):
 
     def _undue(self, column: Column) -> Iterator[str]:
         """What has no effect on a column, or weakens the key."""
-        if column.description_nl and not column.caption:
-            yield f"add to its YAML a caption to the column {column.name}: description_nl needs one"
+        for name in ("description_nl", "description_en"):
+            if getattr(column, name) and not column.caption:
+                yield f"add to its YAML a caption to the column {column.name}: {name} needs one"
         if column.nullable and column.name in self.key:
             yield f"remove nullable from the column {column.name} in its YAML: it is part of the key"
         if column.largest and column.additive:

@@ -17,6 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
+from callmart.declarations import model_sql
 from callmart.declarations.dbt_project import Mart
 
 FOLDER = PROJECT / "expectations"
@@ -121,7 +122,7 @@ def _of_query(mart: Mart, query: object, tables: Tables) -> str | None:
     """What is wrong in a query of failing rows, as far as that shows without the database."""
     if not isinstance(query, str):
         return f"add {QUERY} to kwargs: a query of the failing rows' keys, from {{batch}}"
-    if sentence := _of_braces(query):
+    if sentence := _of_braces(query) or _of_keys(mart, query):
         return sentence
     read = re.findall(r'\bbuild\."?(\w+)', query)
     if unknown := sorted(set(read) - tables.keys()):
@@ -139,6 +140,17 @@ def _of_braces(query: str) -> str | None:
     if others := sorted(named - {"batch"}):
         return f"{{{others[0]}}} stands for nothing in the query; write {{batch}}, or the braces twice"
     return None if named else "the query does not look at the mart; select 1 from {batch}"
+
+
+def _of_keys(mart: Mart, query: str) -> str | None:
+    """What keeps a query from giving the days of each customer that fail."""
+    keys = ["customer_id", *([mart.day] if mart.day else [])]
+    _, columns = model_sql.returned(query)
+    if not re.match(r"\s*(?:select|with)\b", query, re.IGNORECASE) or (
+        columns and columns[: len(keys)] != keys
+    ):
+        return f"the query says which days fail; begin it with select {', '.join(keys)}"
+    return next((sentence for _, sentence in model_sql.of_customers(query)), None)
 
 
 def _unbound(query: str, tables: Tables) -> str | None:

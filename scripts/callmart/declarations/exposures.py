@@ -366,15 +366,20 @@ def mistakes(
     about `unread` marts and ratios, whose own declarations are wrong.
     """
     by_name = {mart.name: mart for mart in marts}
-    measures = {mart.name: [*mart.shown] for mart in by_name.values()}
+    captioned = captions.words(by_name.values())
+    measures = {mart.name: {name: _unit(mart, name) for name in mart.shown} for mart in by_name.values()}
     for metric in metrics:
-        measures.get(metric.mart, []).append(metric.name)
+        measures.get(metric.mart, {})[metric.name] = metric.unit
     for report in reports:
         for sentence in _of_report(report, by_name, matrix, unread):
             yield declared.wrong(report._file, report.name, sentence)
         for sheet in report.sheets:
             if mart := by_name.get(sheet.mart):
-                for sentence in _of_sheet(sheet, mart, measures[mart.name], words, unread):
+                sentences = [
+                    *_of_sheet(sheet, mart, measures[mart.name], words, unread),
+                    *_unsaid(sheet, mart, captioned),
+                ]
+                for sentence in sentences:
                     yield declared.wrong(report._file, f"{report.name}.{sheet.name}", sentence)
 
 
@@ -405,12 +410,31 @@ def _of_report(
     if report.group not in matrix.opened(report.option, matrix.ordered):
         yield f"a {report.option} contract does not open the group {report.group}; choose another"
     for name in shown:
+        if name in marts and not marts[name].caption:
+            yield f"{name} has no caption; add config: {{meta: {{caption: {{nl: …, en: …}}}}}} to its YAML"
         if name in marts and marts[name].group != report.group:
             yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
 
 
+def _unit(mart: Mart, name: str) -> str:
+    return (
+        "seconds" if next(column for column in mart.measures if column.name == name).is_duration else "number"
+    )
+
+
+def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -> Iterator[str]:
+    """Columns that the sheet shows, and of which its readers would see a name of ours, or English for Dutch."""
+    for column in dict.fromkeys([*sheet.axes, *sheet.measures]):
+        if column not in mart.columns or column == AGENT:
+            continue
+        if column not in captioned:
+            yield f"{column} has no caption; add caption: {{nl: …, en: …}} to the column in {mart.name}"
+        elif column in sheet.measures and not captioned[column].description_nl:
+            yield f"{column} has no description_nl, which people read below the numbers; add it to its caption"
+
+
 def _of_sheet(
-    sheet: Sheet, mart: Mart, measures: Collection[str], words: Words, unread: Collection[str]
+    sheet: Sheet, mart: Mart, measures: Mapping[str, str], words: Words, unread: Collection[str]
 ) -> Iterator[str]:
     """What is wrong in a sheet beside its mart."""
     if mart.day != COLUMN["day"]:
@@ -430,7 +454,12 @@ def _of_sheet(
                 f"{measure} is neither a column of {mart.name} of which reports show the sum or the largest, "
                 f"nor a ratio of it; {instead(measure, measures)}"
             )
+    units = sorted({measures[measure] for measure in sheet.measures if measure in measures})
+    if sheet.kind == "bars" and len(units) > 1:
+        yield f"its bars are of {' and '.join(units)}, and have one axis; keep the measures of one unit"
     chosen = sheet.only | ({sheet.by: sheet.without} if sheet.by and sheet.without else {})
     for column, word in chosen.items():
-        if word not in words.get(column, {}):
-            yield f"{word} is not a word of {column}; {instead(word, words.get(column, {}))}"
+        if column not in words:
+            yield f"{column} has no words to choose from; add values.{column} to captions.yml"
+        elif word not in words[column]:
+            yield f"{word} is not a word of {column}; {instead(word, words[column])}"

@@ -27,7 +27,9 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
             group=group or "",
             key=tuple(key),
             day=day,
-            declared=tuple(Column(name=column, data_type=data_type) for column, data_type in columns),
+            declared=tuple(
+                Column.model_construct(name=column, data_type=data_type) for column, data_type in columns
+            ),
             ratios=ratios,
         )
         for name, group, key, day, columns, ratios in connection.execute(SQL["marts"], {"schema": SCHEMA})

@@ -171,6 +171,9 @@ class Metric(Ratio):
     def _fits_its_unit(self) -> "Metric":
         if self.over == self.per:
             raise ValueError("`over` and `per` are the same, so it is always 1; correct one of them")
+        names = [variant.name for variant in self.variants]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"the variant {twice[0]} is there twice; choose another name for one")
         if self.missed and (self.unit != "share" or self.better is None):
             raise ValueError("only a share that has `better` has `missed`; remove it")
         if self.is_at_once != (self.unit == "agents"):
@@ -217,7 +220,10 @@ def mistakes(
     for metric in metrics:
         if mart := by_name.get(metric.mart):
             others = [one for one in by_name.values() if one.group == mart.group and one is not mart]
-            sentences = [*_misfits(metric, mart), *_named_as_another(metric, metrics, [mart, *others])]
+            sentences = [
+                *_misfits(metric, mart, metrics),
+                *_named_as_another(metric, metrics, [mart, *others]),
+            ]
             yield from (declared.wrong(FILE, metric.name, sentence) for sentence in sentences)
         elif metric.mart not in unread:
             yield declared.wrong(
@@ -225,7 +231,7 @@ def mistakes(
             )
 
 
-def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
+def _misfits(metric: Metric, mart: Mart, metrics: Iterable[Metric]) -> Iterator[str]:
     """What is wrong in a metric beside its mart."""
     if mart.group == USAGE:
         yield f"{mart.name} is a statistic, which has no ratios; name a mart of customers"
@@ -237,10 +243,15 @@ def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
                 yield f"{mart.name}.{term.column} holds no seconds; correct `over` or `unit`"
     if metric.is_at_once and "interval_local" not in mart.columns:
         yield f"{mart.name} has no quarter-hours; divide by another sum"
+    if not mart.additive:
+        yield f"{mart.name} has no column that can be summed; name another mart"
+        return
     terms = dict.fromkeys(term.column for ratio in (metric, *metric.variants) for term in ratio.terms)
     for column in terms:
         if column not in mart.additive:
-            what = "can't be summed" if column in mart.columns else "does not exist"
+            is_ratio = column in {other.name for other in metrics}
+            missing = "is a ratio, and ratios can't be summed" if is_ratio else "does not exist"
+            what = "can't be summed" if column in mart.columns else missing
             yield f"{mart.name}.{column} {what}; {instead(column, mart.additive)}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from callmart.base import declared
+from callmart.base import declared, yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 
@@ -53,16 +53,16 @@ _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.list_with_lines)
 
 def load(file: Path) -> Any:
     """Return the contents of a file. Raises UserError if it can't be read or is not YAML."""
-    name = declared.in_project(file)
+    name, text = declared.in_project(file), declared.text(file)
     try:
-        return yaml.load(file.read_bytes(), _Loader)
-    except OSError as error:
-        raise UserError(f"{name} can't be read ({error.strerror}); restore it from the repository") from None
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{name} line {line}: {error.problem}; correct the YAML there") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UserError(f"{name} is not YAML in UTF-8; correct it") from None
+        raise UserError(
+            f"{name} line {line}: {yaml_file.problem(error, text)}; correct the YAML there"
+        ) from None
+    except yaml.YAMLError:
+        raise UserError(f"{name} is not YAML; correct it") from None
 
 
 # -- models ----------------------------------------------------------------------------------------------------------

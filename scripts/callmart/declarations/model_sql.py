@@ -19,19 +19,27 @@ _UNREAD = re.compile(r"{#.*?#}|--[^\n]*|'(?:[^'{]|''|{(?![{%]))*'", re.DOTALL)
 _EXPRESSION = re.compile(r"{{.*?}}", re.DOTALL)
 _BLOCK = re.compile(r"{%.*?%}", re.DOTALL)
 _CLAUSE = re.compile(
-    r"\b(?:(?:inner|left|right|full|cross)\s+(?:outer\s+)?join|join|where|group\s+by|order\s+by|having|union|window"
+    r"(?<![\".])\b(?:(?:inner|left|right|full|cross)\s+(?:outer\s+)?join|join|where|group\s+by|order\s+by|having|union|window"
     r"|limit|except|intersect|rows|range)\b"
 )
 _CALLED = re.compile(r"\s*(?:lateral\b|unnest\s*\(|generate_series\s*\(|\(\s*values\b)")  # rows of no table
-_BY_CUSTOMER = re.compile(r"\busing\s*\([^)]*\bcustomer_id\b|\bcustomer_id\s*=\s*[\w.\"]*\bcustomer_id\b")
+_ONE_CUSTOMER = re.compile(r"\busing\s*\([^)]*\bcustomer_id\b|\bon\s+false\b")  # which joins no rows
+_SAME_CUSTOMER = re.compile(r"([\w.\"]*)\bcustomer_id\s*=\s*([\w.\"]*)\bcustomer_id\b")
+_CTE = re.compile(r"\bas\s*(?:(?:not\s+)?materialized\s*)?$")  # before a bracket
+_ACTING = re.compile(r"{[{%][^%}]*\b(adapter|env_var|run_query|statement)\b")
+# Another value each time that a day is computed.
+_FICKLE = re.compile(
+    r"\b(?:clock_timestamp|gen_random_uuid|now|random|statement_timestamp|timeofday|transaction_timestamp)\s*\("
+    r"|\b(?:current_date|current_time|current_timestamp|localtime|localtimestamp)\b"
+)
 _NO_TABLE = re.compile(r"\b(?:extract|substring|trim|overlay|distinct)\s*\(?[^()]*$")  # before `from`
 
 
 def plain(text: str) -> str:
-    """The text without comments, texts and Jinja. What is left is in its place."""
+    """The text in lower case, without comments, texts and Jinja. What is left is in its place."""
     for pattern, character in ((_UNREAD, " "), (_EXPRESSION, JINJA), (_BLOCK, " ")):
         text = pattern.sub(partial(_blank, character), text)
-    return text
+    return text.lower()
 
 
 def _blank(character: str, found: re.Match[str]) -> str:
@@ -56,7 +64,7 @@ def mistakes(text: str, project: Project, *, in_staging: bool, of_all_customers:
     yield from _of_reading(text, sql, in_staging)
     yield from portable.mistakes(sql)
     if not of_all_customers:
-        yield from _of_customers(sql)
+        yield from of_customers(text)
 
 
 def _of_jinja(text: str, project: Project) -> Iterator[Mistake]:
@@ -70,15 +78,21 @@ def _of_jinja(text: str, project: Project) -> Iterator[Mistake]:
     except jinja2.TemplateSyntaxError as error:
         place = sum(map(len, text.splitlines(keepends=True)[: error.lineno - 1]))
         yield place, f"Jinja can't be read here ({error.message}); correct it"
-    for found in re.finditer(r"\b(?:ref|computed)\(\s*['\"](\w+)['\"]", text):
-        if found[1] not in project.models:
-            yield found.start(), f"there is no model {found[1]}; {instead(found[1], project.models)}"
+    for place, name in reads(text):
+        if name not in project.models:
+            yield place, f"there is no model {name}; {instead(name, project.models)}"
     for found in re.finditer(r"\bsource\(\s*['\"](\w+)['\"]\s*,\s*['\"](\w+)['\"]", text):
         if (name := f"{found[1]}.{found[2]}") not in project.sources:
             yield found.start(), f"there is no source {name}; {instead(name, project.sources)}"
     for found in re.finditer(r"{{-?\s*(\w+)\(", text):
         if found[1] not in (*OF_DBT, *project.macros) and (near := nearest(found[1], project.macros)):
             yield found.start(1), f"there is no macro {found[1]}; write {near}"
+
+
+def reads(text: str) -> Iterator[tuple[int, str]]:
+    """The models that a text names to read them, each with its place."""
+    for found in re.finditer(r"\b(?:ref|computed)\(\s*['\"](\w+)['\"]", text):
+        yield found.start(), found[1]
 
 
 def _of_reading(text: str, sql: str, in_staging: bool) -> Iterator[Mistake]:
@@ -91,16 +105,19 @@ def _of_reading(text: str, sql: str, in_staging: bool) -> Iterator[Mistake]:
         if not _NO_TABLE.search(sql[: found.start()]):
             name = found[2].strip('"')
             yield found.start(1), f"dbt does not see that {name} is read here; write {{{{ ref('{name}') }}}}"
+    for found in _ACTING.finditer(text):
+        yield found.start(1), f"remove {found[1]}: a model is one query, and reads models alone"
     if ";" in sql:
         yield sql.index(";"), "remove the semicolon: dbt puts the query into another statement"
 
 
-def _of_customers(sql: str) -> Iterator[Mistake]:
-    """Joins and groups in which rows of several customers could meet."""
+def of_customers(text: str) -> Iterator[Mistake]:
+    """Joins, groups and queries in brackets in which rows of several customers could meet."""
+    sql = plain(text)
     for found in re.finditer(r"\bjoin\b", sql):
         condition = _clause(sql, found.end())
         called = _CALLED.match(condition)
-        if not _BY_CUSTOMER.search(condition) and not (called and "from" not in condition.split()):
+        if not _is_by_customer(condition) and not (called and "from" not in condition.split()):
             yield found.start(), "it joins rows of different customers; join by customer_id, too"
     for found in re.finditer(r"\bfrom\b", sql):
         first, *others = _split(_clause(sql, found.end()))
@@ -115,6 +132,39 @@ def _of_customers(sql: str) -> Iterator[Mistake]:
         if "customer_id" not in _clause(sql, found.end()):
             said = " ".join(found[0].split()).rstrip("( ")
             yield found.start(), f"`{said}` puts rows of different customers together; name customer_id there"
+    yield from _of_brackets(sql)
+
+
+def _is_by_customer(condition: str) -> bool:
+    """Whether a join's condition compares the customers of its two sides."""
+    compared = _SAME_CUSTOMER.findall(condition)
+    return bool(_ONE_CUSTOMER.search(condition)) or any(one != other for one, other in compared)
+
+
+def _of_brackets(sql: str) -> Iterator[Mistake]:
+    """Queries within an expression or a `from` that read rows without a look at the customer."""
+    for found in re.finditer(r"\(\s*select\b", sql):
+        inner = _bracket(sql, found.start() + 1)
+        tables = [
+            one
+            for one in re.finditer(r"\bfrom\b", inner)
+            if not _NO_TABLE.search(inner[: one.start()]) and not _CALLED.match(inner, one.end())
+        ]
+        if tables and "customer_id" not in inner and not _CTE.search(sql[: found.start()]):
+            yield (
+                found.start(),
+                "this query in brackets reads rows of all customers; compare customer_id in it",
+            )
+
+
+def _bracket(sql: str, begin: int) -> str:
+    """The text from a place to the end of the brackets around it."""
+    depth = 0
+    for place in range(begin, len(sql)):
+        depth += {"(": 1, ")": -1}.get(sql[place], 0)
+        if depth < 0:
+            return sql[begin:place]
+    return sql[begin:]
 
 
 def _clause(sql: str, begin: int) -> str:
@@ -139,25 +189,34 @@ def _split(listed: str) -> list[str]:
     return parts
 
 
+def of_days(text: str, marts: Collection[str]) -> Iterator[Mistake]:
+    """What keeps the query of a mart from giving the days of the window alone, and the same again in a rebuild."""
+    if not {name for _, name in reads(text)} & {"stg_day", *marts}:
+        yield 0, "it reads no days; join {{ ref('stg_day') }}, or it returns days that no contract keeps"
+    for found in _FICKLE.finditer(plain(text)):
+        said = found[0].rstrip("( ")
+        yield found.start(), f"remove {said}: a day must give the same numbers whenever it is computed"
+
+
 # -- the columns that it returns -----------------------------------------------------------------------------------
 
 
 def differences(text: str, declared: Sequence[str]) -> Iterator[Mistake]:
     """What the query returns and the YAML does not declare, and the other way round."""
-    place, returned = _returned(text)
-    if returned is None:
+    place, names = returned(text)
+    if names is None:
         return
     for name in declared:
-        if name not in returned:
-            others = [other for other in returned if other not in declared]
+        if name not in names:
+            others = [other for other in names if other not in declared]
             near = f"; {instead(name, others)}" if others else "; add it"
             yield place, f"the query does not return the column {name}, which the YAML declares{near}"
-    for name in returned:
-        if name not in declared and not nearest(name, [one for one in declared if one not in returned]):
+    for name in names:
+        if name not in declared and not nearest(name, [one for one in declared if one not in names]):
             yield place, f"the YAML does not declare the column {name}; add it there, or remove it here"
 
 
-def _returned(text: str) -> tuple[int, list[str] | None]:
+def returned(text: str) -> tuple[int, list[str] | None]:
     """Where the last query begins, and its columns; None if the text does not say all of them."""
     sql = plain(text)
     outermost = [

@@ -51,6 +51,7 @@ def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Co
         for pair in pairs:
             columns += _compare_mart(connection, own, environment, pair)
         own.rollback()
+    not_compared = pairing.without_customers(connection)
     connection.rollback()
     return Compared(
         environment,
@@ -58,6 +59,7 @@ def compare(connection: psycopg.Connection, settings: Settings, name: str) -> Co
         days,
         left_out,
         tuple(pair.there.name for pair in pairs if not pair.is_by_row),
+        not_compared,
     )
 
 

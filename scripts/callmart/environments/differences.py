@@ -62,7 +62,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Compared:
-    """The comparison of an environment. `left_out` are days of customers that no longer stand as when it was made."""
+    """The comparison of an environment. `left_out` are days of customers that no longer stand as when it was made, and
+    `not_compared` the tables in which no row is a customer's.
+    """
 
     environment: Environment
     columns: tuple[Column, ...]
@@ -71,6 +73,7 @@ class Compared:
     summed: tuple[
         str, ...
     ]  # marts whose key is another one there: compared by the sums of what both keys have
+    not_compared: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         said = "equal" if self.days else "nothing to compare"

@@ -82,6 +82,11 @@ def paired(
     return pairs, one_sided
 
 
+def without_customers(connection: psycopg.Connection) -> tuple[str, ...]:
+    """The tables that are not compared, because no row in them is a customer's."""
+    return tuple(name for (name,) in connection.execute(SQL["without_customers"]))
+
+
 def _former_columns(here: Mart, there: Mart, project: Mart | None) -> dict[str, str]:
     """The column here that each column there is, or was."""
     renamed = {column.name: column.renamed_from for column in project.declared} if project else {}

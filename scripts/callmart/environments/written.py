@@ -41,6 +41,7 @@ def as_json(compared: Compared) -> str:
             "left_out": compared.left_out,
             "held_back": environment.held_back,
             "compared_by_sums": compared.summed,
+            "not_compared": compared.not_compared,
             "columns": [
                 {
                     "mart": column.mart,

@@ -77,9 +77,8 @@ def compute(connection: psycopg.Connection, settings: Settings, question: Questi
             connection.execute(f'analyze {TEMPORARY}."{model.name}"'.encode())
     named = connection.execute(SQL["none"]).description or ()
     if lacking := question.measure.columns - {column.name for column in named}:
-        raise UserError(
-            f"{question.measure.name} counts no contacts ({', '.join(sorted(lacking))}): name a metric of contacts"
-        )
+        parts = f" ({', '.join(sorted(lacking))})" if lacking != {question.measure.name} else ""
+        raise UserError(f"{question.measure.name} counts no contacts{parts}: name a metric of contacts")
 
 
 def read(connection: psycopg.Connection, question: Question) -> list[Contact]:

@@ -1,27 +1,55 @@
 -- The statements that open a build, in this order and in one transaction. {mart} and so on are filled in for each mart.
 
 -- name: failing
--- The days of the build that fail a critical check.
+-- The days of the build that fail a critical check. `released` if a person lets them be opened all the same.
 create temporary table failing on commit drop as
-with causes as (
+with found as (
     select
         f.customer_id,
         f.call_date,
-        string_agg(distinct f.mart || ': ' || f.expectation, '; ') as cause
+        f.mart,
+        f.expectation,
+        f.failing_rows,
+        f.mart || ': ' || f.expectation as cause
     from ops.quality_failure as f
     inner join ops.quality_result as r using (build_id, mart, expectation)
     where f.build_id = %(build)s and r.severity = 'critical'
-    group by f.customer_id, f.call_date
+),
+
+-- What was released stays so on days on which nothing new has landed since they were opened.
+accepted as (
+    select
+        a.customer_id,
+        a.call_date,
+        a.mart,
+        a.expectation,
+        a.failing_rows
+    from build."window" as w
+    inner join ops.accepted as a using (customer_id, call_date)
+    left join ops.dirty_day as d using (customer_id, call_date)
+    where w.reached or d.cause in ('rebuild', 'held back')
 )
 
 select
-    c.customer_id,
-    c.call_date,
-    c.cause,
-    -- A release covers only the checks that the day failed when it was released.
-    h.released_at is not null and string_to_array(c.cause, '; ') <@ string_to_array(h.cause, '; ') as released
-from causes as c
-left join ops.held_back as h using (customer_id, call_date);
+    f.customer_id,
+    f.call_date,
+    string_agg(distinct f.cause, '; ') as cause,
+    bool_and(
+        -- A release covers only the checks that the day failed when it was released.
+        coalesce(h.released_at is not null and f.cause = any(string_to_array(h.cause, '; ')), false)
+        or exists (
+            select 1 from accepted as a
+            where
+                a.customer_id = f.customer_id
+                and a.call_date = f.call_date
+                and a.mart = f.mart
+                and a.expectation = f.expectation
+                and a.failing_rows >= f.failing_rows
+        )
+    ) as released
+from found as f
+left join ops.held_back as h using (customer_id, call_date)
+group by f.customer_id, f.call_date;
 
 -- name: passed
 -- The days that may be opened.

@@ -176,7 +176,9 @@ def _refuse_absent(connection: psycopg.Connection, chosen: Chosen, marts: Iterab
     if chosen.first and chosen.last and chosen.first > chosen.last:
         raise UserError(f"--from {chosen.first} is after --to {chosen.last}: exchange them")
     if any(value is not None for value in days.values()) and not _has(connection, SQL["open_days"], days):
-        raise UserError("none of these days is open, so there is nothing to compute again: choose others")
+        raise UserError(
+            "none of these days is open, so there is nothing to compute again: `callmart status` says which are"
+        )
 
 
 def _has(connection: psycopg.Connection, query: str, values: Mapping[str, object]) -> bool:

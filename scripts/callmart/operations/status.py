@@ -17,6 +17,7 @@ class HeldBack:
     day: str
     checks: tuple[str, ...]
     released: bool
+    released_before: bool  # what people see of it is there because somebody released it
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,8 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
             ).fetchall()
         )
     held_back: dict[int, list[HeldBack]] = {}
-    for customer_id, day, cause, released in connection.execute(
-        "select customer_id, call_date::text, cause, released_at is not null from ops.held_back order by 1, 2"
-    ):
-        held_back.setdefault(customer_id, []).append(HeldBack(day, tuple(cause.split("; ")), released))
+    for customer_id, day, cause, *released in connection.execute(SQL["held_back"]):
+        held_back.setdefault(customer_id, []).append(HeldBack(day, tuple(cause.split("; ")), *released))
     unopened: dict[int, list[Unopened]] = {}
     for customer_id, report, since in connection.execute(SQL["unopened"], {"weeks": UNOPENED_WEEKS}):
         unopened.setdefault(customer_id, []).append(Unopened(report, since))

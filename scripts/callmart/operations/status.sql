@@ -126,19 +126,7 @@ opened as (
         count(*) as days,
         min(call_date) as first_day,
         max(call_date) as last_day
-    from ops.opened_day
-    where
-        isfinite(call_date)
-        and (
-            definition_id = any(
-                array(
-                    select definition_id from ops.definition
-                    except
-                    select definition_id from present
-                )
-            )
-            or definition_id is null
-        )
+    from ops.outdated_day
     group by mart, definition_id
 )
 
@@ -158,3 +146,18 @@ inner join ops.definition as of_today on p.definition_id = of_today.definition_i
 left join ops.definition as was on o.definition_id = was.definition_id
 where o.definition_id is distinct from p.definition_id
 order by o.mart asc, o.last_day desc;
+
+-- name: held_back
+-- The days that are held back: by which checks, whether somebody released them, and whether somebody had released what
+-- people see of them.
+select
+    h.customer_id,
+    h.call_date::text,
+    h.cause,
+    h.released_at is not null,
+    exists(
+        select 1 from ops.accepted as a
+        where a.customer_id = h.customer_id and a.call_date = h.call_date
+    )
+from ops.held_back as h
+order by h.customer_id, h.call_date;

@@ -61,9 +61,8 @@ class Outcome:
     error: str | None = None
     alert: str | None = None  # no error, but a person should know it
     is_warned: bool | None = None  # whether its data sources can have a warning now; None if it isn't known
-    opened: Mapping[str, int | None] | None = (
-        None  # how often people have opened each report, if that was read
-    )
+    # How often people have opened each report, if that was read.
+    opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
 
 
@@ -122,7 +121,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         tuple(done),
         _sentence(customer, customer.problem or error),
         _sentence(customer, mail_alert(customer)),
-        is_warned=True if customer.warning else False if is_known and error is None else None,
+        is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
     )
@@ -401,7 +400,7 @@ class _Customer:
             quality.remove(self.server, step.luid)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("data source", step.name))
         with suppress(quality.Unavailable):  # the plan knows that only if there was a data source to ask for
-            quality.add(self.server, luid, str(self.plan.warning))
+            quality.add(self.server, luid, self.plan.warnings[step.name], is_severe=self.plan.is_severe)
 
     def _suspend_or_resume(self, luid: str) -> None:
         suspended = bool(self.plan.mail_stopped_because or self.plan.problem or self.plan.waits)

@@ -15,7 +15,7 @@ class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
     `types` are those with which the extract was written, None if that is not known. `restore` writes the extract again
-    if it is no longer on disk.
+        if it is no longer on disk. `note` is what people should know of its figures.
     """
 
     source: Source
@@ -25,6 +25,7 @@ class DataSource:
     password: str | None = field(default=None, repr=False)  # of the embedded login of a live connection
     types: Types | None = field(default=None, repr=False, compare=False)
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -87,6 +88,12 @@ class Publication:
     exports: bool = False  # its members may export data
     warning: str | None = None  # what people should know of its data, while days are held back
     site: str = ""
+
+    @property
+    def warnings(self) -> dict[str, str]:
+        """What each data source says of its data, if there is something to say, by the name of the source."""
+        said = {one.name: " ".join(filter(None, (self.warning, one.note))) for one in self.data_sources}
+        return {name: text for name, text in said.items() if text}
 
     @property
     def project(self) -> str:

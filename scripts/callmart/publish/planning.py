@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -97,7 +97,8 @@ class CustomerPlan:
     mail_stopped_because: str | None = None
     problem: str | None = None
     exports: bool = False
-    warning: str | None = None
+    warnings: Mapping[str, str] = field(default_factory=dict)  # of data sources
+    is_severe: bool = False  # they are of days that are held back
     has_warnings: bool = True  # whether it is known which warnings there are
     # How often people have opened each report, if that was read; None for one of which Tableau doesn't tell it.
     opened: Mapping[str, int | None] | None = None
@@ -226,14 +227,9 @@ def plan(
     def of_one(customer: int) -> CustomerPlan:
         if customer in wait:
             return _wait(customer, actual)
-        planned = (
-            _stay(wanted[customer], actual, removable) if customer in wanted else _leave(customer, actual)
-        )
-        if planned.problem is None and (adoptions := tuple(_adoptions(customer, actual))):
-            if adopts:
-                return replace(planned, steps=adoptions + planned.steps)
-            return replace(planned, steps=(), project_id="", mailing=(), problem=_TO_ADOPT)
-        return planned
+        publication = wanted.get(customer)
+        planned = _stay(publication, actual, removable) if publication else _leave(customer, actual)
+        return _adopting(planned, actual, adopts=adopts)
 
     return Plan(
         installation=actual.installation,
@@ -259,6 +255,18 @@ def _with_unadopted(users: Mapping[str, User], before: Group) -> dict[str, User]
         name: replace(user, is_ours=False, is_others=True) if user.luid in before.members else user
         for name, user in users.items()
     }
+
+
+def _adopting(planned: CustomerPlan, actual: Actual, *, adopts: bool) -> CustomerPlan:
+    """A customer's plan, with what is to be adopted before all else. If nobody is there to confirm that, nothing is
+    done.
+    """
+    adoptions = tuple(_adoptions(planned.customer_id, actual))
+    if planned.problem or not adoptions:
+        return planned
+    if not adopts:
+        return replace(planned, steps=(), project_id="", mailing=(), problem=_TO_ADOPT)
+    return replace(planned, steps=adoptions + planned.steps)
 
 
 def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
@@ -341,7 +349,8 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         mailing=tuple(mailing),
         mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
         exports=publication.exports,
-        warning=publication.warning,
+        warnings=publication.warnings,
+        is_severe=publication.warning is not None,
         has_warnings=actual.has_warnings,
         opened=_opened(publication, project),
     )  # fmt: skip
@@ -499,15 +508,16 @@ def _opened(publication: Publication, project: Project | None) -> dict[str, int 
 
 
 def _warnings(publication: Publication, project: Project | None, actual: Actual) -> Iterator[Step]:
-    """Steps that make the data sources say which days are held back, or say it no more."""
+    """Steps that make the data sources say which days are held back or of an earlier definition, or say it no more."""
     there = project.of_kind("data source") if project else {}
     for source in publication.data_sources if actual.has_warnings else ():
         old = there[source.name].warning if source.name in there else None
+        wanted = publication.warnings.get(source.name)
         action: Action | None = None
         if old is None:
-            action = "add" if publication.warning else None
-        elif old.message != publication.warning:
-            action = "change" if publication.warning else "remove"
+            action = "add" if wanted else None
+        elif old.message != wanted:
+            action = "change" if wanted else "remove"
         if action is not None:
             luid = old.luid if old else None
             yield Step(publication.customer_id, action, "warning", source.name, luid)

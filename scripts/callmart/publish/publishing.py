@@ -5,6 +5,7 @@ What a customer should have follows from its contract, its extracts, the reports
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
@@ -77,6 +78,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
     has_data = _has_data(connection)
     stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
     held_back: dict[int, list[date]] = dict(connection.execute(SQL["held_back"]).fetchall())
+    outdated = {(customer, mart): day for customer, mart, day in connection.execute(SQL["outdated"])}
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     by_tableau = settings.mail.sender == "tableau"
     publications = []
@@ -89,6 +91,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 sources = _extracts(shared, customer, extracts[customer.customer_id])
         except UserError as error:
             sources, problem = [], str(error)
+        sources = [_noted(customer, one, outdated) for one in sources]
         workbooks = tuple(shared.workbooks(customer, [each.source for each in sources], has_data))
         people = recipients[customer.customer_id]
         mails = _mails(customer, people, workbooks, site_zone, now) if by_tableau else ()
@@ -141,6 +144,17 @@ def _warning(locale: Locale, held_back: list[date]) -> str | None:
     language = Language(locale)
     days = [language.short(day) for day in held_back[:_DAYS_NAMED]]
     return language.say("held_back", days=language.listed(days + ["…"] * (len(held_back) > _DAYS_NAMED)))
+
+
+def _noted(customer: _Customer, source: DataSource, outdated: Mapping[tuple[int, str], date]) -> DataSource:
+    """The data source, which says how far its figures are of an earlier definition."""
+    marts = [(customer.customer_id, mart.name) for mart in source.source.marts]
+    days = [outdated[mart] for mart in marts if mart in outdated]
+    if not days:
+        return source
+    language = Language(customer.locale)
+    last = max(days)  # can be of another year
+    return replace(source, note=language.say("earlier_definition", day=f"{language.long(last)} {last.year}"))
 
 
 def _mails(

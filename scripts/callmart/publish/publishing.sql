@@ -132,13 +132,30 @@ from ops.held_back
 where isfinite(call_date)
 group by customer_id;
 
+-- name: outdated
+-- The last day of each customer's mart that an earlier definition computed. Of days that were computed before callmart
+-- noted definitions, nobody knows.
+select
+    o.customer_id,
+    o.mart,
+    max(o.call_date)
+from ops.outdated_day as o
+inner join ops.definition as d using (definition_id)
+where d.fingerprint is not null
+group by o.customer_id, o.mart;
+
 -- name: warned
 -- The customers whose data sources may have a warning on Tableau, or need one.
 select customer_id from ops.publication
 where is_warned
 union
 select customer_id from ops.held_back
-where isfinite(call_date);
+where isfinite(call_date)
+union
+select o.customer_id
+from ops.outdated_day as o
+inner join ops.definition as d using (definition_id)
+where d.fingerprint is not null;
 
 -- name: sites
 -- The names of the sites on which customers are or should be; '' is the shared one.

@@ -1,4 +1,5 @@
-"""The data quality warning that Tableau shows on a customer's data sources while days are held back.
+"""The data quality warning that Tableau shows on a customer's data sources while days are held back, or are of an
+earlier definition.
 
 On a data source of ours, the warning of this type is ours. Warnings of other types are left alone.
 """
@@ -35,10 +36,14 @@ def read(server: TSC.Server, source: str) -> QualityWarning | None:
     return QualityWarning(found[0].id, found[0].message or "") if found else None
 
 
-def add(server: TSC.Server, source: str, message: str) -> None:
-    """Warn on a data source (LUID), so that people see it when they open a report. Raises Unavailable."""
+def add(server: TSC.Server, source: str, message: str, *, is_severe: bool) -> None:
+    """Warn on a data source (LUID): people see it when they open a report, or only beside its name if it is not severe.
+    Raises Unavailable.
+    """
     with _if_available(server):
-        server.datasources.add_dqw(_source(source), TSC.DQWItem(_TYPE, message, active=True, severe=True))
+        server.datasources.add_dqw(
+            _source(source), TSC.DQWItem(_TYPE, message, active=True, severe=is_severe)
+        )
 
 
 def remove(server: TSC.Server, luid: str) -> None:

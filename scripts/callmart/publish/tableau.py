@@ -113,9 +113,8 @@ class _Session(requests.Session):
         return super().send(request, **kwargs)
 
 
-At = Callable[
-    ..., TSC.Server
-]  # signs in to a site: that of a customer, or by default the one that customers share
+# Signs in to a site: that of a customer, or by default the one that customers share.
+At = Callable[..., TSC.Server]
 
 
 @contextmanager

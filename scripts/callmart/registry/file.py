@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
 
 from callmart.base import matrix, yaml_file
 from callmart.base.errors import UserError
@@ -37,6 +37,12 @@ def _site(written: object) -> str:
     return written
 
 
+def _address(written: str) -> str:
+    if not re.fullmatch(r"[^@\x00-\x20]+@[^@\x00-\x20]+", written):
+        raise ValueError("not a mail address; write it as name@example.org")
+    return written
+
+
 Day = Annotated[date, BeforeValidator(hours.day)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
 Share = Annotated[float, PlainValidator(_share)]
@@ -44,7 +50,7 @@ Period = Annotated[hours.Period, PlainValidator(hours.period)]
 Holiday = Annotated[hours.Holiday, PlainValidator(hours.holiday)]
 Site = Annotated[str, PlainValidator(_site)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
-Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")]
+Email = Annotated[str, Field(max_length=255), AfterValidator(_address)]
 
 
 def _listed(written: object) -> object:

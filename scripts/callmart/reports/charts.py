@@ -4,6 +4,7 @@ A chart is as wide as a phone, so that page and paper show the same one, in one 
 without colours: lines differ by dashes, parts of a bar by lightness, order and numbers.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import vl_convert
 
 from callmart.reports.measures import Unit
-from callmart.tableau_files.workbook.book import COLOURS, GREY, SHADES
+from callmart.tableau_files.workbook.book import ALARM, COLOURS, GREY, SHADES
 
 Territory = Literal["nl-NL", "en-GB"]
 FONT = "Liberation Sans"  # vl-convert has it; with a font that it lacks it would draw no text, and not say so
@@ -28,9 +29,13 @@ FORMS: Mapping[Unit, str] = {
     "share": ".0%",
     "agents": ",d",
 }  # of d3
+CLOCK = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02d')"  # how seconds are written
+STEPS = (5, 10, 15, 30, 60, 120, 300, 600)  # seconds between the lines behind a chart
 SMALL, LABEL = 11, 10  # sizes of letters
-LINES = (COLOURS[0], GREY, COLOURS[5])
+SYMBOL, LETTER = 22, 6  # widths in a legend
+LINES = (COLOURS[0], GREY, ALARM)
 DASHES = ([1, 0], [4, 3], [9, 3])
+POINTS = (42, 14)  # sizes; a target has none
 HALO = {"color": PAPER, "stroke": PAPER, "strokeWidth": 3}  # behind letters
 LONG_DAY = 64  # quarter-hours; those of a longer day are drawn lower
 LIGHTEST = 150  # on a darker part of a bar, letters are white
@@ -78,11 +83,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of values: its d3 format, and where it begins and ends, if not at the highest value."""
+    """An axis of values: its d3 format, and where it begins and ends, if not at the highest value. One of seconds can
+    say minutes and seconds; then it ends, and has a line at each step.
+    """
 
     form: str
     begin: float = 0
     end: float | None = None
+    step: int = 0
+
+    @classmethod
+    def clock(cls, begin: float, highest: float) -> "Axis":
+        """An axis of minutes and seconds."""
+        step = next((step for step in STEPS if step * 5 >= highest - begin), STEPS[-1])
+        return cls("", begin // step * step, math.ceil(highest / step) * step, step)
 
 
 @dataclass(frozen=True)
@@ -147,12 +161,13 @@ def lines(
         }
     ]
     if places is not None:
-        of_first = {"transform": [{"filter": {"field": "series", "equal": series[0]}}]}
-        point = {"type": "point", "filled": True, "size": 42, "opacity": 1, "color": LINES[0]}
-        layers.append(of_first | {"mark": point, "encoding": shown})
+        # Also where a value has no neighbours, and so no line.
+        for name, colour, size in reversed(list(zip(series, LINES, POINTS, strict=False))):
+            point = {"type": "point", "filled": True, "size": size, "opacity": 1, "color": colour}
+            layers.append(_of(name) | {"mark": point, "encoding": shown})
         for look in (HALO, {"color": INK}):
             text = {"type": "text", "dy": -10, "fontSize": LABEL, **look}
-            layers.append(of_first | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
+            layers.append(_of(series[0]) | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
     return _svg({"data": _data(points), "layer": layers, "height": 150}, territory)
 
 
@@ -175,6 +190,7 @@ def bars(
         along: _values("begin", axis),
         f"{along}2": {"field": "end"},
     }
+    of_part[along]["axis"]["labelBound"] = lying  # else the last number can be cut off
     colours = dict(zip(series, (*COLOURS, *COLOURS), strict=False))
     bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
     if places is None:
@@ -252,7 +268,7 @@ def heat_map(
             "color": {
                 "field": "shade",
                 "scale": {"domain": list(shades), "range": list(SHADES[-len(shades) :])},
-                **_legend(shades, columns=len(shades)),
+                **_legend(shades),
             },
             "description": {"field": "words"},
         },
@@ -275,6 +291,10 @@ def hour(moment: time) -> float:
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
+def _of(series: str) -> dict[str, Any]:
+    return {"transform": [{"filter": {"field": "series", "equal": series}}]}
+
+
 def _data(items: Sequence[Point | Mark | Cell]) -> dict[str, Any]:
     return {"values": [asdict(item) for item in items]}
 
@@ -289,7 +309,7 @@ def _hours(channel: str) -> dict[str, Any]:
     axis = {
         "title": None,
         "grid": False,
-        "labelExpr": "datum.label + ':00'",
+        "labelExpr": "datum.value % 1 ? '' : datum.label + ':00'",
         "format": "02d",
         "tickMinStep": 1,
         "tickCount": 8,
@@ -301,13 +321,21 @@ def _hours(channel: str) -> dict[str, Any]:
 def _values(field: str, axis: Axis) -> dict[str, Any]:
     scale: dict[str, Any] = {"domainMin": axis.begin, "nice": axis.end is None}
     scale |= {"domainMax": axis.end} if axis.end else {}
-    look = {"format": axis.form, "title": None, "tickCount": 4, "domain": False}
-    if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
-        look["tickMinStep"] = 1
+    look: dict[str, Any] = {"title": None, "domain": False}
+    if axis.step and axis.end:
+        steps = range(int(axis.begin), int(axis.end) + 1, axis.step)
+        look |= {"values": list(steps), "labelExpr": CLOCK}
+    else:
+        look |= {"format": axis.form, "tickCount": 4}
+        if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
+            look["tickMinStep"] = 1
     return {"field": field, "type": "quantitative", "scale": scale, "axis": look}
 
 
-def _legend(series: Sequence[str], columns: int = 2) -> dict[str, Any]:
+def _legend(series: Sequence[str]) -> dict[str, Any]:
+    """In one row, if there is room for it."""
+    width = sum(SYMBOL + LETTER * len(name) for name in series)
+    columns = len(series) if width <= WIDTH else 2
     return {"sort": None, "legend": {"columns": columns, "values": list(series)}}
 
 

@@ -12,6 +12,7 @@ from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.reports import drawing, html, reading, shelf, weeks
 from callmart.reports.drawing import Declared, NoData
+from callmart.reports.page import Page
 from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
 
@@ -73,6 +74,13 @@ def _draw(
         for name, page in pages.items()
     }
     for name, page in pages.items():
-        rows = places.get(exposures.reports()[name].rows_in or "")
-        secret_file(places[name], html.render(page, rows.name if rows else ""))
+        rows_in = exposures.reports()[name].rows_in
+        rows = _rows(page, pages[rows_in], places[rows_in].name) if rows_in in pages else []
+        secret_file(places[name], html.render(page, rows))
     return Outcome(customer.customer_id, len(pages), tuple(dict.fromkeys(failures)))
+
+
+def _rows(page: Page, listing: Page, address: str) -> list[tuple[str, str]]:
+    """Where the page of contacts has those of each day: of a day that it does not show, nowhere."""
+    shown = {day.date for section in listing.sections for day in section.days}
+    return [(f"{address}#d{date}", day) for date, day in page.days if date in shown]

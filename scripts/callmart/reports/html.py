@@ -12,8 +12,10 @@ from markupsafe import Markup
 from callmart.reports.page import Page
 
 
-def render(page: Page, rows: str = "") -> bytes:
-    """Return the page. `rows` is the address of the page with the contacts behind its numbers, to which it leads."""
+def render(page: Page, rows: Sequence[tuple[str, str]] = ()) -> bytes:
+    """Return the page. `rows` are where the contacts behind its numbers are: addresses, and what their days are
+    called.
+    """
     return _template("page.html.j2").render(page=page, svg=_inline, rows=rows).encode()
 
 

@@ -69,8 +69,8 @@ def listed(mart: Mart, name: str, captions: Captions, locale: Locale) -> Measure
 def _said(column: Column, captions: Captions, locale: Locale) -> str:
     """What a column means."""
     description = captions.description(column.name, locale, column.description)
-    # An English description is also the one of SQL users, so it names other columns as they do.
+    # An English description can be the one of SQL users, so it has their words.
     readable = re.sub(
         r"\b[a-z]+(_[a-z]+)+\b", lambda found: captions.column(found[0], locale).lower(), description
     )
-    return readable.rstrip(".")
+    return readable.replace("Null ", "Empty ").replace("null ", "empty ").rstrip(".")

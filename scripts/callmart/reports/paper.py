@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import typst
+import vl_convert
 
 from callmart.base.errors import UserError
 from callmart.reports.charts import FONT
@@ -14,26 +15,31 @@ from callmart.reports.page import Page
 
 FONTS = Path(str(files("callmart.reports").joinpath("fonts")))
 SHARPNESS = 144  # pixels per inch of a picture
+_INCH = 96  # pixels of an SVG
 
 
 def as_pdf(page: Page) -> bytes:
     """Return the PDF. The same page gives the same bytes."""
-    return _compile(page, "pdf", "a4")
+    return typeset(_layout(), "pdf", page=_said(page), paper="a4")
 
 
 def as_png(page: Page, sharpness: float = SHARPNESS) -> bytes:
-    """Return the picture, as wide as A4 and as long as the report."""
-    return _compile(page, "png", "long", sharpness)
+    """Return the picture, as wide as A4 and as long as the report.
+
+    typst would cut off rows of pixels of the charts in it, and with them letters.
+    """
+    drawn = typeset(_layout(), "svg", page=_said(page), paper="long").decode()
+    return bytes(vl_convert.svg_to_png(drawn, scale=sharpness / _INCH))
 
 
-def typeset(layout: bytes, form: Literal["pdf", "png"], sharpness: float = SHARPNESS, **inputs: str) -> bytes:
+def typeset(layout: bytes, form: Literal["pdf", "svg"], **inputs: str) -> bytes:
     """Return what a layout makes of its inputs, in our fonts and no others."""
-    made: Any = _compiler().compile(input=layout, format=form, ppi=sharpness, sys_inputs=inputs)
+    made: Any = _compiler().compile(input=layout, format=form, sys_inputs=inputs)
     return bytes(made)
 
 
-def _compile(page: Page, form: Literal["pdf", "png"], paper: str, sharpness: float = SHARPNESS) -> bytes:
-    return typeset(_layout(), form, sharpness, page=json.dumps(page, default=_shown), paper=paper)
+def _said(page: Page) -> str:
+    return json.dumps(page, default=_shown)
 
 
 def _shown(part: Any) -> dict[str, Any]:

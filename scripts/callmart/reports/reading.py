@@ -214,5 +214,5 @@ class Unopened(UserError):
     def __init__(self, customer: Customer) -> None:
         super().__init__(
             f"the contract of customer {customer.customer_id} ({customer.option}) does not open this report: "
-            "name another, or change the contract in the registry"
+            "name another, or change in the registry what the customer orders"
         )

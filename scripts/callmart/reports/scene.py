@@ -130,10 +130,14 @@ class Scene:
                 return self.language.whole_month(value)
         return self.language.short(value) if isinstance(value, date) else self.label(grain, value)
 
-    def with_unit(self, measure: Measure) -> str:
+    def with_unit(self, measure: Measure, *, in_minutes: bool = False) -> str:
         """What a measure is called where its numbers have no unit."""
-        unit = self.language.unit(measure.unit)
+        unit = self.language.unit("minutes" if in_minutes else measure.unit)
         return f"{measure.caption} ({unit})" if unit else measure.caption
+
+    def subtitle(self, measure: Measure) -> str:
+        """What is below the title of a chart of one measure: nothing, if its numbers need no unit."""
+        return self.with_unit(measure) if self.language.unit(measure.unit) else ""
 
     def value(self, measure: Measure, row: Row) -> str:
         """A value with its unit."""

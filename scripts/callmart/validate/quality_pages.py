@@ -5,7 +5,7 @@ or days. A page loads nothing from elsewhere (no script, font or picture) and li
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from functools import cache
 from html import escape
@@ -62,7 +62,7 @@ class Result(Protocol):
     @property
     def severity(self) -> str: ...
     @property
-    def failing(self) -> Sequence[tuple[int, date]]: ...
+    def failing(self) -> Collection[tuple[int, date]]: ...
 
 
 def folder(settings: Settings) -> Path:

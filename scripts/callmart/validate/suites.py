@@ -7,7 +7,7 @@ values. The checks run under the login `quality`, which can read the window and 
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -30,12 +30,14 @@ Day = tuple[int, date]
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one expectation. `failing` lists the days, per customer, that don't meet it."""
+    """The result of one expectation. `failing` has the days, per customer, that don't meet it, each with the number of
+    rows, or None if that is not known.
+    """
 
     mart: str
     expectation: str
     severity: str
-    failing: tuple[Day, ...]
+    failing: Mapping[Day, int | None]
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,8 @@ def _results(
         if number not in by_number:
             raise UserError(f"expectation {name} can't be evaluated; correct it in {declared.file_of(mart)}")
         one = by_number[number]
-        failing = () if one.success else _failing_days(quality, mart, one)
-        yield Result(mart.name, name, expected["severity"], tuple(failing))
+        failing = {} if one.success else _failing_days(quality, mart, one)
+        yield Result(mart.name, name, expected["severity"], failing)
 
 
 def _raised(result: Any) -> bool:
@@ -199,31 +201,34 @@ def _name(expectation: dict[str, Any]) -> str:
     return f"{expectation['type']}: {arguments}"
 
 
-def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: Any) -> list[Day]:
-    """All days of the window that fail an expectation. Great Expectations itself lists twenty rows at most.
+def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: Any) -> dict[Day, int | None]:
+    """All days of the window that fail an expectation, with their failing rows. Great Expectations itself lists twenty
+    rows at most.
 
     If the expectation can't locate its failures, or locates one outside the window, all days of the window fail.
     """
-    everywhere = "select customer_id, call_date from build.window"
     query = result.result.get("unexpected_index_query") or result.expectation_config.kwargs.get(
         "unexpected_rows_query", ""
     ).format(batch=f'build."{mart.name}"')
     if not query:
-        return quality.execute(everywhere).fetchall()
+        everywhere = quality.execute("select customer_id, call_date from build.window")
+        return dict.fromkeys(everywhere.fetchall())
     # Distinct names, because further columns of the query may have the same names as the keys.
     if mart.day:
         failing, key = "failing_customer, failing_day", "customer_id, call_date"
     else:
         failing, key = "failing_customer", "customer_id"
-    return quality.execute(
+    located = quality.execute(
         f"""
         with failing ({failing}) as ({query.rstrip().rstrip(";")}),
-        keys ({key}) as (select distinct {failing} from failing),
+        keys ({key}, failing_rows) as (select {failing}, count(*) from failing group by {failing}),
         elsewhere as (select 1 from keys left join build.window as w using ({key}) where w.customer_id is null)
-        {everywhere}
-        where ({key}) in (table keys) or exists (table elsewhere) or not exists (table keys)
+        select w.customer_id, w.call_date, failing_rows
+        from build.window as w left join keys using ({key})
+        where failing_rows is not null or exists (table elsewhere) or not exists (table keys)
         """
-    ).fetchall()
+    )
+    return {(customer_id, day): rows for customer_id, day, rows in located}
 
 
 def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) -> None:
@@ -235,11 +240,11 @@ def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) 
             [(build_id, r.mart, r.expectation, r.severity, not r.failing) for r in results],
         )
         with cursor.copy(
-            "copy ops.quality_failure (build_id, mart, expectation, customer_id, call_date) from stdin"
+            "copy ops.quality_failure (build_id, mart, expectation, customer_id, call_date, failing_rows) from stdin"
         ) as copy:
             for r in results:
-                for customer_id, day in r.failing:
-                    copy.write_row((build_id, r.mart, r.expectation, customer_id, day))
+                for (customer_id, day), rows in r.failing.items():
+                    copy.write_row((build_id, r.mart, r.expectation, customer_id, day, rows))
     connection.execute(
         "update ops.build set validated_at = clock_timestamp() where build_id = %s", [build_id]
     )

@@ -10,6 +10,51 @@ create or replace trigger append_only
 before update or delete or truncate on ops.audit_log
 for each statement execute function ops.refuse_change();
 
+-- What people see of days although it fails a check, and in how many rows: somebody released it.
+create or replace view ops.accepted as
+select
+    o.customer_id,
+    o.call_date,
+    f.mart,
+    f.expectation,
+    f.failing_rows
+from ops.opened_day as o
+inner join ops.quality_failure as f
+    on o.customer_id = f.customer_id and o.call_date = f.call_date and o.build_id = f.build_id
+inner join ops.quality_result as r
+    on f.build_id = r.build_id and f.mart = r.mart and f.expectation = r.expectation
+where r.severity = 'critical';
+
+-- The open days of a mart that another definition computed than the last build's.
+create or replace view ops.outdated_day as
+with latest as (
+    select definitions from ops.build
+    where definitions is not null
+    order by build_id desc
+    limit 1
+)
+
+select
+    mart,
+    customer_id,
+    call_date,
+    definition_id
+from ops.opened_day
+where
+    isfinite(call_date)
+    and (
+        definition_id = any(
+            array(
+                select definition_id from ops.definition
+                except
+                select one.value::integer
+                from latest
+                cross join jsonb_each_text(latest.definitions) as one
+            )
+        )
+        or definition_id is null
+    );
+
 -- A request of a person waits until its days are opened anew, also if files land on them meanwhile.
 create or replace function ops.keep_person() returns trigger language plpgsql as $$
 begin

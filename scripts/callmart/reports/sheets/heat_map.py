@@ -11,6 +11,7 @@ from callmart.reports.charts import Cell
 from callmart.reports.language import Language
 from callmart.reports.measures import Unit
 from callmart.reports.page import Panel, Section
+from callmart.reports.reading import Row
 from callmart.reports.scene import Scene
 
 SHADES = 5
@@ -21,7 +22,8 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a heat map."""
     (measure,) = shown = scene.measures(sheet)
     language, title = scene.language, scene.language.of(sheet.title)
-    rows = [row for row in scene.rows(sheet, "day", "quarter_hour") if row[measure.name] is not None]
+    found = scene.rows(sheet, "day", "quarter_hour")
+    rows = [row for row in found if row[measure.name] is not None]
     panels = []
     if rows:
         step = _step([row[measure.name] for row in rows], measure.unit)
@@ -39,7 +41,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
             cells,
             names,
             [language.weekday(day) for day in scene.period.week.days],
-            [scene.label("quarter_hour", each) for each in _quarters([row["quarter_hour"] for row in rows])],
+            [scene.label("quarter_hour", each) for each in _quarters(found)],
             language.territory,
         )
         top = max(rows, key=lambda row: row[measure.name])
@@ -75,10 +77,11 @@ def _names(language: Language, unit: Unit, step: float) -> list[str]:
     return [*names[:-1], f"{size * (SHADES - 1)}+"]
 
 
-def _quarters(found: Sequence[time]) -> list[time]:
-    """All quarter-hours from the first hour with data to the last."""
+def _quarters(rows: Sequence[Row]) -> list[time]:
+    """All quarter-hours from the first hour with data to the last: the same for all measures of a mart."""
+    moments = [row["quarter_hour"] for row in rows]
     return [
         time(hour, minute)
-        for hour in range(min(found).hour, max(found).hour + 1)
+        for hour in range(min(moments).hour, max(moments).hour + 1)
         for minute in (0, 15, 30, 45)
     ]

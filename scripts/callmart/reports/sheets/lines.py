@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from callmart.declarations.exposures import Sheet
 from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Point
+from callmart.reports.language import MINUTE
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
@@ -35,7 +36,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         panels = [
             Panel(
                 chart(scene, sheet, one, rows),
-                *((scene.with_unit(one), title) if len(shown) > 1 else (title, scene.with_unit(one))),
+                *_titles(scene, sheet, one, rows),
                 list(_read(scene, sheet, one, now)),
             )
             for one in known
@@ -48,6 +49,15 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         panels=panels,
         grid=_grid(scene, sheet, shown, now),
     )
+
+
+def _titles(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> tuple[str, str]:
+    """The title and subtitle of a chart: of several in a sheet, each has the name of its measure."""
+    title = scene.language.of(sheet.title)
+    if len(sheet.measures) == 1:
+        return title, scene.subtitle(measure)
+    highest = max(row[measure.name] or 0 for row in rows)
+    return scene.with_unit(measure, in_minutes=_is_long(measure, highest)), title
 
 
 def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> str:
@@ -114,6 +124,10 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
         )
         for row in rows
     ]
+    if is_daily:  # no line leads over a day that is not there
+        known = {(point.x, point.series) for point in points}
+        every = [(language.weekday(day), name) for day in week.days for name in weeks.values()]
+        points += [Point(day, None, name, "") for day, name in every if (day, name) not in known]
     target, series = scene.target(measure), list(weeks.values())
     if target is not None and is_daily:
         series.append(scene.target_words(target))
@@ -123,19 +137,24 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     return charts.lines(points, series, axis, places, language.territory)
 
 
+def _is_long(measure: Measure, highest: float) -> bool:
+    """Whether a chart has minutes and seconds, as long durations have everywhere else."""
+    return measure.unit == "seconds" and highest >= MINUTE
+
+
 def _axis(sheet: Sheet, measure: Measure, values: Iterable[float | None]) -> Axis:
     """Where the axis begins. If it need not be at 0, it is only where the values come near it."""
-    if sheet.begins_at_zero:
-        return Axis(charts.FORMS[measure.unit])
     known = [value for value in values if value is not None]
-    lowest, highest = min(known), max(known)
+    form, lowest, highest = charts.FORMS[measure.unit], min(known), max(known)
+    if sheet.begins_at_zero:
+        return Axis(form)
     if measure.unit == "share":
         begin, end = math.floor(lowest * 10) / 10, math.ceil(highest * 10) / 10
-        return Axis(charts.FORMS["share"], begin, max(end, begin + 0.1))
-    if round(lowest) == round(highest):  # nobody sees a difference in the numbers
-        return Axis(charts.FORMS[measure.unit])
+        return Axis(form, begin, max(end, begin + 0.1))
     spread = highest - lowest
-    return Axis(charts.FORMS[measure.unit], lowest - spread / 4 if lowest > highest / 2 else 0)
+    is_flat = round(lowest) == round(highest)  # nobody sees a difference in the numbers
+    begin = lowest - spread / 4 if lowest > highest / 2 and not is_flat else 0
+    return Axis.clock(begin, highest) if _is_long(measure, highest) else Axis(form, begin)
 
 
 def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iterator[str]:

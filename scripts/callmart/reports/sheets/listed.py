@@ -8,6 +8,7 @@ from typing import Any
 
 from callmart.declarations.exposures import Sheet
 from callmart.reports import records
+from callmart.reports.language import DASH
 from callmart.reports.measures import Measure
 from callmart.reports.page import Day, Grid, Section
 from callmart.reports.reading import Row
@@ -55,7 +56,7 @@ def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:
         case "word":
             return scene.label(column.name, value)
         case "moment":
-            return scene.language.moment(value, day) if value else ""
+            return scene.language.moment(value, day) if value else DASH
         case "day":
             return scene.language.short(value)
     return scene.value(column, {column.name: value})

@@ -31,7 +31,9 @@ MEASURE_VALUES = "Multiple Values"
 
 # Okabe and Ito's colours, which colour-blind people can tell apart. Neighbours differ in lightness. Greys replace the
 # yellow and the black: yellow is hard to see on white paper.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8B8B8", "#595959")
+ALARM = "#D55E00"
+# Of parts of a bar, in their order: also in grey each is lighter or darker than the one before.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", ALARM, "#56B4E9", "#595959", "#B8B8B8")
 GREY = "#8C8C8C"
 SHADES = ("#EFF3FF", "#BDD7E7", "#6BAED6", "#3182BD", "#08519C")  # one hue, light to dark
 

@@ -62,6 +62,7 @@ class Sheet:
         self.mark = "Automatic"
         self.encodings: list[tuple[str, str]] = []
         self.label: list[tuple[str, dict[str, str]]] = []
+        self.marks: dict[str, str] = {}  # how they look
         self.tooltip: list[tuple[str, str]] = []  # pairs of words and a field
         self.rows = self.columns = ""
         self.axes: list[str] = []  # measures below each other, each with a pane of its own
@@ -146,8 +147,10 @@ class Sheet:
             text = etree.SubElement(etree.SubElement(pane, "customized-label"), "formatted-text")
             for words, look in self.label:
                 etree.SubElement(text, "run", {"fontalignment": "0", **look}).text = words
-            labels = [("mark-labels-show", "true"), ("mark-labels-cull", "false")]
-            styles = [("cell", "text-align", "left"), *(("mark", *each) for each in labels)]
+        if self.marks:
+            styles = [("mark", *each) for each in self.marks.items()]
+            if self.label:
+                styles.insert(0, ("cell", "text-align", "left"))
             _add_styles(
                 etree.SubElement(pane, "style"),
                 [(of, etree.Element("format", attr=name, value=value)) for of, name, value in styles],

@@ -8,7 +8,15 @@ from callmart.declarations.exposures import Sheet as Declared
 from callmart.tableau_files.fields import Field
 from callmart.tableau_files.tds import USER
 from callmart.tableau_files.workbook import calculated
-from callmart.tableau_files.workbook.book import COLOURS, MEASURE_NAMES, MEASURE_VALUES, SHADES, Book, texts
+from callmart.tableau_files.workbook.book import (
+    ALARM,
+    COLOURS,
+    MEASURE_NAMES,
+    MEASURE_VALUES,
+    SHADES,
+    Book,
+    texts,
+)
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
 
 DAY = "*ddd d"  # without the month, which the dashboard's header shows
@@ -17,6 +25,15 @@ MOMENT = "*ddd d mmm hh:nn:ss"
 # Sizes in tables, in pixels. On a phone, people scroll.
 NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 170, 104, 24, 40
 TABLE_WIDTH = 960  # the largest width
+# How marks look: those that are text; points of a line, so that a single one is seen; and the number of its last one.
+TEXT = {"mark-labels-show": "true", "mark-labels-cull": "false"}
+POINTS = {"mark-markers-mode": "all"}
+LAST_NUMBER = {
+    "mark-labels-show": "true",
+    "mark-labels-mode": "line-ends",
+    "mark-labels-line-first": "false",
+    "mark-labels-line-last": "true",
+}
 
 WORDS = {
     "day": texts(nl="Dag: ", en="Day: "),
@@ -45,7 +62,7 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
         now, change, before, note = (
             sheet.use(field) for field in calculated.figure(book, declared.mart, measure)
         )
-        sheet.mark, sheet.title_size = "Text", "10"
+        sheet.mark, sheet.marks, sheet.title_size = "Text", TEXT, "10"
         sheet.encodings = [("text", name) for name in (now, change, before, note)]
         small = {"fontcolor": "#595959", "fontsize": "9"}
         sheet.label = [
@@ -75,6 +92,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
     sheet.encodings = [("color", which)]
     sheet.legend, sheet.legend_items = which, 2
     if declared.over == "day":
+        sheet.marks = POINTS
         sheet.columns = sheet.use(calculated.day_of_week(book, mart))
         sheet.style("label", "text-format", DAY, field=sheet.columns)
         moment = _day(sheet, mart, "Attribute")
@@ -121,6 +139,7 @@ def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
 def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     book, mart = sheet.book, declared.mart
     _stack(sheet, declared, measures)
+    sheet.marks = POINTS | LAST_NUMBER
     part = book.part(mart, "week" if declared.over == "weeks" else "month")
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
@@ -304,7 +323,7 @@ def period(book: Book) -> Sheet:
     sheet = book.sheet("period", WORDS["period"][book.locale])
     fields = calculated.period(book)
     week, first, last, going_on, through = (sheet.use(field) for field in fields)
-    sheet.mark = "Text"
+    sheet.mark, sheet.marks = "Text", TEXT
     sheet.encodings = [("text", name) for name in (week, first, last, going_on, through)]
     look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
     of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
@@ -320,9 +339,9 @@ def message(book: Book) -> Sheet:
     field = calculated.message(book, book.report.marts[0], book.say(book.report.empty))
     sheet = book.sheet("message", field.caption)
     name = sheet.use(field)
-    sheet.mark = "Text"
+    sheet.mark, sheet.marks = "Text", TEXT
     sheet.encodings = [("text", name)]
-    sheet.label = [(f"<{name}>", {"bold": "true", "fontcolor": COLOURS[5], "fontsize": "12"})]
+    sheet.label = [(f"<{name}>", {"bold": "true", "fontcolor": ALARM, "fontsize": "12"})]
     sheet.tooltip = [("", name)]
     _filter_choices(sheet, book.report.marts[0])
     return sheet
