@@ -96,7 +96,7 @@ class Night(NamedTuple):
 
 def main() -> None:
     """Print the stages with their limits, and the readers' waits."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, soft_wrap=True, width=120)
     customers, contacts, days = _sizes(sys.argv[1:])
     contracts = options(customers)
     with scratch(registry_of(contracts, REPORTS)) as empty, _mail_server() as mail:
@@ -271,7 +271,7 @@ def _table(night: Night, measured: Measured) -> Table:
         limit, goal = measured.limits[stage], GOALS[stage]
         ratio, each = seconds / limit.seconds, seconds * 1000 / measured.counts[goal.per]
         table.add_row(
-            stage, f"{seconds:.1f}", f"{each:.3g} ms per {goal.per}", limit.what, f"{limit.seconds:.1f}",
+            stage, f"{seconds:.1f}", f"{each * 1000:,.0f} µs per {goal.per}", limit.what, f"{limit.seconds:.1f}",
             f"{ratio:.2f}", f"{goal.ratio}", "met" if ratio <= goal.ratio else "missed",
         )  # fmt: skip
     return table
