@@ -1,6 +1,7 @@
 """The search of a person's words and keys in bytes."""
 
 import gzip
+import random
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ from callmart.base import needles
 from callmart.base.errors import UserError
 from callmart.base.needles import Hits, Needles
 
-NAME, KEY = "Noor Zandvliet", -4611686018427387905
+NAME, KEY = "Noor Zandvliet", -8234710923847102937
+ODD = -4611686018427387905  # a key with parts that are everywhere
 SOUGHT = Needles([NAME, "", "101"], [KEY])
 NOTHING, BOTH = Hits(), Hits(frozenset({0}), frozenset({0}))
 
@@ -33,6 +35,31 @@ def test_each_form_is_found_where_it_stands_and_nowhere_else(form: bytes) -> Non
     around = bytes(range(256)) * 3
     assert len(SOUGHT.in_bytes(around + form + around)) == 1
     assert SOUGHT.in_bytes(around + form[:-1] + b"?" + around) == NOTHING
+
+
+@pytest.mark.parametrize("form", [ODD.to_bytes(8, "little", signed=True), str(ODD).encode()])
+def test_a_key_that_is_no_random_number_is_found(form: bytes) -> None:
+    assert Needles([], [KEY, ODD]).in_bytes(b"-" + form + b"-") == Hits(numbers=frozenset({1}))
+
+
+def test_each_of_many_keys_is_found_wherever_it_begins_and_nothing_that_differs() -> None:
+    """Random keys are sought by their words: one word each lies in what is read, in any of eight positions."""
+    keys = sorted(random.getrandbits(64) - 2**63 for _ in range(2000))
+    sought = Needles([NAME], keys)
+    for place, key in random.sample(list(enumerate(keys)), 40):
+        for form in (
+            key.to_bytes(8, "little", signed=True),
+            key.to_bytes(8, "big", signed=True),
+            b"%d" % key,
+        ):
+            for before in range(9):
+                text = random.randbytes(before) + form + random.randbytes(random.randrange(9))
+                assert sought.in_bytes(text) == Hits(numbers=frozenset({place}))
+                changed = bytearray(text)
+                changed[before + random.randrange(len(form))] ^= 1
+                assert sought.in_bytes(changed) == NOTHING
+    together = b"".join(random.randbytes(3) + b"%d" % key for key in keys)
+    assert sought.in_bytes(together) == Hits(numbers=frozenset(range(2000)))
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_a_wrong_report_in_whatever_file(project: WrongProject) -> None:
 OTHERS: dict[str, tuple[str, str, str, str]] = {
     "a ratio that is called as a column of its group": (
         "metrics.yml",
-        "  - name: average_time_to_abandon",
+        "  - name: ring_answer_rate",
         "  - name: callers",
         "queue_day has a column of that name; choose another",
     ),

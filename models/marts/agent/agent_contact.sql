@@ -32,7 +32,4 @@ select
     parts.transferred,
     parts.target_kind as transfer_target
 from parts
-inner join days
-    on parts.customer_id = days.customer_id
-    and parts.begun_at >= days.begins_at
-    and parts.begun_at < days.ends_at
+{{ day_of('parts', 'parts.begun_at') }}

@@ -1,8 +1,8 @@
 """Looks for a person's words and keys in bytes: of files, of what is packed in them, and of what the database tells.
 
-All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in capitals and small letters; a
-key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text that is a number, such
-as one to call, is sought in all these forms.
+Texts are sought in one pass, by Hyperscan: in UTF-8 and UTF-16, in capitals and small letters. A key of an event or a
+call is sought as PostgreSQL stores a bigint, in both byte orders, and as text (base/bigints.py: there can be many). A
+text that is a number, such as one to call, is sought in all these forms.
 
 A text of fewer than six bytes would be found by chance, and one that is part of somebody else's word would be found
 there. Neither is sought here: declared columns are asked for them as whole values.
@@ -28,10 +28,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from callmart.base.bigints import LONGEST, Bigints, Bytes, stored
 from callmart.base.errors import UserError
 
 SHORTEST = 6  # bytes of a text that is sought in bytes
-Bytes = bytes | bytearray | memoryview
 
 # A text that is a number, and the smallest that is sought in a bigint: with less than 33 bits half of the eight bytes
 # would be zeros, which are everywhere.
@@ -66,6 +66,7 @@ class Needles:
         self.texts = sorted(text for text in given.difference(whole) if len(text.encode()) >= SHORTEST)
         self.whole = sorted(given.difference(self.texts))
         self.numbers = sorted(set(numbers))
+        self._bigints = Bigints(self.numbers)
         forms = [
             *(
                 (place, form, hyperscan.HS_FLAG_CASELESS)
@@ -77,15 +78,15 @@ class Needles:
                 (place, form, 0)
                 for place, text in enumerate(self.texts)
                 if _NUMBER.fullmatch(text) and int(text) >= _SMALLEST
-                for form in _stored(int(text))
+                for form in stored(int(text))
             ),
             *(
                 (len(self.texts) + place, form, 0)
-                for place, number in enumerate(self.numbers)
-                for form in (*_stored(number), b"%d" % number)
+                for place, number in self._bigints.left_out.items()
+                for form in (*stored(number), b"%d" % number)
             ),
         ]
-        self._longest = max((len(form) for _, form, _ in forms), default=1)
+        self._longest = max((LONGEST, *(len(form) for _, form, _ in forms)))
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if forms else None
         if self._database:
             self._database.compile(
@@ -109,7 +110,7 @@ class Needles:
         texts = len(self.texts)
         return Hits(
             frozenset(place for place in places if place < texts),
-            frozenset(place - texts for place in places if place >= texts),
+            self._bigints.in_bytes(data) | {place - texts for place in places if place >= texts},
         )
 
     def in_chunks(self, chunks: Iterable[Bytes]) -> Hits:
@@ -158,11 +159,6 @@ def _spellings(text: str) -> set[str]:
     cases = {text} if text.isascii() else {text, text.lower(), text.upper()}
     composed = {form for one in cases for form in (normalize("NFC", one), normalize("NFD", one))}
     return composed | {json.dumps(one)[1:-1] for one in composed}
-
-
-def _stored(number: int) -> tuple[bytes, bytes]:
-    """A bigint as PostgreSQL stores it on one or the other kind of machine, and sends it."""
-    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:

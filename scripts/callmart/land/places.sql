@@ -36,7 +36,7 @@ select
     raw.random_key() as new_key
 from named
 inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s
-where raw.began_before(c.customer_id, c.call_key, %(until)s);
+where c.last_at < %(until)s or raw.began_before(c.customer_id, c.call_key, %(until)s);
 
 -- name: own_devices
 -- The devices that nobody else used: their keys lead to the agent.
@@ -111,7 +111,13 @@ where
         or (
             d.device_key is not null
             and e.agent_key is null
-            and raw.began_before(e.customer_id, e.call_key, %(until)s)
+            and exists (
+                select 1 from raw.call as k
+                where
+                    k.customer_id = %(customer)s
+                    and k.call_key = e.call_key
+                    and (k.last_at < %(until)s or raw.began_before(k.customer_id, k.call_key, %(until)s))
+            )
         )
     );
 

@@ -68,6 +68,7 @@ _PATIENTLY = "30s"
 # The owner may not use pg_stat_statements, or its library is not loaded.
 _OF_OPERATORS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
 _HELD = "another session holds a table; when it has ended, run this again"
+_ANY = re.compile("")
 _TABLE = re.compile(r"/(?:base/[0-9]+|global)/([0-9]+)(?:[._][^/]*)?$")  # the file of a table or an index
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
 
@@ -172,8 +173,8 @@ def _written_anew(connection: psycopg.Connection, relation: str, wait: str) -> b
 
 def _files_with(work: Work) -> list[int]:
     """The numbers of the files of tables and indexes in which a needle is."""
-    found = (_TABLE.search(str(path)) for path, hits in _hits(work) if hits)
-    return [int(number[1]) for number in found if number]
+    holding = (path for path, hits in _hits(work, _TABLE) if hits)
+    return [int(number[1]) for path in holding if (number := _TABLE.search(str(path)))]
 
 
 def search(work: Work) -> Hits:
@@ -184,12 +185,13 @@ def search(work: Work) -> Hits:
     return found
 
 
-def _hits(work: Work) -> Iterator[tuple[Path, Hits]]:
-    """The needles in each file."""
+def _hits(work: Work, named: re.Pattern[str] = _ANY) -> Iterator[tuple[Path, Hits]]:
+    """The needles in each file of such a name."""
     with server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
     for path in disk.files(work.settings.home / "postgres"):
-        yield path, work.needles.in_file(path, unpacks=False)
+        if named.search(str(path)):
+            yield path, work.needles.in_file(path, unpacks=False)
 
 
 def _in_objects(work: Work) -> Hits:

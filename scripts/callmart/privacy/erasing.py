@@ -14,7 +14,7 @@ from callmart.database import clock, ledger
 from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
-from callmart.land.places import Doorway, Stored
+from callmart.land.places import Doorway, Events, Stored
 from callmart.privacy import embedded, kept, persons
 from callmart.privacy.kept import Kept
 from callmart.privacy.places import each, require_covered
@@ -46,7 +46,9 @@ def do(case: Case, steps: Steps) -> None:
         else:
             steps.begin(_plan(case, stored).hash)
             with blocked("control"):
-                steps.on_control(embedded.Files.name, _control(_searching(work, person, before, stored)))
+                steps.on_control(
+                    embedded.Files.name, _control(_searching(work, person, before, stored), person)
+                )
         _secure(case, before)
         # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
         with blocked(Doorway.name):
@@ -131,7 +133,7 @@ def _decoys(person: Person, key: bytes, calls: int) -> Iterator[str]:
         yield keyed(key, "decoy", f"{whose} {number}")[:16]
 
 
-def _control(work: Work) -> Counts:
+def _control(work: Work, person: Person) -> Counts:
     """Look for what is there, before it goes. A search that doesn't find it now would prove nothing afterwards. Counts
     what was found.
     """
@@ -139,7 +141,8 @@ def _control(work: Work) -> Counts:
     with work.connection.transaction():
         for table in tables(work.connection):
             if table.schema in ("raw", "registry") and not table.matches(Doorway.tables):
-                told |= hits(work.connection, table, work.needles)
+                own = person.customer_id if table.matches(Events.tables) else None
+                told |= hits(work.connection, table, work.needles, own)
     missed = len(work.needles.numbers) - len(told.numbers)
     if work.settings.dsn is None:
         in_bytes = embedded.search(work)

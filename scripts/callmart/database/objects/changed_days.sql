@@ -184,12 +184,12 @@ begin
         0,
         true
     from ops.dirty_day as d
+    cross join jsonb_each_text(reaches) as mart (name, reach_days)
+    cross join lateral generate_series(1, mart.reach_days::integer) as later (days)
     inner join ops.opened_day as o
         on d.customer_id = o.customer_id
-        and d.call_date < o.call_date
-    inner join jsonb_each_text(reaches) as mart (name, reach_days)
-        on o.mart = mart.name
-        and o.call_date <= d.call_date + mart.reach_days::integer
+        and d.call_date + later.days = o.call_date
+        and mart.name = o.mart
     on conflict do nothing;
 
     analyze build."window";
