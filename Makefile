@@ -79,6 +79,7 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(BIN)/python bench/many_files.py
 	$(BIN)/python bench/building.py
 	$(BIN)/python bench/nights.py
+	$(BIN)/python bench/day.py
 	$(BIN)/python bench/customers.py
 	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/expire.py

@@ -6,6 +6,8 @@
 {% macro begin_build() -%}
     {%- if execute and is_by_itself() -%}
         select ops.begin_dbt('{{ invocation_id }}');
+        commit; -- others see who is at work, however long the window takes
+        begin;
         {%- if computes_all_marts() -%}
             {%- set reaches = {} -%}
             {%- for mart in marts() -%}

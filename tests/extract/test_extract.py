@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def test_a_file_holds_all_rows_of_its_customer_and_no_others(
         assert (
             held(path(played, customer, group), "data_through")
             == through
-            == [{"customer_id": customer, "through": DAYS[-1]}]
+            == [{"customer_id": customer, "through": DAYS[-1], "so_far": None}]
         )
     whose = {row["customer_id"] for row in played.rows("select customer_id from store.queue_interval")}
     assert whose == set(WITH_DATA)
@@ -185,12 +185,15 @@ def test_a_later_day_alone_is_written_only_where_there_are_rows(
     touch(owner)
     write(played, owner)
     owner.execute(
-        f"insert into ops.opened_day select customer_id, call_date + 1, mart, 0, build_id from opened"
-        f" where call_date = '{DAYS[-1]}' and mart = 'queue_interval'"
+        "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, so_far)"
+        " select customer_id, call_date + 1, mart, 0, build_id, (call_date + 1 + time '14:05:59') at time zone"
+        f" 'Europe/Amsterdam' from opened where call_date = '{DAYS[-1]}' and mart = 'queue_interval'"
     )
     touch(owner)
     done = write(played, owner)
     assert done[STANDARD, "queue"].written  # type: ignore[union-attr]
+    (through,) = held(path(played, STANDARD, "queue"), "data_through")
+    assert through["so_far"] == datetime.combine(DAYS[-1] + timedelta(days=1), time(14, 5)), "it is not over"
     assert not done[STANDARD, "line"].written  # type: ignore[union-attr]
     owner.execute(f"delete from ops.opened_day {whose}")
     owner.execute("insert into ops.opened_day select * from opened")
@@ -283,7 +286,11 @@ def _a_day_more(own: pa.Table, others: pa.Table) -> pa.Table:
     return own.set_column(1, "through", pa.array([day + timedelta(days=1)]))
 
 
-@pytest.mark.parametrize("spoil", [_others_for_own, _others_among_own, _none, _a_day_more])
+def _so_far(own: pa.Table, others: pa.Table) -> pa.Table:
+    return own.set_column(2, "so_far", pa.array([datetime(2026, 11, 25, 14, 5)]))
+
+
+@pytest.mark.parametrize("spoil", [_others_for_own, _others_among_own, _none, _a_day_more, _so_far])
 def test_what_says_otherwise_how_far_the_data_goes_does_not_leave(
     played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, spoil: Any
 ) -> None:

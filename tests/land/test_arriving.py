@@ -25,10 +25,9 @@ def put(folder: Path, name: str, changed: float = LONG_AGO) -> Path:
 def look(path: Path, **settings: Any) -> tuple[list[str], list[str]]:
     """The names of the files to land, and what is said about the others, without the name of the folder."""
     found = arriving.arrived(Folder(path=path, **settings), NOW)
-    assert all(problem.startswith(f"{path}/") for problem in found.problems)
-    return [file.name for file, _ in found.files], [
-        problem.removeprefix(f"{path}/") for problem in found.problems
-    ]
+    said = [*found.unfinished, *found.problems]
+    assert all(sentence.startswith(f"{path}/") for sentence in said)
+    return [file.name for file, _ in found.files], [sentence.removeprefix(f"{path}/") for sentence in said]
 
 
 @pytest.mark.parametrize(("age", "is_settled"), [(59, False), (60, True), (61, True), (0, False)])
@@ -43,6 +42,16 @@ def test_a_file_that_changed_a_moment_ago_waits(tmp_path: Path, age: int, is_set
             "calls.csv is unfinished: it changed less than 60 seconds ago (settle_seconds); the next run takes it"
         ]
     )
+
+
+def test_what_stays_unfinished_is_a_problem_at_last(tmp_path: Path) -> None:
+    """Where runs come often, nobody has to look at a file that has just come."""
+    put(tmp_path, "young.part", NOW - 3599)
+    put(tmp_path, "old.part", NOW - 3600)
+    put(tmp_path, "future.part", NOW + 1)
+    found = arriving.arrived(Folder(path=tmp_path), NOW)
+    assert [Path(one.split()[0]).name for one in found.unfinished] == ["young.part"]
+    assert [Path(one.split()[0]).name for one in found.problems] == ["future.part", "old.part"]
 
 
 def test_each_folder_says_how_long_a_file_has_to_rest(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,9 @@ from callmart.land.found import Delivery
 from callmart.land.gate import Gate
 from callmart.land.look import Look
 from callmart_home import Callmart
+from commands import exit_code
 from events import DETAILED, Row, at, event, log, ndjson, registry
+from landing import land_and_die
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -199,6 +202,19 @@ def test_a_file_that_vanishes_or_breaks_off_leaves_the_others(
     assert [isinstance(one, landing.Landed) and one.landed for one in outcomes] == [1, False, 1, False, 1]
     assert outcomes[1] == f"{paths[1]} is damaged or breaks off; deliver the whole file again"
     assert str(outcomes[3]).startswith(f"{paths[3]} can't be read (FileNotFoundError")
+
+
+def test_a_landing_that_is_killed_amid_many_files_loses_and_doubles_none(
+    callmart: Callmart, tmp_path: Path
+) -> None:
+    paths = good(tmp_path, 40, WAITING, "killed")
+    assert exit_code(land_and_die, callmart.home, paths) == -signal.SIGKILL
+    events = "select count(*) as n from raw.event where file_id > %s"
+    (before,) = callmart.rows("select coalesce(max(file_id), 0) as file from raw.file")
+    outcomes = callmart.land_all(*((path, None) for path in paths))
+    known = sum(isinstance(one, landing.Landed) and one.unchanged for one in outcomes)
+    assert 0 < known < 40, "some were landed, and a transaction was lost"
+    assert [row["n"] for row in callmart.rows(events, before["file"])] == [40 - known]
 
 
 def test_a_customer_that_is_removed_while_its_files_wait(

@@ -103,9 +103,17 @@ def twin(make_callmart: Callable[[], Callmart], undisturbed: Callmart) -> Callma
 
 
 def test_a_second_run_at_the_same_time_says_so_and_ends(undisturbed: Callmart) -> None:
-    busy = pytest.raises(UserError, match="another callmart run is at work")
-    with undisturbed.connect() as connection, exclusive(connection), busy:
-        night(undisturbed)
+    """Where the last two began in one hour, a scheduler goes on: the next one comes soon."""
+    with undisturbed.connect() as connection, exclusive(connection):
+        with pytest.raises(UserError, match="another callmart run is at work"):
+            night(undisturbed)
+        undisturbed.rows("insert into ops.run (outcome, ended_at) values ('done', now()) returning 1")
+        assert night(undisturbed).skipped.startswith(
+            "another callmart run is at work on this database: this run did"
+        )
+        (process := begun_command(undisturbed.home, "run")).join()
+        assert process.exitcode == 0
+        undisturbed.rows("delete from ops.run where run_id = 2 returning 1")
     assert night(undisturbed).problems == []
 
 
@@ -125,6 +133,44 @@ def test_a_run_with_nothing_new_changes_nothing(undisturbed: Callmart) -> None:
     assert ran.extracts == 5, "three groups of the one, two of the other"
     assert outcome(undisturbed) == before
     assert requests(undisturbed) == made
+
+
+def test_a_run_of_nothing_asks_neither_dbt_nor_tableau(
+    undisturbed: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def noting(module: Any, name: str, who: str) -> None:
+        real = getattr(module, name)
+
+        def noted(*arguments: Any, **named: Any) -> Any:
+            asked.append(who)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, noted)
+
+    noting(tableau, "connect", "Tableau")
+    noting(dbt_project, "run", "dbt")
+
+    def asks() -> list[str]:
+        asked.clear()
+        assert night(undisturbed).problems == []
+        return list(asked)
+
+    assert asks() == []
+    undisturbed.rows('update ops.built_state set state = state || \'{"day": "2020-01-01"}\' returning 1')
+    undisturbed.rows("update ops.publication set looked_on = looked_on - 1 returning 1")
+    assert asks() == ["dbt", "Tableau"], "a new day"
+    rename = "update registry.customer set name = %s where customer_id = %s returning 1"
+    undisturbed.rows(rename, "Another", STANDARD)
+    with State(undisturbed.home / "emulator") as state:
+        before = len(state.requests())
+        assert asks() == ["Tableau"], "one is called otherwise"
+        looked = {one.path for one in state.requests()[before:] if one.path.endswith("/permissions")}
+    projects = undisturbed.rows("select project_id, customer_id from ops.publication order by customer_id")
+    assert [any(one["project_id"] in path for path in looked) for one in projects] == [False, True]
+    undisturbed.rows(rename, "a customer", STANDARD)
+    assert asks() == ["Tableau"]
 
 
 def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
@@ -290,7 +336,7 @@ BROKEN: dict[str, tuple[list[str], set[str]]] = {
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the stages that a run has begun; the build is none, which would take its time."""
+    """The names of the stages that the first run of a day has begun; the build is none, which would take its time."""
     begun: list[str] = []
 
     def spied(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -300,6 +346,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return stage
 
+    monkeypatch.setattr(window, "is_up_to_date", lambda *_: False)
+    monkeypatch.setattr(publishing, "due", lambda *_: None)
     monkeypatch.setattr(window, "build", lambda *_: window.Built(None, 0))
     for module, name in ORDER:
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))

@@ -155,6 +155,17 @@ def test_a_run_that_died_is_closed_by_the_next_one(quick: Callmart, monkeypatch:
     assert quick.rows("select stage from ops.run_stage where outcome = 'died'") == [{"stage": "land"}]
 
 
+def test_old_runs_without_problems_are_forgotten(quick: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick.rows(
+        "insert into ops.run (outcome, problems, ended_at)"
+        " select outcome, 0, now() from unnest(array['done', 'problems', 'done', 'failed', 'done']) as outcome"
+        " returning 1"
+    )
+    monkeypatch.setattr(record, "KEPT", 2)
+    night(quick)
+    assert [outcome for outcome, *_ in runs(quick)] == ["problems", "failed", "done", "done"]
+
+
 def test_only_a_session_of_the_owner_shows_that_a_run_is_at_work(
     quick: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

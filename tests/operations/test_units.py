@@ -15,7 +15,8 @@ from callmart.base.settings import PROJECT, Settings
 
 UNITS = PROJECT / "packaging" / "systemd"
 OF_THE_ACCOUNT = (
-    "callmart.service", "callmart-servers.service", "callmart-health.service", "callmart-mail.service",
+    "callmart.service", "callmart-day.service", "callmart-servers.service", "callmart-health.service",
+    "callmart-mail.service",
 )  # fmt: skip
 THRESHOLD = 30  # of 100: systemd calls up to 20 OK, and up to 50 medium
 HAND = (PROJECT / "packaging" / "callmart").read_text()
@@ -43,6 +44,8 @@ def units(tmp_path: Path) -> Path:
 def test_systemd_finds_nothing_wrong(units: Path) -> None:
     names = sorted(path.name for path in units.iterdir() if path.is_file())
     assert names == [
+        "callmart-day.service",
+        "callmart-day.timer",
         "callmart-failed@.service",
         "callmart-health.service",
         "callmart-health.timer",
@@ -82,6 +85,7 @@ def test_a_service_may_do_little(units: Path, name: str) -> None:
     ("timer", "when"),
     [
         ("callmart.timer", "03:00:00"),
+        ("callmart-day.timer", "*:00/5:00"),
         ("callmart-health.timer", "07..18:30:00"),
         ("callmart-mail.timer", "05..20:02:00"),
     ],

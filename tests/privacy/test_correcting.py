@@ -24,7 +24,6 @@ from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
-from commands import exit_code
 from landed import change_registry
 from requests_of_persons import Commands, choose_password
 from twins import ONE, TWIN, given, of_customer, parquet
@@ -152,7 +151,7 @@ def test_killed_in_the_middle_the_marts_are_as_if_it_had_landed_so(home: Callmar
     assert left(work, 1), "the control"
     keys = [(row["event_key"], row["ordinal"]) for row in raw(home)]
     work.connection.commit()
-    assert exit_code(die_after_events, home.home) == -signal.SIGKILL
+    home.kill(die_after_events)
     correct(work, 1)
     assert left(work, 1) == {}
     assert [(row["event_key"], row["ordinal"]) for row in raw(home)] == keys

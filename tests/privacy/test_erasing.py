@@ -30,7 +30,7 @@ from callmart.privacy.procedure import Steps
 from callmart.publish import sites, tableau
 from callmart_home import Callmart
 from centre import DAYS, NAMED, events, queue_of
-from commands import exit_code, use
+from commands import use
 from erasures import (
     ANOTHER,
     AS_RECIPIENT,
@@ -286,7 +286,7 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
         return {tombstone(secret_of(key_of(home)), "call", of_call(call)) for call in calls}
 
     person, old_calls = of(work, "caller", ANOTHER), frozenset[int]()
-    assert exit_code(die_before_the_ledger, home.home, 10) == -signal.SIGKILL
+    home.kill(die_before_the_ledger, 10)
     before = kept.recall(case(work, person, 10))
     assert before is not None and len(before.calls) == 2
     land_call("17:00")

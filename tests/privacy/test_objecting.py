@@ -35,7 +35,6 @@ from callmart.publish import places as published
 from callmart.reports import paper
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, agent_of, events
-from commands import exit_code
 from emulated import custom_view
 from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
 from requests_of_persons import Commands, choose_password
@@ -210,8 +209,7 @@ def shown(home: Callmart, agent: str) -> int:
 def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
     work.connection.commit()
     for place in ("doorway", "marts"):
-        assert exit_code(die_after, home.home, place, PARTLY, 3, "objecting") == -signal.SIGKILL
-        home.bury()
+        home.kill(die_after, place, PARTLY, 3, "objecting")
     (entries,) = home.rows("select count(*) as n from privacy.ledger_entry where request = 3")
     object_to(work, PARTLY, 3)
     assert left(work, PARTLY, 3) == {} and shown(home, PARTLY) == 0
@@ -310,8 +308,7 @@ def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work
     person = of(work, "agent", STAYER)
     work.connection.commit()
     for place in ("doorway", "registry"):
-        assert exit_code(die_after, home.home, place, STAYER, 4, "withdrawing") == -signal.SIGKILL
-        home.bury()
+        home.kill(die_after, place, STAYER, 4, "withdrawing")
     withdrawing.do(case(work, person, 4), Steps())
     proofs: dict[str, Proof] = {}
     withdrawing.prove(case(work, person, 4), proofs.__setitem__)

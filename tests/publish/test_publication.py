@@ -244,6 +244,11 @@ def last_week(day: int) -> date:
             "held back",
         ),
         ("insert into ops.dirty_day (customer_id, call_date, cause) values (1, %(day)s, '')", "not open yet"),
+        (
+            "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, so_far)"
+            " values (1, %(day)s, 'agent_day', 0, 1, now())",
+            "open before they were over",
+        ),
         ("update raw.file set landed_at = %(day)s", "nothing was landed"),
         ("update ops.extract set basis = '{\"opened\": 1}' where customer_id = 1", "run `callmart extract`"),
     ],

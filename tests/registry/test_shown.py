@@ -1,6 +1,6 @@
 """What customers read of the registry and the books: each its own, and nothing of another."""
 
-from datetime import date
+from datetime import date, datetime
 
 import psycopg
 import pytest
@@ -50,6 +50,7 @@ def applied(callmart: Callmart) -> Callmart:
             " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
             " values (1, '2026-11-01', 'm', 1, 1, 2), (1, '2026-11-02', 'm', 1, 1, 1),"
             " (1, '-infinity', 'm', 1, 1, 2), (2, '2026-11-03', 'm', 1, 1, 2);"
+            " update ops.opened_day set so_far = call_date + timetz '14:05:31+01' where isfinite(call_date);"
             " insert into ops.held_back (customer_id, call_date, build_id, cause)"
             " values (1, '2026-11-03', 1, 'm: x'), (2, '2026-11-04', 1, 'm: x')"
         )
@@ -69,7 +70,7 @@ SHOWN: dict[str, list[tuple[object, ...]]] = {
     ],
     "holiday": [(1, None, date(2026, 12, 25))],
     "held_back_day": [(1, date(2026, 11, 3))],
-    "data_through": [(1, date(2026, 11, 2))],
+    "data_through": [(1, date(2026, 11, 2), datetime(2026, 11, 2, 14, 5))],
     "day_definition": [
         (1, "m", date(2026, 11, 1), 2, ["a", "b"]),
         (1, "m", date(2026, 11, 2), None, []),
@@ -117,6 +118,7 @@ SECRETS = {
     "service_level_s = {}": ("queue_label", "11", "12"),
     "channels = {}": ("line_label", "77", "78"),
     "through >= '{}'": ("data_through", "2026-11-03", "2026-11-04"),
+    "so_far = '{}'": ("data_through", "2026-11-03 14:05:00", "2026-11-03 14:06:00"),
     "call_date = '{}'": ("held_back_day", "2026-11-04", "2026-11-05"),
     "call_date in ('{}')": ("day_definition", "2026-11-03", "2026-11-04"),
 }

@@ -1,5 +1,6 @@
 """A callmart in a home of its own, with a real server, as tests use it."""
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from callmart.publish import emulator
 from callmart.registry import applying
 from callmart.registry import file as registry_file
 from callmart.validate import suites
+from commands import exit_code
 from events import Line, Row, log, together
 
 
@@ -85,6 +87,11 @@ class Callmart:
         with self.connect() as connection:
             connection.execute("create table if not exists ops.running_now ()")
             connection.execute("lock table ops.running_now in exclusive mode")
+
+    def kill(self, target: Callable[..., None], *arguments: object, **named: object) -> None:
+        """Call something that kills its own process, and wait until the server has noticed."""
+        assert exit_code(target, self.home, *arguments, **named) == -signal.SIGKILL, arguments
+        self.bury()
 
     def apply(self, text: str) -> None:
         """Apply a registry, whatever it deletes."""

@@ -17,7 +17,6 @@ from callmart.privacy import erasing, persons, places, procedure, register
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of
-from commands import exit_code
 from events import AMSTERDAM, Row, event
 
 LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
@@ -141,10 +140,8 @@ def kill_after(
     home: Path, step: str, place: str, kind: Kind, word: str, request: int, **registered: bool
 ) -> None:
     """Let a process begin, and wait until it has been killed."""
-    assert exit_code(die_after, home, step, place, kind, word, request, **registered) == -signal.SIGKILL, (
-        place
-    )
-    Callmart(Settings(home=home, dsn=None, folders=[])).bury()
+    callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+    callmart.kill(die_after, step, place, kind, word, request, **registered)
 
 
 def key_of(work: Work | Callmart) -> bytes:

@@ -2,9 +2,12 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from hashlib import md5
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,11 @@ import pyarrow as pa
 
 from callmart.base.keys import keyed_number, prefix_of
 from callmart.base.raw_format import COLUMNS, EVENTS
-from callmart.land import found
+from callmart.base.settings import Settings
+from callmart.land import found, landing
+from callmart.land.found import Delivery
 from callmart.land.gate import Defaults, Gate
+from callmart.land.loader import Loader
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.readers import open_source
 from callmart.land.source import Limits, Tally
@@ -172,3 +178,19 @@ def holds_of(events: list[dict[str, Any]]) -> set[tuple[int, float, float]]:
     )
     assert [name for *_, name in found] == ["hold_started", "hold_ended"] * (len(found) // 2)
     return {(id, begin, end) for (id, begin, _), (_, end, _) in zip(found[::2], found[1::2], strict=True)}
+
+
+def land_and_die(home: Path, paths: Sequence[Path]) -> None:
+    """Land small files, some to a transaction, and be killed before the third is committed."""
+    commits, commit = count(1), Loader.commit
+
+    def dying(loader: Loader) -> None:
+        if next(commits) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        commit(loader)
+
+    Loader.commit = dying  # type: ignore[assignment, method-assign]
+    landing.MOST_BYTES = 1000
+    defaults = Defaults(None, "vcloud", False, None)
+    deliveries = [Delivery(path, "auto", defaults) for path in paths]
+    list(landing.land_all(Settings(home=home, dsn=None, folders=[]), deliveries))

@@ -14,7 +14,6 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.privacy import rotating
 from callmart_home import Callmart, ignore_step
-from commands import exit_code
 
 SMALL = 30  # rows of a batch, so that there are many
 
@@ -67,7 +66,7 @@ def die_after(home: Path, customer: int, schema: str, times: int) -> None:
 
 def kill_after(callmart: Callmart, customer: int, schema: str, times: int = 1) -> None:
     """Let a process begin, and wait until it has been killed."""
-    assert exit_code(die_after, callmart.home, customer, schema, times) == -signal.SIGKILL
+    callmart.kill(die_after, customer, schema, times)
 
 
 def standing(callmart: Callmart) -> dict[str, list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -517,7 +517,7 @@ def test_a_trend_of_one_week_is_a_point_with_its_number() -> None:
 
 def test_lines_of_two_weeks_lie_over_each_other() -> None:
     of = computed("accessibility")
-    shown = [day for day in DAYS if of.value("Workbook_both", [day])]
+    shown = [day for day in DAYS if of.value("Workbook_both_by_day", [day])]
     assert [day["call_date"].day for day in shown] == list(range(9, 23))
     placed = [(of.value("Workbook_which", [day]), of.value("Workbook_day", [day]).day) for day in shown]
     week = list(range(16, 23))
@@ -538,6 +538,20 @@ def test_the_head_says_which_week(today: date, weeks_back: int, expected: tuple[
         tuple(of.value(f"Workbook_{name}", DAYS) for name in ("week", "from", "until", "going_on"))
         == expected
     )
+
+
+def test_today_is_shown_by_day_and_counts_nowhere_else() -> None:
+    of, today = computed("accessibility", 0), {**DAYS[-1], "call_date": WEDNESDAY, "offered": 5}
+    assert of.value("Workbook_now_offered", [*DAYS, today]) == total(DAYS, "offered", 23, 24)
+    assert (of.value("Workbook_both_by_day", [today]), of.value("Workbook_shown", [today])) == (True, False)
+    assert of.value("Workbook_which", [today]) == "Deze week"
+    through: dict[str, Any] = {
+        "through (data_through)": WEDNESDAY,
+        "so_far (data_through)": datetime(2026, 11, 25, 14, 5),
+    }
+    assert of.value("Workbook_so_far", [through]) == " tot 14:05, tot nu toe"
+    assert of.value("Workbook_so_far", [through | {"so_far (data_through)": None}]) == ""
+    assert computed("accessibility", 1).value("Workbook_so_far", [through]) == "", "another week"
 
 
 @each_report

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping
 import psycopg
 from psycopg.types.json import Jsonb
 
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project
 from callmart.declarations.dbt_project import Compiled, Mart
+
+SQL = sql_file.statements(__file__)
 
 Definitions = Mapping[str, int]  # per mart, the number of its definition in ops.definition
 
@@ -19,14 +22,15 @@ Definitions = Mapping[str, int]  # per mart, the number of its definition in ops
 def present(connection: psycopg.Connection, settings: Settings, marts: Iterable[Mart]) -> Definitions:
     """Return the definition of each mart as the project is now, in the caller's transaction.
 
-    The last build knows them, unless a file of the project changed since: then dbt compiles the marts, within seconds.
-    Raises UserError if it can't.
+    The last build knows them, unless a file of the project changed since: then dbt compiles the marts once, within
+    seconds. Raises UserError if it can't.
     """
-    row = connection.execute(
-        "select definitions from ops.build where project = %s order by build_id desc limit 1",
-        [dbt_project.fingerprint_of_files()],
-    ).fetchone()
-    return row[0] if row else note(connection, dbt_project.compiled_marts(settings), marts)
+    project = dbt_project.fingerprint_of_files()
+    if row := connection.execute(SQL["known"], {"project": project}).fetchone():
+        return row[0]  # type: ignore[no-any-return]
+    found = note(connection, dbt_project.compiled_marts(settings), marts)
+    connection.execute(SQL["keep"], {"project": project, "definitions": Jsonb(found)})
+    return found
 
 
 def note(connection: psycopg.Connection, models: Iterable[Compiled], marts: Iterable[Mart]) -> Definitions:

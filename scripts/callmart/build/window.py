@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.build import definitions
+from callmart.database import clock
 from callmart.declarations import checking, dbt_project, mart_tables
+
+SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,14 @@ def build(
         marts = dbt_project.marts(settings)
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
+        # Of the window: what has landed since it was filled is not built.
+        state = _state(connection, settings, '(select mark from build."window" where not reached)')
         connection.commit()
         project = dbt_project.fingerprint_of_files()
         models = dbt_project.run(settings, on_model, only_statistics=idle)
+    connection.execute(SQL["note_state"], {"state": Jsonb(state)})
     if days == 0:
+        connection.commit()
         return Built(None, 0)
     row = connection.execute(
         "insert into ops.build (days, tables, definitions, project) values (%s, %s, %s, %s) returning build_id",
@@ -54,12 +63,35 @@ def build(
     return Built(row[0], days)
 
 
+def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
+    """Whether a build would compute what the last one has. So it is if nothing was marked or released since, no file of
+    the project has changed, and it is still the same day. Commits.
+    """
+    marts = dbt_project.marts(settings)
+    connection.execute("select ops.follow_time(%s)", [clock.now(connection)])
+    state = Jsonb(_state(connection, settings, "ops.dirty_day"))
+    ((is_built,),) = connection.execute(SQL["is_built"], {"state": state}).fetchall()
+    is_up_to_date = is_built and mart_tables.are_as_declared(connection, marts)
+    connection.commit()
+    return is_up_to_date
+
+
+def _state(connection: psycopg.Connection, settings: Settings, dirty: LiteralString) -> dict[str, object]:
+    """What decides what a build of the dirty days computes."""
+    project = f"{dbt_project.fingerprint_of_files()} {checking.fingerprint()}"
+    query = sql.SQL(SQL["state"]).format(dirty=sql.SQL(dirty))
+    ((state,),) = connection.execute(query, {"zone": settings.time_zone, "project": project}).fetchall()
+    return state  # type: ignore[no-any-return]
+
+
 def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> int:
     """Put into the window the dirty days and the open days that look back at them. Days that are too old, or that no
     contract keeps, are left out, however late their file came. Returns the number of dirty days.
     """
     reaches = {mart.name: mart.reach_days for mart in marts}
-    ((days,),) = connection.execute("select ops.fill_window(%s)", [Jsonb(reaches)]).fetchall()
+    ((days,),) = connection.execute(
+        "select ops.fill_window(%s, %s)", [Jsonb(reaches), clock.now(connection)]
+    ).fetchall()
     return int(days)
 
 

@@ -246,25 +246,28 @@ def _listed(customers: tuple[int, ...]) -> str:
 
 @app.command()
 def run(as_json: Json = False) -> None:
-    """Run all stages in order, as the scheduler does every night."""
+    """Run all stages in order, as the scheduler does every night, or every few minutes."""
     from callmart.operations import run as stages
 
-    wanted, is_good = settings(), False
+    wanted, ran = settings(), None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what was done is printed
     try:
         with database() as connection:
             with progress(logs_stages=True) as step:
                 ran = stages.run(connection, wanted, step)
             _print_run(ran, as_json)  # before anything else can go wrong
-        is_good = not ran.problems
     finally:
-        health.report_run(wanted, is_good=is_good)
-    raise typer.Exit(0 if is_good else UNDONE)
+        if not (ran and ran.skipped):  # the run that is at work reports itself
+            health.report_run(wanted, is_good=bool(ran and not ran.problems))
+    raise typer.Exit(UNDONE if ran.problems else 0)
 
 
 def _print_run(ran: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(ran)), flush=True)
+        return
+    if ran.skipped:
+        out.print(f"run: {ran.skipped}", soft_wrap=True)
         return
     for one in ran.files:
         _print_landed(one)

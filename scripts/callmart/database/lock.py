@@ -12,6 +12,10 @@ DBT_PATIENCE = "10s"  # how long a dbt that was killed is looked for
 TIMEOUT = "10s"  # while the owner waits for another session's lock, readers wait behind the owner
 
 
+class Busy(UserError):
+    """Another command is at work on this database, or dbt by itself."""
+
+
 def wait_at_most(connection: psycopg.Connection, duration: str) -> None:
     """Limit the wait for each lock until the transaction ends."""
     connection.execute("select set_config('lock_timeout', %s, true)", [duration])
@@ -35,24 +39,24 @@ def second(connection: psycopg.Connection) -> psycopg.Connection:
 
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
-    """Let only one run at a time work on this database. Raises UserError if another is at work, or dbt by itself."""
+    """Let only one run at a time work on this database. Raises Busy if another is at work, or dbt by itself."""
     with alone(connection, "ops", "callmart run"):
         _refuse_dbt(connection)
         yield
 
 
 def _refuse_dbt(connection: psycopg.Connection) -> None:
-    """Raise UserError if dbt by itself is at work. It can't begin after that: ops.begin_dbt looks at our lock."""
+    """Raise Busy if dbt by itself is at work. It can't begin after that: ops.begin_dbt looks at our lock."""
     with second(connection) as own:
         if own.execute("select to_regclass('ops.dbt_at_work')").fetchone() == (None,):
             return  # of an earlier version
         if own.execute("select ops.dbt_is_at_work(%s)", [DBT_PATIENCE]).fetchone() == (True,):
-            raise UserError("a dbt run is at work on this database; wait until it has finished")
+            raise Busy("a dbt run is at work on this database; wait until it has finished")
 
 
 @contextmanager
 def alone(connection: psycopg.Connection, schema: str, what: str) -> Iterator[None]:
-    """Let only one `what` at a time work on this database. Raises UserError if another is at work.
+    """Let only one `what` at a time work on this database. Raises Busy if another is at work.
 
     It locks a table of the schema, which is made if it is absent, in a connection of its own. An advisory lock would
     not do: every login can take one, also a customer's.
@@ -65,7 +69,7 @@ def alone(connection: psycopg.Connection, schema: str, what: str) -> Iterator[No
             try:
                 own.execute(f"lock table {schema}.running_now in exclusive mode nowait".encode())
             except psycopg.errors.LockNotAvailable:
-                raise UserError(
+                raise Busy(
                     f"another {what} is at work on this database; wait until it has finished"
                 ) from None
             yield

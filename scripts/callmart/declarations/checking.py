@@ -49,17 +49,17 @@ Wrong = list[UserError]  # to which each step adds what it finds
 
 def require(settings: Settings) -> None:
     """Raise UserError if something is wrong. What was right is not looked at again before it changes."""
-    fingerprint, right = json.dumps(_fingerprint()), settings.home / "dbt" / "checked.json"
-    if right.is_file() and right.read_text() == fingerprint:
+    now, right = json.dumps(fingerprint()), settings.home / "dbt" / "checked.json"
+    if right.is_file() and right.read_text() == now:
         return
     if found := check():
         others = f" (and {len(found) - 1} more: `callmart check` says all)" if len(found) > 1 else ""
         raise UserError(f"{found[0]}{others}")
-    secret_file(right, fingerprint)
+    secret_file(right, now)
 
 
-def _fingerprint() -> str:
-    """A hash of the files that are looked at, and of the rules."""
+def fingerprint() -> str:
+    """Return a hash of the files that are looked at, and of the rules."""
     files = [matrix.FILE, captions.FILE, metrics.FILE, PROJECT / "dbt_project.yml"]
     files += [file for code in (__file__, declared.__file__) for file in Path(code).parent.glob("*.py")]
     for folder in (FOLDER, PROJECT / "macros", expectations.FOLDER):

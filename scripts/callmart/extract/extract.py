@@ -388,10 +388,14 @@ def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[
                 wrong = f"does not have the same sums as mart.{mart.name}"
             if wrong:
                 raise _broken(customer_id, wrong)
-        (last_open,) = owner.execute(SQL["through"], {"customer": customer_id}).fetchone() or (None,)
-        day = f"date '{last_open}'" if last_open else "null"
+        through = owner.execute(SQL["through"], {"customer": customer_id}).fetchone() or (None, None)
+        day, moment = (
+            f"{kind} '{value}'" if value else "null"
+            for kind, value in zip(("date", "timestamp"), through, strict=True)
+        )
         said = file.execute_list_query(
             f"select customer_id = {customer_id} and through is not distinct from {day}"
+            f" and so_far is not distinct from {moment}"
             f" from {TableName(hyper.SCHEMA, THROUGH.name)}"
         )
         if said != [[True]]:

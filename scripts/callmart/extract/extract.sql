@@ -38,6 +38,13 @@ on conflict (customer_id, mart_group) do update
         written_at = excluded.written_at;
 
 -- name: through
--- The last open day of a customer, null if there is none.
-select max(call_date) from ops.opened_day
-where customer_id = %(customer)s and isfinite(call_date);
+-- The last open day of a customer, null if there is none, and through when its data goes while it is not over.
+select
+    o.call_date,
+    date_trunc('minute', max(o.so_far at time zone c.time_zone))
+from ops.opened_day as o
+inner join registry.customer as c using (customer_id)
+where o.customer_id = %(customer)s and isfinite(o.call_date)
+group by o.call_date
+order by o.call_date desc
+limit 1;

@@ -17,15 +17,17 @@ from callmart.land.look import Look, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
+YOUNG_S = 3600  # since a file came or changed: so long nobody has to look at it where runs come often
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """The files to land, sorted by name, as they are now, and a sentence for everything else that a person should look
-    at.
+    """The files to land, sorted by name, as they are now; a sentence per unfinished file that is young; and one for
+    everything else that a person should look at.
     """
 
     files: tuple[tuple[Path, Look], ...]
+    unfinished: tuple[str, ...]
     problems: tuple[str, ...]
 
 
@@ -35,15 +37,19 @@ def arrived(folder: Folder, now: float) -> Arrived:
     Raises UserError if the folder can't be read.
     """
     entries, problems = _entries(folder.path)
-    files = []
+    files: list[tuple[Path, Look]] = []
+    unfinished: list[str] = []
     for name, entry in entries.items():
         if is_marker(folder, name):
             continue
-        if problem := _no_file(entry) or awaited(folder, name, entries, now):
+        if problem := _no_file(entry):
             problems.append(f"{folder.path / name} {problem}")
+        elif reason := awaited(folder, name, entries, now):
+            is_young = entry.st_mtime <= now < max(entry.st_mtime, entry.st_ctime) + YOUNG_S
+            (unfinished if is_young else problems).append(f"{folder.path / name} {reason}")
         else:
             files.append((folder.path / name, Look.of(entry)))
-    return Arrived(tuple(files), tuple(problems))
+    return Arrived(tuple(files), tuple(unfinished), tuple(problems))
 
 
 def awaited(folder: Folder, name: str, entries: Mapping[str, os.stat_result], now: float) -> str | None:

@@ -27,7 +27,7 @@ accepted as (
     from build."window" as w
     inner join ops.accepted as a using (customer_id, call_date)
     left join ops.dirty_day as d using (customer_id, call_date)
-    where w.reached or d.cause in ('rebuild', 'held back')
+    where w.reached or d.cause in ('rebuild', 'held back', 'day over')
 )
 
 select
@@ -58,7 +58,8 @@ select
     w.customer_id,
     w.call_date,
     w.mark,
-    w.reached
+    w.reached,
+    w.so_far
 from build."window" as w
 where
     w.call_date >= access.retention_floor() -- a day can become too old after it was computed
@@ -78,7 +79,8 @@ where
 create temporary table changed on commit drop as
 select
     customer_id,
-    call_date
+    call_date,
+    so_far
 from passed
 where not reached;
 
@@ -87,7 +89,8 @@ where not reached;
 create temporary table changed_customer on commit drop as
 select distinct
     customer_id,
-    '-infinity'::date as call_date
+    '-infinity'::date as call_date,
+    null::timestamptz as so_far
 from changed;
 
 -- name: begin_mart
@@ -123,19 +126,20 @@ delete from ops.opened_day as o using {replaced} as r
 where o.mart = {mart_name} and o.customer_id = r.customer_id and o.call_date = r.call_date;
 
 -- name: insert_counts
--- Record how many rows each day has now, and by which definition. Returns the sum.
+-- Record how many rows each day has now, by which definition, and how far its data goes. Returns the sum of the rows.
 with counts as (
-    insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)
+    insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id, so_far)
     select
         r.customer_id,
         r.call_date,
         {mart_name},
         count(m.customer_id),
         {build},
-        {definition}
+        {definition},
+        r.so_far
     from {replaced} as r
     left join {computed} as m on r.customer_id = m.customer_id and {day} = r.call_date
-    group by r.customer_id, r.call_date
+    group by r.customer_id, r.call_date, r.so_far
     returning row_count
 )
 

@@ -19,6 +19,8 @@ from callmart.base.errors import UserError, kind
 
 SQL = sql_file.statements(__file__)
 
+KEPT = 10_000  # runs; of those before them only the ones with problems
+
 AT_WORK, DONE, PROBLEMS = "at work", "done", "problems"
 INTERRUPTED, FAILED, DIED = "interrupted", "failed", "died"
 _LEVELS: Mapping[str, log.Level] = {DONE: "info", PROBLEMS: "warning"}  # the others are errors
@@ -60,6 +62,7 @@ class Record:
         self._began = self._stage_began = monotonic()
         for (died,) in self._connection.execute(SQL["close_died"]).fetchall():
             log.line("warning", "an earlier run died", run=died)
+        self._connection.execute(SQL["forget"], {"kept": KEPT})
         ((self.run_id, _),) = self._connection.execute(SQL["begin"]).fetchall()
 
     def begin_stage(self, stage: str) -> None:
@@ -130,3 +133,9 @@ def last_run(connection: psycopg.Connection, *, before: int | None = None) -> Ru
     with connection.cursor(row_factory=class_row(Stage)) as found:
         stages = found.execute(SQL["stages"], {"run": run.run_id, "has_died": run.outcome == DIED}).fetchall()
     return replace(run, stages=tuple(stages))
+
+
+def come_often(connection: psycopg.Connection) -> bool:
+    """Whether runs come often: what has to wait waits for the next one, and nobody has to look."""
+    ((is_so,),) = connection.execute(SQL["come_often"]).fetchall()
+    return bool(is_so)

@@ -20,6 +20,11 @@ left_at_work as (
 select run_id from died
 order by run_id;
 
+-- name: forget
+-- Forget the good runs before the last ones: every five minutes there would be too many in two years.
+delete from ops.run
+where outcome = 'done' and run_id <= (select max(run_id) from ops.run) - %(kept)s::bigint;
+
 -- name: begin
 -- Begin a record, and name its session.
 with begun as (
@@ -102,3 +107,12 @@ select
 from ops.run_stage
 where run_id = %(run)s
 order by began_at;
+
+-- name: come_often
+-- Whether the last two runs began less than an hour apart.
+select count(*) = 2 and max(began_at) - min(began_at) < interval '1 hour'
+from (
+    select began_at from ops.run
+    order by run_id desc
+    limit 2
+) as latest;

@@ -22,7 +22,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.database import clock, ledger
-from callmart.database.lock import connector
+from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
@@ -31,7 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations import rebuild
-from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
+from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, come_often
 from callmart.privacy import embedded, packages, rotating
 from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
@@ -44,8 +44,9 @@ P = ParamSpec("P")
 
 @dataclass
 class Ran:
-    """What a run did. `problems` are for a person to look at."""
+    """What a run did. `problems` are for a person to look at. A run that was skipped did nothing."""
 
+    skipped: str = ""  # why
     removed_customers: int = 0  # customers of whom data was removed that no contract keeps
     expired: int = 0  # rows and files
     files: list[landing.Landed] = field(default_factory=list)
@@ -106,8 +107,21 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
 
     A rotation of keys that broke off is finished first. Raises UserError if the run may not begin: that can't be
     finished, another run is at work, the clock is not believed, no Tableau server is set, or a mart waits for its
-    upgrade. Everything that goes wrong later is in `problems`.
+    upgrade. Where runs come often, one that meets another at work is skipped instead: the next one does what is left.
+    Everything that goes wrong later is in `problems`.
     """
+    try:
+        return _run(connection, settings, on_step)
+    except Busy as busy:
+        connection.rollback()
+        if not come_often(connection):
+            raise
+        who, _, _ = str(busy).partition(";")
+        return Ran(skipped=f"{who}: this run did nothing, and the next one goes on")
+
+
+def _run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
+    """As `run`. Raises Busy if another is at work."""
     tableau.require_server(settings)
     upgrading.require(connection, settings)
     rotating.finish(connection, settings, on_step)
@@ -333,9 +347,11 @@ def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, o
 
 def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Land the files in the folders of callmart.toml, as the loader, and take away what landed, where a folder says so.
-    A file or folder that fails is noted as a problem, and the others are landed.
+
+    A file or folder that fails is noted as a problem, and the others are landed. An unfinished file is a problem too,
+    unless runs come often.
     """
-    today = clock.today(connection, settings)
+    today, often = clock.today(connection, settings), come_often(connection)
     connection.commit()
     work: dict[Delivery, Folder] = {}
     folders = []
@@ -346,6 +362,11 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
         except UserError as mistake:
             ran.note(str(mistake))
             continue
+        for sentence in found.unfinished:
+            if often:
+                log.line("info", sentence)
+            else:
+                ran.note(sentence)
         for problem in found.problems:
             ran.note(problem)
         folders.append(folder)
@@ -380,6 +401,9 @@ def defaults(folder: Folder) -> Defaults:
 
 
 def _build(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    if window.is_up_to_date(connection, settings):
+        on_step("build", "nothing is new", 1, 1)
+        return
     ran.built_days = window.build(connection, settings, lambda *step: on_step("build", *step)).days
 
 
@@ -391,11 +415,16 @@ def _validate(connection: psycopg.Connection, settings: Settings, ran: Ran, on_s
 def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     opened = opening.open_build(connection, settings)
     on_step("open", "marts", 1, 1)
-    ran.opened_days, ran.opened_rows, ran.held_back_days = opened.days, opened.rows, opened.held_back
+    ran.opened_days, ran.opened_rows = opened.days, opened.rows
     for problem in opened.problems:
         ran.note(problem)
-    if opened.held_back:
-        ran.note(f"{opened.held_back} days were held back by their checks: see `callmart status`")
+    # Also what an earlier run held back: it is not computed again before something changes.
+    ((ran.held_back_days,),) = connection.execute(
+        "select count(*) from ops.held_back where released_at is null"
+    ).fetchall()
+    connection.commit()
+    if ran.held_back_days:
+        ran.note(f"{ran.held_back_days} days were held back by their checks: see `callmart status`")
 
 
 BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
@@ -468,7 +497,7 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("publish", "reading what is there", 0, 1)
     with tableau.at_sites(settings) as at:
-        plans = sites.plan(sites.read(connection, settings, at), adopts=False)
+        plans = sites.plan(sites.read(connection, settings, at, only_due=True), adopts=False)
         outcomes = sites.apply(connection, settings, at, plans, lambda *step: on_step("publish", *step))
     for outcome in outcomes:
         ran.published_changes += len(outcome.done)

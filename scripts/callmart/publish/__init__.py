@@ -15,7 +15,7 @@ upload has finished; content without the right tag is published again.
 """
 
 from callmart.publish.actual import WORKERS, Actual, Books, read
-from callmart.publish.applying import Outcome, apply
+from callmart.publish.applying import Outcome, apply, untouched
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.planning import Plan, Step, plan, shortened
 
@@ -34,4 +34,5 @@ __all__ = [
     "plan",
     "read",
     "shortened",
+    "untouched",
 ]

@@ -39,6 +39,11 @@ class Books:
     former: str | None = None
     warned: frozenset[int] = frozenset()  # the customers whose data sources have, or need, a warning
     known: frozenset[int] = frozenset()  # the customers of whom something is there, or may be
+    due: frozenset[int] | None = None  # the only customers to plan for; None: all
+
+    def is_due(self, customer_id: int) -> bool:
+        """Whether who can reach what is read of a customer, which takes requests of its own."""
+        return self.due is None or customer_id in self.due
 
 
 class Foreign(NamedTuple):
@@ -229,13 +234,15 @@ def _with_projects(
     ]
 
     def read_access(of: tuple[int, TSC.ProjectItem]) -> Access:
-        with of_one(of[0]):
-            return project_access(server, of[1].id)
+        customer_id, item = of
+        if books.is_due(customer_id):
+            with of_one(customer_id):
+                return project_access(server, item.id)
         return {}
 
     for (customer_id, item), access in zip(ours, _together(read_access, ours), strict=True):
         project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
-        if customer_id in books.warned and has_warnings:
+        if customer_id in books.warned and books.is_due(customer_id) and has_warnings:
             with of_one(customer_id):
                 try:
                     project = _with_warnings(server, project)
@@ -364,8 +371,9 @@ def _customer_groups(
 
     def read_group(customer_id: int) -> Group:
         group, within = found[customer_id], frozenset[str]()
-        with of_one(customer_id):
-            within = members(server, group)
+        if books.is_due(customer_id):
+            with of_one(customer_id):
+                within = members(server, group)
         return Group(group.id, within, customer_id in marked)
 
     return dict(zip(found, _together(read_group, found), strict=True))

@@ -17,7 +17,7 @@ from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 from callmart.base.errors import UserError
 from callmart.publish import mail, marks, quality, validation
 from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
-from callmart.publish.desired import DataSource, Mail, Workbook
+from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import (
     NOBODY,
     Access,
@@ -119,16 +119,22 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         customer.customer_id,
         work.project_id or None if is_marked else None,
         tuple(done),
-        _sentence(customer, customer.problem or error),
-        _sentence(customer, mail_alert(customer)),
+        _sentence(customer.customer_id, customer.problem or error),
+        _sentence(customer.customer_id, mail_alert(customer.mail_stopped_because)),
         is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
     )
 
 
-def _sentence(customer: CustomerPlan, what: str | None) -> str | None:
-    return f"customer {customer.customer_id}: {what}" if what else None
+def untouched(publication: Publication) -> Outcome:
+    """Return the outcome for a customer who has what it should, so that nothing is done."""
+    customer_id, alert = publication.customer_id, mail_alert(publication.mail_suspended_because)
+    return Outcome(customer_id, None, (), alert=_sentence(customer_id, alert))
+
+
+def _sentence(customer_id: int, what: str | None) -> str | None:
+    return f"customer {customer_id}: {what}" if what else None
 
 
 class _Site:

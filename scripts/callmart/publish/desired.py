@@ -1,7 +1,8 @@
 """The types of what a customer should have on Tableau."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from callmart.declarations.exposures import Report
@@ -99,3 +100,16 @@ class Publication:
     def project(self) -> str:
         """The name of the customer's project."""
         return f"{self.customer_id} {self.name}"
+
+    @property
+    def mail_suspended_because(self) -> str | None:
+        """Why its mail is suspended, if it has any."""
+        return self.mail_stopped_because if self.mails else None
+
+    @property
+    def digest(self) -> str:
+        """A digest of all of it: the same as long as Tableau should hold the same."""
+        sources = [(one.name, one.content_hash) for one in self.data_sources]
+        workbooks = [(one.name, one.content_hash) for one in self.workbooks]
+        others = replace(self, data_sources=(), workbooks=())
+        return sha256(repr((sources, workbooks, others)).encode()).hexdigest()

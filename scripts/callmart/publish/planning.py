@@ -149,7 +149,11 @@ class Plan:
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            alerts = [f"! {alert}" for alert in (customer.problem, mail_alert(customer)) if alert]
+            alerts = [
+                f"! {alert}"
+                for alert in (customer.problem, mail_alert(customer.mail_stopped_because))
+                if alert
+            ]
             if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
@@ -285,9 +289,8 @@ def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
             yield Step(customer, "adopt", "project", project.name, project.luid)
 
 
-def mail_alert(customer: CustomerPlan) -> str | None:
-    """Return a sentence for a person if the customer's mail is stopped."""
-    reason = customer.mail_stopped_because
+def mail_alert(reason: str | None) -> str | None:
+    """Return a sentence for a person if there is a reason why a customer's mail is stopped."""
     return f"the weekly mail is suspended: {reason}" if reason else None
 
 
@@ -347,7 +350,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         group_id=group.luid if group else "", unchanged=unchanged, foreign=project.foreign if project else (),
         members=group.members if group else frozenset(),
         mailing=tuple(mailing),
-        mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
+        mail_stopped_because=publication.mail_suspended_because,
         exports=publication.exports,
         warnings=publication.warnings,
         is_severe=publication.warning is not None,

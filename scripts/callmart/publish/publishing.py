@@ -132,6 +132,40 @@ def books(connection: psycopg.Connection, settings: Settings, site: str = "") ->
     )
 
 
+def due(
+    connection: psycopg.Connection, settings: Settings, wanted: Iterable[Publication], books: Books, site: str
+) -> frozenset[int]:
+    """Return the customers for whom something may have to be done on a site: who should have something else than when
+    callmart last looked there, who have not been looked at today, and who failed.
+    """
+    rows = connection.execute(SQL["settled"], {"site": site, "zone": settings.time_zone})
+    digests = _digests(settings, wanted)
+    return (books.known | digests.keys()) - {id for id, digest in rows if digest == digests.get(id)}
+
+
+def note_wanted(
+    connection: psycopg.Connection, settings: Settings, wanted: Collection[Publication], site: str
+) -> None:
+    """Note that customers have on a site what they should. Commits."""
+    digests = _digests(settings, wanted)
+    connection.execute(
+        SQL["note_wanted"],
+        {
+            "customers": list(digests),
+            "digests": list(digests.values()),
+            "site": site,
+            "zone": settings.time_zone,
+        },
+    )
+    connection.commit()
+
+
+def _digests(settings: Settings, wanted: Iterable[Publication]) -> dict[int, str]:
+    """A digest per customer of what it should have. On another server, or of another installation, it is another."""
+    where = (str(settings.tableau.server).encode(), installation.ensure_id(settings.home).encode())
+    return {one.customer_id: _digest(*where, one.digest.encode()) for one in wanted}
+
+
 def _names(settings: Settings, site: str) -> list[str]:
     """What the books call a site. The shared one can have been a customer's own before the settings named it."""
     return [site or settings.tableau.site, site]

@@ -89,6 +89,14 @@ counted as (
             select count(*) from ops.dirty_day as d
             where d.customer_id = w.customer_id and d.call_date >= w.first_day and d.call_date < w.after
         ) as unopened,
+        (
+            select count(distinct o.call_date) from ops.opened_day as o
+            where
+                o.customer_id = w.customer_id
+                and o.call_date >= w.first_day
+                and o.call_date < w.after
+                and o.so_far is not null
+        ) as going_on,
         exists(
             select 1 from raw.file as f
             where f.landed_at >= w.after::timestamp at time zone w.time_zone
@@ -111,6 +119,8 @@ reasons as (
         case
             when held_back > 0 then format('%s days of last week are held back; see `callmart status`', held_back)
             when unopened > 0 then format('%s days of last week are not open yet; run `callmart run`', unopened)
+            when going_on > 0
+                then format('%s days of last week were open before they were over; run `callmart run`', going_on)
             when not is_landed then 'nothing was landed since the week ended; land its last day'
             when is_behind then 'the extract does not contain all open days; run `callmart extract`'
         end as reason
@@ -182,7 +192,7 @@ select
     %(site)s,
     'failed'
 from unnest(%(customers)s::integer[]) as c (customer_id)
-on conflict do nothing;
+on conflict (customer_id, site) do update set looked_on = null;
 
 -- name: note
 -- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
@@ -203,6 +213,27 @@ set
     state = 'failed',
     at = clock_timestamp()
 where customer_id = %(customer)s and site = any(%(sites)s);
+
+-- name: note_wanted
+-- What customers should have on a site, and have.
+update ops.publication as p
+set
+    wanted = w.digest,
+    looked_on = (now() at time zone %(zone)s)::date
+from unnest(%(customers)s::integer[], %(digests)s::text[]) as w (customer_id, digest)
+where p.customer_id = w.customer_id and p.site = %(site)s;
+
+-- name: settled
+-- Which customers have on a site what they should have, as far as callmart has looked today, with its digest.
+select
+    customer_id,
+    wanted
+from ops.publication
+where
+    site = %(site)s
+    and state = 'published'
+    and not is_from_before
+    and looked_on = (now() at time zone %(zone)s)::date;
 
 -- name: forget
 -- Customers of whom nothing is on a site any more. Whoever is on no other site has nothing that anybody opens.

@@ -44,6 +44,11 @@ class Found:
     actual: Mapping[str, Actual]
     unread: Mapping[str, str]  # why a site can't be read
 
+    def only_due(self, site: str, plan: Plan) -> Plan:
+        """Return the plan without the customers who are not due."""
+        due = self.books[site].due
+        return plan if due is None else _of(plan, due)
+
     def moving(self, site: str) -> frozenset[int]:
         """Return the customers that are, or may be, on a site and should be on another."""
         there = self.actual[site].customers if site in self.actual else self.books[site].known
@@ -117,8 +122,9 @@ class Plans:
         }
 
 
-def read(connection: psycopg.Connection, settings: Settings, at: At) -> Found:
-    """Read what there is on each site, and work out what there should be.
+def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due: bool = False) -> Found:
+    """Read what there is on each site, and work out what there should be. If `only_due`, only those customers count who
+    should have something else than before, or have not been looked at today. A site without one is not read.
 
     Raises UserError if there is only the shared site and it can't be read, or if a report can't be published anywhere.
     """
@@ -127,11 +133,18 @@ def read(connection: psycopg.Connection, settings: Settings, at: At) -> Found:
         desired[one.site] += (one,)
     names = publishing.sites(connection, settings)
     books = {site: publishing.books(connection, settings, site) for site in names}
+    if only_due and not installation.takes_over(settings.home):
+        books = {
+            site: replace(each, due=publishing.due(connection, settings, desired[site], each, site))
+            for site, each in books.items()
+        }
     connection.commit()
     actual: dict[str, Actual] = {}
     unread: dict[str, str] = {}
     names_of = defaultdict(list)
     for site in names:
+        if books[site].due == frozenset():
+            continue
         try:
             server = at(site)
             actual[site] = publish.read(server, books[site])
@@ -159,7 +172,10 @@ def plan(found: Found, *, adopts: bool = True) -> Plans:
     """Return the changes on each site that could be read. `adopts` is that of `publish.plan`."""
     found = _without_mail_twice(found)
     by_site = {
-        site: publish.plan(found.desired.get(site, ()), actual, adopts=adopts, waiting=found.moving(site))
+        site: found.only_due(
+            site,
+            publish.plan(found.desired.get(site, ()), actual, adopts=adopts, waiting=found.moving(site)),
+        )
         for site, actual in found.actual.items()
     }
     plans = Plans(found, adopts, by_site, {})
@@ -238,12 +254,21 @@ def apply(
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
+        well = {one.customer_id for one in outcomes if one.error is None}
+        has_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in well]
+        publishing.note_wanted(connection, settings, has_all, site)
         return outcomes
 
     outcomes = [
         one
         for site, why in plans.found.unread.items()
         for one in _failed(connection, settings, plans.found, site, why)
+    ]
+    outcomes += [
+        publish.untouched(one)
+        for site, books in plans.found.books.items()
+        for one in plans.found.desired.get(site, ())
+        if not books.is_due(one.customer_id)
     ]
     filled = set[int | None]()
     for site, plan in plans.filling:

@@ -17,7 +17,7 @@ from callmart.declarations.metrics import Metric
 from callmart.reports import definitions, focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
-from callmart.reports.reading import Customer, Unopened, reading
+from callmart.reports.reading import Customer, Through, Unopened, reading
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
@@ -86,8 +86,9 @@ def draw(
         for dimension, words in only.items():
             # People's choice counts for all sheets. Other columns are one mart's own, as a field is on Tableau.
             reader.narrow(dimension, words, None if dimension == report.filtered else report.main_mart)
-        period = weeks.counted(week, customer.today, reader.held_back)
-        if not period.has_begun and not or_empty:
+        unfinished = reader.through.day if reader.through and reader.through.so_far else None
+        period = weeks.counted(week, customer.today, reader.held_back, unfinished)
+        if not (period.has_begun or period.unfinished or or_empty):
             raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
@@ -97,7 +98,7 @@ def draw(
         has_data = any(row.get(NOW, True) for section in of_week for row in section.records.rows)
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through, "open" in only))
-        notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
+        notices = list(_notices(scene, reader.through, [day for day in reader.held_back if day in week.days]))
         notices += definitions.notes(scene, report)
         notices += _narrowed(scene, report, only)
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
@@ -155,24 +156,32 @@ def _narrowed(scene: Scene, report: Report, only: Mapping[Dimension, Collection[
         yield language.say("not_narrowed", sheets=language.listed(others))
 
 
-def _nothing(customer: Customer, week: Week, through: date | None, is_narrowed: bool) -> str:
+def _nothing(customer: Customer, week: Week, through: Through | None, is_narrowed: bool) -> str:
     if is_narrowed:
         return (
             f"customer {customer.customer_id} has no data of {week} that counts as such: name another week, or see "
             "whether the registry has its opening_hours"
         )
-    until = f": its data goes through {through}" if through else ""
+    until = f": its data goes through {through.day}" if through else ""
     return f"customer {customer.customer_id} has no data of {week}{until}; name another week"
 
 
-def _through(language: Language, week: Week, day: date | None) -> str:
-    return language.say("through", day=language.long(min(day, week.sunday))) if day else ""
+def _through(language: Language, week: Week, through: Through | None) -> str:
+    if through is None:
+        return ""
+    if through.so_far and through.day in week.days:
+        time = f"{through.so_far:%H:%M}"
+        return language.say("through_so_far", day=language.long(through.day), time=time)
+    return language.say("through", day=language.long(min(through.day, week.sunday)))
 
 
-def _notices(scene: Scene, held_back: list[date]) -> Iterator[str]:
-    language = scene.language
+def _notices(scene: Scene, through: Through | None, held_back: list[date]) -> Iterator[str]:
+    language, unfinished = scene.language, scene.period.unfinished
     if scene.period.is_going_on:
         yield language.say("going_on" if scene.period.has_begun else "just_begun")
+    if unfinished and through and through.so_far:
+        time = f"{through.so_far:%H:%M}"
+        yield language.say("unfinished", day=language.long(unfinished).capitalize(), time=time)
     if held_back:
         yield language.say("held_back", days=language.listed([language.short(day) for day in held_back]))
 

@@ -34,6 +34,12 @@ WORDS = {
         "vergeleken met dezelfde dagen van week {number}", "compared with the same days of week {number}"
     ),
     "through": _texts("Gegevens t/m {day}", "Data through {day}"),
+    "through_so_far": _texts("Gegevens t/m {day} {time}, tot nu toe", "Data through {day} {time}, so far"),
+    "until": _texts("{day} tot {time}", "{day} until {time}"),
+    "unfinished": _texts(
+        "{day} is nog niet voorbij: die dag is per dag te zien, tot {time}, en telt verder nergens mee.",
+        "{day} is not over: it is shown by day, until {time}, and counts nowhere else.",
+    ),
     "going_on": _texts(
         "Deze week loopt nog. De cijfers gaan over de dagen tot en met gisteren.",
         "This week is still going on. The figures are about the days until yesterday.",

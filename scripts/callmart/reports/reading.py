@@ -5,7 +5,7 @@ the database.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -68,6 +68,13 @@ class ByDefinition(NamedTuple):
     definition_id: int | None
     columns: Collection[str]
     last_day: date
+
+
+class Through(NamedTuple):
+    """The last day of a customer's data, and while it is not over, the moment through which it goes."""
+
+    day: date
+    so_far: datetime | None  # by the customer's clock
 
 
 class _Narrowed(NamedTuple):
@@ -186,9 +193,9 @@ class Reader:
         return [ByDefinition(*row) for row in found]
 
     @cached_property
-    def through(self) -> date | None:
-        """The last day of the customer's data."""
-        return next((day for (day,) in self._connection.execute(SQL["through"])), None)
+    def through(self) -> Through | None:
+        """How far the customer's data goes."""
+        return next((Through(*row) for row in self._connection.execute(SQL["through"])), None)
 
 
 @contextmanager

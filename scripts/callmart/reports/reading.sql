@@ -37,7 +37,11 @@ select call_date from mart.held_back_day
 order by call_date;
 
 -- name: through
-select through from mart.data_through;
+select
+    through,
+    so_far
+from mart.data_through
+where through is not null;
 
 -- name: definitions
 -- By which definitions days of a mart were computed: the columns that each gives, and its last day, the latest first.

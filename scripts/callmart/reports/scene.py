@@ -64,7 +64,7 @@ class Scene:
     ) -> list[Row]:
         """The measures of a sheet by dimensions, of the week; compared, also of the week before."""
         dimensions = {grain: expression(grain) for grain in grains}
-        days = self.period.days
+        days = self.period.shown if "day" in grains else self.period.days
         if compared:
             dimensions[NOW] = f"call_date >= '{self.period.week.monday}'"
             days += self.period.before
@@ -79,7 +79,7 @@ class Scene:
 
     def listed(self, sheet: Sheet) -> list[Row]:
         """The rows that a list shows."""
-        return self.reader.listed(sheet.mart, self.measures(sheet), self.period.days, sheet.only)
+        return self.reader.listed(sheet.mart, self.measures(sheet), self.period.shown, sheet.only)
 
     # -- words -----------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,20 @@ class Scene:
             return f"{value:%H:%M}"
         if grain == "weeks":
             return f"{value:%V}".lstrip("0")
-        return self.language.month(value) if grain == "months" else self.language.weekday(value)
+        return self.language.month(value) if grain == "months" else self.weekday(value)
+
+    def weekday(self, day: date) -> str:
+        """A day as on an axis; one that is not over, with how far it goes."""
+        return self._until(day, self.language.weekday(day))
+
+    def _until(self, day: date, said: str) -> str:
+        if day != self.period.unfinished or not (through := self.reader.through) or not through.so_far:
+            return said
+        return self.language.say("until", day=said, time=f"{through.so_far:%H:%M}")
+
+    def is_over(self, row: Row) -> bool:
+        """Whether the day of a row is over, if it is of one."""
+        return row.get("day") is None or row["day"] != self.period.unfinished
 
     def place(self, grain: Grain, row: Row) -> str:
         """Where a row is on an axis. A day of the week before is at the day that it is compared with."""
@@ -128,7 +141,9 @@ class Scene:
                 return self.language.say("of_week", number=self.label(grain, value))
             case "months":
                 return self.language.whole_month(value)
-        return self.language.short(value) if isinstance(value, date) else self.label(grain, value)
+        if isinstance(value, date):
+            return self._until(value, self.language.short(value))
+        return self.label(grain, value)
 
     def with_unit(self, measure: Measure, *, in_minutes: bool = False) -> str:
         """What a measure is called where its numbers have no unit."""

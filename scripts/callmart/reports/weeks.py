@@ -83,8 +83,16 @@ class Period:
     days: tuple[date, ...]
     has_begun: bool  # whether a day of it is over
     is_going_on: bool
+    unfinished: (
+        date | None
+    )  # a day that is open, and not over: it is shown by day, and counts in nothing else
     weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
     months: tuple[date, ...]
+
+    @property
+    def shown(self) -> tuple[date, ...]:
+        """The days that are shown by day."""
+        return (*self.days, self.unfinished) if self.unfinished else self.days
 
     @property
     def before(self) -> tuple[date, ...]:
@@ -102,14 +110,15 @@ class Period:
         return len(self.firsts(what)) < TREND
 
 
-def counted(week: Week, today: date, held_back: Collection[date]) -> Period:
-    """The days of a week that are over and not held back."""
+def counted(week: Week, today: date, held_back: Collection[date], unfinished: date | None = None) -> Period:
+    """The days of a week that are over and not held back. The last open day can be `unfinished`."""
     after = min(week.monday + timedelta(days=7), today)
     return Period(
         week,
-        tuple(day for day in week.days if day < today and day not in held_back),
+        tuple(day for day in week.days if day < today and day not in held_back and day != unfinished),
         has_begun=week.monday < today,
         is_going_on=week.sunday >= today,
+        unfinished=unfinished if unfinished in week.days and unfinished not in held_back else None,
         weeks=_whole(_weeks(after), held_back),
         months=_whole(_months(after), held_back),
     )

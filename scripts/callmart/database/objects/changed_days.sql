@@ -152,15 +152,32 @@ begin
 end
 $$;
 
--- Fill the window: the dirty days, and for each mart the open days that look back at one of them, as far as `reaches`
--- says. Dirty days that are too old, or that no contract keeps, are not built. Returns the number of dirty days.
-create or replace function ops.fill_window(reaches jsonb) returns bigint
+-- Mark what time alone changes by a moment: the days whose contract is another, and the open days that were computed
+-- before they were over, and are over. Those are computed and checked once more.
+create or replace function ops.follow_time(moment timestamptz) returns void
+language plpgsql
+as $$
+begin
+    perform ops.follow_contracts();
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select distinct o.customer_id, o.call_date, 'day over'
+    from ops.opened_day as o
+    join registry.customer as c on c.customer_id = o.customer_id
+    where o.so_far is not null and (o.call_date + 1)::timestamp at time zone c.time_zone <= moment
+    on conflict do nothing;
+end
+$$;
+
+-- Fill the window as it is at a moment: the dirty days, and for each mart the open days that look back at one of them,
+-- as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built. Returns the number
+-- of dirty days.
+create or replace function ops.fill_window(reaches jsonb, moment timestamptz default now()) returns bigint
 language plpgsql
 as $$
 declare
     days bigint;
 begin
-    perform ops.follow_contracts();
+    perform ops.follow_time(moment);
     delete from ops.dirty_day as d
     where
         call_date < access.retention_floor()
@@ -191,6 +208,27 @@ begin
         and d.call_date + later.days = o.call_date
         and mart.name = o.mart
     on conflict do nothing;
+
+    -- The data of a day that is not over goes through the customer's last event.
+    update build."window" as w
+    set so_far = u.so_far
+    from (
+        select
+            going_on.customer_id,
+            going_on.call_date,
+            coalesce(latest.occurred_at, moment) as so_far
+        from build."window" as going_on
+        inner join registry.customer as c on c.customer_id = going_on.customer_id
+        left join lateral (
+            select e.occurred_at
+            from raw.event as e
+            where e.customer_id = going_on.customer_id and e.occurred_at <= moment
+            order by e.occurred_at desc
+            limit 1
+        ) as latest on true
+        where (going_on.call_date + 1)::timestamp at time zone c.time_zone > moment
+    ) as u
+    where w.customer_id = u.customer_id and w.call_date = u.call_date;
 
     analyze build."window";
     return days;

@@ -75,12 +75,17 @@ select access.show(
     'select access.current_customer() as customer_id, call_date from ops.held_back'
 );
 
--- One row: the last open day, null if there is none.
+-- One row: the last open day, null if there is none; and if the day was not over when it was computed, the moment
+-- through which its data goes, by the customer's clock.
 select access.show(
     'data_through',
     'queue',
-    'select access.current_customer() as customer_id, max(call_date) as through from ops.opened_day'
-    ' where isfinite(call_date)'
+    'select access.current_customer() as customer_id, latest.call_date as through,'
+    ' date_trunc(''minute'', max(o.so_far at time zone c.time_zone)) as so_far'
+    ' from (select max(call_date) as call_date from ops.opened_day where isfinite(call_date)) as latest'
+    ' left join ops.opened_day as o on o.call_date = latest.call_date'
+    ' left join registry.customer as c on c.customer_id = o.customer_id'
+    ' group by latest.call_date'
 );
 
 -- By which definition each open day of a mart was computed, null if nobody knows, and the columns that it gives.

@@ -129,7 +129,7 @@ def _chart(
     ]
     headroom = LYING_HEADROOM if is_lying else HEADROOM
     if over == "day":
-        places = [language.weekday(day) for day in scene.period.week.days]
+        places = [scene.weekday(day) for day in scene.period.week.days]
     return charts.bars(
         marks,
         [] if is_by_hour else ends,

@@ -40,7 +40,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         svg = charts.heat_map(
             cells,
             names,
-            [language.weekday(day) for day in scene.period.week.days],
+            [scene.weekday(day) for day in scene.period.week.days],
             [scene.label("quarter_hour", each) for each in _quarters(found)],
             language.territory,
         )

@@ -73,7 +73,7 @@ def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row])
         for one in shown
         for row in rows
     ]
-    places = [language.weekday(day) for day in scene.period.week.days] if over == "day" else None
+    places = [scene.weekday(day) for day in scene.period.week.days] if over == "day" else None
     axis = _axis(sheet, shown[0], [point.y for point in points])
     return charts.lines(points, [one.caption for one in shown], axis, places, language.territory)
 
@@ -126,14 +126,14 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     ]
     if is_daily:  # no line leads over a day that is not there
         known = {(point.x, point.series) for point in points}
-        every = [(language.weekday(day), name) for day in week.days for name in weeks.values()]
+        every = [(scene.weekday(day), name) for day in week.days for name in weeks.values()]
         points += [Point(day, None, name, "") for day, name in every if (day, name) not in known]
     target, series = scene.target(measure), list(weeks.values())
     if target is not None and is_daily:
         series.append(scene.target_words(target))
-        points += [Point(language.weekday(day), target, series[-1], series[-1]) for day in week.days]
+        points += [Point(scene.weekday(day), target, series[-1], series[-1]) for day in week.days]
     axis = _axis(sheet, measure, [point.y for point in points])
-    places = [language.weekday(day) for day in week.days] if is_daily else None
+    places = [scene.weekday(day) for day in week.days] if is_daily else None
     return charts.lines(points, series, axis, places, language.territory)
 
 
@@ -158,9 +158,11 @@ def _axis(sheet: Sheet, measure: Measure, values: Iterable[float | None]) -> Axi
 
 
 def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iterator[str]:
-    """What there is to see: the highest and the lowest value, and the days below the target."""
+    """What there is to see: the highest and the lowest value, and the days below the target. One that is not over says
+    nothing yet.
+    """
     over, language = sheet.over or "day", scene.language
-    known = [row for row in rows if row[measure.name] is not None]
+    known = [row for row in rows if row[measure.name] is not None and scene.is_over(row)]
     if not known:
         return
     high, low = (find(known, key=lambda row: row[measure.name]) for find in (max, min))

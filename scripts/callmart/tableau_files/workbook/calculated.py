@@ -10,9 +10,13 @@ from callmart.tableau_files.workbook.sheet import Instance
 TREND = 13  # weeks or months
 
 WORDS = {
-    "shown": texts(nl="In deze week", en="In this week"),
+    "shown": texts(nl="In deze week, voor vandaag", en="In this week, before today"),
+    "shown_by_day": texts(nl="In deze week", en="In this week"),
     "before": texts(nl="In de week ervoor", en="In the week before"),
-    "both": texts(nl="In deze week of die ervoor", en="In this week or the one before"),
+    "both": texts(
+        nl="In deze week, voor vandaag, of die ervoor", en="In this week, before today, or the one before"
+    ),
+    "both_by_day": texts(nl="In deze week of die ervoor", en="In this week or the one before"),
     "which": texts(nl="Week", en="Week"),
     "this week": texts(nl="Deze week", en="This week"),
     "week before": texts(nl="Week ervoor", en="Week before"),
@@ -24,6 +28,8 @@ WORDS = {
     "from": texts(nl="Van", en="From"),
     "until": texts(nl="Tot en met", en="Until"),
     "through": texts(nl="Gegevens tot en met", en="Data through"),
+    "so far": texts(nl=", tot nu toe", en=", so far"),
+    "at": texts(nl=" tot ", en=" until "),
     "going on": texts(nl=", tot en met gisteren", en=", until yesterday"),
     "message": texts(nl="Melding", en="Message"),
     "no data": texts(nl="geen gegevens", en="no data"),
@@ -37,9 +43,14 @@ WORDS = {
 }
 
 
-def shown(book: Book, mart: str) -> Field:
-    """Return the condition that a row is in the chosen week."""
-    return _condition(book, mart, "shown", f"{_weeks_ago(book, mart)} = {WEEKS_BACK}")
+def shown(book: Book, mart: str, *, by_day: bool = False) -> Field:
+    """Return the condition that a row is in the chosen week. Today, which is not over, counts only where a sheet shows
+    something `by_day`.
+    """
+    of_week = f"{_weeks_ago(book, mart)} = {WEEKS_BACK}"
+    if by_day:
+        return _condition(book, mart, "shown_by_day", of_week)
+    return _condition(book, mart, "shown", f"{of_week} AND [{book.day(mart).name}] < TODAY()")
 
 
 def before(book: Book, mart: str) -> Field:
@@ -56,15 +67,16 @@ def before(book: Book, mart: str) -> Field:
     )
 
 
-def both(book: Book, mart: str) -> Field:
+def both(book: Book, mart: str, *, by_day: bool) -> Field:
     """Return the condition that a row is in the chosen week or the one before."""
-    return _condition(book, mart, "both", f"[{shown(book, mart).name}] OR [{before(book, mart).name}]")
+    of_week, name = shown(book, mart, by_day=by_day), "both_by_day" if by_day else "both"
+    return _condition(book, mart, name, f"[{of_week.name}] OR [{before(book, mart).name}]")
 
 
 def which(book: Book, mart: str) -> Field:
     """Return the field that says in words whether a row is in the chosen week or the one before, with its colours."""
     this, last = _word(book, "this week"), _word(book, "week before")
-    formula = f"IF [{shown(book, mart).name}] THEN '{this}' ELSE '{last}' END"
+    formula = f"IF [{shown(book, mart, by_day=True).name}] THEN '{this}' ELSE '{last}' END"
     field = _dimension(book, mart, "which", "string", formula)
     book.colours[Instance(field, "None", "nominal").name] = {f'"{this}"': COLOURS[0], f'"{last}"': GREY}
     return field
@@ -94,7 +106,7 @@ def recent(book: Book, mart: str, what: str) -> Field:
 
 def count(book: Book, mart: str) -> Field:
     """Return the number of rows in the chosen week."""
-    formula = f"SUM(IF [{shown(book, mart).name}] THEN 1 END)"
+    formula = f"SUM(IF [{shown(book, mart, by_day=True).name}] THEN 1 END)"
     return _aggregate(book, mart, f"rows_of_{mart}", _word(book, "rows"), "integer", formula, COUNT)
 
 
@@ -154,13 +166,16 @@ def target_words(book: Book, target: float) -> str:
 
 
 class Period(NamedTuple):
-    """The chosen week: its number, its first and last day, a text if it isn't over, and how far the data goes."""
+    """The chosen week: its number, its first and last day, a text if it isn't over, how far the data goes, and a text
+    while that day isn't over.
+    """
 
     week: Field
     first: Field
     last: Field
     going_on: Field
     through: Field
+    so_far: Field
 
 
 def period(book: Book) -> Period:
@@ -172,6 +187,9 @@ def period(book: Book) -> Period:
         return _aggregate(book, "", name.replace(" ", "_"), _word(book, name), datatype, formula, form)
 
     sunday = f"DATE(DATEADD('day', 6, {monday}))"
+    moment = f"[{book.source.name(THROUGH.name, 'so_far')}]"
+    hour, minute = (f"RIGHT('0' + STR(DATEPART('{part}', {moment})), 2)" for part in ("hour", "minute"))
+    until = f"'{_word(book, 'at')}' + {hour} + ':' + {minute} + '{_word(book, 'so far')}'"
     return Period(
         add("week", "integer", f"MIN(DATEPART('iso-week', {monday}))", "n0"),
         add("from", "date", f"MIN(DATE({monday}))", "*d mmm"),
@@ -180,13 +198,20 @@ def period(book: Book) -> Period:
         add(
             "through", "date", f"MAX(IF {through} > {sunday} THEN {sunday} ELSE {through} END)", "*d mmm yyyy"
         ),
+        add(
+            "so far",
+            "string",
+            f"MAX(IF ISNULL({moment}) OR {through} < DATE({monday}) OR {through} > {sunday} THEN '' ELSE {until} END)",
+        ),
     )
 
 
 def message(book: Book, mart: str, text: str) -> Field:
     """Return the field with a text if the chosen week has no data, or else an empty text."""
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    formula = f"IF ZN(SUM(IF [{shown(book, mart).name}] THEN 1 END)) = 0 THEN '{quoted}' ELSE '' END"
+    formula = (
+        f"IF ZN(SUM(IF [{shown(book, mart, by_day=True).name}] THEN 1 END)) = 0 THEN '{quoted}' ELSE '' END"
+    )
     return _aggregate(book, mart, "message", _word(book, "message"), "string", formula)
 
 

@@ -100,7 +100,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
         sheet.columns = sheet.use(book.part(mart, "time_of_day"))
         moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
     sheet.tooltip = _tooltip(book, (WORDS["week"], which), moment, *_values(book, declared, measures))
-    _filter(sheet, calculated.both(book, mart))
+    _filter(sheet, calculated.both(book, mart, by_day=declared.over == "day"))
     _filter_choices(sheet, declared.mart)
     return [sheet]
 
@@ -131,7 +131,7 @@ def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
         sheet.columns = sheet.use(book.part(mart, "time_of_day"))
         moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
     sheet.tooltip = _tooltip(book, moment, (f"<{colour}>: ", value))
-    _filter(sheet, calculated.shown(book, mart))
+    _filter(sheet, calculated.shown(book, mart, by_day=declared.over == "day"))
     _filter_choices(sheet, declared.mart)
     return sheet
 
@@ -197,7 +197,7 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
         if declared.by is None:
             sheet.sorts.append(_most_first(sheet.rows, measures[0]))
         sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), *parts)
-    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter(sheet, calculated.shown(book, declared.mart, by_day=over == "day"))
     _filter_choices(sheet, declared.mart)
     return [sheet]
 
@@ -217,7 +217,7 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
     sheet.styles.append(("mark", encoding))
     day = (WORDS["day"], sheet.rows)
     sheet.tooltip = _tooltip(book, day, moment, *_values(book, declared, measures))
-    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter(sheet, calculated.shown(book, declared.mart, by_day=True))
     _filter_choices(sheet, declared.mart)
     return [sheet]
 
@@ -289,7 +289,7 @@ def listed(book: Book, declared: Declared) -> list[Sheet]:
         only = sheet.use(dimension(book, declared.mart, name))
         sheet.filters.append(_categorical(only, "member", member=f'"{word}"', **_chosen("inclusive")))
         sheet.slices.append(only)
-    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter(sheet, calculated.shown(book, declared.mart, by_day=True))
     _filter_choices(sheet, declared.mart)
     return [sheet]
 
@@ -322,13 +322,16 @@ def period(book: Book) -> Sheet:
     """Add the sheet that shows the chosen week, with its first and last day."""
     sheet = book.sheet("period", WORDS["period"][book.locale])
     fields = calculated.period(book)
-    week, first, last, going_on, through = (sheet.use(field) for field in fields)
+    week, first, last, going_on, through, so_far = (sheet.use(field) for field in fields)
     sheet.mark, sheet.marks = "Text", TEXT
-    sheet.encodings = [("text", name) for name in (week, first, last, going_on, through)]
+    sheet.encodings = [("text", name) for name in (week, first, last, going_on, through, so_far)]
     look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
     of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
     label = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
-    until_now = (f"{fields.through.caption} <{through}>", {"fontcolor": "#595959", "fontsize": "10"})
+    until_now = (
+        f"{fields.through.caption} <{through}><{so_far}>",
+        {"fontcolor": "#595959", "fontsize": "10"},
+    )
     sheet.label = [(label, look), (BREAK, {}), until_now]
     sheet.tooltip = [(of, week), (f"<{first}>{until}", last)]
     return sheet

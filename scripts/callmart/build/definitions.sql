@@ -1,0 +1,23 @@
+-- name: known
+select definitions from (
+    select
+        definitions,
+        build_id
+    from ops.build
+    where project = %(project)s
+    union all
+    select
+        definitions,
+        0 as build_id
+    from ops.compiled_project
+    where project = %(project)s
+) as compiled
+order by build_id desc
+limit 1;
+
+-- name: keep
+insert into ops.compiled_project (project, definitions) values (%(project)s, %(definitions)s)
+on conflict (one_row) do update
+    set
+        project = excluded.project,
+        definitions = excluded.definitions;

@@ -1,0 +1,140 @@
+"""A day that is computed while it goes on: what it says of itself, and that at its end it is as if computed once."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from callmart.access import logins
+from callmart.build import window
+from callmart.declarations import exposures
+from callmart.reports import drawing, reading, weeks
+from callmart.reports.drawing import Declared
+from callmart.reports.page import Page
+from callmart.simulator.simulate import simulate
+from callmart.validate import suites
+from callmart_home import Callmart
+from events import DAY, DETAILED, at, registry
+
+AS_IT_GOES, ONCE = 1, 2  # twins
+HOURS = (at("11:00"), at("17:00"))  # after which a contact begins that goes on
+MIDNIGHT = at("00:00", 1)
+LATE = 0.05  # of the events come with the file after theirs
+CHECKED = suites.validate
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str, Path]:
+    """The day and the one before it, of one twin whole, of the other cut where a contact goes on."""
+    told = simulate(
+        AS_IT_GOES, [DAY - timedelta(days=1), DAY], "Europe/Amsterdam", ["sales", "help"],
+        ["SIP/1", "SIP/2", "SIP/3"], contacts_per_day=120, seed=4, hours=(0, 24),
+    ).events.sort_by("occurred_at")  # fmt: skip
+    rng, parts = Random(seed), ["first", "second", "rest"]
+    events = list(zip(told["event"].to_pylist(), told["occurred_at"].to_pylist(), strict=True))
+    cuts = [
+        min(moment for event, moment in events if event == "queue_joined" and moment >= hour)
+        for hour in HOURS
+    ]
+    part = [
+        min(sum(moment > cut for cut in cuts) + (event != "queue_joined" and rng.random() < LATE), 2)
+        for event, moment in events
+    ]
+    folder = tmp_path_factory.mktemp("files")
+    of = told.schema.get_field_index("customer_id")
+    twin = told.set_column(of, "customer_id", pa.repeat(ONCE, told.num_rows).cast(told.schema.field(of).type))
+    tables = {name: told.filter([one == number for one in part]) for number, name in enumerate(parts)}
+    for name, table in (tables | {"whole": twin}).items():
+        pyarrow.parquet.write_table(table, folder / name)
+    return {name: folder / name for name in (*parts, "whole")}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+    """The moment of builds."""
+    clock = Clock()
+    monkeypatch.setattr(window, "clock", clock)
+    return clock
+
+
+class Clock:
+    moment = MIDNIGHT
+
+    def now(self, _: object) -> datetime:
+        return self.moment
+
+
+def through(callmart: Callmart, customer: int) -> tuple[object, object]:
+    """How far the data goes, as the customer reads it."""
+    (row,) = callmart.rows("select through, so_far from mart.data_through", customer_id=customer)
+    return row["through"], row["so_far"]
+
+
+def drawn(callmart: Callmart, report: str) -> Page:
+    """A report of the week that goes on, as the customer's people saw it on that day."""
+    declared = Declared.of(callmart.settings)
+    with callmart.connect() as owner, logins.connect(callmart.settings, "publisher") as publisher:
+        customer = replace(reading.customer(owner, AS_IT_GOES), today=DAY)
+        return drawing.draw(publisher, declared, exposures.named(report), customer, weeks.of(DAY), "en")
+
+
+def test_a_day_that_goes_on_says_how_far_its_data_goes_and_ends_as_if_computed_once(
+    callmart: Callmart, files: dict[str, Path], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered = f"{DETAILED}, contact_list: true, contact_list_days: 365"
+    callmart.apply(registry(*(f"id: {customer}, {ordered}" for customer in (AS_IT_GOES, ONCE))))
+    for part in "first", "second":
+        last = max(pyarrow.parquet.read_table(files[part])["occurred_at"].to_pylist())
+        clock.moment = last + timedelta(minutes=4)
+        callmart.land(files[part])
+        with monkeypatch.context() as patch:
+            if part == "second":  # contacts and statuses that go on hold nothing back
+                patch.setattr(suites, "validate", CHECKED)
+            ran = callmart.build_and_open()
+        assert (ran.held_back_days, ran.problems) == (0, [])
+        local = last.astimezone(MIDNIGHT.tzinfo).replace(tzinfo=None, second=0, microsecond=0)
+        assert through(callmart, AS_IT_GOES) == (DAY, local)
+    page, time = drawn(callmart, "accessibility"), f"{local:%H:%M}"
+    assert page.through == f"Data through {DAY:%A} {DAY.day} {DAY:%B} {time}, so far"
+    assert any(f"is shown by day, until {time}" in notice for notice in page.notices)
+    figures, by_day = page.sections[:2]
+    (monday,) = callmart.rows(
+        "select sum(offered) as n from store.queue_interval where customer_id = %s and call_date < %s",
+        AS_IT_GOES,
+        DAY,
+    )
+    assert figures.tiles[0].value == str(monday["n"]), "a figure counts whole days"
+    assert by_day.grid is not None
+    assert [row[0].endswith(f" until {time}") for row in by_day.grid.rows] == [False, True]
+    (open_contacts,) = callmart.rows("select sum(still_open) as n from store.queue_interval")
+    assert open_contacts["n"] > 0, "nothing goes on"
+    assert not callmart.rows("select 1 from store.agent_status_interval where interval_start > %s", last), (
+        "the future"
+    )
+
+    # A file that lands while a build begins is left to the next one.
+    clock.moment, fill = MIDNIGHT - timedelta(seconds=1), window._fill_window
+    with monkeypatch.context() as patch:
+        patch.setattr(window, "_fill_window", lambda *a: (fill(*a), callmart.land(files["whole"]))[0])
+        assert callmart.build_and_open().built_days == 0
+    with callmart.connect() as connection:
+        assert not window.is_up_to_date(connection, callmart.settings)
+
+    # The day is over, although nothing of it came: it is computed and checked once more.
+    clock.moment = MIDNIGHT
+    callmart.build_and_open()
+    assert through(callmart, AS_IT_GOES) == (DAY, None)
+
+    clock.moment = MIDNIGHT + timedelta(days=2)
+    callmart.land(files["rest"])
+    callmart.build_and_open()
+    as_it_went, once = (callmart.told(customer, named=False) for customer in (AS_IT_GOES, ONCE))
+    assert as_it_went == once
+    assert {mart for mart, rows in once.items() if not rows} == {"line_interval"}
+    assert not callmart.rows("select 1 from ops.opened_day where so_far is not null")
