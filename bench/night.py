@@ -47,7 +47,7 @@ CUSTOMERS, CONTACTS = 300, 1_000_000
 REPORTS = ("accessibility", "traffic", "handling")
 CONTACTS_PER_AGENT = 130
 COPIED = 2_000_000  # events; COPY of more is compared by its rate
-LOGINS, PAUSE_S = 50, 1.0
+LOGINS, PAUSE_S = 50, 1.0  # of at least six customers: each has ten connections
 ANSWERED_MS, LONGEST_MS = 60, 300  # 95 of 100 queries, and any query while a stage takes locks
 
 
