@@ -21,10 +21,9 @@ import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
 from callmart.publish import Actual, Publication, marks, shortened
-from callmart.publish.actual import INCOMPLETE, everything, identity, members
+from callmart.publish.actual import INCOMPLETE, WORKERS, everything, identity, members
 from callmart.publish.grants import ALLOWED, EXPORTING, Grant, content_grants, project_grants
 from callmart.publish.marks import Mark
-from callmart.publish.sites import WORKERS
 
 Kind = Literal["project", "data source", "workbook", "view"]
 _SCOPES: Mapping[Kind, str] = {

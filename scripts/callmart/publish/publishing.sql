@@ -50,7 +50,8 @@ select
     customer_id,
     mart_group,
     content_hash,
-    row_count
+    row_count,
+    basis -> 'types' as types
 from ops.extract
 order by customer_id, mart_group;
 

@@ -33,7 +33,6 @@ from callmart.publish.tableau import FAILURES, At, reason
 
 OnStep = Callable[[str, int, int], None]
 _GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
-WORKERS = 4  # customers at a time; Tableau also has other work to do
 
 
 @dataclass(frozen=True)
@@ -251,7 +250,7 @@ def apply(
         stay = [one.customer_id for one in plan.customers if one.stays and one.steps]
         publishing.begin(connection, site, stay)
         try:
-            outcomes = publish.apply(at(site), plan, finished, WORKERS)
+            outcomes = publish.apply(at(site), plan, finished, publish.WORKERS)
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
