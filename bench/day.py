@@ -22,7 +22,7 @@ from callmart.base.settings import Folder, Settings
 from callmart.database import server
 from callmart.publish import emulator
 from callmart.simulator.simulate import simulate
-from simulated import CONTACTS_PER_CUSTOMER, command
+from simulated import CONTACTS_PER_CUSTOMER, command, of_customer
 
 CUSTOMERS = 300
 BUSY = 1  # the customer whose files come during the day
@@ -99,12 +99,7 @@ def _events(days: list[date], contacts: int, agents: int) -> pa.Table:
 
 def _of_many(customers: range) -> pa.Table:
     rows = _events([date.today() - timedelta(days=back) for back in (2, 1)], 40, 5)
-    place = rows.schema.get_field_index("customer_id")
-    kind = rows.schema.field(place).type
-    return pa.concat_tables(
-        rows.set_column(place, "customer_id", pa.repeat(pa.scalar(each).cast(kind), rows.num_rows))
-        for each in customers
-    )
+    return pa.concat_tables(of_customer(rows, each) for each in customers)
 
 
 def _moved(rows: pa.Table, now: datetime) -> pa.Table:

@@ -244,9 +244,8 @@ def _computed(settings: Settings, files: Sequence[Path], contracts: Mapping[int,
         settings,
         duck,
         lambda mart: f"store.\"{mart.name}\" where customer_id > 1 and {mart.day} >= '{YESTERDAY}'",
-        [
-            mart for mart in dbt_project.marts(settings) if mart.day
-        ],  # a mart without days also has the history's agents
+        # A mart without days also has the history's agents.
+        [mart for mart in dbt_project.marts(settings) if mart.day],
     )
     ((events,),) = duck.sql("select count(*) from raw.event").fetchall()
     duck.close()

@@ -367,7 +367,8 @@ def _customer_groups(
         if mark is None or not _is_ours(mark, books) or (not is_marked and mark.customer_id in found):
             continue
         found[mark.customer_id] = group
-        marked |= {mark.customer_id} if is_marked else set()
+        if is_marked:
+            marked.add(mark.customer_id)
 
     def read_group(customer_id: int) -> Group:
         group, within = found[customer_id], frozenset[str]()

@@ -460,13 +460,9 @@ class _Customer:
         reached = [project_access(self.server, self.project_id) == access]
         for content in self.content:
             reached.append(content.project_id == self.project_id)
-            scope, item = (
-                ("datasource", TSC.DatasourceItem())
-                if content.kind == "data source"
-                else ("workbook", TSC.WorkbookItem())
-            )
-            item._id = content.luid  # TSC has no other way to refer to content that it didn't list
-            reached.append(content_grants(_endpoint(self.server, content.kind), item) == access[scope])
+            scope = "datasource" if content.kind == "data source" else "workbook"
+            grants = content_grants(_endpoint(self.server, content.kind), _item(content))
+            reached.append(grants == access[scope])
         if not all(reached):
             raise UserError(
                 "what was published can be reached by others than the customer's group; correct it on Tableau, "
@@ -486,6 +482,12 @@ def close(server: TSC.Server, project_id: str, access: Access) -> None:
 
 def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:
     return server.datasources if kind == "data source" else server.workbooks
+
+
+def _item(content: Content) -> TSC.DatasourceItem | TSC.WorkbookItem:
+    item = TSC.DatasourceItem() if content.kind == "data source" else TSC.WorkbookItem()
+    item._id = content.luid  # TSC has no other way to refer to content that it didn't list
+    return item
 
 
 def _group(luid: str) -> TSC.GroupItem:

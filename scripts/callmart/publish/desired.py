@@ -16,7 +16,7 @@ class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
     `types` are those with which the extract was written, None if that is not known. `restore` writes the extract again
-        if it is no longer on disk. `note` is what people should know of its figures.
+    if it is no longer on disk. `note` is what people should know of its figures.
     """
 
     source: Source
