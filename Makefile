@@ -89,6 +89,7 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(BIN)/python bench/drawing.py
 	$(BIN)/python bench/privacy.py
 	$(BIN)/python bench/rotating.py
+	$(BIN)/python bench/night.py
 
 .venv/installed: pyproject.toml locks/run.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "callmart needs Python 3.11 or newer")'

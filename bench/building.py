@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -24,6 +24,7 @@ from callmart.base.raw_format import STATUSES
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
+from callmart.declarations.dbt_project import Mart
 from history import CUSTOMERS, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
 
@@ -38,6 +39,7 @@ create macro cardinality(list) as len(list);
 create macro num_nonnulls(a, b, c, d, e, f, g, h, i, j, k) as list_count([a, b, c, d, e, f, g, h, i, j, k]);
 create macro registry.agent_label(customer, key) as key;
 create macro registry.name_shown(customer, name) as name;
+create macro privacy.is_objector(customer, tombstone, key) as false;
 """
 
 # The file as landing and the registry would store it. Keys need no secret here: a benchmark has nobody to protect.
@@ -52,24 +54,25 @@ select
     case when event = 'agent_status' and not list_contains($statuses, reason) then 'other' else reason end as reason,
     null::text as target,
     target as target_key, target_kind, null::double as duration_s, null::double as wait_s, null::boolean as recorded
-from read_parquet($file, file_row_number = true);
+from read_parquet($files, file_row_number = true);
 """
 REGISTRY = """
 create table registry.customer as
-select distinct customer_id, 'Europe/Amsterdam' as time_zone, 20 as service_level_s, 5 as short_abandon_s
+select distinct customer_id, 'Europe/Amsterdam' as time_zone, 20 as service_level_s, 5 as short_abandon_s,
+    null::double as service_level_target
 from raw.event;
 create table registry.queue (
-    customer_id integer, queue text, queue_key text, service_level_s integer, short_abandon_s integer
+    customer_id integer, queue text, queue_key text, service_level_s integer, short_abandon_s integer,
+    service_level_target double
 );
+create table registry.line (customer_id integer, line text, channels integer);
+create table privacy.objector (customer_id integer, beginning text, tombstone text);
 create table registry.opening_hours (
     customer_id integer, queue text, valid_from date, valid_until date, weekday integer, call_date date,
     opens integer, closes integer
 );
 create table registry.holiday (customer_id integer, queue text, call_date date);
 create table registry.contact_list (customer_id integer, first_day date);
-create table registry.kept_contract as
-select customer_id, 'detailed' as option, date '2020-01-01' as valid_from, null::date as valid_until
-from registry.customer;
 create table raw.call as
 select
     customer_id, call_key, min(occurred_at) as first_at, max(occurred_at) as last_at,
@@ -81,6 +84,13 @@ group by all;
 create table build.window as
 select distinct customer_id, (occurred_at at time zone 'Europe/Amsterdam')::date as call_date, false as reached
 from raw.event;
+"""
+KEPT = """
+create table registry.kept_contract as
+select
+    customer_id, case when list_contains($detailed, customer_id) then 'detailed' else 'standard' end as option,
+    date '2020-01-01' as valid_from, null::date as valid_until
+from registry.customer;
 """
 
 
@@ -100,9 +110,9 @@ def main() -> None:
         for _ in range(ROUNDS):
             built = command(settings, "build")
             begin = time.perf_counter()
-            duck = _duckdb(settings, file)
+            duck = in_duckdb(settings, [file], detailed=customers)
             seconds = time.perf_counter() - begin
-            _require_equal(settings, duck)
+            require_equal(settings, duck)
             duck.close()
             out.print(
                 f"callmart build {built.seconds:.1f} s, {built.mib:.0f} MiB; DuckDB {seconds:.1f} s; "
@@ -110,16 +120,21 @@ def main() -> None:
             )
 
 
-def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB that has computed the models from the file, in memory and with two threads."""
+def in_duckdb(
+    settings: Settings, files: Sequence[Path], detailed: Sequence[int]
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that has computed the models from the files, in memory and with two threads. Customers have a detailed
+    contract or a standard one.
+    """
     duck = duckdb.connect()
     duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
     duck.execute("set enable_progress_bar = false")
-    for schema in ("raw", "registry", "build", "store"):
+    for schema in ("raw", "registry", "privacy", "build", "store"):
         duck.execute(f"create schema {schema}")
     duck.execute(MACROS)
-    duck.execute(LANDED, {"file": str(file), "statuses": list(STATUSES)})
+    duck.execute(LANDED, {"files": list(map(str, files)), "statuses": list(STATUSES)})
     duck.execute(REGISTRY)
+    duck.execute(KEPT, {"detailed": list(detailed)})
     for node in _models(settings):
         name, materialized = node["name"], node["config"]["materialized"]
         if materialized == "store":  # its history, which is empty here
@@ -151,21 +166,32 @@ def _compiled(settings: Settings, node: dict[str, Any]) -> str:
     return compiled.read_text().replace("offset 0", "")
 
 
-def _require_equal(settings: Settings, duck: duckdb.DuckDBPyConnection) -> None:
-    """Raises SystemExit with the first mart whose number of rows or sums differ."""
+def require_equal(
+    settings: Settings,
+    duck: duckdb.DuckDBPyConnection,
+    rows: Callable[[Mart], str] | None = None,
+    marts: Sequence[Mart] | None = None,
+) -> None:
+    """Raises SystemExit with the first mart whose number of rows or sums differ from those of the window, or of other
+    rows.
+    """
     with server.connect(settings) as connection:
-        for mart in dbt_project.marts(settings):
+        for mart in marts or dbt_project.marts(settings):
             summed = [
                 name for name, type in mart.types.items() if type == "integer" and name != "customer_id"
             ]
             sums = ", ".join(["count(*)", *(f'sum("{name}")' for name in summed)])
-            (theirs,) = duck.sql(f'select {sums} from build."{mart.name}"').fetchall()
-            ours = _one(connection, f'select {sums} from build."{mart.name}"')
+            (theirs,) = duck.sql(f"select {sums} from {_window(mart)}").fetchall()
+            ours = _one(connection, f"select {sums} from {(rows or _window)(mart)}")
             if ours != theirs:
                 different = [
                     name for name, a, b in zip(["rows", *summed], ours, theirs, strict=True) if a != b
                 ]
                 raise SystemExit(f"mart {mart.name} is not the same in DuckDB: {', '.join(different)}")
+
+
+def _window(mart: Mart) -> str:
+    return f'build."{mart.name}"'
 
 
 def _one(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:

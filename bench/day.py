@@ -1,11 +1,12 @@
-"""What runs during the day cost: one of nothing beside many customers, compared with the start of a command; and from a
-file in the folder to its rows in the mart, for a customer with 10,000 contacts a day of which three quarters are over.
+"""How long runs take during the day: one of nothing with many customers, compared with the start of a command; and one
+that brings a file from the folder into the mart, for a customer with 10,000 contacts per day.
 
 `python bench/day.py [CUSTOMERS]`. The others have two days of 40 contacts each. Every run is a process of its own.
 """
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from callmart.base.settings import Folder, Settings
 from callmart.database import server
 from callmart.publish import emulator
 from callmart.simulator.simulate import simulate
-from simulated import CONTACTS_PER_CUSTOMER, command
+from simulated import CONTACTS_PER_CUSTOMER, command, of_customer
 
 CUSTOMERS = 300
 BUSY = 1  # the customer whose files come during the day
@@ -43,10 +44,8 @@ def main(customers: int = CUSTOMERS) -> None:
         try:
             _register(settings, Path(folder) / "registry.yml", customers)
             now = datetime.now(UTC)
-            busy = _events([now.date()], CONTACTS_PER_CUSTOMER, 77)
+            busy = _moved(_events([now.date()], CONTACTS_PER_CUSTOMER, 77), now)
             _write(inbox / "others.parquet", _of_many(range(BUSY + 1, customers + 1)))
-            # The day is moved so that three quarters of it are over now.
-            busy = _moved(busy, now)
             cuts = [now - STEP * (FILES - file) for file in range(FILES)]
             _write(inbox / "until now.parquet", _between(busy, datetime.min.replace(tzinfo=UTC), cuts[0]))
             command(settings, "run")
@@ -100,12 +99,7 @@ def _events(days: list[date], contacts: int, agents: int) -> pa.Table:
 
 def _of_many(customers: range) -> pa.Table:
     rows = _events([date.today() - timedelta(days=back) for back in (2, 1)], 40, 5)
-    place = rows.schema.get_field_index("customer_id")
-    kind = rows.schema.field(place).type
-    return pa.concat_tables(
-        rows.set_column(place, "customer_id", pa.repeat(pa.scalar(each).cast(kind), rows.num_rows))
-        for each in customers
-    )
+    return pa.concat_tables(of_customer(rows, each) for each in customers)
 
 
 def _moved(rows: pa.Table, now: datetime) -> pa.Table:
@@ -122,6 +116,7 @@ def _between(rows: pa.Table, first: datetime, last: datetime) -> pa.Table:
 
 
 def _joined(rows: pa.Table) -> int:
+    """How many contacts begin in these events."""
     return sum(event == "queue_joined" for event in rows["event"].to_pylist())
 
 
@@ -133,8 +128,6 @@ def _write(file: Path, rows: pa.Table) -> None:
 
 def _until_shown(settings: Settings, joined: int) -> tuple[float, float]:
     """The seconds from a file in the folder until the mart has its contacts, and until the run has ended."""
-    import subprocess
-
     with server.connect(settings, autocommit=True) as connection:
 
         def offered() -> int:

@@ -55,21 +55,23 @@ def main() -> None:
     )
 
 
-def _timed(do: Callable[..., Any], spent: Counter[str], name: str) -> Callable[..., Any]:
-    def timed(*given: Any, **named: Any) -> Any:
+def timed(do: Callable[..., Any], spent: Counter[str], name: str) -> Callable[..., Any]:
+    """The function, which adds to what is spent the seconds that it takes."""
+
+    def measured(*given: Any, **named: Any) -> Any:
         begin = time.perf_counter()
         try:
             return do(*given, **named)
         finally:
             spent[name] += time.perf_counter() - begin  # type: ignore[assignment]
 
-    return timed
+    return measured
 
 
 def _draw(home: Path, number: int) -> Cost:
     settings, spent, pdfs = Settings(home=home), Counter[str](), 0
-    Reader.rows = _timed(Reader.rows, spent, "sql")  # type: ignore[method-assign]
-    vl_convert.vegalite_to_svg = _timed(vl_convert.vegalite_to_svg, spent, "charts")
+    Reader.rows = timed(Reader.rows, spent, "sql")  # type: ignore[method-assign]
+    vl_convert.vegalite_to_svg = timed(vl_convert.vegalite_to_svg, spent, "charts")
     declared = drawing.Declared.of(settings)
     begin = time.perf_counter()
     with server.connect(settings) as connection, logins.connect(settings, "publisher") as publisher:

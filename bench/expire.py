@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import psycopg
@@ -19,6 +18,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.retention import expire
 from history import CUSTOMERS, QUEUES, fill, retention_floor, scratch, settle
+from readers import Login, readers
 
 QUARTERS = 12
 READERS = 4
@@ -30,17 +30,6 @@ WEEK = (
     "select queue, sum(offered) from mart.queue_interval where call_date >= current_date - 7 group by queue"
 )
 YEARS = "select queue, sum(offered), sum(talk_s) from mart.queue_interval group by queue"
-
-
-@dataclass
-class Waits:
-    """How long each query of all readers took."""
-
-    seconds: list[float] = field(default_factory=list)
-    failures: list[psycopg.Error] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{len(self.seconds):,} queries, longest {max(self.seconds) * 1000:.0f} ms, {len(self.failures)} failed"
 
 
 def main() -> None:
@@ -58,12 +47,12 @@ def main() -> None:
             f"{len(CUSTOMERS)} customers, two years and two months, {QUEUES * QUARTERS} rows per customer and day: "
             f"{rows:,} rows; {READERS} readers, who may wait {AT_MOST_MS} ms"
         )
-        with _readers(settings) as waits:
+        with readers(_logins(settings)) as waits:
             time.sleep(QUIET_S)
         out.print(f"no expiry: {waits}")
 
         out.print(f"{_expire(settings, month.replace(year=month.year + 2))}; short queries beside it")
-        with _readers(settings) as waits, _long_reader(settings):
+        with readers(_logins(settings)) as waits, _long_reader(settings):
             time.sleep(QUIET_S)
         out.print(f"no expiry, and a reader that stays: {waits}")
         with _long_reader(settings):
@@ -72,7 +61,7 @@ def main() -> None:
 
 def _expire(settings: Settings, today: date) -> str:
     """Expire as on this day, beside readers. Returns the line to print."""
-    with server.connect(settings) as connection, _readers(settings) as waits:
+    with server.connect(settings) as connection, readers(_logins(settings)) as waits:
         begin = time.perf_counter()
         outcomes = expire.expire(connection, settings, today)
         seconds = time.perf_counter() - begin
@@ -80,38 +69,13 @@ def _expire(settings: Settings, today: date) -> str:
     return f"expiry of {rows:,} rows in {seconds:.1f} s ({expire.overall(outcomes)}): {waits}"
 
 
-@contextmanager
-def _readers(settings: Settings) -> Iterator[Waits]:
-    """Customers who send queries until the block ends."""
-    waits, over = Waits(), threading.Event()
-
-    def ask(connection: psycopg.Connection, query: str) -> None:
-        while not over.is_set():
-            begin = time.perf_counter()
-            try:
-                connection.execute(query.encode()).fetchall()
-            except psycopg.Error as error:
-                waits.failures.append(error)
-            waits.seconds.append(time.perf_counter() - begin)
-
+def _logins(settings: Settings) -> list[Login]:
+    """Customers who ask for their week and for two years, in turns."""
     with server.connect(settings) as owner:
-        logins = [
-            psycopg.connect(logins.customer_uri(owner, settings, id), autocommit=True)
-            for id in CUSTOMERS[:READERS]
+        return [
+            Login(logins.customer_uri(owner, settings, id), [(WEEK, YEARS)[number % 2]])
+            for number, id in enumerate(CUSTOMERS[:READERS])
         ]
-    threads = [
-        threading.Thread(target=ask, args=(login, (WEEK, YEARS)[number % 2]))
-        for number, login in enumerate(logins)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield waits
-    finally:
-        over.set()
-        for thread, login in zip(threads, logins, strict=True):
-            thread.join()
-            login.close()
 
 
 @contextmanager

@@ -43,8 +43,8 @@ def main() -> None:
             f"{len(made)} extracts, {sum(one.rows for one in made):,} rows, {mib:,.0f} MiB: {every:.1f} s, "
             f"{number / every:.1f} customers/s (load {os.getloadavg()[0]:.1f})"
         )
-        tables, reading = _timed(lambda: _read(settings))
-        writing = _write(settings, tables)
+        tables, reading = _timed(lambda: read(settings))
+        writing = write(settings, tables)
         held = sum(table.num_rows for table in tables.values())
         out.print(
             f"pantab, {held:,} rows in one file: {writing:.1f} s, after reading them in {reading:.1f} s; extracts take "
@@ -68,7 +68,7 @@ def _timed(do: Callable[[], T]) -> tuple[T, float]:
     return done, time.perf_counter() - begin
 
 
-def _read(settings: Settings) -> dict[str, pa.Table]:
+def read(settings: Settings) -> dict[str, pa.Table]:
     """All rows of all marts, read by their owner."""
     with dbapi.connect(logins.owner_uri(settings)) as connection, connection.cursor() as cursor:
         tables = {}
@@ -79,8 +79,8 @@ def _read(settings: Settings) -> dict[str, pa.Table]:
         return tables
 
 
-def _write(settings: Settings, tables: dict[str, pa.Table]) -> float:
-    """Seconds of one write of all tables."""
+def write(settings: Settings, tables: dict[str, pa.Table]) -> float:
+    """Seconds of one write of all tables with pantab."""
     with tempfile.TemporaryDirectory(dir=settings.home) as folder:
         begin = time.perf_counter()
         pantab.frames_to_hyper(

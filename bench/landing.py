@@ -9,6 +9,7 @@ import os
 import secrets
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -47,10 +48,11 @@ def main() -> None:
         try:
             with server.administrator(settings.home) as postgres:
                 postgres.execute("alter system set autovacuum = off")
+            _register(settings)
             for number in range(ROUNDS):
                 file = Path(folder) / f"{number}.parquet"
                 events = write_days(file, date.today() - timedelta(days=30 + DAYS * number))
-                copied = _copy(settings, file)
+                _, copied = copy(settings, [Delivery(file, "auto", DEFAULTS)])
                 # Stopping writes out what is left, so that landing does not pay for the COPY.
                 server.stop(settings.home)
                 landed, cpu = land_file(settings, file)
@@ -116,30 +118,18 @@ def _set_tombstones(settings: Settings, counts: dict[str, int]) -> None:
             cursor.executemany("insert into privacy.tombstone values (1, %s, %s, %s, now())", rows)
 
 
-def _copy(settings: Settings, file: Path) -> float:
-    """Seconds to COPY the rows of the file, already prepared, into a table like raw.event."""
-    wanted = Registry.model_validate(
-        {
-            "customers": [
-                {
-                    "id": CUSTOMER,
-                    "name": "bench",
-                    "contracts": [{"option": "detailed", "from": date(2020, 1, 1)}],
-                }
-            ]
-        }
-    )
+def copy(settings: Settings, deliveries: Sequence[Delivery]) -> tuple[int, float]:
+    """COPY the rows of the files, already prepared, into a table like raw.event. Returns how many, and the seconds."""
     with server.connect(settings) as connection:
-        applying.apply(connection, settings, wanted)
-        connection.commit()
         _, gate = current_gate(connection, settings)
-    source = open_source(find(Delivery(file, "auto", DEFAULTS)), 1, landing.limits(settings))
-    batches = list(prepare([source], gate).batches())
+    sources = (open_source(find(each), 1, landing.limits(settings)) for each in deliveries)
+    batches = [batch for source in sources for batch in prepare([source], gate).batches()]
     with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")
         cursor.execute(
-            "alter table raw.bench add identified boolean, add erased text, alter file_id set default 1"
+            "alter table raw.bench add file_number integer, add identified boolean, add erased text,"
+            " alter file_id set default 1"
         )
         adbc.commit()
         begin = time.perf_counter()
@@ -150,7 +140,20 @@ def _copy(settings: Settings, file: Path) -> float:
             db_schema_name="raw",
         )
         adbc.commit()
-        return time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        cursor.execute("drop table raw.bench")
+        adbc.commit()
+    return sum(each.num_rows for each in batches), seconds
+
+
+def _register(settings: Settings) -> None:
+    contract = {"option": "detailed", "from": date(2020, 1, 1)}
+    wanted = Registry.model_validate(
+        {"customers": [{"id": CUSTOMER, "name": "bench", "contracts": [contract]}]}
+    )
+    with server.connect(settings) as connection:
+        applying.apply(connection, settings, wanted)
+        connection.commit()
 
 
 if __name__ == "__main__":

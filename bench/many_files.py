@@ -26,6 +26,7 @@ from callmart.registry import applying
 from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate
 from landing import cpu_seconds
+from simulated import of_customer
 
 CONTACTS = 1_200  # of each customer
 TINY_ROWS = 6
@@ -97,11 +98,8 @@ def _files(folder: Path, customers: int) -> tuple[list[Path], Path]:
     own = whole.slice(0, whole.num_rows // customers)
     paths = []
     for number, rows in [*((id, own) for id in range(1, customers + 1)), (customers + 1, whole)]:
-        column = pa.repeat(pa.scalar(number).cast(rows.schema.field("customer_id").type), rows.num_rows)
         paths.append(folder / f"{number}.parquet")
-        pyarrow.parquet.write_table(
-            rows.set_column(rows.schema.get_field_index("customer_id"), "customer_id", column), paths[-1]
-        )
+        pyarrow.parquet.write_table(of_customer(rows, number), paths[-1])
     return paths[:-1], paths[-1]
 
 

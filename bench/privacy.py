@@ -3,23 +3,17 @@
 `python bench/privacy.py [CUSTOMERS [DAYS]]`, by default 200 and two years. The agent worked on each day of the first
 customer. First the agent gets a package of all that there is, then objects, and is shown again, and at last is erased.
 Each part is compared with something of the same run: the plan and the proof with `grep` through all files of the home,
-doing with a build of nothing, the reader's longest query with that of a quiet time. The reader is a process of its own:
-in this one it would wait for Python, and not for the database.
+doing with a build of nothing, the reader's longest query with that of a quiet time.
 """
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from multiprocessing.connection import Connection
 from typing import Any
 
-import psycopg
 from rich.console import Console
 
 from callmart.access import logins
@@ -32,6 +26,7 @@ from callmart.operations import run
 from callmart.privacy import disclosing, erasing, lifting, objecting, persons, procedure, sealing
 from callmart.privacy.procedure import Case, Procedure, Steps
 from history import registry_of, scratch
+from readers import Login, readers
 from two_years import AGENTS, YESTERDAY, fill_marts
 
 CUSTOMERS, DAYS = 200, 730
@@ -75,24 +70,13 @@ where (customer > 1 and call_key %% 10 = 0) or (customer = 1 and ago > 0)
 """
 
 
-@dataclass
-class Reader:
-    """Queries of a customer's login, one after the other: when each began, and how long it took. Filled at the end."""
-
-    asked: list[tuple[float, float]] = field(default_factory=list)
-
-    def longest(self, begin: float, end: float) -> float:
-        """Milliseconds of the longest query that began in between."""
-        return max((took for at, took in self.asked if begin <= at < end), default=0) * 1000
-
-
 def main() -> None:
     """Print seconds, milliseconds and ratios."""
     out = Console(highlight=False, soft_wrap=True)
     customers, days = (*map(int, sys.argv[1:]), *(CUSTOMERS, DAYS)[len(sys.argv) - 1 :])
     options = {1 + each: "standard" if each else "detailed" for each in range(customers)}
     with scratch(registry_of(options)) as settings:
-        begin = time.perf_counter()
+        begin = time.time()
         first = YESTERDAY - timedelta(days=days - 1)
         rows, events = fill_marts(settings, options, first), _fill_events(settings, customers, days)
         (settings.home / "day.parquet").unlink()  # what was landed belongs to no place of the home
@@ -101,23 +85,23 @@ def main() -> None:
         files, grepped = _grep(settings)
         out.print(
             f"{customers} customers, {days} days: {events:,} events, {rows:,} rows of marts, {files:,} files, in "
-            f"{time.perf_counter() - begin:.0f} s; grep reads them in {grepped:.1f} s"
+            f"{time.time() - begin:.0f} s; grep reads them in {grepped:.1f} s"
         )
         with server.connect(settings) as connection, procedure.working(connection, settings) as work:
-            begin = time.perf_counter()
+            begin = time.time()
             window.build(connection, settings, _ignore)
-            idle = time.perf_counter() - begin
+            idle = time.time() - begin
             person = persons.person(
                 connection, key_file(settings.home, WHOSE).read_bytes(), WHOSE, "agent", AGENTS[:1],
                 persons.end_of(connection, WHOSE, YESTERDAY),
             )  # fmt: skip
             connection.commit()
-            with _reading(settings) as reader:
-                quiet = time.perf_counter()
+            with readers([_reader(settings)]) as waits:
+                quiet = time.time()
                 time.sleep(QUIET_S)
-                spans = {"quiet": (quiet, time.perf_counter())} | _measure(out, work, person, grepped, idle)
-            told = ", ".join(f"{name} {reader.longest(*span):.0f} ms" for name, span in spans.items())
-            out.print(f"the reader's longest query of {len(reader.asked):,}: {told}; {WAIT_MS} ms allowed")
+                spans = {"quiet": (quiet, time.time())} | _measure(out, work, person, grepped, idle)
+            told = ", ".join(f"{name} {waits.within(*span).most_ms():.0f} ms" for name, span in spans.items())
+            out.print(f"the reader's longest query of {len(waits.queries):,}: {told}; {WAIT_MS} ms allowed")
 
 
 def _measure(
@@ -128,9 +112,9 @@ def _measure(
     work.seal = sealing.with_passphrase()
     for request, (right, module) in enumerate(RIGHTS.items(), 1):
         case = Case(work, person, key, request)
-        begin = time.perf_counter()
+        begin = time.time()
         plan = module.plan(case)
-        found = time.perf_counter()
+        found = time.time()
         out.print(
             f"{right}: plan: {found - begin:.1f} s of {FIND_S}, {(found - begin) / grepped:.2f} of grep; "
             f"{sum(counts.total() for counts in plan.counts.values()):,} found, {len(plan.cells):,} cells "
@@ -138,13 +122,13 @@ def _measure(
         )
         treated, proved = _Ends(), _Ends()
         module.do(case, Steps(on_place=treated))
-        done = time.perf_counter()
+        done = time.time()
         out.print(
             f"{right}: do: {done - found:.1f} s of {DO_S}, {(done - found) / idle:.1f} builds of nothing; "
             f"{treated.longest(found)}"
         )
         module.prove(case, proved)
-        end = time.perf_counter()
+        end = time.time()
         left = sum(proof.left.total() for proof in proved.told.values())
         out.print(
             f"{right}: prove: {end - done:.1f} s of {PROVE_S}, {(end - done) / grepped:.2f} of grep, {left} left; "
@@ -169,7 +153,7 @@ class _Ends:
     told: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, place: str, told: Any) -> None:
-        self.ends[place], self.told[place] = time.perf_counter(), told
+        self.ends[place], self.told[place] = time.time(), told
 
     def longest(self, begin: float) -> str:
         """The places that took longest."""
@@ -197,48 +181,20 @@ def _fill_events(settings: Settings, customers: int, days: int) -> int:
 
 def _grep(settings: Settings) -> tuple[int, float]:
     """The files of the home, and the seconds in which `grep` reads them."""
-    begin = time.perf_counter()
+    begin = time.time()
     said = subprocess.run(
         ["grep", "-rcaF", "--devices=skip", "a word that is nowhere", settings.home],
         check=False,
         stdout=subprocess.PIPE,
         text=True,
     ).stdout
-    return len(said.splitlines()), time.perf_counter() - begin
+    return len(said.splitlines()), time.time() - begin
 
 
-@contextmanager
-def _reading(settings: Settings) -> Iterator[Reader]:
-    """A customer who repeats a query until the block ends."""
+def _reader(settings: Settings) -> Login:
+    """A customer who repeats a query."""
     with server.connect(settings) as owner:
-        uri = logins.customer_uri(owner, settings, READER)
-    spawning = multiprocessing.get_context("spawn")
-    here, there = spawning.Pipe()
-    process = spawning.Process(target=_read, args=(uri, there))
-    process.start()
-    here.recv()
-    reader = Reader()
-    try:
-        yield reader
-    finally:
-        here.send("over")
-        reader.asked += here.recv()
-        process.join()
-
-
-def _read(uri: str, told: Connection) -> None:
-    """Say that it begins, query until something is said, and tell all queries. A session that was ended is replaced."""
-    asked: list[tuple[float, float]] = []
-    session = psycopg.connect(uri, autocommit=True)
-    told.send("begun")
-    while not told.poll():
-        begin = time.perf_counter()
-        try:
-            session.execute(READ).fetchall()
-        except psycopg.OperationalError:
-            session = psycopg.connect(uri, autocommit=True)
-        asked.append((begin, time.perf_counter() - begin))
-    told.send(asked)
+        return Login(logins.customer_uri(owner, settings, READER), [READ])
 
 
 def _ignore(*step: object) -> None:

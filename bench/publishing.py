@@ -51,7 +51,7 @@ def main() -> None:
                     faults.clear(state)
                     faults.inject(state, slow)
                 seconds, uploads = _published(settings)
-                alone, files, mib = _uploaded(settings, changed)
+                alone, files, mib = uploaded(settings, changed)
                 assert uploads == files
                 out.print(
                     f"{changed} changed, an upload held up {held_up_s} s: {uploads} uploads, {mib:,.0f} MiB, "
@@ -79,7 +79,7 @@ def _uploads(settings: Settings) -> int:
         )
 
 
-def _uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
+def uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
     """Upload the data sources of the first customers again with TSC alone. Returns seconds, number and MiB."""
     with server.connect(settings) as connection:
         wanted = publishing.desired(connection, settings)
@@ -98,7 +98,7 @@ def _uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
 
 def _packed(source: DataSource, folder: Path) -> Path:
     file = folder / "source.tdsx"
-    tds.package(source.source, file, source.data)
+    tds.package(source.source, file, source.data, source.types)
     return file
 
 

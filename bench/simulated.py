@@ -57,6 +57,13 @@ def _simulated(day: date, customer: int) -> pa.Table:
     ).events
 
 
+def of_customer(events: pa.Table, customer: int) -> pa.Table:
+    """The same events as another customer's."""
+    place = events.schema.get_field_index("customer_id")
+    number = pa.scalar(customer, events.schema.field(place).type)
+    return events.set_column(place, "customer_id", pa.repeat(number, events.num_rows))
+
+
 def command(settings: Settings, *arguments: str | Path) -> Cost:
     """Run `callmart` with these arguments, in a process of its own. Raises CalledProcessError if it fails."""
     begin = time.perf_counter()

@@ -30,11 +30,9 @@ def options(customers: int) -> dict[int, str]:
     return {1 + each: "standard" if each % 10 else "detailed" for each in range(customers)}
 
 
-def _open_a_day(settings: Settings) -> None:
-    """Take yesterday of the first customer through all stages except the checks."""
-    events = simulate(
-        1, [YESTERDAY], "Europe/Amsterdam", QUEUES, AGENTS, contacts_per_day=CONTACTS, seed=1
-    ).events
+def _open_a_day(settings: Settings, day: date) -> None:
+    """Take a day of the first customer through all stages except the checks."""
+    events = simulate(1, [day], "Europe/Amsterdam", QUEUES, AGENTS, contacts_per_day=CONTACTS, seed=1).events
     file = settings.home / "day.parquet"
     pyarrow.parquet.write_table(events, file)
     landing.land(settings, file, "auto", Defaults(1, "vcloud", False, None))
@@ -44,26 +42,28 @@ def _open_a_day(settings: Settings) -> None:
         opening.open_build(connection, settings)
 
 
-def fill_marts(settings: Settings, options: Mapping[int, str], first: date | None = None) -> int:
-    """Fill all marts with copies of that day, from a first one on, by default for all days that customers see. Returns
-    the number of rows.
+def fill_marts(
+    settings: Settings, options: Mapping[int, str], first: date | None = None, last: date = YESTERDAY
+) -> int:
+    """Fill all marts with copies of the last day, from a first one on, by default for all days that customers see.
+    Returns the number of rows.
     """
-    _open_a_day(settings)
+    _open_a_day(settings, last)
     marts, rows = dbt_project.marts(settings), 0
     with server.connect(settings) as connection:
         first = first or retention_floor(connection)
         for mart in marts:
             customers = [id for id, option in options.items() if mart.group in roles.opens(option)]
             if mart.day is None:
-                rows += _repeat(connection, mart, customers, YESTERDAY, YESTERDAY)
+                rows += _repeat(connection, mart, customers, last, last, last)
                 continue
             day = first
-            while day <= YESTERDAY:
+            while day <= last:
                 until = min(
-                    YESTERDAY, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+                    last, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
                 )
                 connection.execute("select access.ensure_month(%s, %s)", [f"store.{mart.name}", day])
-                rows += _repeat(connection, mart, customers, day, until)
+                rows += _repeat(connection, mart, customers, last, day, until)
                 day = until + timedelta(days=1)
         for mart in marts:
             connection.execute(
@@ -82,8 +82,10 @@ def fill_marts(settings: Settings, options: Mapping[int, str], first: date | Non
     return rows
 
 
-def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], first: date, last: date) -> int:
-    """Copy the first customer's yesterday to all customers and days of the range. Returns the number of rows."""
+def _repeat(
+    connection: psycopg.Connection, mart: Mart, customers: list[int], played: date, first: date, last: date
+) -> int:
+    """Copy the first customer's played day to all customers and days of the range. Returns the number of rows."""
     moved = {"date": "{} - ago", "customer_id": "customer"} | dict.fromkeys(
         ("timestamp with time zone", "timestamp without time zone"), "{} - make_interval(days => ago)"
     )
@@ -105,13 +107,11 @@ def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], fi
             """
         ).format(
             mart=sql.Identifier("store", mart.name),
-            day=sql.SQL("{} = {}").format(sql.Identifier(mart.day), YESTERDAY)
-            if mart.day
-            else sql.SQL("true"),
+            day=sql.SQL("{} = {}").format(sql.Identifier(mart.day), played) if mart.day else sql.SQL("true"),
             columns=sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
             values=sql.SQL(", ").join(values),
         ),
-        {"customers": customers, "from": (YESTERDAY - last).days, "to": (YESTERDAY - first).days},
+        {"customers": customers, "from": (played - last).days, "to": (played - first).days},
     ).rowcount
 
 

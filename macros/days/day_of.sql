@@ -5,7 +5,7 @@
     compared with each day of the customer.
 #}
 {% macro day_of(relation, moment) -%}
-    cross join generate_series(-1, 1) as next_to (days_on)
+    cross join unnest(array[-1, 0, 1]) as next_to (days_on)
     inner join days
         on {{ relation }}.customer_id = days.customer_id
         and {{ local_date(moment, "'UTC'") }} + next_to.days_on = days.call_date

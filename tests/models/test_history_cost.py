@@ -46,6 +46,7 @@ def landed(callmart: Callmart) -> Callmart:
     with callmart.connect() as connection:
         connection.execute("truncate build.window")
         connection.execute("insert into build.window values (1042, %s, 0)", [DAY])
+        connection.execute(f"insert into build.stg_day {callmart.compiled('stg_day')}".encode())
         connection.execute(
             """
             insert into build.int_visit (customer_id, call_date, queue, call_key, number_key)

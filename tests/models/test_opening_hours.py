@@ -116,9 +116,9 @@ def test_a_quarter_hour_is_open_as_the_clock_on_the_wall_says(
     quarters = [
         begin + timedelta(minutes=15 * i) for i in range(4 * 24 * 2)
     ]  # from the second half of the first day on
-    model = built.compiled("int_open_quarter")
+    model, computed_days = built.compiled("int_open_quarter"), built.compiled("stg_day")
     with owner.transaction(force_rollback=True):
-        owner.execute("truncate registry.opening_hours, registry.holiday, build.window")
+        owner.execute("truncate registry.opening_hours, registry.holiday, build.window, build.stg_day")
         owner.execute("update registry.customer set time_zone = %s", [zone])
         owner.execute("insert into registry.queue values (1, 'q', null, 1, 1)")
         for table, columns in (("opening_hours", 7), ("holiday", 2)):
@@ -130,6 +130,7 @@ def test_a_quarter_hour_is_open_as_the_clock_on_the_wall_says(
             "insert into build.window (customer_id, call_date, mark) values (1, %s, 1)",
             [(day,) for day in days],
         )
+        owner.execute(f"insert into build.stg_day {computed_days}".encode())
         owner.execute(f"create temporary table open_quarters on commit drop as {model}")
         found = owner.execute(
             """

@@ -47,7 +47,7 @@ def told(
     said = capfd.readouterr()
     tables = [name for (name,) in owner.execute("select tablename from pg_tables where schemaname = 'ops'")]
     rows = [row for name in tables for (row,) in owner.execute(f"select t::text from ops.{name} as t")]
-    assert any(row.endswith(f",{NAMED},{DAYS[0]})") for row in rows), "keys are kept"
+    assert any(f",{NAMED},{DAYS[0]}," in row for row in rows), "keys are kept"
     files = [
         file.read_bytes() for file in played.home.rglob("*") if file.is_file() and readable(played, file)
     ]

@@ -4,7 +4,7 @@ Some customers query each mart, and together they use all contexts. That is enou
 the same for all customers. As a control, each way is also tried on a scratch relation that is known to leak.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -82,16 +82,11 @@ def checks(
     owner: psycopg.Connection, settings: Settings, scene: Scene, on_step: Callable[[str, str, int, int], None]
 ) -> Iterator[Check]:
     """Run all queries and the controls: one check per way. The owner's connection must be in autocommit mode."""
-    tally = {way: ([0], list[str]()) for way in ("plans", "estimates", "time")}
-    of_place: dict[str, int] = defaultdict(int)
-
-    def count(way: str, attacker: Attacker, relation: str, looked_at: int, found: list[str]) -> None:
-        tally[way][0][0] += looked_at
-        tally[way][1].extend(f"{attacker.name}, {relation}: {one}" for one in found)
-
+    looked_at: Counter[str] = Counter()
+    found: dict[str, list[str]] = defaultdict(list)
+    turns: Counter[str] = Counter()
     askers = asked(scene)
-    readers = {relation: sum(relation in {name for _, name in each} for each in askers.values())
-               for relation in {name for each in askers.values() for _, name in each}}  # fmt: skip
+    readers = Counter(relation for relations in askers.values() for _, relation in relations)
     for number, (attacker, relations) in enumerate(askers.items()):
         on_step("infer", attacker.name, number, len(askers))
         try:
@@ -100,35 +95,43 @@ def checks(
             continue  # the check of logins reports it
         with session:
             for mart, relation in relations:
-                where = place(owner, mart, relation, attacker.own)
-                turn = of_place[relation]
-                of_place[relation] += 1
-                if where is None:
-                    continue
-                contexts = list(planner.CONTEXTS)[turn :: readers[relation]]
-                count(
-                    "plans",
-                    attacker,
-                    relation,
-                    *planner.oracle(session, relation, where.secrets, contexts, where.within),
-                )
-                if turn == 0:
-                    samples = planner.samples(owner, table_of(mart), where.types, attacker.own)
-                    count("estimates", attacker, relation, *planner.estimates(session, relation, samples))
-                    count(
-                        "estimates",
-                        attacker,
-                        relation,
-                        *planner.nulls(session, relation, where.nullable),
-                    )
-                    leaked = timed.tells(session, relation, where.secrets[0], where.within)
-                    count("time", attacker, relation, 1, ["a comparison"] * leaked)
+                contexts = list(planner.CONTEXTS)[turns[relation] :: readers[relation]]
+                is_first = turns[relation] == 0
+                turns[relation] += 1
+                for way, tried, told in _ask(owner, session, mart, relation, attacker, contexts, is_first):
+                    looked_at[way] += tried
+                    found[way] += (f"{attacker.name}, {relation}: {one}" for one in told)
     on_step("infer", "", len(askers), len(askers))
     proven = _controls(owner)
     for way, name in WAYS.items():
-        (looked_at,), found = tally[way]
         # If no two customers have rows in the same mart, there is nothing to infer.
-        yield Check(AREA, name, looked_at * proven[way], len(found), few(found), applies=bool(askers))
+        yield Check(
+            AREA, name, looked_at[way] * proven[way], len(found[way]), few(found[way]), applies=bool(askers)
+        )
+
+
+def _ask(
+    owner: psycopg.Connection,
+    session: psycopg.Connection,
+    mart: dbt_project.Mart,
+    relation: str,
+    attacker: Attacker,
+    contexts: Sequence[str],
+    is_first: bool,
+) -> Iterator[tuple[str, int, list[str]]]:
+    """Query a relation as a customer: per way, how much was looked at, and what it told. The first customer looks at
+    estimates and time, too, which are the same for all.
+    """
+    where = place(owner, mart, relation, attacker.own)
+    if where is None:
+        return
+    yield "plans", *planner.oracle(session, relation, where.secrets, contexts, where.within)
+    if is_first:
+        samples = planner.samples(owner, table_of(mart), where.types, attacker.own)
+        yield "estimates", *planner.estimates(session, relation, samples)
+        yield "estimates", *planner.nulls(session, relation, where.nullable)
+        leaked = timed.tells(session, relation, where.secrets[0], where.within)
+        yield "time", 1, ["a comparison"] * leaked
 
 
 WAYS = {

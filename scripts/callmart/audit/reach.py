@@ -14,17 +14,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
 from callmart.publish import Actual, Publication, marks, shortened
-from callmart.publish.actual import INCOMPLETE, everything, identity, members
+from callmart.publish.actual import INCOMPLETE, WORKERS, everything, identity, members
 from callmart.publish.grants import ALLOWED, EXPORTING, Grant, content_grants, project_grants
 from callmart.publish.marks import Mark
-from callmart.publish.sites import WORKERS
 
 Kind = Literal["project", "data source", "workbook", "view"]
 _SCOPES: Mapping[Kind, str] = {
@@ -154,14 +153,7 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
     """Read a site. `on_thing(read, of)` reports progress. Every error is raised."""
     groups = everything(server.groups)
     held = {group.id: members(server, group) for group in groups}
-    roles = defaultdict(set)
-    for group in groups:
-        for luid in held[group.id] if group.minimum_site_role else ():
-            roles[luid].add(group.minimum_site_role)
-    users = {
-        user.id: User(user.id, user.name, frozenset({user.site_role, *roles[user.id]}))
-        for user in everything(server.users)
-    }
+    users = _users(server, groups, held)
     projects = everything(server.projects)
     items: list[tuple[Kind, Any]] = [("project", each) for each in projects]
     items += [("data source", each) for each in everything(server.datasources)]
@@ -172,37 +164,53 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
     tabbed = {each.id for kind, each in items if kind == "workbook" and each.show_tabs}
     locked = _locked(projects)
 
-    def ask(item: tuple[Kind, Any]) -> Thing:
-        kind, each = item
-        if kind == "project":
-            rules = project_grants(server, each.id, "project")
-            return Thing(
-                kind, each.id, each.name, each.owner_id, each.parent_id, rules, marks.described(each)
-            )
-        if kind == "view":
-            workbook = things.get(each.workbook_id)
-            if workbook is None:
-                raise UserError(INCOMPLETE)
-            follows = workbook.luid in tabbed or workbook.project in locked
-            rules = workbook.rules if follows else content_grants(server.views, each)
-            return Thing(kind, each.id, workbook.name, workbook.owner, workbook.project, rules)
-        endpoint = server.datasources if kind == "data source" else server.workbooks
-        rules, sources = content_grants(endpoint, each), frozenset[str]()
-        if kind == "workbook":
-            server.workbooks.populate_connections(each)
-            sources = frozenset(str(connection.datasource_id) for connection in each.connections)
-        return Thing(
-            kind, each.id, each.name, each.owner_id, each.project_id, rules, marks.described(each), sources
-        )
+    def view(each: TSC.ViewItem) -> Thing:
+        workbook = things.get(str(each.workbook_id))
+        if workbook is None:
+            raise UserError(INCOMPLETE)
+        follows = workbook.luid in tabbed or workbook.project in locked
+        rules = workbook.rules if follows else content_grants(server.views, each)
+        return Thing("view", str(each.id), workbook.name, workbook.owner, workbook.project, rules)
+
+    def keep(read: Iterable[Thing]) -> None:
+        for thing in read:
+            things[thing.luid] = thing
+            on_thing(len(things), of)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        # Views come last: most have the rules of their workbook.
-        for asked in (items, [("view", each) for each in views]):
-            for thing in pool.map(ask, asked):
-                things[thing.luid] = thing
-                on_thing(len(things), of)
+        keep(pool.map(partial(_thing, server), items))
+        keep(pool.map(view, views))  # last: most have the rules of their workbook
     customer_groups = {mark: group.id for group in groups if (mark := marks.grouped(group.name))}
     return Site(users, held, tuple(things.values()), customer_groups)
+
+
+def _users(
+    server: TSC.Server, groups: Iterable[TSC.GroupItem], held: Mapping[str, frozenset[str]]
+) -> dict[str, User]:
+    roles = defaultdict(set)
+    for group in groups:
+        for luid in held[group.id] if group.minimum_site_role else ():
+            roles[luid].add(group.minimum_site_role)
+    return {
+        user.id: User(user.id, user.name, frozenset({user.site_role, *roles[user.id]}))
+        for user in everything(server.users)
+    }
+
+
+def _thing(server: TSC.Server, item: tuple[Kind, Any]) -> Thing:
+    """A project, data source or workbook, with its rules."""
+    kind, each = item
+    if kind == "project":
+        rules = project_grants(server, each.id, "project")
+        return Thing(kind, each.id, each.name, each.owner_id, each.parent_id, rules, marks.described(each))
+    endpoint = server.datasources if kind == "data source" else server.workbooks
+    rules, sources = content_grants(endpoint, each), frozenset[str]()
+    if kind == "workbook":
+        server.workbooks.populate_connections(each)
+        sources = frozenset(str(connection.datasource_id) for connection in each.connections)
+    return Thing(
+        kind, each.id, each.name, each.owner_id, each.project_id, rules, marks.described(each), sources
+    )
 
 
 def _locked(projects: Iterable[TSC.ProjectItem]) -> set[str]:

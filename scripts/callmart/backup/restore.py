@@ -154,15 +154,7 @@ def restore(
         erased = _erase_again(connection, settings, lost)
         problems = replaying.uncorrected(connection) + _remove_unknown(connection, settings)
         problems += memberships.apply(connection, settings, marts).problems
-        _note(
-            connection,
-            backup,
-            {
-                "expired": expired,
-                "takes over": take_over,
-                "erased again": erased,
-            },
-        )
+        _note(connection, backup, {"expired": expired, "takes over": take_over, "erased again": erased})
         restoring.end(connection)
         connection.commit()
     restoring.clear(connection)

@@ -1,8 +1,8 @@
 """Looks for many bigints in bytes in one pass: as PostgreSQL stores them, in both byte orders, and as text.
 
-Nothing has to be compiled, and what is read does not slow down with their number. The bytes are read as words of four
-or eight, one after the other. Whatever is long enough has one of these words whole, wherever it begins: that is looked
-up in a table, and the few words that are in it are compared.
+Nothing has to be compiled, and reading does not become slower with their number. The bytes are read as words of four
+or eight, one after the other. Each form of a bigint is so long that it contains one of these words whole, wherever it
+begins. The words are looked up in tables of hashes, and the few that pass are compared in full.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ def stored(number: int) -> tuple[bytes, bytes]:
 
 
 class Bigints:
-    """Bigints that are sought together. Those that are not random, as keys are, are left out: parts of them, such as
-    four zeros, are everywhere.
+    """Bigints that are sought together. Only random numbers are, as keys are: of others parts are everywhere, such as
+    four zeros. Those are `left_out`.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
@@ -38,11 +38,12 @@ class Bigints:
         ]
 
     def in_bytes(self, data: Bytes) -> frozenset[int]:
-        """The places, in what was given, of those that are in the data."""
+        """Which bigints are in the data, by their places in what was given."""
         return frozenset[int]().union(*(forms.in_bytes(data) for forms in self._sought))
 
 
 def _is_random(number: int) -> bool:
+    """Whether parts of it are rare enough, and its text is so long that it contains a word whole."""
     return len(set(stored(number)[0])) > 5 and len(b"%d" % number) >= 16
 
 
@@ -55,10 +56,10 @@ class _Forms:
         padded: Any = np.frombuffer(b"".join(form.ljust(LONGEST) for form in forms), np.uint8)
         each = np.lib.stride_tricks.sliding_window_view(padded.reshape(-1, LONGEST), 8, axis=1)
         every = np.arange(len(forms))
-        # A form is that which has these eight bytes at these places: they overlap, and leave out none.
+        # Eight bytes at each of these three places together are the whole form.
         self._places = np.stack([np.zeros_like(lengths), np.maximum(lengths - 16, 0), lengths - 8])
         self._parts = [np.ascontiguousarray(each[every, place]).view("<u8")[:, 0] for place in self._places]
-        # The words that one of the positions modulo `size` gives, of each form.
+        # The words that begin at the first `size` places of each form: what is read has one of them whole.
         within = [np.ascontiguousarray(each[:, at, :size]).view(f"<u{size}")[:, 0] for at in range(size)]
         words = np.concatenate(within)
         order = np.argsort(words, kind="stable")
@@ -67,7 +68,7 @@ class _Forms:
         self._filters = self._made_filters()
 
     def _made_filters(self) -> list[tuple[Any, Any, Any]]:
-        """Tables of the hashes of all words. Whatever is in none of them is no word."""
+        """Tables of the hashes of all words. Whatever is not in all of them is no word of ours."""
         bits = min(_MOST_BITS, len(self._words).bit_length() + 5)
         made = []
         for odd in _ODD:
@@ -84,7 +85,7 @@ class _Forms:
         if not len(self._words) or len(data) < 8:
             return set()
         words = np.frombuffer(data, self._words.dtype, count)
-        # All runs of eight bytes, wherever they begin.
+        # Eight bytes from each place on.
         eights = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))
         found = set[int]()
         for begin in range(0, count, _BLOCK // self._size):
@@ -95,7 +96,7 @@ class _Forms:
         return found
 
     def _candidates(self, block: Any) -> Any:
-        """Where words of the block are that may be sought."""
+        """Where the block has words that pass all filters."""
         at = None
         for factor, shift, table in self._filters:
             words = block if at is None else block[at]
@@ -107,7 +108,7 @@ class _Forms:
         """Whose forms are where one of these words is."""
         first = np.searchsorted(self._words, words, "left")
         times = np.searchsorted(self._words, words, "right") - first
-        # A word can be of several forms: each is looked at.
+        # A word can be of several forms: each is compared.
         each: Any = np.repeat(np.arange(len(words)), times)
         entry = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
         form, begin = self._of[entry], at[each] - self._at[entry]

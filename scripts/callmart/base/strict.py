@@ -64,19 +64,22 @@ def mistakes(error: ValidationError, kind: type[BaseModel]) -> list[Mistake]:
 def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -> Mistake:
     place = tuple(part for part in error["loc"] if part != "[key]")
     # Our own messages include a remedy. Pydantic's do not.
-    ours = error["msg"].removeprefix("Value error, ")
-    remedy = ours
-    if ours == error["msg"]:
-        correct = "put it in quotes" if error["type"] == "string_type" else "correct it there"
-        remedy = f"{re.sub(' or instance of [A-Za-z]+', '', ours).replace('tuple', 'list')}; {correct}"
+    said = error["msg"].removeprefix("Value error, ")
+    remedy = said if said != error["msg"] else _with_remedy(error)
     is_unknown_key = error["type"] == "extra_forbidden"
     if is_unknown_key:
         known = f"{instead(place[-1], keys(kind, place[:-1]))}" if kind else "remove or correct it"
         remedy = f"unknown key; {known}"
     elif kind and error["type"] == "literal_error":
         word = nearest(error["input"], re.findall("'([^']*)'", error["ctx"]["expected"]))
-        remedy = f"{ours}; write {word}" if word else remedy
+        remedy = f"{said}; write {word}" if word else remedy
     return Mistake(place, remedy, is_unknown_key, others, error["type"] == "missing")
+
+
+def _with_remedy(error: Any) -> str:
+    """Pydantic's message in the words of YAML, with what to do."""
+    said = re.sub(" or instance of [A-Za-z]+", "", error["msg"]).replace("tuple", "list")
+    return f"{said}; {'put it in quotes' if error['type'] == 'string_type' else 'correct it there'}"
 
 
 def keys(kind: type[BaseModel], place: Iterable[str | int]) -> list[str]:

@@ -1,4 +1,5 @@
 -- name: known
+-- The definitions of the project as it is: those that a build computed by, or else those that were only compiled.
 select definitions from (
     select
         definitions,
@@ -16,6 +17,7 @@ order by build_id desc
 limit 1;
 
 -- name: keep
+-- Keep what was compiled without a build.
 insert into ops.compiled_project (project, definitions) values (%(project)s, %(definitions)s)
 on conflict (one_row) do update
     set

@@ -40,7 +40,7 @@ def build(
         marts = dbt_project.marts(settings)
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
-        # Of the window: what has landed since it was filled is not built.
+        # By the window's marks: what has landed since it was filled is not built.
         state = _state(connection, settings, '(select mark from build."window" where not reached)')
         connection.commit()
         project = dbt_project.fingerprint_of_files()
@@ -64,16 +64,16 @@ def build(
 
 
 def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
-    """Whether a build would compute what the last one has. So it is if nothing was marked, released or discarded since,
-    no customer was closed or is no longer, no file of the project has changed, and it is still the same day. Commits.
+    """Whether a build would compute the same as the last one: nothing was marked, released or discarded since, the same
+    customers are closed, no file of the project has changed, and it is still the same day. Commits.
     """
     marts = dbt_project.marts(settings)
     connection.execute("select ops.follow_time(%s)", [clock.now(connection)])
     state = Jsonb(_state(connection, settings, "ops.dirty_day"))
     ((is_built,),) = connection.execute(SQL["is_built"], {"state": state}).fetchall()
-    is_up_to_date = is_built and mart_tables.are_as_declared(connection, marts)
+    is_whole = is_built and mart_tables.are_as_declared(connection, marts)
     connection.commit()
-    return is_up_to_date
+    return bool(is_whole)
 
 
 def _state(connection: psycopg.Connection, settings: Settings, dirty: LiteralString) -> dict[str, object]:

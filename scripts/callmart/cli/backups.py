@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -73,19 +73,12 @@ def restore(
 ) -> None:
     """Restore a backup into an empty CALLMART_HOME and an empty database. Nothing is published unless it takes over."""
     from callmart.backup import restore as stage
-    from callmart.publish import installation
 
     if folder is None:
-        if not take_over:
-            raise UserError("name the folder of a backup")
-        installation.take_over(settings().home)
-        out.print(f"restore: {_next(take_over=True)}", soft_wrap=True)
+        _take_over_later(wanted=take_over)
         return
     if keys:
-        with database() as connection, exclusive(connection):
-            written, left = stage.restore_keys(connection, settings(), folder)
-        out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
-        end_with(f"the key of {named(whose)} is not in this backup: try another one" for whose in left)
+        _restore_keys(folder)
     accepted = clock.parse_day("--accept", accept) if accept else None
     opened = stage.open_backup(folder, settings(), later_keys)
     with server.connect(settings()) as connection:
@@ -95,6 +88,24 @@ def restore(
     _say(opened, restored, is_ledger_lost=ledger_lost is not None)
     out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
     end_with(restored.problems)
+
+
+def _take_over_later(*, wanted: bool) -> None:
+    from callmart.publish import installation
+
+    if not wanted:
+        raise UserError("name the folder of a backup")
+    installation.take_over(settings().home)
+    out.print(f"restore: {_next(take_over=True)}", soft_wrap=True)
+
+
+def _restore_keys(folder: Path) -> NoReturn:
+    from callmart.backup import restore as stage
+
+    with database() as connection, exclusive(connection):
+        written, left = stage.restore_keys(connection, settings(), folder)
+    out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
+    end_with(f"the key of {named(whose)} is not in this backup: try another one" for whose in left)
 
 
 def _say(opened: "Opened", restored: "Restored", *, is_ledger_lost: bool) -> None:

@@ -68,10 +68,12 @@ def explain_(
     if as_json:
         print(json.dumps(written.as_json(explained, compared)))
     else:
-        _print_rows(rows if compared is None else [_on_one_side(row) for row in rows])
-        _print_number(explained)
-        if compared is not None:
-            _print_compared(compared)
+        _print(explained, compared, rows)
+    _require_equal(explained)
+
+
+def _require_equal(explained: "Explained") -> None:
+    """End with exit code 1 if the contacts don't add up to the number."""
     if not explained.adds_up:
         err.print(
             f"the contacts add up to {explained.sums}, and the mart says {explained.totals.sums}: build the days anew"
@@ -85,6 +87,13 @@ def _zone(name: str | None) -> ZoneInfo | None:
     if name is not None and name not in available_timezones():
         raise UserError(f"--timezone {name} is no time zone: write it as Europe/Amsterdam")
     return None if name is None else ZoneInfo(name)
+
+
+def _print(explained: "Explained", compared: "Compared | None", rows: list[dict[str, Any]]) -> None:
+    _print_rows(rows if compared is None else [_on_one_side(row) for row in rows])
+    _print_number(explained)
+    if compared is not None:
+        _print_compared(compared)
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:

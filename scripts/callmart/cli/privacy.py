@@ -58,6 +58,13 @@ AskedRight = Annotated[
     ),
 ]
 Received = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="When the letter came; by default today.")]
+Checked = Annotated[
+    Literal["code", "called-back", "in-person"],
+    typer.Option(
+        help="How the identity of the contact was checked: a code sent to the address in the registry, called back "
+        "at the contract's number, or in person."
+    ),
+]
 
 _CONTACT = "mail address of the contact who asks"
 _PERSON: Mapping[Kind, str] = {
@@ -130,13 +137,7 @@ def forward(customer: Customer, right: AskedRight = "erasure", received: Receive
 @app.command()
 def verify(
     number: Number,
-    how: Annotated[
-        Literal["code", "called-back", "in-person"],
-        typer.Option(
-            help="How the identity of the contact was checked: a code sent to the address in the registry, called back "
-            "at the contract's number, or in person."
-        ),
-    ],
+    how: Checked,
     alone: Annotated[
         bool | None,
         typer.Option(

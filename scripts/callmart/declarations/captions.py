@@ -54,17 +54,13 @@ class Captions:
     """The captions from the marts' YAML and from captions.yml."""
 
     def __init__(self, marts: Iterable[Mart], file: File) -> None:
-        """Raises UserError if two marts give a caption for columns of the same name."""
+        """Raises UserError if a caption is given twice: for a name, or to two things of a group."""
         self.file = file
-        self._marts: dict[str, Texts] = {}
-        self.columns: dict[str, Words] = {}
         marts = list(marts)
         for mistake in mistakes(marts):
             raise mistake
-        for mart in marts:
-            if mart.caption:
-                self._marts[mart.name] = mart.caption
-            self.columns.update(_said(mart))
+        self._marts = {mart.name: mart.caption for mart in marts if mart.caption}
+        self.columns = captioned(marts)
 
     @property
     def values(self) -> Mapping[str, Mapping[str, Texts]]:
@@ -92,19 +88,26 @@ class Captions:
 
 def mistakes(marts: Iterable[Mart]) -> Iterator[UserError]:
     """Columns of a name for which two marts give a caption, and two columns, or marts, of a group with the same one."""
+    marts = list(marts)
     first: dict[str, str] = {}
-    taken: dict[tuple[str, bool, str, str], str] = {}
     for mart in marts:
-        said = {column: words.caption for column, words in _said(mart)}
-        for column in said:
+        for column, _ in _said(mart):
             if (other := first.setdefault(column, mart.name)) != mart.name:
                 remedy = f"{other} already has a caption for columns of this name; remove one of the two"
                 yield _wrong(mart, column, remedy)
-        for name, caption in (said | ({mart.name: mart.caption} if mart.caption else {})).items():
-            of = (mart.group, name == mart.name)  # a mart may be called as a column is
-            texts = [(*of, "nl", caption.nl), (*of, "en", caption.en)]
-            if others := [other for text in texts if (other := taken.setdefault(text, name)) != name]:
-                yield _wrong(mart, name, f"{others[0]} has the same caption; choose another")
+    # A mart may have the caption of a column.
+    columns = [(mart, column, words.caption) for mart in marts for column, words in _said(mart)]
+    yield from _same_caption(columns)
+    yield from _same_caption([(mart, mart.name, mart.caption) for mart in marts if mart.caption])
+
+
+def _same_caption(named: Iterable[tuple[Mart, str, Texts]]) -> Iterator[UserError]:
+    """What has the caption, in a language, of something else in its group."""
+    taken: dict[tuple[str, str, str], str] = {}
+    for mart, name, caption in named:
+        texts = [(mart.group, "nl", caption.nl), (mart.group, "en", caption.en)]
+        if others := [other for text in texts if (other := taken.setdefault(text, name)) != name]:
+            yield _wrong(mart, name, f"{others[0]} has the same caption; choose another")
 
 
 def _wrong(mart: Mart, name: str, remedy: str) -> UserError:
@@ -122,10 +125,13 @@ def alike(words: Mapping[str, Texts]) -> Iterator[str]:
         taken |= said
 
 
-def words(marts: Iterable[Mart]) -> dict[str, Words]:
-    """The words of the columns that have a caption; of two captions of one name, the first."""
-    every = [said for mart in marts for said in _said(mart)]
-    return dict(reversed(every))
+def captioned(marts: Iterable[Mart]) -> dict[str, Words]:
+    """The columns that have a caption, with their words; of two captions of one name, the first."""
+    found: dict[str, Words] = {}
+    for mart in marts:
+        for column, words in _said(mart):
+            found.setdefault(column, words)
+    return found
 
 
 def _said(mart: Mart) -> Iterable[tuple[str, Words]]:

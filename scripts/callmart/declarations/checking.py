@@ -81,7 +81,7 @@ def check() -> list[str]:
         models = list(model_files.models(contents))
     except UserError as mistake:
         return [str(mistake)]
-    # None for a mart that is wrong itself: nothing is said about what others use of it.
+    # None for a mart that is wrong itself, or that nobody declares: nothing is said about what others use of it.
     marts: dict[str, Mart | None] = {}
     for model in models:
         if model.materialized in checking_models.MARTS:
@@ -89,8 +89,8 @@ def check() -> list[str]:
             if model.materialized == "store":
                 marts[model.name] = mart
     marts |= {file.stem: None for file in model_files.files() if file not in contents}
-    declared_too = {model.name for model in models}
-    marts |= {file.stem: None for file in (FOLDER / "marts").rglob("*.sql") if file.stem not in declared_too}
+    names = {model.name for model in models}
+    marts |= {file.stem: None for file in (FOLDER / "marts").rglob("*.sql") if file.stem not in names}
     right = [mart for mart in marts.values() if mart]
     unread = {name for name, mart in marts.items() if mart is None}
     reports = _reports(contents, wrong)
@@ -230,7 +230,7 @@ def _of_marts(
     """What is wrong in a mart beside the root of its group."""
     yield from _of_dbt(model)
     for name in (mart.name, *mart.columns):
-        if name in _of_sql():
+        if name in _reserved():
             place = ("columns", mart.columns.index(name)) if name in mart.columns else ()
             yield at_model(model, place, f"{name} is a word of SQL; choose another name")
     root = marts.get(roles.groups[mart.group].root) if mart.group in roles.groups else None
@@ -243,7 +243,7 @@ def _of_marts(
 
 
 @cache
-def _of_sql() -> frozenset[str]:
+def _reserved() -> frozenset[str]:
     """The words that a query can't use as names. DuckDB has the grammar of PostgreSQL."""
     words = duck.connect().execute(
         "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"

@@ -43,9 +43,8 @@ WIDER: Mapping[str, tuple[str, ...]] = {
     "bigint": ("numeric",),
 }
 
-LONGEST_NAME = (
-    48  # of a mart: its months and the view of its ratios have longer ones, and PostgreSQL cuts off at 63
-)
+# Of a mart. Its months and the view of its ratios have longer names, and PostgreSQL cuts off at 63.
+LONGEST_NAME = 48
 
 # The mart with what agents are called. Every other column that points to a person has keys.
 NAMES_OF_AGENTS = "agent"
@@ -212,10 +211,8 @@ class Mart(Strict):
         if self.group not in groups:
             yield "", f"add to its YAML config.meta.group: one of {', '.join(groups)}"
         if len(self.name) > LONGEST_NAME:
-            yield (
-                "",
-                f"shorten the name to {LONGEST_NAME} characters: its months and its ratios are called after it",
-            )
+            remedy = f"shorten the name to {LONGEST_NAME} characters: its months and its ratios are called after it"
+            yield "", remedy
         if self.group != USAGE and self.key[0] != "customer_id":
             yield "", "add to its YAML config.meta.key: the columns of its grain, customer_id first"
         yield from self._key_and_day()

@@ -143,7 +143,7 @@ def _of_braces(query: str) -> str | None:
 
 
 def _of_keys(mart: Mart, query: str) -> str | None:
-    """What keeps a query from giving the days of each customer that fail."""
+    """What keeps a query from saying which days of which customer fail."""
     keys = ["customer_id", *([mart.day] if mart.day else [])]
     _, columns = model_sql.returned(query)
     if not re.match(r"\s*(?:select|with)\b", query, re.IGNORECASE) or (

@@ -366,7 +366,7 @@ def mistakes(
     about `unread` marts and ratios, whose own declarations are wrong.
     """
     by_name = {mart.name: mart for mart in marts}
-    captioned = captions.words(by_name.values())
+    captioned = captions.captioned(by_name.values())
     measures = {mart.name: {name: _unit(mart, name) for name in mart.shown} for mart in by_name.values()}
     for metric in metrics:
         measures.get(metric.mart, {})[metric.name] = metric.unit
@@ -417,9 +417,8 @@ def _of_report(
 
 
 def _unit(mart: Mart, name: str) -> str:
-    return (
-        "seconds" if next(column for column in mart.measures if column.name == name).is_duration else "number"
-    )
+    column = next(column for column in mart.measures if column.name == name)
+    return "seconds" if column.is_duration else "number"
 
 
 def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -> Iterator[str]:

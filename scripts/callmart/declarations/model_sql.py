@@ -23,7 +23,7 @@ _CLAUSE = re.compile(
     r"|limit|except|intersect|rows|range)\b"
 )
 _CALLED = re.compile(r"\s*(?:lateral\b|unnest\s*\(|generate_series\s*\(|\(\s*values\b)")  # rows of no table
-_ONE_CUSTOMER = re.compile(r"\busing\s*\([^)]*\bcustomer_id\b|\bon\s+false\b")  # which joins no rows
+_ONE_CUSTOMER = re.compile(r"\busing\s*\([^)]*\bcustomer_id\b|\bon\s+false\b")  # `on false` joins no rows
 _SAME_CUSTOMER = re.compile(r"([\w.\"]*)\bcustomer_id\s*=\s*([\w.\"]*)\bcustomer_id\b")
 _CTE = re.compile(r"\bas\s*(?:(?:not\s+)?materialized\s*)?$")  # before a bracket
 _ACTING = re.compile(r"{[{%][^%}]*\b(adapter|env_var|run_query|statement)\b")

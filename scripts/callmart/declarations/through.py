@@ -28,7 +28,7 @@ THROUGH = Mart(
         Column(
             name="so_far",
             data_type="timestamp without time zone",
-            description="Through when the data of that day goes, by the customer's clock, while the day is not over.",
+            description="Until when the data of that day goes, by the customer's clock, while the day is not over.",
             caption=Texts(nl="Tot nu toe", en="So far"),
             description_nl="Tot wanneer de gegevens van die dag gaan, volgens de klok van de klant, zolang hij loopt.",
             nullable=True,

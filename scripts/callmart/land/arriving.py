@@ -17,7 +17,7 @@ from callmart.land.look import Look, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
-YOUNG_S = 3600  # since a file came or changed: so long nobody has to look at it where runs come often
+YOUNG_S = 3600  # an unfinished file that came or changed since is no problem where runs come often
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def last_run(connection: psycopg.Connection, *, before: int | None = None) -> Ru
     return replace(run, stages=tuple(stages))
 
 
-def come_often(connection: psycopg.Connection) -> bool:
+def runs_come_often(connection: psycopg.Connection) -> bool:
     """Whether runs come often: what has to wait waits for the next one, and nobody has to look."""
-    ((is_so,),) = connection.execute(SQL["come_often"]).fetchall()
+    ((is_so,),) = connection.execute(SQL["runs_come_often"]).fetchall()
     return bool(is_so)

@@ -108,7 +108,7 @@ from ops.run_stage
 where run_id = %(run)s
 order by began_at;
 
--- name: come_often
+-- name: runs_come_often
 -- Whether the last two runs began less than an hour apart. Not if that is long ago: what has been at work for six hours
 -- may hang, and the runs that it keeps from beginning are in no record.
 select

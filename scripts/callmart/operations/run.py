@@ -31,7 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations import rebuild
-from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, come_often
+from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, runs_come_often
 from callmart.privacy import embedded, packages, rotating
 from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
@@ -114,7 +114,7 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
         return _run(connection, settings, on_step)
     except Busy as busy:
         connection.rollback()
-        if not come_often(connection):
+        if not runs_come_often(connection):
             raise
         who, _, _ = str(busy).partition(";")
         return Ran(skipped=f"{who}: this run did nothing, and the next one goes on")
@@ -351,7 +351,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     A file or folder that fails is noted as a problem, and the others are landed. An unfinished file is a problem too,
     unless runs come often.
     """
-    today, often = clock.today(connection, settings), come_often(connection)
+    today, often = clock.today(connection, settings), runs_come_often(connection)
     connection.commit()
     work: dict[Delivery, Folder] = {}
     folders = []

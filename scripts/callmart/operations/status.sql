@@ -144,7 +144,6 @@ from opened as o
 inner join present as p using (mart)
 inner join ops.definition as of_today on p.definition_id = of_today.definition_id
 left join ops.definition as was on o.definition_id = was.definition_id
-where o.definition_id is distinct from p.definition_id
 order by o.mart asc, o.last_day desc;
 
 -- name: held_back

@@ -14,12 +14,13 @@ of this installation. The tag of a data source or workbook has the hash of its c
 upload has finished; content without the right tag is published again.
 """
 
-from callmart.publish.actual import Actual, Books, read
+from callmart.publish.actual import WORKERS, Actual, Books, read
 from callmart.publish.applying import Outcome, apply, untouched
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.planning import Plan, Step, plan, shortened
 
 __all__ = [
+    "WORKERS",
     "Actual",
     "Books",
     "DataSource",

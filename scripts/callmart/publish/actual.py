@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000
+WORKERS = 4  # requests at a time; Tableau also has other work to do
 INCOMPLETE = "Tableau returned an incomplete list; run again."
 
 ContentKind = Literal["data source", "workbook"]
@@ -40,7 +42,7 @@ class Books:
     due: frozenset[int] | None = None  # the only customers to plan for; None: all
 
     def is_due(self, customer_id: int) -> bool:
-        """Whether who can reach what is read of a customer, which takes requests of its own."""
+        """Whether a customer is planned for. Of the others, nothing is read that takes requests of its own."""
         return self.due is None or customer_id in self.due
 
 
@@ -66,6 +68,7 @@ class Content:
     name: str
     content_url: str
     tags: frozenset[str]
+    project_id: str  # as Tableau said when it was read or published
     is_marked: bool = True
     opened: int | None = None  # how often people have opened it, if Tableau says so
     warning: QualityWarning | None = None  # read for customers in our books only
@@ -224,14 +227,20 @@ def _with_projects(
     has_warnings = True
     customers: dict[int, tuple[Project, ...]] = {}
     beside = _Beside(books)
-    for kind, item in content[top.id]:
-        customer_id = beside.sort(kind, item)
-        if customer_id is None:
-            continue
-        access: Access = {}
+    ours = [
+        (customer_id, item)
+        for kind, item in content[top.id]
+        if (customer_id := beside.sort(kind, item)) is not None
+    ]
+
+    def read_access(of: tuple[int, TSC.ProjectItem]) -> Access:
+        customer_id, item = of
         if books.is_due(customer_id):
             with of_one(customer_id):
-                access = project_access(server, item.id)
+                return project_access(server, item.id)
+        return {}
+
+    for (customer_id, item), access in zip(ours, _together(read_access, ours), strict=True):
         project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
         if customer_id in books.warned and books.is_due(customer_id) and has_warnings:
             with of_one(customer_id):
@@ -250,6 +259,15 @@ def _with_projects(
         taken=beside.taken,
         lost=beside.lost,
     )
+
+
+def _together(read_one: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:
+    """What is read of each, a few at a time."""
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        return list(pool.map(read_one, of))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Beside:
@@ -341,17 +359,25 @@ def _customer_groups(
     of_one: _OfOne,
 ) -> dict[int, Group]:
     """Our customers' groups. A group from before marks counts only if the customer has no marked one."""
-    found: dict[int, Group] = {}
+    found: dict[int, TSC.GroupItem] = {}
+    marked: set[int] = set()
     for group in groups:
         mark = marks.grouped(group.name)
         is_marked = mark is not None and mark.installation == books.installation
         if mark is None or not _is_ours(mark, books) or (not is_marked and mark.customer_id in found):
             continue
-        found[mark.customer_id] = Group(group.id, frozenset(), is_marked)
-        if books.is_due(mark.customer_id):
-            with of_one(mark.customer_id):
-                found[mark.customer_id] = Group(group.id, members(server, group), is_marked)
-    return found
+        found[mark.customer_id] = group
+        if is_marked:
+            marked.add(mark.customer_id)
+
+    def read_group(customer_id: int) -> Group:
+        group, within = found[customer_id], frozenset[str]()
+        if books.is_due(customer_id):
+            with of_one(customer_id):
+                within = members(server, group)
+        return Group(group.id, within, customer_id in marked)
+
+    return dict(zip(found, _together(read_group, found), strict=True))
 
 
 def _is_ours(mark: Mark, books: Books) -> bool:
@@ -437,7 +463,9 @@ def _project(
         if known or (kind != "project" and not is_marked and marks.bears(item, former, mark)):
             labels = frozenset(str(tag) for tag in marks.tags(item))
             times = opened.get(item.id)
-            ours.append(Content(kind, item.id, item.name, item.content_url, labels, known, times))  # type: ignore[arg-type]
+            ours.append(
+                Content(kind, item.id, item.name, item.content_url, labels, item.project_id, known, times)  # type: ignore[arg-type]
+            )
         else:
             foreign.append(Foreign(kind, item.name))
     return Project(

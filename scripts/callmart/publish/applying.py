@@ -330,7 +330,7 @@ class _Customer:
         folder = source.data.parent if isinstance(source.data, Path) else None
         with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
             file = Path(place) / f"{source.source.group}.tdsx"
-            tds.package(source.source, file, source.data)
+            tds.package(source.source, file, source.data, source.types)
 
             def publish(mode: str) -> Any:
                 published = self._upload(step, item, file, mode, login)
@@ -431,7 +431,14 @@ class _Customer:
         tag = str(Tag(self.site.installation, content_hash))
         endpoint.add_tags(published, tag)
         self.content.append(
-            Content(kind, published.id, published.name, published.content_url, frozenset({tag}))
+            Content(
+                kind,
+                published.id,
+                published.name,
+                published.content_url,
+                frozenset({tag}),
+                published.project_id,
+            )
         )
 
     def _verify_connection(self, workbook: TSC.WorkbookItem, source: Content) -> None:
@@ -452,11 +459,10 @@ class _Customer:
         access = self._access
         reached = [project_access(self.server, self.project_id) == access]
         for content in self.content:
-            endpoint = _endpoint(self.server, content.kind)
-            item = endpoint.get_by_id(content.luid)
-            reached.append(item.project_id == self.project_id)
+            reached.append(content.project_id == self.project_id)
             scope = "datasource" if content.kind == "data source" else "workbook"
-            reached.append(content_grants(endpoint, item) == access[scope])
+            grants = content_grants(_endpoint(self.server, content.kind), _item(content))
+            reached.append(grants == access[scope])
         if not all(reached):
             raise UserError(
                 "what was published can be reached by others than the customer's group; correct it on Tableau, "
@@ -476,6 +482,12 @@ def close(server: TSC.Server, project_id: str, access: Access) -> None:
 
 def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:
     return server.datasources if kind == "data source" else server.workbooks
+
+
+def _item(content: Content) -> TSC.DatasourceItem | TSC.WorkbookItem:
+    item = TSC.DatasourceItem() if content.kind == "data source" else TSC.WorkbookItem()
+    item._id = content.luid  # TSC has no other way to refer to content that it didn't list
+    return item
 
 
 def _group(luid: str) -> TSC.GroupItem:

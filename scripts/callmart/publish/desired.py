@@ -8,14 +8,15 @@ from pathlib import Path
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import workbook
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.tds import Live
+from callmart.tableau_files.tds import Live, Types
 
 
 @dataclass(frozen=True)
 class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
-    `restore` writes the extract again if it is no longer on disk. `note` is what people should know of its figures.
+    `types` are those with which the extract was written, None if that is not known. `restore` writes the extract again
+    if it is no longer on disk. `note` is what people should know of its figures.
     """
 
     source: Source
@@ -23,6 +24,7 @@ class DataSource:
     content_hash: str
     rows: int | None = None  # None for a live connection
     password: str | None = field(default=None, repr=False)  # of the embedded login of a live connection
+    types: Types | None = field(default=None, repr=False, compare=False)
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
     note: str = ""
 
@@ -101,7 +103,7 @@ class Publication:
 
     @property
     def mail_suspended_because(self) -> str | None:
-        """Why its mail is suspended, if it has any."""
+        """The reason why the mail that it has is suspended."""
         return self.mail_stopped_because if self.mails else None
 
     @property

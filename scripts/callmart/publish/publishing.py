@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Literal, LiteralString, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -63,6 +62,7 @@ class _Extract(NamedTuple):
     mart_group: str
     content_hash: str
     row_count: int
+    types: tds.Types | None  # None if the books don't know what the file was made from
 
 
 def desired(connection: psycopg.Connection, settings: Settings) -> list[Publication]:
@@ -263,7 +263,6 @@ class _Shared:
         self.settings = settings
         self.groups = {mart.group for mart in marts}
         self.source = cache(lambda group, locale: tds.source(group, marts, locale))
-        self._definition = cache(lambda source: tds.as_xml(source, Path()))
         self._workbook = cache(
             lambda report, source, target: workbook.build(
                 exposures.reports()[report], "", source, _NOWHERE, rows_at="callmart", target=target
@@ -273,12 +272,12 @@ class _Shared:
     def extract(self, locale: Locale, of: _Extract) -> DataSource:
         """The data source around an extract. Its hash changes with the rows and with the definition."""
         source: Source = self.source(of.mart_group, locale)
-        digest = _digest(of.content_hash.encode(), self._definition(source))
+        digest = _digest(of.content_hash.encode(), tds.around_extract(source))
         restore = partial(
             extract.restore, self.settings, of.customer_id, of.mart_group, source.marts, of.content_hash
         )
         path = extract.place(self.settings, of.customer_id, of.mart_group)
-        return DataSource(source, path, digest, of.row_count, restore=restore)
+        return DataSource(source, path, digest, of.row_count, types=of.types, restore=restore)
 
     def workbooks(
         self, customer: _Customer, sources: list[Source], has_data: set[tuple[int, str]]

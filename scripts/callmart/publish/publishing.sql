@@ -50,7 +50,8 @@ select
     customer_id,
     mart_group,
     content_hash,
-    row_count
+    row_count,
+    basis -> 'types' as types
 from ops.extract
 order by customer_id, mart_group;
 
@@ -214,7 +215,7 @@ set
 where customer_id = %(customer)s and site = any(%(sites)s);
 
 -- name: note_wanted
--- What customers should have on a site, and have.
+-- Note that customers have on a site what they should, by its digest.
 update ops.publication as p
 set
     wanted = w.digest,
@@ -223,7 +224,7 @@ from unnest(%(customers)s::integer[], %(digests)s::text[]) as w (customer_id, di
 where p.customer_id = w.customer_id and p.site = %(site)s;
 
 -- name: settled
--- Which customers have on a site what they should have, as far as callmart has looked today, with its digest.
+-- The customers of whom callmart has seen today that they have on a site what they should, and the digest of that.
 select
     customer_id,
     wanted

@@ -33,7 +33,6 @@ from callmart.publish.tableau import FAILURES, At, reason
 
 OnStep = Callable[[str, int, int], None]
 _GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
-WORKERS = 4  # customers at a time; Tableau also has other work to do
 
 
 @dataclass(frozen=True)
@@ -258,13 +257,13 @@ def apply(
         stay = [one.customer_id for one in plan.customers if one.stays and one.steps]
         publishing.begin(connection, site, stay)
         try:
-            outcomes = publish.apply(at(site), plan, finished, WORKERS)
+            outcomes = publish.apply(at(site), plan, finished, publish.WORKERS)
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
-        well = {one.customer_id for one in outcomes if one.error is None}
-        has_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in well]
-        publishing.note_wanted(connection, settings, has_all, site)
+        good = {one.customer_id for one in outcomes if one.error is None}
+        have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
+        publishing.note_wanted(connection, settings, have_all, site)
         return outcomes
 
     outcomes = [
@@ -272,12 +271,7 @@ def apply(
         for site, why in plans.found.unread.items()
         for one in _failed(connection, settings, plans.found, site, why)
     ]
-    outcomes += [
-        publish.untouched(one)
-        for site, books in plans.found.books.items()
-        for one in plans.found.desired.get(site, ())
-        if not books.is_due(one.customer_id)
-    ]
+    outcomes += _untouched(plans.found)
     filled = set[int | None]()
     for site, plan in plans.filling:
         of_site = carry_out(site, plan)
@@ -290,6 +284,16 @@ def apply(
             outcomes += carry_out(site, _clearing(plans, site, moved))
     _tidy(settings, outcomes)
     return outcomes
+
+
+def _untouched(found: Found) -> list[Outcome]:
+    """The outcomes of the customers who are not due."""
+    return [
+        publish.untouched(one)
+        for site, books in found.books.items()
+        for one in found.desired.get(site, ())
+        if not books.is_due(one.customer_id)
+    ]
 
 
 def _failed(

@@ -164,10 +164,10 @@ def lines(
         # Also where a value has no neighbours, and so no line.
         for name, colour, size in reversed(list(zip(series, LINES, POINTS, strict=False))):
             point = {"type": "point", "filled": True, "size": size, "opacity": 1, "color": colour}
-            layers.append(_of(name) | {"mark": point, "encoding": shown})
+            layers.append(_only(name) | {"mark": point, "encoding": shown})
         for look in (HALO, {"color": INK}):
             text = {"type": "text", "dy": -10, "fontSize": LABEL, **look}
-            layers.append(_of(series[0]) | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
+            layers.append(_only(series[0]) | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
     return _svg({"data": _data(points), "layer": layers, "height": 150}, territory)
 
 
@@ -291,7 +291,7 @@ def hour(moment: time) -> float:
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def _of(series: str) -> dict[str, Any]:
+def _only(series: str) -> dict[str, Any]:
     return {"transform": [{"filter": {"field": "series", "equal": series}}]}
 
 

@@ -81,6 +81,6 @@ def _draw(
 
 
 def _rows(page: Page, listing: Page, address: str) -> list[tuple[str, str]]:
-    """Where the page of contacts has those of each day: of a day that it does not show, nowhere."""
+    """The days that the page of contacts shows, too: their addresses there, and what they are called."""
     shown = {day.date for section in listing.sections for day in section.days}
     return [(f"{address}#d{date}", day) for date, day in page.days if date in shown]

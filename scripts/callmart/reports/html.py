@@ -13,9 +13,7 @@ from callmart.reports.page import Page
 
 
 def render(page: Page, rows: Sequence[tuple[str, str]] = ()) -> bytes:
-    """Return the page. `rows` are where the contacts behind its numbers are: addresses, and what their days are
-    called.
-    """
+    """Return the page. `rows` leads to the contacts behind its numbers: per day an address, and what it is called."""
     return _template("page.html.j2").render(page=page, svg=_inline, rows=rows).encode()
 
 

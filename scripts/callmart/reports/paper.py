@@ -24,10 +24,8 @@ def as_pdf(page: Page) -> bytes:
 
 
 def as_png(page: Page, sharpness: float = SHARPNESS) -> bytes:
-    """Return the picture, as wide as A4 and as long as the report.
-
-    typst would cut off rows of pixels of the charts in it, and with them letters.
-    """
+    """Return the picture, as wide as A4 and as long as the report."""
+    # By way of an SVG: a picture that typst itself makes lacks rows of pixels of the charts, and so halves of letters.
     drawn = typeset(_layout(), "svg", page=_said(page), paper="long").decode()
     return bytes(vl_convert.svg_to_png(drawn, scale=sharpness / _INCH))
 

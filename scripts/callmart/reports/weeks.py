@@ -83,9 +83,7 @@ class Period:
     days: tuple[date, ...]
     has_begun: bool  # whether a day of it is over
     is_going_on: bool
-    unfinished: (
-        date | None
-    )  # a day that is open, and not over: it is shown by day, and counts in nothing else
+    unfinished: date | None  # a day that is open, and not over: it is shown by day, and counts nowhere else
     weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
     months: tuple[date, ...]
 

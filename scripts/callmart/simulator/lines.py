@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -60,32 +60,11 @@ def simulate_line(
         ongoing = [until for until in ongoing if until > started]
         if len(ongoing) >= _CHANNELS.get(platform, len(starts)):
             continue
-        rung = int(rng.uniform(1, 30) * _SECOND)
-        talked = int(rng.expovariate(1 / 180) * _SECOND) + 1
-        outcome = rng.choices(("answered", "unanswered", "busy"), (80, 15, 5))[0]
-        answered = started + rung if outcome == "answered" else None
-        ended = started + rung + (talked if answered else 0)
-        direction = rng.choice(("inbound", "outbound"))
-
-        cell = cells[started - started % _QUARTER]
-        cell["calls_in" if direction == "inbound" else "calls_out"] += 1
-        cell["ring_s"] += _rounded(rung)
-        cell["answered"] += outcome == "answered"
-        cell["busy"] += outcome == "busy"
-        cell["talk_s"] += _rounded(talked) if answered else 0
-        # All other ongoing calls began earlier, so those that reach this quarter-hour go on at the same time in it.
-        ongoing.append(ended)
-        for quarter in range(started - started % _QUARTER, ended, _QUARTER):
-            at_once = sum(until > max(quarter, started) for until in ongoing)
-            cells[quarter]["peak_calls"] = max(cells[quarter]["peak_calls"], at_once)
-
+        call = _call(rng, started)
+        ongoing.append(call.ended)
+        _count(cells, call, ongoing)
         call_id = f"{line}-{datetime.fromtimestamp(started // _SECOND, zone):%y%m%d}.{number}"
-        moments = [
-            ("call_started", started, direction, None),
-            ("call_answered", answered, None, None),
-            ("call_ended", ended, None, "system" if outcome == "busy" else "caller"),
-        ]
-        events += _told(customer_id, platform, line, call_id, moments)
+        events += _told(customer_id, platform, line, call_id, call.moments)
     rows = [
         {
             "call_date": datetime.fromtimestamp(quarter // _SECOND, zone).date(),
@@ -96,6 +75,53 @@ def simulate_line(
         for quarter in sorted(cells)
     ]
     return SimulatedLine(pa.Table.from_pylist(events, EVENTS), pa.Table.from_pylist(rows, LINE_INTERVAL))
+
+
+class _Call(NamedTuple):
+    """A call, in microseconds."""
+
+    started: int
+    rung: int
+    talked: int  # 0 if nobody answered
+    outcome: str
+    direction: str
+
+    @property
+    def ended(self) -> int:
+        return self.started + self.rung + self.talked
+
+    @property
+    def moments(self) -> list[tuple[str, int | None, str | None, str | None]]:
+        """Its events, each with its moment, direction and reason."""
+        answered = self.started + self.rung if self.outcome == "answered" else None
+        return [
+            ("call_started", self.started, self.direction, None),
+            ("call_answered", answered, None, None),
+            ("call_ended", self.ended, None, "system" if self.outcome == "busy" else "caller"),
+        ]
+
+
+def _call(rng: random.Random, started: int) -> _Call:
+    rung = int(rng.uniform(1, 30) * _SECOND)
+    talked = int(rng.expovariate(1 / 180) * _SECOND) + 1
+    outcome = rng.choices(("answered", "unanswered", "busy"), (80, 15, 5))[0]
+    direction = rng.choice(("inbound", "outbound"))
+    return _Call(started, rung, talked if outcome == "answered" else 0, outcome, direction)
+
+
+def _count(cells: Mapping[int, dict[str, int]], call: _Call, ongoing: Sequence[int]) -> None:
+    """Count a call in its quarter-hours. `ongoing` are the ends of the calls that go on when it starts, and its own."""
+    first = call.started - call.started % _QUARTER
+    cell = cells[first]
+    cell["calls_in" if call.direction == "inbound" else "calls_out"] += 1
+    cell["ring_s"] += _rounded(call.rung)
+    cell["answered"] += call.outcome == "answered"
+    cell["busy"] += call.outcome == "busy"
+    cell["talk_s"] += _rounded(call.talked)
+    # All other ongoing calls began earlier, so those that reach this quarter-hour go on at the same time in it.
+    for quarter in range(first, call.ended, _QUARTER):
+        at_once = sum(until > max(quarter, call.started) for until in ongoing)
+        cells[quarter]["peak_calls"] = max(cells[quarter]["peak_calls"], at_once)
 
 
 def _starts(rng: random.Random, days: Sequence[date], zone: ZoneInfo, calls_per_day: int) -> list[int]:

@@ -130,6 +130,11 @@ def type_of(mart: Mart, column: str) -> Type:
     )
 
 
+def hyper_types(marts: Iterable[Mart]) -> dict[str, dict[str, str]]:
+    """The types that the columns of these marts have in a .hyper file, by mart and column."""
+    return {mart.name: {column: type_of(mart, column).hyper for column in mart.columns} for mart in marts}
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of the data source. `name` is without brackets."""

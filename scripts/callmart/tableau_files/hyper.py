@@ -25,10 +25,10 @@ def opened(file: Path) -> Iterator[Connection]:
     """Yield a connection that reads a file. The file stays as it is: without `readonly` Hyper writes into it, and takes
     four times as long to open one with six tables.
 
-    Raises HyperException if the file can't be opened.
+    Raises OSError if the file is gone, and HyperException if it can't be opened.
     """
+    name = escape_name(str(file.resolve(strict=True)))
     with Connection(_endpoint()) as connection:
-        name = escape_name(str(file.absolute()))
         connection.execute_command(f"attach database {name} as file with (access_mode = readonly)")
         yield connection
 

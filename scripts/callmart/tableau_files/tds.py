@@ -6,6 +6,7 @@ The fields have the same names in both, so that workbooks work with either. The 
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -27,6 +28,9 @@ OBJECT_MODEL = ("ObjectModelEncapsulateLegacy", "ObjectModelTableType", "SchemaV
 MANIFEST = ("ISO8601PeriodTypes", *OBJECT_MODEL)  # the first one is for period-type-v2
 DAYS_KEPT = 730  # never more than two years, with or without a leap day
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time in a zip file; a fixed time keeps the bytes the same
+
+
+Types = Mapping[str, Mapping[str, str]]  # of columns in a .hyper file, by table and column
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,14 @@ def source(group: str, marts: list[Mart], locale: Locale) -> Source:
     return Source(group, marts, metrics().values(), captions([*marts, THROUGH]), locale)
 
 
-def package(source: Source, target: Path, held: Path | Live) -> None:
-    """Write the .tdsx, with mode 0600, around a .hyper file or for a live connection.
+def package(source: Source, target: Path, held: Path | Live, types: Types | None = None) -> None:
+    """Write the .tdsx, with mode 0600, around a .hyper file or for a live connection. `types` are those of the file, if
+    they are known: otherwise they are read from it.
 
     Raises UserError if the .hyper file has other tables, columns or types than the marts declare.
     """
     if isinstance(held, Path):
-        check_types(source, held_types(held), held.name)
+        check_types(source, types or held_types(held), held.name)
     draft = target.with_suffix(".new.tdsx")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
@@ -83,7 +88,8 @@ def package(source: Source, target: Path, held: Path | Live) -> None:
                 ):
                     while block := own.read(1 << 20):
                         into.write(block)
-            archive.writestr(_entry(f"{source.group}.tds"), as_xml(source, held))
+            xml = as_xml(source, held) if isinstance(held, Live) else around_extract(source)
+            archive.writestr(_entry(f"{source.group}.tds"), xml)
     except BaseException:
         draft.unlink()
         raise
@@ -123,12 +129,9 @@ def held_types(file: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str) -> None:
+def check_types(source: Source, held: Types, name: str) -> None:
     """Raise UserError if a file has other tables, columns or types than the marts declare."""
-    wanted = {
-        mart.name: {column: fields.type_of(mart, column).hyper for column in mart.columns}
-        for mart in source.marts
-    }
+    wanted = fields.hyper_types(source.marts)
     for mart, columns in wanted.items():
         for column, kind in columns.items():
             has = held.get(mart, {}).get(column)
@@ -145,6 +148,12 @@ def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str
 
 
 # -- XML -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def around_extract(source: Source) -> bytes:
+    """Return the .tds file around an extract. It is the same for all customers of the source."""
+    return as_xml(source, Path())
 
 
 def as_xml(source: Source, held: Path | Live) -> bytes:

@@ -152,8 +152,8 @@ begin
 end
 $$;
 
--- Mark what time alone changes by a moment: the days whose contract is another, and the open days that were computed
--- before they were over, and are over. Those are computed and checked once more.
+-- Mark the days that time alone changes: those of which the contract is another by now, and the open days that were
+-- computed while they went on and are over at the moment. These are computed and checked once more.
 create or replace function ops.follow_time(moment timestamptz) returns void
 language plpgsql
 as $$
@@ -211,7 +211,7 @@ begin
 
     -- The data of a day that is not over goes through the customer's last event.
     update build."window" as w
-    set so_far = u.so_far
+    set so_far = unfinished.so_far
     from (
         select
             going_on.customer_id,
@@ -227,8 +227,8 @@ begin
             limit 1
         ) as latest on true
         where (going_on.call_date + 1)::timestamp at time zone c.time_zone > moment
-    ) as u
-    where w.customer_id = u.customer_id and w.call_date = u.call_date;
+    ) as unfinished
+    where w.customer_id = unfinished.customer_id and w.call_date = unfinished.call_date;
 
     analyze build."window";
     return days;

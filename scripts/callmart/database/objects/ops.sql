@@ -10,7 +10,7 @@ create or replace trigger append_only
 before update or delete or truncate on ops.audit_log
 for each statement execute function ops.refuse_change();
 
--- What people see of days although it fails a check, and in how many rows: somebody released it.
+-- The checks that open days fail, and in how many rows: somebody released these days.
 create or replace view ops.accepted as
 select
     o.customer_id,

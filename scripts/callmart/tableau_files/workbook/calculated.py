@@ -29,7 +29,7 @@ WORDS = {
     "until": texts(nl="Tot en met", en="Until"),
     "through": texts(nl="Gegevens tot en met", en="Data through"),
     "so far": texts(nl=", tot nu toe", en=", so far"),
-    "at": texts(nl=" tot ", en=" until "),
+    "until the time": texts(nl=" tot ", en=" until "),
     "going on": texts(nl=", tot en met gisteren", en=", until yesterday"),
     "message": texts(nl="Melding", en="Message"),
     "no data": texts(nl="geen gegevens", en="no data"),
@@ -189,7 +189,7 @@ def period(book: Book) -> Period:
     sunday = f"DATE(DATEADD('day', 6, {monday}))"
     moment = f"[{book.source.name(THROUGH.name, 'so_far')}]"
     hour, minute = (f"RIGHT('0' + STR(DATEPART('{part}', {moment})), 2)" for part in ("hour", "minute"))
-    until = f"'{_word(book, 'at')}' + {hour} + ':' + {minute} + '{_word(book, 'so far')}'"
+    until = f"'{_word(book, 'until the time')}' + {hour} + ':' + {minute} + '{_word(book, 'so far')}'"
     return Period(
         add("week", "integer", f"MIN(DATEPART('iso-week', {monday}))", "n0"),
         add("from", "date", f"MIN(DATE({monday}))", "*d mmm"),
