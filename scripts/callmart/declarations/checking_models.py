@@ -177,13 +177,13 @@ def _of_persons(model: Model, read: Iterable[Model]) -> Iterator[UserError]:
 
 @cache
 def _macros() -> frozenset[str]:
-    texts = [file.read_text("utf-8") for file in (PROJECT / "macros").rglob("*.sql")]
+    texts = [declared.text(file) for file in (PROJECT / "macros").rglob("*.sql")]
     return frozenset(name for text in texts for name in re.findall(r"{%-?\s*macro\s+(\w+)", text))
 
 
 def _of_descriptions(file: Path) -> Iterator[UserError]:
     """Texts that descriptions take from elsewhere, and that are not there."""
-    text = file.read_text("utf-8")
+    text = declared.text(file)
     for found in re.finditer(r"{{\s*doc\(\s*['\"](\w+)['\"]", text):
         if found[1] not in _docs():
             yield _in_text(
@@ -196,7 +196,7 @@ def _docs() -> list[str]:
     return [
         name
         for file in sorted(FOLDER.rglob("*.md"))
-        for name in re.findall(r"{%\s*docs (\w+)", file.read_text("utf-8"))
+        for name in re.findall(r"{%\s*docs (\w+)", declared.text(file))
     ]
 
 
