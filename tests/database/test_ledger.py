@@ -178,6 +178,8 @@ def test_a_copy_is_needed_with_a_server_of_ones_own(erased: Callmart) -> None:
         for settings in (alone, embedded):  # the second has had one
             with pytest.raises(UserError, match=r"privacy\.ledger_copy is missing"):
                 ledger.append(connection, settings, ONE, "agent", UNTIL, {}, 9)
+    with pytest.raises(UserError, match=r"privacy\.ledger_copy is missing"):
+        ledger.refuse_one_copy(alone)
     ledger.refuse_one_copy(embedded)
 
 

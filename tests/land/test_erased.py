@@ -26,7 +26,7 @@ from callmart_home import Callmart
 from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from handing_over import keep
+from handing_over import handed_over, keep
 from landed import OWN, booked, change_registry, figures
 
 pytestmark = pytest.mark.dated
@@ -223,7 +223,7 @@ def test_the_device_of_an_erased_agent_and_the_number_as_a_target_stay_out(
         {"call_key": str(call_key)},
     ):  # fmt: skip
         with pytest.raises(psycopg.errors.CheckViolation, match="erased"):
-            handed_over(callmart, customer, at("10:00"), agent_key="null", **change)
+            handed_over(callmart, customer, NOOR, at("10:00"), agent_key="null", **change)
 
 
 def test_a_callers_unknown_call_lands_without_the_number(callmart: Callmart, customer: int) -> None:
@@ -382,27 +382,8 @@ def test_a_call_belongs_to_the_side_on_which_it_began() -> None:
 
 # -- the server asks again -------------------------------------------------------------------------------------------
 
-ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1", "identified": "true",
-       "platform": "'vcloud'", "event": "'agent_connected'", "call_key": "1", "agent_key": "%(key)s"}  # fmt: skip
-
-
 # The tombstone of the customer's erased agent, as the loader reads it.
 MARK = "(select tombstone from privacy.known_tombstone where customer_id = %(customer)s and kind = 'agent')"
-
-
-def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -> int:
-    """Hand a row over as the loader, past the door of `land`; returns how many landed."""
-    row = ROW | change
-    key = keyed(key_of(callmart, customer), "agent", NOOR)
-    with logins.connect(callmart.settings, "loader") as loader:
-        loader.execute(
-            f"insert into raw.incoming ({', '.join(row)}) values ({', '.join(row.values())})".encode(),
-            {"customer": customer, "at": moment, "key": key},
-        )
-        kept = loader.execute(keep().encode())
-        ((landed,),) = kept.fetchall()
-        loader.rollback()
-    return int(landed)
 
 
 @pytest.mark.parametrize(
@@ -431,10 +412,10 @@ def test_the_server_refuses_what_the_loader_may_not_hand_over(
 ) -> None:
     erased(callmart, customer, "agent", NOOR)
     with pytest.raises(psycopg.errors.CheckViolation):
-        handed_over(callmart, customer, at("10:00"), **change)
-    assert handed_over(callmart, customer, at("10:00", 2)) == 1
+        handed_over(callmart, customer, NOOR, at("10:00"), **change)
+    assert handed_over(callmart, customer, NOOR, at("10:00", 2)) == 1
     key = keyed(key_of(callmart, customer), "agent", BEN)
-    assert handed_over(callmart, customer, at("10:00"), agent_key=f"'{key}'") == 1
+    assert handed_over(callmart, customer, NOOR, at("10:00"), agent_key=f"'{key}'") == 1
 
 
 @pytest.mark.parametrize(("day", "found"), [(-10, True), (3, False)])
@@ -461,6 +442,15 @@ def test_each_customer_is_asked_about_up_to_its_own_end(
         asked = {whose for (whose,) in connection.execute("select customer_id from erased_key")}
         connection.rollback()
     assert asked == ({customer, other} if found else {other})
+
+
+def test_the_server_refuses_a_late_row_of_an_erased_call(callmart: Callmart, customer: int) -> None:
+    land(callmart, customer, day())
+    calls = "select call_key from raw.event where customer_id = %s and occurred_at = %s"
+    ((key,),) = (row.values() for row in callmart.rows(calls, customer, at("09:00")))
+    erase(callmart, person(callmart, customer, "caller", CALLER, UNTIL))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        handed_over(callmart, customer, NOOR, at("00:00:20", 1), call_key=str(key), agent_key="null")
 
 
 def test_the_server_refuses_an_erased_agents_id_without_any_event(callmart: Callmart, customer: int) -> None:
