@@ -15,7 +15,7 @@ from callmart.privacy import objecting, procedure
 from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case
 from callmart_home import Callmart
-from centre import ANONYMOUS, NAMED, agent_of
+from centre import ANONYMOUS, NAMED, STANDARD, agent_of
 from erasing import erase, key_of, person
 from events import AMSTERDAM
 from rotations import rotate
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
 BEFORE, AFTER, MISTAKEN, OBJECTOR = (agent_of(NAMED, number) for number in range(1, 5))
+LATER_OBJECTOR = agent_of(ANONYMOUS)
 MakeCallmart = Callable[..., Callmart]
 
 
@@ -36,8 +37,8 @@ def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
 
 @pytest.fixture(scope="module")
 def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two backups. In between, an agent was erased and one objected, the key was rotated, another agent was erased, and
-    what one seemed to do on a day was given to the one who objects; then that one objected as well.
+    """Two backups. In between, an agent was erased and one objected, keys were rotated, another agent was erased, what
+    one seemed to do on a day was given to the one who objects, and an agent of another customer objected.
     """
     folder = tmp_path_factory.mktemp("backups")
     back_up(old, folder / "first")
@@ -46,20 +47,22 @@ def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         objector = person(old, NAMED, "agent", OBJECTOR, MIDNIGHT)
         objecting.note(Case(work, objector, key_of(old, NAMED), 3), "objection")
     rotate(old, NAMED)
+    rotate(old, ANONYMOUS)
     erase(old, person(old, NAMED, "agent", AFTER, MIDNIGHT), 2)
     with old.connect() as connection, procedure.working(connection, old.settings) as work:
         mistaken = person(old, NAMED, "agent", MISTAKEN, MIDNIGHT)
         correction = Correction(keyed(key_of(old, NAMED), "agent", OBJECTOR), MIDNIGHT - timedelta(days=1))
         correction._note(Case(work, mistaken, key_of(old, NAMED), 4))
         assert correction.correct(work, mistaken), "the control"
-        objecting.note(Case(work, mistaken, key_of(old, NAMED), 5), "objection")
+        objector = person(old, ANONYMOUS, "agent", LATER_OBJECTOR, MIDNIGHT)
+        objecting.note(Case(work, objector, key_of(old, ANONYMOUS), 5), "objection")
     back_up(old, folder / "second")
     return folder / "first", folder / "second"
 
 
-def found(callmart: Callmart, agent: str) -> set[str]:
+def found(callmart: Callmart, agent: str, customer: int = NAMED) -> set[str]:
     """The tables with a key of an agent, as it is or was."""
-    keys = [keyed(key, "agent", agent) for key in epochs(key_file(callmart.home, NAMED).read_bytes())]
+    keys = [keyed(key, "agent", agent) for key in epochs(key_of(callmart, customer))]
     return tables_with(callmart, "|".join(keys))
 
 
@@ -88,7 +91,8 @@ def test_with_the_keys_of_a_later_backup_all_are_erased_again(
         done = restore.restore(connection, new.settings, opened, None, take_over=False)
     assert (done.erased, done.problems) == (2, [])
     assert key_of(new, NAMED) == key_file(old.home, NAMED).read_bytes()
-    assert key_of(new, ANONYMOUS) == key_file(old.home, ANONYMOUS).read_bytes()[:LAYER]
+    assert key_of(new, ANONYMOUS) == key_of(old, ANONYMOUS)
+    assert key_of(new, STANDARD) == key_of(old, STANDARD)[:LAYER]
     assert found(new, BEFORE) == found(new, AFTER) == set()
     assert {"raw.event", "store.agent", "registry.agent"} >= found(new, agent_of(NAMED, 3)) - {
         "ops.dirty_day"
@@ -96,9 +100,13 @@ def test_with_the_keys_of_a_later_backup_all_are_erased_again(
     assert "raw.event" in found(new, agent_of(NAMED, 3)), "the control"
     new.build_unchecked()
     assert found(new, BEFORE) == found(new, AFTER) == set()
-    for objector in (OBJECTOR, MISTAKEN):  # before the rotation, and after it
-        assert {table for table in found(new, objector) if table.startswith("store.")} == set(), objector
-        assert "raw.event" in found(new, objector), "the control"
+    for customer, objector in (
+        (NAMED, OBJECTOR),
+        (ANONYMOUS, LATER_OBJECTOR),
+    ):  # before the rotation, and after it
+        tables = found(new, objector, customer)
+        assert {table for table in tables if table.startswith("store.")} == set(), objector
+        assert "raw.event" in tables, "the control"
     assert last_day(new, MISTAKEN) == 0 and last_day(new, OBJECTOR) == last_day(old, OBJECTOR) > 0
     (entered,) = new.rows("select agent_key from privacy.correction")
     assert entered["agent_key"] == keyed(key_of(new, NAMED), "agent", OBJECTOR)
