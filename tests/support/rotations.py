@@ -19,8 +19,8 @@ SMALL = 30  # rows of a batch, so that there are many
 
 # What a rotation writes itself, and what is about the roles of a server.
 OWN = (
-    "access.applied", "access.definition", "access.granted", "ops.audit_log", "ops.build", "ops.clock", 'ops."extract"',
-    "ops.rotation", "ops.running_now", "ops.to_vacuum", "ops.quality_result", "privacy.renewed_tombstone",
+    "access.applied", "access.definition", "access.granted", "ops.audit_log", "ops.build", "ops.built_state", "ops.clock",
+    'ops."extract"', "ops.rotation", "ops.running_now", "ops.to_vacuum", "ops.quality_result", "privacy.renewed_tombstone",
     "registry.former_fingerprint", "registry.version",
 )  # fmt: skip
 KEY = re.compile(r"[0-9a-f]{32}")
