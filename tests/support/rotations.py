@@ -19,9 +19,9 @@ SMALL = 30  # rows of a batch, so that there are many
 
 # What a rotation writes itself, and what is about the roles of a server.
 OWN = (
-    "access.applied", "access.definition", "access.granted", "ops.audit_log", "ops.build", "ops.built_state", "ops.clock",
-    'ops."extract"', "ops.rotation", "ops.running_now", "ops.to_vacuum", "ops.quality_result", "privacy.renewed_tombstone",
-    "registry.former_fingerprint", "registry.version",
+    "access.applied", "access.definition", "access.granted", "ops.audit_log", "ops.build", "ops.built_state",
+    "ops.clock", 'ops."extract"', "ops.rotation", "ops.running_now", "ops.to_vacuum", "ops.quality_result",
+    "privacy.renewed_tombstone", "registry.former_fingerprint", "registry.version",
 )  # fmt: skip
 KEY = re.compile(r"[0-9a-f]{32}")
 LABEL = re.compile(r"(agent|number)-([0-9a-f]{10})")
