@@ -17,15 +17,15 @@ from callmart.privacy.procedure import Case
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD, agent_of
 from erasing import erase, key_of, person
-from events import AMSTERDAM
+from events import AMSTERDAM, event
 from rotations import rotate
 from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
-BEFORE, AFTER, MISTAKEN, OBJECTOR = (agent_of(NAMED, number) for number in range(1, 5))
-LATER_OBJECTOR = agent_of(ANONYMOUS)
+BEFORE, AFTER, LATER_OBJECTOR, OBJECTOR = (agent_of(NAMED, number) for number in range(1, 5))
+MISTAKEN, RIGHT = agent_of(ANONYMOUS, 1), agent_of(ANONYMOUS, 2)
 MakeCallmart = Callable[..., Callmart]
 
 
@@ -37,10 +37,20 @@ def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
 
 @pytest.fixture(scope="module")
 def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two backups. In between, an agent was erased and one objected, keys were rotated, another agent was erased, what
-    one seemed to do on a day was given to the one who objects, and an agent of another customer objected.
+    """Two backups. In between, an agent was erased and one objected, keys were rotated, another agent was erased and
+    another one objected, and what an agent of another customer seemed to do on a day was given to somebody else.
     """
     folder = tmp_path_factory.mktemp("backups")
+    own = MIDNIGHT - timedelta(days=9)  # on which nobody else was
+    old.land_together(
+        {
+            NAMED: [
+                event("agent_logged_in", own + timedelta(hours=9), agent=LATER_OBJECTOR, line="desk-3"),
+                event("agent_logged_out", own + timedelta(hours=17), agent=LATER_OBJECTOR),
+            ]
+        }
+    )
+    old.build_unchecked()
     back_up(old, folder / "first")
     erase(old, person(old, NAMED, "agent", BEFORE, MIDNIGHT))
     with old.connect() as connection, procedure.working(connection, old.settings) as work:
@@ -50,25 +60,25 @@ def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     rotate(old, ANONYMOUS)
     erase(old, person(old, NAMED, "agent", AFTER, MIDNIGHT), 2)
     with old.connect() as connection, procedure.working(connection, old.settings) as work:
-        mistaken = person(old, NAMED, "agent", MISTAKEN, MIDNIGHT)
-        correction = Correction(keyed(key_of(old, NAMED), "agent", OBJECTOR), MIDNIGHT - timedelta(days=1))
-        correction._note(Case(work, mistaken, key_of(old, NAMED), 4))
+        objector = person(old, NAMED, "agent", LATER_OBJECTOR, MIDNIGHT)
+        objecting.note(Case(work, objector, key_of(old, NAMED), 5), "objection")
+        mistaken = person(old, ANONYMOUS, "agent", MISTAKEN, MIDNIGHT)
+        correction = Correction(keyed(key_of(old, ANONYMOUS), "agent", RIGHT), MIDNIGHT - timedelta(days=1))
+        correction._note(Case(work, mistaken, key_of(old, ANONYMOUS), 4))
         assert correction.correct(work, mistaken), "the control"
-        objector = person(old, ANONYMOUS, "agent", LATER_OBJECTOR, MIDNIGHT)
-        objecting.note(Case(work, objector, key_of(old, ANONYMOUS), 5), "objection")
     back_up(old, folder / "second")
     return folder / "first", folder / "second"
 
 
-def found(callmart: Callmart, agent: str, customer: int = NAMED) -> set[str]:
+def found(callmart: Callmart, agent: str) -> set[str]:
     """The tables with a key of an agent, as it is or was."""
-    keys = [keyed(key, "agent", agent) for key in epochs(key_of(callmart, customer))]
+    keys = [keyed(key, "agent", agent) for key in epochs(key_of(callmart, NAMED))]
     return tables_with(callmart, "|".join(keys))
 
 
 def last_day(callmart: Callmart, agent: str) -> int:
     """The number of an agent's events on the day of the correction."""
-    key = keyed(key_of(callmart, NAMED), "agent", agent)
+    key = keyed(key_of(callmart, ANONYMOUS), "agent", agent)
     return len(
         callmart.rows(
             "select from raw.event where agent_key = %s and occurred_at >= %s and occurred_at < %s",
@@ -100,16 +110,13 @@ def test_with_the_keys_of_a_later_backup_all_are_erased_again(
     assert "raw.event" in found(new, agent_of(NAMED, 3)), "the control"
     new.build_unchecked()
     assert found(new, BEFORE) == found(new, AFTER) == set()
-    for customer, objector in (
-        (NAMED, OBJECTOR),
-        (ANONYMOUS, LATER_OBJECTOR),
-    ):  # before the rotation, and after it
-        tables = found(new, objector, customer)
+    for objector in (OBJECTOR, LATER_OBJECTOR):  # before the rotation, and after it
+        tables = found(new, objector)
         assert {table for table in tables if table.startswith("store.")} == set(), objector
         assert "raw.event" in tables, "the control"
-    assert last_day(new, MISTAKEN) == 0 and last_day(new, OBJECTOR) == last_day(old, OBJECTOR) > 0
+    assert last_day(new, MISTAKEN) == 0 and last_day(new, RIGHT) == last_day(old, RIGHT) > 0
     (entered,) = new.rows("select agent_key from privacy.correction")
-    assert entered["agent_key"] == keyed(key_of(new, NAMED), "agent", OBJECTOR)
+    assert entered["agent_key"] == keyed(key_of(new, ANONYMOUS), "agent", RIGHT)
 
 
 def test_without_them_the_days_before_the_last_erasure_go(
