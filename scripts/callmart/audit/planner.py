@@ -10,17 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.batches import batched
 
 SQL = sql_file.statements(__file__)
-
-T = TypeVar("T")
 
 AT_ONCE = 50  # pairs of values in one question
 
@@ -252,13 +250,6 @@ def _each(ask: Callable[[str], str], pairs: Mapping[str, tuple[str, str]]) -> tu
                 if told_apart(ask, (f"select {one}", f"select {other}")) == "leaked"
             ] or [f"{batch[0][0]} and others together"]
     return looked_at, found
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in lists of at most `size`."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def oracle(

@@ -10,13 +10,13 @@ none of the others.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import batched
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
+from callmart.base.batches import batched
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.land import found, readers
@@ -71,7 +71,7 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
     Raises UserError if nothing can land, because the loader can't log in, or a key is missing.
     """
     with Loader(settings) as loader:
-        for some in batched(deliveries, MOST_FILES, strict=False):
+        for some in batched(deliveries, MOST_FILES):
             waiting: list[Delivery] = []
             for delivery, outcome in _look(loader, some):
                 if outcome is None:
