@@ -2,18 +2,16 @@
 
 import json
 from dataclasses import asdict
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from callmart.audit import VISIBLE, Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
 from callmart.audit.check import Check
 from callmart.base.keys import secret_file
 from callmart.base.settings import Settings
+from callmart.base.templates import template
 from callmart.publish.grants import ALLOWED
 
 
@@ -64,15 +62,9 @@ def summary(audit: Audit) -> dict[str, int]:
 
 def as_html(audit: Audit) -> str:
     """The whole audit as HTML, for light and dark screens and for paper."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        files("callmart.audit").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
     areas = _by_area(check for check in audit.checks if not check.area.startswith("attacks"))
     attacks = _by_area(check for check in audit.checks if check.area.startswith("attacks"))
-    return template.render(
+    return template("callmart.audit", "report.html.j2").render(
         audit=audit,
         summary=summary(audit),
         areas=areas,

@@ -3,14 +3,11 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined, Template
 
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
+from callmart.base.templates import template
 from callmart.environments.comparing import FEWEST_PERSONS
 from callmart.environments.differences import Compared
 
@@ -62,18 +59,8 @@ def as_json(compared: Compared) -> str:
 def as_html(compared: Compared) -> str:
     """The comparison as one HTML file that needs no other, for light and dark screens and for paper."""
     cells = compared.cells
-    return _template().render(
+    return template("callmart.environments", "diff.html.j2").render(
         compared=compared, cells=cells[:CELLS_SHOWN], more=len(cells[CELLS_SHOWN:]), fewest=FEWEST_PERSONS
-    )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(
-        files("callmart.environments").joinpath("diff.html.j2").read_text(encoding="utf-8")
     )
 
 

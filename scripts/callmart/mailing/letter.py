@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
 from functools import cache
-from importlib.resources import files
 from typing import Literal
 
-from jinja2 import Environment, StrictUndefined, Template
-
+from callmart.base.templates import template
 from callmart.reports import paper, values
 from callmart.reports.language import Language
 from callmart.reports.page import Page
@@ -64,8 +62,8 @@ def write(
     letter["Auto-Submitted"] = "auto-generated"
     letter["Content-Language"] = language.locale
     words = {"reports": reports, "reason": language.say("mail_reason"), "locale": language.locale}
-    letter.set_content(_template("letter.txt.j2").render(words))
-    letter.add_alternative(_template("letter.html.j2").render(words), subtype="html")
+    letter.set_content(template("callmart.mailing", "letter.txt.j2").render(words))
+    letter.add_alternative(template("callmart.mailing", "letter.html.j2").render(words), subtype="html")
     for each in reports:
         name = f"{each.page.title} {each.page.week}"
         if form in ("pdf", "both"):
@@ -87,11 +85,3 @@ def _subject(language: Language, reports: Sequence[Enclosed]) -> str:
         return reports[0].subject
     titles = [each.page.title for each in reports]
     return language.say("mail_subject", reports=language.listed(titles))
-
-
-@cache
-def _template(name: str) -> Template:
-    environment = Environment(
-        autoescape=name.endswith(".html.j2"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(files("callmart.mailing").joinpath(name).read_text("utf-8"))

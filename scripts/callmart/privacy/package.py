@@ -15,8 +15,7 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, StrictUndefined, Template
-
+from callmart.base.templates import template
 from callmart.declarations import processing
 from callmart.declarations.captions import Locale
 from callmart.privacy.own_rows import Contents, Rows, Somebody
@@ -43,7 +42,7 @@ def pack(contents: Contents) -> bytes:
 def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for language, name in _NAMES.items():
         said = page(contents, language)
-        yield f"{name}.html", _template().render(page=said).encode()
+        yield f"{name}.html", template("callmart.privacy", "package.html.j2").render(page=said).encode()
         yield f"{name}.pdf", paper.typeset(_layout(), "pdf", page=json.dumps(said))
     yield "data.json", as_json(contents)
     for one in contents.tables:
@@ -126,16 +125,6 @@ def _plain(value: Any, zone: ZoneInfo) -> Any:
         case _:
             plain = str(value)
     return plain
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(
-        files("callmart.privacy").joinpath("package.html.j2").read_text(encoding="utf-8")
-    )
 
 
 @cache
