@@ -1,0 +1,120 @@
+"""The Citus cluster, if the database is the coordinator of one: its nodes, and where the events of each customer are.
+
+Events and calls are on the nodes, by customer. Everything else is on the coordinator, as on one machine, and no node has
+a function, view or login of ours but the owner (docs/scale.md). So the owner's statements are not repeated on the nodes,
+but for those that change the tables of events and calls.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError, kind
+from callmart.database import lock
+
+SQL = sql_file.statements(__file__)
+
+DISTRIBUTED = ("raw.event", "raw.call")  # the first one says where the others' rows are
+TO_ITSELF = "set citus.enable_ddl_propagation to off"
+PATIENCE_S = 15  # how long a node may take to finish what a lost connection left behind
+
+
+@dataclass(frozen=True, order=True)
+class Node:
+    """A PostgreSQL that holds shards. The coordinator knows it by this name."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where some customers' rows are: a node, and per distributed table its shard there."""
+
+    node: Node
+    shards: tuple[tuple[str, str], ...]
+    customers: tuple[int, ...]
+
+
+def is_coordinator(connection: psycopg.Connection) -> bool:
+    """Whether the database is the coordinator of a cluster with nodes that hold shards."""
+    if connection.execute("select to_regclass('pg_catalog.pg_dist_node')").fetchone() == (None,):
+        return False
+    return connection.execute(SQL["has_nodes"]).fetchone() == (True,)
+
+
+def keep_to_itself(connection: psycopg.Connection) -> None:
+    """Let the owner's statements be carried out on the coordinator alone, from now on and in its later sessions."""
+    if is_coordinator(connection):
+        login = sql.Identifier(connection.info.user), sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL(f"alter role {{}} in database {{}} {TO_ITSELF}").format(*login))
+        connection.execute(TO_ITSELF)
+
+
+def distribute(connection: psycopg.Connection) -> None:
+    """Move the tables of events and calls to the nodes, with the rows that they have, where they are not there yet."""
+    if not is_coordinator(connection):
+        return
+    first, *others = DISTRIBUTED
+    for table in DISTRIBUTED:
+        found = connection.execute(SQL["distributed_by"], {"table": table}).fetchone()
+        if found is None:
+            together = "default" if table == first else first
+            connection.execute(SQL["distribute"], {"table": table, "together": together})
+            connection.execute("select truncate_local_data_after_distributing_table(%s)", [table])
+            connection.execute(TO_ITSELF)  # distributing ends it
+        elif found != ("customer_id",):
+            raise UserError(
+                f"the table {table} is distributed by {found[0]}, not by customer_id: "
+                f"run select undistribute_table('{table}'), then `callmart upgrade`"
+            )
+
+
+def places(connection: psycopg.Connection, customers: Sequence[int]) -> list[Place]:
+    """Where the rows of these customers are; one place per group of shards."""
+    rows = connection.execute(SQL["places"], {"tables": list(DISTRIBUTED), "customers": list(customers)})
+    return [
+        Place(Node(host, port), tuple(zip(DISTRIBUTED, shards, strict=True)), tuple(own))
+        for host, port, shards, own in rows
+    ]
+
+
+def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
+    """Connect to a node as the same login. Raises UserError if it can't be reached, or if what has landed is not there
+    yet: a node that failed while files landed finishes that when it is back.
+    """
+    try:
+        own = lock.connector(connection, host=node.host, port=node.port)()
+    except psycopg.OperationalError as error:
+        raise UserError(
+            f"the node {node} of the cluster can't be reached ({kind(error)}): start it, or let the coordinator know it "
+            f"by a name and port that callmart reaches, too; {connection.info.user} logs in there with the password "
+            "that it has here"
+        ) from None
+    own.autocommit = False
+    own.execute("set client_min_messages = warning")
+    if not _has_finished(own):
+        own.close()
+        raise UserError(
+            f"the node {node} has not finished what it was told before its connection broke: Citus finishes it within "
+            "a minute, so run the same command again then"
+        )
+    return own
+
+
+def _has_finished(node: psycopg.Connection) -> bool:
+    """Whether a node has committed all that the coordinator has, at once or after a little while."""
+    for _ in range(PATIENCE_S):
+        found = node.execute(SQL["unfinished"]).fetchone()
+        node.rollback()
+        if found is None:
+            return True
+        time.sleep(1)
+    return False
