@@ -147,7 +147,9 @@ def _any_too_old(
         where = sql.SQL(
             "t.{moment} < {floor}::date + 2 and (t.{moment} at time zone coalesce(c.time_zone, {zone}))::date < {floor}"
         ).format(moment=sql.Identifier(TOO_OLD[table]), floor=floor, zone=settings.time_zone)
-        joined = sql.SQL("left join (select customer_id, time_zone from registry.customer) as c using (customer_id)")
+        joined = sql.SQL(
+            "left join (select customer_id, time_zone from registry.customer) as c using (customer_id)"
+        )
     query = sql.SQL("select 1 from {} as t {} where {} limit 1").format(sql.SQL(table), joined, where)
     return connection.execute(query).fetchone() is not None
 

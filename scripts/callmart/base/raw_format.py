@@ -152,8 +152,8 @@ EVENTS = (
 )
 # These end what an agent did, which can have begun before the first event of a call.
 AGENT_ENDS = ("ring_ended", "hold_ended", "agent_released", "wrapup_ended")
-# As SQL of an event's columns: when what it tells of an agent began, if the source measures that (a wait does not count:
-# nobody did it), and the phase that it begins or ends outside of calls.
+# As SQL of an event's columns: when what it tells of an agent began, if the source measures that (a wait does not
+# count: nobody did it), and the phase that it begins or ends outside of calls.
 BEGUN_AT = """occurred_at - make_interval(
     secs => case when event = any({agent_ends}) then coalesce(duration_s, 0) else 0 end
 )"""

@@ -1,9 +1,9 @@
 """Computes the window on the nodes of a cluster, each customer's days where its events are.
 
 The models are computed there as dbt compiled them, per group of shards, with shards in the place of events and calls.
-What else they read of the coordinator is small: the rows of the customers are copied to the node, and our functions with
-them. All of that is temporary and never committed, so a node keeps nothing. Only the rows of marts come back, into the
-tables of `build` in which one machine computes them; what follows on a build is the same.
+What else they read is small, and on the coordinator: the customers' rows are copied to the node, and our functions with
+them. All of that is temporary and never committed, so a node keeps nothing. Only the rows of marts come back, and what
+their suites look at, into the tables of `build` where one machine has them. What follows on a build is the same.
 """
 
 import re
@@ -36,8 +36,8 @@ Sent = Mapping[Node, Mapping[str, int]]  # per node the rows of each model that 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed on the nodes: models, each after those that it reads. Of the `returning`, the rows come back; dbt
-    knows nothing of the `inner`.
+    """What is computed on the nodes: models, each after those that it reads. The rows of the `returning` come back, and
+    dbt leaves the `inner` out.
     """
 
     models: tuple[Compiled, ...]
@@ -81,7 +81,9 @@ def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container
     for model in reversed(ordered):
         if model.model in needed and (model.model in spread or model.name not in by_name):
             needed.update(model.reads)
-    there = tuple(one for one in ordered if one.model in needed and (one.model in spread or one.name not in by_name))
+    there = tuple(
+        one for one in ordered if one.model in needed and (one.model in spread or one.name not in by_name)
+    )
     for model in there:
         if '"store".' in model.sql:
             raise UserError(
@@ -137,7 +139,10 @@ class _Carried:
 def _carried(connection: psycopg.Connection, planned: Plan) -> _Carried:
     """Find what the models read of the coordinator, themselves and through our functions."""
     database = connection.info.dbname
-    texts = [re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", model.sql) for model in planned.models]
+    texts = [
+        re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", model.sql)
+        for model in planned.models
+    ]
     own = {f"build.{model.name}" for model in planned.models} | {*cluster.DISTRIBUTED}
     functions: dict[str, str] = {}
     for text in texts:
@@ -145,7 +150,7 @@ def _carried(connection: psycopg.Connection, planned: Plan) -> _Carried:
     words = {
         f"{schema}.{name}"
         for text in (*texts, *functions.values())
-        for schema, name in re.findall(rf'\b({OURS})\.(\w+)\b(?!\s*\()', text)
+        for schema, name in re.findall(rf"\b({OURS})\.(\w+)\b(?!\s*\()", text)
     }
     rows = connection.execute(SQL["columns"], {"relations": sorted(words - own)}).fetchall()
     return _Carried(
@@ -204,7 +209,9 @@ def _at_place(
     step = "what the models read"
     try:
         for relation, columns in carried.relations.items():
-            _carry(own, there, relation, columns, place.customers if relation in carried.by_customer else None)
+            _carry(
+                own, there, relation, columns, place.customers if relation in carried.by_customer else None
+            )
         for function in carried.functions:
             there.execute(_placed(function, names, own.info.dbname).encode())
         rows: Counter[str] = Counter()
@@ -222,7 +229,9 @@ def _at_place(
                 f"the node {place.node} of the cluster was lost while it computed: start it, then run the same command "
                 "again"
             ) from None
-        raise UserError(f"{step} failed on the node {place.node} ({kind(error)}): run the same command again") from None
+        raise UserError(
+            f"{step} failed on the node {place.node} ({kind(error)}): run the same command again"
+        ) from None
 
 
 def _carry(
@@ -233,7 +242,11 @@ def _carry(
     customers: Sequence[int] | None,
 ) -> None:
     """Copy a relation of the coordinator into a temporary table of a node: all its rows, or those of customers."""
-    chosen = "" if customers is None else f"where customer_id = any('{{{', '.join(map(str, customers))}}}'::integer[])"
+    chosen = (
+        ""
+        if customers is None
+        else f"where customer_id = any('{{{', '.join(map(str, customers))}}}'::integer[])"
+    )
     there.execute(f'create temporary table "{relation}" ({columns})'.encode())
     _copy(
         own,
@@ -274,7 +287,7 @@ def _placed(text: str, names: Mapping[str, str], database: str) -> str:
 
 
 def _bring_back(own: psycopg.Connection, there: psycopg.Connection, name: str, making: Lock) -> int:
-    """Copy the rows of a model into its table in `build`, which the first node that has them makes. Returns how many."""
+    """Copy the rows of a model into its table in `build`, which the first place makes. Returns how many."""
     ((columns,),) = there.execute(SQL["columns_there"], {"relation": f'pg_temp."build.{name}"'}).fetchall()
     with making:
         own.execute(f'create unlogged table if not exists build."{name}" ({columns})'.encode())

@@ -1,8 +1,8 @@
 """The Citus cluster, if the database is the coordinator of one: its nodes, and where the events of each customer are.
 
-Events and calls are on the nodes, by customer. Everything else is on the coordinator, as on one machine, and no node has
-a function, view or login of ours but the owner (docs/scale.md). So the owner's statements are not repeated on the nodes,
-but for those that change the tables of events and calls.
+Events and calls are on the nodes, by customer. Everything else is on the coordinator, as on one machine, and no node
+has a function or view of ours, or a login but the owner's (docs/scale.md). So what the owner does is not repeated on
+the nodes, but for what changes the tables of events and calls.
 """
 
 import time
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError, kind
-from callmart.database import lock
+from callmart.base.errors import UserError
+from callmart.database import server
 
 SQL = sql_file.statements(__file__)
 
@@ -50,6 +51,13 @@ def is_coordinator(connection: psycopg.Connection) -> bool:
     return connection.execute(SQL["has_nodes"]).fetchone() == (True,)
 
 
+def nodes(connection: psycopg.Connection) -> list[Node]:
+    """The nodes that hold shards; none on one machine."""
+    if not is_coordinator(connection):
+        return []
+    return [Node(*row) for row in connection.execute(SQL["nodes"])]
+
+
 def keep_to_itself(connection: psycopg.Connection) -> None:
     """Let the owner's statements be carried out on the coordinator alone, from now on and in its later sessions."""
     if is_coordinator(connection):
@@ -62,7 +70,7 @@ def distribute(connection: psycopg.Connection) -> None:
     """Move the tables of events and calls to the nodes, with the rows that they have, where they are not there yet."""
     if not is_coordinator(connection):
         return
-    first, *others = DISTRIBUTED
+    first = DISTRIBUTED[0]
     for table in DISTRIBUTED:
         found = connection.execute(SQL["distributed_by"], {"table": table}).fetchone()
         if found is None:
@@ -87,26 +95,41 @@ def places(connection: psycopg.Connection, customers: Sequence[int]) -> list[Pla
 
 
 def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
-    """Connect to a node as the same login. Raises UserError if it can't be reached, or if what has landed is not there
-    yet: a node that failed while files landed finishes that when it is back.
+    """Connect to a node as the same login, with the same password. Raises UserError if it can't be reached, or if what
+    has landed is not there yet: a node that failed while files landed finishes that when it is back.
     """
     try:
-        own = lock.connector(connection, host=node.host, port=node.port)()
+        own = psycopg.connect(
+            make_conninfo(connection.info.dsn, host=node.host, port=node.port),
+            password=connection.info.password or None,
+            autocommit=True,
+            application_name="callmart",
+        )
     except psycopg.OperationalError as error:
         raise UserError(
-            f"the node {node} of the cluster can't be reached ({kind(error)}): start it, or let the coordinator know it "
-            f"by a name and port that callmart reaches, too; {connection.info.user} logs in there with the password "
-            "that it has here"
+            f"the node {node} of the cluster, where callmart logs in as on the coordinator: {server.cause(error)}"
         ) from None
+    own.execute("set client_min_messages to warning")
+    own.execute("set citus.override_table_visibility to off")  # or the node would hide its shards
+    own.execute(TO_ITSELF)
     own.autocommit = False
-    own.execute("set client_min_messages = warning")
-    if not _has_finished(own):
+    if mistake := _mistake(connection, own):
         own.close()
-        raise UserError(
-            f"the node {node} has not finished what it was told before its connection broke: Citus finishes it within "
-            "a minute, so run the same command again then"
-        )
+        raise UserError(f"the node {node} of the cluster {mistake}")
     return own
+
+
+def _mistake(coordinator: psycopg.Connection, node: psycopg.Connection) -> str | None:
+    """Why a node is not to be used now, with the remedy."""
+    versions = [one.execute(SQL["version"]).fetchone() for one in (coordinator, node)]
+    if versions[0] != versions[1]:
+        return "has another version of Citus than the coordinator, or none: run alter extension citus update on both"
+    if not _has_finished(node):
+        return (
+            "has not finished what it was told before its connection broke: Citus finishes it within a minute, so run "
+            "the same command again then"
+        )
+    return None
 
 
 def _has_finished(node: psycopg.Connection) -> bool:

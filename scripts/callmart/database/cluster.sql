@@ -5,6 +5,14 @@ select
         where isactive and shouldhaveshards and noderole = 'primary'
     );
 
+-- name: nodes
+select
+    nodename,
+    nodeport
+from pg_dist_node
+where isactive and shouldhaveshards and noderole = 'primary'
+order by 1, 2;
+
 -- name: distributed_by
 -- The column by which a table is distributed; no row if it is not.
 select coalesce(column_to_column_name(logicalrelid, partkey), 'nothing')
@@ -46,3 +54,6 @@ order by 1, 2, s.shardid;
 select 1 from pg_prepared_xacts
 where database = current_database() and starts_with(gid, 'citus_')
 limit 1;
+
+-- name: version
+select extversion from pg_extension where extname = 'citus';

@@ -21,17 +21,14 @@ def wait_at_most(connection: psycopg.Connection, duration: str) -> None:
     connection.execute("select set_config('lock_timeout', %s, true)", [duration])
 
 
-def connector(connection: psycopg.Connection, **elsewhere: str | int) -> Callable[[], psycopg.Connection]:
-    """Return what connects again as the same login, with autocommit, or `elsewhere`. It works although the connection
-    may be lost.
-    """
+def connector(connection: psycopg.Connection) -> Callable[[], psycopg.Connection]:
+    """Return what connects again as the same login, with autocommit. It works although the connection may be lost."""
     return partial(
         psycopg.connect,
         connection.info.dsn,
         password=connection.info.password or None,
         autocommit=True,
         application_name="callmart",
-        **elsewhere,
     )
 
 

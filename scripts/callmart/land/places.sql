@@ -27,17 +27,26 @@ with named as (
             or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
             or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
         )
+),
+
+-- Of most calls the last event says it already, without a look at the others.
+began as materialized (
+    select
+        c.call_key,
+        c.first_at,
+        c.last_at,
+        c.last_at < %(until)s as is_over
+    from named
+    inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s
 )
 
 select
-    c.call_key,
-    c.first_at,
-    c.last_at,
+    call_key,
+    first_at,
+    last_at,
     raw.random_key() as new_key
-from named
-inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s
--- Of most calls the last event says it already, without a look at the others.
-where c.last_at < %(until)s or raw.began_before(c.customer_id, c.call_key, %(until)s);
+from began
+where is_over or raw.began_before(%(customer)s, call_key, %(until)s);
 
 -- name: own_devices
 -- The devices that nobody else used: their keys lead to the agent.
@@ -63,11 +72,8 @@ create temporary table erased_event on commit drop as
 with outside as (
     select
         e.*,
-        lead(e.occurred_at) over (
-            partition by e.agent_key, raw.phase_of(e.event, e.device_key, e.queue)
-            order by e.occurred_at
-        ) as next_at
-    from raw.event as e
+        lead(e.occurred_at) over (partition by e.agent_key, e.phase order by e.occurred_at) as next_at
+    from raw.timed_event as e
     where e.customer_id = %(customer)s and e.call_key is null and e.agent_key = any(%(keys)s)
 )
 
@@ -117,7 +123,18 @@ where
                 where
                     k.customer_id = %(customer)s
                     and k.call_key = e.call_key
-                    and (k.last_at < %(until)s or raw.began_before(k.customer_id, k.call_key, %(until)s))
+                    and k.first_at < %(until)s
+                    and (
+                        k.last_at < %(until)s
+                        or exists (
+                            select 1 from raw.timed_event as b
+                            where
+                                b.customer_id = %(customer)s
+                                and b.call_key = k.call_key
+                                and b.occurred_at between k.first_at and k.last_at
+                                and b.begun_at < %(until)s
+                        )
+                    )
             )
         )
     );
@@ -156,50 +173,45 @@ select call_key from erased_call;
 -- name: later
 -- Whether something of the person came later, or a correction gives it to the person. Counted: a plan for the first row
 -- only compares all with all.
+with later as materialized (
+    select count(*) as events
+    from raw.event as e
+    left join erased_event as x
+        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
+    where
+        e.customer_id = %(customer)s
+        and x.event_key is null
+        and (
+            (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
+            or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
+            or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
+        )
+)
+
 select
-    count(*) > 0
+    events > 0
     or exists (
         select 1
         from privacy.correction as c
         where c.customer_id = %(customer)s and c.agent_key = any(%(keys)s) and c.until > %(until)s
     )
-from raw.event as e
-left join erased_event as x
-    on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
-where
-    e.customer_id = %(customer)s
-    and x.event_key is null
-    and (
-        (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
-        or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
-        or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
-    );
+from later;
 
 -- name: ends
 -- The end of the customer's data as it is, and as it is without the events that are deleted.
 create temporary table erased_end on commit drop as
 select
-    (
-        select e.occurred_at from raw.event as e
-        where e.customer_id = %(customer)s
-        order by e.occurred_at desc
-        limit 1
-    ) as known_until,
-    (
-        select max(e.occurred_at) -- with a limit it would compare all with all
-        from raw.event as e
-        where
-            e.customer_id = %(customer)s
-            and not exists (
-                select 1 from erased_event as x
-                where
-                    x.call_key is null
-                    and not x.reaches_back
-                    and e.occurred_at = x.occurred_at
-                    and e.event_key = x.event_key
-                    and e.ordinal = x.ordinal
-            )
-    ) as left_until;
+    max(e.occurred_at) as known_until,
+    max(e.occurred_at) filter (where x.event_key is null) as left_until
+from raw.event as e
+left join erased_event as x
+    on
+        x.call_key is null
+        and not x.reaches_back
+        and e.occurred_at = x.occurred_at
+        and e.event_key = x.event_key
+        and e.ordinal = x.ordinal
+where e.customer_id = %(customer)s;
 
 -- name: login_days
 -- The days on which no source seems to report logins any more, because the last ones of the 31 days are deleted.
@@ -416,29 +428,37 @@ where
     and c.until <= %(until)s;
 
 -- name: delete_outside
-delete from raw.event as e
-using erased_event as x
-where
-    e.customer_id = %(customer)s
-    and x.call_key is null
-    and not x.reaches_back
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+with deleted as (
+    delete from raw.event as e
+    using erased_event as x
+    where
+        e.customer_id = %(customer)s
+        and x.call_key is null
+        and not x.reaches_back
+        and e.occurred_at = x.occurred_at
+        and e.event_key = x.event_key
+        and e.ordinal = x.ordinal
+    returning (e.occurred_at at time zone 'UTC')::date as of_month
+)
+
+select distinct access.partition_of('raw.event', of_month) from deleted;
 
 -- name: cut_reaching_back
 -- As raw.cut_reaching_back does with what lands later.
-update raw.event as e
-set duration_s = extract(epoch from e.occurred_at - %(until)s)
-from erased_event as x
-where
-    e.customer_id = %(customer)s
-    and x.reaches_back
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+with cut as (
+    update raw.event as e
+    set duration_s = extract(epoch from e.occurred_at - %(until)s)
+    from erased_event as x
+    where
+        e.customer_id = %(customer)s
+        and x.reaches_back
+        and e.occurred_at = x.occurred_at
+        and e.event_key = x.event_key
+        and e.ordinal = x.ordinal
+    returning (e.occurred_at at time zone 'UTC')::date as of_month
+)
+
+select distinct access.partition_of('raw.event', of_month) from cut;
 
 -- name: erase_agent
 -- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked. What becomes
@@ -463,27 +483,32 @@ changed as materialized (
         x.event_key,
         x.ordinal,
         s.substitute,
-        own.device_key is not null as is_on_own_device
+        own.device_key is not null as is_on_own_device,
+        raw.random_key() as new_event_key
     from erased_event as x
     left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
     left join own_device as own on x.device_key = own.device_key
     where not x.reaches_back
+),
+
+erased as (
+    update raw.event as e
+    set
+        agent_key = coalesce(c.substitute, e.agent_key),
+        device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
+        target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
+        event_key = c.new_event_key,
+        ordinal = 0
+    from changed as c
+    where
+        e.customer_id = %(customer)s
+        and e.occurred_at = c.occurred_at
+        and e.event_key = c.event_key
+        and e.ordinal = c.ordinal
+    returning (e.occurred_at at time zone 'UTC')::date as of_month
 )
 
-update raw.event as e
-set
-    agent_key = coalesce(c.substitute, e.agent_key),
-    device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
-    target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
-    event_key = raw.random_key(),
-    ordinal = 0
-from changed as c
-where
-    e.customer_id = %(customer)s
-    and e.occurred_at = c.occurred_at
-    and e.event_key = c.event_key
-    and e.ordinal = c.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+select distinct access.partition_of('raw.event', of_month) from erased;
 
 -- name: erase_caller
 with changed as materialized (
@@ -491,25 +516,30 @@ with changed as materialized (
         x.occurred_at,
         x.event_key,
         x.ordinal,
-        c.new_key
+        c.new_key,
+        raw.random_key() as new_event_key
     from erased_event as x
     inner join erased_call as c on x.call_key = c.call_key
+),
+
+erased as (
+    update raw.event as e
+    set
+        call_key = c.new_key,
+        number_key = case when not coalesce(e.number_key = any(%(keys)s), false) then e.number_key end,
+        target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
+        event_key = c.new_event_key,
+        ordinal = 0
+    from changed as c
+    where
+        e.customer_id = %(customer)s
+        and e.occurred_at = c.occurred_at
+        and e.event_key = c.event_key
+        and e.ordinal = c.ordinal
+    returning (e.occurred_at at time zone 'UTC')::date as of_month
 )
 
-update raw.event as e
-set
-    call_key = c.new_key,
-    number_key = case when not coalesce(e.number_key = any(%(keys)s), false) then e.number_key end,
-    target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
-    event_key = raw.random_key(),
-    ordinal = 0
-from changed as c
-where
-    e.customer_id = %(customer)s
-    and e.occurred_at = c.occurred_at
-    and e.event_key = c.event_key
-    and e.ordinal = c.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+select distinct access.partition_of('raw.event', of_month) from erased;
 
 -- name: rename_calls
 update raw.call as k

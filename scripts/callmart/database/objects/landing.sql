@@ -27,9 +27,13 @@ create or replace view raw.timed_event as
 select
     customer_id,
     occurred_at,
-    call_key,
-    agent_key,
+    event_key,
+    ordinal,
     event,
+    call_key,
+    queue,
+    agent_key,
+    device_key,
     duration_s,
     {phase} as phase,
     {begun_at} as begun_at
