@@ -68,30 +68,41 @@ def keep_to_itself(connection: psycopg.Connection) -> None:
 
 def distribute(connection: psycopg.Connection) -> None:
     """Move the tables of events and calls to the nodes, with the rows that they have, where they are not there yet."""
-    if not is_coordinator(connection):
-        return
-    first = DISTRIBUTED[0]
-    for table in DISTRIBUTED:
-        found = connection.execute(SQL["distributed_by"], {"table": table}).fetchone()
-        if found is None:
-            together = "default" if table == first else first
-            connection.execute(SQL["distribute"], {"table": table, "together": together})
-            connection.execute("select truncate_local_data_after_distributing_table(%s)", [table])
-            connection.execute(TO_ITSELF)  # distributing ends it
-        elif found != ("customer_id",):
-            raise UserError(
-                f"the table {table} is distributed by {found[0]}, not by customer_id: "
-                f"run select undistribute_table('{table}'), then `callmart upgrade`"
-            )
+    for node in nodes(connection):
+        connect(connection, node).close()  # says what is wrong with one
+    for table in _undistributed(connection) if is_coordinator(connection) else ():
+        together = "default" if table == DISTRIBUTED[0] else DISTRIBUTED[0]
+        connection.execute(SQL["distribute"], {"table": table, "together": together})
+        connection.execute("select truncate_local_data_after_distributing_table(%s)", [table])
+        connection.execute(TO_ITSELF)  # distributing ends it
 
 
 def places(connection: psycopg.Connection, customers: Sequence[int]) -> list[Place]:
-    """Where the rows of these customers are; one place per group of shards."""
+    """Where the rows of these customers are; one place per group of shards. Raises UserError if no node has them."""
+    if missing := _undistributed(connection):
+        raise UserError(
+            f"the database is a cluster's coordinator, and {missing[0]} is not on its nodes: run `callmart upgrade`"
+        )
     rows = connection.execute(SQL["places"], {"tables": list(DISTRIBUTED), "customers": list(customers)})
     return [
         Place(Node(host, port), tuple(zip(DISTRIBUTED, shards, strict=True)), tuple(own))
         for host, port, shards, own in rows
     ]
+
+
+def _undistributed(connection: psycopg.Connection) -> list[str]:
+    """The tables that are to be on the nodes and are not. Raises UserError if one is there by another column."""
+    missing = []
+    for table in DISTRIBUTED:
+        found = connection.execute(SQL["distributed_by"], {"table": table}).fetchone()
+        if found is None:
+            missing.append(table)
+        elif found != ("customer_id",):
+            raise UserError(
+                f"the table {table} is distributed by {found[0]}, not by customer_id: run "
+                f"select undistribute_table('{table}'), then `callmart upgrade`"
+            )
+    return missing
 
 
 def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
