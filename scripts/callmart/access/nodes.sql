@@ -12,7 +12,7 @@ group by t.name;
 -- What is not to be on a node, or open to somebody, with the statement that corrects it, or null.
 select
     'everybody may connect',
-    format('revoke connect on database %%I from public', datname)
+    format('revoke connect on database %I from public', datname)
 from pg_database
 cross join lateral aclexplode(coalesce(datacl, acldefault('d', datdba)))
 where
@@ -22,8 +22,8 @@ where
     and pg_get_userbyid(datdba) = current_user
 union all
 select
-    format('%%s may use the schema %%s', who.name, nspname),
-    format('revoke all on schema %%I from %%s cascade', nspname, who.name)
+    format('%s may use the schema %s', who.name, nspname),
+    format('revoke all on schema %I from %s cascade', nspname, who.name)
 from pg_namespace
 cross join lateral aclexplode(nspacl)
 cross join lateral (
@@ -33,8 +33,8 @@ where nspowner = quote_ident(current_user)::regrole and grantee <> nspowner
 group by nspname, who.name
 union all
 select
-    format('%%s has rights on %%s', who.name, c.oid::regclass),
-    format('revoke all on %%s from %%s cascade', c.oid::regclass, who.name)
+    format('%s has rights on %s', who.name, c.oid::regclass),
+    format('revoke all on %s from %s cascade', c.oid::regclass, who.name)
 from pg_class as c
 cross join lateral aclexplode(c.relacl)
 cross join lateral (
@@ -44,22 +44,22 @@ where c.relowner = quote_ident(current_user)::regrole and grantee <> c.relowner
 group by c.oid, who.name
 union all
 select
-    format('%%s has rights on columns of %%s', pg_get_userbyid(grantee), c.oid::regclass),
-    format('revoke all (%%I) on %%s from %%I cascade', a.attname, c.oid::regclass, pg_get_userbyid(grantee))
+    format('%s has rights on columns of %s', pg_get_userbyid(grantee), c.oid::regclass),
+    format('revoke all (%I) on %s from %I cascade', a.attname, c.oid::regclass, pg_get_userbyid(grantee))
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid
 cross join lateral aclexplode(a.attacl)
 where c.relowner = quote_ident(current_user)::regrole and grantee <> c.relowner
 union all
 select
-    format('the function %%s is callmart''s', oid::regprocedure),
-    format('drop function %%s', oid::regprocedure)
+    format('the function %s is callmart''s', oid::regprocedure),
+    format('drop function %s', oid::regprocedure)
 from pg_proc
 where proowner = quote_ident(current_user)::regrole
 union all
 select
-    format('the view %%s is callmart''s', oid::regclass),
-    format('drop view %%s', oid::regclass)
+    format('the view %s is callmart''s', oid::regclass),
+    format('drop view %s', oid::regclass)
 from pg_class
 where relowner = quote_ident(current_user)::regrole and relkind in ('v', 'm');
 

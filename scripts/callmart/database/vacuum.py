@@ -1,5 +1,8 @@
 """Vacuums tables from which rows were deleted, so that the rows also leave the files and the planner's statistics."""
 
+from collections.abc import Iterable
+from datetime import date
+
 import psycopg
 
 from callmart.base import sql_file
@@ -21,6 +24,12 @@ def note(connection: psycopg.Connection, *relations: str, whole: bool = False) -
             " on conflict (relation) do update set is_whole = noted.is_whole or excluded.is_whole",
             [(relation, whole) for relation in relations],
         )
+
+
+def months(connection: psycopg.Connection, table: str, days: Iterable[date]) -> list[str]:
+    """The names of a table's months that these days are in."""
+    query = "select distinct access.partition_of(%s, day) from unnest(%s::date[]) as day"
+    return [name for (name,) in connection.execute(query, [table, list(days)])]
 
 
 def vacuum(connection: psycopg.Connection) -> int:

@@ -1,21 +1,24 @@
 -- sqlfluff:dialect:postgres
 -- What landing has stored of a person up to a moment, and how it is erased. The temporary tables are of one person and
 -- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls). What ends
--- after `until` outside calls and reaches back before it stays, and is measured from `until`.
+-- after `until` outside calls and reaches back before it stays, and is measured from `until`. A statement on events may
+-- run on a node of a cluster, so our functions are called in others.
 
 -- name: forget
 -- What an earlier look in the same transaction has left.
 drop table if exists
+pg_temp.named_call,
 pg_temp.erased_call,
 pg_temp.own_device,
 pg_temp.erased_event,
+pg_temp.changed_event,
 pg_temp.erased_end,
 pg_temp.erased_login_day,
 pg_temp.erased_day;
 
--- name: erased_calls
--- The calls that name the person and began before `until`.
-create temporary table erased_call on commit drop as
+-- name: named_calls
+-- The calls that name the person. Of most the last event says already that they began before `until`.
+create temporary table named_call on commit drop as
 with named as (
     select distinct e.call_key
     from raw.event as e
@@ -27,25 +30,25 @@ with named as (
             or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
             or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
         )
-),
-
--- Of most calls the last event says it already, without a look at the others.
-began as materialized (
-    select
-        c.call_key,
-        c.first_at,
-        c.last_at,
-        c.last_at < %(until)s as is_over
-    from named
-    inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s
 )
 
+select
+    c.call_key,
+    c.first_at,
+    c.last_at,
+    c.last_at < %(until)s as is_over
+from named
+inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s;
+
+-- name: erased_calls
+-- The calls that name the person and began before `until`.
+create temporary table erased_call on commit drop as
 select
     call_key,
     first_at,
     last_at,
     raw.random_key() as new_key
-from began
+from named_call
 where is_over or raw.began_before(%(customer)s, call_key, %(until)s);
 
 -- name: own_devices
@@ -428,41 +431,34 @@ where
     and c.until <= %(until)s;
 
 -- name: delete_outside
-with deleted as (
-    delete from raw.event as e
-    using erased_event as x
-    where
-        e.customer_id = %(customer)s
-        and x.call_key is null
-        and not x.reaches_back
-        and e.occurred_at = x.occurred_at
-        and e.event_key = x.event_key
-        and e.ordinal = x.ordinal
-    returning (e.occurred_at at time zone 'UTC')::date as of_month
-)
-
-select distinct access.partition_of('raw.event', of_month) from deleted;
+delete from raw.event as e
+using erased_event as x
+where
+    e.customer_id = %(customer)s
+    and x.call_key is null
+    and not x.reaches_back
+    and e.occurred_at = x.occurred_at
+    and e.event_key = x.event_key
+    and e.ordinal = x.ordinal
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: cut_reaching_back
 -- As raw.cut_reaching_back does with what lands later.
-with cut as (
-    update raw.event as e
-    set duration_s = extract(epoch from e.occurred_at - %(until)s)
-    from erased_event as x
-    where
-        e.customer_id = %(customer)s
-        and x.reaches_back
-        and e.occurred_at = x.occurred_at
-        and e.event_key = x.event_key
-        and e.ordinal = x.ordinal
-    returning (e.occurred_at at time zone 'UTC')::date as of_month
-)
+update raw.event as e
+set duration_s = extract(epoch from e.occurred_at - %(until)s)
+from erased_event as x
+where
+    e.customer_id = %(customer)s
+    and x.reaches_back
+    and e.occurred_at = x.occurred_at
+    and e.event_key = x.event_key
+    and e.ordinal = x.ordinal
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
-select distinct access.partition_of('raw.event', of_month) from cut;
-
--- name: erase_agent
--- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked. What becomes
--- of each event is gathered first: the planner expects one event, and would compare all with all.
+-- name: changes_of_agent
+-- What becomes of each event. An agent has another key in each call: the parts of a call are told apart, and no two
+-- calls are linked.
+create temporary table changed_event on commit drop as
 with substitutes as (
     select
         named.call_key,
@@ -475,71 +471,62 @@ with substitutes as (
         from erased_event
         where agent_key = any(%(keys)s)
     ) as named
-),
-
-changed as materialized (
-    select
-        x.occurred_at,
-        x.event_key,
-        x.ordinal,
-        s.substitute,
-        own.device_key is not null as is_on_own_device,
-        raw.random_key() as new_event_key
-    from erased_event as x
-    left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
-    left join own_device as own on x.device_key = own.device_key
-    where not x.reaches_back
-),
-
-erased as (
-    update raw.event as e
-    set
-        agent_key = coalesce(c.substitute, e.agent_key),
-        device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
-        target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
-        event_key = c.new_event_key,
-        ordinal = 0
-    from changed as c
-    where
-        e.customer_id = %(customer)s
-        and e.occurred_at = c.occurred_at
-        and e.event_key = c.event_key
-        and e.ordinal = c.ordinal
-    returning (e.occurred_at at time zone 'UTC')::date as of_month
 )
 
-select distinct access.partition_of('raw.event', of_month) from erased;
+select
+    x.occurred_at,
+    x.event_key,
+    x.ordinal,
+    s.substitute,
+    own.device_key is not null as is_on_own_device,
+    raw.random_key() as new_event_key
+from erased_event as x
+left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
+left join own_device as own on x.device_key = own.device_key
+where not x.reaches_back;
+
+-- name: erase_agent
+update raw.event as e
+set
+    agent_key = coalesce(c.substitute, e.agent_key),
+    device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
+    target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
+    event_key = c.new_event_key,
+    ordinal = 0
+from changed_event as c
+where
+    e.customer_id = %(customer)s
+    and e.occurred_at = c.occurred_at
+    and e.event_key = c.event_key
+    and e.ordinal = c.ordinal
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
+
+-- name: changes_of_caller
+create temporary table changed_event on commit drop as
+select
+    x.occurred_at,
+    x.event_key,
+    x.ordinal,
+    c.new_key,
+    raw.random_key() as new_event_key
+from erased_event as x
+inner join erased_call as c on x.call_key = c.call_key;
 
 -- name: erase_caller
-with changed as materialized (
-    select
-        x.occurred_at,
-        x.event_key,
-        x.ordinal,
-        c.new_key,
-        raw.random_key() as new_event_key
-    from erased_event as x
-    inner join erased_call as c on x.call_key = c.call_key
-),
-
-erased as (
-    update raw.event as e
-    set
-        call_key = c.new_key,
-        number_key = case when not coalesce(e.number_key = any(%(keys)s), false) then e.number_key end,
-        target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
-        event_key = c.new_event_key,
-        ordinal = 0
-    from changed as c
-    where
-        e.customer_id = %(customer)s
-        and e.occurred_at = c.occurred_at
-        and e.event_key = c.event_key
-        and e.ordinal = c.ordinal
-    returning (e.occurred_at at time zone 'UTC')::date as of_month
-)
-
-select distinct access.partition_of('raw.event', of_month) from erased;
+update raw.event as e
+set
+    call_key = c.new_key,
+    number_key = case when not coalesce(e.number_key = any(%(keys)s), false) then e.number_key end,
+    target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
+    event_key = c.new_event_key,
+    ordinal = 0
+from changed_event as c
+where
+    e.customer_id = %(customer)s
+    and e.occurred_at = c.occurred_at
+    and e.event_key = c.event_key
+    and e.ordinal = c.ordinal
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: rename_calls
 update raw.call as k

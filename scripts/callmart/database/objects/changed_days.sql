@@ -7,7 +7,7 @@ as $$
 declare
     zone text;
 begin
-    select time_zone into strict zone from registry.customer where customer_id = customer;
+    select c.time_zone into strict zone from registry.customer as c where c.customer_id = redate.customer;
     update raw.call as k
     set spans_days = (k.first_at at time zone zone)::date < (k.last_at at time zone zone)::date
     where k.customer_id = customer;

@@ -71,6 +71,25 @@ begin
 end
 $$;
 
+-- The customer's calls that name a person by this key in an event between two moments.
+create or replace function raw.calls_naming(customer integer, key text, since timestamptz, until timestamptz)
+returns setof bigint
+stable
+language plpgsql
+as $$
+begin
+    return query
+    select distinct e.call_key
+    from raw.event as e
+    where
+        e.customer_id = customer
+        and key in (e.agent_key, e.number_key, e.target_key)
+        and e.occurred_at >= since
+        and e.occurred_at < until
+        and e.call_key is not null;
+end
+$$;
+
 -- Whether a call belongs to what was before a moment: whether its first event lies there, or something began there that
 -- an agent did. The beginning in raw.call does not say that, because it is measured back from waits as well.
 create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
