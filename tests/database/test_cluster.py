@@ -42,7 +42,7 @@ def empty(dsn: str) -> None:
             owner.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
         owner.execute("set citus.enable_ddl_propagation to off")
         for role in roles.existing(owner, owner.info.dbname):
-            owner.execute(roles.statement("grant {} to current_user", role))
+            owner.execute(roles.statement("grant {} to current_user with inherit true", role))
             owner.execute(roles.statement("drop owned by {}", role))
             owner.execute(roles.statement("drop role {}", role))
 
