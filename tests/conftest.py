@@ -158,6 +158,22 @@ def new_home(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ready_home(shared: Path, new_home: Path) -> Path:
+    """A home at rest, with all schemas and no customer: to make them takes longer than most tests."""
+    home = shared / "ready"
+    with first(home) as absent:
+        if absent:
+            copy(new_home, home)
+            callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+            callmart.apply("customers: []")
+            callmart.stop()
+            (
+                home / "postgres" / "pg_stat" / "pgstat.stat"
+            ).unlink()  # autovacuum would begin with all that was made
+    return home
+
+
+@pytest.fixture(scope="session")
 def make_once(shared: Path) -> MakeOnce:
     """Lets a callmart be what `make` makes of it. The worker that first asks for this name makes it; then it is copied,
     which takes a fraction of a build.
@@ -371,19 +387,20 @@ MakeCallmart = Callable[..., Callmart]
 
 
 @pytest.fixture(scope="module")
-def make_callmart(homes: Path, new_home: Path) -> Iterator[MakeCallmart]:
-    """Makes a callmart with a server of its own, or with an empty home.
+def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[MakeCallmart]:
+    """Makes a callmart with a server of its own on which nothing has been applied yet, one that is ready for a first
+    registry, or one with an empty home.
 
     At the end of the module they are stopped and cleared, and the next module has its homes in the same places.
     """
     made: list[Callmart] = []
 
-    def make(*, empty: bool = False) -> Callmart:
+    def make(*, ready: bool = False, empty: bool = False) -> Callmart:
         home = homes / str(len(made))
         if empty:
             shutil.rmtree(home, ignore_errors=True)
         else:
-            copy(new_home, home)
+            copy(ready_home if ready else new_home, home)
         made.append(Callmart(Settings(home=home, dsn=None, folders=[])))
         return made[-1]
 
@@ -397,8 +414,8 @@ def make_callmart(homes: Path, new_home: Path) -> Iterator[MakeCallmart]:
 
 @pytest.fixture(scope="module")
 def callmart(make_callmart: MakeCallmart) -> Callmart:
-    """A callmart for the tests of one module."""
-    return make_callmart()
+    """A callmart for the tests of one module, ready for a first registry."""
+    return make_callmart(ready=True)
 
 
 @pytest.fixture(scope="module")
