@@ -22,7 +22,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.validate import suites
-from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
+from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
@@ -406,8 +406,7 @@ def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[Mak
 
     yield make
     for callmart in made:
-        callmart.stop()
-        clear(callmart.home)
+        callmart.clear()
     for ledger in homes.glob("ledger-of-*"):
         ledger.unlink()
 
