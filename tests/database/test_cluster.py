@@ -109,7 +109,7 @@ def test_only_rows_of_marts_and_of_what_suites_look_at_come_from_a_node(
             ((rows,),) = owner.execute(f"select count(*) from store.{mart}").fetchall()
             assert sum(counts[mart] for counts in of_nodes.values()) == rows
     names = {name for counts in of_nodes.values() for name in counts}
-    assert names - computed == {"int_landed", "int_login", "int_left_out_agent"}
+    assert names - computed == {"int_landed", "int_login"}
 
 
 def test_a_node_has_nothing_of_ours_but_events_and_lets_nobody_in(citus: Callmart) -> None:
