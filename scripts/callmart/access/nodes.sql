@@ -22,30 +22,36 @@ where
     and pg_get_userbyid(datdba) = current_user
 union all
 select
-    format('%s may use the schema %s', who.name, nspname),
-    format('revoke all on schema %I from %s cascade', nspname, who.name)
+    format('%s may use the schema %s', case grantee when 0 then 'public' else grantee::regrole::text end, nspname),
+    format(
+        'revoke all on schema %I from %s cascade',
+        nspname, case grantee when 0 then 'public' else grantee::regrole::text end
+    )
 from pg_namespace
 cross join lateral aclexplode(nspacl)
-cross join lateral (
-    select case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as name
-) as who
 where nspowner = quote_ident(current_user)::regrole and grantee <> nspowner
-group by nspname, who.name
+group by nspname, grantee
 union all
 select
-    format('%s has rights on %s', who.name, c.oid::regclass),
-    format('revoke all on %s from %s cascade', c.oid::regclass, who.name)
+    format('%s has rights on %s', case grantee when 0 then 'public' else grantee::regrole::text end, c.oid::regclass),
+    format(
+        'revoke all on %s from %s cascade',
+        c.oid::regclass, case grantee when 0 then 'public' else grantee::regrole::text end
+    )
 from pg_class as c
 cross join lateral aclexplode(c.relacl)
-cross join lateral (
-    select case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end as name
-) as who
 where c.relowner = quote_ident(current_user)::regrole and grantee <> c.relowner
-group by c.oid, who.name
+group by c.oid, grantee
 union all
 select
-    format('%s has rights on columns of %s', pg_get_userbyid(grantee), c.oid::regclass),
-    format('revoke all (%I) on %s from %I cascade', a.attname, c.oid::regclass, pg_get_userbyid(grantee))
+    format(
+        '%s has rights on columns of %s',
+        case grantee when 0 then 'public' else grantee::regrole::text end, c.oid::regclass
+    ),
+    format(
+        'revoke all (%I) on %s from %s cascade',
+        a.attname, c.oid::regclass, case grantee when 0 then 'public' else grantee::regrole::text end
+    )
 from pg_class as c
 inner join pg_attribute as a on c.oid = a.attrelid
 cross join lateral aclexplode(a.attacl)

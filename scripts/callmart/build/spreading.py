@@ -29,6 +29,11 @@ from callmart.declarations.dbt_project import Compiled, Mart
 SQL = sql_file.statements(__file__)
 
 LARGE = tuple(f"source.callmart.{table}" for table in cluster.DISTRIBUTED)  # dbt's ids
+# A day that only another mart's reach brought into the window has not changed here.
+NOT_REACHED = (
+    ' where not exists (select 1 from build."window" as w where w.reached and w.customer_id = model.customer_id'
+    " and w.call_date = model.{day})"
+)
 OURS = "access|build|ops|privacy|raw|registry|store"  # schemas
 
 Sent = Mapping[Node, Mapping[str, int]]  # per node the rows of each model that came from it
@@ -266,9 +271,9 @@ def _statements(model: Compiled, mart: Mart | None, names: Mapping[str, str], da
         columns = ", ".join(f'"{column}"' for column in mart.columns)
         of_window = ""
         if mart.day and not mart.reach_days:
-            of_window = _placed(SQL["not_reached"], names, database).format(day=mart.day)
+            of_window = _placed(NOT_REACHED, names, database).format(day=mart.day)
         yield f"create temporary table {name} ({_columns(mart)})"
-        yield f"insert into {name} ({columns}) select {columns} from ({query}) as model {of_window}"
+        yield f"insert into {name} ({columns}) select {columns} from ({query}) as model{of_window}"
     if not model.is_view:
         yield f"analyze {name}"
 

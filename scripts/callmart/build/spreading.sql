@@ -2,13 +2,6 @@
 -- The customers of the window.
 select distinct customer_id from build."window";
 
--- name: not_reached
--- A day that only another mart's reach brought into the window has not changed here.
-where not exists (
-    select 1 from build."window" as w
-    where w.reached and w.customer_id = model.customer_id and w.call_date = model.{day}
-);
-
 -- name: columns
 -- Of each relation among some names, its columns with their types as DDL, and whether it has a customer.
 select
@@ -16,9 +9,10 @@ select
     string_agg(format('%%I %%s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum),
     bool_or(a.attname = 'customer_id')
 from unnest(%(relations)s::text[]) as n (name)
-inner join pg_class as c
-    on c.oid = to_regclass(format('%%I.%%I', split_part(n.name, '.', 1), split_part(n.name, '.', 2)))
-inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+cross join lateral to_regclass(
+    format('%%I.%%I', split_part(n.name, '.', 1), split_part(n.name, '.', 2))
+) as found (relation)
+inner join pg_attribute as a on found.relation = a.attrelid and a.attnum > 0 and not a.attisdropped
 group by n.name;
 
 -- name: columns_there

@@ -48,7 +48,7 @@ def is_coordinator(connection: psycopg.Connection) -> bool:
     """Whether the database is the coordinator of a cluster with nodes that hold shards."""
     if connection.execute("select to_regclass('pg_catalog.pg_dist_node')").fetchone() == (None,):
         return False
-    return connection.execute(SQL["has_nodes"]).fetchone() == (True,)
+    return connection.execute(SQL["has_nodes"]).fetchone() is not None
 
 
 def nodes(connection: psycopg.Connection) -> list[Node]:

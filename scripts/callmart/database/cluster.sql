@@ -1,9 +1,7 @@
 -- name: has_nodes
-select
-    exists (
-        select 1 from pg_dist_node
-        where isactive and shouldhaveshards and noderole = 'primary'
-    );
+select 1 from pg_dist_node
+where isactive and shouldhaveshards and noderole = 'primary'
+limit 1;
 
 -- name: nodes
 select
@@ -11,7 +9,7 @@ select
     nodeport
 from pg_dist_node
 where isactive and shouldhaveshards and noderole = 'primary'
-order by 1, 2;
+order by nodename, nodeport;
 
 -- name: distributed_by
 -- The column by which a table is distributed; no row if it is not.
@@ -29,7 +27,7 @@ with located as (
         get_shard_id_for_distribution_column((%(tables)s::text[])[1]::regclass, customer_id) as shardid,
         array_agg(customer_id order by customer_id) as customers
     from unnest(%(customers)s::integer[]) as customer_id
-    group by 1
+    group by shardid
 )
 
 select
@@ -44,10 +42,10 @@ select
     l.customers
 from located as l
 inner join pg_dist_shard as s using (shardid)
-inner join pg_dist_placement as p using (shardid)
+inner join pg_dist_placement using (shardid)
 inner join pg_dist_node as n using (groupid)
 where n.noderole = 'primary'
-order by 1, 2, s.shardid;
+order by n.nodename, n.nodeport, s.shardid;
 
 -- name: unfinished
 -- What the coordinator may have committed and this node not yet. A session of callmart's would not see it here.
@@ -56,4 +54,5 @@ where database = current_database() and starts_with(gid, 'citus_')
 limit 1;
 
 -- name: version
-select extversion from pg_extension where extname = 'citus';
+select extversion from pg_extension
+where extname = 'citus';

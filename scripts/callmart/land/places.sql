@@ -208,12 +208,11 @@ select
     max(e.occurred_at) filter (where x.event_key is null) as left_until
 from raw.event as e
 left join erased_event as x
-    on
-        x.call_key is null
-        and not x.reaches_back
-        and e.occurred_at = x.occurred_at
-        and e.event_key = x.event_key
-        and e.ordinal = x.ordinal
+    on x.call_key is null
+    and not x.reaches_back
+    and e.occurred_at = x.occurred_at
+    and e.event_key = x.event_key
+    and e.ordinal = x.ordinal
 where e.customer_id = %(customer)s;
 
 -- name: login_days

@@ -483,8 +483,8 @@ class _Planner:
             "table": sql.Identifier(*table.split(".")),
             "clocks": clocks,
             "condition": where,
-            "of_month": by or sql.SQL("null"),
-            "relation": month.format(sql.Literal(table)) if by else sql.Literal(table),
+            "month_of_row": by or sql.SQL("null"),
+            "deleted_from": month.format(sql.Literal(table)) if by else sql.Literal(table),
         }
         change = sql.SQL(SQL[statement]).format(**parts)
         count = sql.SQL("select count(*) from {table} as t cross join {clocks} as c where {condition}")

@@ -15,12 +15,12 @@ from {events} as known (event, reasons, tells_number, ends_phase, kinds, directi
 create or replace function raw.begun_at(event text, occurred_at timestamptz, duration_s double precision)
 returns timestamptz
 stable
-return {begun_at};
+return {beginning};
 
 -- The phase that an agent's event outside of calls begins or ends. Only an event of the same phase can end it.
 create or replace function raw.phase_of(event text, device_key text, queue text) returns text
 immutable
-return {phase};
+return {phase_of_event};
 
 -- What has landed, by the two functions above. A node of a cluster has none of our functions, but any view's columns.
 create or replace view raw.timed_event as
@@ -35,8 +35,8 @@ select
     agent_key,
     device_key,
     duration_s,
-    {phase} as phase,
-    {begun_at} as begun_at
+    {phase_of_event} as phase,
+    {beginning} as begun_at
 from raw.event;
 
 -- The customer's last event until a moment, or null. In a cluster, only a question about one customer may be of any
