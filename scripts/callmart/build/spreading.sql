@@ -9,10 +9,9 @@ select
     string_agg(format('%%I %%s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum),
     bool_or(a.attname = 'customer_id')
 from unnest(%(relations)s::text[]) as n (name)
-cross join lateral to_regclass(
-    format('%%I.%%I', split_part(n.name, '.', 1), split_part(n.name, '.', 2))
-) as found (relation)
-inner join pg_attribute as a on found.relation = a.attrelid and a.attnum > 0 and not a.attisdropped
+inner join pg_class as c
+    on to_regclass(format('%%I.%%I', split_part(n.name, '.', 1), split_part(n.name, '.', 2))) = c.oid
+inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
 group by n.name;
 
 -- name: columns_there
@@ -25,5 +24,5 @@ where attrelid = %(relation)s::regclass and attnum > 0 and not attisdropped;
 -- A function of ours, as the statement that makes it.
 select pg_get_functiondef(p.oid)
 from pg_proc as p
-inner join pg_namespace as n on n.oid = p.pronamespace
+inner join pg_namespace as n on p.pronamespace = n.oid
 where n.nspname = %(schema)s and p.proname = %(name)s;
