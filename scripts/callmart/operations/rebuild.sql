@@ -125,6 +125,18 @@ select
 from ops.run_stage
 where run_id in (select r.run_id from recent as r) and stage in ('build', 'validation', 'opening', 'rebuild');
 
+-- name: spent
+-- How long the runs of a day were at it. One that died counts until the next one began, and one at work until now.
+select coalesce(sum(extract(epoch from coalesce(s.ended_at, next.began_at, clock_timestamp()) - s.began_at)), 0)
+from ops.run_stage as s
+left join lateral (
+    select r.began_at from ops.run as r
+    where r.run_id > s.run_id
+    order by r.run_id
+    limit 1
+) as next on true
+where s.stage = 'rebuild' and (s.began_at at time zone %(zone)s)::date = %(today)s;
+
 -- name: open_days
 -- Whether any of the days is open.
 select 1

@@ -53,8 +53,8 @@ class Panel:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a sheet's values. `words` are what people call them, if they are words. `place` is the dimension, if
-    it says what a row is about; empty for a measure.
+    """A column of a sheet's values. `words` are what people call them, if they are words. `place` is the dimension, or
+    another column of a CSV file, if it says what a row is about; empty for a measure.
     """
 
     name: str
