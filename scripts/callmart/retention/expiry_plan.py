@@ -6,7 +6,7 @@ are detached and dropped; other rows are deleted.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -105,13 +105,18 @@ class _Planner:
         self.connection = connection
         self.settings = settings
         self.floor = floor_on(connection, day)
-        ((register_floor,),) = connection.execute(
-            "select (least(%s::date, (now() at time zone %s)::date) - interval '5 years')::date",
+        # What the database itself keeps until then goes by its own clock.
+        ((log_floor, register_floor),) = connection.execute(
+            """
+            select (day - interval '2 years')::date, (day - interval '5 years')::date
+            from least(%s::date, (now() at time zone %s)::date) as day
+            """,
             [day, settings.time_zone],
         ).fetchall()
         self.values = {
             "floor": self.floor,
             "today": day,
+            "log_floor": log_floor,
             "register_floor": register_floor,
             "zone": settings.time_zone,
         }
@@ -325,6 +330,25 @@ class _Planner:
         )
         self.rows(
             "ops",
+            "ops.build",
+            "of an earlier day that had a later one, and no open or held-back day has what they found to be wrong",
+            sql.SQL("{built} >= %(floor)s and t.build_id in ({passed})").format(
+                built=sql.SQL("(t.built_at at time zone %(zone)s)::date"),
+                passed=sql.SQL(SQL["passed_builds"]),
+            ),
+            cascade=("ops.quality_result", "ops.quality_failure"),
+        )
+        self.rows(
+            "ops",
+            "ops.audit_log",
+            f"what runs did by themselves before {self.values['log_floor']}",
+            sql.SQL(
+                "t.action = any(ops.routine_actions())"
+                " and t.at < %(log_floor)s::date::timestamp at time zone %(zone)s"
+            ),
+        )
+        self.rows(
+            "ops",
             "ops.run",
             f"began before {self.floor}, with their stages",
             sql.SQL("(t.began_at at time zone %(zone)s)::date < %(floor)s"),
@@ -393,8 +417,8 @@ class _Planner:
         )
         self._paths(
             f"{quality_pages.folder(self.settings)}/*.html",
-            f"results of checks before {self.floor}",
-            lambda _: _old_pages(self.settings, self.floor),
+            f"results of checks before {self.floor}, or of builds that are no longer in the books",
+            lambda connection: _old_pages(connection, self.settings, self.values),
             lambda _: quality_pages.write_index(self.settings),
         )
         self._paths(
@@ -542,10 +566,15 @@ def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> lis
     return sorted(path for path in extract.folder(settings).glob("*/*.hyper") if path not in known)
 
 
-def _old_pages(settings: Settings, floor: date) -> list[Path]:
-    """The pages of checks whose names begin with a date before the floor."""
+def _old_pages(
+    connection: psycopg.Connection, settings: Settings, values: Mapping[str, object]
+) -> list[Path]:
+    """The pages of checks before the floor, or before today and of builds that have gone or go now."""
+    query = sql.SQL(SQL["kept_builds"]).format(passed=sql.SQL(SQL["passed_builds"]))
+    kept = {build for (build,) in connection.execute(query, values)}
+    floor, today = str(values["floor"]), str(values["today"])
     return sorted(
-        page
-        for page in quality_pages.folder(settings).glob("*.html")
-        if re.match(r"\d{4}-\d{2}-\d{2}-", page.name) and page.name[:10] < floor.isoformat()
+        path
+        for path, day, build in quality_pages.of_builds(settings)
+        if day < floor or (day < today and build not in kept)
     )
