@@ -246,7 +246,7 @@ def test_of_a_day_of_many_builds_the_last_stays_and_what_is_still_wrong(full: Ca
             [BORDER, builds["a held-back day"]],
         )
     pages = full.home / "quality"
-    pages.mkdir()
+    pages.mkdir(exist_ok=True)
     for build in builds.values():
         (pages / f"{BORDER}-{build}.html").write_text("<title>results</title>")
 

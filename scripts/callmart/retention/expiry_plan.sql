@@ -56,7 +56,7 @@ where
 
 -- name: kept_builds
 select build_id from ops.build
-where build_id not in ({passed});
+where (built_at at time zone %(zone)s)::date >= %(floor)s and build_id not in ({passed});
 
 -- name: forget
 -- Keep the rows, but replace what is too old in them.
