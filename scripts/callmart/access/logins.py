@@ -131,13 +131,9 @@ def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
             return _PASSWORD.search(str(error)) is not None
         return False
 
+    tried = known(connection)
     with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
-        roles_known = known(connection)
-        return [
-            role
-            for role, refused in zip(roles_known, pool.map(is_refused, roles_known), strict=True)
-            if refused
-        ]
+        return [role for role, wrong in zip(tried, pool.map(is_refused, tried), strict=True) if wrong]
 
 
 def drop(connection: psycopg.Connection, role: str) -> None:

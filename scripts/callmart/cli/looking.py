@@ -69,7 +69,8 @@ def status_(
         for environment in environments:
             out.print(f"environment {environment}", soft_wrap=True)
         listed = customers if every else _listed(customers)
-        print_status(listed)
+        if listed:
+            print_status(listed)
         if len(listed) < len(customers):
             out.print(
                 f"listed are {len(listed):,} of {len(customers):,} customers, those that need a look: "
