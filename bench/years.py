@@ -1,9 +1,10 @@
 """Three years of nights, simulated: how large callmart's books and PostgreSQL's catalogue become, whether they stay so,
 and what the expiry of a night then costs.
 
-`python bench/years.py [RUNS_PER_DAY] [CUSTOMERS]`. One day is taken through all stages. Then the nights pass, each as
-of its own day in the past: what its runs would write is copied from that day with other moments, the tables of a window
-and the months of marts are made. To save time, only each seventh night expires what is too old by then.
+`python bench/years.py [RUNS_PER_DAY] [CUSTOMERS] [EVERY]`. One day is taken through all stages. Then the nights pass,
+each as of its own day in the past: what its runs would write is copied from that day with other moments, the tables of
+a window and the months of marts are made. To save time, only the last night of a week expires what is too old by then,
+and with EVERY only one day in so many has runs.
 """
 
 import shutil
@@ -29,7 +30,7 @@ from callmart.validate import quality_pages
 from history import registry_of, scratch
 from simulated import command
 
-RUNS, CUSTOMERS, YEARS = 6, 10, 3
+RUNS, CUSTOMERS, EVERY, YEARS = 6, 10, 1, 3
 WEEKS = 52  # per year
 AT_REST = 4  # weeks after which autovacuum has surely been everywhere
 
@@ -93,27 +94,30 @@ class Sizes:
         )
 
 
-def main(runs: int = RUNS, customers: int = CUSTOMERS) -> None:
+def main(runs: int = RUNS, customers: int = CUSTOMERS, every: int = EVERY) -> None:
     """Print sizes after each year, and the seconds of an expiry."""
     out = Console(highlight=False, soft_wrap=True)
-    out.print(f"{YEARS} years of nights with {runs} runs per day and {customers} customers")
+    out.print(f"{YEARS} years with {runs} runs on one day in {every}, and {customers} customers")
     with scratch(registry_of(dict.fromkeys(range(1, customers + 1), "detailed"))) as settings:
         _play_a_day(settings)
         last = date.today() - timedelta(days=1)
         seconds, sizes = [], []
-        with server.connect(settings, autocommit=True) as connection:
-            status = [command(settings, "status").seconds]
-            for week in range(1, YEARS * WEEKS + 1):
-                sunday = last - timedelta(weeks=YEARS * WEEKS - week)
-                for back in range(6, -1, -1):
-                    _pass(connection, settings, sunday - timedelta(days=back), runs, customers)
+        status = [command(settings, "status").seconds]
+        for week in range(1, YEARS * WEEKS + 1):
+            sunday = last - timedelta(weeks=YEARS * WEEKS - week)
+            with server.connect(settings) as connection:
+                for day in (sunday - timedelta(days=back) for back in range(6, -1, -1)):
+                    if day.toordinal() % every == 0:
+                        _pass(connection, settings, day, runs, customers)
                 seconds.append(_expire(connection, settings, sunday))
-                if week % AT_REST == 0:
+            if week % AT_REST == 0:
+                with server.connect(settings, autocommit=True) as connection:
                     connection.execute("vacuum")
-                if week % WEEKS == 0:
+            if week % WEEKS == 0:
+                with server.connect(settings) as connection:
                     sizes.append(_sizes(connection, settings))
-                    out.print(f"after {week} weeks: {sizes[-1]}; an expiry {median(seconds[-9:]):.2f} s")
-            status.append(command(settings, "status").seconds)
+                out.print(f"after {week} weeks: {sizes[-1]}; an expiry {median(seconds[-9:]):.2f} s")
+        status.append(command(settings, "status").seconds)
     grown = sizes[-1].books / sizes[-2].books, sizes[-1].catalogue / sizes[-2].catalogue
     out.print(
         f"the last year: books {grown[0]:.2f} and catalogue {grown[1]:.2f} of the year before, an expiry "
@@ -200,4 +204,4 @@ def _sizes(connection: psycopg.Connection, settings: Settings) -> Sizes:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    main(*map(int, sys.argv[1:4]))
