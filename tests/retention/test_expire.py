@@ -260,7 +260,10 @@ def test_of_a_day_of_many_builds_the_last_stays_and_what_is_still_wrong(full: Ca
     with full.connect() as connection:
         expire.expire(connection, full.settings, BORDER)
     assert left() == set(names), "the day itself"
-    assert {one.outcome for one in expired(full, BORDER)} == {expire.DONE}
+    outcomes = expired(full, BORDER)
+    assert {one.outcome for one in outcomes} == {expire.DONE}
+    of_builds = [one.step for one in outcomes if "builds" in one.step.why or one.step.what == "ops.build"]
+    assert [step.is_too_old for step in of_builds] == [False, False], "no breach before the expiry"
     assert left() == set(names[2:])
     assert all(step.what != "ops.build" for step in planned(full, BORDER).steps)
     expired(full, BORDER + timedelta(days=1))

@@ -76,7 +76,12 @@ select
 from ops.opened_day as o left join ops.held_back as h using (customer_id, call_date)
 where isfinite(o.call_date);
 
--- name: delete_kept
+-- name: change_entry
+update ops.audit_log
+set actor = actor
+where entry = (select max(last.entry) from ops.audit_log as last);
+
+-- name: delete_entry
 -- Delete the last entry of those that are kept without end.
 delete from ops.audit_log
 where entry = (

@@ -55,6 +55,7 @@ class Step:
     why: str
     count: int
     take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)  # deletes; returns how much
+    is_too_old: bool = field(default=True, kw_only=True)  # False if it is only of no use any more
     # A substitute if `take` can't obtain its lock; it needs only a lock that doesn't conflict with readers.
     instead: Callable[[psycopg.Connection], int] | None = field(default=None, repr=False, compare=False)
 
@@ -337,6 +338,7 @@ class _Planner:
                 passed=sql.SQL(SQL["passed_builds"]),
             ),
             cascade=("ops.quality_result", "ops.quality_failure"),
+            is_too_old=False,
         )
         self.rows(
             "ops",
@@ -415,11 +417,19 @@ class _Planner:
             "left by an interrupted extract; their contents are unknown",
             lambda connection: _unknown_extracts(connection, self.settings),
         )
+        pages = f"{quality_pages.folder(self.settings)}/*.html"
         self._paths(
-            f"{quality_pages.folder(self.settings)}/*.html",
-            f"results of checks before {self.floor}, or of builds that are no longer in the books",
-            lambda connection: _old_pages(connection, self.settings, self.values),
+            pages,
+            f"results of checks before {self.floor}",
+            lambda _: _old_pages(self.settings, self.floor),
             lambda _: quality_pages.write_index(self.settings),
+        )
+        self._paths(
+            pages,
+            "results of checks of builds that have left the books",
+            lambda connection: _passed_pages(connection, self.settings, self.values),
+            lambda _: quality_pages.write_index(self.settings),
+            is_too_old=False,
         )
         self._paths(
             f"{shelf.folder(self.settings)}/*/*.html",
@@ -439,6 +449,8 @@ class _Planner:
         why: str,
         find: Callable[[psycopg.Connection], list[Path]],
         then: Callable[[psycopg.Connection], object] = lambda _: None,
+        *,
+        is_too_old: bool = True,
     ) -> None:
         """Files that go whole, if they are still the same when it is done; and what follows from that."""
         found = find(self.connection)
@@ -451,7 +463,7 @@ class _Planner:
             then(connection)
             return len(found)
 
-        self.add("files", what, why, len(found), unlink)
+        self.add("files", what, why, len(found), unlink, is_too_old=is_too_old)
 
     def statistics(self) -> None:
         """A vacuum: until then, the planner's samples have values of deleted rows, and the rows stay in their pages."""
@@ -497,6 +509,7 @@ class _Planner:
         statement: str = "delete_rows",
         clocks: sql.SQL = NO_CLOCKS,
         cascade: tuple[str, ...] = (),
+        is_too_old: bool = True,
         **parts: sql.Composable,
     ) -> None:
         """Plan a statement that deletes the rows `t` of a table, or overwrites what is too old in them. `by` is the day
@@ -518,13 +531,21 @@ class _Planner:
                 note(connection, table, *cascade, *(relation for relation, _ in taken))
             return sum(rows for _, rows in taken)
 
-        self.add(kind, table, why, number(self.connection, count.format(**parts), self.values), take)
+        found = number(self.connection, count.format(**parts), self.values)
+        self.add(kind, table, why, found, take, is_too_old=is_too_old)
 
     def add(
-        self, kind: str, what: str, why: str, count: int, take: Callable[[psycopg.Connection], int]
+        self,
+        kind: str,
+        what: str,
+        why: str,
+        count: int,
+        take: Callable[[psycopg.Connection], int],
+        *,
+        is_too_old: bool = True,
     ) -> None:
         if count:
-            self.steps.append(Step(kind, what, why, count, take))
+            self.steps.append(Step(kind, what, why, count, take, is_too_old=is_too_old))
 
 
 def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) -> bool:
@@ -566,15 +587,20 @@ def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> lis
     return sorted(path for path in extract.folder(settings).glob("*/*.hyper") if path not in known)
 
 
-def _old_pages(
+def _old_pages(settings: Settings, floor: date) -> list[Path]:
+    """The pages of checks before the floor."""
+    return sorted(path for path, day, _ in quality_pages.of_builds(settings) if day < str(floor))
+
+
+def _passed_pages(
     connection: psycopg.Connection, settings: Settings, values: Mapping[str, object]
 ) -> list[Path]:
-    """The pages of checks before the floor, or before today and of builds that have gone or go now."""
+    """The other pages of checks before today, of builds that have left the books or leave them now."""
     query = sql.SQL(SQL["kept_builds"]).format(passed=sql.SQL(SQL["passed_builds"]))
     kept = {build for (build,) in connection.execute(query, values)}
     floor, today = str(values["floor"]), str(values["today"])
     return sorted(
         path
         for path, day, build in quality_pages.of_builds(settings)
-        if day < floor or (day < today and build not in kept)
+        if floor <= day < today and build not in kept
     )
