@@ -27,7 +27,15 @@ from callmart.build import window
 from callmart.database import server
 from callmart.operations import run
 from callmart.privacy import (
-    disclosing, erasing, kept, lifting, objecting, persons, procedure, renaming, sealing,
+    disclosing,
+    erasing,
+    kept,
+    lifting,
+    objecting,
+    persons,
+    procedure,
+    renaming,
+    sealing,
 )  # fmt: skip
 from callmart.privacy.correcting import Correction
 from callmart.privacy.kept import Kept
