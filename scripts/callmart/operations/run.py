@@ -31,7 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations import rebuild
-from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, runs_come_often
+from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, held_back, runs_come_often
 from callmart.privacy import embedded, packages, rotating
 from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
@@ -424,7 +424,7 @@ def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step:
     ).fetchall()
     connection.commit()
     if ran.held_back_days:
-        ran.note(f"{ran.held_back_days} days were held back by their checks: see `callmart status`")
+        ran.note(held_back(ran.held_back_days))
 
 
 BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
@@ -443,9 +443,7 @@ def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
     for problem in rebuilt.problems:
         ran.note(problem)
     if rebuilt.days and rebuilt.held_back:
-        ran.note(
-            f"{rebuilt.held_back} days of the rebuild were held back by their checks: see `callmart status`"
-        )
+        ran.note(held_back(rebuilt.held_back, " of the rebuild"))
 
 
 def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
