@@ -1,6 +1,6 @@
 """Reads the rows of an extract as its customer's own role: all of them, or the months that changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from hashlib import file_digest, sha256
@@ -38,7 +38,7 @@ class Contents(NamedTuple):
     """The number of rows that were read, and the hash of each part, by its name."""
 
     rows: int
-    hashes: Mapping[str, str]
+    hashes: dict[str, str]
 
 
 def parts_of(mart: Mart, parts: Sequence[Part]) -> Sequence[Part]:
