@@ -26,7 +26,7 @@ from callmart.build import months, window
 from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
-from callmart.extract import extract
+from callmart.extract import drafts, extract
 from callmart.land import arriving, found, landing, loader
 from callmart.opening import opening
 from callmart.operations import run, status
@@ -417,10 +417,10 @@ def test_nothing_leaves_while_rights_differ_even_when_nothing_was_built(
 def test_what_breaks_off_of_one_customer_is_that_customer_s(undisturbed: Callmart, begun: list[str]) -> None:
     inner = extract._make
 
-    def making(session: Any, path: Path, order: Any, before: Any) -> extract.Extract:
+    def making(session: Any, path: Path, order: Any, before: Any, **how: bool) -> extract.Extract:
         if order.customer_id == DETAILED and order.group == "queue":
             session.owner.execute("select pg_terminate_backend(pg_backend_pid())")
-        return inner(session, path, order, before)
+        return inner(session, path, order, before, **how)
 
     for file in extract.folder(undisturbed.settings).rglob("*.hyper"):
         file.unlink()
@@ -562,7 +562,7 @@ STAGES: list[tuple[Any, str]] = [
     (suites, "_keep"),
     (months, "ensure_window"),
     (opening, "empty_build"),
-    (extract, "_prove"),
+    (drafts.Draft, "prove"),
     (publish, "plan"),
     (publishing, "record"),
 ]

@@ -3,7 +3,7 @@ be published.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def extract(
             if order.customer_id in closed:
                 return Unproven(f"customer {order.customer_id}: {ledger.DIFFERS}")
             path, before = place(settings, order.customer_id, order.group), recorded.get(order[:2])
-            # One that was made from an earlier file can't be made again from the marts with the same hash.
+            # What was made from an earlier file can't be made from the marts with the same hash.
             if not path.exists() and before and (settings.tableau.keeps_extracts or before.months):
                 before = None
             if before is not None and before.basis == order.basis:
@@ -104,7 +104,7 @@ def extract(
             try:
                 with session() as own:
                     try:
-                        return _make(own, path, order, before)
+                        return _make(own, path, order, before, is_kept=settings.tableau.keeps_extracts)
                     except Unproven as failure:
                         return failure
             except UserError as error:  # the connection failed, which says nothing about this customer
@@ -239,11 +239,13 @@ def _private_folder(path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None) -> Extract:
-    """Make a file from the earlier one and the months that changed, if the books know what it has, or else from all
-    rows.
+def _make(
+    session: _Session, path: Path, order: _Order, before: _Recorded | None, *, is_kept: bool
+) -> Extract:
+    """Make a file from the earlier one and the months that changed, if files are kept and the books know what it has,
+    or else from all rows.
     """
-    parts = _changed_parts(session.owner, path, order, before)
+    parts = _changed_parts(session.owner, path, order, before) if is_kept else [ALL]
     try:
         return _make_of(parts, session, path, order, before)
     except Unproven:
@@ -256,22 +258,20 @@ def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None
 def _changed_parts(
     owner: psycopg.Connection, path: Path, order: _Order, before: _Recorded | None
 ) -> list[Part]:
-    """The months that have changed since the file was written, or all rows if it is not known or many have."""
-    if before is None or not path.exists() or not _differs_in_days(order.basis, before.basis):
+    """The months that have changed since the file was written, or all rows if many have, or nobody knows."""
+    # What the registry changes in days, a build computes again; what it changes in marts without days is read.
+    if (
+        before is None
+        or before.basis.get("opened") is None
+        or before.basis["types"] != order.basis["types"]
+        or not path.exists()
+    ):
         return [ALL]
     found = owner.execute(
         SQL["changed_months"], {"customer": order.customer_id, "build": before.basis["opened"]}
     )
     months = [Part(month) for (month,) in found]
     return months if len(months) <= MOST_MONTHS else [ALL]
-
-
-def _differs_in_days(basis: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Whether a file was made from other days, and from nothing else that is different."""
-    days = {"opened", "oldest"}
-    return before.get("opened") is not None and all(
-        basis[key] == before.get(key) for key in basis.keys() - days
-    )
 
 
 def _make_of(
@@ -308,10 +308,8 @@ def _continued(owner: psycopg.Connection, order: _Order, found: Contents, before
     """What the books are to say of a file that is made from an earlier one: its hash follows from that file's."""
     opened, oldest = drafts.opened_rows(owner, order.customer_id), order.basis["oldest"]
     rows = sum(opened.get(mart.name, 0) for mart in order.marts)
-    is_same = (rows, oldest) == (
-        before.rows,
-        before.basis["oldest"],
-    ) and found.hashes.items() <= before.months.items()
+    is_of_same_days = (rows, oldest) == (before.rows, before.basis["oldest"])
+    is_same = is_of_same_days and found.hashes.items() <= before.months.items()
     content_hash = before.content_hash
     if not is_same and (rows or before.rows):
         said = json.dumps([content_hash, oldest, rows, found.hashes], sort_keys=True)
