@@ -1,4 +1,4 @@
-"""The command as a person or a scheduler uses it: another process, its words and its exit code."""
+"""The command as a person or a scheduler uses it: its words and its exit code."""
 
 import gzip
 import json

@@ -16,7 +16,7 @@ from callmart.cli import main, preview
 from callmart.declarations import exposures
 from callmart_home import Callmart
 from centre import NAMED, STANDARD
-from commands import command_of, mistake, use
+from commands import command_of, mistake, process_of, use
 from drawn import WEEK
 
 SECRET = "a-secret"
@@ -27,7 +27,7 @@ def home(two_weeks: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A home to preview in. One file is watched; the drawing process is forked, since importing takes its time."""
     assert main  # its commands get the settings
     use(two_weeks.settings, monkeypatch)
-    draw = command_of(two_weeks.home)
+    draw = process_of(two_weeks.home)
     monkeypatch.setattr(preview, "WATCHED", (tmp_path / "watched.yml",))
     monkeypatch.setattr(preview, "EVERY_S", 0.02)
     monkeypatch.setattr(subprocess, "run", lambda words, **_: draw(*words[1:]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from audits import attacks_nothing
 from callmart.base.errors import UserError
 from callmart.database import clock
 from callmart.declarations import dbt_project, mart_tables
@@ -16,7 +17,7 @@ from callmart.operations import run
 from callmart.retention import expire, expiry_plan, remove, retire
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
-from commands import Command, command_of, mistake, with_quick_audits
+from commands import Command, command_of, mistake
 from drifting import apply, drifted
 
 pytestmark = pytest.mark.dated
@@ -129,7 +130,8 @@ def test_the_run_does_all_the_rest_and_the_audit_finds_it(left: Callmart, tmp_pa
         ran = run.run(owner, left.settings, ignore_step)
     assert ran.problems == REMARKS
     assert ran.extracts > 0
-    found = command_of(left.home, with_quick_audits)("audit", "--out", tmp_path)
+    with attacks_nothing():
+        found = command_of(left.home)("audit", "--out", tmp_path)
     assert found.returncode == 1
     assert [line.strip() for line in found.stderr.splitlines() if "left_" in line] == REMARKS
     assert "by hand" not in found.stderr

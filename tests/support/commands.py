@@ -1,17 +1,31 @@
-"""The command as a person or a scheduler uses it: another process, its words and its exit code."""
+"""The command as a person or a scheduler uses it: its words and its exit code."""
 
 import gc
+import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    chdir,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+)
+from io import StringIO
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
+
+from callmart.base import settings
+from callmart.cli.main import main
+from callmart.operations import doctor
 
 if TYPE_CHECKING:  # a forked process would import it anew
     import pytest
@@ -47,25 +61,57 @@ def quick_passphrases() -> AbstractContextManager[object]:
     return patch("callmart.backup.sealed._COST", 2)
 
 
-def command_of(home: Path, run: Callable[[], None] = _callmart) -> Command:
-    """The command in a home, from any folder."""
+def command_of(home: Path) -> Command:
+    """The command in a home, from any folder. It is called here, which takes a fraction of a process of its own."""
+
+    def command(
+        *arguments: str | Path, cwd: str | Path = "/", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        with _as_in_a_process(_environment(home) | environment, cwd) as (out, err):
+            sys.argv = ["callmart", *map(str, arguments)]
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+
+    return command
+
+
+@contextmanager
+def _as_in_a_process(environment: dict[str, str], cwd: str | Path) -> Iterator[tuple[StringIO, StringIO]]:
+    """Within it, nothing of before is seen; afterwards, nothing of it."""
+    file = Path(environment["CALLMART_CONFIG"])
+    at_sigterm, out, err = signal.getsignal(signal.SIGTERM), StringIO(), StringIO()
+    with ExitStack() as stack:
+        changed: tuple[AbstractContextManager[object], ...] = (
+            chdir(cwd), redirect_stdout(out), redirect_stderr(err),
+            patch.object(sys, "stdin", stack.enter_context(Path(os.devnull).open())), patch.object(sys, "argv"),
+            patch.dict(os.environ, environment, clear=True),
+            patch.object(settings, "CONFIG_FILE", file), patch.object(doctor, "CONFIG_FILE", file),
+            patch.dict(settings.Settings.model_config, toml_file=file),
+            *(patch.object(logging.getLogger(name), "handlers", []) for name in (None, "callmart")),
+        )  # fmt: skip
+        for change in changed:
+            stack.enter_context(change)
+        stack.callback(signal.signal, signal.SIGTERM, at_sigterm)
+        stack.callback(settings.settings.cache_clear)
+        settings.settings.cache_clear()
+        yield out, err
+
+
+def process_of(home: Path) -> Command:
+    """The command in a home, from any folder, in a process of its own."""
 
     def command(
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return in_a_process(
-            run, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
+            _callmart, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
         )
 
     return command
-
-
-def with_quick_audits() -> None:
-    """The command, with audits that only look."""
-    from audits import attacks_nothing
-
-    with attacks_nothing():
-        _callmart()
 
 
 def in_a_process(
