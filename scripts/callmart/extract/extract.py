@@ -263,7 +263,7 @@ def _changed_parts(
     if (
         before is None
         or before.basis.get("opened") is None
-        or before.basis["types"] != order.basis["types"]
+        or before.basis.get("types") != order.basis["types"]
         or not path.exists()
     ):
         return [ALL]
