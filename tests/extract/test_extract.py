@@ -496,8 +496,6 @@ NAMED_S, STANDARD_S = f"{NAMED} Voorbeeld", f"{STANDARD} Fietsen"
 @pytest.fixture(scope="module")
 def away(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
     played.build_unchecked()  # days that other tests marked would hold the mail back
-    with played.connect() as owner:
-        owner.execute("delete from ops.extract")  # here files were kept
     folder = tmp_path_factory.mktemp("elsewhere")
     with client.served(folder) as emulator:
         server = Tableau(server=emulator.url, token_name=emulator.token_name, token=SecretStr(emulator.token))

@@ -417,10 +417,10 @@ def test_nothing_leaves_while_rights_differ_even_when_nothing_was_built(
 def test_what_breaks_off_of_one_customer_is_that_customer_s(undisturbed: Callmart, begun: list[str]) -> None:
     inner = extract._make
 
-    def making(session: Any, path: Path, order: Any, before: Any, **how: bool) -> extract.Extract:
+    def making(session: Any, path: Path, order: Any, before: Any) -> extract.Extract:
         if order.customer_id == DETAILED and order.group == "queue":
             session.owner.execute("select pg_terminate_backend(pg_backend_pid())")
-        return inner(session, path, order, before, **how)
+        return inner(session, path, order, before)
 
     for file in extract.folder(undisturbed.settings).rglob("*.hyper"):
         file.unlink()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,6 +25,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import dbt_project, through
+from callmart.declarations.through import THROUGH
 from callmart.extract import drafts, reading
 from callmart.extract.drafts import Draft, Unproven
 from callmart.extract.reading import ALL, Contents, Part
@@ -31,7 +33,7 @@ from callmart.tableau_files import fields
 
 SQL = sql_file.statements(__file__)
 
-MOST_MONTHS = 3  # more are read faster together with all others
+MOST_MONTHS = 4  # more are read faster together with all others
 WORKERS = 4  # while some read from PostgreSQL or are written by Hyper, others wait for the disk
 
 # Of the publisher's session. A customer's rows are taken from the index of the key, so that they come nearly in their
@@ -66,7 +68,7 @@ class _Recorded(NamedTuple):
     content_hash: str
     rows: int
     basis: dict[str, Any]
-    months: dict[str, str]  # the hashes of the months that were read since the file was last read whole
+    hashes: dict[str, str]  # of its months and of the rest, as reading.Contents has them
 
 
 class _Session(NamedTuple):
@@ -96,15 +98,14 @@ def extract(
             if order.customer_id in closed:
                 return Unproven(f"customer {order.customer_id}: {ledger.DIFFERS}")
             path, before = place(settings, order.customer_id, order.group), recorded.get(order[:2])
-            # What was made from an earlier file can't be made from the marts with the same hash.
-            if not path.exists() and before and (settings.tableau.keeps_extracts or before.months):
+            if not path.exists() and settings.tableau.keeps_extracts:
                 before = None
             if before is not None and before.basis == order.basis:
                 return Extract(*order[:2], path, before.rows, before.content_hash, written=False)
             try:
                 with session() as own:
                     try:
-                        return _make(own, path, order, before, is_kept=settings.tableau.keeps_extracts)
+                        return _make(own, path, order, before)
                     except Unproven as failure:
                         return failure
             except UserError as error:  # the connection failed, which says nothing about this customer
@@ -129,7 +130,7 @@ def restore(
     """Write a missing file again. Raises Unproven if its rows no longer have this hash."""
     path, order = place(settings, customer_id, group), _Order(customer_id, group, marts, {"oldest": None})
     with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:
-        if _read(own, order, [ALL], arrow, 0).hashes[ALL.name] != content_hash:
+        if _content_hash(_read(own, order, [ALL], arrow)) != content_hash:
             raise Unproven(
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
                 "run `callmart extract`, and then this again"
@@ -192,7 +193,7 @@ def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded
     return {
         (customer_id, group): _Recorded(*books)
         for customer_id, group, *books in connection.execute(
-            "select customer_id, mart_group, content_hash, row_count, basis, months from ops.extract"
+            "select customer_id, mart_group, content_hash, row_count, basis, hashes from ops.extract"
         )
     }
 
@@ -239,13 +240,11 @@ def _private_folder(path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _make(
-    session: _Session, path: Path, order: _Order, before: _Recorded | None, *, is_kept: bool
-) -> Extract:
-    """Make a file from the earlier one and the months that changed, if files are kept and the books know what it has,
-    or else from all rows.
+def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None) -> Extract:
+    """Make a file from the earlier one and the months that changed, if the books know what it has, or else from all
+    rows.
     """
-    parts = _changed_parts(session.owner, path, order, before) if is_kept else [ALL]
+    parts = _changed_parts(session.owner, path, order, before)
     try:
         return _make_of(parts, session, path, order, before)
     except Unproven:
@@ -262,6 +261,7 @@ def _changed_parts(
     # What the registry changes in days, a build computes again; what it changes in marts without days is read.
     if (
         before is None
+        or not before.hashes
         or before.basis.get("opened") is None
         or before.basis.get("types") != order.basis["types"]
         or not path.exists()
@@ -270,22 +270,22 @@ def _changed_parts(
     found = owner.execute(
         SQL["changed_months"], {"customer": order.customer_id, "build": before.basis["opened"]}
     )
-    months = [Part(month) for (month,) in found]
-    return months if len(months) <= MOST_MONTHS else [ALL]
+    months = {month for (month,) in found}
+    if order.basis["oldest"] and order.basis["oldest"] != before.basis["oldest"]:
+        months.add(date.fromisoformat(order.basis["oldest"]).replace(day=1))  # it has lost days
+    return [Part(month) for month in sorted(months)] if len(months) <= MOST_MONTHS else [ALL]
 
 
 def _make_of(
     parts: list[Part], session: _Session, path: Path, order: _Order, before: _Recorded | None
 ) -> Extract:
     """Read these parts, write the file if its contents have changed, and note it in the books."""
-    earlier = None if parts == [ALL] else before
     named = {"customer": order.customer_id, "mart_group": order.group}
     with _private_folder(path) as arrow:
-        found = _read(session, order, parts, arrow, earlier.rows if earlier else 0)
-        if earlier is None:
-            now = _Recorded(found.hashes[ALL.name], found.rows, order.basis, {})
-        else:
-            now = _continued(session.owner, order, found, earlier)
+        found = _read(session, order, parts, arrow)
+        if before is not None and parts != [ALL]:
+            found = _continued(session.owner, order, parts, found, before)
+        now = _Recorded(_content_hash(found), found.rows, order.basis, found.hashes)
         written = before is None or before.content_hash != now.content_hash
         if written:
             with _proven(session.owner, path, order, parts, arrow) as draft:
@@ -298,30 +298,46 @@ def _make_of(
             "content_hash": now.content_hash,
             "rows": now.rows,
             "basis": Jsonb(now.basis),
-            "months": Jsonb(now.months),
+            "hashes": Jsonb(now.hashes),
         },
     )
     return Extract(*order[:2], path, now.rows, now.content_hash, written)
 
 
-def _continued(owner: psycopg.Connection, order: _Order, found: Contents, before: _Recorded) -> _Recorded:
-    """What the books are to say of a file that is made from an earlier one: its hash follows from that file's."""
-    opened, oldest = drafts.opened_rows(owner, order.customer_id), order.basis["oldest"]
+def _continued(
+    owner: psycopg.Connection, order: _Order, parts: list[Part], found: Contents, before: _Recorded
+) -> Contents:
+    """What a file has that is made from an earlier one: these parts, and the other months. Raises Unproven if no month
+    that was read accounts for other rows.
+    """
+    opened = drafts.opened_rows(owner, order.customer_id)
     rows = sum(opened.get(mart.name, 0) for mart in order.marts)
-    is_of_same_days = (rows, oldest) == (before.rows, before.basis["oldest"])
-    is_same = is_of_same_days and found.hashes.items() <= before.months.items()
-    content_hash = before.content_hash
-    if not is_same and (rows or before.rows):
-        said = json.dumps([content_hash, oldest, rows, found.hashes], sort_keys=True)
-        content_hash = sha256(said.encode()).hexdigest()
-    return _Recorded(content_hash, rows, order.basis, before.months | found.hashes)
+    oldest = str(order.basis["oldest"])[:7]
+    replaced = {part.name for part in parts}
+    kept = {
+        name: of_rows
+        for name, of_rows in before.hashes.items()
+        if name[:1].isdigit() and name[:7] >= oldest and name not in replaced
+    }
+    contents = Contents(rows, kept | found.hashes)
+    if rows != before.rows and contents.hashes == before.hashes:
+        raise Unproven(f"the {order.group} extract of customer {order.customer_id} has lost rows")
+    return contents
 
 
-def _read(session: _Session, order: _Order, parts: list[Part], arrow: Path, rows_before: int) -> Contents:
+def _content_hash(contents: Contents) -> str:
+    """The hash of all that a file has. Nobody asks how far no rows go, and each night would make a new file."""
+    said = {
+        name: of_rows for name, of_rows in contents.hashes.items() if contents.rows or name != THROUGH.name
+    }
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _read(session: _Session, order: _Order, parts: list[Part], arrow: Path) -> Contents:
     """Write the rows into Arrow streams. Raises Unproven if the customer's role may not read them."""
     role = roles.customer_role(session.owner.info.dbname, order.customer_id)
     try:
-        return reading.read(session.reader, role, order.marts, parts, arrow, rows_before)
+        return reading.read(session.reader, role, order.marts, parts, arrow)
     except AdbcError as error:
         raise Unproven(
             f"the {order.group} marts of customer {order.customer_id} can't be read as its own role "

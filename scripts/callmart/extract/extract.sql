@@ -29,13 +29,13 @@ order by o.customer_id;
 
 -- name: changed_months
 -- The months in which days of a customer were opened by later builds.
-select distinct date_trunc('month', call_date)::date
+select distinct date_trunc('month', call_date)::date as month
 from ops.opened_day
 where
     customer_id = %(customer)s
     and build_id > %(build)s
     and call_date >= access.retention_floor()
-order by 1;
+order by month;
 
 -- name: begin
 -- Until the file is noted, nobody knows which rows it has.
@@ -44,12 +44,12 @@ set basis = basis - 'opened'
 where customer_id = %(customer)s and mart_group = %(mart_group)s;
 
 -- name: note
-insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis, months)
-values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s, %(months)s)
+insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis, hashes)
+values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s, %(hashes)s)
 on conflict (customer_id, mart_group) do update
     set
         content_hash = excluded.content_hash,
         row_count = excluded.row_count,
         basis = excluded.basis,
-        months = excluded.months,
+        hashes = excluded.hashes,
         written_at = excluded.written_at;
