@@ -22,7 +22,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.validate import suites
-from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
+from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
@@ -154,6 +154,22 @@ def new_home(shared: Path) -> Path:
                 configuration.write(
                     "fsync = off\nfull_page_writes = off\nmin_wal_size = '2MB'\nscram_iterations = 16\n"
                 )
+    return home
+
+
+@pytest.fixture(scope="session")
+def ready_home(shared: Path, new_home: Path) -> Path:
+    """A home at rest, with all schemas and no customer: to make them takes longer than most tests."""
+    home = shared / "ready"
+    with first(home) as absent:
+        if absent:
+            copy(new_home, home)
+            callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+            callmart.apply("customers: []")
+            callmart.stop()
+            (
+                home / "postgres" / "pg_stat" / "pgstat.stat"
+            ).unlink()  # autovacuum would begin with all that was made
     return home
 
 
@@ -371,34 +387,34 @@ MakeCallmart = Callable[..., Callmart]
 
 
 @pytest.fixture(scope="module")
-def make_callmart(homes: Path, new_home: Path) -> Iterator[MakeCallmart]:
-    """Makes a callmart with a server of its own, or with an empty home.
+def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[MakeCallmart]:
+    """Makes a callmart with a server of its own on which nothing has been applied yet, one that is ready for a first
+    registry, or one with an empty home.
 
     At the end of the module they are stopped and cleared, and the next module has its homes in the same places.
     """
     made: list[Callmart] = []
 
-    def make(*, empty: bool = False) -> Callmart:
+    def make(*, ready: bool = False, empty: bool = False) -> Callmart:
         home = homes / str(len(made))
         if empty:
             shutil.rmtree(home, ignore_errors=True)
         else:
-            copy(new_home, home)
+            copy(ready_home if ready else new_home, home)
         made.append(Callmart(Settings(home=home, dsn=None, folders=[])))
         return made[-1]
 
     yield make
     for callmart in made:
-        callmart.stop()
-        clear(callmart.home)
+        callmart.clear()
     for ledger in homes.glob("ledger-of-*"):
         ledger.unlink()
 
 
 @pytest.fixture(scope="module")
 def callmart(make_callmart: MakeCallmart) -> Callmart:
-    """A callmart for the tests of one module."""
-    return make_callmart()
+    """A callmart for the tests of one module, ready for a first registry."""
+    return make_callmart(ready=True)
 
 
 @pytest.fixture(scope="module")

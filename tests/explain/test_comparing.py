@@ -126,7 +126,7 @@ def test_a_busy_hour_is_reconciled_to_the_contact(seed: int) -> None:
     ours = [contact(second, wait_s=float(rng.randrange(300))) for second in range(3600)]
     lacking = set(rng.sample(range(3600), 5))
     there = [
-        listed(one, moment=one.joined_at + timedelta(seconds=rng.random()))
+        listed(one, moment=one.joined_at + timedelta(seconds=0.4 * rng.random()))
         for number, one in enumerate(ours)
         if number not in lacking
     ]

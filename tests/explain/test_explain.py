@@ -141,7 +141,7 @@ def told(*rows: Event) -> str:
 @pytest.fixture(scope="module")
 def centre(make_callmart: Any) -> Callmart:
     """The same day of three customers; one has two agents in a queue, another a label."""
-    callmart: Callmart = make_callmart()
+    callmart: Callmart = make_callmart(ready=True)
     callmart.apply(
         registry(
             f"id: {CENTRE}, {DETAILED}, queues: [{{name: q, label: Vragen}}]",

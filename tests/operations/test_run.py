@@ -79,9 +79,9 @@ def fill(folder: Path, *tables: pa.Table) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(make_callmart: Callable[[], Callmart]) -> Callmart:
+def undisturbed(make_callmart: Callable[..., Callmart]) -> Callmart:
     """One run over everything."""
-    callmart = make_callmart()
+    callmart = make_callmart(ready=True)
     callmart.apply(REGISTRY)
     folder = callmart.home / "inbox"
     callmart = with_folders(callmart, Folder(path=folder, settle_seconds=0))
@@ -91,7 +91,7 @@ def undisturbed(make_callmart: Callable[[], Callmart]) -> Callmart:
 
 
 @pytest.fixture
-def twin(make_callmart: Callable[[], Callmart], undisturbed: Callmart) -> Callmart:
+def twin(make_callmart: Callable[..., Callmart], undisturbed: Callmart) -> Callmart:
     """A callmart that has done nothing yet, with the keys of the undisturbed one: equal persons are equal rows."""
     callmart = make_callmart()
     shutil.copytree(undisturbed.home / "keys", callmart.home / "keys")

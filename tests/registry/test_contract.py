@@ -28,8 +28,8 @@ D0, D1, D2, D3 = days(4)
 
 
 @pytest.fixture(scope="module")
-def matrix(make_callmart: Callable[[], Callmart]) -> Callmart:
-    return make_callmart()
+def matrix(make_callmart: Callable[..., Callmart]) -> Callmart:
+    return make_callmart(ready=True)
 
 
 @st.composite

@@ -30,8 +30,8 @@ LEAVES_DETAILED, BEGINS, ANONYMOUS, NAMED = 21, 22, 23, 24
 
 
 @pytest.fixture(scope="module")
-def calendar(make_callmart: Callable[[], Callmart]) -> Callmart:
-    callmart = make_callmart()
+def calendar(make_callmart: Callable[..., Callmart]) -> Callmart:
+    callmart = make_callmart(ready=True)
     callmart.apply(CALENDAR)
     for customer in LEAVES_DETAILED, ANONYMOUS, NAMED:
         callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)

@@ -24,9 +24,9 @@ STAYS, GONE, LOST, AT_ONCE = 11, 12, 13, 14
 
 
 @pytest.fixture(scope="module")
-def house(make_callmart: Callable[[], Callmart]) -> Callmart:
+def house(make_callmart: Callable[..., Callmart]) -> Callmart:
     """Customers with a file each."""
-    callmart = make_callmart()
+    callmart = make_callmart(ready=True)
     everybody = (STAYS, GONE, LOST, AT_ONCE)
     callmart.apply("customers:\n" + "".join(leaver(customer, OPEN) for customer in everybody))
     callmart = Callmart(callmart.settings.model_copy(update={"max_reject_share": 0.5}))

@@ -48,9 +48,9 @@ def names(customer: int, shown: set[str]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def house(make_callmart: Callable[[], Callmart]) -> Callmart:
+def house(make_callmart: Callable[..., Callmart]) -> Callmart:
     """Five customers, all published; the folder that the night lands is theirs together."""
-    callmart = make_callmart()
+    callmart = make_callmart(ready=True)
     everybody = STAYS, GONE, NONE, PASSED, BACK
     callmart.apply("customers:\n" + "".join(leaver(customer, OPEN) for customer in everybody))
     callmart = Callmart(callmart.settings.model_copy(update={"folders": [], "max_reject_share": 0.5}))
@@ -209,9 +209,9 @@ def test_a_table_that_somebody_reads_keeps_no_other_from_the_vacuum(
 
 
 @pytest.fixture
-def two_landed(make_callmart: Callable[[], Callmart]) -> Callmart:
+def two_landed(make_callmart: Callable[..., Callmart]) -> Callmart:
     """Two customers, whose files have landed and are not built yet."""
-    callmart = make_callmart()
+    callmart = make_callmart(ready=True)
     callmart.apply("customers:\n" + leaver(1, OPEN) + leaver(2, OPEN))
     for customer in 1, 2:
         callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)

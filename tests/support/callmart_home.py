@@ -1,13 +1,15 @@
 """A callmart in a home of its own, with a real server, as tests use it."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from random import Random
+from time import sleep
 from typing import Any
 
 import psycopg
@@ -201,6 +203,16 @@ class Callmart:
         emulator.stop(self.home)
         server.stop(self.home)
 
+    def clear(self) -> None:
+        """Remove all that stands in the home. The server ends at once: a stop would write down what is removed."""
+        emulator.stop(self.home)
+        pid_file = self.home / "postgres" / "postmaster.pid"
+        with suppress(FileNotFoundError, ProcessLookupError):  # of a server that has stopped, or was killed
+            os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
+            while pid_file.exists():
+                sleep(0.005)
+        clear(self.home)
+
     def save(self, place: Path) -> None:
         """Put aside all that it is."""
         self.stop()
@@ -209,8 +221,7 @@ class Callmart:
 
     def restore(self, place: Path) -> None:
         """Be again what was put aside: takes a fraction of a build."""
-        self.stop()
-        clear(self.home)
+        self.clear()
         copy(place, self.home)
         server.start(self.home)
 

@@ -1,29 +1,20 @@
 -- name: orders
 -- The customers with extracts: their option and orders today, the build that last opened days of theirs, and their
 -- oldest open day that is not too old.
-with
-
-floor as materialized (select access.retention_floor() as day),
-
-opened as (
-    select
-        customer_id,
-        max(build_id) as build_id,
-        min(call_date) filter (where call_date >= floor.day) as oldest
-    from ops.opened_day
-    cross join floor
-    group by customer_id
-)
-
 select
     o.customer_id,
     o.option,
     o.orders,
-    opened.build_id,
-    opened.oldest::text
+    (
+        select max(d.build_id) from ops.opened_day as d
+        where d.customer_id = o.customer_id
+    ) as build_id,
+    (
+        select min(d.call_date) from ops.opened_day as d
+        where d.customer_id = o.customer_id and d.call_date >= access.retention_floor()
+    )::text as oldest
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
-left join opened using (customer_id)
 where c.connection = 'extract'
 order by o.customer_id;
 

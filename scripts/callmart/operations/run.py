@@ -432,13 +432,13 @@ BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "o
 
 
 def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Compute again what is of an earlier definition, as far as tonight's minutes allow."""
+    """Compute again what is of an earlier definition, as far as the day's minutes allow."""
     rebuilt = rebuild.rebuild(
         connection,
         settings,
         rebuild.Chosen(),
         lambda item, finished, of: on_step("rebuild", item, finished, of),
-        settings.rebuild.minutes_per_night * 60,
+        settings.rebuild.minutes_per_night * 60 - rebuild.spent_s(connection, settings),
     )
     ran.rebuilt_days = rebuilt.days
     for problem in rebuilt.problems:
