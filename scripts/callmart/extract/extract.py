@@ -68,7 +68,7 @@ class _Recorded(NamedTuple):
     content_hash: str
     rows: int
     basis: dict[str, Any]
-    hashes: dict[str, str]  # of its months and of the rest, as reading.Contents has them
+    part_hashes: dict[str, str]  # of its months and of the rest, as reading.Contents has them
 
 
 class _Session(NamedTuple):
@@ -193,7 +193,7 @@ def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded
     return {
         (customer_id, group): _Recorded(*books)
         for customer_id, group, *books in connection.execute(
-            "select customer_id, mart_group, content_hash, row_count, basis, hashes from ops.extract"
+            "select customer_id, mart_group, content_hash, row_count, basis, part_hashes from ops.extract"
         )
     }
 
@@ -261,7 +261,7 @@ def _changed_parts(
     # What the registry changes in days, a build computes again; what it changes in marts without days is read.
     if (
         before is None
-        or not before.hashes
+        or not before.part_hashes
         or before.basis.get("opened") is None
         or before.basis.get("types") != order.basis["types"]
         or not path.exists()
@@ -285,8 +285,8 @@ def _make_of(
         found = _read(session, order, parts, arrow)
         if before is not None and parts != [ALL]:
             found = _continued(session.owner, order, parts, found, before)
-        now = _Recorded(_content_hash(found), found.rows, order.basis, found.hashes)
-        written = before is None or before.content_hash != now.content_hash
+        content_hash = _content_hash(found)
+        written = before is None or before.content_hash != content_hash
         if written:
             with _proven(session.owner, path, order, parts, arrow) as draft:
                 session.owner.execute(SQL["begin"], named)
@@ -295,13 +295,13 @@ def _make_of(
         SQL["note"],
         named
         | {
-            "content_hash": now.content_hash,
-            "rows": now.rows,
-            "basis": Jsonb(now.basis),
-            "hashes": Jsonb(now.hashes),
+            "content_hash": content_hash,
+            "rows": found.rows,
+            "basis": Jsonb(order.basis),
+            "part_hashes": Jsonb(found.part_hashes),
         },
     )
-    return Extract(*order[:2], path, now.rows, now.content_hash, written)
+    return Extract(*order[:2], path, found.rows, content_hash, written)
 
 
 def _continued(
@@ -316,11 +316,11 @@ def _continued(
     replaced = {part.name for part in parts}
     kept = {
         name: of_rows
-        for name, of_rows in before.hashes.items()
-        if name[:1].isdigit() and name[:7] >= oldest and name not in replaced
+        for name, of_rows in before.part_hashes.items()
+        if name[:1].isdigit() and name[:7] >= oldest and name not in replaced  # of months that stay
     }
-    contents = Contents(rows, kept | found.hashes)
-    if rows != before.rows and contents.hashes == before.hashes:
+    contents = Contents(rows, kept | found.part_hashes)
+    if rows != before.rows and contents.part_hashes == before.part_hashes:
         raise Unproven(f"the {order.group} extract of customer {order.customer_id} has lost rows")
     return contents
 
@@ -328,7 +328,9 @@ def _continued(
 def _content_hash(contents: Contents) -> str:
     """The hash of all that a file has. Nobody asks how far no rows go, and each night would make a new file."""
     said = {
-        name: of_rows for name, of_rows in contents.hashes.items() if contents.rows or name != THROUGH.name
+        name: of_rows
+        for name, of_rows in contents.part_hashes.items()
+        if contents.rows or name != THROUGH.name
     }
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

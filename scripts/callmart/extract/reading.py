@@ -43,7 +43,7 @@ class Contents(NamedTuple):
     """
 
     rows: int
-    hashes: dict[str, str]
+    part_hashes: dict[str, str]
 
 
 def parts_of(mart: Mart, parts: Sequence[Part]) -> Sequence[Part]:

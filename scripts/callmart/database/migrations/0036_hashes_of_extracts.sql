@@ -1,2 +1,0 @@
--- The hashes of the months that a file has, and of the rest.
-alter table ops.extract add column hashes jsonb not null default '{}';
