@@ -81,6 +81,7 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(BIN)/python bench/nights.py
 	$(BIN)/python bench/day.py
 	$(BIN)/python bench/customers.py
+	$(BIN)/python bench/years.py
 	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/expire.py
 	$(BIN)/python bench/audit.py

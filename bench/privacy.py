@@ -1,7 +1,9 @@
 """What the rights of an agent cost: plan, do and prove of each, and how long a reader waits beside them, in one run.
 
 `python bench/privacy.py [CUSTOMERS [DAYS]]`, by default 200 and two years. The agent worked on each day of the first
-customer. First the agent gets a package of all that there is, then objects, and is shown again, and at last is erased.
+customer. First the agent gets a package of all that there is. Then the agent's name is corrected, and all that a second
+agent did is given to a third. The first one objects, is shown again, and at last is erased.
+
 Each part is compared with something of the same run: the plan and the proof with `grep` through all files of the home,
 doing with a build of nothing, the reader's longest query with that of a quiet time.
 """
@@ -10,9 +12,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -23,8 +26,22 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
 from callmart.operations import run
-from callmart.privacy import disclosing, erasing, lifting, objecting, persons, procedure, sealing
+from callmart.privacy import (
+    disclosing,
+    erasing,
+    kept,
+    lifting,
+    objecting,
+    persons,
+    procedure,
+    renaming,
+    sealing,
+)  # fmt: skip
+from callmart.privacy.correcting import Correction
+from callmart.privacy.kept import Kept
 from callmart.privacy.procedure import Case, Procedure, Steps
+from callmart.registry import applying
+from callmart.registry.file import Agent, Registry
 from history import registry_of, scratch
 from readers import Login, readers
 from two_years import AGENTS, YESTERDAY, fill_marts
@@ -33,10 +50,7 @@ CUSTOMERS, DAYS = 200, 730
 WHOSE, READER = 1, 2
 QUIET_S = 5
 FIND_S, DO_S, PROVE_S, WAIT_MS = 10, 60, 600, 300
-
-RIGHTS: dict[str, Procedure] = {
-    "access": disclosing, "objection": objecting, "lifting": lifting, "erasure": erasing,
-}  # fmt: skip
+WRONG_NAME, NAME = "Jan Jansen", "Jan Janssen"
 
 READ = "select queue, sum(offered), sum(talk_s) from mart.queue_interval group by queue"
 
@@ -75,7 +89,7 @@ def main() -> None:
     out = Console(highlight=False, soft_wrap=True)
     customers, days = (*map(int, sys.argv[1:]), *(CUSTOMERS, DAYS)[len(sys.argv) - 1 :])
     options = {1 + each: "standard" if each else "detailed" for each in range(customers)}
-    with scratch(registry_of(options)) as settings:
+    with scratch(_naming(options, WRONG_NAME)) as settings:
         begin = time.time()
         first = YESTERDAY - timedelta(days=days - 1)
         rows, events = fill_marts(settings, options, first), _fill_events(settings, customers, days)
@@ -91,27 +105,62 @@ def main() -> None:
             begin = time.time()
             window.build(connection, settings, _ignore)
             idle = time.time() - begin
-            person = persons.person(
-                connection, key_file(settings.home, WHOSE).read_bytes(), WHOSE, "agent", AGENTS[:1],
-                persons.end_of(connection, WHOSE, YESTERDAY),
-            )  # fmt: skip
-            connection.commit()
+            asked = _asked(work, _naming(options, NAME), first)
             with readers([_reader(settings)]) as waits:
                 quiet = time.time()
                 time.sleep(QUIET_S)
-                spans = {"quiet": (quiet, time.time())} | _measure(out, work, person, grepped, idle)
+                spans = {"quiet": (quiet, time.time())} | _measure(out, asked, grepped, idle)
             told = ", ".join(f"{name} {waits.within(*span).most_ms():.0f} ms" for name, span in spans.items())
             out.print(f"the reader's longest query of {len(waits.queries):,}: {told}; {WAIT_MS} ms allowed")
 
 
+class _Asked(NamedTuple):
+    """A right that somebody asks for."""
+
+    right: str
+    procedure: Procedure
+    case: Case
+
+
+def _naming(options: Mapping[int, str], name: str) -> Registry:
+    """The registry in which the agent has this name."""
+    registry = registry_of(options)
+    registry.customers[0].agents.append(Agent(id=AGENTS[0], name=name))
+    return registry
+
+
+def _asked(work: Work, registry: Registry, first: date) -> list[_Asked]:
+    """What is asked for, in turn. The registry, which has the right name, is applied."""
+    connection, key = work.connection, key_file(work.settings.home, WHOSE).read_bytes()
+    applying.apply(connection, work.settings, registry)
+    work.seal = sealing.with_passphrase()
+    end = persons.end_of(connection, WHOSE, YESTERDAY)
+    since = persons.end_of(connection, WHOSE, first - timedelta(days=1))
+    agent, mistaken, other = (persons.person(connection, key, WHOSE, "agent", [id], end) for id in AGENTS)
+    rights: list[tuple[str, Procedure, Person]] = [
+        ("access", disclosing, agent),
+        ("name", renaming, agent),
+        ("correction", Correction(*other.keys, since), mistaken),
+        ("objection", objecting, agent),
+        ("lifting", lifting, agent),
+        ("erasure", erasing, agent),
+    ]
+    asked = [
+        _Asked(right, module, Case(work, person, key, request))
+        for request, (right, module, person) in enumerate(rights, 1)
+    ]
+    wrong = Kept(frozenset({WRONG_NAME}), frozenset(), frozenset(), frozenset())
+    kept.keep(asked[1].case, wrong)  # as `registry apply --request` does
+    connection.commit()
+    return asked
+
+
 def _measure(
-    out: Console, work: Work, person: Person, grepped: float, idle: float
+    out: Console, asked: list[_Asked], grepped: float, idle: float
 ) -> dict[str, tuple[float, float]]:
     """Plan, do and prove each right; returns when each was. What is written anew in the server's files is apart."""
-    key, spans = key_file(work.settings.home, WHOSE).read_bytes(), dict[str, tuple[float, float]]()
-    work.seal = sealing.with_passphrase()
-    for request, (right, module) in enumerate(RIGHTS.items(), 1):
-        case = Case(work, person, key, request)
+    spans = dict[str, tuple[float, float]]()
+    for right, module, case in asked:
         begin = time.time()
         plan = module.plan(case)
         found = time.time()

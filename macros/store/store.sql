@@ -21,6 +21,7 @@
     {%- endif %}
     {%- call statement('main') -%}
         {%- if not is_computed_on_nodes(model) %}
+        {{ memory_to_compute() }}
         drop table if exists {{ computed }};
         create unlogged table {{ computed }} ({{ store_column_list(declared) }});
         insert into {{ computed }} ({{ declared.columns | map(attribute='name') | join(', ') }})
@@ -33,6 +34,7 @@
         )
         {%- endif %};
         {%- endif %}
+        set local default_statistics_target = 10; -- of marts nobody asks more than how many days there are
         analyze {{ computed }};
     {%- endcall -%}
     {%- do declare_persons(computed, model) -%}

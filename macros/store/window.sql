@@ -6,6 +6,7 @@
     {%- set existing = load_cached_relation(this) -%}
     {%- call statement('main') -%}
         {%- if not is_computed_on_nodes(model) %}
+        {{ memory_to_compute() }}
         {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} as {{ sql }};
         {%- endif %}

@@ -180,7 +180,7 @@ def role_mutants(connection: psycopg.Connection) -> Iterator[str]:
 
 
 def gate_mutants(connection: psycopg.Connection) -> Iterator[str]:
-    """Each function and view of ours bent, and the trigger of the audit log taken away."""
+    """Each function and view of ours bent, and the triggers of the audit log taken away."""
     for function, definer in connection.execute(
         """
         select oid::regprocedure::text, prosecdef from pg_proc
@@ -192,6 +192,8 @@ def gate_mutants(connection: psycopg.Connection) -> Iterator[str]:
         yield f"alter function {function} set search_path = pg_temp"
     yield "alter table ops.audit_log disable trigger append_only"
     yield "drop trigger append_only on ops.audit_log"
+    yield "alter table ops.audit_log disable trigger kept"
+    yield "drop trigger kept on ops.audit_log"
     yield "create or replace function ops.refuse_change() returns trigger language plpgsql as 'begin return null; end'"
     yield (
         "create or replace view registry.current_option as"

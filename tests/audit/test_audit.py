@@ -300,9 +300,7 @@ WRONGS = {
     f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')": (
         f"delete from ops.dirty_day where customer_id = {NONE}"
     ),
-    "alter table ops.audit_log disable trigger append_only": (
-        "alter table ops.audit_log enable trigger append_only"
-    ),
+    "alter table ops.audit_log disable trigger user": "alter table ops.audit_log enable trigger user",
     f"update store.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}": (
         f"update store.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}"
     ),

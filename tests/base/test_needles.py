@@ -3,6 +3,7 @@
 import gzip
 import random
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +94,14 @@ def test_a_number_that_is_mostly_zeros_is_sought_as_text_only() -> None:
     small = Needles(["0612345678"])
     assert small.in_bytes((612345678).to_bytes(8)) == NOTHING
     assert small.in_bytes(b"-0612345678-") == Hits(frozenset({0}))
+
+
+def test_threads_search_beside_each_other() -> None:
+    needles = Needles([f"somebody {number}" for number in range(100, 200)])
+    told = b" ".join(text.encode() for text in needles.texts) * 100
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(needles.in_bytes, [told] * 40))
+    assert found == {Hits(frozenset(range(100)))}
 
 
 def test_what_is_too_short_for_bytes_is_named_apart() -> None:

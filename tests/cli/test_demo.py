@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.cli import demo
+from callmart.cli import demo, looking, main
 from callmart.database import clock
 from callmart.mailing import mailing, places
 from callmart.operations.status import CustomerStatus
 from callmart.registry import file as registry_file
 from callmart.reports import shelf, weeks
 from callmart_home import Callmart, ignore_step
+from commands import use
 from events import registry
 from nights import outcome, requests
 
@@ -60,6 +61,36 @@ def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[Cust
     with callmart.connect() as connection:
         today = clock.today(connection, callmart.settings)
     assert min(filter(None, days_shown)) >= str(demo._mondays(weeks.last_complete(today))[0])
+
+
+def test_of_many_customers_those_are_listed_that_need_a_look(
+    shown: tuple[Callmart, list[CustomerStatus]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    callmart, customers = shown
+    use(callmart.settings, monkeypatch)
+
+    def listed(*options: str) -> list[int]:
+        monkeypatch.setattr("sys.argv", ["callmart", "status", *options])
+        with pytest.raises(SystemExit):
+            main.main()
+        said = capsys.readouterr().out
+        assert (f"of {len(customers)} customers, those that need a look" in said) == (not options)
+        return [one.customer_id for one in customers if f" {one.customer_id} " in said]
+
+    monkeypatch.setattr(looking, "LISTED", 2)
+    assert listed() == []
+    with callmart.connect() as connection:
+        connection.execute("update ops.publication set state = 'failed' where customer_id = 1043")
+        connection.execute(
+            "insert into ops.held_back values (1044, '2026-01-01', 1, 'x'), (1045, '2026-01-01', 1, 'x')"
+        )
+    assert listed() == [1043, 1044]
+    assert listed("--all") == [one.customer_id for one in customers]
+    with callmart.connect() as connection:
+        connection.execute("update ops.publication set state = 'published'")
+        connection.execute("delete from ops.held_back")
 
 
 def test_the_demo_ends_with_reports_and_mails(shown: tuple[Callmart, list[CustomerStatus]]) -> None:

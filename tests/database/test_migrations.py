@@ -78,6 +78,18 @@ def test_each_runs_once_and_a_failure_leaves_what_came_before(
     assert noted == [(1, "first", True), (2, "right", True), (3, "third", True)]
 
 
+def test_after_a_first_one_that_broke_off_the_next_gets_as_far(
+    callmart: Callmart, owner: psycopg.Connection, write: Write
+) -> None:
+    """The functions of the tables that are there already are only made after the last migration."""
+    (books,) = migrating.FOLDER.glob("*_dbt_at_work.sql")
+    write(m0001_books__sql=books.read_text(), m0002_wrong__sql="select 1 / 0;")
+    for _ in range(2):
+        with lock.exclusive(owner), pytest.raises(UserError, match="migration 0002 wrong broke off"):
+            migrating.apply(owner, callmart.settings)
+        owner.rollback()
+
+
 def test_a_database_that_is_up_to_date_keeps_the_callers_transaction(
     callmart: Callmart, owner: psycopg.Connection, write: Write
 ) -> None:

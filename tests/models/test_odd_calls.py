@@ -528,7 +528,7 @@ def test_talks_of_ten_years_hold_back_their_own_day_only(told: Callmart) -> None
     absurd = [row | {"call_id": f"c-{number}"} for number in range(7) for row in of_one]
     other, next_day = CUSTOMER["still waiting"], JOIN | {"occurred_at": at("10:00", 1).isoformat()}
     told.land_together({ABSURD: absurd, other: [next_day | {"call_id": "c-2"}]})
-    assert told.build_and_open().problems == ["1 days were held back by their checks: see `callmart status`"]
+    assert told.build_and_open().problems == ["1 day is held back by its checks: see `callmart status`"]
     assert told.rows("select customer_id, call_date from ops.held_back") == [
         {"customer_id": ABSURD, "call_date": DAY}
     ]

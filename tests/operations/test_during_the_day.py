@@ -1,5 +1,7 @@
 """A day that is computed while it goes on: what it says of itself, and that at its end it is as if computed once."""
 
+import csv
+import io
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from callmart.access import logins
 from callmart.build import window
 from callmart.declarations import exposures
-from callmart.reports import drawing, reading, weeks
+from callmart.reports import drawing, reading, values, weeks
 from callmart.reports.drawing import Declared
 from callmart.reports.page import Page
 from callmart.simulator.simulate import simulate
@@ -84,6 +86,10 @@ def drawn(callmart: Callmart, report: str) -> Page:
         return drawing.draw(publisher, declared, exposures.named(report), customer, weeks.of(DAY), "en")
 
 
+def of_csv(page: Page) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(values.as_csv(page).decode("utf-8-sig"))))
+
+
 def test_a_day_that_goes_on_says_how_far_its_data_goes_and_ends_as_if_computed_once(
     callmart: Callmart, files: dict[str, Path], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +118,10 @@ def test_a_day_that_goes_on_says_how_far_its_data_goes_and_ends_as_if_computed_o
     assert figures.tiles[0].value == str(monday["n"]), "a figure counts whole days"
     assert by_day.grid is not None
     assert [row[0].endswith(f" until {time}") for row in by_day.grid.rows] == [False, True]
+    assert {(row["day"], row["so_far"]) for row in of_csv(page) if row["day"]} == {
+        (str(DAY - timedelta(days=1)), ""),
+        (str(DAY), local.isoformat()),
+    }
     (open_contacts,) = callmart.rows("select sum(still_open) as n from store.queue_interval")
     assert open_contacts["n"] > 0, "nothing goes on"
     assert not callmart.rows("select 1 from store.agent_status_interval where interval_start > %s", last), (

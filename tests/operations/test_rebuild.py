@@ -173,6 +173,17 @@ def test_a_night_computes_what_its_minutes_allow(restored: Callmart, monkeypatch
     make_outdated(restored, f"customer_id = {STANDARD}")
     none = Callmart(restored.settings.model_copy(update={"rebuild": Rebuild(minutes_per_night=0)}))
     assert (night(none).rebuilt_days, planned(restored).due) == (0, 3)
+    restored.rows(
+        "insert into ops.run_stage (run_id, stage, began_at, ended_at, outcome)"
+        " select max(run_id), 'rebuild', now(), now() + interval '30 minutes', 'done' from ops.run returning 1"
+    )
+    assert (night(restored).rebuilt_days, planned(restored).due) == (0, 3), (
+        "an earlier run of the day took them"
+    )
+    restored.rows(
+        "update ops.run set began_at = began_at - interval '1 day' where run_id in"
+        " (select run_id from ops.run_stage where counts = '{}' and stage = 'rebuild') returning 1"
+    )
     ran = night(restored)
     assert (ran.rebuilt_days, ran.problems) == (3, [])
     stages = restored.rows(

@@ -11,8 +11,9 @@ import pytest
 import tableauserverclient as TSC
 from pydantic import SecretStr
 
-from callmart.audit import on_tableau
+from callmart.audit import objectors, on_tableau
 from callmart.audit.channels import Board
+from callmart.audit.check import Check
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Person, Work
@@ -377,7 +378,7 @@ def saying(sites_: Sites, site: str) -> Iterator[None]:
             server.projects.delete(project.id)
 
 
-def test_the_audit_reads_each_site(there: Sites) -> None:
+def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board({OWN: "standard", OTHER: "standard"}, (), {}, {}, "", frozenset(), {})
 
     def failed() -> dict[str, tuple[str, ...]]:
@@ -397,6 +398,15 @@ def test_the_audit_reads_each_site(there: Sites) -> None:
     there.callmart.apply(registry(own=at("een"), other=at("nergens")))
     unread = failed()["the content of the site 'nergens' can be read"]
     assert "refuses the token" in unread[0]
+
+    def refuse(*_: object) -> Check:
+        raise UserError("the site refuses the token")
+
+    before = failed()
+    monkeypatch.setattr(objectors, "of_sites", refuse)
+    assert failed() == before, "what can't be read is said once"
+    there.callmart.apply(registry(own=at("een")))
+    assert "everything that Tableau gives back can be read" in failed()
 
 
 def test_persons_are_sought_on_each_site(there: Sites) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pantab
+import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
@@ -16,7 +17,8 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart_home import Callmart, ignore_step
-from six_days import BORDER, DAYS, HERE, ZONES, content, expired, marts_with_days, too_old
+from six_days import BORDER, DAYS, HERE, ZONES, content, expired, marts_with_days, planned, too_old
+from today import TODAY
 
 pytestmark = pytest.mark.dated
 
@@ -180,6 +182,10 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
         ).fetchall()
         connection.execute("insert into raw.reject values (%s, 7, 'no event')", [file])
         connection.execute("update ops.build set built_at = %s", [old])
+        ((build,),) = connection.execute(
+            "insert into ops.build (built_at, days, tables) values (%s, 0, '{}') returning build_id",
+            [old + timedelta(days=1)],
+        ).fetchall()
         connection.execute("update registry.version set applied_at = %s", [old])
         connection.execute("insert into registry.version (applied_at) values (%s)", [old])
         for table in ("dirty_day", "held_back"):
@@ -191,8 +197,8 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
                 connection.execute(f"insert into ops.{table} (customer_id, call_date, {more[table]})", [day])
     pages = full.home / "quality"
     pages.mkdir(exist_ok=True)
-    for day in (BORDER - timedelta(days=1), BORDER):
-        (pages / f"{day}-1.html").write_text("results")
+    for page in (f"{old:%Y-%m-%d}-1.html", f"{BORDER}-{build}.html"):
+        (pages / page).write_text("results")
     (pages / "index.html").write_text("all of them")
     (extract.folder(full.settings) / "1" / "queue.new.hyper").write_text("a draft")
     found = too_old(full, BORDER)
@@ -206,10 +212,94 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
     assert full.rows("select from raw.reject") == full.rows("select from ops.quality_result") == []
     for table in ("dirty_day", "held_back"):
         assert [row["call_date"] for row in full.rows(f"select call_date from ops.{table}")] == [BORDER]
-    assert {f"{BORDER}-1.html", "index.html"} <= {page.name for page in pages.iterdir()}
-    assert not (pages / f"{BORDER - timedelta(days=1)}-1.html").exists()
+    assert {page.name for page in pages.iterdir()} == {f"{BORDER}-{build}.html", "index.html"}
     assert not list(extract.folder(full.settings).rglob("*.hyper"))
     shutil.rmtree(pages)
+
+
+def test_of_a_day_of_many_builds_the_last_stays_and_what_is_still_wrong(full: Callmart) -> None:
+    names = ["nothing is wrong", "was wrong", "an open day", "a held-back day", "the last"]
+    first = datetime.combine(BORDER, time(12), UTC)
+    with full.connect() as connection:
+        builds: dict[str, int] = {}
+        for hour, name in enumerate(names):
+            ((builds[name],),) = connection.execute(
+                "insert into ops.build (built_at, days, tables) values (%s, 1, '{}') returning build_id",
+                [first + timedelta(hours=hour)],
+            ).fetchall()
+            failing = name in names[1:4]
+            connection.execute(
+                "insert into ops.quality_result values (%s, 'queue_interval', 'x', 'warning', %s)",
+                [builds[name], not failing],
+            )
+            if failing:
+                connection.execute(
+                    "insert into ops.quality_failure values (%s, 'queue_interval', 'x', 1, %s)",
+                    [builds[name], BORDER],
+                )
+        connection.execute(
+            "update ops.opened_day set build_id = %s where customer_id = 1 and call_date = %s",
+            [builds["an open day"], BORDER],
+        )
+        connection.execute(
+            "insert into ops.held_back (customer_id, call_date, build_id, cause) values (1, %s, %s, 'x')",
+            [BORDER, builds["a held-back day"]],
+        )
+    pages = full.home / "quality"
+    pages.mkdir(exist_ok=True)
+    for build in builds.values():
+        (pages / f"{BORDER}-{build}.html").write_text("<title>results</title>")
+
+    def left() -> set[str]:
+        rows = full.rows("select build_id from ops.build where build_id = any(%s)", list(builds.values()))
+        stay = {row["build_id"] for row in rows}
+        assert {int(page.stem[11:]) for page in pages.glob("2*.html")} == stay
+        assert {row["build_id"] for row in full.rows("select build_id from ops.quality_result")} >= stay
+        return {name for name, build in builds.items() if build in stay}
+
+    with full.connect() as connection:
+        expire.expire(connection, full.settings, BORDER)
+    assert left() == set(names), "the day itself"
+    outcomes = expired(full, BORDER)
+    assert {one.outcome for one in outcomes} == {expire.DONE}
+    of_builds = [one.step for one in outcomes if "builds" in one.step.why or one.step.what == "ops.build"]
+    assert [step.is_too_old for step in of_builds] == [False, False], "no breach before the expiry"
+    assert left() == set(names[2:])
+    assert all(step.what != "ops.build" for step in planned(full, BORDER).steps)
+    expired(full, BORDER + timedelta(days=1))
+    assert left() == set(), "they are two years old"
+    shutil.rmtree(pages)
+
+
+def test_what_runs_did_by_themselves_leaves_the_log_after_two_years_and_nothing_else_does(
+    full: Callmart,
+) -> None:
+    floor = two_years_before(TODAY)
+    with full.connect() as connection:
+        for action in ("opened", "released"):
+            for day in (floor - timedelta(days=1), floor):
+                at = datetime.combine(day, time(12), ZoneInfo("Europe/Amsterdam"))
+                connection.execute("insert into ops.audit_log (at, action) values (%s, %s)", [at, action])
+
+    def logged() -> list[tuple[date, str]]:
+        rows = full.rows(
+            "select at::date as day, action from ops.audit_log where at < now() - interval '1 day'"
+        )
+        return sorted((row["day"], row["action"]) for row in rows)
+
+    kept = [(floor - timedelta(days=1), "released"), (floor, "opened"), (floor, "released")]
+    deleting = [
+        f"delete from ops.audit_log where at::date = '{day}' and action = '{action}'" for day, action in kept
+    ]
+    for statement in (*deleting, "update ops.audit_log set at = now()", "truncate ops.audit_log"):
+        with full.connect() as connection, pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+            connection.execute(statement.encode())
+    # Also if somebody expires as of a day that is still to come.
+    for today in (TODAY, TODAY + timedelta(days=400)):
+        with full.connect() as connection:
+            outcomes = expire.expire(connection, full.settings, today)
+        assert {one.outcome for one in outcomes} <= {expire.DONE}
+        assert logged() == kept
 
 
 def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart) -> None:

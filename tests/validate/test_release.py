@@ -109,7 +109,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
     for built, opened in (2, 1), (1, 0), (0, 0):
         ran = night(callmart)
         assert (ran.built_days, ran.opened_days, ran.held_back_days) == (built, opened, 1)
-        assert ran.problems == ["1 days were held back by their checks: see `callmart status`"]
+        assert ran.problems == ["1 day is held back by its checks: see `callmart status`"]
         assert (offered(callmart), offered(callmart, CUSTOMER), delivered(callmart)) == (1, 1, 1)
     shown = command("status").stdout.splitlines()
     assert f"customer {CUSTOMER}: {DAY}: held back: queue_interval: {CHECK}" in shown

@@ -13,38 +13,38 @@ days as (
     where option = 'detailed'
 ),
 
+days_of_logins as (
+    {{ days_of_phases('logins', 'began_at', 'ended_at') }}
+),
+
+days_of_statuses as (
+    {{ days_of_phases('phases', 'started_at', 'ended_at') }}
+),
+
 logged_in as (
     select
-        logins.customer_id,
-        days.call_date,
-        logins.agent_key,
-        range_agg(tstzrange(greatest(logins.began_at, days.begins_at), least(logins.ended_at, days.ends_at))) as times,
-        bool_and(logins.has_length) as is_known
-    from logins
-    inner join days
-        on logins.customer_id = days.customer_id
-        and logins.began_at < days.ends_at
-        and (logins.ended_at > days.begins_at or logins.began_at >= days.begins_at)
-    group by logins.customer_id, days.call_date, logins.agent_key
+        customer_id,
+        call_date,
+        agent_key,
+        range_agg(tstzrange(from_moment, until_moment)) as times,
+        bool_and(has_length) as is_known
+    from days_of_logins
+    group by customer_id, call_date, agent_key
 ),
 
 not_ready as (
     select
-        phases.customer_id,
-        days.call_date,
-        phases.agent_key,
+        customer_id,
+        call_date,
+        agent_key,
         coalesce(
-            range_agg(tstzrange(phases.started_at, phases.ended_at)) filter (
-                where phases.status in ('break', 'away', 'training', 'other')
+            range_agg(tstzrange(started_at, ended_at)) filter (
+                where status in ('break', 'away', 'training', 'other')
             ),
             '{}'
         ) as times
-    from phases
-    inner join days
-        on phases.customer_id = days.customer_id
-        and phases.started_at < days.ends_at
-        and (phases.ended_at > days.begins_at or phases.started_at >= days.begins_at)
-    group by phases.customer_id, days.call_date, phases.agent_key
+    from days_of_statuses
+    group by customer_id, call_date, agent_key
 )
 
 -- A day is rounded once, as a whole. So it does not matter where its logins and statuses began outside the window.

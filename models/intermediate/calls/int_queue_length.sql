@@ -57,8 +57,5 @@ select
         0
     )::integer as queue_max
 from lengths
-inner join days
-    on lengths.customer_id = days.customer_id
-    and lengths.changed_at >= days.begins_at
-    and lengths.changed_at < days.ends_at
+{{ day_of('lengths', 'lengths.changed_at') }}
 group by lengths.customer_id, days.call_date, lengths.queue, {{ quarter_hour('lengths.changed_at') }}

@@ -95,10 +95,7 @@ summed as (
         {{ whole_sum('sum(facts.wrapup_s)') }} as wrapup_s,
         sum(facts.transfers)::integer as transfers
     from facts
-    inner join days
-        on facts.customer_id = days.customer_id
-        and facts.happened_at >= days.begins_at
-        and facts.happened_at < days.ends_at
+    {{ day_of('facts', 'facts.happened_at') }}
     where facts.agent_key is not null and not {{ is_left_out('facts.agent_key') }}
     group by facts.customer_id, days.call_date, facts.agent_key, {{ quarter_hour('facts.happened_at') }}
 )

@@ -11,18 +11,7 @@ days as (
 ),
 
 of_days as (
-    select
-        logins.*,
-        days.call_date,
-        days.time_zone,
-        days.begins_at,
-        days.ends_at,
-        least(logins.ended_at, days.ends_at) as until_moment
-    from logins
-    inner join days
-        on logins.customer_id = days.customer_id
-        and logins.began_at < days.ends_at
-        and (logins.ended_at > days.begins_at or logins.began_at >= days.begins_at)
+    {{ days_of_phases('logins', 'began_at', 'ended_at') }}
 ),
 
 numbered as (

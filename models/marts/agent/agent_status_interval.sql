@@ -14,19 +14,8 @@ days as (
     where option = 'detailed'
 ),
 
--- A phase that begins or ends at midnight touches one day only. A phase without length touches the day it lies in.
 of_days as (
-    select
-        phases.*,
-        days.call_date,
-        days.time_zone,
-        greatest(phases.started_at, days.begins_at) as from_moment,
-        least(phases.ended_at, days.ends_at) as until_moment
-    from phases
-    inner join days
-        on phases.customer_id = days.customer_id
-        and phases.started_at < days.ends_at
-        and (phases.ended_at > days.begins_at or phases.started_at >= days.begins_at)
+    {{ days_of_phases('phases', 'started_at', 'ended_at') }}
 ),
 
 parts as (

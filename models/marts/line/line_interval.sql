@@ -17,17 +17,7 @@ days as (
 ),
 
 of_days as (
-    select
-        calls.*,
-        days.call_date,
-        days.time_zone,
-        greatest(calls.started_at, days.begins_at) as from_moment,
-        least(calls.occupied_until, days.ends_at) as until_moment
-    from calls
-    inner join days
-        on calls.customer_id = days.customer_id
-        and calls.started_at < days.ends_at
-        and (calls.occupied_until > days.begins_at or calls.started_at >= days.begins_at)
+    {{ days_of_phases('calls', 'started_at', 'occupied_until') }}
 ),
 
 parts as (

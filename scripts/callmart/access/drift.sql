@@ -77,6 +77,7 @@ found as materialized (
 keeping (relation, name) as (
     values
     ('ops.audit_log'::regclass, 'append_only'::name),
+    ('ops.audit_log', 'kept'),
     ('ops.dirty_day', 'keep_person'),
     ('registry.version', 'noted'),
     ('privacy.request', 'kept'),

@@ -4,6 +4,7 @@ import getpass
 import re
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 
 SHORTEST = 12  # characters of a password that a person chooses
+TRIED_AT_ONCE = 4  # logins; each takes the server and us some milliseconds of hashing
 
 _PASSWORD = re.compile("password authentication failed|no password supplied")
 
@@ -120,15 +122,18 @@ def _alter_password(connection: psycopg.Connection, role: str, password: str) ->
 
 def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """The logins whose password is not the one in their file: it was changed by hand, or the login was made again."""
-    found = []
-    for role in known(connection):
+
+    def is_refused(role: str) -> bool:
         try:
             psycopg.connect(login_uri(settings, role)).close()
         except psycopg.OperationalError as error:
             # If the login has no connection left, for example, its password was right.
-            if _PASSWORD.search(str(error)):
-                found.append(role)
-    return found
+            return _PASSWORD.search(str(error)) is not None
+        return False
+
+    tried = known(connection)
+    with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
+        return [role for role, wrong in zip(tried, pool.map(is_refused, tried), strict=True) if wrong]
 
 
 def drop(connection: psycopg.Connection, role: str) -> None:

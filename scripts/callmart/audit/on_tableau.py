@@ -61,7 +61,8 @@ def look(
     try:
         of_all.append(objectors.of_sites(connection, settings, at))
     except (UserError, *FAILURES) as error:
-        of_all.append(_unread("everything that Tableau gives back", error))
+        if not of_all:  # otherwise it was said of the site
+            of_all.append(_unread("everything that Tableau gives back", error))
     cells = [cell for _, of_site in found for cell in of_site.cells]
     cells += _of_closed(board, frozenset[int]().union(*(of_site.customers for _, of_site in found)))
     persons = sum((Counter(of_site.persons) for _, of_site in found), Counter[str]())

@@ -76,6 +76,19 @@ select
 from ops.opened_day as o left join ops.held_back as h using (customer_id, call_date)
 where isfinite(o.call_date);
 
+-- name: change_entry
+update ops.audit_log
+set actor = actor
+where entry = (select max(last.entry) from ops.audit_log as last);
+
+-- name: delete_entry
+-- Delete the last entry of those that are kept without end.
+delete from ops.audit_log
+where entry = (
+    select max(kept.entry) from ops.audit_log as kept
+    where kept.action <> all(ops.routine_actions())
+);
+
 -- name: guarded
 -- Whether the trigger is there and enabled, and also refuses TRUNCATE (32).
 select exists(

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
@@ -88,6 +89,7 @@ class Needles:
         ]
         self._longest = max((LONGEST, *(len(form) for _, form, _ in forms)))
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if forms else None
+        self._own = threading.local()  # what Hyperscan needs of its own in each thread
         if self._database:
             self._database.compile(
                 expressions=[b"".join(b"\\x%02x" % byte for byte in form) for _, form, _ in forms],
@@ -106,7 +108,9 @@ class Needles:
         """Look in bytes that are at hand. They are not unpacked."""
         places: set[int] = set()
         if self._database:
-            self._database.scan(data, lambda place, *_: places.add(place))  # type: ignore[type-var]
+            if not hasattr(self._own, "scratch"):
+                self._own.scratch = hyperscan.Scratch(self._database)
+            self._database.scan(data, lambda place, *_: places.add(place), scratch=self._own.scratch)  # type: ignore[type-var]
         texts = len(self.texts)
         return Hits(
             frozenset(place for place in places if place < texts),

@@ -244,7 +244,7 @@ class Alerts(Strict, strict=False):
 class Rebuild(Strict, strict=False):
     """How much of a night `run` spends on days that were computed by an earlier definition."""
 
-    minutes_per_night: float = Field(default=30, ge=0)  # 0: none
+    minutes_per_night: float = Field(default=30, ge=0)  # of all runs of a day together; 0: none
 
 
 class Privacy(Strict, strict=False):

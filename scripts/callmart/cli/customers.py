@@ -10,7 +10,7 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import Yes, database, end_with, err, out, plain
 from callmart.database import clock, rotation, schema
 from callmart.database.lock import exclusive
-from callmart.registry import applying, objectors, planning, states
+from callmart.registry import applying, planning
 from callmart.registry import file as registry_file
 
 app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
@@ -45,12 +45,8 @@ def apply(
         schema.ensure(connection, settings())
         rotation.refuse(connection)
         clock.believe(connection, settings())
-        current, desired = (
-            states.current_states(connection),
-            states.desired_states(wanted, clock.now(connection)),
-        )
-        objectors.leave_out(connection, settings(), desired)
-        changes = planning.plan(current, desired, clock.today(connection, settings()))
+        states = applying.compare(connection, settings(), wanted)
+        changes = planning.plan(states.current, states.desired, clock.today(connection, settings()))
         for change in changes:
             mark = "[red]-[/]" if change.deletes else "[green]+[/]"
             out.print(f"{mark} customer {change.customer_id}: {plain(change.text)}")
@@ -63,7 +59,7 @@ def apply(
         if request:
             from callmart.privacy import renaming  # it takes Tableau's library with it
 
-            renaming.remember(connection, settings(), request, current, desired)
-        problems = applying.apply(connection, settings(), wanted)
+            renaming.remember(connection, settings(), request, states.current, states.desired)
+        problems = applying.apply(connection, settings(), wanted, states)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
     end_with(problems)

@@ -28,9 +28,16 @@ from callmart.privacy import register
 
 app = typer.Typer()
 
+LISTED = 100  # customers; of more, `status` lists those that need a look
+
 
 @app.command("status")
-def status_(as_json: Json = False) -> None:
+def status_(
+    as_json: Json = False,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"List all customers, also if there are more than {LISTED}.")
+    ] = False,
+) -> None:
     """Show how the last run ended, what each customer has ordered, and how far its data is."""
     with looking() as connection:
         run, customers = record.last_run(connection), status.status(connection)
@@ -61,7 +68,15 @@ def status_(as_json: Json = False) -> None:
             )
         for environment in environments:
             out.print(f"environment {environment}", soft_wrap=True)
-        print_status(customers)
+        listed = customers if every else _listed(customers)
+        if listed:
+            print_status(listed)
+        if len(listed) < len(customers):
+            out.print(
+                f"listed are {len(listed):,} of {len(customers):,} customers, those that need a look: "
+                "`callmart status --all` lists all",
+                soft_wrap=True,
+            )
         _print_earlier(earlier)
 
 
@@ -77,6 +92,13 @@ def _said_of(run: record.Run | None) -> str:
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
     problems = f", {run.problems} to look at: its output and log name them" if run.problems else ""
     return f"last run: {run.outcome}{problems}; it began on {began} and took {minutes:.0f} minutes"
+
+
+def _listed(customers: list[status.CustomerStatus]) -> list[status.CustomerStatus]:
+    """The customers to list: all if they are few, otherwise those that need a look, as many as people read."""
+    if len(customers) <= LISTED:
+        return customers
+    return [one for one in customers if one.needs_look or one.unopened][:LISTED]
 
 
 def print_status(customers: list[status.CustomerStatus]) -> None:

@@ -48,8 +48,8 @@ def exclusive(connection: psycopg.Connection) -> Iterator[None]:
 def _refuse_dbt(connection: psycopg.Connection) -> None:
     """Raise Busy if dbt by itself is at work. It can't begin after that: ops.begin_dbt looks at our lock."""
     with second(connection) as own:
-        if own.execute("select to_regclass('ops.dbt_at_work')").fetchone() == (None,):
-            return  # of an earlier version
+        if own.execute("select to_regprocedure('ops.dbt_is_at_work(interval)')").fetchone() == (None,):
+            return  # the database is of an earlier version, or was not made whole
         if own.execute("select ops.dbt_is_at_work(%s)", [DBT_PATIENCE]).fetchone() == (True,):
             raise Busy("a dbt run is at work on this database; wait until it has finished")
 

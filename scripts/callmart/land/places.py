@@ -117,14 +117,16 @@ class Stored(NamedTuple):
     is_active_later: bool = False  # whether there is something that came later, and stays
 
 
-def look(connection: psycopg.Connection, person: Person) -> Stored:
-    """Find out what an erasure would change. Changes nothing."""
+def look(connection: psycopg.Connection, person: Person, *, with_cells: bool = True) -> Stored:
+    """Find out what an erasure would change. Changes nothing. Cells take the longest, and only a plan needs them."""
     with _gathered(connection, person, keeps=False) as parameters:
         if not parameters:
             return Stored()
-        _reach(connection, person, parameters)
+        if with_cells:
+            _reach(connection, person, parameters)
+        cells = connection.execute(SQL[f"cells_of_{person.kind}"], parameters) if with_cells else ()
         return Stored(
-            tuple(Cell(*row) for row in connection.execute(SQL[f"cells_of_{person.kind}"], parameters)),
+            tuple(Cell(*row) for row in cells),
             _first(connection, SQL[f"traces_of_{person.kind}"]),
             _first(connection, "select call_key from erased_call")
             if person.kind == "caller"

@@ -213,9 +213,7 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
             "still delivers",
         )
     for customer_id, days in books.held_back:
-        yield Trouble(
-            "held_back", customer_id, f"{days} days are held back by their checks: see `callmart status`"
-        )
+        yield Trouble("held_back", customer_id, record.held_back(days))
     for customer_id, reason in books.behind:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
     for whose, wrong in books.keys:

@@ -23,6 +23,7 @@ from callmart.base.nearest import instead
 from callmart.base.settings import Settings
 from callmart.build import definitions, window
 from callmart.build.definitions import Definitions
+from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.validate import suites
@@ -142,6 +143,15 @@ def rebuild(
     if done:
         on_step("", finished=done, of=done)
     return Rebuilt(done, _held_back(connection), len(days) - done, tuple(problems))
+
+
+def spent_s(connection: psycopg.Connection, settings: Settings) -> float:
+    """The seconds that the runs of today have spent on it."""
+    ((seconds,),) = connection.execute(
+        SQL["spent"], {"zone": settings.time_zone, "today": clock.today(connection, settings)}
+    ).fetchall()
+    connection.commit()
+    return float(seconds)
 
 
 def _find(connection: psycopg.Connection, settings: Settings, chosen: Chosen) -> Definitions:

@@ -125,6 +125,21 @@ select
 from ops.run_stage
 where run_id in (select r.run_id from recent as r) and stage in ('build', 'validation', 'opening', 'rebuild');
 
+-- name: spent
+-- How long the runs of a day were at it. One that died counts until the next one began, and one at work until now.
+with of_day as (
+    select
+        run_id,
+        lead(began_at) over (order by run_id) as next_began_at
+    from ops.run
+    where (began_at at time zone %(zone)s)::date = %(today)s
+)
+
+select coalesce(sum(extract(epoch from coalesce(s.ended_at, d.next_began_at, clock_timestamp()) - s.began_at)), 0)
+from of_day as d
+inner join ops.run_stage as s using (run_id)
+where s.stage = 'rebuild';
+
 -- name: open_days
 -- Whether any of the days is open.
 select 1

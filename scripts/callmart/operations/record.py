@@ -26,6 +26,16 @@ INTERRUPTED, FAILED, DIED = "interrupted", "failed", "died"
 _LEVELS: Mapping[str, log.Level] = {DONE: "info", PROBLEMS: "warning"}  # the others are errors
 
 
+def held_back(days: int, whose: str = "") -> str:
+    """What a run and `health` say of days that are held back, such as those ' of the rebuild'."""
+    which = (
+        f"1 day{whose} is held back by its checks"
+        if days == 1
+        else f"{days} days{whose} are held back by their checks"
+    )
+    return f"{which}: see `callmart status`"
+
+
 @dataclass(frozen=True)
 class Stage:
     """What a stage did. `error` is the class of the error that ended it."""

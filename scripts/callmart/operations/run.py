@@ -25,13 +25,14 @@ from callmart.database import clock, ledger
 from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
+from callmart.extract.drafts import Unproven
 from callmart.land import arriving, landing, taking_away
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations import rebuild
-from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, runs_come_often
+from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, held_back, runs_come_often
 from callmart.privacy import embedded, packages, rotating
 from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
@@ -424,28 +425,26 @@ def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step:
     ).fetchall()
     connection.commit()
     if ran.held_back_days:
-        ran.note(f"{ran.held_back_days} days were held back by their checks: see `callmart status`")
+        ran.note(held_back(ran.held_back_days))
 
 
 BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
 
 
 def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Compute again what is of an earlier definition, as far as tonight's minutes allow."""
+    """Compute again what is of an earlier definition, as far as the day's minutes allow."""
     rebuilt = rebuild.rebuild(
         connection,
         settings,
         rebuild.Chosen(),
         lambda item, finished, of: on_step("rebuild", item, finished, of),
-        settings.rebuild.minutes_per_night * 60,
+        settings.rebuild.minutes_per_night * 60 - rebuild.spent_s(connection, settings),
     )
     ran.rebuilt_days = rebuilt.days
     for problem in rebuilt.problems:
         ran.note(problem)
     if rebuilt.days and rebuilt.held_back:
-        ran.note(
-            f"{rebuilt.held_back} days of the rebuild were held back by their checks: see `callmart status`"
-        )
+        ran.note(held_back(rebuilt.held_back, " of the rebuild"))
 
 
 def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -488,7 +487,7 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
     )
     ran.extracts = len(found)
     for one in found:
-        if isinstance(one, extract.Unproven):
+        if isinstance(one, Unproven):
             ran.note(str(one), one.customer_id)
         else:
             ran.extracts_written += one.written

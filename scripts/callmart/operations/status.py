@@ -30,7 +30,9 @@ class Unopened:
 
 @dataclass(frozen=True)
 class CustomerStatus:
-    """The status of a customer. `first_day` and `last_day` are ISO dates. All other days, and rows, are counts."""
+    """The status of a customer. `first_day` and `last_day` are ISO dates. All other days, and rows, are counts.
+    `needs_look` if days are held back, the customer is closed, or the last publication failed.
+    """
 
     customer_id: int
     name: str
@@ -44,6 +46,7 @@ class CustomerStatus:
     quality: str
     extract_rows: int
     tableau: str
+    needs_look: bool
     held_back: tuple[HeldBack, ...]
     unopened: tuple[Unopened, ...]
 
@@ -73,10 +76,10 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
     """Return the status of all customers in the registry, ordered by number."""
     customers = connection.execute(SQL["customers"]).fetchall()
     contacts: dict[int, int] = {}
-    if connection.execute("select to_regclass('store.queue_interval')").fetchone() != (None,):
+    if connection.execute("select to_regclass('store.queue_day')").fetchone() != (None,):
         contacts = dict(
             connection.execute(
-                "select customer_id, coalesce(sum(offered), 0)::bigint from store.queue_interval group by customer_id"
+                "select customer_id, coalesce(sum(offered), 0)::bigint from store.queue_day group by customer_id"
             ).fetchall()
         )
     held_back: dict[int, list[HeldBack]] = {}

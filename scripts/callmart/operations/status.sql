@@ -4,12 +4,16 @@ with
 
 days as (
     select
-        customer_id,
-        min(call_date) as first_day,
-        max(call_date) as last_day
-    from ops.opened_day
-    where isfinite(call_date)
-    group by customer_id
+        c.customer_id,
+        (
+            select min(o.call_date) from ops.opened_day as o
+            where o.customer_id = c.customer_id and o.call_date > '-infinity'
+        ) as first_day,
+        (
+            select max(o.call_date) from ops.opened_day as o
+            where o.customer_id = c.customer_id and o.call_date > '-infinity'
+        ) as last_day
+    from registry.customer as c
 ),
 
 dirty as (
@@ -49,6 +53,7 @@ extracts as (
 published as (
     select
         p.customer_id,
+        bool_or(p.state = 'failed') as has_failed,
         string_agg(
             concat(
                 case when p.state <> 'published' then p.state || ': ' end,
@@ -79,7 +84,8 @@ select
         else 'passed'
     end,
     coalesce(extracts.row_count, 0)::bigint,
-    coalesce(published.projects, case when o.option is null then 'nothing there' else 'not published yet' end)
+    coalesce(published.projects, case when o.option is null then 'nothing there' else 'not published yet' end),
+    closed.customer_id is not null or held_back.days is not null or coalesce(published.has_failed, false)
 from registry.customer as c
 left join registry.current_option as o using (customer_id)
 left join days using (customer_id)

@@ -7,8 +7,10 @@ statements that an extension keeps are forgotten on both.
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -19,7 +21,6 @@ from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import searching, server, vacuum
-from callmart.retention.expire import PAUSE_S, TRIES
 
 SQL = sql_file.statements(__file__)
 
@@ -63,7 +64,7 @@ PATHS = (
 
 # How long to wait for the lock of a table that is written anew, try by try: its readers queue behind who waits. In the
 # last one of callmart's own tables, customers' sessions in the way are ended.
-_BRIEFLY = (vacuum.READERS_WAIT,) * TRIES
+_BRIEFLY = (vacuum.READERS_WAIT,) * vacuum.TRIES
 _PATIENTLY = "30s"
 # The owner may not use pg_stat_statements, or its library is not loaded.
 _OF_OPERATORS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
@@ -95,11 +96,12 @@ class Files:
         if work.settings.dsn is None:
             with server.administrator(work.settings.home) as postgres:
                 holding = postgres.execute(SQL["relations"], {"files": _files_with(work)}).fetchall()
-                touched |= {relation for relation, is_own in holding if is_own}
-                _write_own_anew(connection, touched)
-                _write_anew(postgres, {relation for relation, is_own in holding if not is_own}, _BRIEFLY)
-        if not vacuum.vacuum(connection):
-            raise Blocked("lock", _HELD)
+                _write_anew(postgres, {relation for relation, is_own in holding if not is_own})
+            touched |= {relation for relation, is_own in holding if is_own}
+            vacuum.note(connection, *touched, whole=True)
+        with sessions.making_way(connection):
+            if not vacuum.vacuum(connection, (*_BRIEFLY, _PATIENTLY)):
+                raise Blocked("lock", _HELD)
         _leave_behind(connection, work.settings)
         return Counts(tables=len(touched))
 
@@ -134,7 +136,7 @@ def _leave_behind(connection: psycopg.Connection, settings: Settings) -> None:
     """Write the planner's samples anew, forget the texts of statements, and go on with a new log. Commits."""
     if settings.dsn is None:
         with server.administrator(settings.home) as postgres:
-            _write_anew(postgres, {"pg_statistic", "pg_statistic_ext_data"}, _BRIEFLY)
+            _write_anew(postgres, ("pg_statistic", "pg_statistic_ext_data"))
             _forget_statements(postgres)
             _renew_log(postgres)
     else:
@@ -142,33 +144,11 @@ def _leave_behind(connection: psycopg.Connection, settings: Settings) -> None:
         connection.commit()
 
 
-def _write_own_anew(connection: psycopg.Connection, relations: set[str]) -> None:
-    with sessions.making_way(connection):
-        connection.autocommit = True
-        try:
-            _write_anew(connection, relations, (*_BRIEFLY, _PATIENTLY))
-        finally:
-            connection.autocommit = False
-
-
-def _write_anew(connection: psycopg.Connection, relations: set[str], waits: Sequence[str]) -> None:
-    try:
-        for relation in sorted(relations):
-            if not any(_written_anew(connection, relation, wait) for wait in waits):
-                raise Blocked("lock", _HELD)
-    finally:
-        connection.execute("reset lock_timeout")
-
-
-def _written_anew(connection: psycopg.Connection, relation: str, wait: str) -> bool:
-    """Try once. If the lock can't be had, let those who have queued behind go first."""
-    connection.execute("select set_config('lock_timeout', %s, false)", [wait])
-    try:
-        connection.execute(f"vacuum (full) {relation}".encode())
-    except psycopg.errors.LockNotAvailable:
-        time.sleep(PAUSE_S)
-        return False
-    return True
+def _write_anew(postgres: psycopg.Connection, relations: Iterable[str]) -> None:
+    """Write PostgreSQL's own tables anew."""
+    for relation in relations:
+        if not vacuum.write_anew(postgres, relation, _BRIEFLY):
+            raise Blocked("lock", _HELD)
 
 
 def _files_with(work: Work) -> list[int]:
@@ -178,20 +158,20 @@ def _files_with(work: Work) -> list[int]:
 
 
 def search(work: Work) -> Hits:
-    """Everything of the needles that is in the bytes of the server's files."""
+    """Everything of the needles that is in the bytes of tables and indexes."""
     found = _in_objects(work)
-    for _, hits in _hits(work):
+    for _, hits in _hits(work, _TABLE):
         found |= hits
     return found
 
 
 def _hits(work: Work, named: re.Pattern[str] = _ANY) -> Iterator[tuple[Path, Hits]]:
-    """The needles in each file of such a name."""
+    """The needles in each file of such a name. Two are read at a time."""
     with server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
-    for path in disk.files(work.settings.home / "postgres"):
-        if named.search(str(path)):
-            yield path, work.needles.in_file(path, unpacks=False)
+    paths = [path for path in disk.files(work.settings.home / "postgres") if named.search(str(path))]
+    with ThreadPoolExecutor(2) as readers:
+        yield from zip(paths, readers.map(partial(work.needles.in_file, unpacks=False), paths), strict=True)
 
 
 def _in_objects(work: Work) -> Hits:

@@ -53,7 +53,7 @@ def do(case: Case, steps: Steps) -> None:
         # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
         with blocked(Doorway.name):
             Doorway().treat(work, person)
-        stored = landed.look(work.connection, person)
+        stored = landed.look(work.connection, person, with_cells=False)
         before |= Kept.of(person, stored)
         _secure(case, before)
         person = before.completed(person)
@@ -66,7 +66,7 @@ def prove(case: Case, on_place: OnProof) -> int:
     work = case.work
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
-        stored = landed.look(work.connection, case.person)
+        stored = landed.look(work.connection, case.person, with_cells=False)
         before = kept.recall(case) or Kept.of(case.person, stored)
         person = before.completed(case.person)
         searching = _searching(work, person, before, stored)

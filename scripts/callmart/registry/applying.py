@@ -4,6 +4,7 @@ For a customer without a contract now or later, the registry keeps the customer'
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import psycopg
@@ -33,25 +34,45 @@ from callmart.registry.states import (
 SQL = sql_file.statements(__file__)
 
 
-def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> list[str]:
-    """Apply the registry to the database, its roles and the keys.
+@dataclass(frozen=True)
+class States:
+    """All customers as they are in the database, and as a registry file asks for them at this moment."""
+
+    now: datetime
+    current: dict[int, State]
+    desired: dict[int, State]
+
+
+def compare(connection: psycopg.Connection, settings: Settings, registry: Registry) -> States:
+    """Read what applying a registry changes. The tables have to be there."""
+    now = clock.now(connection)
+    states = States(now, current_states(connection), desired_states(registry, now))
+    objectors.leave_out(connection, settings, states.desired)
+    return states
+
+
+def apply(
+    connection: psycopg.Connection, settings: Settings, registry: Registry, states: States | None = None
+) -> list[str]:
+    """Apply the registry to the database, its roles and the keys. `states` are those that `compare` has read in this
+    transaction, if it has.
 
     Commits twice: first the registry's contents together with the access that they open and close, then the logins.
     Returns one sentence per thing that a person has to do.
     """
     with sessions.making_way(connection):
-        _write_all(connection, settings, registry)
+        if states is None:
+            schema.ensure(connection, settings)
+            states = compare(connection, settings, registry)
+        erased.refuse(connection, settings, registry)
+        _write_all(connection, settings, states)
         differing = memberships.follow_contracts(connection, settings)
         connection.commit()
         return differing + memberships.finish(connection, settings, None).problems
 
 
-def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
-    schema.ensure(connection, settings)
-    now = clock.now(connection)
-    current, desired = current_states(connection), desired_states(registry, now)
-    erased.refuse(connection, settings, registry)
-    objectors.leave_out(connection, settings, desired)
+def _write_all(connection: psycopg.Connection, settings: Settings, states: States) -> None:
+    now, current, desired = states.now, states.current, states.desired
     gone = current.keys() - desired.keys()
     connection.execute("delete from registry.customer where customer_id = any(%s)", [list(gone)])
     keys = _keys(connection, settings, [id for id, after in desired.items() if after.tables["contract"]])

@@ -35,6 +35,7 @@ WORDS = {
     ),
     "through": _texts("Gegevens t/m {day}", "Data through {day}"),
     "through_so_far": _texts("Gegevens t/m {day} {time}, tot nu toe", "Data through {day} {time}, so far"),
+    "so_far": _texts("Tot nu toe", "So far"),
     "until": _texts("{day} tot {time}", "{day} until {time}"),
     "unfinished": _texts(
         "{day} is nog niet voorbij: die dag is per dag te zien, tot {time}, en telt verder nergens mee.",

@@ -53,14 +53,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a sheet's values. `words` are what people call them, if they are words. `place` is the dimension, if
-    it says what a row is about; empty for a measure.
+    """A column of a sheet's values. `words` are what is shown for them: what people call them, if they are words.
+    `place` is the dimension, or another column of a CSV file, if it says what a row is about; empty for a measure.
     """
 
     name: str
     caption: str
     unit: Unit
-    words: Mapping[Any, str]
+    words: Mapping[Any, Any]
     place: str = ""
 
     def shown(self, row: Mapping[str, Any]) -> Any:

@@ -22,6 +22,8 @@ def of(scene: Scene, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]
     columns = [_place(scene, dimension, rows) for dimension in places]
     if not sheet.is_trend:
         columns.insert(0, _week(scene))
+    if not all(map(scene.is_over, rows)):
+        columns.append(_so_far(scene, rows))
     # Columns of a list that say what its rows are about.
     places_of_lists = {column_of(one): one for one in exposures.places() if one != "quarter_hour"}
     for one in shown:
@@ -54,6 +56,13 @@ def _place(scene: Scene, dimension: Dimension, rows: Sequence[Row]) -> Column:
         case "quarter_hour":
             return Column(dimension, caption, "time", {}, dimension)
     return Column(dimension, caption, "word", _words(scene, dimension, rows), dimension)
+
+
+def _so_far(scene: Scene, rows: Sequence[Row]) -> Column:
+    """Until when the data of a row's day goes; empty if the day is over."""
+    through = scene.reader.through
+    until = {row["day"]: None if scene.is_over(row) or not through else through.so_far for row in rows}
+    return Column("day", scene.language.say("so_far"), "moment", until, "so_far")
 
 
 def _words(scene: Scene, name: str, rows: Sequence[Row]) -> dict[Any, str]:

@@ -16,7 +16,7 @@ def as_csv(page: Page) -> bytes:
     """Return the file, in UTF-8. Numbers have a point and no grouping, in the units that the page shows. The files of
     all reports have the same columns, so that they can be put below each other.
     """
-    places = ["week", "month", *exposures.places()]
+    places = ["week", "month", *exposures.places(), "so_far"]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("report", "sheet", *places, "row", "measure", "caption", "unit", "value"))

@@ -14,14 +14,11 @@ import psycopg
 
 from callmart.base.settings import Settings
 from callmart.database import lock
-from callmart.database.vacuum import READERS_WAIT, vacuum
+from callmart.database.vacuum import PAUSE_S, READERS_WAIT, TRIES, vacuum
 from callmart.retention.expiry_plan import Plan, Step, plan
 
 DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not obtained", "changed", "nothing to do", "planned"
 EMPTIED = "rows deleted, their month is dropped later"
-
-TRIES = 5
-PAUSE_S = 0.5  # between tries, so that waiting readers can go on
 
 
 @dataclass(frozen=True)

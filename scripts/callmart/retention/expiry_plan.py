@@ -6,7 +6,7 @@ are detached and dropped; other rows are deleted.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -55,6 +55,7 @@ class Step:
     why: str
     count: int
     take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)  # deletes; returns how much
+    is_too_old: bool = field(default=True, kw_only=True)  # False if it is only of no use any more
     # A substitute if `take` can't obtain its lock; it needs only a lock that doesn't conflict with readers.
     instead: Callable[[psycopg.Connection], int] | None = field(default=None, repr=False, compare=False)
 
@@ -105,13 +106,18 @@ class _Planner:
         self.connection = connection
         self.settings = settings
         self.floor = floor_on(connection, day)
-        ((register_floor,),) = connection.execute(
-            "select (least(%s::date, (now() at time zone %s)::date) - interval '5 years')::date",
+        # What the database itself keeps until then goes by its own clock.
+        ((log_floor, register_floor),) = connection.execute(
+            """
+            select (day - interval '2 years')::date, (day - interval '5 years')::date
+            from least(%s::date, (now() at time zone %s)::date) as day
+            """,
             [day, settings.time_zone],
         ).fetchall()
         self.values = {
             "floor": self.floor,
             "today": day,
+            "log_floor": log_floor,
             "register_floor": register_floor,
             "zone": settings.time_zone,
         }
@@ -325,6 +331,26 @@ class _Planner:
         )
         self.rows(
             "ops",
+            "ops.build",
+            "of an earlier day that had a later one, and no open or held-back day has what they found to be wrong",
+            sql.SQL("{built} >= %(floor)s and t.build_id in ({passed})").format(
+                built=sql.SQL("(t.built_at at time zone %(zone)s)::date"),
+                passed=sql.SQL(SQL["passed_builds"]),
+            ),
+            cascade=("ops.quality_result", "ops.quality_failure"),
+            is_too_old=False,
+        )
+        self.rows(
+            "ops",
+            "ops.audit_log",
+            f"what runs did by themselves before {self.values['log_floor']}",
+            sql.SQL(
+                "t.action = any(ops.routine_actions())"
+                " and t.at < %(log_floor)s::date::timestamp at time zone %(zone)s"
+            ),
+        )
+        self.rows(
+            "ops",
             "ops.run",
             f"began before {self.floor}, with their stages",
             sql.SQL("(t.began_at at time zone %(zone)s)::date < %(floor)s"),
@@ -391,11 +417,19 @@ class _Planner:
             "left by an interrupted extract; their contents are unknown",
             lambda connection: _unknown_extracts(connection, self.settings),
         )
+        pages = f"{quality_pages.folder(self.settings)}/*.html"
         self._paths(
-            f"{quality_pages.folder(self.settings)}/*.html",
+            pages,
             f"results of checks before {self.floor}",
             lambda _: _old_pages(self.settings, self.floor),
             lambda _: quality_pages.write_index(self.settings),
+        )
+        self._paths(
+            pages,
+            "results of checks of builds that have left the books",
+            lambda connection: _passed_pages(connection, self.settings, self.values),
+            lambda _: quality_pages.write_index(self.settings),
+            is_too_old=False,
         )
         self._paths(
             f"{shelf.folder(self.settings)}/*/*.html",
@@ -415,6 +449,8 @@ class _Planner:
         why: str,
         find: Callable[[psycopg.Connection], list[Path]],
         then: Callable[[psycopg.Connection], object] = lambda _: None,
+        *,
+        is_too_old: bool = True,
     ) -> None:
         """Files that go whole, if they are still the same when it is done; and what follows from that."""
         found = find(self.connection)
@@ -427,7 +463,7 @@ class _Planner:
             then(connection)
             return len(found)
 
-        self.add("files", what, why, len(found), unlink)
+        self.add("files", what, why, len(found), unlink, is_too_old=is_too_old)
 
     def statistics(self) -> None:
         """A vacuum: until then, the planner's samples have values of deleted rows, and the rows stay in their pages."""
@@ -473,6 +509,7 @@ class _Planner:
         statement: str = "delete_rows",
         clocks: sql.SQL = NO_CLOCKS,
         cascade: tuple[str, ...] = (),
+        is_too_old: bool = True,
         **parts: sql.Composable,
     ) -> None:
         """Plan a statement that deletes the rows `t` of a table, or overwrites what is too old in them. `by` is the day
@@ -495,13 +532,21 @@ class _Planner:
                 note(connection, table, *cascade, *(relation for relation, _ in taken))
             return sum(rows for _, rows in taken)
 
-        self.add(kind, table, why, number(self.connection, count.format(**parts), self.values), take)
+        found = number(self.connection, count.format(**parts), self.values)
+        self.add(kind, table, why, found, take, is_too_old=is_too_old)
 
     def add(
-        self, kind: str, what: str, why: str, count: int, take: Callable[[psycopg.Connection], int]
+        self,
+        kind: str,
+        what: str,
+        why: str,
+        count: int,
+        take: Callable[[psycopg.Connection], int],
+        *,
+        is_too_old: bool = True,
     ) -> None:
         if count:
-            self.steps.append(Step(kind, what, why, count, take))
+            self.steps.append(Step(kind, what, why, count, take, is_too_old=is_too_old))
 
 
 def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) -> bool:
@@ -544,9 +589,19 @@ def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> lis
 
 
 def _old_pages(settings: Settings, floor: date) -> list[Path]:
-    """The pages of checks whose names begin with a date before the floor."""
+    """The pages of checks before the floor."""
+    return sorted(path for path, day, _ in quality_pages.of_builds(settings) if day < str(floor))
+
+
+def _passed_pages(
+    connection: psycopg.Connection, settings: Settings, values: Mapping[str, object]
+) -> list[Path]:
+    """The other pages of checks before today, of builds that have left the books or leave them now."""
+    query = sql.SQL(SQL["kept_builds"]).format(passed=sql.SQL(SQL["passed_builds"]))
+    kept = {build for (build,) in connection.execute(query, values)}
+    floor, today = str(values["floor"]), str(values["today"])
     return sorted(
-        page
-        for page in quality_pages.folder(settings).glob("*.html")
-        if re.match(r"\d{4}-\d{2}-\d{2}-", page.name) and page.name[:10] < floor.isoformat()
+        path
+        for path, day, build in quality_pages.of_builds(settings)
+        if floor <= day < today and build not in kept
     )

@@ -16,7 +16,6 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import lock, vacuum
 from callmart.declarations import dbt_project, mart_tables
-from callmart.retention import expire
 
 SQL = sql_file.statements(__file__)
 
@@ -68,9 +67,9 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
 def retire(connection: psycopg.Connection, planned: Plan) -> bool:
     """Remove all of it, in one transaction. Returns False, with nothing removed, if a reader keeps the table locked."""
     connection.commit()
-    for attempt in range(expire.TRIES):
+    for attempt in range(vacuum.TRIES):
         if attempt:
-            time.sleep(expire.PAUSE_S)
+            time.sleep(vacuum.PAUSE_S)
         try:
             with connection.transaction():
                 _remove(connection, planned)

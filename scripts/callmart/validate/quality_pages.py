@@ -5,7 +5,7 @@ or days. A page loads nothing from elsewhere (no script, font or picture) and li
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from html import escape
@@ -138,16 +138,29 @@ def write(
 
 def write_index(settings: Settings) -> None:
     """Write the index: all pages that exist, newest first, each with its own title."""
-    pages = [path for path in folder(settings).glob("*.html") if re.fullmatch(r"[0-9-]{10}-\d+", path.stem)]
+    pages = sorted(of_builds(settings), key=lambda page: page[1:], reverse=True)
     rows = [
-        f"<tr><td class='name'>{path.stem[:10]}</td>"
-        f"<td><a href='{path.name}'>{escape(html.parse(path).findtext('.//title') or path.stem)}</a></td></tr>"
-        for path in sorted(pages, key=lambda path: (path.stem[:10], int(path.stem[11:])), reverse=True)
+        f"<tr><td class='name'>{day}</td><td><a href='{path.name}'>{_title(path)}</a></td></tr>"
+        for path, day, _ in pages
     ]
     table = (
         f"<table><thead><tr><th>day</th><th>checked</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
     _write(folder(settings) / "index.html", "callmart: quality", table)
+
+
+def of_builds(settings: Settings) -> Iterator[tuple[Path, str, int]]:
+    """The pages that exist, each with the day and the number of its build."""
+    for path in folder(settings).glob("*.html"):
+        if found := re.fullmatch(r"(\d{4}-\d{2}-\d{2})-(\d+)", path.stem):
+            yield path, found[1], int(found[2])
+
+
+def _title(path: Path) -> str:
+    """The title of a page, as HTML. It is at the beginning, and the rest is long."""
+    with path.open(encoding="utf-8") as page:
+        found = re.search("<title>(.*?)</title>", page.read(1000))
+    return found[1] if found else escape(path.stem)
 
 
 def _write(path: Path, title: str, body: str) -> None:

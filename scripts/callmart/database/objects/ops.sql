@@ -7,8 +7,34 @@ end
 $$;
 
 create or replace trigger append_only
-before update or delete or truncate on ops.audit_log
+before update or truncate on ops.audit_log
 for each statement execute function ops.refuse_change();
+
+-- What runs do by themselves, each time. It is kept for two years, like the days that it is about; every other entry
+-- has no end.
+create or replace function ops.routine_actions() returns text[]
+immutable
+return array[
+    'expired', 'failed', 'held back', 'mail held', 'mailed', 'opened', 'published', 'raw files removed',
+    'sessions ended', 'turned away'
+];
+
+create or replace function ops.refuse_deletion() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if old.action = any(ops.routine_actions()) and old.at < access.retention_floor()::timestamp at time zone {time_zone}
+    then
+        return old;
+    end if;
+    raise exception 'the audit log is append-only, but for entries of runs that are older than two years';
+end
+$$;
+
+create or replace trigger kept
+before delete on ops.audit_log
+for each row execute function ops.refuse_deletion();
 
 -- The checks that open days fail, and in how many rows: somebody released these days.
 create or replace view ops.accepted as

@@ -1,0 +1,39 @@
+{#
+    The rows of `relation`, which are phases, with each day (of the CTE `days`) that they lie on: the query of a CTE.
+    `from_moment` and `until_moment` are where the phase is cut by the day.
+
+    A phase that begins or ends at midnight lies on one day only, and one without length on the day it lies in. First
+    come the days that had begun on the date in UTC on which the phase began, then those that began later.
+#}
+{% macro days_of_phases(relation, began_at, ended_at) -%}
+    {%- set began_at, ended_at = relation ~ '.' ~ began_at, relation ~ '.' ~ ended_at -%}
+    {%- set first_date, last_date = local_date(began_at, "'UTC'"), local_date(ended_at, "'UTC'") -%}
+    {%- set begin_date = local_date('days.begins_at', "'UTC'") -%}
+    {%- set columns -%}
+        {{ relation }}.*,
+        days.call_date,
+        days.time_zone,
+        days.begins_at,
+        days.ends_at,
+        greatest({{ began_at }}, days.begins_at) as from_moment,
+        least({{ ended_at }}, days.ends_at) as until_moment
+    {%- endset -%}
+    select
+        {{ columns }}
+    from {{ relation }}
+    inner join {{ days_by_utc_date() }} as days
+        on {{ relation }}.customer_id = days.customer_id
+        and {{ first_date }} = days.utc_date
+        and {{ begin_date }} <= days.utc_date
+        and {{ began_at }} < days.ends_at
+        and ({{ ended_at }} > days.begins_at or {{ began_at }} >= days.begins_at)
+    union all
+    select
+        {{ columns }}
+    from {{ relation }}
+    inner join days
+        on {{ relation }}.customer_id = days.customer_id
+        and {{ begin_date }} > {{ first_date }}
+        and {{ ended_at }} > days.begins_at
+    where {{ last_date }} > {{ first_date }}
+{%- endmacro %}
