@@ -312,11 +312,11 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
 
 def test_what_lands_while_it_begins_is_erased_with_the_rest(home: Callmart, work: Work) -> None:
     number, calls = "+31687654321", set[int]()
-    land_call(home, number, "15:00")
+    land_call(home, number, "19:11")
     person = of(work, "caller", number)
 
     def land_another(_: str | None) -> None:
-        land_call(home, number, "15:30")
+        land_call(home, number, "19:42")
         calls.update(landed.look(work.connection, person).calls)
 
     erasing.do(case(work, person, 11), Steps(begin=land_another))
