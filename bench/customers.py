@@ -86,7 +86,7 @@ def _customer(number: int) -> dict[str, object]:
         "sql_login": number % WITH_LOGIN == 0,
         "contracts": [{"option": "detailed" if number % 2 else "standard", "from": "2025-01-01"}],
         "queues": [{"name": "sales"}, {"name": "help"}],
-        "recipients": [{"email": f"chef@{number}.example", "reports": ["traffic"]}],
+        "recipients": [{"email": f"chef@{number}.example", "reports": []}],
     }
 
 

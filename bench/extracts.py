@@ -2,7 +2,7 @@
 
 `python bench/extracts.py [CUSTOMERS]`. First all extracts of 300 customers with two years each are made. Then pantab
 writes the same rows, read by the owner without a policy, into one file. Last come the extracts of a night in which one
-customer changed, and of a night without changes.
+day of all customers changed, of one in which all days of one customer changed, and of a night without changes.
 """
 
 import os
@@ -11,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import LiteralString, TypeVar
 
 import pantab
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
+from psycopg import sql
 from rich.console import Console
 
 from callmart.access import logins
@@ -52,7 +53,13 @@ def main() -> None:
         )
         del tables
 
-        _change(settings)
+        _change(settings, "call_date = current_date - 1")
+        made, night = _timed(lambda: extract_all(settings))
+        out.print(
+            f"one day of all customers changed: {sum(file.written for file in made)} files written in {night:.1f} s, "
+            f"{night / every:.2f} of all, {night / writing:.2f} times the write"
+        )
+        _change(settings, "customer_id = 1")
         made, one = _timed(lambda: extract_all(settings))
         out.print(
             f"one customer changed: {sum(file.written for file in made)} files written in {one:.2f} s, "
@@ -91,11 +98,20 @@ def write(settings: Settings, tables: dict[str, pa.Table]) -> float:
         return time.perf_counter() - begin
 
 
-def _change(settings: Settings) -> None:
-    """Change the first customer's rows as a night with calls does."""
+def _change(settings: Settings, which: LiteralString) -> None:
+    """Change rows as a night with calls does."""
     with server.connect(settings) as connection:
-        connection.execute("update store.queue_interval set talk_s = talk_s + 1 where customer_id = 1")
-        connection.execute("update ops.opened_day set build_id = build_id + 1 where customer_id = 1")
+        for mart in dbt_project.marts(settings):
+            if mart.day and mart.additive:
+                column = sql.Identifier(mart.additive[0])
+                connection.execute(
+                    sql.SQL("update {} set {} = {} + 1 where {}").format(
+                        sql.Identifier("store", mart.name), column, column, sql.SQL(which)
+                    )
+                )
+        connection.execute(
+            sql.SQL("update ops.opened_day set build_id = build_id + 1 where {}").format(sql.SQL(which))
+        )
 
 
 if __name__ == "__main__":

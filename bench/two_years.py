@@ -15,6 +15,7 @@ from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.declarations.dbt_project import Mart
 from callmart.extract import extract
+from callmart.extract.drafts import Unproven
 from callmart.land import landing
 from callmart.land.gate import Defaults
 from callmart.opening import opening
@@ -120,7 +121,7 @@ def extract_all(settings: Settings) -> list[extract.Extract]:
     with server.connect(settings) as connection:
         made = extract.extract(connection, settings, _ignore)
     for one in made:
-        if isinstance(one, extract.Unproven):
+        if isinstance(one, Unproven):
             raise SystemExit(str(one))
     return made  # type: ignore[return-value]
 

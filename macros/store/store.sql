@@ -18,6 +18,7 @@
     ) -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
+        {{ memory_to_compute() }}
         drop table if exists {{ computed }};
         create unlogged table {{ computed }} ({{ store_column_list(declared) }});
         insert into {{ computed }} ({{ declared.columns | map(attribute='name') | join(', ') }})
@@ -29,6 +30,7 @@
             where w.reached and w.customer_id = model.customer_id and w.call_date = model.{{ declared.day }}
         )
         {%- endif %};
+        set local default_statistics_target = 10; -- of marts nobody asks more than how many days there are
         analyze {{ computed }};
     {%- endcall -%}
     {%- do declare_persons(computed, model) -%}

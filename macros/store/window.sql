@@ -5,6 +5,7 @@
 {% materialization window, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
     {%- call statement('main') -%}
+        {{ memory_to_compute() }}
         {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} as {{ sql }};
         analyze {{ this }};

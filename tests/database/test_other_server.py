@@ -17,6 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Privacy
 from callmart.database import server
 from callmart.extract import extract
+from callmart.extract.drafts import Unproven
 from callmart.opening.opening import Drifted, open_build
 from callmart.privacy import procedure
 from callmart_home import Callmart, ignore_step
@@ -241,7 +242,7 @@ def test_the_command_alone_lands_with_the_dsn_in_the_environment(away: Callmart,
 def test_every_customer_gets_its_extract(away: Callmart) -> None:
     with away.connect() as owner:
         files = extract.extract(owner, away.settings, ignore_step)
-    assert not [failure for failure in files if isinstance(failure, extract.Unproven)]
+    assert not [failure for failure in files if isinstance(failure, Unproven)]
     assert {(file.customer_id, file.group) for file in files if isinstance(file, extract.Extract)} == {
         *((customer, group) for customer in WITH_DATA for group in ("queue", "line")),
         *((customer, "agent") for customer in DETAILED),

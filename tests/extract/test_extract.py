@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from callmart.access import roles
 from callmart.audit import channels
 from callmart.base.settings import Tableau
 from callmart.declarations import dbt_project, through
-from callmart.extract import extract
-from callmart.extract.extract import Extract, Unproven
+from callmart.extract import extract, reading
+from callmart.extract.drafts import Unproven
+from callmart.extract.extract import Extract
+from callmart.extract.reading import Part
 from callmart.operations import run
 from callmart.publish import sites, tableau
 from callmart.tableau_files import hyper, tds
@@ -89,8 +91,8 @@ def held(file: Path, mart: str) -> list[dict[str, Any]]:
 
 
 def touch(owner: psycopg.Connection) -> None:
-    """Make what the files were made from look changed."""
-    owner.execute("insert into registry.version default values")
+    """Let nobody know what the files were made from, so that all is read."""
+    owner.execute("update ops.extract set basis = basis - 'opened'")
     owner.commit()
 
 
@@ -173,6 +175,73 @@ def test_a_day_more_is_written_for_the_customer_that_has_it(
     assert changed == {(NAMED, "queue"), (NAMED, "line"), (NAMED, "agent")}
 
 
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The parts of STANDARD's queue_interval that are read. All rows have no name."""
+    rows_of, names = reading._rows_of, set[str]()
+
+    @contextmanager
+    def noting(reader: Any, role: str, mart: dbt_project.Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
+        if (role, mart.name) == (roles.customer_role("callmart", STANDARD), "queue_interval"):
+            names.add(part.name)
+        with rows_of(reader, role, mart, part) as batches:
+            yield batches
+
+    monkeypatch.setattr(reading, "_rows_of", noting)
+    return names
+
+
+def test_of_a_file_only_the_months_that_changed_are_read(
+    played: Callmart, owner: psycopg.Connection, read: set[str]
+) -> None:
+    whose, long_ago = f"where customer_id = {STANDARD}", DAYS[0] - timedelta(days=70)
+
+    def again(change: str) -> bool:
+        """Change rows, open the last day by a later build, and extract. Returns whether the file is written."""
+        read.clear()
+        owner.execute(change.encode())
+        owner.execute(
+            f"update ops.opened_day set build_id = build_id + 1 {whose} and call_date = '{DAYS[-1]}'".encode()
+        )
+        owner.commit()
+        done = write(played, owner)[STANDARD, "queue"]
+        own = played.rows(f"select * from store.queue_interval {whose}")
+        assert held(path(played, STANDARD, "queue"), "queue_interval") == sorted(own, key=str)
+        return done.written  # type: ignore[union-attr]
+
+    def move(day: date, to: date) -> None:
+        for table in ("store.queue_interval", "store.queue_day", "store.line_interval", "ops.opened_day"):
+            if table.startswith("store"):
+                owner.execute("select access.ensure_month(%s, %s)", [table, to])
+            owner.execute(f"update {table} set call_date = '{to}' {whose} and call_date = '{day}'".encode())
+        touch(owner)
+
+    move(DAYS[0], long_ago)
+    assert again("")
+    assert read == {""}
+    longer = f"update store.queue_interval set talk_s = talk_s + 1 {whose} and call_date = "
+    assert again(f"{longer} '{DAYS[-1]}'")
+    month = str(DAYS[-1].replace(day=1))
+    assert read == {month}
+    assert not again("insert into registry.version default values")
+    assert read == {month}, "a version of the registry changes no other"
+    gone = f"{whose} and call_date = '{long_ago}'"
+    owner.execute(f"create temporary table gone as select * from store.queue_interval {gone}".encode())
+    assert again(
+        f"delete from store.queue_interval {gone};"
+        f" update ops.opened_day set row_count = 0 {gone} and mart = 'queue_interval'"
+    )
+    assert read == {month, ""}, "what has gone from another month is missed, so all is read"
+
+    owner.execute("insert into store.queue_interval select * from gone")
+    owner.execute(
+        "update ops.opened_day set row_count = (select count(*) from gone)"
+        f" {gone} and mart = 'queue_interval'".encode()
+    )
+    move(long_ago, DAYS[0])
+    assert again("")
+
+
 def test_a_later_day_alone_is_written_only_where_there_are_rows(
     played: Callmart, owner: psycopg.Connection
 ) -> None:
@@ -234,18 +303,18 @@ def _one_more(own: pa.Table, others: pa.Table) -> pa.Table:
 
 def spoil_what_is_read(monkeypatch: pytest.MonkeyPatch, spoil: Any, marts: list[str]) -> None:
     """Change what one customer's files are made from, with rows of another at hand."""
-    reading = extract._reading
+    rows_of = reading._rows_of
 
     @contextmanager
-    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
-        with reading(reader, role, mart) as read:
+    def spoilt(reader: Any, role: str, mart: dbt_project.Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
+        with rows_of(reader, role, mart, part) as read:
             own = read.read_all()
         if role == roles.customer_role("callmart", NAMED) and mart.name in marts:
-            with reading(reader, roles.customer_role("callmart", STANDARD), mart) as read:
+            with rows_of(reader, roles.customer_role("callmart", STANDARD), mart, part) as read:
                 own = spoil(own, read.read_all())
         yield own.to_reader()
 
-    monkeypatch.setattr(extract, "_reading", spoilt)
+    monkeypatch.setattr(reading, "_rows_of", spoilt)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from callmart.build import months, window
 from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
-from callmart.extract import extract
+from callmart.extract import drafts, extract
 from callmart.land import arriving, found, landing, loader
 from callmart.opening import opening
 from callmart.operations import run, status
@@ -562,7 +562,7 @@ STAGES: list[tuple[Any, str]] = [
     (suites, "_keep"),
     (months, "ensure_window"),
     (opening, "empty_build"),
-    (extract, "_prove"),
+    (drafts.Draft, "prove"),
     (publish, "plan"),
     (publishing, "record"),
 ]

@@ -15,6 +15,7 @@ from callmart.database import ledger
 from callmart.database.tombstones import of_address
 from callmart.declarations import dbt_project
 from callmart.extract import extract
+from callmart.extract.drafts import Unproven
 from callmart.operations import health, run, status
 from callmart.privacy import replaying
 from callmart.publish import publishing
@@ -86,7 +87,7 @@ def extracts(callmart: Callmart) -> tuple[set[int], set[int]]:
         made = extract.extract(connection, callmart.settings, ignore_step)
     return (
         {one.customer_id for one in made if isinstance(one, extract.Extract) and one.written},
-        {one.customer_id or 0 for one in made if isinstance(one, extract.Unproven)},
+        {one.customer_id or 0 for one in made if isinstance(one, Unproven)},
     )
 
 

@@ -160,10 +160,11 @@ def release(
 def extract() -> None:
     """Write each customer's .hyper files, read from the database as that customer."""
     from callmart.extract import extract as stage
+    from callmart.extract.drafts import Unproven
 
     with at_work() as connection, progress() as step:
         found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
-    failures = [one for one in found if isinstance(one, stage.Unproven)]
+    failures = [one for one in found if isinstance(one, Unproven)]
     files = [one for one in found if isinstance(one, stage.Extract)]
     for failure in dict.fromkeys(map(str, failures)):
         err.print(plain(failure), soft_wrap=True)

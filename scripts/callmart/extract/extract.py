@@ -2,22 +2,22 @@
 be published.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
+from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import psycopg
-import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 from psycopg.types.json import Jsonb
-from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
 from callmart.access import logins, roles
 from callmart.base import sql_file
@@ -26,10 +26,14 @@ from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import dbt_project, through
 from callmart.declarations.through import THROUGH
-from callmart.tableau_files import fields, hyper
+from callmart.extract import drafts, reading
+from callmart.extract.drafts import Draft, Unproven
+from callmart.extract.reading import ALL, Contents, Part
+from callmart.tableau_files import fields
 
 SQL = sql_file.statements(__file__)
 
+MOST_MONTHS = 4  # more are read faster together with all others
 WORKERS = 4  # while some read from PostgreSQL or are written by Hyper, others wait for the disk
 
 # Of the publisher's session. A customer's rows are taken from the index of the key, so that they come nearly in their
@@ -49,12 +53,6 @@ class Extract:
     written: bool  # false if its contents have not changed
 
 
-class Unproven(UserError):
-    """A file that could not be made, or failed its checks. The earlier file stays."""
-
-    customer_id: int | None = None
-
-
 class _Order(NamedTuple):
     """A file that a contract orders, its tables, and everything that determines its rows (`basis`)."""
 
@@ -70,13 +68,7 @@ class _Recorded(NamedTuple):
     content_hash: str
     rows: int
     basis: dict[str, Any]
-
-
-class _Content(NamedTuple):
-    """The number of rows that were read, and the hash of their contents."""
-
-    rows: int
-    content_hash: str
+    part_hashes: dict[str, str]  # of its months and of the rest, as reading.Contents has them
 
 
 class _Session(NamedTuple):
@@ -136,14 +128,15 @@ def restore(
     settings: Settings, customer_id: int, group: str, marts: list[dbt_project.Mart], content_hash: str
 ) -> None:
     """Write a missing file again. Raises Unproven if its rows no longer have this hash."""
-    path = place(settings, customer_id, group)
+    path, order = place(settings, customer_id, group), _Order(customer_id, group, marts, {"oldest": None})
     with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:
-        if _read(own, customer_id, group, marts, arrow).content_hash != content_hash:
+        if _content_hash(_read(own, order, [ALL], arrow)) != content_hash:
             raise Unproven(
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
                 "run `callmart extract`, and then this again"
             )
-        _write(own.owner, path, customer_id, marts, arrow)
+        with _proven(own.owner, path, order, [ALL], arrow) as draft:
+            draft.replace(path)
 
 
 def folder(settings: Settings) -> Path:
@@ -200,7 +193,7 @@ def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded
     return {
         (customer_id, group): _Recorded(*books)
         for customer_id, group, *books in connection.execute(
-            "select customer_id, mart_group, content_hash, row_count, basis from ops.extract"
+            "select customer_id, mart_group, content_hash, row_count, basis, part_hashes from ops.extract"
         )
     }
 
@@ -248,172 +241,122 @@ def _private_folder(path: Path) -> Iterator[Path]:
 
 
 def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None) -> Extract:
-    """Read the rows, write the file if they have changed, and note it in the books."""
-    customer_id, group, marts, basis = order
+    """Make a file from the earlier one and the months that changed, if the books know what it has, or else from all
+    rows.
+    """
+    parts = _changed_parts(session.owner, path, order, before)
+    try:
+        return _make_of(parts, session, path, order, before)
+    except Unproven:
+        if parts == [ALL]:
+            raise
+    # Rows have gone that no build has computed again, as after a change of contract.
+    return _make_of([ALL], session, path, order, before)
+
+
+def _changed_parts(
+    owner: psycopg.Connection, path: Path, order: _Order, before: _Recorded | None
+) -> list[Part]:
+    """The months that have changed since the file was written, or all rows if many have, or nobody knows."""
+    # What the registry changes in days, a build computes again; what it changes in marts without days is read.
+    if (
+        before is None
+        or not before.part_hashes
+        or before.basis.get("opened") is None
+        or before.basis.get("types") != order.basis["types"]
+        or not path.exists()
+    ):
+        return [ALL]
+    found = owner.execute(
+        SQL["changed_months"], {"customer": order.customer_id, "build": before.basis["opened"]}
+    )
+    months = {month for (month,) in found}
+    if order.basis["oldest"] and order.basis["oldest"] != before.basis["oldest"]:
+        months.add(date.fromisoformat(order.basis["oldest"]).replace(day=1))  # it has lost days
+    return [Part(month) for month in sorted(months)] if len(months) <= MOST_MONTHS else [ALL]
+
+
+def _make_of(
+    parts: list[Part], session: _Session, path: Path, order: _Order, before: _Recorded | None
+) -> Extract:
+    """Read these parts, write the file if its contents have changed, and note it in the books."""
+    named = {"customer": order.customer_id, "mart_group": order.group}
     with _private_folder(path) as arrow:
-        rows, content_hash = _read(session, customer_id, group, marts, arrow)
+        found = _read(session, order, parts, arrow)
+        if before is not None and parts != [ALL]:
+            found = _continued(session.owner, order, parts, found, before)
+        content_hash = _content_hash(found)
         written = before is None or before.content_hash != content_hash
         if written:
-            _write(session.owner, path, customer_id, marts, arrow)
+            with _proven(session.owner, path, order, parts, arrow) as draft:
+                session.owner.execute(SQL["begin"], named)
+                draft.replace(path)
     session.owner.execute(
         SQL["note"],
-        {
-            "customer": customer_id,
-            "mart_group": group,
+        named
+        | {
             "content_hash": content_hash,
-            "rows": rows,
-            "basis": Jsonb(basis),
+            "rows": found.rows,
+            "basis": Jsonb(order.basis),
+            "part_hashes": Jsonb(found.part_hashes),
         },
     )
-    return Extract(customer_id, group, path, rows, content_hash, written)
+    return Extract(*order[:2], path, found.rows, content_hash, written)
 
 
-def _read(
-    session: _Session, customer_id: int, group: str, marts: list[dbt_project.Mart], arrow: Path
-) -> _Content:
-    """Write the rows of each mart, as the customer sees them, into one Arrow stream per mart.
-
-    The hash shows whether the contents have changed. Comparing .hyper files would not: they differ for the same rows.
+def _continued(
+    owner: psycopg.Connection, order: _Order, parts: list[Part], found: Contents, before: _Recorded
+) -> Contents:
+    """What a file has that is made from an earlier one: these parts, and the other months. Raises Unproven if no month
+    that was read accounts for other rows.
     """
-    role = roles.customer_role(session.owner.info.dbname, customer_id)
-    rows, digest = 0, sha256()
+    opened = drafts.opened_rows(owner, order.customer_id)
+    rows = sum(opened.get(mart.name, 0) for mart in order.marts)
+    oldest = str(order.basis["oldest"])[:7]
+    replaced = {part.name for part in parts}
+    kept = {
+        name: of_rows
+        for name, of_rows in before.part_hashes.items()
+        if name[:1].isdigit() and name[:7] >= oldest and name not in replaced  # of months that stay
+    }
+    contents = Contents(rows, kept | found.part_hashes)
+    if rows != before.rows and contents.part_hashes == before.part_hashes:
+        raise Unproven(f"the {order.group} extract of customer {order.customer_id} has lost rows")
+    return contents
+
+
+def _content_hash(contents: Contents) -> str:
+    """The hash of all that a file has. Nobody asks how far no rows go, and each night would make a new file."""
+    said = {
+        name: of_rows
+        for name, of_rows in contents.part_hashes.items()
+        if contents.rows or name != THROUGH.name
+    }
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _read(session: _Session, order: _Order, parts: list[Part], arrow: Path) -> Contents:
+    """Write the rows into Arrow streams. Raises Unproven if the customer's role may not read them."""
+    role = roles.customer_role(session.owner.info.dbname, order.customer_id)
     try:
-        for mart in sorted(marts, key=lambda mart: (mart is THROUGH, mart.name)):
-            stream = arrow / mart.name
-            with (
-                _reading(session.reader, role, mart) as reader,
-                pa.OSFile(str(stream), "wb") as file,
-                pa.ipc.new_stream(file, reader.schema) as writer,
-            ):
-                for batch in reader:
-                    # Concatenating copies the batch. The driver's own has random unused bits, which change the hash.
-                    writer.write_batch(pa.concat_batches([batch, batch.slice(0, 0)]))
-                    rows += batch.num_rows if mart is not THROUGH else 0
-            if mart is THROUGH and not rows:
-                continue  # nobody asks how far no rows go, and each night would make a new file
-            digest.update(mart.name.encode())
-            with stream.open("rb") as written:
-                digest.update(file_digest(written, sha256).digest())
+        return reading.read(session.reader, role, order.marts, parts, arrow)
     except AdbcError as error:
         raise Unproven(
-            f"the {group} marts of customer {customer_id} can't be read as its own role "
+            f"the {order.group} marts of customer {order.customer_id} can't be read as its own role "
             f"(SQLSTATE {error.sqlstate}): run `callmart access apply`, and then this again"
         ) from None
-    return _Content(rows, digest.hexdigest())
 
 
 @contextmanager
-def _reading(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
-    """The rows of a mart as a role sees them, ordered by the key."""
-    # Of the key without the customer, whose number is a constant here.
-    columns, order = (
-        ", ".join(f'"{name}"' for name in names) for names in (mart.columns, mart.key[1:] or mart.key)
-    )
-    with reader.cursor() as cursor:
-        cursor.execute(f'set role "{role}"')
-        try:
-            cursor.execute(f'select {columns} from mart."{mart.name}" order by {order}')
-            yield cursor.fetch_record_batch()
-        finally:
-            cursor.execute("reset role")
-
-
-def _write(
-    owner: psycopg.Connection, path: Path, customer_id: int, marts: list[dbt_project.Mart], arrow: Path
-) -> None:
-    """Write the file under another name, check it, then rename it."""
-    draft = path.with_suffix(".new.hyper")
-    draft.unlink(missing_ok=True)
+def _proven(
+    owner: psycopg.Connection, path: Path, order: _Order, parts: list[Part], arrow: Path
+) -> Iterator[Path]:
+    """A draft of the file, which is proven. If it is not moved away, it is deleted."""
+    draft = Draft(path, order.customer_id, order.marts, parts)
+    draft.path.unlink(missing_ok=True)
     try:
-        with hyper.written(draft) as file:
-            file.catalog.create_schema(hyper.SCHEMA)
-            for mart in marts:
-                table, stream = (
-                    TableName(hyper.SCHEMA, mart.name),
-                    escape_string_literal(str(arrow / mart.name)),
-                )
-                columns = ", ".join(
-                    f"{escape_name(column)} {fields.type_of(mart, column).hyper}" for column in mart.columns
-                )
-                file.execute_command(f"create table {table} ({columns})")
-                file.execute_command(f"copy {table} from {stream} with (format => 'arrowstream')")
-        draft.chmod(0o600)
-        _prove(owner, draft, customer_id, marts)
-        draft.replace(path)
-    except HyperException as error:
-        raise Unproven(
-            f"Hyper could not write the extract of customer {customer_id} ({error.context_id!r}): "
-            "check whether the disk is full, and run this again"
-        ) from None
+        draft.write(arrow, path, order.basis["oldest"])
+        draft.prove(owner)
+        yield draft.path
     finally:
-        draft.unlink(missing_ok=True)
-
-
-# -- the proof -------------------------------------------------------------------------------------------------------
-
-
-def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[dbt_project.Mart]) -> None:
-    """Open the file again and check it: it has rows of this customer only, as many as `open` recorded, the same sums as
-    the marts, and the last open day. Raises Unproven if not.
-    """
-    opened: dict[str, int] = dict(
-        owner.execute(
-            """
-            select mart, sum(row_count)::bigint from ops.opened_day
-            where customer_id = %s and (call_date >= access.retention_floor() or not isfinite(call_date))
-            group by mart
-            """,
-            [customer_id],
-        ).fetchall()
-    )
-    with hyper.opened(path) as file:
-        for mart in marts:
-            if mart is THROUGH:
-                continue
-            summed = [column for column in mart.additive if fields.type_of(mart, column).tableau == "integer"]
-            sums = ", ".join(["count(*)", *(f'sum("{column}")' for column in summed)])
-            own, rows, *totals = file.execute_list_query(
-                f"select count(case when customer_id = {customer_id} then 1 end), {sums}"
-                f" from {TableName(hyper.SCHEMA, mart.name)}"
-            )[0]
-            if own != rows:
-                raise Unproven(
-                    f"the extract of customer {customer_id} had rows of another customer in {mart.name}: "
-                    "it was deleted; run `callmart audit` before anything else"
-                )
-            wrong = None
-            if rows != opened.get(mart.name, 0):
-                wrong = f"has {rows} rows of {mart.name} where {opened.get(mart.name, 0)} were opened"
-            elif [rows, *totals] != _totals(owner, customer_id, mart, sums):
-                wrong = f"does not have the same sums as mart.{mart.name}"
-            if wrong:
-                raise _broken(customer_id, wrong)
-        through = owner.execute(SQL["through"], {"customer": customer_id}).fetchone() or (None, None)
-        day, moment = (
-            f"{kind} '{value}'" if value else "null"
-            for kind, value in zip(("date", "timestamp"), through, strict=True)
-        )
-        said = file.execute_list_query(
-            f"select customer_id = {customer_id} and through is not distinct from {day}"
-            f" and so_far is not distinct from {moment}"
-            f" from {TableName(hyper.SCHEMA, THROUGH.name)}"
-        )
-        if said != [[True]]:
-            raise _broken(customer_id, "does not say how far the data goes")
-
-
-def _broken(customer_id: int, wrong: str) -> Unproven:
-    return Unproven(
-        f"the extract of customer {customer_id} {wrong}: it was deleted; "
-        "run `callmart run` again, and if it stays so read docs/runbook.md"
-    )
-
-
-def _totals(owner: psycopg.Connection, customer_id: int, mart: dbt_project.Mart, sums: str) -> list[Any]:
-    """The same sums in the mart's table, read without the customers' policy."""
-    kept = f' and "{mart.day}" >= access.retention_floor()' if mart.day else ""
-    row = owner.execute(
-        f'select {sums} from store."{mart.name}" where customer_id = %s{kept}', [customer_id]
-    ).fetchone()
-    assert row is not None
-    return list(row)
+        draft.path.unlink(missing_ok=True)

@@ -18,24 +18,29 @@ inner join registry.customer as c using (customer_id)
 where c.connection = 'extract'
 order by o.customer_id;
 
+-- name: changed_months
+-- The months in which days of a customer were opened by later builds.
+select distinct date_trunc('month', call_date)::date as month
+from ops.opened_day
+where
+    customer_id = %(customer)s
+    and build_id > %(build)s
+    and call_date >= access.retention_floor()
+order by month;
+
+-- name: begin
+-- Until the file is noted, nobody knows which rows it has.
+update ops.extract
+set basis = basis - 'opened'
+where customer_id = %(customer)s and mart_group = %(mart_group)s;
+
 -- name: note
-insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)
-values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s)
+insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis, part_hashes)
+values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s, %(part_hashes)s)
 on conflict (customer_id, mart_group) do update
     set
         content_hash = excluded.content_hash,
         row_count = excluded.row_count,
         basis = excluded.basis,
+        part_hashes = excluded.part_hashes,
         written_at = excluded.written_at;
-
--- name: through
--- The last open day of a customer, null if there is none, and through when its data goes while it is not over.
-select
-    o.call_date,
-    date_trunc('minute', max(o.so_far at time zone c.time_zone))
-from ops.opened_day as o
-inner join registry.customer as c using (customer_id)
-where o.customer_id = %(customer)s and isfinite(o.call_date)
-group by o.call_date
-order by o.call_date desc
-limit 1;

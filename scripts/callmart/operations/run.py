@@ -25,6 +25,7 @@ from callmart.database import clock, ledger
 from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
+from callmart.extract.drafts import Unproven
 from callmart.land import arriving, landing, taking_away
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
@@ -486,7 +487,7 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
     )
     ran.extracts = len(found)
     for one in found:
-        if isinstance(one, extract.Unproven):
+        if isinstance(one, Unproven):
             ran.note(str(one), one.customer_id)
         else:
             ran.extracts_written += one.written

@@ -263,16 +263,20 @@ class _Shared:
         self.settings = settings
         self.groups = {mart.group for mart in marts}
         self.source = cache(lambda group, locale: tds.source(group, marts, locale))
+        # Hashes of what is large and the same for many customers.
+        self._around = cache(lambda source: sha256(tds.around_extract(source)).digest())
         self._workbook = cache(
-            lambda report, source, target: workbook.build(
-                exposures.reports()[report], "", source, _NOWHERE, rows_at="callmart", target=target
-            )
+            lambda report, source, target: sha256(
+                workbook.build(
+                    exposures.reports()[report], "", source, _NOWHERE, rows_at="callmart", target=target
+                )
+            ).digest()
         )
 
     def extract(self, locale: Locale, of: _Extract) -> DataSource:
         """The data source around an extract. Its hash changes with the rows and with the definition."""
         source: Source = self.source(of.mart_group, locale)
-        digest = _digest(of.content_hash.encode(), tds.around_extract(source))
+        digest = _joined(sha256(of.content_hash.encode()).digest(), self._around(source))
         restore = partial(
             extract.restore, self.settings, of.customer_id, of.mart_group, source.marts, of.content_hash
         )
@@ -294,8 +298,9 @@ class _Shared:
                 continue
             for source in sources:
                 if source.group == report.group and report.is_opened_by(customer.option, customer.orders):
-                    digest = _digest(
-                        self._workbook(report.name, source, customer.target), customer.name.encode()
+                    digest = _joined(
+                        self._workbook(report.name, source, customer.target),
+                        sha256(customer.name.encode()).digest(),
                     )
                     rows_in = names.get(report.rows_in or "", "")
                     yield (made := Workbook(report, customer.name, source, digest, rows_in, customer.target))
@@ -327,7 +332,12 @@ def _live(
 
 def _digest(*parts: bytes) -> str:
     """A hash of several parts. Each part is hashed first, so that it matters where one ends and the next begins."""
-    return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
+    return _joined(*(sha256(part).digest() for part in parts))
+
+
+def _joined(*hashes: bytes) -> str:
+    """The hash of several parts, by the hash of each."""
+    return sha256(b"".join(hashes)).hexdigest()
 
 
 def begin(connection: psycopg.Connection, site: str, customers: Collection[int]) -> None:

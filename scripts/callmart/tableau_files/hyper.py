@@ -27,10 +27,18 @@ def opened(file: Path) -> Iterator[Connection]:
 
     Raises OSError if the file is gone, and HyperException if it can't be opened.
     """
-    name = escape_name(str(file.resolve(strict=True)))
     with Connection(_endpoint()) as connection:
-        connection.execute_command(f"attach database {name} as file with (access_mode = readonly)")
+        attach(connection, file, "file")
         yield connection
+
+
+def attach(connection: Connection, file: Path, name: str) -> None:
+    """Let a connection read a file under a name.
+
+    Raises OSError if the file is gone, and HyperException if it can't be opened.
+    """
+    path = escape_name(str(file.resolve(strict=True)))
+    connection.execute_command(f"attach database {path} as {name} with (access_mode = readonly)")
 
 
 @contextmanager
