@@ -5,9 +5,11 @@
 {% materialization window, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
     {%- call statement('main') -%}
+        {%- if not is_computed_on_nodes(model) %}
         {{ memory_to_compute() }}
         {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} as {{ sql }};
+        {%- endif %}
         analyze {{ this }};
     {%- endcall -%}
     {%- do declare_persons(this, model) -%}

@@ -60,8 +60,14 @@ def dbt_by_heart(shared: Path) -> Iterator[None]:
     """Within it, builds tell the database what dbt told it the last time; workers share what they have learnt."""
 
     def run(
-        settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
+        settings: Settings,
+        on_model: Callable[[str, int, int], None],
+        *,
+        only_statistics: bool = False,
+        **on_cluster: Any,
     ) -> list[dbt_project.Compiled]:
+        if on_cluster:
+            return RUN(settings, on_model, only_statistics=only_statistics, **on_cluster)
         known = shared / f"dbt-{_situation(settings, only_statistics)}"
         if known.exists() and _repeated(settings, known, on_model):
             return [dbt_project.Compiled(**one) for one in json.loads((known / "models.json").read_text())]

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart.access import logins, rights, roles
+from callmart.access import logins, nodes, rights, roles
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import server
+from callmart.database.cluster import Node
 from callmart.declarations import mart_tables, pointing
 from callmart.declarations.dbt_project import Mart
 
@@ -37,6 +38,7 @@ class Drift:
     undeclared: bool = False
     role: str = ""  # the login, if `own`
     server: bool = False
+    node: Node | None = None  # of a cluster, on which it is
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
@@ -68,6 +70,8 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
         yield from _drifted_guards(connection, shown)
     yield from _drifted_objects(connection, of_marts=marts is not None)
     yield from _drifted_persons(connection, marts)
+    for one in nodes.find(connection):
+        yield Drift(f"on the node {one.node}, {one.text}", one.repair, node=one.node)
     for mart in left:
         yield Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True)
     yield from of_server(connection)

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -17,7 +18,7 @@ from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger, lock, schema
+from callmart.database import clock, cluster, ledger, lock, schema
 from callmart.declarations import metrics, pointing
 from callmart.declarations.dbt_project import Mart
 
@@ -305,8 +306,9 @@ def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]
 
 
 def _run(connection: psycopg.Connection, found: Drift) -> None:
-    for statement in found.repair:
-        connection.execute(statement)
+    with cluster.connect(connection, found.node) if found.node else nullcontext(connection) as where:
+        for statement in found.repair:
+            where.execute(statement)
 
 
 def _by_role(memberships: set[roles.Membership]) -> Iterator[tuple[str, list[str]]]:

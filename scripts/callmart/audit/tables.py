@@ -64,8 +64,8 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
 
 # The days of these tables are in the customer's time zone, or the provider's for an unknown customer.
 TOO_OLD = {
-    "raw.event": ("occurred_at", "(t.occurred_at at time zone c.time_zone)::date"),
-    "raw.call": ("last_at", "(t.last_at at time zone c.time_zone)::date"),
+    "raw.event": "occurred_at",
+    "raw.call": "last_at",
 }
 
 CALENDARS = ("registry.opening_hours", "registry.holiday")  # their days are not days on which somebody called
@@ -143,17 +143,15 @@ def _any_too_old(
         )
         joined: sql.Composable = sql.SQL("")
     else:
-        moment, day = TOO_OLD[table]
         # The first condition is there for partition pruning. No time zone is more than a day from UTC.
-        where = sql.SQL("t.{} < {}::date + 2 and " + day + " < {}").format(
-            sql.Identifier(moment), floor, floor
-        )
+        where = sql.SQL(
+            "t.{moment} < {floor}::date + 2 and (t.{moment} at time zone coalesce(c.time_zone, {zone}))::date < {floor}"
+        ).format(moment=sql.Identifier(TOO_OLD[table]), floor=floor, zone=settings.time_zone)
         joined = sql.SQL(
-            "cross join lateral (select coalesce(max(time_zone), {}) as time_zone from registry.customer as r"
-            " where r.customer_id = t.customer_id) as c"
-        ).format(settings.time_zone)
-    query = sql.SQL("select exists (select 1 from {} as t {} where {})").format(sql.SQL(table), joined, where)
-    return bool(connection.execute(query).fetchall()[0][0])
+            "left join (select customer_id, time_zone from registry.customer) as c using (customer_id)"
+        )
+    query = sql.SQL("select 1 from {} as t {} where {} limit 1").format(sql.SQL(table), joined, where)
+    return connection.execute(query).fetchone() is not None
 
 
 def _left_files(connection: psycopg.Connection, settings: Settings) -> Iterator[str]:

@@ -152,6 +152,17 @@ EVENTS = (
 )
 # These end what an agent did, which can have begun before the first event of a call.
 AGENT_ENDS = ("ring_ended", "hold_ended", "agent_released", "wrapup_ended")
+# As SQL of an event's columns: when what it tells of an agent began, if the source measures that (a wait does not
+# count: nobody did it), and the phase that it begins or ends outside of calls.
+BEGUN_AT = """occurred_at - make_interval(
+    secs => case when event = any({agent_ends}) then coalesce(duration_s, 0) else 0 end
+)"""
+PHASE = """case -- a status or a wrap-up belongs to the agent, whatever device or queue the event names
+    when event in ('agent_logged_in', 'agent_logged_out') then 'login ' || coalesce(device_key, '')
+    when event in ('agent_joined_queue', 'agent_left_queue') then 'membership ' || coalesce(queue, '')
+    when event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
+    else event
+end"""
 NUMBER_EVENTS = ("call_started", "queue_joined")  # these can have the number of the other party
 
 

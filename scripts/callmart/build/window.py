@@ -11,8 +11,8 @@ from psycopg.types.json import Jsonb
 from callmart.access import sessions
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.build import definitions
-from callmart.database import clock
+from callmart.build import definitions, spreading
+from callmart.database import clock, cluster
 from callmart.declarations import checking, dbt_project, mart_tables
 
 SQL = sql_file.statements(__file__)
@@ -44,7 +44,10 @@ def build(
         state = _state(connection, settings, '(select mark from build."window" where not reached)')
         connection.commit()
         project = dbt_project.fingerprint_of_files()
-        models = dbt_project.run(settings, on_model, only_statistics=idle)
+        if days and cluster.is_coordinator(connection):
+            models = spreading.run(connection, settings, marts, on_model)
+        else:
+            models = dbt_project.run(settings, on_model, only_statistics=idle)
     connection.execute(SQL["note_state"], {"state": Jsonb(state)})
     if days == 0:
         connection.commit()

@@ -8,6 +8,9 @@
 -- It can be run any number of times, and revokes nothing else. If another application in the same database needs one of
 -- these functions, grant it by name: grant execute on function pg_advisory_lock(bigint) to application.
 
+-- On the nodes of a cluster nobody but the owner logs in. This means nothing on one machine.
+select set_config('citus.enable_ddl_propagation', 'off', false);
+
 -- Advisory locks and large objects have no limit. A few million locks of one session fill the server's lock table, and
 -- then nobody can connect, not even the owner. A large object can store data where no policy, expiry or check for drift
 -- finds it. A logical message is written to the write-ahead log, whatever its size.

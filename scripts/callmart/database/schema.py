@@ -15,6 +15,7 @@ from callmart.base.matrix import matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, WHOM
 from callmart.base.raw_format import (
     AGENT_ENDS,
+    BEGUN_AT,
     DIRECTIONS,
     EVENT_COLUMNS,
     EVENTS,
@@ -22,12 +23,13 @@ from callmart.base.raw_format import (
     LONGEST_DURATION_S,
     LONGEST_TEXT,
     NUMBER_EVENTS,
+    PHASE,
     PLATFORMS,
     STATUSES,
     TARGET_KINDS,
 )
 from callmart.base.settings import Settings
-from callmart.database import lock, migrating
+from callmart.database import cluster, lock, migrating
 
 SQL = sql_file.statements(__file__)
 
@@ -47,7 +49,9 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
 
     Commits each migration, if there are any to apply. The rest is in the caller's transaction.
     """
+    cluster.keep_to_itself(connection)
     migrating.apply(connection, settings)
+    cluster.distribute(connection)
     connection.execute("set local client_min_messages = warning")
     # Other sessions queue behind a lock that this one waits for.
     lock.wait_at_most(connection, lock.TIMEOUT)
@@ -144,7 +148,8 @@ def _filled(time_zone: str) -> sql.Composed:
         event_names=sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS.names)),
         platforms=_words(PLATFORMS),
         line_platforms=_words(LINE_PLATFORMS),
-        agent_ends=_words(AGENT_ENDS),
+        phase_of_event=sql.SQL(PHASE),
+        beginning=sql.SQL(BEGUN_AT).format(agent_ends=_words(AGENT_ENDS)),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
         counts_and_moments=_words(COUNTS_AND_MOMENTS),

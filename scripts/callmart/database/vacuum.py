@@ -1,8 +1,9 @@
 """Vacuums tables from which rows were deleted, so that the rows also leave the files and the planner's statistics."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import NamedTuple
 
 import psycopg
@@ -36,6 +37,12 @@ def note(connection: psycopg.Connection, *relations: str, whole: bool = False) -
             " on conflict (relation) do update set is_whole = noted.is_whole or excluded.is_whole",
             [(relation, whole) for relation in relations],
         )
+
+
+def months(connection: psycopg.Connection, table: str, days: Iterable[date]) -> list[str]:
+    """The names of a table's months that these days are in."""
+    query = "select distinct access.partition_of(%s, day) from unnest(%s::date[]) as day"
+    return [name for (name,) in connection.execute(query, [table, list(days)])]
 
 
 def vacuum(connection: psycopg.Connection, waits: Sequence[str] = (READERS_WAIT,)) -> int:

@@ -328,10 +328,16 @@ class _Project(Strict):
 
 
 def run(
-    settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
+    settings: Settings,
+    on_model: Callable[[str, int, int], None],
+    *,
+    only_statistics: bool = False,
+    without: Sequence[str] = (),
+    computed: Iterable[str] = (),
 ) -> list[Compiled]:
     """Compute the window: run all models, or only those of the statistics, which do not depend on the window.
-    `on_model(name, finished, of)` is called after each. Returns the models as they were run.
+    `on_model(name, finished, of)` is called after each. Returns the models as they were run. In a cluster, models are
+    left out that are computed on its nodes, and the rows of `computed` marts are in `build` already.
 
     Raises UserError if a model fails. The message is that of our macro if one refused, otherwise it names the model. It
     is never the database's message, which can contain rows.
@@ -342,9 +348,13 @@ def run(
     models = [
         node
         for node in manifest.nodes.values()
-        if node.resource_type == "model" and (not only_statistics or STATISTICS in node.tags)
+        if node.resource_type == "model"
+        and node.name not in without
+        and (not only_statistics or STATISTICS in node.tags)
     ]
     selected = ["--select", f"tag:{STATISTICS}"] if only_statistics else []
+    selected += ["--exclude", *without] if without else []
+    os.environ["DBT_COMPUTED_ON_NODES"] = ",".join(computed)
     finished: list[str] = []
     raised: dict[str, BaseException | None] = {}
 
@@ -375,6 +385,11 @@ def run(
 def compiled_marts(settings: Settings) -> list[Compiled]:
     """Return all marts and the models that they read. Raises UserError if dbt can't compile them."""
     return [_compiled(node) for node in _compile(settings, "+config.materialized:store")]
+
+
+def compiled_models(settings: Settings) -> list[Compiled]:
+    """Return all models. Raises UserError if dbt can't compile them."""
+    return [_compiled(node) for node in _compile(settings, "fqn:*")]
 
 
 def compiled(settings: Settings, model: str, schema: str) -> list[Compiled]:

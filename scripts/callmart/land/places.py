@@ -83,20 +83,22 @@ class Events:
             counts = _counts(connection)
             _reach(connection, person, parameters)
             connection.execute(SQL["mark_days"], parameters)
+            connection.execute(SQL[f"changes_of_{person.kind}"], parameters)
+            connection.execute("analyze changed_event")
             if person.kind == "agent":
                 if connection.execute(SQL["give_up_corrections"], parameters).rowcount:
                     vacuum.note(connection, "privacy.correction")
-                touched = {
-                    name
+                days = {
+                    day
                     for change in ("delete_outside", "cut_reaching_back", "erase_agent")
-                    for (name,) in connection.execute(SQL[change], parameters)
+                    for (day,) in connection.execute(SQL[change], parameters)
                 }
             else:
-                touched = {name for (name,) in connection.execute(SQL["erase_caller"], parameters)}
+                days = {day for (day,) in connection.execute(SQL["erase_caller"], parameters)}
                 if connection.execute(SQL["rename_calls"], parameters).rowcount:
-                    touched.add("raw.call")
-            if touched:
-                vacuum.note(connection, "raw.event", *touched)
+                    vacuum.note(connection, "raw.event", "raw.call")
+            if days:
+                vacuum.note(connection, "raw.event", *vacuum.months(connection, "raw.event", days))
             return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -177,6 +179,7 @@ def _gathered(
     with connection.transaction(force_rollback=not keeps):
         connection.execute("set local client_min_messages = warning")
         connection.execute(SQL["forget"])
+        connection.execute(SQL["named_calls"], parameters)
         connection.execute(SQL["erased_calls"], parameters)
         if person.kind == "agent":
             connection.execute(SQL["own_devices"], parameters)

@@ -1,21 +1,24 @@
 -- sqlfluff:dialect:postgres
 -- What landing has stored of a person up to a moment, and how it is erased. The temporary tables are of one person and
 -- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls). What ends
--- after `until` outside calls and reaches back before it stays, and is measured from `until`.
+-- after `until` outside calls and reaches back before it stays, and is measured from `until`. A statement on events may
+-- run on a node of a cluster, so our functions are called in others.
 
 -- name: forget
 -- What an earlier look in the same transaction has left.
 drop table if exists
+pg_temp.named_call,
 pg_temp.erased_call,
 pg_temp.own_device,
 pg_temp.erased_event,
+pg_temp.changed_event,
 pg_temp.erased_end,
 pg_temp.erased_login_day,
 pg_temp.erased_day;
 
--- name: erased_calls
--- The calls that name the person and began before `until`.
-create temporary table erased_call on commit drop as
+-- name: named_calls
+-- The calls that name the person. Of most the last event says already that they began before `until`.
+create temporary table named_call on commit drop as
 with named as (
     select distinct e.call_key
     from raw.event as e
@@ -33,11 +36,20 @@ select
     c.call_key,
     c.first_at,
     c.last_at,
-    raw.random_key() as new_key
+    c.last_at < %(until)s as is_over
 from named
-inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s
--- Of most calls the last event says it already, without a look at the others.
-where c.last_at < %(until)s or raw.began_before(c.customer_id, c.call_key, %(until)s);
+inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s;
+
+-- name: erased_calls
+-- The calls that name the person and began before `until`.
+create temporary table erased_call on commit drop as
+select
+    call_key,
+    first_at,
+    last_at,
+    raw.random_key() as new_key
+from named_call
+where is_over or raw.began_before(%(customer)s, call_key, %(until)s);
 
 -- name: own_devices
 -- The devices that nobody else used: their keys lead to the agent.
@@ -63,11 +75,8 @@ create temporary table erased_event on commit drop as
 with outside as (
     select
         e.*,
-        lead(e.occurred_at) over (
-            partition by e.agent_key, raw.phase_of(e.event, e.device_key, e.queue)
-            order by e.occurred_at
-        ) as next_at
-    from raw.event as e
+        lead(e.occurred_at) over (partition by e.agent_key, e.phase order by e.occurred_at) as next_at
+    from raw.timed_event as e
     where e.customer_id = %(customer)s and e.call_key is null and e.agent_key = any(%(keys)s)
 )
 
@@ -117,7 +126,18 @@ where
                 where
                     k.customer_id = %(customer)s
                     and k.call_key = e.call_key
-                    and (k.last_at < %(until)s or raw.began_before(k.customer_id, k.call_key, %(until)s))
+                    and k.first_at < %(until)s
+                    and (
+                        k.last_at < %(until)s
+                        or exists (
+                            select 1 from raw.timed_event as b
+                            where
+                                b.customer_id = %(customer)s
+                                and b.call_key = k.call_key
+                                and b.occurred_at between k.first_at and k.last_at
+                                and b.begun_at < %(until)s
+                        )
+                    )
             )
         )
     );
@@ -156,50 +176,44 @@ select call_key from erased_call;
 -- name: later
 -- Whether something of the person came later, or a correction gives it to the person. Counted: a plan for the first row
 -- only compares all with all.
+with later as materialized (
+    select count(*) as events
+    from raw.event as e
+    left join erased_event as x
+        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
+    where
+        e.customer_id = %(customer)s
+        and x.event_key is null
+        and (
+            (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
+            or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
+            or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
+        )
+)
+
 select
-    count(*) > 0
+    events > 0
     or exists (
         select 1
         from privacy.correction as c
         where c.customer_id = %(customer)s and c.agent_key = any(%(keys)s) and c.until > %(until)s
     )
-from raw.event as e
-left join erased_event as x
-    on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
-where
-    e.customer_id = %(customer)s
-    and x.event_key is null
-    and (
-        (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
-        or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
-        or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
-    );
+from later;
 
 -- name: ends
 -- The end of the customer's data as it is, and as it is without the events that are deleted.
 create temporary table erased_end on commit drop as
 select
-    (
-        select e.occurred_at from raw.event as e
-        where e.customer_id = %(customer)s
-        order by e.occurred_at desc
-        limit 1
-    ) as known_until,
-    (
-        select max(e.occurred_at) -- with a limit it would compare all with all
-        from raw.event as e
-        where
-            e.customer_id = %(customer)s
-            and not exists (
-                select 1 from erased_event as x
-                where
-                    x.call_key is null
-                    and not x.reaches_back
-                    and e.occurred_at = x.occurred_at
-                    and e.event_key = x.event_key
-                    and e.ordinal = x.ordinal
-            )
-    ) as left_until;
+    max(e.occurred_at) as known_until,
+    max(e.occurred_at) filter (where x.event_key is null) as left_until
+from raw.event as e
+left join erased_event as x
+    on x.call_key is null
+    and not x.reaches_back
+    and e.occurred_at = x.occurred_at
+    and e.event_key = x.event_key
+    and e.ordinal = x.ordinal
+where e.customer_id = %(customer)s;
 
 -- name: login_days
 -- The days on which no source seems to report logins any more, because the last ones of the 31 days are deleted.
@@ -425,7 +439,7 @@ where
     and e.occurred_at = x.occurred_at
     and e.event_key = x.event_key
     and e.ordinal = x.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: cut_reaching_back
 -- As raw.cut_reaching_back does with what lands later.
@@ -438,11 +452,12 @@ where
     and e.occurred_at = x.occurred_at
     and e.event_key = x.event_key
     and e.ordinal = x.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
--- name: erase_agent
--- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked. What becomes
--- of each event is gathered first: the planner expects one event, and would compare all with all.
+-- name: changes_of_agent
+-- What becomes of each event. An agent has another key in each call: the parts of a call are told apart, and no two
+-- calls are linked.
+create temporary table changed_event on commit drop as
 with substitutes as (
     select
         named.call_key,
@@ -455,61 +470,62 @@ with substitutes as (
         from erased_event
         where agent_key = any(%(keys)s)
     ) as named
-),
-
-changed as materialized (
-    select
-        x.occurred_at,
-        x.event_key,
-        x.ordinal,
-        s.substitute,
-        own.device_key is not null as is_on_own_device
-    from erased_event as x
-    left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
-    left join own_device as own on x.device_key = own.device_key
-    where not x.reaches_back
 )
 
+select
+    x.occurred_at,
+    x.event_key,
+    x.ordinal,
+    s.substitute,
+    own.device_key is not null as is_on_own_device,
+    raw.random_key() as new_event_key
+from erased_event as x
+left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
+left join own_device as own on x.device_key = own.device_key
+where not x.reaches_back;
+
+-- name: erase_agent
 update raw.event as e
 set
     agent_key = coalesce(c.substitute, e.agent_key),
     device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
     target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
-    event_key = raw.random_key(),
+    event_key = c.new_event_key,
     ordinal = 0
-from changed as c
+from changed_event as c
 where
     e.customer_id = %(customer)s
     and e.occurred_at = c.occurred_at
     and e.event_key = c.event_key
     and e.ordinal = c.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
+
+-- name: changes_of_caller
+create temporary table changed_event on commit drop as
+select
+    x.occurred_at,
+    x.event_key,
+    x.ordinal,
+    c.new_key,
+    raw.random_key() as new_event_key
+from erased_event as x
+inner join erased_call as c on x.call_key = c.call_key;
 
 -- name: erase_caller
-with changed as materialized (
-    select
-        x.occurred_at,
-        x.event_key,
-        x.ordinal,
-        c.new_key
-    from erased_event as x
-    inner join erased_call as c on x.call_key = c.call_key
-)
-
 update raw.event as e
 set
     call_key = c.new_key,
     number_key = case when not coalesce(e.number_key = any(%(keys)s), false) then e.number_key end,
     target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
-    event_key = raw.random_key(),
+    event_key = c.new_event_key,
     ordinal = 0
-from changed as c
+from changed_event as c
 where
     e.customer_id = %(customer)s
     and e.occurred_at = c.occurred_at
     and e.event_key = c.event_key
     and e.ordinal = c.ordinal
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: rename_calls
 update raw.call as k

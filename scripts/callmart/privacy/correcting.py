@@ -81,8 +81,8 @@ class Correction:
         with connection.transaction():
             counts = self._count(connection, person)
             connection.execute(SQL["mark_days"], parameters)
-            touched = {name for (name,) in connection.execute(SQL["correct"], parameters)}
-            vacuum.note(connection, *touched)
+            days = {day for (day,) in connection.execute(SQL["correct"], parameters)}
+            vacuum.note(connection, *vacuum.months(connection, "raw.event", days))
             ((erased_until,),) = connection.execute(SQL["erased_until"], parameters).fetchall()
             if erased_until is not None:
                 own = frozenset({self.agent_key})

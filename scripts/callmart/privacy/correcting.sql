@@ -22,7 +22,7 @@ where
     and e.occurred_at >= %(since)s
     and e.occurred_at < %(until)s
     and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)))
-returning access.partition_of('raw.event', (e.occurred_at at time zone 'UTC')::date);
+returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: mark_days
 -- A call can begin on the day before, and what an agent begins goes on for 31 days at most.

@@ -79,13 +79,8 @@ inner join erased as e
 where
     k.first_at < e.until
     or exists (
-        select 1 from raw.event as late
-        where
-            late.customer_id = k.customer_id
-            and k.key in (late.agent_key, late.number_key, late.target_key)
-            and late.occurred_at >= e.until
-            and late.occurred_at < e.until + interval '31 days'
-            and raw.began_before(late.customer_id, late.call_key, e.until)
+        select 1 from raw.calls_naming(k.customer_id, k.key, e.until, e.until + interval '31 days') as late
+        where raw.began_before(k.customer_id, late, e.until)
     )
 group by k.customer_id, k.kind, k.key
 order by k.customer_id, k.kind, k.key;

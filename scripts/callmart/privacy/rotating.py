@@ -37,7 +37,7 @@ from callmart.base.keys import (
 )
 from callmart.base.person import quietly
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger, rotation, vacuum
+from callmart.database import clock, cluster, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
 from callmart.environments import databases
 from callmart.mailing import places as outbox
@@ -165,6 +165,11 @@ def finish(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
 
 def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
     """The customer's key. Raises UserError if it is missing, or if something has to be done before a rotation."""
+    if cluster.is_coordinator(connection):
+        raise UserError(
+            "nothing was rotated: events on the nodes of a cluster can't be keyed anew yet; docs/scale.md says how to "
+            "bring them to one machine, where they can"
+        )
     found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
     if found is None:
         raise UserError(

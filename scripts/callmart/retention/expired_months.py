@@ -55,8 +55,10 @@ def dropping(schema: str, name: str, partition: str, planned: int) -> Callable[[
             lock.wait_at_most(connection, READERS_WAIT)
             connection.execute(sql.SQL("lock table only {} in access exclusive mode").format(parent))
             lock.wait_at_most(connection, MONTHS_WAIT)
+            connection.execute("select access.repeat_on_nodes(true)")
             connection.execute(sql.SQL("alter table {} detach partition {}").format(parent, month))
             connection.execute(sql.SQL("drop table {}").format(month))
+            connection.execute("select access.repeat_on_nodes(false)")
             note(connection, f"{schema}.{name}")
         return rows
 

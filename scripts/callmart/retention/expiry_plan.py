@@ -515,12 +515,13 @@ class _Planner:
         """Plan a statement that deletes the rows `t` of a table, or overwrites what is too old in them. `by` is the day
         by which the table has months.
         """
-        month = sql.SQL("access.partition_of({}, {})")
+        month = sql.SQL("access.partition_of({}, of_month)")
         parts |= {
             "table": sql.Identifier(*table.split(".")),
             "clocks": clocks,
             "condition": where,
-            "relation": month.format(sql.Literal(table), by) if by else sql.Literal(table),
+            "month_of_row": by or sql.SQL("null"),
+            "deleted_from": month.format(sql.Literal(table)) if by else sql.Literal(table),
         }
         change = sql.SQL(SQL[statement]).format(**parts)
         count = sql.SQL("select count(*) from {table} as t cross join {clocks} as c where {condition}")

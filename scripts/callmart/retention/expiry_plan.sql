@@ -13,15 +13,15 @@ from (
 left join registry.customer as r using (customer_id);
 
 -- name: delete_rows
--- Delete rows; return their number per table or month: {relation} is a row's.
+-- Delete rows; return their number per table or month: {deleted_from} is that of a row, by its {month_of_row}.
 with taken as (
     delete from {table} as t using {clocks} as c
     where {condition}
-    returning {relation} as relation
+    returning {month_of_row} as of_month
 )
 
 select
-    relation,
+    {deleted_from} as relation,
     count(*)
 from taken
 group by relation;
@@ -65,11 +65,11 @@ with taken as (
     set ({columns}) = (select {kept})
     from {clocks} as c
     where {condition}
-    returning {relation} as relation
+    returning {month_of_row} as of_month
 )
 
 select
-    relation,
+    {deleted_from} as relation,
     count(*)
 from taken
 group by relation;
@@ -81,7 +81,7 @@ with
 taken as (
     delete from {table} as t
     where {condition}
-    returning {relation} as relation, t.customer_id, {day} as call_date
+    returning {month_of_row} as of_month, t.customer_id, {day} as call_date
 ),
 
 fewer as (
@@ -108,7 +108,7 @@ stale as (
 )
 
 select
-    relation,
+    {deleted_from} as relation,
     count(*)
 from taken
 group by relation;

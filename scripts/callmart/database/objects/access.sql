@@ -305,6 +305,16 @@ create or replace function access.partition_of(parent text, day date) returns te
 stable
 return parent || to_char(day, '_YYYYMM');
 
+-- Let what is done with the tables of a cluster's nodes be repeated there, or nothing any more, until the transaction
+-- ends. It means nothing on one machine.
+create or replace function access.repeat_on_nodes(wanted boolean) returns void
+language plpgsql
+as $$
+begin
+    perform set_config('citus.enable_ddl_propagation', wanted::text, true);
+end
+$$;
+
 -- Make a month's partition of a table, guarded like the table. If the table has lost its guard, the partition gets
 -- none. Returns whether the partition was made now.
 create or replace function access.ensure_month(parent regclass, month date) returns boolean
@@ -328,6 +338,7 @@ begin
         return false;
     end if;
 
+    perform access.repeat_on_nodes(true);
     execute format('create table %s (like %s including defaults including constraints)', partition, parent);
     if protected then
         select substring(rolname from '_shows_([a-z]+)$') into strict mart_group
@@ -343,6 +354,7 @@ begin
         'alter table %s attach partition %s for values from (%L) to (%L)',
         parent, partition, date_trunc('month', month)::date, (date_trunc('month', month) + interval '1 month')::date
     );
+    perform access.repeat_on_nodes(false);
     return true;
 end
 $$;

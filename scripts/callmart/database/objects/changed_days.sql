@@ -4,11 +4,13 @@ create or replace function raw.redate(customer integer) returns void
 language plpgsql
 set timezone = 'UTC'
 as $$
+declare
+    zone text;
 begin
+    select c.time_zone into strict zone from registry.customer as c where c.customer_id = redate.customer;
     update raw.call as k
-    set spans_days = (k.first_at at time zone c.time_zone)::date < (k.last_at at time zone c.time_zone)::date
-    from registry.customer as c
-    where k.customer_id = customer and c.customer_id = customer;
+    set spans_days = (k.first_at at time zone zone)::date < (k.last_at at time zone zone)::date
+    where k.customer_id = customer;
 
     update raw.file_customer set first_day = first_day - 2, last_day = last_day + 2
     where customer_id = customer;
@@ -17,25 +19,24 @@ begin
     -- marked with all open days.
     insert into ops.dirty_day (customer_id, call_date, cause)
     with reached as (
-        select
-            customer_id,
-            unnest(array[first_at, last_at]) as moment
+        select first_at as moment
         from raw.call
+        where customer_id = customer
         union all
-        select
-            customer_id,
-            occurred_at
+        select last_at
+        from raw.call
+        where customer_id = customer
+        union all
+        select occurred_at
         from raw.event
-        where call_key is null
+        where customer_id = customer and call_key is null
     )
 
-    select distinct
-        c.customer_id,
-        (moment at time zone c.time_zone)::date,
+    select
+        customer,
+        days.call_date,
         'time zone'
-    from registry.customer as c
-    inner join reached using (customer_id)
-    where c.customer_id = customer
+    from (select distinct (moment at time zone zone)::date as call_date from reached) as days
     on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 end
 $$;
@@ -102,18 +103,8 @@ begin
             or o.old is null
             and o.new is not null
             and (
-                exists (
-                    select 1 from raw.event as e
-                    where e.customer_id = o.customer_id and e.occurred_at >= begins_at and e.occurred_at < ends_at
-                )
-                or exists (
-                    select 1 from raw.call as k
-                    where
-                        k.customer_id = o.customer_id
-                        and k.spans_days
-                        and k.last_at >= begins_at
-                        and k.first_at < ends_at
-                )
+                raw.last_event(o.customer_id, ends_at - interval '1 microsecond') >= begins_at
+                or exists (select 1 from raw.calls_over_days(o.customer_id, begins_at, ends_at))
             )
     ),
 
@@ -129,11 +120,11 @@ begin
         select t.customer_id, day::date
         from turned as t
         join registry.customer as c on c.customer_id = t.customer_id
-        join raw.call as k
-            on k.customer_id = t.customer_id
-            and k.spans_days
-            and k.last_at >= t.call_date::timestamp at time zone c.time_zone
-            and k.first_at < (t.call_date + 1)::timestamp at time zone c.time_zone
+        cross join lateral raw.calls_over_days(
+            t.customer_id,
+            t.call_date::timestamp at time zone c.time_zone,
+            (t.call_date + 1)::timestamp at time zone c.time_zone
+        ) as k
         cross join generate_series(
             (k.first_at at time zone c.time_zone)::date, (k.last_at at time zone c.time_zone)::date, interval '1 day'
         ) as day
@@ -216,16 +207,9 @@ begin
         select
             going_on.customer_id,
             going_on.call_date,
-            coalesce(latest.occurred_at, moment) as so_far
+            coalesce(raw.last_event(going_on.customer_id, moment), moment) as so_far
         from build."window" as going_on
         inner join registry.customer as c on c.customer_id = going_on.customer_id
-        left join lateral (
-            select e.occurred_at
-            from raw.event as e
-            where e.customer_id = going_on.customer_id and e.occurred_at <= moment
-            order by e.occurred_at desc
-            limit 1
-        ) as latest on true
         where (going_on.call_date + 1)::timestamp at time zone c.time_zone > moment
     ) as unfinished
     where w.customer_id = unfinished.customer_id and w.call_date = unfinished.call_date;

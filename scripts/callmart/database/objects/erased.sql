@@ -298,6 +298,53 @@ begin
 end
 $$;
 
+-- How many events of a moment equal a row of somebody who was erased. Without a call, one of any call and agent does.
+create or replace function raw.count_equal(
+    customer integer, moment timestamptz, its_platform text, its_event text, its_queue text, its_call bigint, agent text
+)
+returns bigint
+stable
+language plpgsql
+as $$
+declare
+    equal bigint;
+begin
+    select count(*) into equal
+    from raw.event as e
+    where
+        e.customer_id = customer
+        and e.occurred_at = moment
+        and e.platform = its_platform
+        and e.event = its_event
+        and e.queue is not distinct from its_queue
+        and (
+            its_call is null
+            or (
+                e.call_key = its_call
+                and case when e.agent_key like '~%' then '~' else coalesce(e.agent_key, '') end = agent
+            )
+        );
+    return equal;
+end
+$$;
+
+-- The key that stands for the only erased agent of a call; null if there is none, or several.
+create or replace function raw.stand_in(customer integer, its_call bigint) returns text
+stable
+language plpgsql
+as $$
+declare
+    agents text[];
+begin
+    select array_agg(distinct e.agent_key) into agents
+    from raw.call as c
+    join raw.event as e
+        on c.customer_id = e.customer_id and c.call_key = e.call_key and e.occurred_at between c.first_at and c.last_at
+    where c.customer_id = customer and c.call_key = its_call and e.agent_key like '~%';
+    return case when cardinality(agents) = 1 then agents[1] end;
+end
+$$;
+
 -- Settle the rows of persons who were erased, and count per file what becomes of them: one that equals an erased row is
 -- a repeat and goes, also if the row is of an earlier file that lands with this one; another of an erased call is left
 -- out; the rest lands, with keys that lead to nobody. Uses the table `arrived`.
@@ -343,22 +390,9 @@ begin
                 order by n.file_number
             ) > 1
         )
-        or n.nth <= (
-            select count(*)
-            from raw.event as e
-            where
-                e.customer_id = n.customer_id
-                and e.occurred_at = n.occurred_at
-                and e.platform = n.platform
-                and e.event = n.event
-                and e.queue is not distinct from n.queue
-                and (
-                    n.erased = 'call'
-                    or (
-                        e.call_key = n.call_key
-                        and case when e.agent_key like '~%' then '~' else coalesce(e.agent_key, '') end = n.agent
-                    )
-                )
+        or n.nth <= raw.count_equal(
+            n.customer_id, n.occurred_at, n.platform, n.event, n.queue,
+            case when n.erased <> 'call' then n.call_key end, n.agent
         ) as is_known
     from numbered as n;
 
@@ -385,19 +419,10 @@ begin
             a.customer_id,
             a.call_key,
             a.erased,
-            coalesce(known.agent_key, raw.random_agent()) as agent_key
+            coalesce(
+                case when a.of_call = 1 then raw.stand_in(a.customer_id, a.call_key) end, raw.random_agent()
+            ) as agent_key
         from agents as a
-        left join raw.call as c using (customer_id, call_key)
-        left join lateral (
-            select min(e.agent_key) as agent_key
-            from raw.event as e
-            where
-                e.customer_id = a.customer_id
-                and e.occurred_at between c.first_at and c.last_at
-                and e.call_key = a.call_key
-                and e.agent_key like '~%'
-            having count(distinct e.agent_key) = 1
-        ) as known on a.of_call = 1
     )
 
     update raw.incoming as i

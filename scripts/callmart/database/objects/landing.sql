@@ -11,13 +11,84 @@ select
     known.directions
 from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
--- When what an event tells of an agent began, if the source measures that. A wait does not count: nobody did it.
+-- When what an event tells of an agent began (raw_format.py).
 create or replace function raw.begun_at(event text, occurred_at timestamptz, duration_s double precision)
 returns timestamptz
 stable
-return occurred_at - make_interval(
-    secs => case when event = any({agent_ends}) then coalesce(duration_s, 0) else 0 end
-);
+return {beginning};
+
+-- The phase that an agent's event outside of calls begins or ends. Only an event of the same phase can end it.
+create or replace function raw.phase_of(event text, device_key text, queue text) returns text
+immutable
+return {phase_of_event};
+
+-- What has landed, by the two functions above. A node of a cluster has none of our functions, but any view's columns.
+create or replace view raw.timed_event as
+select
+    customer_id,
+    occurred_at,
+    event_key,
+    ordinal,
+    event,
+    call_key,
+    queue,
+    agent_key,
+    device_key,
+    duration_s,
+    {phase_of_event} as phase,
+    {beginning} as begun_at
+from raw.event;
+
+-- The customer's last event until a moment, or null. In a cluster, only a question about one customer may be of any
+-- form, so this one and others of landing are asked per customer.
+create or replace function raw.last_event(customer integer, moment timestamptz) returns timestamptz
+stable
+language plpgsql
+as $$
+declare
+    found_at timestamptz;
+begin
+    select e.occurred_at into found_at
+    from raw.event as e
+    where e.customer_id = customer and e.occurred_at <= moment
+    order by e.occurred_at desc
+    limit 1;
+    return found_at;
+end
+$$;
+
+-- The customer's calls over several days with a part between two moments.
+create or replace function raw.calls_over_days(customer integer, since timestamptz, until timestamptz)
+returns table (first_at timestamptz, last_at timestamptz)
+stable
+language plpgsql
+as $$
+begin
+    return query
+    select k.first_at, k.last_at
+    from raw.call as k
+    where k.customer_id = customer and k.spans_days and k.last_at >= since and k.first_at < until;
+end
+$$;
+
+-- The customer's calls that name a person by this key in an event between two moments.
+create or replace function raw.calls_naming(customer integer, key text, since timestamptz, until timestamptz)
+returns setof bigint
+stable
+language plpgsql
+as $$
+begin
+    return query
+    select distinct e.call_key
+    from raw.event as e
+    where
+        e.customer_id = customer
+        and key in (e.agent_key, e.number_key, e.target_key)
+        and e.occurred_at >= since
+        and e.occurred_at < until
+        and e.call_key is not null;
+end
+$$;
 
 -- Whether a call belongs to what was before a moment: whether its first event lies there, or something began there that
 -- an agent did. The beginning in raw.call does not say that, because it is measured back from waits as well.
@@ -37,12 +108,12 @@ begin
                 c.last_at < moment
                 or exists (
                     select 1
-                    from raw.event as e
+                    from raw.timed_event as e
                     where
                         e.customer_id = customer
                         and e.call_key = call
                         and e.occurred_at between c.first_at and c.last_at
-                        and raw.begun_at(e.event, e.occurred_at, e.duration_s) < moment
+                        and e.begun_at < moment
                 )
             )
     );
@@ -257,36 +328,103 @@ begin
 
     -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
     if exists (
-        select 1
-        from brought as b
-        cross join lateral (
-            select 1
-            from raw.event as e
-            where e.customer_id = b.customer_id and e.occurred_at between b.first_at and b.last_at
-            order by e.occurred_at
-            limit 1
-        ) as known
+        select 1 from brought as b
+        where raw.last_event(b.customer_id, b.last_at) >= b.first_at
     ) then
-        delete from raw.incoming as i
-        using raw.event as e
-        where
-            e.customer_id = i.customer_id
-            and e.occurred_at = i.occurred_at
-            and e.event_key = i.event_key
-            and e.ordinal = i.ordinal;
+        create temporary table repeated on commit drop as
+        select i.place
+        from (select ctid as place, customer_id, occurred_at, event_key, ordinal from raw.incoming) as i
+        join raw.event as e using (customer_id, occurred_at, event_key, ordinal);
+        delete from raw.incoming as i using repeated as r where i.ctid = r.place;
+        drop table repeated;
     end if;
 end
 $$;
 
--- The phase that an agent's event outside of calls begins or ends. Only an event of the same phase can end it.
-create or replace function raw.phase_of(event text, device_key text, queue text) returns text
-immutable
-return case -- a status or a wrap-up belongs to the agent, whatever device or queue the event names
-    when event in ('agent_logged_in', 'agent_logged_out') then 'login ' || coalesce(device_key, '')
-    when event in ('agent_joined_queue', 'agent_left_queue') then 'membership ' || coalesce(queue, '')
-    when event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
-    else event
-end;
+-- Whether a customer has an event of an agent outside of calls between two moments.
+create or replace function raw.tells_of_agents(customer integer, since timestamptz, until timestamptz) returns boolean
+stable
+language plpgsql
+as $$
+begin
+    perform 1
+    from raw.event as e
+    where
+        e.customer_id = customer
+        and e.call_key is null
+        and e.agent_key is not null
+        and e.occurred_at between since and until
+    limit 1;
+    return found;
+end
+$$;
+
+-- From when until when the phases of a customer's agents last that have new events. Of each are given the first and
+-- last of them, and when the new ones before and after these were.
+create or replace function raw.phases_around(
+    customer integer, now_until timestamptz, longest_phase interval,
+    agents text[], phases text[], firsts timestamptz[], lasts timestamptz[], measured timestamptz[],
+    preceded timestamptz[], followed timestamptz[]
+)
+returns table (first_at timestamptz, last_at timestamptz)
+stable
+language plpgsql
+as $$
+begin
+    return query
+    -- Not materialized: each look-up reads its few rows by an index.
+    with outside_calls as not materialized (
+        select e.agent_key, e.event, e.phase, e.occurred_at, e.duration_s
+        from raw.timed_event as e
+        where e.customer_id = customer and e.call_key is null
+    )
+
+    select
+        least(coalesce(before.occurred_at, n.preceded_at), n.measured_from, after.measured_from),
+        -- A phase that nothing follows lasts until the end of the data.
+        coalesce(after.occurred_at, least(n.followed_at, n.last_at + longest_phase, now_until))
+    from unnest(agents, phases, firsts, lasts, measured, preceded, followed)
+        as n (agent_key, phase, first_at, last_at, measured_from, preceded_at, followed_at)
+    left join lateral (
+        select e.occurred_at
+        from outside_calls as e
+        where
+            e.agent_key = n.agent_key
+            and e.phase = n.phase
+            and e.occurred_at >= coalesce(n.preceded_at, n.first_at - longest_phase)
+            and e.occurred_at < n.first_at
+        order by e.occurred_at desc
+        limit 1
+    ) as before on true
+    -- The next event that ends the phase. A moment with as many beginnings as ends changes nothing and is skipped.
+    left join lateral (
+        select
+            e.occurred_at,
+            e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), longest_phase) as measured_from
+        from outside_calls as e
+        where
+            e.agent_key = n.agent_key
+            and e.phase = n.phase
+            and e.occurred_at > n.last_at
+            and e.occurred_at < least(n.followed_at, n.last_at + longest_phase)
+            and (
+                n.phase = 'agent_status'
+                or (
+                    select
+                        count(*) filter (where o.event in ('agent_logged_in', 'agent_joined_queue', 'wrapup_started'))
+                        <> count(*) filter (where o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended'))
+                    from outside_calls as o
+                    where
+                        o.agent_key = e.agent_key
+                        and o.phase = e.phase
+                        and o.occurred_at = e.occurred_at
+                )
+            )
+        order by e.occurred_at, e.duration_s
+        limit 1
+    ) as after on true;
+end
+$$;
 
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
 -- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
@@ -316,19 +454,16 @@ begin
     join given as g using (file_number);
 
     create temporary table brought on commit drop as
-    select i.*, before.known_until, greatest(before.known_until, i.last_at) as now_until
+    select i.*, greatest(i.known_until, i.last_at) as now_until
     from (
-        select customer_id, min(first_at) as first_at, max(last_at) as last_at
+        select
+            customer_id,
+            min(first_at) as first_at,
+            max(last_at) as last_at,
+            raw.last_event(customer_id, 'infinity') as known_until
         from brought_by
         group by customer_id
-    ) as i
-    left join lateral (
-        select e.occurred_at as known_until
-        from raw.event as e
-        where e.customer_id = i.customer_id
-        order by e.occurred_at desc
-        limit 1
-    ) as before on true;
+    ) as i;
 
     -- Only the months that have events: with one wrong date, all months from first to last would be thousands. If a
     -- customer's first and last event are of one month, its rows need not be read.
@@ -360,7 +495,16 @@ begin
 
     perform raw.drop_repeated();
 
-    with seen as (
+    -- The calls of the new events, as they are with what was known of them.
+    create temporary table merged on commit drop as
+    select
+        s.customer_id,
+        s.call_key,
+        least(k.first_at, s.first_at) as first_at,
+        greatest(k.last_at, s.last_at) as last_at,
+        (least(k.first_at, s.first_at) at time zone c.time_zone)::date
+        < (greatest(k.last_at, s.last_at) at time zone c.time_zone)::date as spans_days
+    from (
         select
             customer_id,
             call_key,
@@ -369,35 +513,21 @@ begin
         from raw.incoming
         where call_key is not null
         group by customer_id, call_key
-    ),
+    ) as s
+    join registry.customer as c using (customer_id)
+    left join raw.call as k using (customer_id, call_key);
 
-    calls as (
-        insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
-        select
-            customer_id,
-            call_key,
-            seen.first_at,
-            seen.last_at,
-            (seen.first_at at time zone time_zone)::date < (seen.last_at at time zone time_zone)::date
-        from seen
-        join registry.customer using (customer_id)
-        on conflict (customer_id, call_key) do update
-        set
-            first_at = least(known.first_at, excluded.first_at),
-            last_at = greatest(known.last_at, excluded.last_at),
-            spans_days = (
-                select
-                    (least(known.first_at, excluded.first_at) at time zone time_zone)::date
-                    < (greatest(known.last_at, excluded.last_at) at time zone time_zone)::date
-                from registry.customer as c
-                where c.customer_id = excluded.customer_id
-            )
-        returning known.customer_id, known.first_at, known.last_at
-    ),
+    insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
+    select customer_id, call_key, first_at, last_at, spans_days from merged
+    on conflict (customer_id, call_key) do update
+    set
+        first_at = least(known.first_at, excluded.first_at),
+        last_at = greatest(known.last_at, excluded.last_at),
+        spans_days = excluded.spans_days;
 
     -- Between the first and the last event within 12 hours there is no other day. So only these two events need a look
     -- at the events before and after them.
-    half_days as (
+    with half_days as (
         select
             customer_id,
             agent_key,
@@ -422,72 +552,30 @@ begin
         window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
     ),
 
-    -- Not materialized: each look-up reads its few rows by an index.
-    outside_calls as not materialized (
-        select
-            customer_id,
-            agent_key,
-            event,
-            raw.phase_of(event, device_key, queue) as phase,
-            occurred_at,
-            duration_s
-        from raw.event
-        where call_key is null
-    ),
-
     phases as (
-        select
-            n.customer_id,
-            least(coalesce(before.occurred_at, n.preceded_at), n.measured_from, after.measured_from) as first_at,
-            -- A phase that nothing follows lasts until the end of the data.
-            coalesce(after.occurred_at, least(n.followed_at, n.last_at + longest_phase, brought.now_until)) as last_at
-        from neighbours as n
-        join brought using (customer_id)
-        left join lateral (
-            select e.occurred_at
-            from outside_calls as e
-            where
-                e.customer_id = n.customer_id
-                and e.agent_key = n.agent_key
-                and e.phase = n.phase
-                and e.occurred_at >= coalesce(n.preceded_at, n.first_at - longest_phase)
-                and e.occurred_at < n.first_at
-            order by e.occurred_at desc
-            limit 1
-        ) as before on true
-        -- The next event that ends the phase. A moment with as many beginnings as ends changes nothing and is skipped.
-        left join lateral (
+        select n.customer_id, p.first_at, p.last_at
+        from (
             select
-                e.occurred_at,
-                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), longest_phase) as measured_from
-            from outside_calls as e
-            where
-                e.customer_id = n.customer_id
-                and e.agent_key = n.agent_key
-                and e.phase = n.phase
-                and e.occurred_at > n.last_at
-                and e.occurred_at < least(n.followed_at, n.last_at + longest_phase)
-                and (
-                    n.phase = 'agent_status'
-                    or (
-                        select
-                            count(*) filter (where o.event in ('agent_logged_in', 'agent_joined_queue', 'wrapup_started'))
-                            <> count(*) filter (where o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended'))
-                        from outside_calls as o
-                        where
-                            o.customer_id = e.customer_id
-                            and o.agent_key = e.agent_key
-                            and o.phase = e.phase
-                            and o.occurred_at = e.occurred_at
-                    )
-                )
-            order by e.occurred_at, e.duration_s
-            limit 1
-        ) as after on true
+                customer_id,
+                array_agg(agent_key) as agents,
+                array_agg(phase) as phases,
+                array_agg(first_at) as firsts,
+                array_agg(last_at) as lasts,
+                array_agg(measured_from) as measured,
+                array_agg(preceded_at) as preceded,
+                array_agg(followed_at) as followed
+            from neighbours
+            group by customer_id
+        ) as n
+        join brought using (customer_id)
+        cross join lateral raw.phases_around(
+            n.customer_id, brought.now_until, longest_phase,
+            n.agents, n.phases, n.firsts, n.lasts, n.measured, n.preceded, n.followed
+        ) as p
     ),
 
     reached as (
-        select customer_id, first_at, last_at from calls
+        select customer_id, first_at, last_at from merged
         union all
         select customer_id, first_at, last_at from phases
         union all
@@ -496,15 +584,7 @@ begin
         from brought
         where
             known_until < now_until
-            and exists (
-                select 1
-                from raw.event as e
-                where
-                    e.customer_id = brought.customer_id
-                    and e.call_key is null
-                    and e.agent_key is not null
-                    and e.occurred_at between brought.known_until - longest_phase and brought.known_until
-            )
+            and raw.tells_of_agents(customer_id, known_until - longest_phase, known_until)
     ),
 
     days as (
@@ -537,7 +617,7 @@ begin
     ) as n
     where f.file_id = n.file_id;
 
-    drop table brought, brought_by;
+    drop table brought, brought_by, merged;
 end
 $$;
 

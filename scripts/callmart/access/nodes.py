@@ -1,0 +1,51 @@
+"""Where a node of a cluster lets in or shows more than it should: nobody but the owner has anything to do there.
+
+Customers and duties log in on the coordinator alone. But Citus makes roles on the nodes, too: of the duties that may
+use the schema of the events, and of everybody when a node is added. A shard that it has moved is a new table. So each
+node is asked itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from callmart.access import roles
+from callmart.base import sql_file
+from callmart.database import cluster
+from callmart.database.cluster import Node
+
+SQL = sql_file.statements(__file__)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Something that is open or other than declared on a node, and the statements that correct it there, if the owner
+    can.
+    """
+
+    node: Node
+    text: str
+    repair: tuple[sql.SQL, ...] = ()
+
+
+def find(connection: psycopg.Connection) -> Iterator[Opening]:
+    """Find what is open on any node. Raises UserError if one can't be reached: nobody knows then."""
+    if not (nodes := cluster.nodes(connection)):
+        return
+    declared = connection.execute(SQL["declared"], {"tables": list(cluster.DISTRIBUTED)}).fetchall()
+    for node in nodes:
+        with cluster.connect(connection, node) as there:
+            for text, repair in there.execute(SQL["open"]).fetchall():
+                yield Opening(node, text, (sql.SQL(repair),) if repair else ())
+            for (login,) in there.execute(SQL["logins"]).fetchall():
+                if roles.belongs(login, connection.info.dbname):
+                    yield Opening(
+                        node,
+                        f"{login} may connect; have a superuser run there: "
+                        f"revoke connect on database {connection.info.dbname} from public",
+                    )
+            for table, columns in declared:
+                for (shard,) in there.execute(SQL["other_shards"], {"table": table, "columns": columns}):
+                    yield Opening(node, f"the shard {shard} is not as {table} is declared")

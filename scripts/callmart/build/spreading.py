@@ -1,0 +1,324 @@
+"""Computes the window on the nodes of a cluster, each customer's days where its events are.
+
+The models are computed there as dbt compiled them, per group of shards, with shards in the place of events and calls.
+What else they read is small, and on the coordinator: the customers' rows are copied to the node, and our functions with
+them. All of that is temporary and never committed, so a node keeps nothing. Only the rows of marts come back, and what
+their suites look at, into the tables of `build` where one machine has them. What follows on a build is the same.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from itertools import groupby
+from threading import Lock
+
+import psycopg
+from psycopg import sql
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError, kind
+from callmart.base.settings import Settings
+from callmart.database import cluster, lock
+from callmart.database.cluster import Node, Place
+from callmart.declarations import dbt_project, expectations
+from callmart.declarations.dbt_project import Compiled, Mart
+
+SQL = sql_file.statements(__file__)
+
+LARGE = tuple(f"source.callmart.{table}" for table in cluster.DISTRIBUTED)  # dbt's ids
+# A day that only another mart's reach brought into the window has not changed here.
+NOT_REACHED = (
+    ' where not exists (select 1 from build."window" as w where w.reached and w.customer_id = model.customer_id'
+    " and w.call_date = model.{day})"
+)
+OURS = "access|build|ops|privacy|raw|registry|store"  # schemas
+
+Sent = Mapping[Node, Mapping[str, int]]  # per node the rows of each model that came from it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed on the nodes: models, each after those that it reads. The rows of the `returning` come back, and
+    dbt leaves the `inner` out.
+    """
+
+    models: tuple[Compiled, ...]
+    marts: Mapping[str, Mart]  # those of them that are marts, by name
+    returning: tuple[str, ...]
+    inner: tuple[str, ...]
+
+
+def run(
+    connection: psycopg.Connection,
+    settings: Settings,
+    marts: Sequence[Mart],
+    on_model: Callable[[str, int, int], None],
+) -> list[Compiled]:
+    """As `dbt_project.run`, in a cluster: the nodes compute what reads events, then dbt what is left. Commits."""
+    compiled = dbt_project.compiled_models(settings)
+    planned = plan(compiled, marts, _checked(marts))
+    compute(connection, planned)
+    dbt_project.run(settings, on_model, without=planned.inner, computed=planned.returning)
+    return compiled
+
+
+def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container[str]) -> Plan:
+    """Plan which models are computed on the nodes: those that read events or calls, but not only what a mart has made
+    of them; and those that these read. The rows of marts come back, and of the models that are `checked`.
+
+    Raises UserError if one of them also reads a mart's history, which is on the coordinator.
+    """
+    by_id = {model.model: model for model in compiled}
+    by_name = {mart.name: mart for mart in marts}
+    graph = {name: model.reads for name, model in by_id.items()}
+    ordered = [by_id[name] for name in TopologicalSorter(graph).static_order() if name in by_id]
+    passing = {*LARGE}  # who reads one of these reads events
+    spread: set[str] = set()
+    for model in ordered:
+        if not passing.isdisjoint(model.reads):
+            spread.add(model.model)
+            if model.name not in by_name:
+                passing.add(model.model)
+    needed = {*spread}
+    for model in reversed(ordered):
+        if model.model in needed and (model.model in spread or model.name not in by_name):
+            needed.update(model.reads)
+    there = tuple(
+        one for one in ordered if one.model in needed and (one.model in spread or one.name not in by_name)
+    )
+    for model in there:
+        if '"store".' in model.sql:
+            raise UserError(
+                f"model {model.name} reads events and a mart's history, which are on different machines of a cluster: "
+                "let one model read the events, and another that one and the history"
+            )
+    returning = tuple(
+        one.name for one in there if one.model in spread and (one.name in by_name or one.name in checked)
+    )
+    return Plan(
+        there,
+        {model.name: by_name[model.name] for model in there if model.name in by_name},
+        returning,
+        tuple(one.name for one in there if one.model in spread and one.name not in returning),
+    )
+
+
+def _checked(marts: Sequence[Mart]) -> set[str]:
+    """The models that suites read."""
+    entries = (entry for mart in marts for entry in expectations.added(mart))
+    return {name for entry in entries for name in re.findall(r"\bbuild\.(\w+)", str(entry.kwargs))}
+
+
+def compute(connection: psycopg.Connection, planned: Plan) -> Sent:
+    """Compute the window on the nodes, into the tables of `build`. Commits. Returns how many rows came from each node.
+
+    Raises UserError if a node can't be reached, or a model fails there; then it is computed again from the beginning.
+    """
+    for name in planned.returning:
+        connection.execute(sql.SQL("drop table if exists {} cascade").format(sql.Identifier("build", name)))
+    carried = _carried(connection, planned)
+    window = [customer for (customer,) in connection.execute(SQL["customers"])]
+    places = sorted(cluster.places(connection, window), key=lambda place: place.node)
+    connection.commit()
+    by_node = {node: list(of_node) for node, of_node in groupby(places, key=lambda place: place.node)}
+    making = Lock()
+    with ThreadPoolExecutor(len(by_node)) as threads:
+        rows = threads.map(
+            lambda node: _on_node(connection, node, by_node[node], planned, carried, making), by_node
+        )
+        return dict(zip(by_node, rows, strict=True))
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What the nodes get of the coordinator: relations with their columns, and the functions that models call."""
+
+    relations: Mapping[str, str]  # per relation the columns with their types, as DDL
+    by_customer: frozenset[str]  # those with a customer_id, of which only the place's customers are copied
+    functions: tuple[str, ...]  # the statements that make them, each after those that it calls
+
+
+def _carried(connection: psycopg.Connection, planned: Plan) -> _Carried:
+    """Find what the models read of the coordinator, themselves and through our functions."""
+    database = connection.info.dbname
+    texts = [
+        re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", model.sql)
+        for model in planned.models
+    ]
+    own = {f"build.{model.name}" for model in planned.models} | {*cluster.DISTRIBUTED}
+    functions: dict[str, str] = {}
+    for text in texts:
+        _add_functions(connection, text, functions)
+    words = {
+        f"{schema}.{name}"
+        for text in (*texts, *functions.values())
+        for schema, name in re.findall(rf"\b({OURS})\.(\w+)\b(?!\s*\()", text)
+    }
+    rows = connection.execute(SQL["columns"], {"relations": sorted(words - own)}).fetchall()
+    return _Carried(
+        {name: columns for name, columns, _ in rows},
+        frozenset(name for name, _, has_customer in rows if has_customer),
+        tuple(functions.values()),
+    )
+
+
+def _add_functions(connection: psycopg.Connection, text: str, functions: dict[str, str]) -> None:
+    """Add the definitions of our functions that a text calls, each after those that it calls itself."""
+    for schema, name in re.findall(rf"\b({OURS})\.(\w+)\s*\(", text):
+        function = f"{schema}.{name}"
+        if function in functions:
+            continue
+        found = connection.execute(SQL["definition"], {"schema": schema, "name": name}).fetchone()
+        if found is None:  # a table with its columns
+            continue
+        functions[function] = ""  # it may call itself
+        _add_functions(connection, found[0].partition(function)[2], functions)
+        del functions[function]
+        functions[function] = found[0]
+
+
+def _on_node(
+    connection: psycopg.Connection,
+    node: Node,
+    places: Sequence[Place],
+    planned: Plan,
+    carried: _Carried,
+    making: Lock,
+) -> Counter[str]:
+    """Compute all places of a node, one after the other. Returns the rows per model."""
+    rows: Counter[str] = Counter()
+    with lock.second(connection) as own, cluster.connect(connection, node) as there:
+        own.autocommit = False
+        for place in places:
+            with there.transaction(force_rollback=True):
+                rows += _at_place(own, there, place, planned, carried, making)
+        own.commit()
+    return rows
+
+
+def _at_place(
+    own: psycopg.Connection,
+    there: psycopg.Connection,
+    place: Place,
+    planned: Plan,
+    carried: _Carried,
+    making: Lock,
+) -> Counter[str]:
+    """Compute the models for the customers of a place. Returns the rows per model that came back."""
+    names = {relation: f'pg_temp."{relation}"' for relation in carried.relations}
+    names |= {f"build.{model.name}": f'pg_temp."build.{model.name}"' for model in planned.models}
+    names |= dict(place.shards)
+    step = "what the models read"
+    try:
+        for relation, columns in carried.relations.items():
+            _carry(
+                own, there, relation, columns, place.customers if relation in carried.by_customer else None
+            )
+        for function in carried.functions:
+            there.execute(_placed(function, names, own.info.dbname).encode())
+        rows: Counter[str] = Counter()
+        for model in planned.models:
+            step = f"model {model.name}"
+            for statement in _statements(model, planned.marts.get(model.name), names, own.info.dbname):
+                there.execute(statement.encode())
+        for name in planned.returning:
+            step = f"bringing back {name}"
+            rows[name] = _bring_back(own, there, name, making)
+        return rows
+    except psycopg.Error as error:
+        if there.closed or there.broken:
+            raise UserError(
+                f"the node {place.node} of the cluster was lost while it computed: start it, then run the same command "
+                "again"
+            ) from None
+        raise UserError(
+            f"{step} failed on the node {place.node} ({kind(error)}): run the same command again"
+        ) from None
+
+
+def _carry(
+    own: psycopg.Connection,
+    there: psycopg.Connection,
+    relation: str,
+    columns: str,
+    customers: Sequence[int] | None,
+) -> None:
+    """Copy a relation of the coordinator into a temporary table of a node: all its rows, or those of customers."""
+    chosen = (
+        ""
+        if customers is None
+        else f"where customer_id = any('{{{', '.join(map(str, customers))}}}'::integer[])"
+    )
+    there.execute(f'create temporary table "{relation}" ({columns})'.encode())
+    _copy(
+        own,
+        f"copy (select * from {_quoted(relation)} {chosen}) to stdout (format binary)",
+        there,
+        f'copy pg_temp."{relation}" from stdin (format binary)',
+    )
+    there.execute(f'analyze pg_temp."{relation}"'.encode())
+
+
+def _statements(model: Compiled, mart: Mart | None, names: Mapping[str, str], database: str) -> Iterator[str]:
+    """The statements that compute a model on a node, as the macros in macros/store do on one machine."""
+    query, name = _placed(model.sql, names, database), f'"build.{model.name}"'
+    if mart is None:
+        yield f"create temporary {'view' if model.is_view else 'table'} {name} as {query}"
+    else:
+        columns = ", ".join(f'"{column}"' for column in mart.columns)
+        of_window = ""
+        if mart.day and not mart.reach_days:
+            of_window = _placed(NOT_REACHED, names, database).format(day=mart.day)
+        yield f"create temporary table {name} ({_columns(mart)})"
+        yield f"insert into {name} ({columns}) select {columns} from ({query}) as model{of_window}"
+    if not model.is_view:
+        yield f"analyze {name}"
+
+
+def _placed(text: str, names: Mapping[str, str], database: str) -> str:
+    """A text of SQL with the relations of a node in the place of the coordinator's, and its own functions in that of
+    ours.
+    """
+    text = re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", text)
+    text = re.sub(rf"\b(?:{OURS})\.(\w+)(?=\s*\()", r"pg_temp.\1", text)
+    return re.sub(
+        rf'\b({OURS})\.(?:"(\w+)"|(\w+)\b)',
+        lambda found: names.get(f"{found[1]}.{found[2] or found[3]}", found[0]),
+        text,
+    )
+
+
+def _bring_back(own: psycopg.Connection, there: psycopg.Connection, name: str, making: Lock) -> int:
+    """Copy the rows of a model into its table in `build`, which the first place makes. Returns how many."""
+    ((columns,),) = there.execute(SQL["columns_there"], {"relation": f'pg_temp."build.{name}"'}).fetchall()
+    with making:
+        own.execute(f'create unlogged table if not exists build."{name}" ({columns})'.encode())
+        own.commit()
+    return _copy(
+        there,
+        f'copy pg_temp."build.{name}" to stdout (format binary)',
+        own,
+        f'copy build."{name}" from stdin (format binary)',
+    )
+
+
+def _copy(source: psycopg.Connection, out: str, target: psycopg.Connection, into: str) -> int:
+    """Copy rows from one server to another as they come. Returns how many."""
+    with source.cursor() as reading, target.cursor() as writing:
+        with reading.copy(out.encode()) as given, writing.copy(into.encode()) as taken:
+            for part in given:
+                taken.write(part)
+        return writing.rowcount
+
+
+def _columns(mart: Mart) -> str:
+    """The columns with their types, as DDL."""
+    return ", ".join(f'"{column.name}" {column.data_type}' for column in mart.declared)
+
+
+def _quoted(relation: str) -> str:
+    schema, _, name = relation.partition(".")
+    return f'{schema}."{name}"'
