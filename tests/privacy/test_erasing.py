@@ -276,10 +276,6 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
 ) -> None:
     """A call that lands when the erasure has begun is asked for again. It gets a tombstone like those before."""
 
-    def land_call(clock: str) -> None:
-        home.land_text(ndjson(*(row | {"customer_id": NAMED} for row in given_up(ANOTHER, DAYS[0], clock))))
-        next(home.home.glob("landed-*")).unlink()
-
     def of_caller() -> set[str]:
         """The tombstones that the caller's calls have, or would have."""
         calls = landed.look(work.connection, person).calls | old_calls
@@ -289,7 +285,7 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
     home.kill(die_before_the_ledger, 10)
     before = kept.recall(case(work, person, 10))
     assert before is not None and len(before.calls) == 2
-    land_call("17:00")
+    land_call(home, ANOTHER, "17:00")
     assert len(of_caller()) == 3
 
     monkeypatch.setattr(lock, "TIMEOUT", "500ms")
@@ -309,9 +305,30 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
     assert expected <= marks and len(expected) == 3
     entries = home.rows("select count(*) as n from privacy.tombstone where kind = 'call' group by entry")
     assert {row["n"] for row in entries} == {16}, "nobody can count the calls"
-    land_call("17:00")
-    land_call("18:00")
+    land_call(home, ANOTHER, "17:00")
+    land_call(home, ANOTHER, "18:00")
     assert home.rows("select 1 from raw.event where number_key = any(%s)", list(person.keys)) == []
+
+
+def test_what_lands_while_it_begins_is_erased_with_the_rest(home: Callmart, work: Work) -> None:
+    number, calls = "+31687654321", set[int]()
+    land_call(home, number, "19:11")
+    person = of(work, "caller", number)
+
+    def land_another(_: str | None) -> None:
+        land_call(home, number, "19:42")
+        calls.update(landed.look(work.connection, person).calls)
+
+    erasing.do(case(work, person, 11), Steps(begin=land_another))
+    content = kept.recall(case(work, person, 11))
+    assert content is not None and content.calls == calls and len(calls) == 2
+    marks = {row["tombstone"] for row in home.rows("select tombstone from privacy.tombstone")}
+    assert {tombstone(secret_of(key_of(home)), "call", of_call(call)) for call in calls} <= marks
+
+
+def land_call(home: Callmart, number: str, clock: str) -> None:
+    home.land_text(ndjson(*(row | {"customer_id": NAMED} for row in given_up(number, DAYS[0], clock))))
+    next(home.home.glob("landed-*")).unlink()
 
 
 def die_before_the_ledger(home: Path, request: int) -> None:
