@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from callmart.base.errors import UserError
 from callmart.base.settings import Folder
 from callmart.database import clock
-from callmart.land import found, landing, taking_away
+from callmart.land import arriving, found, landing, taking_away
 from callmart.operations import run
 from callmart_home import Callmart, ignore_step
 from events import at, event, ndjson, registry
@@ -353,3 +354,18 @@ def test_a_run_removes_what_was_moved_and_says_so(
     assert ready.rows(
         "select details ->> 'files' as files from ops.audit_log where action = 'raw files removed'"
     ) == [{"files": "2"}]
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    tmp_path.chmod(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(
+            UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
+        ):
+            arriving.arrived(Folder(path=tmp_path), 0)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)

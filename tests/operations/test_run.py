@@ -27,7 +27,7 @@ from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import drafts, extract
-from callmart.land import arriving, found, landing, loader
+from callmart.land import found, landing, loader
 from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.publish import installation, publishing, sites, tableau
@@ -110,9 +110,8 @@ def test_a_second_run_at_the_same_time_says_so_and_ends(undisturbed: Callmart) -
         (soon,) = undisturbed.rows(
             "insert into ops.run (outcome, ended_at) values ('done', now()) returning run_id"
         )
-        assert night(undisturbed).skipped.startswith(
-            "another callmart run is at work on this database: this run did"
-        )
+        said = "another callmart run is at work on this database: this run did"
+        assert night(undisturbed).skipped.startswith(said)
         (process := begun_command(undisturbed.home, "run")).join()
         assert process.exitcode == 0
         undisturbed.rows("update ops.run set began_at = began_at - interval '6 hours' returning 1")
@@ -304,21 +303,6 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     assert {project for project, _ in outcome(twin)["Tableau"]} == {
         one.tableau.removeprefix("callmart / ") for one in status_of(twin) if one.tableau != "nothing there"
     }
-
-
-def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
-    tmp_path.chmod(0o000)
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        with pytest.raises(
-            UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
-        ):
-            arriving.arrived(Folder(path=tmp_path), 0)
-    finally:
-        os.seteuid(user)
-        tmp_path.chmod(0o700)
 
 
 # a stage that breaks off
