@@ -225,6 +225,18 @@ def test_of_a_file_only_the_months_that_changed_are_read(
     assert read == {month}
     assert not again("insert into registry.version default values")
     assert read == {month}, "a version of the registry changes no other"
+    with pytest.MonkeyPatch.context() as patch:
+        turned = [
+            mart.model_copy(update={"columns": dict(reversed(mart.columns.items()))})
+            for mart in dbt_project.marts(played.settings)
+        ]
+        patch.setattr(dbt_project, "marts", lambda _: turned)
+        assert again(f"{longer} '{DAYS[-1]}'")
+        assert read == {month}, "other places of columns change nothing"
+    with path(played, STANDARD, "queue").open("ab") as file:
+        file.write(b"of somebody else")
+    assert again("")
+    assert read == {""}, "a file that is not as it was written is not gone on with"
     gone = f"{whose} and call_date = '{long_ago}'"
     owner.execute(f"create temporary table gone as select * from store.queue_interval {gone}".encode())
     assert again(

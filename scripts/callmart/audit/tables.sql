@@ -90,10 +90,13 @@ where entry = (
 );
 
 -- name: guarded
--- Whether the trigger is there and enabled, and also refuses TRUNCATE (32).
-select exists(
-    select 1 from pg_trigger
-    where
-        tgrelid = 'ops.audit_log'::regclass and tgname = 'append_only' and tgenabled in ('O', 'A')
-        and tgtype & 32 = 32 and tgfoid = 'ops.refuse_change()'::regprocedure
-);
+-- Whether both triggers are there and enabled, and the first also refuses TRUNCATE (32).
+select count(*) = 2
+from pg_trigger
+where
+    tgrelid = 'ops.audit_log'::regclass
+    and tgenabled in ('O', 'A')
+    and (
+        tgname = 'append_only' and tgtype & 32 = 32 and tgfoid = 'ops.refuse_change()'::regprocedure
+        or tgname = 'kept' and tgfoid = 'ops.refuse_deletion()'::regprocedure
+    );

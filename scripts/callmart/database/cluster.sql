@@ -1,6 +1,6 @@
 -- name: has_nodes
 select 1 from pg_dist_node
-where isactive and shouldhaveshards and noderole = 'primary'
+where isactive and shouldhaveshards and noderole = 'primary' and groupid <> 0 -- not the coordinator
 limit 1;
 
 -- name: nodes
@@ -8,7 +8,7 @@ select
     nodename,
     nodeport
 from pg_dist_node
-where isactive and shouldhaveshards and noderole = 'primary'
+where isactive and shouldhaveshards and noderole = 'primary' and groupid <> 0 -- not the coordinator
 order by nodename, nodeport;
 
 -- name: distributed_by

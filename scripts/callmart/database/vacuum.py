@@ -18,6 +18,7 @@ WRITERS_WAIT = "3s"
 READERS_WAIT = "300ms"  # the longest wait for a strong lock, because all later readers queue behind it
 TRIES = 5
 PAUSE_S = 0.5  # between tries, so that waiting readers can go on
+TO_NODES = "set citus.enable_ddl_propagation to on"  # also of a cluster's nodes; it means nothing on one machine
 
 
 class _Noted(NamedTuple):
@@ -53,6 +54,7 @@ def vacuum(connection: psycopg.Connection, waits: Sequence[str] = (READERS_WAIT,
     """
     connection.commit()
     connection.autocommit = True  # VACUUM can't run in a transaction
+    connection.execute(TO_NODES)
     try:
         noted = [_Noted(*row) for row in connection.execute(SQL["noted"]).fetchall()]
         tables = [one for one in noted if one.is_whole and one.kind in ("r", "m")]
@@ -63,6 +65,7 @@ def vacuum(connection: psycopg.Connection, waits: Sequence[str] = (READERS_WAIT,
     finally:
         if not connection.closed:
             connection.execute("reset lock_timeout")
+            connection.execute("reset citus.enable_ddl_propagation")
             connection.autocommit = False
 
 
@@ -88,15 +91,19 @@ def _write_all_anew(
     def write(own: psycopg.Connection, some: Sequence[_Noted]) -> list[_Noted]:
         held = []
         for one in some:
-            if write_anew(own, one.relation, waits, "analyze, full"):
-                _done(own, one)
-            else:
-                held.append(one)
+            try:
+                if write_anew(own, one.relation, waits, "analyze, full"):
+                    _done(own, one)
+                    continue
+            except psycopg.errors.LockNotAvailable:  # for its samples, or its note
+                pass
+            held.append(one)
         return held
 
     if len(tables) < 2:
         return write(connection, tables)
     with lock.second(connection) as other, ThreadPoolExecutor(1) as beside:
+        other.execute(TO_NODES)
         second_half = beside.submit(write, other, tables[1::2])
         return write(connection, tables[::2]) + second_half.result()
 

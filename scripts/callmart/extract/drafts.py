@@ -23,6 +23,10 @@ class Unproven(UserError):
     customer_id: int | None = None
 
 
+class Foreign(Unproven):
+    """A file that had rows of another customer."""
+
+
 def opened_rows(owner: psycopg.Connection, customer_id: int) -> Mapping[str, int]:
     """How many rows of each mart were opened for a customer."""
     return dict(owner.execute(SQL["opened_rows"], {"customer": customer_id}).fetchall())
@@ -69,8 +73,10 @@ class Draft:
         for mart in self._marts:
             if mart.day and oldest:
                 replaced = self._read(mart)
+                columns = ", ".join(str(escape_name(column)) for column in mart.columns)
                 file.execute_command(
-                    f"insert into {self._table(mart)} select * from {TableName('earlier', hyper.SCHEMA, mart.name)}"
+                    f"insert into {self._table(mart)} ({columns})"
+                    f" select {columns} from {TableName('earlier', hyper.SCHEMA, mart.name)}"
                     f" where \"{mart.day}\" >= date '{oldest}' and not ({replaced})"
                 )
 
@@ -101,7 +107,7 @@ class Draft:
             f"select count(case when customer_id = {self._customer_id} then 1 end), count(*) from {table}"
         )
         if own != rows:
-            raise Unproven(
+            raise Foreign(
                 f"the extract of customer {self._customer_id} had rows of another customer in {mart.name}: "
                 "it was deleted; run `callmart audit` before anything else"
             )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
@@ -69,6 +69,7 @@ class _Recorded(NamedTuple):
     rows: int
     basis: dict[str, Any]
     part_hashes: dict[str, str]  # of its months and of the rest, as reading.Contents has them
+    file_hash: str | None  # None if there was none
 
 
 class _Session(NamedTuple):
@@ -193,7 +194,8 @@ def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded
     return {
         (customer_id, group): _Recorded(*books)
         for customer_id, group, *books in connection.execute(
-            "select customer_id, mart_group, content_hash, row_count, basis, part_hashes from ops.extract"
+            "select customer_id, mart_group, content_hash, row_count, basis, part_hashes, file_hash"
+            " from ops.extract"
         )
     }
 
@@ -247,8 +249,8 @@ def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None
     parts = _changed_parts(session.owner, path, order, before)
     try:
         return _make_of(parts, session, path, order, before)
-    except Unproven:
-        if parts == [ALL]:
+    except Unproven as failure:
+        if parts == [ALL] or isinstance(failure, drafts.Foreign):
             raise
     # Rows have gone that no build has computed again, as after a change of contract.
     return _make_of([ALL], session, path, order, before)
@@ -264,7 +266,8 @@ def _changed_parts(
         or not before.part_hashes
         or before.basis.get("opened") is None
         or before.basis.get("types") != order.basis["types"]
-        or not path.exists()
+        or before.file_hash is None
+        or _file_hash(path) != before.file_hash
     ):
         return [ALL]
     found = owner.execute(
@@ -286,7 +289,11 @@ def _make_of(
         if before is not None and parts != [ALL]:
             found = _continued(session.owner, order, parts, found, before)
         content_hash = _content_hash(found)
-        written = before is None or before.content_hash != content_hash
+        written = (
+            before is None
+            or before.content_hash != content_hash
+            or _file_hash(path) not in (before.file_hash, None)
+        )
         if written:
             with _proven(session.owner, path, order, parts, arrow) as draft:
                 session.owner.execute(SQL["begin"], named)
@@ -299,6 +306,7 @@ def _make_of(
             "rows": found.rows,
             "basis": Jsonb(order.basis),
             "part_hashes": Jsonb(found.part_hashes),
+            "file_hash": _file_hash(path),
         },
     )
     return Extract(*order[:2], path, found.rows, content_hash, written)
@@ -333,6 +341,14 @@ def _content_hash(contents: Contents) -> str:
         if contents.rows or name != THROUGH.name
     }
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str | None:
+    """The hash of a file's bytes. Only a file that is as it was written is trusted to have what the books say."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _read(session: _Session, order: _Order, parts: list[Part], arrow: Path) -> Contents:

@@ -35,12 +35,13 @@ set basis = basis - 'opened'
 where customer_id = %(customer)s and mart_group = %(mart_group)s;
 
 -- name: note
-insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis, part_hashes)
-values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s, %(part_hashes)s)
+insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis, part_hashes, file_hash)
+values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s, %(part_hashes)s, %(file_hash)s)
 on conflict (customer_id, mart_group) do update
     set
         content_hash = excluded.content_hash,
         row_count = excluded.row_count,
         basis = excluded.basis,
         part_hashes = excluded.part_hashes,
+        file_hash = excluded.file_hash,
         written_at = excluded.written_at;

@@ -15,8 +15,7 @@ for each statement execute function ops.refuse_change();
 create or replace function ops.routine_actions() returns text[]
 immutable
 return array[
-    'expired', 'failed', 'held back', 'mail held', 'mailed', 'opened', 'published', 'raw files removed',
-    'sessions ended', 'turned away'
+    'failed', 'held back', 'mail held', 'mailed', 'opened', 'published', 'raw files removed', 'turned away'
 ];
 
 create or replace function ops.refuse_deletion() returns trigger

@@ -73,7 +73,7 @@ from (
         ('ops.dbt_at_work', 'nobody', 'invocation'),
         ('ops.definition', 'nobody', 'mart, fingerprint, columns'),
         ('ops.dirty_day', 'nobody', 'mark, cause'),
-        ('ops.extract', 'nobody', 'mart_group, content_hash, row_count, basis, part_hashes'),
+        ('ops.extract', 'nobody', 'mart_group, content_hash, row_count, basis, part_hashes, file_hash'),
         ('ops.followed_contract', 'nobody', 'option'),
         ('ops.held_back', 'staff', 'released_by'),
         ('ops.held_back', 'nobody', 'build_id, cause, release_reason'),
