@@ -18,7 +18,9 @@ WRITERS_WAIT = "3s"
 READERS_WAIT = "300ms"  # the longest wait for a strong lock, because all later readers queue behind it
 TRIES = 5
 PAUSE_S = 0.5  # between tries, so that waiting readers can go on
-TO_NODES = "set citus.enable_ddl_propagation to on"  # also of a cluster's nodes; it means nothing on one machine
+TO_NODES = (
+    "set citus.enable_ddl_propagation to on"  # also of a cluster's nodes; it means nothing on one machine
+)
 
 
 class _Noted(NamedTuple):
