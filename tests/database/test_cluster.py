@@ -139,9 +139,15 @@ def test_what_is_opened_on_a_node_is_found_and_closed(citus: Callmart) -> None:
                 "select oid::regclass::text from pg_class where relname ~ '^call_[0-9]+$' limit 1"
             ).fetchall()
             there.execute(f"grant select on {shard} to public".encode())
+            there.execute(f"create table raw.a_copy as table {shard}".encode())
         found = [one.text for one in nodes.find(owner)]
-        assert len(found) == 3, found
-        memberships.apply(owner, citus.settings, dbt_project.marts(citus.settings))
+        assert len(found) == 4, found
+        all_marts = dbt_project.marts(citus.settings)
+        with pytest.raises(UserError, match=r"the table raw\.a_copy is no part of the cluster"):
+            memberships.apply(owner, citus.settings, all_marts)
+        assert len(list(nodes.find(owner))) == 1
+        with cluster.connect(owner, node) as there:
+            there.execute("drop table raw.a_copy")
         assert list(nodes.find(owner)) == []
 
 
@@ -195,6 +201,7 @@ def test_what_expires_leaves_the_nodes(citus: Callmart) -> None:
             assert {one.outcome for one in outcomes} <= {expire.DONE}, outcomes
         ((left,),) = owner.execute("select count(*) from raw.event").fetchall()
         assert left == 0
+        vacuumed = "select count(last_vacuum) > 0 from pg_stat_user_tables where schemaname = 'raw'"
         for node in cluster.nodes(owner):
             with cluster.connect(owner, node) as there:
                 ((rows,),) = there.execute(
@@ -202,3 +209,4 @@ def test_what_expires_leaves_the_nodes(citus: Callmart) -> None:
                     " where relname ~ '^event_[0-9]{6}_[0-9]+$' and relkind = 'r'"
                 ).fetchall()
                 assert rows == 0
+                assert there.execute(vacuumed).fetchone() == (True,)

@@ -46,6 +46,13 @@ def find(connection: psycopg.Connection) -> Iterator[Opening]:
                         f"{login} may connect; have a superuser run there: "
                         f"revoke connect on database {connection.info.dbname} from public",
                     )
+            tables = [name for (name,) in there.execute(SQL["tables"])]
+            of_node = {"tables": tables, "host": node.host, "port": node.port}
+            for (name,) in connection.execute(SQL["strangers"], of_node).fetchall():
+                yield Opening(
+                    node,
+                    f"the table {name} is no part of the cluster, so nothing expires there; drop it there",
+                )
             for table, columns in declared:
                 for (shard,) in there.execute(SQL["other_shards"], {"table": table, "columns": columns}):
                     yield Opening(node, f"the shard {shard} is not as {table} is declared")

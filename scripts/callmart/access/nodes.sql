@@ -106,3 +106,23 @@ where
             where tgrelid = c.oid and not tgisinternal
         )
     );
+
+-- name: tables
+-- The owner's tables on a node.
+select oid::regclass::text
+from pg_class
+where relowner = quote_ident(current_user)::regrole and relkind in ('r', 'p') and relpersistence <> 't';
+
+-- name: strangers
+-- Those of a node's tables that are neither shards that the cluster has there, nor on the coordinator, too.
+select t.name
+from unnest(%(tables)s::text[]) as t (name)
+where
+    to_regclass(t.name) is null
+    and t.name not in (
+        select shard_name(s.logicalrelid, s.shardid)
+        from pg_dist_shard as s
+        inner join pg_dist_placement as p using (shardid)
+        inner join pg_dist_node as n using (groupid)
+        where n.nodename = %(host)s and n.nodeport = %(port)s
+    );
