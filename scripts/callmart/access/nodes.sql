@@ -122,7 +122,7 @@ where
     and t.name not in (
         select shard_name(s.logicalrelid, s.shardid)
         from pg_dist_shard as s
-        inner join pg_dist_placement as p using (shardid)
+        inner join pg_dist_placement using (shardid)
         inner join pg_dist_node as n using (groupid)
         where n.nodename = %(host)s and n.nodeport = %(port)s
     );
