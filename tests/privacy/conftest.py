@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Iterator
+from time import sleep
 from typing import Any
 
 import pytest
@@ -89,6 +90,14 @@ def work(home: Callmart) -> Iterator[Work]:
         yield work
 
 
+def await_ended(callmart: Callmart, login: str) -> None:
+    """Wait until the server has ended a login's sessions, two seconds at most."""
+    for _ in range(200):
+        if not callmart.rows("select 1 from pg_stat_activity where usename = %s", login):
+            return
+        sleep(0.01)
+
+
 @pytest.fixture
 def command(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -100,6 +109,9 @@ def command(
         use(wanted, monkeypatch)
         monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        await_ended(
+            desk.callmart, "callmart_privacy_approver"
+        )  # it has two, and one takes a while to end
         with pytest.raises(SystemExit) as end:
             main.main()
         return Said(int(end.value.code or 0), *capsys.readouterr())
