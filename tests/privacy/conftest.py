@@ -109,9 +109,7 @@ def command(
         use(wanted, monkeypatch)
         monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        await_ended(
-            desk.callmart, "callmart_privacy_approver"
-        )  # it has two, and one takes a while to end
+        await_ended(desk.callmart, "callmart_privacy_approver")  # it has two, and one takes a while to end
         with pytest.raises(SystemExit) as end:
             main.main()
         return Said(int(end.value.code or 0), *capsys.readouterr())
