@@ -107,7 +107,7 @@ def _set_tombstones(settings: Settings, counts: dict[str, int]) -> None:
     """Give the customer so many tombstones of each kind, of nobody, up to today."""
     rows = [(CUSTOMER, kind, secrets.token_hex(16)) for kind, count in counts.items() for _ in range(count)]
     with server.connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.secret")
+        cursor.execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.secret cascade")
         if counts:
             cursor.execute(
                 "insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at)"
