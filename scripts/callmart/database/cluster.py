@@ -20,7 +20,9 @@ from callmart.database import server
 SQL = sql_file.statements(__file__)
 
 DISTRIBUTED = ("raw.event", "raw.call")  # the first one says where the others' rows are
+# Of the owner's statements, on the coordinator alone, or on the nodes too. On one machine they mean nothing.
 TO_ITSELF = "set citus.enable_ddl_propagation to off"
+TO_NODES = "set citus.enable_ddl_propagation to on"
 PATIENCE_S = 15  # how long a node may take to finish what a lost connection left behind
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import psycopg
 
 from callmart.base import sql_file
-from callmart.database import lock
+from callmart.database import cluster, lock
 
 SQL = sql_file.statements(__file__)
 
@@ -18,9 +18,6 @@ WRITERS_WAIT = "3s"
 READERS_WAIT = "300ms"  # the longest wait for a strong lock, because all later readers queue behind it
 TRIES = 5
 PAUSE_S = 0.5  # between tries, so that waiting readers can go on
-TO_NODES = (
-    "set citus.enable_ddl_propagation to on"  # also of a cluster's nodes; it means nothing on one machine
-)
 
 
 class _Noted(NamedTuple):
@@ -56,7 +53,7 @@ def vacuum(connection: psycopg.Connection, waits: Sequence[str] = (READERS_WAIT,
     """
     connection.commit()
     connection.autocommit = True  # VACUUM can't run in a transaction
-    connection.execute(TO_NODES)
+    connection.execute(cluster.TO_NODES)
     try:
         noted = [_Noted(*row) for row in connection.execute(SQL["noted"]).fetchall()]
         tables = [one for one in noted if one.is_whole and one.kind in ("r", "m")]
@@ -91,23 +88,25 @@ def _write_all_anew(
     """Write tables anew, two at a time. Returns those that another session held for too long."""
 
     def write(own: psycopg.Connection, some: Sequence[_Noted]) -> list[_Noted]:
-        held = []
-        for one in some:
-            try:
-                if write_anew(own, one.relation, waits, "analyze, full"):
-                    _done(own, one)
-                    continue
-            except psycopg.errors.LockNotAvailable:  # for its samples, or its note
-                pass
-            held.append(one)
-        return held
+        return [one for one in some if not _write_noted_anew(own, one, waits)]
 
     if len(tables) < 2:
         return write(connection, tables)
     with lock.second(connection) as other, ThreadPoolExecutor(1) as beside:
-        other.execute(TO_NODES)
+        other.execute(cluster.TO_NODES)
         second_half = beside.submit(write, other, tables[1::2])
         return write(connection, tables[::2]) + second_half.result()
+
+
+def _write_noted_anew(connection: psycopg.Connection, one: _Noted, waits: Sequence[str]) -> bool:
+    """Write a relation anew and forget its note. False if another session held a lock for too long."""
+    try:
+        is_written = write_anew(connection, one.relation, waits, "analyze, full")
+        if is_written:
+            _done(connection, one)
+        return is_written
+    except psycopg.errors.LockNotAvailable:  # for its samples, or its note
+        return False
 
 
 def _try(connection: psycopg.Connection, one: _Noted) -> bool:
