@@ -136,9 +136,9 @@ def due(
     connection: psycopg.Connection, settings: Settings, wanted: Iterable[Publication], books: Books, site: str
 ) -> frozenset[int]:
     """Return the customers for whom something may have to be done on a site: who should have something else than when
-    callmart last looked there, who have not been looked at today, and who failed.
+    callmart last looked there, who have not been looked at for some hours, and who failed.
     """
-    rows = connection.execute(SQL["settled"], {"site": site, "zone": settings.time_zone})
+    rows = connection.execute(SQL["settled"], {"site": site})
     digests = _digests(settings, wanted)
     return (books.known | digests.keys()) - {id for id, digest in rows if digest == digests.get(id)}
 
@@ -150,12 +150,7 @@ def note_wanted(
     digests = _digests(settings, wanted)
     connection.execute(
         SQL["note_wanted"],
-        {
-            "customers": list(digests),
-            "digests": list(digests.values()),
-            "site": site,
-            "zone": settings.time_zone,
-        },
+        {"customers": list(digests), "digests": list(digests.values()), "site": site},
     )
     connection.commit()
 
@@ -352,40 +347,41 @@ def record(
     connection: psycopg.Connection, settings: Settings, outcomes: Collection[Outcome], site: str = ""
 ) -> None:
     """Record the outcome per customer on a site, for `status` and the audit log. Commits."""
-    for outcome in outcomes:
-        state = "published" if outcome.error is None else "failed"
-        if outcome.customer_id is not None:
-            connection.execute(
-                SQL["note"],
-                {
-                    "customer": outcome.customer_id,
-                    "site": site,
-                    "state": state,
-                    "project": outcome.project_id,
-                    "warned": outcome.is_warned,
-                },
-            )
-        if outcome.opened is not None:
-            connection.execute(
-                SQL["note_use"],
-                {
-                    "customer": outcome.customer_id,
-                    "reports": list(outcome.opened),
-                    "times": list(outcome.opened.values()),
-                },
-            )
-        if outcome.done or outcome.error:
-            connection.execute(
-                "insert into ops.audit_log (action, customer_id, details)"
-                " values (%s, %s, jsonb_build_object('steps', %s::integer))",
-                [state, outcome.customer_id, len(outcome.done)],
-            )
-        if outcome.alert:
-            connection.execute(
-                "insert into ops.audit_log (action, customer_id, details)"
-                " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
-                [outcome.customer_id, outcome.alert],
-            )
+    with connection.pipeline():  # nothing waits for the answer of each
+        for outcome in outcomes:
+            state = "published" if outcome.error is None else "failed"
+            if outcome.customer_id is not None:
+                connection.execute(
+                    SQL["note"],
+                    {
+                        "customer": outcome.customer_id,
+                        "site": site,
+                        "state": state,
+                        "project": outcome.project_id,
+                        "warned": outcome.is_warned,
+                    },
+                )
+            if outcome.opened is not None:
+                connection.execute(
+                    SQL["note_use"],
+                    {
+                        "customer": outcome.customer_id,
+                        "reports": list(outcome.opened),
+                        "times": list(outcome.opened.values()),
+                    },
+                )
+            if outcome.done or outcome.error:
+                connection.execute(
+                    "insert into ops.audit_log (action, customer_id, details)"
+                    " values (%s, %s, jsonb_build_object('steps', %s::integer))",
+                    [state, outcome.customer_id, len(outcome.done)],
+                )
+            if outcome.alert:
+                connection.execute(
+                    "insert into ops.audit_log (action, customer_id, details)"
+                    " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
+                    [outcome.customer_id, outcome.alert],
+                )
     gone = [outcome.customer_id for outcome in outcomes if outcome.is_gone]
     connection.execute(SQL["forget"], {"customers": gone, "sites": _names(settings, site)})
     connection.commit()

@@ -192,7 +192,7 @@ select
     %(site)s,
     'failed'
 from unnest(%(customers)s::integer[]) as c (customer_id)
-on conflict (customer_id, site) do update set looked_on = null;
+on conflict (customer_id, site) do update set looked_at = null;
 
 -- name: note
 -- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
@@ -219,12 +219,14 @@ where customer_id = %(customer)s and site = any(%(sites)s);
 update ops.publication as p
 set
     wanted = w.digest,
-    looked_on = (now() at time zone %(zone)s)::date
+    looked_at = clock_timestamp()
 from unnest(%(customers)s::integer[], %(digests)s::text[]) as w (customer_id, digest)
 where p.customer_id = w.customer_id and p.site = %(site)s;
 
 -- name: settled
--- The customers of whom callmart has seen today that they have on a site what they should, and the digest of that.
+-- The customers of whom callmart knows that they have on a site what they should, and the digest of that. It looks again
+-- after 12 to 23 hours, by the customer's number: where runs come often, each looks at some. By whole hours, so that it
+-- reads Tableau's lists once per hour at most.
 select
     customer_id,
     wanted
@@ -233,7 +235,7 @@ where
     site = %(site)s
     and state = 'published'
     and not is_from_before
-    and looked_on = (now() at time zone %(zone)s)::date;
+    and date_trunc('hour', looked_at) + make_interval(hours => 12 + customer_id %% 12) > now();
 
 -- name: forget
 -- Customers of whom nothing is on a site any more. Whoever is on no other site has nothing that anybody opens.
