@@ -43,7 +43,7 @@ class Books:
     due: frozenset[int] | None = None  # the only customers to plan for; None: all
 
     def is_due(self, customer_id: int) -> bool:
-        """Whether a customer is planned for. Of the others, nothing is read that takes requests of its own."""
+        """Whether a customer is planned for. Of the others, only the group and the project are read."""
         return self.due is None or customer_id in self.due
 
 
@@ -250,7 +250,8 @@ def _with_projects(
         return {}
 
     for (customer_id, item), access in zip(ours, _together(read_access, ours), strict=True):
-        project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
+        inside = content[item.id] if books.is_due(customer_id) else ()
+        project = _project(item, found, customer_id, access, inside, subscriptions, opened)
         if customer_id in books.warned and books.is_due(customer_id) and has_warnings:
             with of_one(customer_id):
                 try:
