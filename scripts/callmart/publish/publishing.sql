@@ -224,9 +224,9 @@ from unnest(%(customers)s::integer[], %(digests)s::text[]) as w (customer_id, di
 where p.customer_id = w.customer_id and p.site = %(site)s;
 
 -- name: settled
--- The customers of whom callmart knows that they have on a site what they should, and the digest of that. It looks again
--- after 12 to 23 hours, by the customer's number: where runs come often, each looks at some. By whole hours, so that it
--- reads Tableau's lists once per hour at most.
+-- The customers who had on a site what they should when callmart last looked, and the digest of that. A look counts for
+-- 12 to 23 hours, by the customer's number: where runs come often, each looks at some. Whole hours, because whoever looks
+-- at one customer reads all of Tableau's lists.
 select
     customer_id,
     wanted
@@ -235,6 +235,7 @@ where
     site = %(site)s
     and state = 'published'
     and not is_from_before
+    and looked_at <= now() -- a clock that was ahead has been put right
     and date_trunc('hour', looked_at) + make_interval(hours => 12 + customer_id %% 12) > now();
 
 -- name: forget

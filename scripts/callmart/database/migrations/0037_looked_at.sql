@@ -1,5 +1,5 @@
--- When callmart last looked at what a customer has on Tableau: the day alone let it look at everybody in the first run of
--- a day.
+-- When callmart last looked at what a customer has on Tableau. By the day alone, the first run of a day looked at
+-- everybody.
 alter table ops.publication add column looked_at timestamptz;
 
 update ops.publication set looked_at = looked_on where looked_on is not null;
