@@ -224,8 +224,7 @@ def test_it_takes_over_when_it_is_told_to(
     assert (ran.published_changes, [one for one in ran.problems if "former" not in one]) == (0, [])
     assert "nothing to take over" in mistake(runbook.run(new.home, take_over))
     with old.connect() as owner:
-        # The next day it looks again.
-        owner.execute("update ops.publication set looked_at = looked_at - interval '1 day'")
+        owner.execute("update ops.publication set looked_on = looked_on - 1")  # the next day it looks again
     late = night(old)
     assert late.published_changes == 0
     assert sum(f"bears the mark of installation {ours}" in one for one in late.problems) == len(WITH_DATA)

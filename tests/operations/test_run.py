@@ -164,7 +164,7 @@ def test_a_run_of_nothing_asks_neither_dbt_nor_tableau(
 
     assert asks() == []
     undisturbed.rows('update ops.built_state set state = state || \'{"day": "2020-01-01"}\' returning 1')
-    undisturbed.rows("update ops.publication set looked_at = looked_at - interval '1 day' returning 1")
+    undisturbed.rows("update ops.publication set looked_on = looked_on - 1 returning 1")
     assert asks() == ["dbt", "Tableau"], "a new day"
     rename = "update registry.customer set name = %s where customer_id = %s returning 1"
     undisturbed.rows(rename, "Another", STANDARD)

@@ -236,31 +236,6 @@ def test_the_same_is_the_same_and_what_changes_is_another(
     }
 
 
-def test_a_run_looks_at_each_customer_once_a_day_and_not_at_all_of_them_at_once(
-    applied: Callmart, owner: psycopg.Connection
-) -> None:
-    wanted = publishing.desired(owner, applied.settings)
-    publishing.begin(owner, "", [one.customer_id for one in wanted])
-    owner.execute("update ops.publication set state = 'published'")
-    publishing.note_wanted(owner, applied.settings, wanted, "")
-
-    def due(hours: int) -> set[int]:
-        """The customers at whom a run looks, if the last one looked at all of them so long ago."""
-        owner.execute("update ops.publication set looked_at = now() - make_interval(hours => %s)", [hours])
-        books = publishing.books(owner, applied.settings)
-        return set(publishing.due(owner, applied.settings, wanted, books, ""))
-
-    assert [due(hours) for hours in (0, 11, 14, 23, 24)] == [
-        set(),
-        set(),
-        {DETAILED, STANDARD},
-        {DETAILED, STANDARD, LIVE},
-        {DETAILED, STANDARD, LIVE},
-    ]
-    owner.execute("delete from ops.publication")
-    owner.commit()
-
-
 def last_week(day: int) -> date:
     return TODAY - timedelta(days=TODAY.weekday() + 7 - day)
 

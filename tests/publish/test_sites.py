@@ -209,7 +209,7 @@ def test_what_can_not_be_filled_is_not_cleared(there: Sites) -> None:
 def test_killed_between_filling_and_clearing_the_next_publication_clears(
     there: Sites, *, only_due: bool
 ) -> None:
-    """A run would not look at the other site again for hours."""
+    """A run would not look at the other site again on that day."""
     there.callmart.apply(registry(own=at("een")))
 
     def kill(name: str, *_: int) -> None:

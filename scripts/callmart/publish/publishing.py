@@ -136,9 +136,9 @@ def due(
     connection: psycopg.Connection, settings: Settings, wanted: Iterable[Publication], books: Books, site: str
 ) -> frozenset[int]:
     """Return the customers for whom something may have to be done on a site: who should have something else than when
-    callmart last looked there, who have not been looked at for some hours, and who failed.
+    callmart last looked there, who have not been looked at today, and who failed.
     """
-    rows = connection.execute(SQL["settled"], {"site": site})
+    rows = connection.execute(SQL["settled"], {"site": site, "zone": settings.time_zone})
     digests = _digests(settings, wanted)
     return (books.known | digests.keys()) - {id for id, digest in rows if digest == digests.get(id)}
 
@@ -150,7 +150,12 @@ def note_wanted(
     digests = _digests(settings, wanted)
     connection.execute(
         SQL["note_wanted"],
-        {"customers": list(digests), "digests": list(digests.values()), "site": site},
+        {
+            "customers": list(digests),
+            "digests": list(digests.values()),
+            "site": site,
+            "zone": settings.time_zone,
+        },
     )
     connection.commit()
 

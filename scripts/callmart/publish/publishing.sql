@@ -192,7 +192,7 @@ select
     %(site)s,
     'failed'
 from unnest(%(customers)s::integer[]) as c (customer_id)
-on conflict (customer_id, site) do update set looked_at = null;
+on conflict (customer_id, site) do update set looked_on = null;
 
 -- name: note
 -- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
@@ -219,14 +219,12 @@ where customer_id = %(customer)s and site = any(%(sites)s);
 update ops.publication as p
 set
     wanted = w.digest,
-    looked_at = clock_timestamp()
+    looked_on = (now() at time zone %(zone)s)::date
 from unnest(%(customers)s::integer[], %(digests)s::text[]) as w (customer_id, digest)
 where p.customer_id = w.customer_id and p.site = %(site)s;
 
 -- name: settled
--- The customers who had on a site what they should when callmart last looked, and the digest of that. A look counts for
--- 12 to 23 hours, by the customer's number: where runs come often, each looks at some. Whole hours, because whoever looks
--- at one customer reads all of Tableau's lists.
+-- The customers of whom callmart has seen today that they have on a site what they should, and the digest of that.
 select
     customer_id,
     wanted
@@ -235,8 +233,7 @@ where
     site = %(site)s
     and state = 'published'
     and not is_from_before
-    and looked_at <= now() -- a clock that was ahead has been put right
-    and date_trunc('hour', looked_at) + make_interval(hours => 12 + customer_id %% 12) > now();
+    and looked_on = (now() at time zone %(zone)s)::date;
 
 -- name: forget
 -- Customers of whom nothing is on a site any more. Whoever is on no other site has nothing that anybody opens.
