@@ -3,7 +3,7 @@ be published.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -89,8 +89,8 @@ def extract(
     are still made. `on_file(customer, finished, of)` is called after each.
     """
     orders = _orders(connection, settings)
-    _remove_unordered(connection, settings, {(order.customer_id, order.group) for order in orders})
     recorded, closed = _recorded(connection), ledger.closed(connection)
+    _remove_unordered(connection, settings, recorded, {(order.customer_id, order.group) for order in orders})
     connection.commit()
     found: list[Extract | Unproven] = []
     with _sessions(settings) as session, ThreadPoolExecutor(WORKERS) as pool:
@@ -179,14 +179,17 @@ def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
 
 
 def _remove_unordered(
-    connection: psycopg.Connection, settings: Settings, wanted: set[tuple[int, str]]
+    connection: psycopg.Connection,
+    settings: Settings,
+    recorded: Mapping[tuple[int, str], _Recorded],
+    wanted: set[tuple[int, str]],
 ) -> None:
     """Remove files that no contract orders any more, from the disk and from the books."""
     files = {place(settings, customer_id, group) for customer_id, group in wanted}
     for path in folder(settings).rglob("*"):
         if path.is_file() and path not in files:  # also files that a killed publication left
             path.unlink()
-    for customer_id, group in _recorded(connection).keys() - wanted:
+    for customer_id, group in recorded.keys() - wanted:
         connection.execute(
             "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
         )
