@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 
 SQL = sql_file.statements(__file__)
 
