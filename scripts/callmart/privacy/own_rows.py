@@ -1,6 +1,6 @@
 """What there is of a person in all tables, for the person to see, and nobody else in it.
 
-Which rows are the person's, the columns that point to persons tell. A value in such a column is shown only if it is the
+The columns that point to persons tell which rows are the person's. A value in such a column is shown only if it is the
 person's own; anybody else is shown as somebody. A word of the customer, such as the name of a queue, is left out if it
 could name somebody else. So a table or a column that comes later is treated like these, or refused.
 """

@@ -73,8 +73,9 @@ class Mail:
 class Publication:
     """Everything that one customer should have. Without content it is an empty project.
 
-    `members` are the addresses of the people who may sign in and look. While `no_mail_because` gives a reason, nothing is mailed to anybody. While `problem` gives a reason, nothing changes except that its mail is suspended. `site` is the
-    customer's own; "" is the one that customers share.
+    `members` are the addresses of the people who may sign in and look. While `no_mail_because` gives a reason, nothing
+    is mailed to anybody. While `problem` gives a reason, nothing changes except that its mail is suspended. `site` is
+    the customer's own; "" is the one that customers share.
     """
 
     customer_id: int
