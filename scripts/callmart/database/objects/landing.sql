@@ -168,24 +168,35 @@ begin
     from raw.incoming
     group by file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld;
 
-            select case when not keyed then 'a person is not given as a key' when not left_out_well then 'a row of
-            somebody who was erased is not as the landing makes it' when numbered then 'a number is not given as a key'
-            when platform <> all ({platforms}) then 'a platform is not one of the raw format' when known.event is null
-            then 'an event is not one of the raw format' when reason is not null and reason <> all (known.reasons) then
-            'a reason is not one of the event''s' when direction is not null and direction <> all (known.directions)
-            then 'a direction is not one of the event''s' when target_kind is not null and target_kind <> all
-            (known.kinds) then 'a target_kind is not one of the event''s' when numbers > 0 and (number_withheld or not
-            known.tells_number) then 'an event has a number that it may not have' when platform = any ({line_platforms})
-            and queues + agents + devices > 0 then 'a line has a queue, an agent or a device' when platform <> all
-            ({line_platforms}) and lines > 0 then 'a platform without lines has a line' when targets > 0 and target_kind
-            is distinct from 'queue' then 'a target that is not a queue is not given as a key' when target_keys > 0 and
-            coalesce(target_kind not in ('agent', 'number'), true) then 'a target that is neither agent nor number has a
-            key' when recordings > 0 and arrived.event <> 'call_ended' then 'an event other than call_ended has a
-            recording' when durations > 0 and not known.ends_phase then 'an event that ends nothing has a duration' when
-            shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long' when
-            longest_text > {longest_text} then 'a text is too long' when last_at > latest then 'an event is more than a
-            day ahead of the database''s clock' end as found into fault from arrived left join raw.known_event as known
-            using (event) order by found limit 1;
+    select
+        case
+            when not keyed then 'a person is not given as a key'
+            when not left_out_well then 'a row of somebody who was erased is not as the landing makes it'
+            when numbered then 'a number is not given as a key'
+            when platform <> all ({platforms}) then 'a platform is not one of the raw format'
+            when known.event is null then 'an event is not one of the raw format'
+            when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
+            when direction is not null and direction <> all (known.directions) then 'a direction is not one of the event''s'
+            when target_kind is not null and target_kind <> all (known.kinds) then 'a target_kind is not one of the event''s'
+            when numbers > 0 and (number_withheld or not known.tells_number)
+                then 'an event has a number that it may not have'
+            when platform = any ({line_platforms}) and queues + agents + devices > 0
+                then 'a line has a queue, an agent or a device'
+            when platform <> all ({line_platforms}) and lines > 0 then 'a platform without lines has a line'
+            when targets > 0 and target_kind is distinct from 'queue'
+                then 'a target that is not a queue is not given as a key'
+            when target_keys > 0 and coalesce(target_kind not in ('agent', 'number'), true)
+                then 'a target that is neither agent nor number has a key'
+            when recordings > 0 and arrived.event <> 'call_ended' then 'an event other than call_ended has a recording'
+            when durations > 0 and not known.ends_phase then 'an event that ends nothing has a duration'
+            when shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long'
+            when longest_text > {longest_text} then 'a text is too long'
+            when last_at > latest then 'an event is more than a day ahead of the database''s clock'
+        end as found
+    into fault
+    from arrived left join raw.known_event as known using (event)
+    order by found
+    limit 1;
 
     -- Ids of agents may come only for customers whose agents are not anonymous, and for days under a detailed contract.
     fault := coalesce(fault, (
@@ -595,10 +606,16 @@ begin
     from raw.incoming
     join given as g using (file_number);
 
-        update raw.file as f set landed = n.landed, repeated = n.events - n.landed from ( select g.file_id,
-        coalesce(max(l.landed), 0) as landed, coalesce(sum(b.events), 0) as events from given as g left join brought_by
-        as b using (file_number) left join (select file_number, count(*) as landed from raw.incoming group by
-        file_number) as l using (file_number) group by g.file_id ) as n where f.file_id = n.file_id;
+    update raw.file as f
+    set landed = n.landed, repeated = n.events - n.landed
+    from (
+        select g.file_id, coalesce(max(l.landed), 0) as landed, coalesce(sum(b.events), 0) as events
+        from given as g
+        left join brought_by as b using (file_number)
+        left join (select file_number, count(*) as landed from raw.incoming group by file_number) as l using (file_number)
+        group by g.file_id
+    ) as n
+    where f.file_id = n.file_id;
 
     drop table brought, brought_by, merged;
 end
