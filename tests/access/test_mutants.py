@@ -12,6 +12,7 @@ from callmart.audit.tables import append_only
 from callmart.base import matrix
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
+from callmart.declarations.mart import Mart
 from callmart_home import Callmart
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD
@@ -207,7 +208,7 @@ def gate_mutants(connection: psycopg.Connection) -> Iterator[str]:
     )
 
 
-def noticed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> bool:
+def noticed(connection: psycopg.Connection, marts: list[Mart]) -> bool:
     """Whether the catalogue is not as it should be, or the audit finds something in it."""
     found = bool(unprotected(connection)) or any(each_difference(connection, marts))
     connection.execute("reset role")

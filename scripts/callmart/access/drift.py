@@ -13,7 +13,7 @@ from callmart.base.settings import Settings
 from callmart.database import embedded_server
 from callmart.database.cluster import Node
 from callmart.declarations import mart_tables, pointing
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 

@@ -18,7 +18,7 @@ from callmart.audit.check import Check, few
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.publish import Actual, Publication, publishing
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.tableau import FAILURES, At, reason

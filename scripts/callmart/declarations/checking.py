@@ -33,8 +33,8 @@ from callmart.declarations import (
     model_files,
 )
 from callmart.declarations.checking_models import at, at_model
-from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
+from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import Metric
 from callmart.declarations.model_files import FOLDER, Model
 

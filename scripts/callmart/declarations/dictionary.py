@@ -12,7 +12,7 @@ from callmart.base.errors import saying_mistakes
 from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import Captions, captions
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql, metrics, view_of
 
 FILE = PROJECT / "docs" / "metrics.md"

@@ -18,7 +18,7 @@ from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import model_sql
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 FOLDER = PROJECT / "expectations"
 

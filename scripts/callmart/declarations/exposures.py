@@ -20,7 +20,7 @@ from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions, model_files
-from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
+from callmart.declarations.mart import NAMES_OF_AGENTS, Mart
 from callmart.declarations.metrics import Metric
 
 FILE = PROJECT / "models" / "reports.yml"

@@ -20,7 +20,7 @@ from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 FILE = PROJECT / "metrics.yml"
 

@@ -27,6 +27,7 @@ from callmart.base.spelling import plain
 from callmart.database.tombstones import of_address
 from callmart.declarations import dbt_project, processing
 from callmart.declarations.captions import captions
+from callmart.declarations.mart import NUMBERS
 from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.processing import Holding
 from callmart.privacy import persons
@@ -225,7 +226,7 @@ def _rows(
         ),
     )
     said = [holding.persons.get(name) for name in columns]
-    is_text = [types[name] not in (*COUNTS_AND_MOMENTS, *dbt_project.NUMBERS) for name in columns]
+    is_text = [types[name] not in (*COUNTS_AND_MOMENTS, *NUMBERS) for name in columns]
 
     def shown(value: Any, persons: tuple[Whom, ...] | None, is_text: bool) -> Any:
         if value is None:
