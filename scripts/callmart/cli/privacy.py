@@ -250,8 +250,8 @@ def do(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Of an access or portability: the public key (age or SSH) of who asked. Without it the package gets a "
-            "passphrase.",
+            help="Of an access or portability: the public key (age or SSH) of whoever asked. Without it the package "
+            "gets a passphrase.",
         ),
     ] = None,
 ) -> None:
