@@ -196,8 +196,8 @@ def verify(
     taking_over: str | None = None,
     person: str | None = None,
 ) -> None:
-    """Record how the identity of whoever asks was checked. `by_consent` is about a withdrawal: whether consent was
-    the reason to have the data. `taking_over` is the key of another contact who goes on; `person` is whom the request is
+    """Record how the identity of whoever asks was checked. `by_consent` is about a withdrawal: whether consent was the
+    reason to have the data. `taking_over` is the key of another contact who goes on; `person` is whom the request is
     about, if the customer left and came back.
     """
     _ask(
