@@ -20,7 +20,7 @@ from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database import searching, server, vacuum
+from callmart.database import embedded_server, searching, vacuum
 
 SQL = sql_file.statements(__file__)
 
@@ -93,7 +93,7 @@ class Files:
         touched = {relation for (relation,) in connection.execute(SQL["touched"]).fetchall()}
         connection.commit()
         if work.settings.dsn is None:
-            with server.administrator(work.settings.home) as postgres:
+            with embedded_server.administrator(work.settings.home) as postgres:
                 others = {"files": _files_with(work, _files_of(postgres, touched))}
                 holding = postgres.execute(SQL["relations"], others).fetchall()
                 _write_anew(postgres, {relation for relation, is_own in holding if not is_own})
@@ -135,7 +135,7 @@ def follow_removals(connection: psycopg.Connection, settings: Settings) -> None:
 def _leave_behind(connection: psycopg.Connection, settings: Settings) -> None:
     """Write the planner's samples anew, forget the texts of statements, and go on with a new log. Commits."""
     if settings.dsn is None:
-        with server.administrator(settings.home) as postgres:
+        with embedded_server.administrator(settings.home) as postgres:
             _write_anew(postgres, ("pg_statistic", "pg_statistic_ext_data"))
             _forget_statements(postgres)
             _renew_log(postgres)
@@ -170,7 +170,7 @@ def _file(path: Path) -> str:
 
 def search(work: Work, tables: Iterable[str]) -> Hits:
     """Everything of the needles that is in the bytes of these tables and of their indexes."""
-    with server.administrator(work.settings.home) as postgres:
+    with embedded_server.administrator(work.settings.home) as postgres:
         own = _files_of(postgres, tables)
     found = Hits()
     for _, hits in _hits(work, lambda path: _file(path) in own):
@@ -180,7 +180,7 @@ def search(work: Work, tables: Iterable[str]) -> Hits:
 
 def _hits(work: Work, is_sought: Callable[[Path], bool]) -> Iterator[tuple[Path, Hits]]:
     """The needles in each file that is sought. Two are read at a time."""
-    with server.administrator(work.settings.home) as postgres:
+    with embedded_server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
     paths = [path for path in disk.files(work.settings.home / "postgres") if is_sought(path)]
     with ThreadPoolExecutor(2) as readers:
@@ -190,7 +190,7 @@ def _hits(work: Work, is_sought: Callable[[Path], bool]) -> Iterator[tuple[Path,
 def _in_objects(work: Work) -> Hits:
     """The needles in large objects, which the server packs."""
     with (
-        server.administrator(work.settings.home) as postgres,
+        embedded_server.administrator(work.settings.home) as postgres,
         postgres.cursor() as cursor,
         cursor.copy(f"copy ({SQL['large_objects']}) to stdout (format binary)".encode()) as objects,
     ):
