@@ -30,14 +30,14 @@ with old as (
         row_number() over (
             partition by outcome, (began_at at time zone 'UTC')::date
             order by run_id desc
-        ) as before_night
+        ) as nth_last
     from ops.run
-    where run_id <= (select max(run_id) from ops.run) - %(kept)s::bigint
+    where run_id <= (select max(newest.run_id) from ops.run as newest) - %(kept)s::bigint
 )
 
 delete from ops.run as r
 using old
-where r.run_id = old.run_id and (old.outcome = 'done' or old.before_night > 1);
+where r.run_id = old.run_id and (old.outcome = 'done' or old.nth_last > 1);
 
 -- name: begin
 -- Begin a record, and name its session.
