@@ -1,11 +1,5 @@
-"""The chain on a Citus cluster, by CALLMART_TEST_CITUS_DSN: the owner's URI of a database that the tests may empty.
+"""The chain on a Citus cluster: what is where, what it computes, who gets in."""
 
-Citus is in no package registry, so these tests are skipped where nobody names a cluster. docs/scale.md says how its
-database is made; administrator.sql must have been run in it.
-"""
-
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
@@ -14,54 +8,21 @@ import psycopg
 import pyarrow.parquet
 import pytest
 from psycopg import sql
-from pydantic import SecretStr
 
-from callmart.access import drift, logins, memberships, nodes, roles
+import on_cluster
+from callmart.access import drift, logins, memberships, nodes
 from callmart.base.errors import UserError
-from callmart.base.settings import EMULATOR, Settings, Tableau
 from callmart.build import spreading
 from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.operations import run
 from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
-from centre import ANONYMOUS, DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events, play
+from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events
+from on_cluster import marts
 from today import YESTERDAY
 
-DSN = os.environ.get("CALLMART_TEST_CITUS_DSN", "")
-SCHEMAS = ("build", "mart", "store", "usage", "access", "ops", "privacy", "raw", "registry")
-
-pytestmark = pytest.mark.skipif(not DSN, reason="CALLMART_TEST_CITUS_DSN names no cluster")
-
-
-def empty(dsn: str) -> None:
-    """Remove what an earlier session has left in the database, and its roles."""
-    with psycopg.connect(dsn, autocommit=True) as owner:
-        owner.execute("set citus.enable_ddl_propagation to on")
-        for schema in SCHEMAS:
-            owner.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
-        owner.execute("set citus.enable_ddl_propagation to off")
-        for role in roles.existing(owner, owner.info.dbname):
-            owner.execute(roles.statement("grant {} to current_user with inherit true", role))
-            owner.execute(roles.statement("drop owned by {}", role))
-            owner.execute(roles.statement("drop role {}", role))
-
-
-@pytest.fixture(scope="module")
-def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callmart]:
-    """Three customers with open marts, on a cluster."""
-    empty(DSN)
-    home = tmp_path_factory.mktemp("citus")
-    spread = Callmart(Settings(home=home, dsn=SecretStr(DSN), folders=[], tableau=Tableau(server=EMULATOR)))
-    play(spread, tmp_path_factory.mktemp("landed"))
-    ran = spread.build_and_open()
-    assert (ran.held_back_days, ran.opened_days > 0, ran.problems) == (0, True, [])
-    yield spread
-
-
-def marts(callmart: Callmart) -> dict[int, dict[str, list[tuple[object, ...]]]]:
-    """What every mart tells of every customer. The names of anonymous agents are made of their keys."""
-    return {whose: callmart.told(whose, named=whose != ANONYMOUS) for whose in WITH_DATA}
+pytestmark = on_cluster.needed
 
 
 def test_it_is_a_cluster_and_the_events_are_on_its_nodes(citus: Callmart) -> None:
@@ -127,6 +88,54 @@ def test_a_node_has_nothing_of_ours_but_events_and_lets_nobody_in(citus: Callmar
                 psycopg.connect(
                     logins.customer_uri(owner, citus.settings, NAMED), host=node.host, port=node.port
                 )
+
+
+# What a customer would ask the nodes through the coordinator, and how the cluster is described.
+DOORS = (
+    "select * from run_command_on_workers('select 1')",
+    "select * from run_command_on_all_nodes('select 1')",
+    "select * from citus_shard_sizes()",
+    "select * from citus_shards",
+    "select * from citus_tables",
+    "select * from citus_stat_activity",
+    "select * from citus_locks",
+    "select citus_check_connection_to_node('127.0.0.1', 22)",
+    "select create_intermediate_result('mine', 'select 1')",
+    "select lock_shard_metadata(5, array[1]::bigint[])",
+    "select master_get_new_shardid()",
+    "select worker_create_or_replace_object('create schema mine')",
+    "select pg_cancel_backend(10000000001::bigint)",
+    "select * from pg_dist_node",
+    "select * from pg_dist_placement",
+    "select * from pg_dist_shard",
+    "select * from pg_dist_transaction",
+    "select citus_table_size('raw.event')",
+    "select get_shard_id_for_distribution_column('raw.event', 1)",
+)
+
+
+def test_a_customer_gets_nothing_of_the_cluster_from_the_coordinator(citus: Callmart) -> None:
+    open_to_all = """
+        select p.proname from pg_proc as p
+        join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+        join pg_extension as e on d.refobjid = e.oid and e.extname = 'citus'
+        where has_function_privilege(p.oid, 'execute')
+    """
+    with citus.connect(NAMED) as customer:
+        customer.autocommit = True
+        assert customer.execute("select count(*) > 0 from mart.queue_interval").fetchone() == (True,)
+        for door in DOORS:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                customer.execute(door.encode())
+        left = {name for (name,) in customer.execute(open_to_all)}
+        assert left == {*drift.NEEDED_BY_ALL}
+        plan = customer.execute("explain (analyze, verbose) select * from mart.queue_interval").fetchall()
+        assert not [line for (line,) in plan if "Citus" in line or "Task" in line]
+    with citus.connect() as owner:  # the control: the doors are there
+        owner.execute(
+            "select citus_table_size('raw.event'), get_shard_id_for_distribution_column('raw.event', 1)"
+        )
+        assert len(owner.execute("select * from citus_shards").fetchall()) > 0
 
 
 def test_what_is_opened_on_a_node_is_found_and_closed(citus: Callmart) -> None:

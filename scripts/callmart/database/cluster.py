@@ -107,6 +107,13 @@ def _undistributed(connection: psycopg.Connection) -> list[str]:
     return missing
 
 
+def has_copies(connection: psycopg.Connection) -> bool:
+    """Whether there are copies of shards that no statement reaches: Citus makes one to move a shard, and removes the
+    former one within a minute.
+    """
+    return is_coordinator(connection) and connection.execute(SQL["copies"]).fetchone() is not None
+
+
 def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
     """Connect to a node as the same login, with the same password. Raises UserError if it can't be reached, or if what
     has landed is not there yet: a node that failed while files landed finishes that when it is back.
