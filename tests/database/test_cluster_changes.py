@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 import on_cluster
-from callmart.access import memberships, nodes
+from callmart.access import drift, memberships, nodes
 from callmart.base.errors import UserError
 from callmart.database import cluster, schema
 from callmart.declarations import dbt_project
@@ -135,6 +135,10 @@ def test_a_node_that_is_killed_while_it_computes_is_named_and_the_next_run_finis
             )
     (problem,) = ran.problems
     assert "\n" not in problem and "again" in problem
+    with citus.connect() as owner:
+        assert [
+            one.text for one in drift.find(owner, dbt_project.marts(citus.settings)) if not one.server
+        ] == []
     assert marts(citus) == before
     for one in (citus, played):
         one.build_unchecked()

@@ -70,13 +70,18 @@ def keep_to_itself(connection: psycopg.Connection) -> None:
 
 def distribute(connection: psycopg.Connection) -> None:
     """Move the tables of events and calls to the nodes, with the rows that they have, where they are not there yet."""
-    for node in nodes(connection):
-        connect(connection, node).close()  # says what is wrong with one
+    require_nodes(connection)
     for table in _undistributed(connection) if is_coordinator(connection) else ():
         together = "default" if table == DISTRIBUTED[0] else DISTRIBUTED[0]
         connection.execute(SQL["distribute"], {"table": table, "together": together})
         connection.execute("select truncate_local_data_after_distributing_table(%s)", [table])
         connection.execute(TO_ITSELF)  # distributing ends it
+
+
+def require_nodes(connection: psycopg.Connection) -> None:
+    """Raise UserError if a node can't be reached, or can't be used now."""
+    for node in nodes(connection):
+        connect(connection, node).close()
 
 
 def places(connection: psycopg.Connection, customers: Sequence[int]) -> list[Place]:
