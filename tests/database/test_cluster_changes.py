@@ -1,7 +1,8 @@
 """A Citus cluster that grows and fails while nights go on: nothing is lost, doubled, or comes back."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -16,11 +17,13 @@ from callmart.database import cluster, schema
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run
-from callmart.privacy import procedure
+from callmart.privacy import procedure, rotating
+from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, WITH_DATA, agent_of, events
 from erasures import do, left, of, prove
 from on_cluster import marts
+from today import YESTERDAY
 
 pytestmark = on_cluster.needed
 
@@ -185,6 +188,27 @@ def test_who_was_erased_does_not_come_back_with_a_node(citus: Callmart, tmp_path
     assert count(leaver.keys) == 0
 
 
+def test_a_key_is_rotated_whatever_breaks_off_and_the_marts_stay(citus: Callmart, tmp_path: Path) -> None:
+    citus.build_unchecked()
+    before, events_before = marts(citus), raw(citus)
+    with citus.connect() as owner:
+        node = node_of(owner, NAMED)
+        with losing(citus, node), pytest.raises((psycopg.Error, UserError)):
+            rotating.rotate(owner, citus.settings, NAMED, ignore_step)
+    with citus.connect() as owner:
+        assert rotating.rotate(owner, citus.settings, NAMED, ignore_step) > 0
+        owner.execute("select registry.read_again(%s)", [NAMED])
+        owner.commit()
+    assert len(raw(citus)) == len(events_before)
+    assert raw(citus) != events_before
+    file = tmp_path / "once_more.parquet"
+    pyarrow.parquet.write_table(events(NAMED, DAYS), file)
+    assert citus.land(file).landed == 0  # all is known by the new key, and who was erased stays away
+    make_dirty(citus)
+    citus.build_unchecked()
+    assert marts(citus) == before
+
+
 def test_events_of_one_machine_move_to_the_nodes_with_an_upgrade(citus: Callmart) -> None:
     """As where a machine that holds data becomes the coordinator; until then builds say so."""
     before, told = raw(citus), marts(citus)
@@ -218,3 +242,23 @@ def test_events_of_one_machine_move_to_the_nodes_with_an_upgrade(citus: Callmart
     assert raw(citus) == before
     citus.build_unchecked()
     assert marts(citus) == told
+
+
+def test_a_node_that_is_killed_while_days_expire_gives_none_of_them_back(citus: Callmart) -> None:
+    later = date(YESTERDAY.year + 2, YESTERDAY.month, min(YESTERDAY.day, 28)) + timedelta(days=70)
+    with citus.connect() as owner:
+        node = node_of(owner, NAMED)
+    with losing(citus, node), suppress(psycopg.Error, UserError), citus.connect() as owner:
+        broken = expire.expire(owner, citus.settings, later)
+        assert not {one.outcome for one in broken} <= {expire.DONE, expire.EMPTIED}
+    with citus.connect() as owner:
+        outcomes = expire.expire(owner, citus.settings, later)
+        assert {one.outcome for one in outcomes} <= {expire.DONE, expire.EMPTIED}, outcomes
+        assert raw(citus) == []
+        for node in cluster.nodes(owner):
+            with cluster.connect(owner, node) as there:
+                ((size,),) = there.execute(
+                    "select coalesce(sum(pg_relation_size(oid)), 0) from pg_class"
+                    " where relname ~ '^event_[0-9]{6}_[0-9]+$' and relkind = 'r'"
+                ).fetchall()
+                assert size == 0
