@@ -9,7 +9,6 @@ from random import Random
 from typing import Any, ClassVar, Self
 
 import psycopg
-import psycopg2
 import pyarrow.parquet
 import pytest
 from psycopg import sql
@@ -90,6 +89,8 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def hearing(citus: Callmart, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What Citus asks the nodes for the sessions on the coordinator, those of dbt included. It is told afterwards."""
+    from dbt.adapters.postgres.connections import psycopg2
+
     sessions: list[Any] = []
     told: list[str] = []
     connect, connect_dbt = psycopg.connect, psycopg2.connect
