@@ -161,6 +161,9 @@ def test_models_read_what_is_on_their_node_and_only_rows_of_marts_leave_it(
         f'copy pg_temp."build.{name}" to stdout (format binary)' for name in computed | looked_at
     }
     assert told == []
+    with hearing(citus, monkeypatch) as told, citus.connect() as owner:  # the control
+        owner.execute("select count(*) from raw.call")
+    assert any("raw.call" in one for one in told)
 
 
 def test_a_node_has_nothing_of_ours_but_events_and_lets_nobody_in(citus: Callmart) -> None:
