@@ -24,12 +24,8 @@ def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Ch
     yield _check("the temporary files of a query are limited", list(_unlimited_files(connection)))
     yield _check("some sessions are the owner's, and logins can't take them", list(_unreserved(connection)))
     yield _check("the server has as many sessions as the logins may open", list(_too_many(connection)))
-    tried = [
-        roles.duty_role(connection.info.dbname, "publisher"),
-        *sorted(logins.of_customers(connection))[:1],
-    ]
-    yield _elsewhere(connection, settings, tried)
-    yield _on_nodes(connection, settings, tried)
+    yield _elsewhere(connection, settings)
+    yield _on_nodes(connection, settings)
 
 
 def _check(name: str, found: list[str]) -> Check:
@@ -70,7 +66,7 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
         )
 
 
-def _elsewhere(connection: psycopg.Connection, settings: Settings, tried: list[str]) -> Check:
+def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check that no login can connect to another database. There it could use up what all databases share. The login
     really connects, because pg_hba.conf may refuse what a grant allows.
     """
@@ -81,7 +77,7 @@ def _elsewhere(connection: psycopg.Connection, settings: Settings, tried: list[s
         f"{role} gets into database {other}: revoke connect on it from public, or refuse callmart's logins there"
         " in pg_hba.conf"
         for (other,) in others
-        for role in tried
+        for role in _tried(connection)
         if _gets_in(settings, role, dbname=other)
     ]
     return Check(
@@ -90,19 +86,27 @@ def _elsewhere(connection: psycopg.Connection, settings: Settings, tried: list[s
     )  # fmt: skip
 
 
-def _on_nodes(connection: psycopg.Connection, settings: Settings, tried: list[str]) -> Check:
+def _on_nodes(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check that no login can connect to a node of the cluster, in the same way."""
     nodes = cluster.nodes(connection)
     found = [
         f"{role} gets into the node {node}: `callmart access diff` says what to revoke there"
         for node in nodes
-        for role in tried
+        for role in _tried(connection)
         if _gets_in(settings, role, host=node.host, port=node.port)
     ]
     return Check(
         "limits", "no login gets into a node of the cluster, where events are",
         len(nodes), len(found), few(found), applies=bool(nodes),
     )  # fmt: skip
+
+
+def _tried(connection: psycopg.Connection) -> list[str]:
+    """A duty, and a customer if one has a login."""
+    return [
+        roles.duty_role(connection.info.dbname, "publisher"),
+        *sorted(logins.of_customers(connection))[:1],
+    ]
 
 
 def _gets_in(settings: Settings, role: str, **other: str | int) -> bool:
