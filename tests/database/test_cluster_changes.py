@@ -13,8 +13,10 @@ import pytest
 import on_cluster
 from callmart.access import drift, memberships, nodes
 from callmart.base.errors import UserError
+from callmart.base.person import Blocked
 from callmart.database import cluster, schema
 from callmart.declarations import dbt_project
+from callmart.land.places import Events
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.privacy import procedure, rotating
@@ -90,6 +92,12 @@ def test_shards_move_and_the_next_night_computes_the_same(citus: Callmart) -> No
             assert node_of(owner, NAMED) == to
             assert cluster.has_copies(owner)
             assert list(nodes.find(owner)) == []  # Citus removes them
+            with (
+                citus.connect() as other,
+                procedure.working(other, citus.settings) as work,
+                pytest.raises(Blocked, match="moving shards"),
+            ):
+                Events().prove(work, of(work, "agent", agent_of(NAMED, 1)))
             make_dirty(citus)
             citus.build_unchecked()
             assert marts(citus) == before
