@@ -15,7 +15,7 @@ from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Doorway, Events, Stored
-from callmart.privacy import embedded, kept, persons
+from callmart.privacy import kept, persons, server_files
 from callmart.privacy.kept import Kept
 from callmart.privacy.places import each, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps, blocked
@@ -48,7 +48,7 @@ def do(case: Case, steps: Steps) -> None:
             steps.begin(_plan(case, stored).hash)
             with blocked("control"):
                 steps.on_control(
-                    embedded.Files.name, _control(_searching(work, person, before, stored), person)
+                    server_files.Files.name, _control(_searching(work, person, before, stored), person)
                 )
         _secure(case, before)
         # From here on no file brings the person. What was landing meanwhile is there now.
@@ -149,7 +149,7 @@ def _control(work: Work, person: Person) -> Counts:
                     holding.append(str(table))
     missed = len(work.needles.numbers) - len(told.numbers)
     if work.settings.dsn is None:
-        in_bytes = embedded.search(work, holding)
+        in_bytes = server_files.search(work, holding)
         missed += len(told.texts - in_bytes.texts) + len(told.numbers - in_bytes.numbers)
     if missed:
         raise Blocked(
