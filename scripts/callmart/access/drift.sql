@@ -64,7 +64,7 @@ with of_extension as (
         d.classid,
         d.objid
     from pg_extension as e
-    inner join pg_depend as d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+    inner join pg_depend as d on d.refclassid = 'pg_extension'::regclass and e.oid = d.refobjid and d.deptype = 'e'
     where e.extname = 'citus'
 ),
 

@@ -47,12 +47,15 @@ begin
 end
 $$;
 
--- On the coordinator of a cluster any login could ask Citus for the size of each shard, which has few customers, let this
--- server connect to any other, or write files on it. The owner keeps all that. What Citus itself calls in everybody's
--- name when somebody looks into the catalogue stays open: it tells nothing. On one machine there is none of it.
+-- On the coordinator of a cluster any login could use Citus to ask the nodes, to let this server connect to any other,
+-- and to fill its disk. The owner keeps all that. What Citus itself calls in everybody's name when somebody looks into
+-- the catalogue stays open: it tells nothing. On one machine there is none of it.
 do $$
 declare
-    owner      name := (select pg_get_userbyid(datdba) from pg_catalog.pg_database where datname = current_database());
+    owner      name := (
+        select pg_get_userbyid(datdba) from pg_catalog.pg_database
+        where datname = current_database()
+    );
     everybodys text;
     needed     text;
 begin
