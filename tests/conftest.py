@@ -31,6 +31,7 @@ from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
 from kept_streams import kept_streams, known_types
+from kept_workbooks import kept_workbooks
 
 SHARED = pytest.StashKey[Path]()
 
@@ -247,6 +248,7 @@ def quick_dbt() -> Iterator[None]:
 
     - makes a message of every step: here only of those that callmart hears;
     - compiles every model again, though its text is the same; and learns for every query how dates are written;
+    - takes its macros apart whenever it reads a project, but in its own tests once;
     - asks who declared its flags, by reading the source of every frame of pytest above it;
     - connects anew for every model: here once per thread.
     """
@@ -256,7 +258,9 @@ def quick_dbt() -> Iterator[None]:
     from dbt_common.clients.jinja import MacroFuzzEnvironment
     from dbt_common.events.base_types import BaseEvent
     from dbt_common.events.event_manager import EventManager
+    from dbt_common.tests import enable_test_caching
 
+    enable_test_caching()
     heard = ("NodeFinished", "CatchableExceptionOnRun")
     compile_anew = MacroFuzzEnvironment.compile
     say, fire, test_types = BaseEvent.__init__, EventManager.fire_event, cache(agate_helper.build_type_tester)
@@ -329,6 +333,13 @@ def quick_duckdb() -> Iterator[None]:
 def quick_charts(shared: Path) -> Iterator[None]:
     """The same chart is drawn once."""
     with kept_drawings(shared / "charts"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_publishing() -> Iterator[None]:
+    """Whether a workbook changed is known without building it anew."""
+    with kept_workbooks():
         yield
 
 
