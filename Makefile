@@ -34,14 +34,14 @@ test-quick: .venv/installed-dev ## what needs no server: most mistakes show here
 ODD_DAYS := 2028-02-29 2027-03-28 2027-10-31 2026-12-31 2027-01-01 2027-04-30
 FAKETIME_LIBRARY := $(wildcard /usr/lib/*/faketime/libfaketime.so.1)
 
-test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and server with another clock
+test-days: .venv/installed-dev ## what depends on the day, on six odd days: tests and server with another clock
 	@test -n '$(FAKETIME_LIBRARY)' || { echo 'install libfaketime: apt install faketime' >&2; exit 1; }
 	for day in $(ODD_DAYS); do echo "on $$day" && \
 	    shift=$$(($$(date -d "TZ=\"Europe/Amsterdam\" $$day 03:30" +%s) - $$(date +%s))) && \
 	    LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME=$$(printf %+d $$shift) \
 	        $(BIN)/python -m pytest -m dated || exit 1; done
 
-test-mutants: .venv/installed-dev ## whether a test finds it if what protects persons is taken away
+test-mutants: .venv/installed-dev ## takes away what protects persons, piece by piece: each time a test has to fail
 	$(BIN)/python tests/support/mutants.py
 
 test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
@@ -74,7 +74,7 @@ lock: .venv/installed-dev ## renew locks/: the newest packages that pyproject.to
 	    --constraint locks/run.txt pyproject.toml -
 LOCKING := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-bench: .venv/installed-dev ## speed and waits, each against its measure in one run
+bench: .venv/installed-dev ## speed and waits, each compared with something in the same run
 	$(BIN)/python bench/landing.py
 	$(BIN)/python bench/many_files.py
 	$(BIN)/python bench/building.py

@@ -24,7 +24,7 @@ from callmart.base.raw_format import STATUSES
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from history import CUSTOMERS, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
 

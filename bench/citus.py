@@ -19,7 +19,7 @@ from rich.console import Console
 
 from callmart.base.settings import EMULATOR, Settings, Tableau
 from callmart.build import spreading, window
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.land.landing import land_all
@@ -53,7 +53,7 @@ def main() -> None:
         try:
             seconds = {settings.home.name: night(settings, file, customers) for settings in (one, spread)}
         finally:
-            server.stop(one.home)
+            embedded_server.stop(one.home)
     out.print(f"{events:,} events of {len(customers)} customers")
     for stage, alone in seconds["one"].items():
         together = seconds["spread"][stage]

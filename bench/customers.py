@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.publish import emulator
 from simulated import command
 
@@ -69,7 +69,7 @@ def _measure(customers: int) -> dict[str, float]:
             }
         finally:
             emulator.stop(settings.home)
-            server.stop(settings.home)
+            embedded_server.stop(settings.home)
 
 
 def _pass_a_day(settings: Settings) -> None:

@@ -19,7 +19,7 @@ import yaml
 from rich.console import Console
 
 from callmart.base.settings import Folder, Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.publish import emulator
 from callmart.simulator.simulate import simulate
 from simulated import CONTACTS_PER_CUSTOMER, command, of_customer
@@ -67,7 +67,7 @@ def main(customers: int = CUSTOMERS) -> None:
                 )
         finally:
             emulator.stop(settings.home)
-            server.stop(settings.home)
+            embedded_server.stop(settings.home)
 
 
 def _register(settings: Settings, file: Path, customers: int) -> None:

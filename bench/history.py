@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.declarations import dbt_project
 from callmart.registry import applying
 from callmart.registry.file import Registry
@@ -31,7 +31,7 @@ def scratch(wanted: Registry | None = None) -> Iterator[Settings]:
             dbt_project.run(settings, lambda *_: None)
             yield settings
         finally:
-            server.stop(settings.home)
+            embedded_server.stop(settings.home)
 
 
 def registry_of(options: Mapping[int, str], reports: Sequence[str] = ()) -> Registry:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.land import landing
 from callmart.land.admission import current_gate
 from callmart.land.found import Delivery, find
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
-            with server.administrator(settings.home) as postgres:
+            with embedded_server.administrator(settings.home) as postgres:
                 postgres.execute("alter system set autovacuum = off")
             _register(settings)
             for number in range(ROUNDS):
@@ -54,22 +54,22 @@ def main() -> None:
                 events = write_days(file, date.today() - timedelta(days=30 + DAYS * number))
                 _, copied = copy(settings, [Delivery(file, "auto", DEFAULTS)])
                 # Stopping writes out what is left, so that landing does not pay for the COPY.
-                server.stop(settings.home)
+                embedded_server.stop(settings.home)
                 landed, cpu = land_file(settings, file)
-                server.stop(settings.home)
+                embedded_server.stop(settings.home)
                 write_days(file, date.today() - timedelta(days=40 + DAYS * (ROUNDS + number)))
                 _set_tombstones(settings, TOMBSTONES)
-                server.stop(settings.home)
+                embedded_server.stop(settings.home)
                 _, asking = land_file(settings, file)
                 _set_tombstones(settings, {})
-                server.stop(settings.home)
+                embedded_server.stop(settings.home)
                 out.print(
                     f"{events:,} events: land {events / landed:,.0f}/s, COPY {events / copied:,.0f}/s, "
                     f"ratio {copied / landed:.2f}; CPU {cpu:.1f} s, with {sum(TOMBSTONES.values()):,} tombstones "
                     f"{asking:.1f} s, {asking / cpu - 1:+.1%}"
                 )
         finally:
-            server.stop(settings.home)
+            embedded_server.stop(settings.home)
 
 
 def write_days(file: Path, last_day: date) -> int:
@@ -84,7 +84,7 @@ def write_days(file: Path, last_day: date) -> int:
 
 def land_file(settings: Settings, file: Path) -> tuple[float, float]:
     """Seconds to land the file, by the clock and of CPU."""
-    server.start(settings.home)
+    embedded_server.start(settings.home)
     cpu, begin = cpu_seconds(settings), time.perf_counter()
     landing.land(settings, file, "auto", DEFAULTS)
     return time.perf_counter() - begin, cpu_seconds(settings) - cpu

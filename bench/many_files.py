@@ -18,7 +18,7 @@ import pyarrow.parquet
 from rich.console import Console
 
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.land import landing, loader
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
@@ -39,7 +39,7 @@ def main(customers: int = 300, tiny: int = 10_000) -> None:
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
-            with server.administrator(settings.home) as postgres:
+            with embedded_server.administrator(settings.home) as postgres:
                 postgres.execute("alter system set autovacuum = off")
             _register(settings, customers + 1)
             own, whole = _files(Path(folder), customers)
@@ -63,7 +63,7 @@ def main(customers: int = 300, tiny: int = 10_000) -> None:
                 f"tiny files landed alone: {alone / 20 * 1000:.0f} ms, {alone_cpu / 20 * 1000:.0f} ms of CPU each"
             )
         finally:
-            server.stop(settings.home)
+            embedded_server.stop(settings.home)
 
 
 def _register(settings: Settings, customers: int) -> None:
@@ -124,8 +124,8 @@ def _tiny_files(folder: Path, count: int, name: str = "tiny") -> list[Path]:
 
 def _land(settings: Settings, paths: Sequence[Path], *, together: bool = True) -> tuple[int, float, float]:
     """The events that landed, and the seconds it took, by the clock and of CPU."""
-    server.stop(settings.home)
-    server.start(settings.home)
+    embedded_server.stop(settings.home)
+    embedded_server.start(settings.home)
     defaults = Defaults(None, "vcloud", False, None)
     cpu, begin = cpu_seconds(settings), time.perf_counter()
     if together:

@@ -55,6 +55,12 @@ WRONG_NAME, NAME = "Jan Jansen", "Jan Janssen"
 READ = "select queue, sum(offered), sum(talk_s) from mart.queue_interval group by queue"
 
 # The landed day of the first customer, on each day; of each other customer a tenth of its calls.
+TENTH = """
+create temporary table tenth as
+select call_key
+from (select call_key, row_number() over (order by first_at, last_at) as place from raw.call) as numbered
+where place % 10 = 0
+"""
 EVENTS = """
 insert into raw.event (
     customer_id, occurred_at, event_key, ordinal, platform, event, file_id, call_key, queue, agent_key, number_key,
@@ -70,7 +76,7 @@ select
 from raw.event
 cross join generate_series(0, %(days)s - 1) as ago
 cross join generate_series(1, %(customers)s) as customer
-where (customer > 1 and call_key %% 10 = 0) or (customer = 1 and ago > 0)
+where (customer > 1 and call_key in (select call_key from tenth)) or (customer = 1 and ago > 0)
 """
 CALLS = """
 insert into raw.call (customer_id, call_key, first_at, last_at, spans_days)
@@ -80,7 +86,7 @@ select
 from raw.call
 cross join generate_series(0, %(days)s - 1) as ago
 cross join generate_series(1, %(customers)s) as customer
-where (customer > 1 and call_key %% 10 = 0) or (customer = 1 and ago > 0)
+where (customer > 1 and call_key in (select call_key from tenth)) or (customer = 1 and ago > 0)
 """
 
 
@@ -149,7 +155,7 @@ def _asked(work: Work, registry: Registry, first: date) -> list[_Asked]:
         _Asked(right, module, Case(work, person, key, request))
         for request, (right, module, person) in enumerate(rights, 1)
     ]
-    wrong = Kept(frozenset({WRONG_NAME}), frozenset(), frozenset(), frozenset())
+    wrong = Kept(frozenset({WRONG_NAME}))
     kept.keep(asked[1].case, wrong)  # as `registry apply --request` does
     connection.commit()
     return asked
@@ -220,6 +226,7 @@ def _fill_events(settings: Settings, customers: int, days: int) -> int:
             " from generate_series(%s::date - %s, %s::date, interval '20 days') as day",
             [YESTERDAY, days + 1, YESTERDAY],
         )
+        connection.execute(TENTH)
         # The triggers and constraints are those of the door, through which these events have not come.
         events = connection.execute(EVENTS, {"days": days, "customers": customers}).rowcount
         connection.execute(CALLS, {"days": days, "customers": customers})

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.privacy import rotating
 from callmart.registry import applying
 from history import registry_of
@@ -28,12 +28,12 @@ def main() -> None:
             try:
                 out.print(_round(settings, Path(folder)))
             finally:
-                server.stop(settings.home)
+                embedded_server.stop(settings.home)
 
 
 def _round(settings: Settings, folder: Path) -> str:
     """Land a file, then rotate the key."""
-    with server.administrator(settings.home) as postgres:
+    with embedded_server.administrator(settings.home) as postgres:
         postgres.execute("alter system set autovacuum = off")
     with server.connect(settings) as connection:
         applying.apply(connection, settings, registry_of({CUSTOMER: "detailed"}))

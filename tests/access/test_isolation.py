@@ -23,7 +23,7 @@ from callmart.audit.attempts import Attempt, Scene
 from callmart.audit.channels import SESSION
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
@@ -181,7 +181,7 @@ def test_a_customer_sees_all_of_its_own(
     scene: Scene, sessions: dict[str, psycopg.Connection], customer: int
 ) -> None:
     """A look that would always be empty would pass as well."""
-    role = roles.customer_role(server.DATABASE, customer)
+    role = roles.customer_role(embedded_server.DATABASE, customer)
     plain = next(attack for attack in ATTACKS if attack.name == "plain")
     looks = {attempt.place: attempt for who, attempt in made(scene, plain) if who == role}
     assert "mart.queue_interval" in looks
@@ -204,7 +204,7 @@ def test_a_day_that_is_too_old_is_hidden_exactly(opened: Callmart) -> None:
 
 
 def types_of_ones_own(other: int) -> str:
-    return OWN_TYPES.format(database=server.DATABASE, other=other)
+    return OWN_TYPES.format(database=embedded_server.DATABASE, other=other)
 
 
 def test_errors_carry_no_values_of_others(opened: Callmart) -> None:
@@ -248,7 +248,7 @@ def test_types_of_ones_own_would_bend_a_string_body(opened: Callmart, function: 
         connection.execute(
             f"create or replace function access.{function} language sql stable as $${STRING_BODIES[function]}$$"
         )
-        role = roles.customer_role(server.DATABASE, NAMED)
+        role = roles.customer_role(embedded_server.DATABASE, NAMED)
         connection.execute("grant temporary on database callmart to public")
         connection.execute("alter event trigger refuse_definitions disable")
         seen = []

@@ -10,8 +10,9 @@ from callmart.access import rights, roles
 from callmart.audit.attempts import Scene
 from callmart.audit.tables import append_only
 from callmart.base import matrix
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.declarations import dbt_project
+from callmart.declarations.mart import Mart
 from callmart_home import Callmart
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD
@@ -133,8 +134,10 @@ def policy_mutants(connection: psycopg.Connection) -> Iterator[str]:
 
 def right_mutants(connection: psycopg.Connection, callmart: Callmart) -> Iterator[str]:
     """Each right of access.yml and of the marts taken away; each thing given to somebody who should not have it."""
-    holders = {duty: roles.duty_role(server.DATABASE, duty) for duty in matrix.matrix().duties}
-    holders |= {f"reads {group}": roles.group_role(server.DATABASE, group) for group in roles.groups()}
+    holders = {duty: roles.duty_role(embedded_server.DATABASE, duty) for duty in matrix.matrix().duties}
+    holders |= {
+        f"reads {group}": roles.group_role(embedded_server.DATABASE, group) for group in roles.groups()
+    }
     for right in sorted(
         rights.wanted(connection, matrix.matrix(), holders, dbt_project.marts(callmart.settings))
     ):
@@ -205,7 +208,7 @@ def gate_mutants(connection: psycopg.Connection) -> Iterator[str]:
     )
 
 
-def noticed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> bool:
+def noticed(connection: psycopg.Connection, marts: list[Mart]) -> bool:
     """Whether the catalogue is not as it should be, or the audit finds something in it."""
     found = bool(unprotected(connection)) or any(each_difference(connection, marts))
     connection.execute("reset role")

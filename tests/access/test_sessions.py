@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from callmart.access import drift, logins, memberships, roles, sessions
-from callmart.database import lock, server
+from callmart.database import embedded_server, lock
 from callmart.declarations import dbt_project
 from callmart.operations import run as stages
 from callmart_home import Callmart, ignore_step
@@ -34,7 +34,7 @@ def opened(played: Callmart) -> Iterator[Callmart]:
 
 
 def role_of(customer: int) -> str:
-    return roles.customer_role(server.DATABASE, customer)
+    return roles.customer_role(embedded_server.DATABASE, customer)
 
 
 @contextmanager
@@ -240,7 +240,7 @@ def test_a_login_that_stays_stuck_is_named_and_stops_nobody_else(
 
 def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: Callmart) -> None:
     role = role_of(ANONYMOUS)
-    socket = server.start(opened.home)
+    socket = embedded_server.start(opened.home)
     with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as elsewhere:
         elsewhere.execute(f"create table mine (); alter table mine owner to {role}")
         try:

@@ -22,7 +22,7 @@ from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Tableau
 from callmart.cli import main
-from callmart.database import schema, server
+from callmart.database import embedded_server, schema, server
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
@@ -98,8 +98,8 @@ def green(green_run: Green) -> audit.Audit:
     return green_run.found
 
 
-OPEN_TO_STANDARD = roles.customer_role(server.DATABASE, STANDARD)
-LOADER = roles.duty_role(server.DATABASE, "loader")
+OPEN_TO_STANDARD = roles.customer_role(embedded_server.DATABASE, STANDARD)
+LOADER = roles.duty_role(embedded_server.DATABASE, "loader")
 
 # Three holes, and how each is closed again. An audit takes its time, so one looks for all of them.
 HOLES = {

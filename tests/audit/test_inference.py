@@ -8,7 +8,7 @@ import pytest
 
 from callmart.access import logins, roles
 from callmart.audit import attempts, generated, inference, planner, scratch, timed
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, queue_of
 
@@ -142,7 +142,9 @@ def test_a_wall_that_is_taken_down_is_found_out(
     assert where
     with played.superuser() as superuser:
         superuser.execute(MUTANTS[mutant].format(month=month))
-        superuser.execute(roles.statement("set local role {}", roles.customer_role(server.DATABASE, NAMED)))
+        superuser.execute(
+            roles.statement("set local role {}", roles.customer_role(embedded_server.DATABASE, NAMED))
+        )
         _, found = planner.oracle(superuser, where.relation, where.secrets, within=where.within)
         superuser.rollback()
     assert found
@@ -228,7 +230,10 @@ def asked(way: str) -> str:
 def publisher(played: Callmart) -> Iterator[psycopg.Connection]:
     """The publisher, who may make temporary things, as on a server that is not the embedded one."""
     with psycopg.connect(
-        host=str(server.start(played.home)), user="postgres", dbname=server.DATABASE, autocommit=True
+        host=str(embedded_server.start(played.home)),
+        user="postgres",
+        dbname=embedded_server.DATABASE,
+        autocommit=True,
     ) as superuser:
         superuser.execute("grant temporary on database callmart to public")
         superuser.execute("alter event trigger refuse_definitions disable")
@@ -241,7 +246,7 @@ def publisher(played: Callmart) -> Iterator[psycopg.Connection]:
 
 
 def become(session: psycopg.Connection, customer: int) -> None:
-    session.execute(roles.statement("set role {}", roles.customer_role(server.DATABASE, customer)))
+    session.execute(roles.statement("set role {}", roles.customer_role(embedded_server.DATABASE, customer)))
 
 
 def turns(random: Random) -> list[int]:

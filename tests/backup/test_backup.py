@@ -23,7 +23,7 @@ from callmart.backup import backup, contents, manifest, programs, restore, seale
 from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key, secret_file
 from callmart.base.settings import PROJECT
-from callmart.database import clock, schema, server
+from callmart.database import clock, embedded_server, schema
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
 from catalogue import unprotected
@@ -93,7 +93,10 @@ def test_rows_that_come_while_it_is_made_are_in_neither_dump_nor_manifest(
     counted = back_up(old, tmp_path / "b").tables["ops.to_vacuum"].rows
     old.rows("delete from ops.to_vacuum where relation = 'late' returning 1")
     script = subprocess.run(
-        [server.PROGRAMS / "pg_restore", "--data-only", "--table=to_vacuum", "--file=-", tmp_path / "b/database.dump"],
+        [
+            embedded_server.PROGRAMS / "pg_restore",
+            "--data-only", "--table=to_vacuum", "--file=-", tmp_path / "b/database.dump",
+        ],
         check=True, capture_output=True,
     ).stdout  # fmt: skip
     assert (counted, b"late" in script, b"COPY ops.to_vacuum" in script) == (0, False, True)
@@ -115,7 +118,9 @@ def test_a_backup_from_before_an_upgrade_is_restored_and_upgraded(
     with earlier.connect() as owner:
         dsn = owner.info.dsn
     subprocess.run(
-        [server.PROGRAMS / "pg_restore", "--dbname", dsn, EARLIER], stderr=subprocess.DEVNULL, check=False
+        [embedded_server.PROGRAMS / "pg_restore", "--dbname", dsn, EARLIER],
+        stderr=subprocess.DEVNULL,
+        check=False,
     )
     for customer in WITH_DATA:  # their keys are not in that dump
         key = new_key(earlier.home, customer)
@@ -332,7 +337,7 @@ def test_programs_that_can_t_work_with_a_server_are_not_used(
     """Those that come with callmart are of version 18, and have no TLS."""
     monkeypatch.setenv("PATH", str(tmp_path))
     for version in (160014, 180004):
-        assert programs.folder_for(version, encrypted=False) == server.PROGRAMS
+        assert programs.folder_for(version, encrypted=False) == embedded_server.PROGRAMS
     for version, encrypted, said in ((990001, False, ""), (170006, True, " and can encrypt its connection")):
         major = version // 10000
         with pytest.raises(UserError) as refused:
@@ -345,7 +350,7 @@ def test_programs_that_can_t_work_with_a_server_are_not_used(
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
     assert programs.folder_for(990001, encrypted=True) == tmp_path
-    assert programs.folder_for(180000, encrypted=False) == server.PROGRAMS
+    assert programs.folder_for(180000, encrypted=False) == embedded_server.PROGRAMS
 
 
 # what is refused before anything is touched
@@ -481,7 +486,14 @@ def test_a_dump_that_breaks_off_loads_nothing(make_callmart: Callable[[], Callma
     other = with_settings(make_callmart())
     os.truncate(copied / "database.dump", (copied / "database.dump").stat().st_size - 100)
     with pytest.raises(UserError, match="the database was not restored"):
-        programs.load(other.settings, server.PROGRAMS, server.PROGRAMS, 180000, copied / "database.dump", ())
+        programs.load(
+            other.settings,
+            embedded_server.PROGRAMS,
+            embedded_server.PROGRAMS,
+            180000,
+            copied / "database.dump",
+            (),
+        )
     assert other.rows("select from pg_namespace where nspname = 'registry'") == []
 
 

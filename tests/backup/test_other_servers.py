@@ -16,7 +16,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, restored, with_settin
 from callmart.access import drift, logins, roles
 from callmart.backup import manifest, programs
 from callmart.base.settings import Privacy
-from callmart.database import ledger, server
+from callmart.database import embedded_server, ledger
 from callmart.declarations import dbt_project
 from callmart.publish import installation
 from callmart_home import Callmart
@@ -114,7 +114,7 @@ def test_no_password_is_told_to_another_program(
     for name in ("pg_dump", "pg_restore", "psql"):
         (tmp_path / "bin" / name).write_text(
             f'#!/bin/sh\n{{ echo {name} "$@"; env; }} >> {shlex.quote(str(told))}\n'
-            f'exec {shlex.quote(str((server.PROGRAMS if name == "pg_restore" else real) / name))} "$@"\n'
+            f'exec {shlex.quote(str((embedded_server.PROGRAMS if name == "pg_restore" else real) / name))} "$@"\n'
         )
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setattr(programs, "folder_for", lambda version, encrypted: tmp_path / "bin")

@@ -18,7 +18,7 @@ from callmart import __version__
 from callmart.access import logins
 from callmart.base.errors import kind
 from callmart.cli import main
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.database.lock import exclusive
 from callmart_home import Callmart
 from commands import Command, command_from_scratch, command_of, mistake
@@ -305,7 +305,7 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
 
 def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, command: Command) -> None:
     """All its connections are ended, the one that holds its lock as well, while it builds: then there are four."""
-    socket = server.start(ready.home)
+    socket = embedded_server.start(ready.home)
 
     def end_it() -> int:
         with psycopg.connect(

@@ -19,7 +19,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
 from callmart.base.settings import Alerts, ConnectedApp, Folder, Mail, Privacy, Settings, Tableau
-from callmart.database import clock, server
+from callmart.database import clock, embedded_server, server
 from callmart.operations import doctor
 from callmart.publish import emulator, tableau
 from callmart_home import Callmart
@@ -231,9 +231,9 @@ def test_folders_are_tried(ready: Callmart, tmp_path: Path) -> None:
 def owner(callmart: Callmart, **parts: str) -> SecretStr:
     """A DSN of the embedded server, with some parts of it replaced."""
     known = {
-        "user": server.OWNER,
-        "host": str(server.start(callmart.home)),
-        "database": server.DATABASE,
+        "user": embedded_server.OWNER,
+        "host": str(embedded_server.start(callmart.home)),
+        "database": embedded_server.DATABASE,
     } | parts
     return SecretStr("postgresql://{user}@/{database}?host={host}".format(**known))
 
@@ -259,10 +259,13 @@ def test_a_database_that_can_not_be_reached_is_named_and_the_rest_is_tried(
 @pytest.mark.skipif(not WITH_OPENSSL, reason="there is no openssl here")
 def test_tls_is_tried(ready: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "on_this_machine", lambda *_: False)
-    behind, emulated = server.start(ready.home) / f".s.PGSQL.{server.PORT}", Tableau(server="emulator")
+    behind, emulated = (
+        embedded_server.start(ready.home) / f".s.PGSQL.{embedded_server.PORT}",
+        Tableau(server="emulator"),
+    )
     made = certificate(tmp_path, "localhost")
     with in_front_of(behind, made) as port:
-        verified = f"postgresql://{server.OWNER}@localhost:{port}/{server.DATABASE}?sslrootcert={made.file}"
+        verified = f"postgresql://{embedded_server.OWNER}@localhost:{port}/{embedded_server.DATABASE}?sslrootcert={made.file}"
         for dsn, outcome, said in (
             (verified, "ok", "encrypted, and the server is verified"),
             (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from callmart.base.settings import PROJECT
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
 from commands import Command, mistake
@@ -86,7 +86,7 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
 def test_a_wrong_setting_is_named(
     applied: Callmart, command: Command, free_port: int, environment: dict[str, str], remedy: str
 ) -> None:
-    place = {"socket": str(server.start(applied.home)), "port": str(free_port)}
+    place = {"socket": str(embedded_server.start(applied.home)), "port": str(free_port)}
     done = command("status", **{name: value.format(**place) for name, value in environment.items()})
     said = mistake(done)
     assert remedy in said

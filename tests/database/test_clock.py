@@ -18,7 +18,7 @@ from audits import attacks_nothing
 from callmart.access.rights import SCHEMAS
 from callmart.base.errors import UserError
 from callmart.cli import main
-from callmart.database import clock, server
+from callmart.database import clock, embedded_server
 from callmart.operations import run
 from callmart_home import Callmart, ignore_step
 from centre import NAMED, REGISTRY, WITH_DATA
@@ -354,7 +354,7 @@ def test_nothing_goes_on_a_machine_that_is_years_off_until_a_person_says_so(
             assert not played.rows("select from store.queue_interval union all select from raw.event")
     finally:
         played.stop()
-        server.start(played.home)
+        embedded_server.start(played.home)
     if shift.startswith("-"):
         assert all(played.rows("select from mart.queue_day", customer_id=one) for one in WITH_DATA)
     else:

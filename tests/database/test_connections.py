@@ -16,7 +16,7 @@ from callmart.access import logins, roles
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart_home import Callmart
 from tls import WITH_OPENSSL, Certificate, certificate, in_front_of
 
@@ -53,7 +53,7 @@ WORDS = {
 @pytest.fixture(scope="module")
 def folder(callmart: Callmart) -> Path:
     """The folder of the socket of a server with another owner."""
-    folder = server.start(callmart.home)
+    folder = embedded_server.start(callmart.home)
     with superuser(folder) as postgres:
         postgres.execute(f"create role {OWNER} login createrole password '{PASSWORD}'")
         postgres.execute("create role asleep nologin password 'r1ght-secret'")
@@ -184,7 +184,7 @@ def test_tls_is_refused_for_its_own_reason(
 ) -> None:
     own, other = certificates
     at, verified = f"{OWNER}:{PASSWORD}@localhost", "sslmode=verify-full&sslrootcert="
-    behind = folder / f".s.PGSQL.{server.PORT}"
+    behind = folder / f".s.PGSQL.{embedded_server.PORT}"
     with in_front_of(behind, own) as port, in_front_of(behind, other) as elsewhere:
         good = f"postgresql://{at}:{port}/callmart?{verified}{own.file}"
         server.connect(by(callmart.home, good)).close()
@@ -209,7 +209,7 @@ def test_a_server_with_tls_of_its_own(
 ) -> None:
     """It lets nobody in without, and has three connections."""
     own, other = certificates
-    data, account = callmart.home / "data_17", server._account()
+    data, account = callmart.home / "data_17", embedded_server._account()
     data.mkdir()
     (password := data.with_name("password")).write_text(PASSWORD)
     password.chmod(0o644)

@@ -12,7 +12,7 @@ import pytest
 import numbered
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
-from callmart.database import migrating, schema, server, vacuum
+from callmart.database import embedded_server, migrating, schema, vacuum
 from callmart.declarations import dbt_project
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
@@ -50,10 +50,10 @@ def earlier(make_callmart: Callable[[], Callmart]) -> Callmart:
 
 def in_tables(callmart: Callmart) -> set[str]:
     """What is in clear in the files of the database's tables, also where it was deleted."""
-    server.stop(callmart.home)  # so that everything is there
+    embedded_server.stop(callmart.home)  # so that everything is there
     base = callmart.home / "postgres"
     contents = [path.read_bytes() for path in base.rglob("base/*/*") if path.is_file()]
-    server.start(callmart.home)
+    embedded_server.start(callmart.home)
     assert contents
     return {word for word in CLEAR if any(word.encode() in content for content in contents)}
 

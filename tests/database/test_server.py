@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from callmart.access import drift, logins, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart_home import Callmart
 from today import YESTERDAY
 
@@ -34,7 +34,7 @@ ENCODED = "p%40ss%2Fw%25rd"
 @pytest.fixture(scope="module")
 def socket(callmart: Callmart) -> Path:
     """The socket's folder of a server that runs."""
-    return server.start(callmart.home)
+    return embedded_server.start(callmart.home)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder:
         home = Path(folder) / "home"
         yield home
-        server.stop(home)
+        embedded_server.stop(home)
 
 
 def as_superuser(socket: Path) -> psycopg.Connection:
@@ -63,7 +63,10 @@ def refusal(home: Path, dsn: str) -> str:
 
 def python(home: Path, code: str, **environment: str) -> subprocess.Popen[str]:
     """Another process with callmart in it."""
-    names = f"from pathlib import Path; from callmart.database import server; home = Path({str(home)!r})"
+    names = (
+        "from pathlib import Path; from callmart.database import embedded_server, server; "
+        f"home = Path({str(home)!r})"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", f"{names}; {code}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -90,7 +93,7 @@ DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 @pytest.mark.skipif(not DEBIAN_15.exists(), reason="no PostgreSQL 15 on this machine")
 def test_postgresql_15_itself_is_refused(socket: Path, home: Path) -> None:
-    data, account = home / "data", server._account()
+    data, account = home / "data", embedded_server._account()
     data.mkdir(parents=True)
     if account:
         shutil.chown(data, account["user"])
@@ -257,7 +260,7 @@ def other(callmart: Callmart, socket: Path, home: Path) -> Iterator[Callmart]:
             sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier("Other.Owner"))
         )
         with psycopg.connect(host=str(socket), user="postgres", dbname=name) as administrator:
-            administrator.execute(server.ADMINISTRATOR.read_bytes())
+            administrator.execute(embedded_server.ADMINISTRATOR.read_bytes())
         home.mkdir()
         made = Callmart(with_dsn(home, f"postgresql://Other.Owner:{ENCODED}@/{name}?host={socket}"))
         yield made
@@ -345,24 +348,24 @@ def test_a_login_without_its_password_is_refused(callmart: Callmart, tmp_path: P
 
 def test_starting_again_is_the_same_server(callmart: Callmart, socket: Path) -> None:
     process = (callmart.home / "postgres" / "postmaster.pid").read_text().splitlines()[0]
-    assert server.start(callmart.home) == socket
+    assert embedded_server.start(callmart.home) == socket
     assert (callmart.home / "postgres" / "postmaster.pid").read_text().splitlines()[0] == process
 
 
 def test_what_was_stopped_comes_back_as_it_was(home: Path) -> None:
     settings = Settings(home=home, dsn=None, folders=[])
-    assert not server.stop(home)
+    assert not embedded_server.stop(home)
     assert not home.exists()
     with server.connect(settings) as connection:
         connection.execute("create table kept as select 42 as answer")
-    assert server.stop(home)
-    assert not server.stop(home)
+    assert embedded_server.stop(home)
+    assert not embedded_server.stop(home)
     with server.connect(settings) as connection:
         assert connection.execute("select answer from kept").fetchone() == (42,)
 
 
 def test_two_at_the_same_time_make_one(home: Path) -> None:
-    racers = [python(home, "print(server.start(home))") for _ in range(2)]
+    racers = [python(home, "print(embedded_server.start(home))") for _ in range(2)]
     answers = [racer.communicate() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0], answers
     assert {answer for answer, _ in answers} == {f"{home / 'socket'}\n"}
@@ -372,9 +375,10 @@ def test_two_at_the_same_time_make_one(home: Path) -> None:
 @pytest.mark.parametrize("last_step", ["_start", "_create_database"])
 def test_what_was_killed_half_way_is_made_anew(home: Path, last_step: str) -> None:
     """Killed before the server is started, and after the database was made but before that was noted."""
-    finish = f"before = server.{last_step}" if last_step == "_create_database" else "before = print"
-    hang = f"server.{last_step} = lambda *a: (before(*a), print('now', flush=True), __import__('time').sleep(60))"
-    process = python(home, f"{finish}; {hang}; server.start(home)")
+    finish = f"before = embedded_server.{last_step}" if last_step == "_create_database" else "before = print"
+    slowly = "lambda *a: (before(*a), print('now', flush=True), __import__('time').sleep(60))"
+    hang = f"embedded_server.{last_step} = {slowly}"
+    process = python(home, f"{finish}; {hang}; embedded_server.start(home)")
     assert process.stdout is not None
     assert "now\n" in process.stdout
     process.send_signal(signal.SIGKILL)
@@ -401,27 +405,27 @@ def test_a_home_can_have_any_name(home: Path, name: str) -> None:
             assert owner.info.user == "callmart_owner"
         assert made.land_text("1|NONE|NONE|NONE|QUEUESTART|\n", 1042).rows == 1  # the other driver
     finally:
-        server.stop(odd)
-        server._socket_folder(odd).rmdir()
+        embedded_server.stop(odd)
+        embedded_server._socket_folder(odd).rmdir()
 
 
 def test_a_socket_folder_of_somebody_else_is_not_used(home: Path) -> None:
     """A home that is too long for a socket has it in /tmp, where everybody can make folders."""
     long = home / ("n" * 100)
-    folder = server._socket_folder(long)
+    folder = embedded_server._socket_folder(long)
     assert folder.parent == Path("/tmp")
     elsewhere = home / "elsewhere"
     elsewhere.mkdir(parents=True)
     folder.symlink_to(elsewhere)
     try:
         with pytest.raises(UserError, match=f"{folder} belongs to somebody else"):
-            server.start(long)
+            embedded_server.start(long)
     finally:
         folder.unlink()
 
 
 def test_the_environment_of_another_server_does_not_lead_astray(callmart: Callmart, socket: Path) -> None:
-    server.stop(callmart.home)  # so that the other process starts it, too
+    embedded_server.stop(callmart.home)  # so that the other process starts it, too
     code = "from callmart.base.settings import Settings; print(server.connect(Settings(home=home, dsn=None)).info.user)"
     stray = python(callmart.home, code, PGPORT="6543", PGUSER="somebody", PGDATABASE="postgres")
     assert stray.communicate()[0] == "callmart_owner\n"
@@ -449,7 +453,7 @@ def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
 
 def test_a_home_of_before_is_closed_at_its_next_start(callmart: Callmart, socket: Path) -> None:
     """Its mark says nothing of what was closed on it."""
-    with psycopg.connect(host=str(socket), user="postgres", dbname=server.DATABASE) as superuser:
+    with psycopg.connect(host=str(socket), user="postgres", dbname=embedded_server.DATABASE) as superuser:
         superuser.execute("grant execute on function pg_advisory_lock(bigint), lo_create(oid) to public")
         superuser.execute("drop event trigger refuse_definitions")
         superuser.execute("drop function public.refuse_definitions")

@@ -19,7 +19,7 @@ from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project, mart_tables, metrics
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected

@@ -12,7 +12,7 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.cli import check
 from callmart.declarations import checking, dbt_project, model_files
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from tableau_files import marts
 from wrong_project import Case, WrongProject, changed, expect, wrong_project
 

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from callmart.access import logins
 from callmart.base.settings import PROJECT
 from callmart.declarations import dbt_project, metrics
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart_home import Callmart
 from centre import DETAILED, STANDARD, WITH_DATA
 from venvs import installed

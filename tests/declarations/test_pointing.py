@@ -19,7 +19,7 @@ from callmart.base.matrix import matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.database import migrating, schema
 from callmart.declarations import dbt_project, pointing
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.opening import opening
 from callmart.upgrade import upgrading
 from callmart_home import Callmart

@@ -10,8 +10,8 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.database import migrating
 from callmart.declarations import dbt_project, exposures, metrics
-from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
+from callmart.declarations.mart import Mart
 from callmart.registry import file as registry_file
 from callmart.registry.file import Registry
 from callmart.registry.planning import Change, plan

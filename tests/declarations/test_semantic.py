@@ -8,7 +8,7 @@ import yaml
 
 from callmart.base.settings import settings
 from callmart.declarations import dbt_project, metrics, semantic
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import Metric
 
 

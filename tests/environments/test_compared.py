@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from callmart.declarations import dbt_project
+from callmart.declarations.mart import Mart
 from callmart.environments import comparing, written
 from callmart.environments.differences import ROWS, Cell, Column, Compared
 from callmart.environments.known import Environment
@@ -182,7 +183,7 @@ def test_marts_and_columns_on_one_side_are_said_and_stop_nothing(
 def test_what_was_renamed_is_compared_under_its_former_name(
     tried: Callmart, own: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def renamed(settings: Any) -> list[dbt_project.Mart]:
+    def renamed(settings: Any) -> list[Mart]:
         return [
             mart.model_copy(
                 update={

@@ -21,6 +21,7 @@ from callmart.access import roles
 from callmart.audit import channels
 from callmart.base.settings import Tableau
 from callmart.declarations import dbt_project, through
+from callmart.declarations.mart import Mart
 from callmart.extract import extract, reading
 from callmart.extract.drafts import Unproven
 from callmart.extract.extract import Extract
@@ -181,7 +182,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     rows_of, names = reading._rows_of, set[str]()
 
     @contextmanager
-    def noting(reader: Any, role: str, mart: dbt_project.Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
+    def noting(reader: Any, role: str, mart: Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
         if (role, mart.name) == (roles.customer_role("callmart", STANDARD), "queue_interval"):
             names.add(part.name)
         with rows_of(reader, role, mart, part) as batches:
@@ -319,7 +320,7 @@ def spoil_what_is_read(monkeypatch: pytest.MonkeyPatch, spoil: Any, marts: list[
     rows_of = reading._rows_of
 
     @contextmanager
-    def spoilt(reader: Any, role: str, mart: dbt_project.Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
+    def spoilt(reader: Any, role: str, mart: Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
         with rows_of(reader, role, mart, part) as read:
             own = read.read_all()
         if role == roles.customer_role("callmart", NAMED) and mart.name in marts:

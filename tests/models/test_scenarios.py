@@ -49,7 +49,7 @@ def told(callmart: Callmart) -> Callmart:
     return callmart
 
 
-# MARTS.md, read by the letter, counts these calls otherwise than they went: docs/decisions.md says why we let it.
+# docs/metrics.md, read by the letter, counts these calls otherwise than they went; docs/decisions.md says why.
 LETTER = "attended transfer into a queue, over two callids"
 NAMES = [
     pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="no log shows it"))

@@ -5,7 +5,8 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.build import spreading
 from callmart.declarations import dbt_project
-from callmart.declarations.dbt_project import Column, Compiled, Mart
+from callmart.declarations.dbt_project import Compiled
+from callmart.declarations.mart import Column, Mart
 from callmart_home import Callmart
 
 

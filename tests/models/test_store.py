@@ -314,9 +314,9 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
         case "dbt":
             monkeypatch.setattr(dbt_project, "version", lambda package: "1.99")
         case "the rules":
-            copy = project.folder.parent / "dbt.py"
-            copy.write_text(Path(dbt_project.__file__).read_text() + "\n")
-            monkeypatch.setattr(dbt_project, "__file__", str(copy))
+            copy = project.folder.parent / "mart.py"
+            copy.write_text(dbt_project.RULES[-1].read_text() + "\n")
+            monkeypatch.setattr(dbt_project, "RULES", (*dbt_project.RULES[:-1], copy))
     assert dbt_project.fingerprint_of_files() != before
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from callmart.base.keys import INSTALLATION, key_file
 from callmart.base.settings import Settings, Tableau
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.database.lock import exclusive
 from callmart.operations import certificates, health
 from callmart.operations.health import Trouble
@@ -374,7 +374,7 @@ def test_looking_starts_no_server(make_callmart: Callable[[], Callmart]) -> None
         "database",
         "the database can't be used: the embedded server is not running: `callmart start` starts it",
     )
-    assert not server.is_running(stopped.home)
+    assert not embedded_server.is_running(stopped.home)
 
 
 def test_a_database_that_can_not_be_used(played: Callmart, free_port: int) -> None:
@@ -389,7 +389,7 @@ def test_a_database_that_can_not_be_used(played: Callmart, free_port: int) -> No
 @pytest.mark.skipif(not WITH_OPENSSL, reason="needs openssl")
 def test_a_certificate_that_ends_soon(played: Callmart, tmp_path: Path, free_port: int) -> None:
     shown = certificate(tmp_path, "localhost")  # for two days
-    socket = server.start(played.home) / f".s.PGSQL.{server.PORT}"
+    socket = embedded_server.start(played.home) / f".s.PGSQL.{embedded_server.PORT}"
     with in_front_of(socket, shown) as port:
         dsn = SecretStr(f"postgresql://u@localhost:{port}/d?sslmode=verify-full&sslrootcert={shown.file}")
         wanted = played.settings.model_copy(update={"dsn": dsn})

@@ -25,7 +25,7 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places as landed
 from callmart.opening import opening
-from callmart.privacy import embedded, erasing, kept, persons, places, procedure
+from callmart.privacy import erasing, kept, persons, places, procedure, server_files
 from callmart.privacy.procedure import Steps
 from callmart.publish import sites, tableau
 from callmart_home import Callmart
@@ -98,7 +98,7 @@ CRASHES: dict[str, tuple[Any, str]] = {
     "after a build": (opening, "open_build"),
     "before an extract": (extract, "extract"),
     "before publishing": (sites, "apply"),
-    "before the log is left": (embedded, "_renew_log"),
+    "before the log is left": (server_files, "_renew_log"),
 }
 
 

@@ -17,7 +17,7 @@ from callmart.base.person import Blocked, Work
 from callmart.database import ledger, lock
 from callmart.land.places import Stored
 from callmart.opening import opening
-from callmart.privacy import embedded, erasing
+from callmart.privacy import erasing, server_files
 from callmart.privacy.kept import Kept
 from callmart.publish import sites
 from callmart.registry.places import Persons
@@ -75,8 +75,8 @@ def a_landing(home: Callmart, patch: pytest.MonkeyPatch) -> Iterator[None]:
 @contextmanager
 def a_table_in_use(home: Callmart, patch: pytest.MonkeyPatch) -> Iterator[None]:
     """By a session of our own, which nobody ends."""
-    patch.setattr(embedded, "_BRIEFLY", ("50ms",))
-    patch.setattr(embedded, "_PATIENTLY", "50ms")
+    patch.setattr(server_files, "_BRIEFLY", ("50ms",))
+    patch.setattr(server_files, "_PATIENTLY", "50ms")
     with home.connect() as session:
         session.execute("select from store.agent limit 1")
         yield

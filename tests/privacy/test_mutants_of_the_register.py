@@ -19,7 +19,7 @@ import pytest
 
 from callmart.base import evidence
 from callmart.base.errors import UserError
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 from callmart.database import schema
 from callmart.privacy import letters, register
 from callmart.privacy.register import Evidence, Request

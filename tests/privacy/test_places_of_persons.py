@@ -30,7 +30,7 @@ from callmart.base.keys import fingerprint_of
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Folder
-from callmart.database import searching, server
+from callmart.database import embedded_server, searching
 from callmart.environments import databases
 from callmart.environments.known import Environment
 from callmart.privacy import decided, packages, places, procedure
@@ -540,12 +540,12 @@ TRAPS = {"pg_stat_statements_reset": "", "format": "text, name, name, text", "pg
 
 def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callmart) -> None:
     """PostgreSQL's own pg_stat_statements, which keeps a command as it was typed, and shows counts to every login."""
-    with server.administrator(home.home) as postgres:
+    with embedded_server.administrator(home.home) as postgres:
         postgres.execute("alter system set shared_preload_libraries = 'pg_stat_statements'")
-    server.stop(home.home)
+    embedded_server.stop(home.home)
     files = PLACE["server files"]
     with (
-        server.administrator(home.home) as postgres,
+        embedded_server.administrator(home.home) as postgres,
         home.connect() as owner,
         procedure.working(owner, home.settings) as work,
     ):
@@ -557,7 +557,7 @@ def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callma
             )
         owner.commit()
         assert ["any login can count" in one.text for one in drift.of_server(owner)] == [True]
-        postgres.execute(server.ADMINISTRATOR.read_bytes())
+        postgres.execute(embedded_server.ADMINISTRATOR.read_bytes())
         assert list(drift.of_server(owner)) == []
         elsewhere = home.settings.model_copy(update={"dsn": SecretStr("postgresql://elsewhere")})
         work.needles = Needles([WORD])
@@ -578,4 +578,4 @@ def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callma
         owner.commit()
         postgres.execute("drop extension pg_stat_statements")
         postgres.execute("alter system reset shared_preload_libraries")
-    server.stop(home.home)
+    embedded_server.stop(home.home)

@@ -4,10 +4,10 @@ from typing import get_args
 
 import pytest
 
-from callmart.base import evidence, rights
+from callmart.base import evidence, rights_of_persons
 from callmart.base.errors import UserError
 from callmart.base.person import Kind
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 from callmart.privacy import decided, letters, register
 from requests_of_persons import PLAN, Desk
 from today import TODAY
@@ -25,18 +25,18 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 def test_each_right_of_each_kind_of_person_is_taken_up_or_names_another(
     undone: Desk, right: Right, kind: Kind
 ) -> None:
-    if rights.has(right, kind):
+    if rights_of_persons.has(right, kind):
         number = undone.open(ONE, CONTACT, right=right, kind=kind)
         found = register.request(undone.officer, number)
         assert (found.asked_right, found.kind, found.days_left) == (right, kind, 28)
         return
     with pytest.raises(UserError, match=f"a {kind} has no right of {right} here"):
         undone.open(ONE, CONTACT, right=right, kind=kind)
-    instead = rights.DECIDED[right]._asdict()[kind]
+    instead = rights_of_persons.DECIDED[right]._asdict()[kind]
     with pytest.raises(UserError) as refusal:
-        rights.require(right, kind)
+        rights_of_persons.require(right, kind)
     assert (f"`--right {instead}`" in str(refusal.value)) == (instead is not None)
-    assert instead is None or rights.has(instead, kind), "what is named can be entered"
+    assert instead is None or rights_of_persons.has(instead, kind), "what is named can be entered"
 
 
 def test_each_place_is_decided_for_those_who_are_left_out() -> None:
@@ -59,13 +59,14 @@ def test_each_place_is_decided_for_those_who_are_left_out() -> None:
 
 def test_who_has_which_right() -> None:
     """As it was decided: nobody takes a line away unseen."""
-    assert set(rights.pairs()) == {
+    assert set(rights_of_persons.pairs()) == {
         *((right, kind) for right in ("erasure", "access", "portability") for kind in KINDS),
         *(("rectification", kind) for kind in KINDS if kind != "caller"),
         *((right, "agent") for right in ("objection", "restriction", "withdrawal", "lifting")),
     }
     instead = {
-        right: {cells._asdict()[kind] for kind in KINDS} - {right} for right, cells in rights.DECIDED.items()
+        right: {cells._asdict()[kind] for kind in KINDS} - {right}
+        for right, cells in rights_of_persons.DECIDED.items()
     }
     assert instead.pop("lifting") == {None}, "there is nothing to take back"
     assert set().union(*instead.values()) == {"erasure"}

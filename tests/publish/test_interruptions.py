@@ -238,7 +238,7 @@ def wanted(extracts: dict[str, DataSource]) -> list[tuple[Publication, ...]]:
     )  # fmt: skip
     less = replace(
         detailed, name="Voorbeeld", data_sources=(extracts["queues later"],), workbooks=detailed.workbooks[:1],
-        members=both[1:], mail_stopped_because="not complete",
+        members=both[1:], no_mail_because="not complete",
     )  # fmt: skip
     return [
         (first, Publication(8, "ander bv", (live("one"),)), detailed),

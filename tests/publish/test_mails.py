@@ -58,7 +58,7 @@ def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publicat
 
 
 def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
-    held = replace(mailed, mail_stopped_because="1 days of last week are held back")
+    held = replace(mailed, no_mail_because="1 days of last week are held back")
     (outcome,) = publish(server, held)
     assert subscriptions(server) == [], "none is made that would mail"
     publish(server, mailed)

@@ -200,7 +200,7 @@ def test_a_contract_orders_data_sources_reports_and_mail(
     assert [(mail.workbook, mail.subject) for mail in standard.mails] == [
         ("Traffic", "Your weekly report Traffic")
     ], "no report that the contract does not order"
-    assert detailed.mail_stopped_because is None
+    assert detailed.no_mail_because is None
 
 
 def test_what_the_contract_does_not_open_is_not_published_whatever_the_books_say(
@@ -261,10 +261,10 @@ def test_a_week_that_is_not_complete_stops_the_mail(
     applied: Callmart, owner: psycopg.Connection, change: str, said: str
 ) -> None:
     owner.execute(change, {"day": last_week(2)})
-    why = desired(applied, owner)[DETAILED].mail_stopped_because
+    why = desired(applied, owner)[DETAILED].no_mail_because
     assert why is not None
     assert said in why
-    others = desired(applied, owner)[STANDARD].mail_stopped_because
+    others = desired(applied, owner)[STANDARD].no_mail_because
     assert (others is None) is ("raw.file" not in change)
 
 
@@ -274,7 +274,7 @@ def test_another_week_stops_no_mail(applied: Callmart, owner: psycopg.Connection
         "insert into ops.held_back (customer_id, call_date, build_id, cause) values (1, %s, 1, '')",
         [last_week(day)],
     )
-    assert desired(applied, owner)[DETAILED].mail_stopped_because is None
+    assert desired(applied, owner)[DETAILED].no_mail_because is None
 
 
 def test_live_needs_a_server_that_tableau_reaches(applied: Callmart, owner: psycopg.Connection) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from callmart.database import clock
 from callmart.database.lock import exclusive
+from callmart.extract import extract
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan
 from callmart_home import Callmart, ignore_step
@@ -50,10 +51,14 @@ def test_the_plan_changes_nothing_and_is_what_is_done(full: Callmart) -> None:
     assert [entry.pop("before") for entry in details] == [str(DAYS[2])] * len(taken)
     assert [list(entry.values()) for entry in details] == [[step.count] for step in taken]
     after = content(full)
-    lost = sum(len(before[table]) - len(after[table]) for table in before if table != "files")
-    forgetting = sum(step.count for step in taken if "forgotten" in step.why)
-    cascaded = len(before["raw.file_customer"]) - len(after["raw.file_customer"])
-    assert expire.taken(outcomes) - forgetting in (lost, lost - cascaded, lost + 6, lost - cascaded + 6)
+    lost = {
+        table: len(before[table]) - len(after[table]) for table in before if before[table] != after[table]
+    }
+    for with_its_file in ("raw.file_customer", "raw.file_look", "ops.extract"):
+        lost.pop(with_its_file, None)
+    files = f"{extract.folder(full.settings)}/*/*.hyper"
+    counts = {step.what: step.count for step in taken if "forgotten" not in step.why}
+    assert counts | {"files": counts.pop(files)} == lost
 
 
 def test_what_changed_since_the_plan_is_left_alone(full: Callmart) -> None:

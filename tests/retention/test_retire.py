@@ -12,6 +12,7 @@ from audits import attacks_nothing
 from callmart.base.errors import UserError
 from callmart.database import clock
 from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.mart import Mart
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan, remove, retire
@@ -76,7 +77,7 @@ def command(played: Callmart) -> Command:
 
 
 def test_the_catalogue_says_of_every_mart_what_its_yaml_says(played: Callmart) -> None:
-    def told(marts: list[dbt_project.Mart]) -> list[tuple[object, ...]]:
+    def told(marts: list[Mart]) -> list[tuple[object, ...]]:
         return [(mart.name, mart.group, mart.key, mart.day, mart.columns) for mart in marts]
 
     with played.connect() as owner:

@@ -18,7 +18,7 @@ from callmart.access import logins, roles
 from callmart.base.keys import INSTALLATION, key_file, keyed
 from callmart.base.settings import Settings
 from callmart.build import window
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.declarations import dbt_project
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
@@ -78,8 +78,10 @@ class Callmart:
     @contextmanager
     def superuser(self, *, keep: bool = True) -> Iterator[psycopg.Connection]:
         """As the server's administrator, who can do anything; what is done is kept, or rolled back."""
-        socket = server.start(self.home)
-        with psycopg.connect(host=str(socket), user="postgres", dbname=server.DATABASE) as connection:
+        socket = embedded_server.start(self.home)
+        with psycopg.connect(
+            host=str(socket), user="postgres", dbname=embedded_server.DATABASE
+        ) as connection:
             yield connection
             if not keep:
                 connection.rollback()
@@ -201,7 +203,7 @@ class Callmart:
 
     def stop(self) -> None:
         emulator.stop(self.home)
-        server.stop(self.home)
+        embedded_server.stop(self.home)
 
     def clear(self) -> None:
         """Remove all that stands in the home. The server ends at once: a stop would write down what is removed."""
@@ -217,13 +219,13 @@ class Callmart:
         """Put aside all that it is."""
         self.stop()
         copy(self.home, place)
-        server.start(self.home)
+        embedded_server.start(self.home)
 
     def restore(self, place: Path) -> None:
         """Be again what was put aside: takes a fraction of a build."""
         self.clear()
         copy(place, self.home)
-        server.start(self.home)
+        embedded_server.start(self.home)
 
 
 MakeOnce = Callable[[Callmart, str, Callable[[], object]], None]

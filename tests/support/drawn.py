@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.reports import weeks
 from callmart.reports.page import Page
 from today import YESTERDAY

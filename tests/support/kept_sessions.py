@@ -16,7 +16,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.rows import tuple_row
 
-from callmart.database import server
+from callmart.database import embedded_server
 
 IDLE = 3  # per server: as many as work side by side
 NAME = "kept"  # as what an idle session shows itself
@@ -49,7 +49,7 @@ def kept_sessions() -> Iterator[None]:
         host, database, user, name = (
             given.get(part) for part in ("host", "dbname", "user", "application_name")
         )
-        if not str(host).startswith("/") or (user, name) != (server.OWNER, "callmart"):
+        if not str(host).startswith("/") or (user, name) != (embedded_server.OWNER, "callmart"):
             return _CONNECT(conninfo, autocommit=autocommit, **named)
         sessions = idle[os.getpid(), host, database]  # a forked process has none of its parent's
         connection = _next(sessions) or _Connection.connect(conninfo, **named)

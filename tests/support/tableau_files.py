@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, exposures, through
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.through import THROUGH
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source

@@ -15,7 +15,8 @@ from lxml import etree
 
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS
-from callmart.declarations import captions, dbt_project, metrics
+from callmart.declarations import captions, metrics
+from callmart.declarations.mart import Column, Mart
 from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, tds
 from callmart.tableau_files.fields import Source
@@ -273,16 +274,16 @@ def test_live_on_a_server_that_tableau_cannot_reach_is_refused(uri: str) -> None
 # -- a mart of one's own ---------------------------------------------------------------------------------------
 
 
-def mart_of(key: tuple[str, ...], day: str | None, types: dict[str, str]) -> dbt_project.Mart:
+def mart_of(key: tuple[str, ...], day: str | None, types: dict[str, str]) -> Mart:
     declared = [
-        dbt_project.Column(
+        Column(
             name=name,
             data_type=data_type,
             person=None if data_type in COUNTS_AND_MOMENTS else "nobody",
         )
         for name, data_type in types.items()
     ]
-    return dbt_project.Mart(name="queue_calm", group="queue", key=key, day=day, declared=tuple(declared))
+    return Mart(name="queue_calm", group="queue", key=key, day=day, declared=tuple(declared))
 
 
 def test_a_new_mart_gets_a_place_and_renames_nothing() -> None:

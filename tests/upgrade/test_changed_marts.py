@@ -12,7 +12,7 @@ from callmart.base.matrix import matrix
 from callmart.build import window
 from callmart.database import lock
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 from callmart.retention import retire
 from callmart.upgrade import marts as changes
 from callmart.upgrade import upgrading

@@ -8,7 +8,7 @@ from callmart.base import raw_format
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.declarations import captions, expectations
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.validate import derived, suites
 from tableau_files import marts
 

@@ -1,4 +1,4 @@
--- One row per number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes, by
+-- A row is a number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes, by
 -- Erlang C, to answer the targeted share of them within the threshold.
 
 with recursive visits as (

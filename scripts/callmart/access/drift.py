@@ -10,10 +10,10 @@ from callmart.access import logins, nodes, rights, roles
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server
 from callmart.database.cluster import Node
 from callmart.declarations import mart_tables, pointing
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
@@ -89,7 +89,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
     """What a login could use to shut everybody out, or to count what others read. administrator.sql and the server's
     configuration prevent it.
     """
-    remedy = f"have a superuser run {server.ADMINISTRATOR} in this database"
+    remedy = f"have a superuser run {embedded_server.ADMINISTRATOR} in this database"
     for which, danger, what in (
         (SHUTTING_OUT, "any login can shut everybody out", "functions for locks and large objects"),
         (COUNTING, "any login can count what others read", "functions for statistics"),

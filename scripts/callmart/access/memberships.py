@@ -20,7 +20,7 @@ from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import clock, cluster, ledger, lock, schema
 from callmart.declarations import metrics, pointing
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 TRIES = 3
 

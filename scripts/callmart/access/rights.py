@@ -14,7 +14,7 @@ from callmart.access.roles import showing_role
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.matrix import FILE, Matrix, split
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import has_ratios, view_of
 
 SQL = sql_file.statements(__file__)

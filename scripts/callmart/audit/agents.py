@@ -22,7 +22,7 @@ from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 

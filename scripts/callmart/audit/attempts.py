@@ -16,6 +16,7 @@ from callmart.base import sql_file
 from callmart.base.matrix import Duty, matrix, split
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
@@ -44,7 +45,7 @@ class Scene:
     database: str
     owner: str
     floor: str  # the oldest day that is kept, computed here and not by the function that the policies use
-    marts: tuple[dbt_project.Mart, ...]
+    marts: tuple[Mart, ...]
     relations: tuple[str, ...]
     sequences: frozenset[str]
     tables: dict[str, str]  # by name, each with a column that can be written
@@ -56,14 +57,14 @@ class Scene:
     anonymous: frozenset[int]  # the customers whose agents have no names
     rows: dict[tuple[int, str], int] = field(default_factory=dict)  # that a customer may see of a mart
     anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of another customer's row
-    left: tuple[dbt_project.Mart, ...] = ()  # marts that were taken out of the project and still have tables
+    left: tuple[Mart, ...] = ()  # marts that were taken out of the project and still have tables
 
     @property
-    def all_marts(self) -> tuple[dbt_project.Mart, ...]:
+    def all_marts(self) -> tuple[Mart, ...]:
         """All marts that customers may read, also those that were taken out of the project."""
         return (*self.marts, *self.left)
 
-    def holders(self, mart: dbt_project.Mart) -> list[int]:
+    def holders(self, mart: Mart) -> list[int]:
         """The customers that have rows in a mart."""
         return sorted(customer for customer, name in self.rows if name == mart.name)
 
@@ -79,12 +80,12 @@ class Attempt:
     allowed: frozenset[object]
 
 
-def name_of(mart: dbt_project.Mart) -> str:
+def name_of(mart: Mart) -> str:
     """The relation that a mart's readers read."""
     return f"{'usage' if mart.group == 'usage' else 'mart'}.{mart.name}"
 
 
-def table_of(mart: dbt_project.Mart) -> str:
+def table_of(mart: Mart) -> str:
     """The table that has a mart's rows. The owner reads this, not the view."""
     return f"{'usage' if mart.group == 'usage' else 'store'}.{mart.name}"
 
@@ -139,9 +140,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
     )
 
 
-def _rows(
-    connection: psycopg.Connection, mart: dbt_project.Mart, floor: str
-) -> Iterator[tuple[tuple[int, str], int]]:
+def _rows(connection: psycopg.Connection, mart: Mart, floor: str) -> Iterator[tuple[tuple[int, str], int]]:
     kept = f"where {mart.day} >= '{floor}'" if mart.day else ""
     for customer, count in connection.execute(
         f"select customer_id, count(*) from {table_of(mart)} {kept} group by 1"
@@ -149,7 +148,7 @@ def _rows(
         yield (customer, mart.name), count
 
 
-def _anothers(connection: psycopg.Connection, mart: dbt_project.Mart, customer: int) -> int | None:
+def _anothers(connection: psycopg.Connection, mart: Mart, customer: int) -> int | None:
     """The hash of a row that another customer has and this one does not, with this customer's number in it."""
     row = f"hashtextextended({_row_of(mart, customer)}::text, 0)"
     found = connection.execute(
@@ -159,7 +158,7 @@ def _anothers(connection: psycopg.Connection, mart: dbt_project.Mart, customer: 
     return found[0] if found else None
 
 
-def _row_of(mart: dbt_project.Mart, customer: int) -> str:
+def _row_of(mart: Mart, customer: int) -> str:
     """A row of a mart's table, with its customer number replaced by `customer`."""
     columns = ("q." + column for column in mart.columns if column != "customer_id")
     return f"row({customer}, {', '.join(columns)})"
@@ -313,7 +312,7 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
     return {roles.customer_role(scene.database, customer) for customer in ids if customer != following}
 
 
-def _of_mart(scene: Scene, attacker: Attacker, mart: dbt_project.Mart) -> dict[str, str]:
+def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
     """The texts for a mart, and another customer that has rows in it, if there is one."""
     others = [customer for customer in scene.holders(mart) if customer != attacker.own]
     names = {
@@ -327,7 +326,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: dbt_project.Mart) -> dict[s
     return names | {"other": str(others[0])} if others else names
 
 
-def _is_aimed_at(mart: dbt_project.Mart, attacker: Attacker, aim: Aim) -> bool:
+def _is_aimed_at(mart: Mart, attacker: Attacker, aim: Aim) -> bool:
     """Whether a mart is a target of an attack. A duty attacks all marts."""
     if mart.group == "usage" or (aim == "dated mart" and not mart.day):
         return False

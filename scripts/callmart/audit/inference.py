@@ -18,7 +18,7 @@ from callmart.audit.channels import log_in_as
 from callmart.audit.check import Check, few
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
@@ -39,7 +39,7 @@ class Place:
     secrets: Sequence[planner.Secret]
 
 
-def place(connection: psycopg.Connection, mart: dbt_project.Mart, relation: str, asker: int) -> Place | None:
+def place(connection: psycopg.Connection, mart: Mart, relation: str, asker: int) -> Place | None:
     """Look up a relation and secrets in it, as the owner. None if no other customer has rows there."""
     table, within = table_of(mart), "true"
     if mart.day:
@@ -65,10 +65,10 @@ def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int
     return f"m.\"{day}\" >= '{first}' and m.\"{day}\" < '{end}'" if first else "true"
 
 
-def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt_project.Mart, str]]]:
+def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[Mart, str]]]:
     """Which customers query which relations: per mart the first `most` customers that have rows and may read it."""
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
-    found: dict[Attacker, list[tuple[dbt_project.Mart, str]]] = defaultdict(list)
+    found: dict[Attacker, list[tuple[Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
         readers = (one for one in customers if mart.group in one.opens and one.own in scene.holders(mart))
         for attacker in islice(readers, most):
@@ -113,7 +113,7 @@ def checks(
 def _ask(
     owner: psycopg.Connection,
     session: psycopg.Connection,
-    mart: dbt_project.Mart,
+    mart: Mart,
     relation: str,
     attacker: Attacker,
     contexts: Sequence[str],

@@ -16,7 +16,7 @@ from callmart.base.needles import SHORTEST, Needles
 from callmart.base.person import Counts, Person, Work
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.publish.places import Content
 from callmart.publish.tableau import At
 

@@ -12,13 +12,13 @@ from lxml import etree
 
 from callmart import publish
 from callmart.access import roles
-from callmart.audit import agents, objectors, reach
+from callmart.audit import agents, objectors, tableau_rights
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.publish import Actual, Publication, publishing
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.tableau import FAILURES, At, reason
@@ -90,8 +90,8 @@ def _look_at(
     actual = publish.read(server, publishing.books(connection, settings, name))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
-    site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
-    compared = reach.compare(site, desired, actual)
+    site = tableau_rights.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
+    compared = tableau_rights.compare(site, desired, actual)
     cells: list[Cell] = []
     here = [customer for customer in board.customers if customer in desired]
     for number, customer in enumerate(here):
@@ -203,7 +203,7 @@ def _content(actual: Actual, desired: dict[int, Publication], elsewhere: set[int
     return _check("nothing is in the projects that no contract orders or that is not ours", looked_at, found)
 
 
-def _reach(actual: Actual, compared: reach.Compared, has_recipients: bool) -> Iterator[Check]:
+def _reach(actual: Actual, compared: tableau_rights.Compared, has_recipients: bool) -> Iterator[Check]:
     yield _check(
         "each recipient reaches the content of its customer, as declared",
         compared.must,

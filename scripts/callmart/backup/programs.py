@@ -13,7 +13,7 @@ from callmart.access import logins
 from callmart.backup import contents
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import embedded_server
 
 LOCKS_WAIT_MS = 60_000
 FIRST_WITH_TRANSACTION_TIMEOUT = 170000
@@ -25,7 +25,7 @@ def folder_for(version: int, *, encrypted: bool) -> Path:
     """
     needed = version // 10000
     on_path = shutil.which("pg_dump")
-    for folder in (server.PROGRAMS, Path(on_path).parent if on_path else None):
+    for folder in (embedded_server.PROGRAMS, Path(on_path).parent if on_path else None):
         if folder is not None and major(folder) >= needed and (_encrypts(folder) or not encrypted):
             return folder
     raise UserError(
@@ -48,7 +48,9 @@ def _encrypts(folder: Path) -> bool:
 
 
 def _said(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env=server.environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=embedded_server.environment(), capture_output=True, text=True, check=False
+    )
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def dumping(
             *(f"--exclude-table-data={table}" for table in (*contents.LEFT_OUT, "build.*")),
             "--exclude-table=ops.running_now",
         ],
-        env=server.environment(),
+        env=embedded_server.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -120,14 +122,15 @@ def load(
                 reader / "pg_restore", "--file=-", "--no-owner", "--no-policies", "--no-privileges", "--no-tablespaces",
                 file,
             ],
-            env=server.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=embedded_server.environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         running = subprocess.Popen(
             [
                 psql / "psql", f"--dbname={logins.owner_uri(settings)}", "--no-psqlrc", "--quiet", "--file=-",
                 "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=sqlstate",
             ],
-            env=server.environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,
+            env=embedded_server.environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,
         )  # fmt: skip
         assert restoring.stdout is not None and running.stdin is not None
         try:

@@ -24,7 +24,7 @@ from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
 from callmart.database.ledger import Lost
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.privacy import replaying, rotating
 from callmart.publish import installation
 from callmart.retention import expire, expiry_plan, remove

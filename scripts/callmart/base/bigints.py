@@ -24,8 +24,8 @@ def stored(number: int) -> tuple[bytes, bytes]:
 
 
 class Bigints:
-    """Bigints that are sought together. Only random numbers are, as keys are: of others parts are everywhere, such as
-    four zeros. Those are `left_out`.
+    """Bigints that are sought together. They have to be random, as keys are: parts of other numbers, such as four
+    zeros, are everywhere. Those are `left_out`.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:

@@ -79,7 +79,7 @@ def at(name: str, document: Any, mistake: Mistake) -> UserError:
 
 def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, list[Mistake]]:
     """What is right in a document, and all mistakes. First the unknown keys are left out, because they hide others,
-    then the wrong entries of the outermost lists and maps. What is only wrong without those is no mistake.
+    then the wrong entries of the outermost lists and maps. What is wrong only because those are left out is no mistake.
     """
     found: list[Mistake] = []
     is_whole = True

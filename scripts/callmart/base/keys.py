@@ -4,8 +4,8 @@ database.
 Whoever has a key can try all telephone numbers in minutes. Data is pseudonymous, not anonymous.
 
 A file holds layers of 32 bytes. The first makes pseudonyms of values. A rotation adds a layer, which makes a new
-pseudonym of the old one, so that what stands can be keyed anew without the values. The database has the fingerprint of
-as many layers as its data was keyed with; a layer behind them is of a rotation that is not finished.
+pseudonym of the old one, so that what is stored can be keyed anew without the values. The database has the fingerprint
+of as many layers as its data was keyed with; a further layer is of a rotation that is not finished.
 """
 
 import hmac
@@ -116,8 +116,8 @@ def first_layer(key: bytes) -> bytes:
 
 
 def add_layer(home: Path, whose: Whose, key: bytes) -> bytes:
-    """Write a key with a new layer behind it, synced to the disk, and return it. If the file has a layer already that
-    no data was keyed with, that is it.
+    """Write a key with a new layer behind it, synced to the disk, and return it. If the file already has a layer that
+    no data was keyed with, that one is taken.
     """
     path = key_file(home, whose)
     if path.stat().st_size == len(key):

@@ -5,7 +5,7 @@ call is sought as PostgreSQL stores a bigint, in both byte orders, and as text (
 text that is a number, such as one to call, is sought in all these forms.
 
 A text of fewer than six bytes would be found by chance, and one that is part of somebody else's word would be found
-there. Neither is sought here: declared columns are asked for them as whole values.
+there. Neither is sought here, but as a whole value of the columns of persons.
 """
 
 import gzip

@@ -105,7 +105,7 @@ class Place(Protocol):
 
 
 def quietly(*step: object) -> None:
-    """Progress that nobody watches: a place's, of the steps that other commands show."""
+    """Ignores the progress of a place: its steps are those that other commands show."""
 
 
 class Blocked(UserError):

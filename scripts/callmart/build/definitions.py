@@ -12,7 +12,8 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project
-from callmart.declarations.dbt_project import Compiled, Mart
+from callmart.declarations.dbt_project import Compiled
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 

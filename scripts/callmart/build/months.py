@@ -12,6 +12,7 @@ import psycopg
 from callmart.base.settings import Settings
 from callmart.database import lock
 from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.mart import Mart
 
 AHEAD = 2  # months after this one
 PATIENCE = "5s"
@@ -36,7 +37,7 @@ def ensure_ahead(connection: psycopg.Connection, settings: Settings) -> int:
     return made
 
 
-def ensure_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
+def ensure_window(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Make the partitions of the window's months. Commits, because making a partition takes locks that should be gone
     before rows are moved.
     """
@@ -51,7 +52,7 @@ def ensure_window(connection: psycopg.Connection, marts: list[dbt_project.Mart])
     connection.commit()
 
 
-def _tables(marts: list[dbt_project.Mart]) -> list[str]:
+def _tables(marts: list[Mart]) -> list[str]:
     return [f'{mart_tables.SCHEMA}."{mart.name}"' for mart in marts if mart.day]
 
 

@@ -24,7 +24,8 @@ from callmart.base.settings import Settings
 from callmart.database import cluster, lock
 from callmart.database.cluster import Node, Place
 from callmart.declarations import dbt_project, expectations
-from callmart.declarations.dbt_project import Compiled, Mart
+from callmart.declarations.dbt_project import Compiled
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 

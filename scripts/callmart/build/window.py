@@ -14,6 +14,7 @@ from callmart.base.settings import Settings
 from callmart.build import definitions, spreading
 from callmart.database import clock, cluster
 from callmart.declarations import checking, dbt_project, mart_tables
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
@@ -87,7 +88,7 @@ def _state(connection: psycopg.Connection, settings: Settings, dirty: LiteralStr
     return state  # type: ignore[no-any-return]
 
 
-def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> int:
+def _fill_window(connection: psycopg.Connection, marts: list[Mart]) -> int:
     """Put into the window the dirty days and the open days that look back at them. Days that are too old, or that no
     contract keeps, are left out, however late their file came. Returns the number of dirty days.
     """
@@ -98,7 +99,7 @@ def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) 
     return int(days)
 
 
-def computed_tables(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> dict[str, int | None]:
+def computed_tables(connection: psycopg.Connection, marts: list[Mart]) -> dict[str, int | None]:
     """The oid of each mart's table in `build`. dbt makes new tables each time, so they identify a build. A mart
     that was renamed or widened since has no table there.
     """

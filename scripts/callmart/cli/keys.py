@@ -23,7 +23,7 @@ def rotate(
         bool, typer.Option("--plan", help="Show how many rows have its keys, and change nothing.")
     ] = False,
 ) -> None:
-    """Rotate a customer's key: all that stands gets new pseudonyms, and no series breaks. Goes on if it broke off."""
+    """Rotate a customer's key: what is stored gets new pseudonyms, and no series breaks. Goes on if it broke off."""
     from callmart.privacy import rotating
 
     if (customer is None) != installation or (plan and installation):
@@ -87,7 +87,7 @@ def lost(
 def entered_again(
     customer: Annotated[int, typer.Option(min=1, help="The customer whose key is gone.")], yes: Yes = False
 ) -> None:
-    """Show a customer's agents again, after who had objected under a key that is gone was entered again."""
+    """Show a customer's agents again, after all who had objected under a key that is gone were entered again."""
     from callmart.privacy import unknown
 
     if not yes:

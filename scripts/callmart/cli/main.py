@@ -1,9 +1,9 @@
 """The program `callmart`, with all its commands. Progress goes to stderr, results to stdout."""
 
 from callmart.cli import (
+    access,
     backups,
     check,
-    customers,
     doctor,
     examples,
     explaining,
@@ -13,9 +13,9 @@ from callmart.cli import (
     preview,
     privacy,
     rebuilding,
+    registry,
     removing,
     reports,
-    rights,
     servers,
     stages,
     trying,
@@ -42,7 +42,7 @@ GROUPS = (
 )
 
 app = program(*(group.app for group in GROUPS))
-app.add_typer(customers.app, name="registry")
-app.add_typer(rights.app, name="access")
+app.add_typer(registry.app, name="registry")
+app.add_typer(access.app, name="access")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(keys.app, name="keys")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from callmart.access import logins
 from callmart.base.settings import PROJECT, Settings
 from callmart.cli import demo
-from callmart.database import server
+from callmart.database import embedded_server, server
 from callmart.database.lock import exclusive
 from callmart.declarations import exposures
 from callmart.operations import run
@@ -36,7 +36,7 @@ def main() -> None:
                         page = drawing.draw(publisher, declared, exposures.named(name), customer, WEEK, "en")
                         (FOLDER / f"{name}.png").write_bytes(paper.as_png(page, SHARPNESS))
         finally:
-            server.stop(settings.home)
+            embedded_server.stop(settings.home)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ import psycopg
 import typer
 
 from callmart.access import logins
-from callmart.base import rights
+from callmart.base import rights_of_persons
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import (
     print_cells,
@@ -106,7 +106,7 @@ def open_(
     """Enter a request. Asks for the contact, and for the person it is about."""
     from callmart.privacy import subject
 
-    rights.require(right, kind)
+    rights_of_persons.require(right, kind)
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
         asked_by = secret(_CONTACT, twice=True)
@@ -250,8 +250,8 @@ def do(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Of an access or portability: the public key (age or SSH) of who asked. Without it the package gets a "
-            "passphrase.",
+            help="Of an access or portability: the public key (age or SSH) of whoever asked. Without it the package "
+            "gets a passphrase.",
         ),
     ] = None,
 ) -> None:
@@ -531,7 +531,7 @@ def status(as_json: Json = False) -> None:
 
 def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedure:
     """What carries a request out. Of the rectification of an agent, asks what is wrong."""
-    from callmart.privacy import correcting, persons, rights, subject
+    from callmart.privacy import by_right, correcting, persons, subject
 
     if found.asked_right == "rectification" and found.kind == "agent":
         word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
@@ -542,7 +542,7 @@ def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedu
             since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))
             owner.commit()
             return correcting.Correction(whose, since, frozenset(former))
-    return rights.procedure_of(found)
+    return by_right.procedure_of(found)
 
 
 def _person(

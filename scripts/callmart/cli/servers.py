@@ -10,7 +10,7 @@ from callmart.access import logins, memberships
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain
-from callmart.database import clock, schema, server
+from callmart.database import clock, embedded_server, schema
 from callmart.database.lock import exclusive
 from callmart.upgrade import marts as changes
 from callmart.upgrade import upgrading
@@ -111,7 +111,7 @@ def start() -> None:
 
     started = []
     if settings().dsn is None:
-        server.start(settings().home)
+        embedded_server.start(settings().home)
         started.append("database")
     if settings().tableau.is_emulated and (settings().dsn is None or settings().tableau.server):
         emulator.ensure_running(settings())
@@ -131,7 +131,7 @@ def stop() -> None:
     stopped = [
         name
         for name, did in (
-            ("database", server.stop(settings().home)),
+            ("database", embedded_server.stop(settings().home)),
             ("Tableau emulator", emulator.stop(settings().home)),
         )
         if did

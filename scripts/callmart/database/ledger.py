@@ -271,7 +271,7 @@ def _differing(connection: psycopg.Connection, settings: Settings, said: Sequenc
 
 
 def _best(said: Sequence[Said], number: int) -> Entry:
-    """An entry as the one of the three says it that knows most."""
+    """An entry as whichever of the three knows most has it."""
     known = [each[number] for each in said if number in each]
     return next((entry for entry in known if entry.body is not None), known[0])
 

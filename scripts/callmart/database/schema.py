@@ -9,7 +9,7 @@ from importlib.resources import files
 import psycopg
 from psycopg import sql
 
-from callmart.base import evidence, rights, sql_file
+from callmart.base import evidence, rights_of_persons, sql_file
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, WHOM
@@ -166,7 +166,7 @@ def _filled(time_zone: str) -> sql.Composed:
         blocking=_words((*evidence.PLACES, *evidence.ALSO_BLOCKING)),
         counted=_words(evidence.WORDS),
         codes=_words(evidence.CODES),
-        rights=_words(f"{right} of {kind}" for right, kind in rights.pairs()),
+        rights=_words(f"{right} of {kind}" for right, kind in rights_of_persons.pairs()),
     )
 
 

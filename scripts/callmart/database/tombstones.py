@@ -2,7 +2,7 @@
 objects, so that nothing shows the agent, and of one whose events were another's.
 
 A tombstone is made of a pseudonym, not of a name or number, with a secret that follows from the customer's key. The
-database has that secret (privacy.secret), because it asks the tombstones itself; the customer's key stays outside.
+database has that secret (privacy.secret), because it looks up tombstones itself; the customer's key stays outside.
 privacy.tombstone_of and the landing make the same tombstones in SQL.
 """
 

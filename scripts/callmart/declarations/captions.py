@@ -16,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import model_files
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 FILE = PROJECT / "captions.yml"
 

@@ -33,8 +33,8 @@ from callmart.declarations import (
     model_files,
 )
 from callmart.declarations.checking_models import at, at_model
-from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
+from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import Metric
 from callmart.declarations.model_files import FOLDER, Model
 
@@ -161,7 +161,7 @@ def _reports(contents: Mapping[Path, Any], wrong: Wrong) -> list[Report]:
 
 
 def _mart(model: Model, roles: Matrix | None, wrong: Wrong) -> Mart | None:
-    """A model as a mart. What is wrong in it is said; None if it is too much to say what others may use of it."""
+    """A model as a mart, after its mistakes are noted; None if it is too wrong for others to be compared with it."""
     document = dbt_project.mart_document(model.document)
     found, mistakes = declared.right_part(document, Mart)
     for one in mistakes:
@@ -227,7 +227,7 @@ def _made_by_database() -> frozenset[str]:
 def _of_marts(
     model: Model, mart: Mart, roles: Matrix, marts: Mapping[str, Mart | None]
 ) -> Iterator[UserError]:
-    """What is wrong in a mart beside the root of its group."""
+    """What is wrong in a mart compared with the root of its group."""
     yield from _of_dbt(model)
     for name in (mart.name, *mart.columns):
         if name in _reserved():

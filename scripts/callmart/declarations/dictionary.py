@@ -5,17 +5,20 @@ Run it with `.venv/bin/python -m callmart.declarations.dictionary`. The text aro
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import fill
 
 from callmart.base import declared
 from callmart.base.errors import saying_mistakes
 from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import Captions, captions
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql, metrics, view_of
 
 FILE = PROJECT / "docs" / "metrics.md"
 COMMAND = ".venv/bin/python -m callmart.declarations.dictionary"
+
+WIDTH = 120  # characters of a line
 
 UNITS = {
     "boolean": "true or false",
@@ -36,7 +39,7 @@ def of_marts(marts: Iterable[Mart]) -> str:
 
 def _mart(mart: Mart, words: Captions) -> Iterator[str]:
     yield f"### {words.mart(mart.name, 'en')} ({words.mart(mart.name, 'nl')}): `{mart.name}`\n"
-    yield f"{mart.description}\n"
+    yield f"{_wrapped(mart.description)}\n"
     yield f"Group {mart.group}; key {', '.join(f'`{column}`' for column in mart.key)}.\n"
     yield "| column | in reports | unit | points to | meaning |"
     yield "| --- | --- | --- | --- | --- |"
@@ -76,14 +79,19 @@ def of_ratios(metrics: Iterable[Metric], marts: Iterable[Mart]) -> str:
 def _ratio(metric: Metric, view: str) -> Iterator[str]:
     unit = {"share": "a share", "seconds": "in seconds", "agents": "agents at once"}[metric.unit]
     yield f"### {metric.caption.en} ({metric.caption.nl}): `{metric.name}`"
-    yield f"\n{metric.description.en} ({unit}).\n"
+    yield f"\n{_wrapped(f'{metric.description.en} ({unit}).')}\n"
     yield f"- formula: `{metric}`, of `mart.{metric.mart}`; shown in `mart.{view}`"
-    yield f"- source: {metric.source}"
-    yield f"- mind: {metric.caveats.strip()}"
+    yield _wrapped(f"- source: {metric.source}", "  ")
+    yield _wrapped(f"- mind: {metric.caveats}", "  ")
     if metric.variants:
         yield "- other definitions, from the same parts:"
         yield from (f"  - {variant.name}: `{variant}`" for variant in metric.variants)
     yield f"\n```sql\n{as_sql(metric).replace(' / ', chr(10) + '/ ')}\n```\n"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """A text in lines, of which all but the first are indented."""
+    return fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def write(file: Path, marts: Iterable[Mart], metrics: Iterable[Metric]) -> None:

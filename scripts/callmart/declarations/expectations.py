@@ -18,7 +18,7 @@ from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import model_sql
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 FOLDER = PROJECT / "expectations"
 
@@ -82,7 +82,7 @@ def missing(mart: Mart) -> UserError | None:
 
 
 def mistakes(mart: Mart, suite: Suite, tables: Tables) -> Iterator[tuple[Place, str]]:
-    """What is wrong in a mart's suite beside the mart and the tables of the build: place and remedy."""
+    """What is wrong in a mart's suite compared with the mart and the tables of the build: place and remedy."""
     for number, entry in enumerate(suite.expectations):
         found = _of_type(entry) if entry.type not in types() else _of_entry(mart, entry, tables)
         yield from ((("expectations", number, *at), sentence) for at, sentence in found)

@@ -20,7 +20,7 @@ from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions, model_files
-from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
+from callmart.declarations.mart import NAMES_OF_AGENTS, Mart
 from callmart.declarations.metrics import Metric
 
 FILE = PROJECT / "models" / "reports.yml"
@@ -97,8 +97,8 @@ class Mail(Strict):
 class Sheet(Strict):
     """One chart or table. A measure is a column of the mart, summed or the largest, or a ratio of metrics.yml. A list
     shows `columns` of the mart's rows instead, `only` those with a word in a column. `then_by` is a second dimension of
-    a table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart; `needed` is the one of
-    them below which the first is too few. `share` is the sheet's part of the page's height, relative to the others.
+    a table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart; `needed` is the one
+    that the first should not be below. `share` is the sheet's part of the page's height, relative to the others.
     """
 
     name: Name
@@ -263,7 +263,7 @@ class Report(Strict):
 
 
 class File(BaseModel):
-    """The exposures of a file of models; the rest of it is others' matter."""
+    """The exposures of a file of models; the rest of it is read elsewhere."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -301,8 +301,8 @@ def reports() -> dict[str, Report]:
 
 
 def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[UserError]:
-    """What is wrong in the names of reports, and in those of the reports to which they lead. Other reports, which are
-    wrong by themselves, have the `unread` names.
+    """What is wrong in the names of reports, and in those of the reports to which they lead. `unread` are the names of
+    reports that are wrong by themselves.
     """
     known = [*(report.name for report in reports), *unread]
     names = Counter(name for report in reports for name in report.names)
@@ -362,8 +362,8 @@ def mistakes(
     matrix: Matrix,
     unread: Collection[str] = (),
 ) -> Iterator[UserError]:
-    """What is wrong in reports beside the marts, the ratios, the words of columns and the contracts. Nothing is said
-    about `unread` marts and ratios, whose own declarations are wrong.
+    """What is wrong in reports compared with the marts, the ratios, the words of columns and the contracts. Nothing is
+    said about `unread` marts and ratios, whose own declarations are wrong.
     """
     by_name = {mart.name: mart for mart in marts}
     captioned = captions.captioned(by_name.values())
@@ -435,7 +435,7 @@ def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -
 def _of_sheet(
     sheet: Sheet, mart: Mart, measures: Mapping[str, str], words: Words, unread: Collection[str]
 ) -> Iterator[str]:
-    """What is wrong in a sheet beside its mart."""
+    """What is wrong in a sheet compared with its mart."""
     if mart.day != COLUMN["day"]:
         yield f"reports show days, and {mart.name} has no {COLUMN['day']} as its day; choose another mart"
     there = dimensions(mart)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import psycopg
 
 from callmart.base import sql_file
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 
 SQL = sql_file.statements(__file__)
 

@@ -20,7 +20,7 @@ from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 FILE = PROJECT / "metrics.yml"
 
@@ -214,7 +214,7 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
 def mistakes(
     metrics: Iterable[Metric], marts: Iterable[Mart], unread: Collection[str] = ()
 ) -> Iterator[UserError]:
-    """What is wrong in metrics beside the marts, except about `unread` marts, whose own declarations are wrong."""
+    """What is wrong in metrics compared with the marts, but for `unread` marts, whose own declarations are wrong."""
     by_name = {mart.name: mart for mart in marts}
     metrics = list(metrics)
     for metric in metrics:
@@ -232,7 +232,7 @@ def mistakes(
 
 
 def _misfits(metric: Metric, mart: Mart, metrics: Iterable[Metric]) -> Iterator[str]:
-    """What is wrong in a metric beside its mart."""
+    """What is wrong in a metric compared with its mart."""
     if mart.group == USAGE:
         yield f"{mart.name} is a statistic, which has no ratios; name a mart of customers"
     if metric.target and "queue" not in mart.key:

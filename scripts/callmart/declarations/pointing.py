@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import declared, sql_file
 from callmart.base.errors import UserError
 from callmart.database import schema
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.mart_tables import SCHEMA
 
 SQL = sql_file.statements(__file__)

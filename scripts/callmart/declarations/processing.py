@@ -20,7 +20,7 @@ from callmart.base.pointing import Whom
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Listed, Strict
 from callmart.declarations.captions import Captions
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.mart_tables import SCHEMA
 
 FILE = PROJECT / "processing.yml"

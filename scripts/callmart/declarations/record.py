@@ -14,7 +14,7 @@ from callmart.base.pointing import Whom
 from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project, pointing, processing
 from callmart.declarations.captions import captions
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.processing import Holding
 

@@ -14,7 +14,7 @@ from callmart.base.errors import saying_mistakes
 from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import captions
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, counts_sql, metrics, sum_sql
 
 FOLDER = PROJECT / "semantic" / "models" / "marts"

@@ -7,7 +7,7 @@ day that has rows would say less: a day on which nobody called a queue is open, 
 from collections.abc import Iterable
 
 from callmart.base.declared import Texts
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 
 THROUGH = Mart(
     name="data_through",

@@ -18,7 +18,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.environments import known, pairing
 from callmart.environments.copying import pipe
 from callmart.environments.differences import ROWS, Cell, Column, Compared, Number, Outcome

@@ -12,7 +12,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import ledger
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.environments.known import Environment
 
 SQL = sql_file.statements(__file__)

@@ -7,7 +7,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import NUMBERS, Mart
+from callmart.declarations.mart import NUMBERS, Mart
 from callmart.environments.differences import Column
 
 SQL = sql_file.statements(__file__)

@@ -25,6 +25,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import dbt_project, through
+from callmart.declarations.mart import Mart
 from callmart.declarations.through import THROUGH
 from callmart.extract import drafts, reading
 from callmart.extract.drafts import Draft, Unproven
@@ -58,7 +59,7 @@ class _Order(NamedTuple):
 
     customer_id: int
     group: str
-    marts: list[dbt_project.Mart]
+    marts: list[Mart]
     basis: dict[str, Any]
 
 
@@ -125,9 +126,7 @@ def extract(
     return found
 
 
-def restore(
-    settings: Settings, customer_id: int, group: str, marts: list[dbt_project.Mart], content_hash: str
-) -> None:
+def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart], content_hash: str) -> None:
     """Write a missing file again. Raises Unproven if its rows no longer have this hash."""
     path, order = place(settings, customer_id, group), _Order(customer_id, group, marts, {"oldest": None})
     with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.through import THROUGH
 
 

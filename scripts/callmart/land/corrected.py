@@ -4,7 +4,7 @@ An event keeps its own key, so a file that lands again still repeats what is the
 corrected (raw.brings_mistaken).
 
 A correction knows the mistaken agent by the key that it was made under, and has the other's present key. So a batch is
-held against it once per layer of the keys, and the other's key is set aside until all layers are there.
+compared with it once per layer of the keys, and the other's key is set aside until all layers are there.
 """
 
 import duckdb

@@ -7,7 +7,7 @@
 | of an erased call | handed over as its moment, event and queue, to be counted as repeated or as left out |
 | with an erased caller's number, an erased agent's device, or one of them as its target | handed over without that |
 
-The server knows which of them it has already (raw.settle_erased). It also asks the tombstones again.
+The server knows which of them it has already (raw.settle_erased). It also looks up the tombstones again.
 
 A tombstone is of a pseudonym as it was when the person was erased. So a batch comes to the door once per layer of the
 keys, before a rotation's layer is added. The server sees the last pseudonyms only, so it is told which of them are of
@@ -181,7 +181,7 @@ def _rows_per_file(events: pa.Table) -> Counter[int]:
 
 
 def _beginnings(keys: pa.Array) -> pa.Array:
-    """How the texts of keys begin; of a call it is the number that its first characters say."""
+    """The beginnings of keys: as text, or of a call as the number that its first characters stand for."""
     if pa.types.is_int64(keys.type):
         return pc.bit_wise_and(pc.shift_right(keys, 64 - 4 * BEGINNING), 16**BEGINNING - 1)
     return pc.utf8_slice_codeunits(keys, 0, BEGINNING)

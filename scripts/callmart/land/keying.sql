@@ -147,8 +147,8 @@ stored as (
 ),
 
 -- What an event is known by: its id at the source, or else all that it says. This never changes, because the keys of
--- what stands follow from it. The separator is safe: no text is empty or holds a control character. A status is known
--- by the source's word, as the registry can change how it is stored.
+-- what is stored follow from it. The separator is safe: no text is empty or holds a control character. A status is
+-- known by the source's word, as the registry can change how it is stored.
 numbered as (
     select
         *,

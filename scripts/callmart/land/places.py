@@ -138,6 +138,13 @@ def look(connection: psycopg.Connection, person: Person, *, with_cells: bool = T
         )
 
 
+def newest(connection: psycopg.Connection) -> tuple[Any, ...] | None:
+    """What is another one after anything has landed."""
+    found = connection.execute("select count(*), max(file_id) from raw.file").fetchone()
+    connection.commit()
+    return found
+
+
 def look_at_shown(connection: psycopg.Connection, person: Person) -> tuple[Cell, ...]:
     """The queues and days in which what an agent did is no longer shown if the agent is left out. Changes nothing."""
     with _gathered(connection, person, keeps=False) as parameters:

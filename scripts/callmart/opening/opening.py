@@ -15,6 +15,7 @@ from callmart.build import months, window
 from callmart.build.definitions import Definitions
 from callmart.database import lock
 from callmart.declarations import dbt_project
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
@@ -77,7 +78,7 @@ def follow_rights(connection: psycopg.Connection, settings: Settings) -> list[st
     return memberships.sync(connection, settings)
 
 
-def show(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
+def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Bring the views up to date. If somebody is reading one, they stay as they are until the next run. Commits."""
     try:
         lock.wait_at_most(connection, months.PATIENCE)
@@ -88,7 +89,7 @@ def show(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
 
 
 def _open(
-    connection: psycopg.Connection, build_id: int, marts: list[dbt_project.Mart], definitions: Definitions
+    connection: psycopg.Connection, build_id: int, marts: list[Mart], definitions: Definitions
 ) -> Opened:
     build = {"build": build_id}
     connection.execute(SQL["failing"], build)
@@ -109,7 +110,7 @@ def _open(
     return Opened(days, rows, held_back)
 
 
-def begin_marts(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
+def begin_marts(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Note in the books, of marts that are new, that they have nothing yet on the days that are open."""
     for mart in marts:
         parts = {
@@ -119,9 +120,7 @@ def begin_marts(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -
         connection.execute(sql.SQL(SQL["begin_mart"]).format(**parts))
 
 
-def _move(
-    connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart, definition: int | None
-) -> int:
+def _move(connection: psycopg.Connection, build_id: int, mart: Mart, definition: int | None) -> int:
     """Replace the passed days of a mart, and record how many rows each has. Returns the number of rows. A mart without
     days has one day, -infinity, per customer. It is replaced if a changed day of the customer passed.
     """
@@ -143,14 +142,14 @@ def _move(
     return int(rows)
 
 
-def _days_of(mart: dbt_project.Mart) -> str:
+def _days_of(mart: Mart) -> str:
     """The table of days to replace. A day that only `reach` brought in is replaced only in marts with `reach_days`."""
     if mart.day is None:
         return "changed_customer"
     return "passed" if mart.reach_days else "changed"
 
 
-def _within_passed_days(connection: psycopg.Connection, mart: dbt_project.Mart) -> sql.Composable:
+def _within_passed_days(connection: psycopg.Connection, mart: Mart) -> sql.Composable:
     """A condition with the first and last passed day: from a join alone the planner can't skip any partition."""
     first, last = connection.execute("select min(call_date), max(call_date) from passed").fetchall()[0]
     if mart.day is None or first is None:

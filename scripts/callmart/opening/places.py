@@ -14,7 +14,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.build import window
 from callmart.database import searching, vacuum
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.opening import opening
 from callmart.validate import suites
 

@@ -1,7 +1,7 @@
 """Tries every setting and connection, and changes nothing: it starts no server, makes no file and writes no row.
 
 Each check stands alone. One that finds something wrong, or breaks off, doesn't keep the others from being made. What
-can't be tried, because something else is wrong or doesn't run, is reported as not checked, never as well.
+can't be tried, because something else is wrong or doesn't run, is reported as not checked, never as ok.
 """
 
 import os

@@ -33,7 +33,7 @@ from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations import rebuild
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, held_back, runs_come_often
-from callmart.privacy import embedded, packages, rotating
+from callmart.privacy import packages, rotating, server_files
 from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
 from callmart.upgrade import upgrading
@@ -267,7 +267,7 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
     ran.removed_customers = len(removed) - len(stuck)
     for one in stuck:
         ran.note(str(one), one.customer_id)
-    embedded.follow_removals(connection, settings)
+    server_files.follow_removals(connection, settings)
 
 
 def follow_calendar(

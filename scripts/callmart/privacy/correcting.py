@@ -1,6 +1,6 @@
 """Gives events that seem to be of one agent to the agent whose they are: within some days, A is B.
 
-The ledger says so before anything changes. Landing asks it (land/corrected.py), so no file brings the mistake back, and
+The ledger says so before anything changes. Landing follows it (land/corrected.py): no file brings the mistake back, and
 after a restore it is corrected again. It ends with the days that it is about. It can't be undone: afterwards nothing
 tells which of B's events seemed to be A's.
 """

@@ -1,15 +1,15 @@
 """What an erasure does in each place to each kind of person. Nothing is left out: a place without its row is refused by
 a test.
 
-docs/privacy.md has this table, and that of base/rights.py. Run `.venv/bin/python -m callmart.privacy.decided` to write
-them there.
+docs/privacy.md has this table, and that of base/rights_of_persons.py. Run
+`.venv/bin/python -m callmart.privacy.decided` to write them there.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from callmart.base import declared, rights
+from callmart.base import declared, rights_of_persons
 from callmart.base.errors import saying_mistakes
 from callmart.base.person import Kind
 from callmart.base.settings import PROJECT
@@ -204,7 +204,7 @@ def table() -> Iterator[str]:
 def write(file: Path) -> None:
     """Write the tables into the file, each between its markers. Raises UserError if one is missing."""
     tables = {
-        "rights": rights.table(),
+        "rights": rights_of_persons.table(),
         "places": table(),
         "left out": table_of_left_out(),
         "packages": table_of_packages(),

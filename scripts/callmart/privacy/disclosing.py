@@ -1,4 +1,4 @@
-"""Gives a person what there is of the person: plans what is in the package, makes it, and proves that nobody else is.
+"""Gives a person what there is of the person: plans the package, makes it, and proves that nobody else is in it.
 
 For the rights of access and of portability. Nothing of the person changes. The package is made from the rows each time,
 so a proof can make it again, look into that, and know that the encrypted one has the same content.

@@ -15,7 +15,7 @@ from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Doorway, Events, Stored
-from callmart.privacy import embedded, kept, persons
+from callmart.privacy import kept, persons, server_files
 from callmart.privacy.kept import Kept
 from callmart.privacy.places import each, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps, blocked
@@ -36,8 +36,9 @@ def do(case: Case, steps: Steps) -> None:
     work, person = case.work, case.person
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
+        newest = landed.newest(work.connection)
         stored = landed.look(work.connection, person)
-        before = kept.recall(case) or Kept.of(person, stored)
+        before = Kept.of(person, stored) | (kept.recall(case) or Kept())
         own = _tombstones(case, before)[person.kind]
         with work.connection.transaction():
             has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
@@ -47,15 +48,16 @@ def do(case: Case, steps: Steps) -> None:
             steps.begin(_plan(case, stored).hash)
             with blocked("control"):
                 steps.on_control(
-                    embedded.Files.name, _control(_searching(work, person, before, stored), person)
+                    server_files.Files.name, _control(_searching(work, person, before, stored), person)
                 )
         _secure(case, before)
-        # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
+        # From here on no file brings the person. What was landing meanwhile is there now.
         with blocked(Doorway.name):
             Doorway().treat(work, person)
-        stored = landed.look(work.connection, person, with_cells=False)
-        before |= Kept.of(person, stored)
-        _secure(case, before)
+        if landed.newest(work.connection) != newest:
+            stored = landed.look(work.connection, person, with_cells=False)
+            before |= Kept.of(person, stored)
+            _secure(case, before)
         person = before.completed(person)
         searching = _searching(work, person, before, stored)
         each(lambda place: place.treat(searching, person), steps.on_place)
@@ -137,15 +139,17 @@ def _control(work: Work, person: Person) -> Counts:
     """Look for what is there, before it goes. A search that doesn't find it now would prove nothing afterwards. Counts
     what was found.
     """
-    told = Hits()
+    told, holding = Hits(), list[str]()
     with work.connection.transaction():
         for table in tables(work.connection):
             if table.schema in ("raw", "registry") and not table.matches(Doorway.tables):
                 own = person.customer_id if table.matches(Events.tables) else None
-                told |= hits(work.connection, table, work.needles, own)
+                if found := hits(work.connection, table, work.needles, own):
+                    told |= found
+                    holding.append(str(table))
     missed = len(work.needles.numbers) - len(told.numbers)
     if work.settings.dsn is None:
-        in_bytes = embedded.search(work)
+        in_bytes = server_files.search(work, holding)
         missed += len(told.texts - in_bytes.texts) + len(told.numbers - in_bytes.numbers)
     if missed:
         raise Blocked(

@@ -29,10 +29,10 @@ _NONCE = 12  # bytes
 class Kept:
     """What is remembered of an erasure."""
 
-    words: frozenset[str] = field(repr=False)
-    traces: frozenset[int] = field(repr=False)  # the former keys of events, and of a caller's calls
-    calls: frozenset[int] = field(repr=False)  # the former keys of a caller's calls
-    devices: frozenset[str] = field(repr=False)  # the keys of devices that only this agent used
+    words: frozenset[str] = field(default=frozenset(), repr=False)
+    traces: frozenset[int] = field(default=frozenset(), repr=False)  # former keys of events and calls
+    calls: frozenset[int] = field(default=frozenset(), repr=False)  # former keys of a caller's calls
+    devices: frozenset[str] = field(default=frozenset(), repr=False)  # keys of those only this agent used
     named: frozenset[str] = field(default=frozenset(), repr=False)  # as Person has it
     addresses: frozenset[str] = field(default=frozenset(), repr=False)  # as Person has them
 

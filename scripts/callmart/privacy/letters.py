@@ -11,7 +11,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 from callmart.base.settings import Settings
 from callmart.database import ledger
 from callmart.privacy.register import Evidence, Request

@@ -1,8 +1,8 @@
 """Leaves an agent out of everything that shows agents: for an objection, a restriction, or a withdrawal of consent.
 
-The ledger says so before anything changes, and every build asks it (privacy.objector). So it holds for what comes later
-as well, and no rebuild or restore undoes it. What was landed stays as it is: the agent still counts in queues, and when
-the agent is shown again (lifting.py), everything is as before.
+The ledger says so before anything changes, and every build follows it (privacy.objector). So it holds for what comes
+later as well, and no rebuild or restore undoes it. What was landed stays as it is: the agent still counts in queues,
+and when the agent is shown again (lifting.py), everything is as before.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """What there is of a person in all tables, for the person to see, and nobody else in it.
 
-Which rows are the person's, the columns that point to persons tell. A value in such a column is shown only if it is the
+The columns that point to persons tell which rows are the person's. A value in such a column is shown only if it is the
 person's own; anybody else is shown as somebody. A word of the customer, such as the name of a queue, is left out if it
 could name somebody else. So a table or a column that comes later is treated like these, or refused.
 """
@@ -27,6 +27,7 @@ from callmart.base.spelling import plain
 from callmart.database.tombstones import of_address
 from callmart.declarations import dbt_project, processing
 from callmart.declarations.captions import captions
+from callmart.declarations.mart import NUMBERS
 from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.processing import Holding
 from callmart.privacy import persons
@@ -225,7 +226,7 @@ def _rows(
         ),
     )
     said = [holding.persons.get(name) for name in columns]
-    is_text = [types[name] not in (*COUNTS_AND_MOMENTS, *dbt_project.NUMBERS) for name in columns]
+    is_text = [types[name] not in (*COUNTS_AND_MOMENTS, *NUMBERS) for name in columns]
 
     def shown(value: Any, persons: tuple[Whom, ...] | None, is_text: bool) -> Any:
         if value is None:

@@ -21,7 +21,7 @@ from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
-from callmart.privacy import embedded
+from callmart.privacy import server_files
 from callmart.privacy.packages import Packages
 from callmart.privacy.procedure import OnProof, blocked
 from callmart.publish import holdings
@@ -164,7 +164,7 @@ PLACES: tuple[Place, ...] = (
     Temporary("temporary files", f"{disk.TEMPORARY}/**/*"),
     Searched("registry file", "registry.yml"),
     Elsewhere(),
-    embedded.Files(),
+    server_files.Files(),
 )
 
 

@@ -1,5 +1,6 @@
-"""How a right is carried out: each has a module that plans, does and proves, such as erasing.py (privacy/rights.py says
-which).
+"""How a right is carried out: each has a module that plans, does and proves, such as erasing.py.
+
+privacy/by_right.py says which module.
 """
 
 import json

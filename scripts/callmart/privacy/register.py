@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 
 SQL = sql_file.statements(__file__)
 
@@ -196,7 +196,7 @@ def verify(
     taking_over: str | None = None,
     person: str | None = None,
 ) -> None:
-    """Record how the identity of who asks was checked. `by_consent` is said of a withdrawal: whether consent was the
+    """Record how the identity of whoever asks was checked. `by_consent` is about a withdrawal: whether consent was the
     reason to have the data. `taking_over` is the key of another contact who goes on; `person` is whom the request is
     about, if the customer left and came back.
     """

@@ -55,7 +55,7 @@ def remember(
                 until = clock.now(connection)
                 person = persons.person(connection, key, found.customer_id, kind, [normal], until)
                 case = Case(Work(connection, settings, quietly), person, key, number)
-                kept.keep(case, Kept(frozenset(wrong), frozenset(), frozenset(), frozenset()))
+                kept.keep(case, Kept(frozenset(wrong)))
                 return
     raise UserError(
         f"request {number}: the file corrects no name or address of the person; correct it there, and apply it again"

@@ -2,8 +2,8 @@
 were another's.
 
 The ledger's tombstones stay as they are. Beside one the database gets what it would be if it were made today: of the
-agent's new key. An agent who is not here at a rotation is known by whoever has the key, and told by the landing when
-something of that agent comes (land/erased.py).
+agent's new key. An agent of whom nothing is stored at a rotation has none. When something of that agent lands later,
+landing recognises the agent by the former key, and tells the server (land/erased.py).
 """
 
 from collections.abc import Mapping, Sequence

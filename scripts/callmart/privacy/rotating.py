@@ -1,4 +1,4 @@
-"""Rotates a customer's key: adds a layer to it, and keys anew what stands, so that no series breaks.
+"""Rotates a customer's key: adds a layer to it, and keys anew what is stored, so that no series breaks.
 
 | step | transactions |
 | --- | --- |
@@ -9,9 +9,9 @@
 So readers see the former keys until they see the new ones. Until the last batch nothing lands, and nothing is computed
 or backed up (database/rotation.py). After a crash the same command goes on, and so does the next run.
 
-Tombstones stay as they are: they are of pseudonyms that are gone, and a backup from before must still be held against
-them. The landing asks them before it adds the layer (land/erased.py). What the server asks itself, such as who objects,
-it asks under the new keys: a tombstone of an agent whose key is keyed anew is renewed beside the one that stays.
+Tombstones stay as they are: they are of pseudonyms that are gone, and a backup from before must still be compared with
+them. Landing looks them up before it adds the layer (land/erased.py). The server looks up by the new keys, for example
+who objects: so beside the tombstone of an agent who is stored, a rotation writes what it is under the new key.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,8 +50,8 @@ SQL = sql_file.statements(__file__)
 BATCH = 200_000  # rows
 RAW = "raw"
 
-# The tombstones that are asked once per layer (land/erased.py, registry/erased.py). Any other that is not renewed
-# would know nobody again.
+# The tombstones that are looked up once per layer (land/erased.py, registry/erased.py). By any other, nobody would be
+# known again unless it is renewed.
 ASKED_PER_LAYER = ("agent", "device", "caller", "call", "contact", "recipient", "name")
 
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of

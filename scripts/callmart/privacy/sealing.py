@@ -1,4 +1,4 @@
-"""Encrypts a package for who asked, as a file of age (age-encryption.org): to a public key, or with a passphrase."""
+"""Encrypts a package for whoever asked, as a file of age (age-encryption.org): to a public key or with a passphrase."""
 
 import secrets
 from collections.abc import Callable
@@ -38,12 +38,14 @@ def to_key(file: Path) -> Seal:
     try:
         lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):
-        raise UserError(f"{file} can't be read: name the file with the public key of who asked") from None
+        raise UserError(f"{file} can't be read: name the file with the public key of whoever asked") from None
     keys = [line for line in lines if line and not line.startswith("#")]
     if any("PRIVATE KEY" in key or key.startswith("AGE-SECRET-KEY") for key in keys):
         raise UserError(f"{file} has a private key, which nobody else may have: ask for the public one")
     if len(keys) != 1:
-        raise UserError(f"{file} has {len(keys)} lines with a key: leave only the public key of who asked")
+        raise UserError(
+            f"{file} has {len(keys)} lines with a key: leave only the public key of whoever asked"
+        )
     recipient = _recipient(file, keys[0])
     return Seal("to a public key", lambda content: pyrage.encrypt(content, [recipient]))
 

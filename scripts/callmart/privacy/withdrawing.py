@@ -25,7 +25,7 @@ def do(case: Case, steps: Steps) -> None:
         steps.begin(plan(case).hash if hash else None)
 
     def leave_out_first(place: str, counts: Counts) -> None:
-        if place == Doorway.name:  # by now it is kept what the proof needs, so the name can go
+        if place == Doorway.name:  # what the proof needs is kept by now, so the name can go
             objecting.note(case, "objection")
         steps.on_place(place, counts)
 

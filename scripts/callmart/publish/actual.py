@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
-from callmart.publish import mail, marks, quality
+from callmart.publish import marks, quality_warning, subscriptions
 from callmart.publish.grants import Access, project_access
-from callmart.publish.mail import Subscription
 from callmart.publish.marks import Mark
-from callmart.publish.quality import QualityWarning, Unavailable
+from callmart.publish.quality_warning import QualityWarning, Unavailable
+from callmart.publish.subscriptions import Subscription
 from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
@@ -441,7 +441,7 @@ def _subscriptions(
     names = {luid: name for name, luid in schedules.items()}
     found = defaultdict(list)
     for item in everything(server.subscriptions):
-        subscription = mail.from_tableau(item, workbooks, names)
+        subscription = subscriptions.from_tableau(item, workbooks, names)
         found[subscription.workbook].append(subscription)
     return found
 
@@ -478,7 +478,7 @@ def _project(
 def _with_warnings(server: TSC.Server, project: Project) -> Project:
     """The project, with our warnings on its data sources."""
     content = (
-        replace(each, warning=quality.read(server, each.luid)) if each.kind == "data source" else each
+        replace(each, warning=quality_warning.read(server, each.luid)) if each.kind == "data source" else each
         for each in project.content
     )
     return replace(project, content=tuple(content))

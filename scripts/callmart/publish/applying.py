@@ -15,7 +15,7 @@ from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 
 from callmart.base.errors import UserError
-from callmart.publish import mail, marks, quality, validation
+from callmart.publish import marks, quality_warning, subscriptions, validation
 from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import (
@@ -129,7 +129,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
 
 def untouched(publication: Publication) -> Outcome:
     """Return the outcome for a customer who has what it should, so that nothing is done."""
-    customer_id, alert = publication.customer_id, mail_alert(publication.mail_suspended_because)
+    customer_id, alert = publication.customer_id, mail_alert(publication.mail_stopped_because)
     return Outcome(customer_id, None, (), alert=_sentence(customer_id, alert))
 
 
@@ -205,7 +205,7 @@ class _Site:
         """Create a schedule, once for all customers."""
         with self._lock:
             if self.schedules is not None and name not in self.schedules:
-                self.schedules[name] = mail.add_schedule(self.server, name)
+                self.schedules[name] = subscriptions.add_schedule(self.server, name)
 
     def _remove_user(self, luid: str) -> None:
         """Remove a user from the site. One who owns content can't be removed, only kept from signing in."""
@@ -245,7 +245,7 @@ class _Customer:
         except Exception:
             for luid in self.mailing:
                 with suppress(*FAILURES):
-                    mail.suspend(self.server, luid, suspended=True)
+                    subscriptions.suspend(self.server, luid, suspended=True)
             raise
 
     def _perform(self, step: Step) -> None:
@@ -307,7 +307,7 @@ class _Customer:
             server.groups.remove_user(_group(self.group_id), luid)
             return
         if kind == "warning":
-            quality.remove(server, luid)
+            quality_warning.remove(server, luid)
             return
         endpoints = {
             "group": server.groups,
@@ -398,21 +398,27 @@ class _Customer:
         workbook = self.server.workbooks.get_by_id(luid)
         user = self.site.users[identity(wanted.member)]
         schedules = self.site.schedules
-        schedule = None if schedules is None else schedules[mail.when(wanted)]
-        self.mailing.append(mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule))
+        schedule = None if schedules is None else schedules[subscriptions.when(wanted)]
+        self.mailing.append(
+            subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
+        )
 
     def _warn(self, step: Step) -> None:
         if step.luid:
-            quality.remove(self.server, step.luid)
+            quality_warning.remove(self.server, step.luid)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("data source", step.name))
-        with suppress(quality.Unavailable):  # the plan knows that only if there was a data source to ask for
-            quality.add(self.server, luid, self.plan.warnings[step.name], is_severe=self.plan.is_severe)
+        with suppress(
+            quality_warning.Unavailable
+        ):  # the plan knows that only if there was a data source to ask for
+            quality_warning.add(
+                self.server, luid, self.plan.warnings[step.name], is_severe=self.plan.is_severe
+            )
 
     def _suspend_or_resume(self, luid: str) -> None:
         suspended = bool(self.plan.mail_stopped_because or self.plan.problem or self.plan.waits)
         if not suspended:
             self.mailing.append(luid)
-        mail.suspend(self.server, luid, suspended=suspended)
+        subscriptions.suspend(self.server, luid, suspended=suspended)
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str

@@ -73,9 +73,9 @@ class Mail:
 class Publication:
     """Everything that one customer should have. Without content it is an empty project.
 
-    `members` are the addresses of the people who may sign in and look. While `mail_stopped_because` gives a reason,
-    nothing is mailed. While `problem` gives a reason, nothing changes except that its mail is suspended. `site` is the
-    customer's own; "" is the one that customers share.
+    `members` are the addresses of the people who may sign in and look. While `no_mail_because` gives a reason, nothing
+    is mailed to anybody. While `problem` gives a reason, nothing changes except that its mail is suspended. `site` is
+    the customer's own; "" is the one that customers share.
     """
 
     customer_id: int
@@ -84,7 +84,7 @@ class Publication:
     workbooks: tuple[Workbook, ...] = ()
     members: tuple[str, ...] = ()
     mails: tuple[Mail, ...] = ()
-    mail_stopped_because: str | None = None
+    no_mail_because: str | None = None
     problem: str | None = None
     exports: bool = False  # its members may export data
     warning: str | None = None  # what people should know of its data, while days are held back
@@ -102,9 +102,9 @@ class Publication:
         return f"{self.customer_id} {self.name}"
 
     @property
-    def mail_suspended_because(self) -> str | None:
+    def mail_stopped_because(self) -> str | None:
         """The reason why the mail that it has is suspended."""
-        return self.mail_stopped_because if self.mails else None
+        return self.no_mail_because if self.mails else None
 
     @property
     def digest(self) -> str:

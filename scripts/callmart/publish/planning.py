@@ -22,8 +22,8 @@ from callmart.publish.actual import (
 )
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import NOBODY, customer_access
-from callmart.publish.mail import when
 from callmart.publish.marks import Mark
+from callmart.publish.subscriptions import when
 
 # Without nested projects: otherwise the customers' projects would have its permissions and none of their own.
 TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
@@ -350,7 +350,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         group_id=group.luid if group else "", unchanged=unchanged, foreign=project.foreign if project else (),
         members=group.members if group else frozenset(),
         mailing=tuple(mailing),
-        mail_stopped_because=publication.mail_suspended_because,
+        mail_stopped_because=publication.mail_stopped_because,
         exports=publication.exports,
         warnings=publication.warnings,
         is_severe=publication.warning is not None,
@@ -491,10 +491,10 @@ def _mail_steps(
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))
             continue
         del wanted[member, workbook]  # so a second one for this member and workbook is removed
-        if old.is_suspended != bool(publication.mail_stopped_because):
-            to = stopping if publication.mail_stopped_because else starting
+        if old.is_suspended != bool(publication.no_mail_because):
+            to = stopping if publication.no_mail_because else starting
             to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
-    if publication.mail_stopped_because is None:
+    if publication.no_mail_because is None:
         for mail in wanted.values():
             if actual.schedules is not None and when(mail) not in actual.schedules:
                 starting.append(Step(customer, "add", "schedule", when(mail)))

@@ -103,7 +103,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 workbooks,
                 members=tuple(recipient.email for recipient in people),
                 mails=tuple(mails),
-                mail_stopped_because=stopped.get(customer.customer_id),
+                no_mail_because=stopped.get(customer.customer_id),
                 problem=problem,
                 exports=customer.export,
                 warning=_warning(customer.locale, held_back.get(customer.customer_id, [])),

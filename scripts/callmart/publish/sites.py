@@ -202,7 +202,7 @@ def _without_mail_twice(found: Found) -> Found:
     }
     desired = {
         site: tuple(
-            replace(one, mail_stopped_because=one.mail_stopped_because or stopped.get(one.customer_id))
+            replace(one, no_mail_because=one.no_mail_because or stopped.get(one.customer_id))
             for one in wanted
         )
         for site, wanted in found.desired.items()

@@ -11,8 +11,8 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
 from callmart.declarations.captions import Captions, Locale
-from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Dimension, Report
+from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import Metric
 from callmart.reports import definitions, focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language

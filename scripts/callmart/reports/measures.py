@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from callmart.declarations.captions import Captions, Locale
-from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql
 
 Unit = Literal["count", "hours", "seconds", "share", "agents", "moment", "day", "time", "word"]

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from callmart.declarations.captions import Captions
-from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Sheet, column_of
+from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import Metric
 from callmart.reports import measures
 from callmart.reports.language import Language

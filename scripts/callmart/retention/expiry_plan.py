@@ -19,7 +19,8 @@ from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database.vacuum import note, vacuum
-from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations import mart_tables
+from callmart.declarations.mart import Mart
 from callmart.extract import extract
 from callmart.mailing import places as outbox
 from callmart.opening import opening
@@ -146,7 +147,7 @@ class _Planner:
             if not mart.day:
                 self.unreferenced(mart, marts)
 
-    def unreferenced(self, mart: dbt_project.Mart, others: list[dbt_project.Mart]) -> None:
+    def unreferenced(self, mart: Mart, others: list[Mart]) -> None:
         """Rows of a mart without days to which no kept day refers."""
         condition = unreferenced(mart, others, sql.SQL("{day} >= %(floor)s"))
         if condition is None:
@@ -162,7 +163,7 @@ class _Planner:
             day=sql.SQL("'-infinity'::date"),
         )
 
-    def unordered(self, mart: dbt_project.Mart) -> None:
+    def unordered(self, mart: Mart) -> None:
         """Contacts of days for which no list is ordered: a customer may keep it for less than two years, or end it."""
         day = sql.Identifier("t", str(mart.day))
         self.rows(

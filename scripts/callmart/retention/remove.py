@@ -22,6 +22,7 @@ from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import vacuum
 from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.mart import Mart
 from callmart.environments import databases
 from callmart.extract import extract
 from callmart.mailing import places as outbox
@@ -183,7 +184,7 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
     return sorted(found)
 
 
-def _with_surplus(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[int]:
+def _with_surplus(connection: psycopg.Connection, marts: list[Mart]) -> list[int]:
     rows = connection.execute(
         sql.SQL(SQL["with_surplus"]).format(named_unduly=_NAMED_UNDULY),
         {"of_agents": [mart.name for mart in marts if matrix().is_detailed(mart.group)]},
@@ -192,7 +193,7 @@ def _with_surplus(connection: psycopg.Connection, marts: list[dbt_project.Mart])
 
 
 def _remove_customer(
-    connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[dbt_project.Mart]
+    connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[Mart]
 ) -> Counter[str]:
     """Remove everything of a customer; return the counts by kind."""
     counts: Counter[str] = Counter()
@@ -238,7 +239,7 @@ def _remove_customer(
     return counts
 
 
-def _note_to_vacuum(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
+def _note_to_vacuum(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Events and what is computed of them have keys only. What is in clear leaves the files, too."""
     vacuum.note(connection, *map(_table, marts), "raw.event", "raw.call", "raw.function_use")
     vacuum.note(
@@ -251,7 +252,7 @@ def _note_to_vacuum(connection: psycopg.Connection, marts: list[dbt_project.Mart
 
 
 def _remove_days(
-    connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[dbt_project.Mart]
+    connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[Mart]
 ) -> Counter[str]:
     """Remove the days that a contract does not keep, and on kept days the agents' data. Return the counts by kind."""
     first, until, time_zone, detailed_from = connection.execute(
@@ -316,7 +317,7 @@ def _remove_events(
 
 
 def _remove_agents(
-    connection: psycopg.Connection, customer_id: int, span: _Span, marts: list[dbt_project.Mart]
+    connection: psycopg.Connection, customer_id: int, span: _Span, marts: list[Mart]
 ) -> Counter[str]:
     """Remove agents' data from days without detailed. Those days are built again, as they must show less now."""
     counts: Counter[str] = Counter()
@@ -345,8 +346,8 @@ def _remove_agents(
 
 def _remove_unreferenced(
     connection: psycopg.Connection,
-    mart: dbt_project.Mart,
-    marts: list[dbt_project.Mart],
+    mart: Mart,
+    marts: list[Mart],
     parameters: Parameters,
 ) -> int:
     """In a mart without days, delete the rows whose key occurs in no mart with days."""
@@ -372,7 +373,7 @@ def _remove_unreferenced(
     return rows
 
 
-def _table(mart: dbt_project.Mart) -> str:
+def _table(mart: Mart) -> str:
     return f'{mart_tables.SCHEMA}."{mart.name}"'
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 
 def unreferenced(mart: Mart, others: Iterable[Mart], kept: sql.SQL) -> sql.Composed | None:

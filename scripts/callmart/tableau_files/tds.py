@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from callmart.base.errors import UserError
 from callmart.declarations.captions import Locale, captions
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import metrics
 from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, hyper

@@ -17,7 +17,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.database import lock
 from callmart.declarations import mart_tables
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 

@@ -13,7 +13,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, migrating, schema
 from callmart.declarations import dbt_project
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.mart import Mart
 from callmart.upgrade import marts as changes
 
 

@@ -23,6 +23,7 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.declarations import dbt_project
 from callmart.declarations import expectations as declared
+from callmart.declarations.mart import Mart
 from callmart.validate import derived, quality_pages
 
 Day = tuple[int, date]
@@ -98,7 +99,7 @@ def validate(
     return Validated(build_id, tuple(results))
 
 
-def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
+def expectations(mart: Mart) -> list[dict[str, Any]]:
     """Return all expectations of a mart. They are numbered, because the results come back in another order."""
     every = [*derived.expectations(mart), *_added(mart)]
     return [
@@ -106,7 +107,7 @@ def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
     ]
 
 
-def _added(mart: dbt_project.Mart) -> list[dict[str, Any]]:
+def _added(mart: Mart) -> list[dict[str, Any]]:
     """The expectations of a mart's suite; an entry with columns gives one expectation per column."""
     return [
         {"type": entry.type, "severity": entry.severity, "meta": entry.meta, "kwargs": entry.kwargs | column}
@@ -140,7 +141,7 @@ def _source(uri: str) -> Iterator[Any]:
         source.get_engine().dispose()
 
 
-def _check(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any]]) -> Any:
+def _check(source: Any, mart: Mart, expectations: list[dict[str, Any]]) -> Any:
     """Check a mart's window; return Great Expectations' result of the suite."""
     import great_expectations as gx
     from great_expectations.datasource.fluent.interfaces import TestConnectionError
@@ -174,7 +175,7 @@ def _check(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any
 
 
 def _results(
-    quality: psycopg.Connection, mart: dbt_project.Mart, expectations: list[dict[str, Any]], found: Any
+    quality: psycopg.Connection, mart: Mart, expectations: list[dict[str, Any]], found: Any
 ) -> Iterable[Result]:
     """One result per expectation, in the order of the suite."""
     by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
@@ -201,7 +202,7 @@ def _name(expectation: dict[str, Any]) -> str:
     return f"{expectation['type']}: {arguments}"
 
 
-def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: Any) -> dict[Day, int | None]:
+def _failing_days(quality: psycopg.Connection, mart: Mart, result: Any) -> dict[Day, int | None]:
     """All days of the window that fail an expectation, with their failing rows. Great Expectations itself lists twenty
     rows at most.
 

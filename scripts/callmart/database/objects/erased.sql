@@ -1,5 +1,5 @@
--- The door for persons who were erased. The loader has asked the tombstones before, and handed over their rows without
--- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
+-- The door for persons who were erased. The loader has looked up the tombstones before, and handed over their rows
+-- without them (land/erased.py). It isn't trusted, so the tombstones are looked up again.
 
 -- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
 -- looked for up to 31 days after the end of what was erased of their customer: what began before may end then.
@@ -89,7 +89,7 @@ begin
     join privacy.known_tombstone as t using (customer_id, kind, tombstone)
     group by a.customer_id, a.kind, a.key, a.tombstone;
 
-    -- Whose tombstone is of a pseudonym from before a rotation, only who has the customer's key can tell.
+    -- If a tombstone is of a pseudonym from before a rotation, only whoever has the customer's key can tell whose.
     insert into erased_key
     select i.customer_id, i.kind, i.key, i.tombstone, max(t.until)
     from raw.incoming_marked as i
@@ -138,7 +138,7 @@ begin
 end
 $$;
 
--- The rows with a key of `erased_key`, and what they have of that person. Only to be asked if there are such keys.
+-- The rows with a key of `erased_key`, and what they have of that person. Call it only if there are such keys.
 create or replace function raw.rows_of_erased()
 returns table (
     place tid, customer_id integer, occurred_at timestamptz, call_key bigint, of_call boolean, until timestamptz,
@@ -276,8 +276,8 @@ begin
 end
 $$;
 
--- What ends after the end of what was erased of an agent, outside of calls, is measured from that end: the agent is not
--- told before. Uses the table `erased_key`.
+-- What ends after the end of what was erased of an agent, outside of calls, is measured from that end: nothing is
+-- told of the agent before it. Uses the table `erased_key`.
 create or replace function raw.cut_reaching_back() returns void
 language plpgsql
 as $$

@@ -359,8 +359,8 @@ begin
 end
 $$;
 
--- From when until when the phases of a customer's agents last that have new events. Of each are given the first and
--- last of them, and when the new ones before and after these were.
+-- From when until when the phases last that have new events, of a customer's agents. Given of each phase are its first
+-- and last new event, and the moments of the new events before and after these.
 create or replace function raw.phases_around(
     customer integer, now_until timestamptz, longest_phase interval,
     agents text[], phases text[], firsts timestamptz[], lasts timestamptz[], measured timestamptz[],
@@ -767,8 +767,8 @@ begin
 end
 $$;
 
--- Store what the loader has written to raw.incoming. Its files are told by their numbers. Returns per file how many of
--- its events landed, were there already, or are of somebody who was erased.
+-- Store what the loader has written to raw.incoming. Its files are told apart by their numbers. Returns per file how
+-- many of its events landed, were there already, or are of somebody who was erased.
 create or replace function raw.keep(registry_version integer, files jsonb)
 returns table (file_number integer, landed bigint, repeated bigint, of_erased bigint)
 language plpgsql

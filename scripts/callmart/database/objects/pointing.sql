@@ -19,8 +19,8 @@ return coalesce(
     {nobody}
 );
 
--- The persons that a comment names; null if it doesn't say it, or not in this form. In plpgsql, as it is asked of each
--- column of the database: that takes a fifth of the time. What declare_persons writes needs no regular expression.
+-- The persons that a comment names; null if it doesn't say it, or not in this form. In plpgsql, as it is called for
+-- each column of the database: that takes a fifth of the time. What declare_persons writes needs no regular expression.
 create or replace function access.persons(comment text) returns text[]
 immutable strict
 language plpgsql

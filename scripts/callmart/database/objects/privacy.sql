@@ -228,7 +228,7 @@ begin
 end
 $$;
 
--- The day on which a letter came is over, or today.
+-- The mistake of a day of receipt that is yet to come.
 create or replace function privacy.require_received(received date) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -267,8 +267,8 @@ begin
 end
 $$;
 
--- Record what was found, treated or proved in a place, or what a control has found before. Only the owner may: what the
--- machine has done is no person's to say. Nothing is erased before the control, and nothing that must stay done is done
+-- Record what was found, treated or proved in a place, or what a control has found before. Only the owner may: no
+-- person says what the machine has done. Nothing is erased before the control, and nothing that must stay done is done
 -- before the ledger entry. Of a proof the counts have to say what is `left`; `to_attest` is what a person still has to
 -- confirm.
 create or replace function privacy.note_step(asked integer, place text, step text, counts jsonb) returns void

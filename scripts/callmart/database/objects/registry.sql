@@ -27,8 +27,8 @@ where
         where p.customer_id = c.customer_id
     );
 
--- The customers of whom somebody was erased under a key that theirs never was, not even before a rotation, and from
--- which day on there is nobody of them any more.
+-- The customers of whom somebody was erased under another key than theirs, or than theirs was before rotations; and the
+-- day from which on nobody who was erased is in the data.
 create or replace view registry.former_key as
 select
     e.customer_id,

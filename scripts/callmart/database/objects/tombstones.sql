@@ -87,7 +87,7 @@ inner join privacy.known_tombstone as k
     on o.customer_id = k.customer_id and k.kind = 'objector' and o.tombstone = k.entered
 inner join privacy.secret as s on o.customer_id = s.customer_id;
 
--- The agents who object under a key that their customer's never was, not even before a rotation: nobody can know them
+-- The agents who object under another key than their customer's, or than it was before rotations: nobody can know them
 -- again.
 create or replace view privacy.unknown_objector as
 select

@@ -16,7 +16,7 @@ from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.workbook import references, refused
+from callmart.tableau_files.workbook import forbidden, references
 from callmart.tableau_files.workbook.book import LOCALES
 from callmart.tableau_files.workbook.published import PublishedSource, attach, layer, layered
 from callmart.tableau_files.workbook.sheet import literal
@@ -48,12 +48,12 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     name = str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
     root = _parse(file, name)
     own = _data_source(root, name)
-    refused.bring_along(root, own, name)
+    forbidden.bring_along(root, own, name)
     _rename(root, _new_names(own, source, published))
     _forget(root)
     _disconnect(root, own, source)
     captions = _translate(root, own, source)
-    refused.members(root, own, source, name)
+    forbidden.members(root, own, source, name)
     _forget_members(root, own, source)
     _fill_placeholders(root, name, report, customer, source, captions)
     root.set("locale", LOCALES[source.locale])
@@ -281,7 +281,7 @@ def _complete(part: etree._Element, source: Source) -> None:
 
 def _forget_members(root: etree._Element, own: etree._Element, source: Source) -> None:
     """Remove colours, sort orders and aliases of single queues, agents or lines: they belong to one customer."""
-    fields = refused.customers_own(own, source)
+    fields = forbidden.customers_own(own, source)
     for element in list(root.iter("encoding", "manual-sort", "sort", "column")):
         if (
             references.field_of(element.get("field") or element.get("column") or element.get("name"))

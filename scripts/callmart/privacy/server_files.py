@@ -7,7 +7,7 @@ statements that an extension keeps are forgotten on both.
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -20,7 +20,7 @@ from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database import searching, server, vacuum
+from callmart.database import embedded_server, searching, vacuum
 
 SQL = sql_file.statements(__file__)
 
@@ -69,8 +69,7 @@ _PATIENTLY = "30s"
 # The owner may not use pg_stat_statements, or its library is not loaded.
 _OF_OPERATORS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
 _HELD = "another session holds a table; when it has ended, run this again"
-_ANY = re.compile("")
-_TABLE = re.compile(r"/(?:base/[0-9]+|global)/([0-9]+)(?:[._][^/]*)?$")  # the file of a table or an index
+_TABLE = re.compile(r"/((?:base/[0-9]+|global)/[0-9]+)(?:[._][^/]*)?$")  # the file of a table or an index
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
 
 
@@ -94,8 +93,9 @@ class Files:
         touched = {relation for (relation,) in connection.execute(SQL["touched"]).fetchall()}
         connection.commit()
         if work.settings.dsn is None:
-            with server.administrator(work.settings.home) as postgres:
-                holding = postgres.execute(SQL["relations"], {"files": _files_with(work)}).fetchall()
+            with embedded_server.administrator(work.settings.home) as postgres:
+                others = {"files": _files_with(work, _files_of(postgres, touched))}
+                holding = postgres.execute(SQL["relations"], others).fetchall()
                 _write_anew(postgres, {relation for relation, is_own in holding if not is_own})
             touched |= {relation for relation, is_own in holding if is_own}
             vacuum.note(connection, *touched, whole=True)
@@ -113,7 +113,7 @@ class Files:
             )
             return Proof(Counts(), +left, ("server log, freed pages, large objects and statements",))
         searched, left = Counts(), Counts({"large objects": len(_in_objects(work))})
-        for _, found in _hits(work):
+        for _, found in _hits(work, lambda _: True):
             searched["files"] += 1
             left["files"] += bool(found)
         return Proof(searched, +left)
@@ -135,7 +135,7 @@ def follow_removals(connection: psycopg.Connection, settings: Settings) -> None:
 def _leave_behind(connection: psycopg.Connection, settings: Settings) -> None:
     """Write the planner's samples anew, forget the texts of statements, and go on with a new log. Commits."""
     if settings.dsn is None:
-        with server.administrator(settings.home) as postgres:
+        with embedded_server.administrator(settings.home) as postgres:
             _write_anew(postgres, ("pg_statistic", "pg_statistic_ext_data"))
             _forget_statements(postgres)
             _renew_log(postgres)
@@ -151,25 +151,38 @@ def _write_anew(postgres: psycopg.Connection, relations: Iterable[str]) -> None:
             raise Blocked("lock", _HELD)
 
 
-def _files_with(work: Work) -> list[int]:
-    """The numbers of the files of tables and indexes in which a needle is."""
-    holding = (path for path, hits in _hits(work, _TABLE) if hits)
-    return [int(number[1]) for path in holding if (number := _TABLE.search(str(path)))]
+def _files_with(work: Work, besides: Collection[str]) -> list[str]:
+    """The files of tables and indexes in which a needle is, besides these. The server names them so."""
+    left_out = {"", *besides}
+    return [_file(path) for path, hits in _hits(work, lambda path: _file(path) not in left_out) if hits]
 
 
-def search(work: Work) -> Hits:
-    """Everything of the needles that is in the bytes of tables and indexes."""
-    found = _in_objects(work)
-    for _, hits in _hits(work, _TABLE):
+def _files_of(postgres: psycopg.Connection, tables: Iterable[str]) -> set[str]:
+    """The files of tables and of their indexes, as the server names them."""
+    return {file for (file,) in postgres.execute(SQL["files"], {"tables": list(tables)})}
+
+
+def _file(path: Path) -> str:
+    """How the server names the file of a table or an index, of which this is a part. Empty if it is of none."""
+    found = _TABLE.search(str(path))
+    return found[1] if found else ""
+
+
+def search(work: Work, tables: Iterable[str]) -> Hits:
+    """Everything of the needles that is in the bytes of these tables and of their indexes."""
+    with embedded_server.administrator(work.settings.home) as postgres:
+        own = _files_of(postgres, tables)
+    found = Hits()
+    for _, hits in _hits(work, lambda path: _file(path) in own):
         found |= hits
     return found
 
 
-def _hits(work: Work, named: re.Pattern[str] = _ANY) -> Iterator[tuple[Path, Hits]]:
-    """The needles in each file of such a name. Two are read at a time."""
-    with server.administrator(work.settings.home) as postgres:
+def _hits(work: Work, is_sought: Callable[[Path], bool]) -> Iterator[tuple[Path, Hits]]:
+    """The needles in each file that is sought. Two are read at a time."""
+    with embedded_server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
-    paths = [path for path in disk.files(work.settings.home / "postgres") if named.search(str(path))]
+    paths = [path for path in disk.files(work.settings.home / "postgres") if is_sought(path)]
     with ThreadPoolExecutor(2) as readers:
         yield from zip(paths, readers.map(partial(work.needles.in_file, unpacks=False), paths), strict=True)
 
@@ -177,7 +190,7 @@ def _hits(work: Work, named: re.Pattern[str] = _ANY) -> Iterator[tuple[Path, Hit
 def _in_objects(work: Work) -> Hits:
     """The needles in large objects, which the server packs."""
     with (
-        server.administrator(work.settings.home) as postgres,
+        embedded_server.administrator(work.settings.home) as postgres,
         postgres.cursor() as cursor,
         cursor.copy(f"copy ({SQL['large_objects']}) to stdout (format binary)".encode()) as objects,
     ):

@@ -1,9 +1,9 @@
-"""Which module carries a right out."""
+"""Says which module carries out a right."""
 
 from collections.abc import Mapping
 
 from callmart.base.errors import UserError
-from callmart.base.rights import Right
+from callmart.base.rights_of_persons import Right
 from callmart.privacy import disclosing, erasing, lifting, objecting, renaming, withdrawing
 from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request

@@ -20,7 +20,7 @@ with held as (
     select coalesce(x.indrelid, c.oid) as relation
     from pg_catalog.pg_class as c
     left join pg_catalog.pg_index as x on c.oid = x.indexrelid
-    where pg_relation_filenode(c.oid) = any(%(files)s)
+    where pg_relation_filepath(c.oid) = any(%(files)s)
 )
 
 select distinct
@@ -30,6 +30,31 @@ from held
 left join pg_catalog.pg_class as p on held.relation = p.reltoastrelid
 inner join pg_catalog.pg_class as t on t.oid = coalesce(p.oid, held.relation)
 where t.relkind in ('r', 'm');
+
+-- name: files
+-- The files of tables, of their months and indexes, and of what is packed apart.
+with found as (
+    select c.oid
+    from pg_catalog.pg_class as c
+    where c.oid = any(%(tables)s::regclass[])
+    union
+    select m.relid
+    from unnest(%(tables)s::regclass[]) as parent, pg_catalog.pg_partition_tree(parent) as m
+),
+
+stored as (
+    select oid from found
+    union all
+    select c.reltoastrelid
+    from found
+    inner join pg_catalog.pg_class as c on found.oid = c.oid
+)
+
+select pg_catalog.pg_relation_filepath(oid) from stored
+union
+select pg_catalog.pg_relation_filepath(x.indexrelid)
+from stored
+inner join pg_catalog.pg_index as x on stored.oid = x.indrelid;
 
 -- name: statements
 -- What the extension has that keeps the texts of statements: its view, and the call that lets it forget them. No row if
