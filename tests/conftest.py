@@ -323,23 +323,9 @@ def quick_adbc() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_duckdb() -> Iterator[None]:
-    """DuckDB learns the columns of the query of each landing once."""
-    with kept_columns():
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_charts(shared: Path) -> Iterator[None]:
-    """The same chart is drawn once."""
-    with kept_drawings(shared / "charts"):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_publishing() -> Iterator[None]:
-    """Whether a workbook changed is known without building it anew."""
-    with kept_workbooks():
+def found_out_once(shared: Path) -> Iterator[None]:
+    """The columns of DuckDB's query for each landing, how a chart is drawn, and whether a workbook changed."""
+    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks():
         yield
 
 

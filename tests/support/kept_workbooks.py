@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -22,15 +21,10 @@ def kept_workbooks() -> Iterator[None]:
     known: dict[tuple[object, ...], tuple[tuple[object, ...], bytes]] = {}
 
     def build(
-        report: Report,
-        customer: str,
-        source: Source,
-        published: PublishedSource,
-        file: Path | None = None,
-        **named: Any,
+        report: Report, customer: str, source: Source, published: PublishedSource, *file: Any, **named: Any
     ) -> bytes:
-        if published is not publishing._NOWHERE or file or workbook._own_template(report):
-            return BUILD(report, customer, source, published, file, **named)
+        if published is not publishing._NOWHERE or workbook._own_template(report):
+            return BUILD(report, customer, source, published, *file, **named)
         declared = (report, *source.marts, *source.metrics.values(), captions.file())
         told = (*map(id, declared), source.group, source.locale, customer, *named.items())
         if told not in known:  # what is kept beside it keeps its id
