@@ -2,8 +2,8 @@
 
     CALLMART_TEST_CITUS_DSN=… python bench/citus.py [customers]
 
-The database is that of tests/database/test_cluster.py, and may be emptied. Both nights land the same files of made-up
-customers and build their days. What each node sends is counted by the build itself.
+The database is a cluster's as tests/support/on_cluster.py needs it, and has to be empty. Both nights land the same
+files of made-up customers and build their days. What each node sends is counted by the build itself.
 """
 
 import os

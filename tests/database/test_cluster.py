@@ -1,67 +1,32 @@
-"""The chain on a Citus cluster, by CALLMART_TEST_CITUS_DSN: the owner's URI of a database that the tests may empty.
+"""The chain on a Citus cluster: what is where, what it computes, who gets in."""
 
-Citus is in no package registry, so these tests are skipped where nobody names a cluster. docs/scale.md says how its
-database is made; administrator.sql must have been run in it.
-"""
-
-import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
+from typing import Any, ClassVar, Self
 
 import psycopg
 import pyarrow.parquet
 import pytest
 from psycopg import sql
-from pydantic import SecretStr
 
-from callmart.access import drift, logins, memberships, nodes, roles
+import on_cluster
+from callmart.access import drift, logins, memberships, nodes
 from callmart.base.errors import UserError
-from callmart.base.settings import EMULATOR, Settings, Tableau
 from callmart.build import spreading
 from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.operations import run
 from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
-from centre import ANONYMOUS, DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events, play
+from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events
+from on_cluster import marts
 from today import YESTERDAY
 
-DSN = os.environ.get("CALLMART_TEST_CITUS_DSN", "")
-SCHEMAS = ("build", "mart", "store", "usage", "access", "ops", "privacy", "raw", "registry")
-
-pytestmark = pytest.mark.skipif(not DSN, reason="CALLMART_TEST_CITUS_DSN names no cluster")
-
-
-def empty(dsn: str) -> None:
-    """Remove what an earlier session has left in the database, and its roles."""
-    with psycopg.connect(dsn, autocommit=True) as owner:
-        owner.execute("set citus.enable_ddl_propagation to on")
-        for schema in SCHEMAS:
-            owner.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
-        owner.execute("set citus.enable_ddl_propagation to off")
-        for role in roles.existing(owner, owner.info.dbname):
-            owner.execute(roles.statement("grant {} to current_user with inherit true", role))
-            owner.execute(roles.statement("drop owned by {}", role))
-            owner.execute(roles.statement("drop role {}", role))
-
-
-@pytest.fixture(scope="module")
-def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callmart]:
-    """Three customers with open marts, on a cluster."""
-    empty(DSN)
-    home = tmp_path_factory.mktemp("citus")
-    spread = Callmart(Settings(home=home, dsn=SecretStr(DSN), folders=[], tableau=Tableau(server=EMULATOR)))
-    play(spread, tmp_path_factory.mktemp("landed"))
-    ran = spread.build_and_open()
-    assert (ran.held_back_days, ran.opened_days > 0, ran.problems) == (0, True, [])
-    yield spread
-
-
-def marts(callmart: Callmart) -> dict[int, dict[str, list[tuple[object, ...]]]]:
-    """What every mart tells of every customer. The names of anonymous agents are made of their keys."""
-    return {whose: callmart.told(whose, named=whose != ANONYMOUS) for whose in WITH_DATA}
+pytestmark = on_cluster.needed
 
 
 def test_it_is_a_cluster_and_the_events_are_on_its_nodes(citus: Callmart) -> None:
@@ -90,26 +55,115 @@ def test_late_events_change_the_same_days_and_rows(
     assert marts(citus) == marts(played)
 
 
-def test_only_rows_of_marts_and_of_what_suites_look_at_come_from_a_node(
+class Watched(psycopg.Cursor[Any]):
+    """A cursor on a node: what the models read there, and what leaves the node."""
+
+    plans: ClassVar[list[dict[str, Any]]] = []
+    asked: ClassVar[list[str]] = []
+
+    def execute(self, query: Any, params: Any = None, **named: Any) -> Self:
+        text = query.decode() if isinstance(query, bytes) else str(query)
+        if re.match(r'create temporary table "[\w.]+" as|insert into "', text):
+            super().execute(f"explain (format json, verbose) {text}".encode())
+            self.plans.append(self.fetchall()[0][0][0]["Plan"])
+        super().execute(query, params, **named)
+        if self.description:
+            self.asked.append(text)
+        return self
+
+    def copy(self, statement: Any, *more: Any, **named: Any) -> Any:
+        self.asked.append(statement.decode())
+        return super().copy(statement, *more, **named)
+
+
+CATALOGUE = "pg_attribute|pg_class|pg_extension|pg_prepared_xacts|pg_roles"
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A node of a plan, and all below it."""
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes_of(below)
+
+
+@contextmanager
+def hearing(citus: Callmart, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What Citus asks the nodes for the sessions on the coordinator, those of dbt included. It is told afterwards."""
+    from dbt.adapters.postgres.connections import psycopg2
+
+    sessions: list[Any] = []
+    told: list[str] = []
+    connect, connect_dbt = psycopg.connect, psycopg2.connect
+
+    def noting(*where: Any, **named: Any) -> Any:
+        session = connect(*where, **named)
+        session.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        return session
+
+    def noting_dbt(*where: Any, **named: Any) -> Any:
+        sessions.append(connect_dbt(*where, **named))
+        return sessions[-1]
+
+    with citus.connect() as owner, monkeypatch.context() as patch:
+        login = sql.Identifier(owner.info.user), sql.Identifier(owner.info.dbname)
+        log = sql.SQL("alter role {} in database {} set citus.log_remote_commands to {}")
+        owner.execute(log.format(*login, sql.SQL("on")))
+        owner.commit()
+        patch.setattr(psycopg, "connect", noting)
+        patch.setattr(psycopg2, "connect", noting_dbt)
+        try:
+            yield told
+        finally:
+            told += [notice for session in sessions for notice in session.notices]
+            told[:] = [one for one in told if "issuing" in one]
+            owner.execute(log.format(*login, sql.SQL("off")))
+
+
+def test_models_read_what_is_on_their_node_and_only_rows_of_marts_leave_it(
     citus: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And of what suites look at."""
     sent: list[spreading.Sent] = []
-    compute = spreading.compute
+    compute, connect = spreading.compute, cluster.connect
 
     def watched(connection: psycopg.Connection, planned: spreading.Plan) -> spreading.Sent:
         sent.append(compute(connection, planned))
         return sent[-1]
 
-    monkeypatch.setattr(spreading, "compute", watched)
-    citus.build_in_windows(Random(1), windows=1)
+    def watching(connection: psycopg.Connection, node: cluster.Node) -> psycopg.Connection:
+        there = connect(connection, node)
+        there.cursor_factory = Watched
+        return there
+
+    with monkeypatch.context() as patch, hearing(citus, monkeypatch) as told:
+        patch.setattr(spreading, "compute", watched)
+        patch.setattr(cluster, "connect", watching)
+        citus.build_in_windows(Random(1), windows=1)
     (of_nodes,) = sent
     with citus.connect() as owner:
         computed = {mart.name for mart in dbt_project.marts(citus.settings)}
         for mart in ("queue_interval", "agent_contact"):
             ((rows,),) = owner.execute(f"select count(*) from store.{mart}").fetchall()
             assert sum(counts[mart] for counts in of_nodes.values()) == rows
+        shards = {shard for place in cluster.places(owner, WITH_DATA) for _, shard in place.shards}
+        months = owner.execute("select shard_name(logicalrelid, shardid) from pg_dist_shard").fetchall()
     names = {name for counts in of_nodes.values() for name in counts}
     assert names - computed == {"int_landed", "int_login"}
+
+    every = [node for plan in Watched.plans for node in nodes_of(plan)]
+    assert not {node["Node Type"] for node in every} & {"Custom Scan", "Foreign Scan"}
+    read = {f"{node['Schema']}.{node['Relation Name']}" for node in every if "Relation Name" in node}
+    of_events = {name for name in read if not name.startswith("pg_temp")}
+    assert of_events and of_events <= shards | {name for (name,) in months}
+    of_rows = {text for text in Watched.asked if " stdin " not in text and not re.search(CATALOGUE, text)}
+    looked_at = {"int_landed", "int_login", "int_left_out_agent"}  # by suites
+    assert of_rows <= {
+        f'copy pg_temp."build.{name}" to stdout (format binary)' for name in computed | looked_at
+    }
+    assert told == []
+    with hearing(citus, monkeypatch) as told, citus.connect() as owner:  # the control
+        owner.execute("select count(*) from raw.call")
+    assert any("raw.call" in one for one in told)
 
 
 def test_a_node_has_nothing_of_ours_but_events_and_lets_nobody_in(citus: Callmart) -> None:
@@ -127,6 +181,54 @@ def test_a_node_has_nothing_of_ours_but_events_and_lets_nobody_in(citus: Callmar
                 psycopg.connect(
                     logins.customer_uri(owner, citus.settings, NAMED), host=node.host, port=node.port
                 )
+
+
+# What a customer would ask the nodes through the coordinator, and how the cluster is described.
+DOORS = (
+    "select * from run_command_on_workers('select 1')",
+    "select * from run_command_on_all_nodes('select 1')",
+    "select * from citus_shard_sizes()",
+    "select * from citus_shards",
+    "select * from citus_tables",
+    "select * from citus_stat_activity",
+    "select * from citus_locks",
+    "select citus_check_connection_to_node('127.0.0.1', 22)",
+    "select create_intermediate_result('mine', 'select 1')",
+    "select lock_shard_metadata(5, array[1]::bigint[])",
+    "select master_get_new_shardid()",
+    "select worker_create_or_replace_object('create schema mine')",
+    "select pg_cancel_backend(10000000001::bigint)",
+    "select * from pg_dist_node",
+    "select * from pg_dist_placement",
+    "select * from pg_dist_shard",
+    "select * from pg_dist_transaction",
+    "select citus_table_size('raw.event')",
+    "select get_shard_id_for_distribution_column('raw.event', 1)",
+)
+
+
+def test_a_customer_gets_nothing_of_the_cluster_from_the_coordinator(citus: Callmart) -> None:
+    open_to_all = """
+        select p.proname from pg_proc as p
+        join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+        join pg_extension as e on d.refobjid = e.oid and e.extname = 'citus'
+        where has_function_privilege(p.oid, 'execute')
+    """
+    with citus.connect(NAMED) as customer:
+        customer.autocommit = True
+        assert customer.execute("select count(*) > 0 from mart.queue_interval").fetchone() == (True,)
+        for door in DOORS:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                customer.execute(door.encode())
+        left = {name for (name,) in customer.execute(open_to_all)}
+        assert left <= {*drift.NEEDED_BY_ALL}
+        plan = customer.execute("explain (analyze, verbose) select * from mart.queue_interval").fetchall()
+        assert not [line for (line,) in plan if "Citus" in line or "Task" in line]
+    with citus.connect() as owner:  # the control: the doors are there
+        owner.execute(
+            "select citus_table_size('raw.event'), get_shard_id_for_distribution_column('raw.event', 1)"
+        )
+        assert len(owner.execute("select * from citus_shards").fetchall()) > 0
 
 
 def test_what_is_opened_on_a_node_is_found_and_closed(citus: Callmart) -> None:

@@ -11,7 +11,7 @@ from callmart_home import Callmart
 
 
 def model(name: str, *reads: str, sql: str = "select 1") -> Compiled:
-    return Compiled(f"model.callmart.{name}", name, False, sql, reads)
+    return Compiled(f"model.callmart.{name}", name, False, sql, reads, {})
 
 
 def mart(name: str) -> Mart:

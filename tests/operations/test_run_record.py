@@ -155,15 +155,30 @@ def test_a_run_that_died_is_closed_by_the_next_one(quick: Callmart, monkeypatch:
     assert quick.rows("select stage from ops.run_stage where outcome = 'died'") == [{"stage": "land"}]
 
 
-def test_old_runs_without_problems_are_forgotten(quick: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick.rows(
-        "insert into ops.run (outcome, problems, ended_at)"
-        " select outcome, 0, now() from unnest(array['done', 'problems', 'done', 'failed', 'done']) as outcome"
-        " returning 1"
-    )
-    monkeypatch.setattr(record, "KEPT", 2)
+def test_of_old_runs_those_stay_that_say_how_a_day_ended_badly(
+    quick: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [
+        ("2026-11-01", "problems"),
+        ("2026-11-01", "failed"),
+        ("2026-11-01", "problems"),
+        ("2026-11-01", "done"),
+        ("2026-11-02", "problems"),
+        ("2026-11-02", "interrupted"),
+    ]
+    last_ones = [("2026-11-02", "problems"), ("2026-11-02", "problems")]
+    for day, outcome in old + last_ones:
+        quick.rows(
+            "insert into ops.run (began_at, ended_at, outcome, problems)"
+            " values (%s, now(), %s, 0) returning 1",
+            f"{day} 03:00+00",
+            outcome,
+        )
+    monkeypatch.setattr(record, "KEPT", len(last_ones))
     night(quick)
-    assert [outcome for outcome, *_ in runs(quick)] == ["problems", "failed", "done", "done"]
+    kept = quick.rows("select began_at::date::text as day, outcome from ops.run order by run_id")
+    assert [(row["day"], row["outcome"]) for row in kept[:-1]] == old[1:3] + old[4:] + last_ones
+    assert kept[-1]["outcome"] == "done"
 
 
 def test_only_a_session_of_the_owner_shows_that_a_run_is_at_work(

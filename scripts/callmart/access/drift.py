@@ -20,6 +20,8 @@ SQL = sql_file.statements(__file__)
 # PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
 COUNTING = "^pg_stat_(get_(?!activity$)|statements$)"
+# Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
+NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Drift:
     role: str = ""  # the login, if `own`
     server: bool = False
     node: Node | None = None  # of a cluster, on which it is
+    away: bool = False  # that node can't be asked
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
@@ -71,7 +74,8 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     yield from _drifted_objects(connection, of_marts=marts is not None)
     yield from _drifted_persons(connection, marts)
     for one in nodes.find(connection):
-        yield Drift(f"on the node {one.node}, {one.text}", one.repair, node=one.node)
+        yield Drift(one.text, one.repair, node=one.node, away=one.away)
+    yield from _of_citus(connection)
     for mart in left:
         yield Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True)
     yield from of_server(connection)
@@ -124,6 +128,20 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
             "a prepared transaction keeps its locks after its session has ended: set max_prepared_transactions to 0"
             f" (it is {prepared}) and restart the server",
             server=True,
+        )
+
+
+def _of_citus(connection: psycopg.Connection) -> Iterator[Drift]:
+    """What is open to everybody of the extension that makes a cluster. Unlike what is of the server, it tells something
+    about others.
+    """
+    ((things, example),) = connection.execute(
+        SQL["of_citus"], {"needed_by_all": list(NEEDED_BY_ALL)}
+    ).fetchall()
+    if things:
+        yield Drift(
+            f"any login can ask the nodes of the cluster: {things} functions and relations of Citus are open to"
+            f" everybody ({example} ...), until {embedded_server.ADMINISTRATOR} has been run in this database"
         )
 
 

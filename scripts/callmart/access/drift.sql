@@ -57,6 +57,36 @@ select
 from pg_roles
 left join kept on setrole = oid;
 
+-- name: of_citus
+-- How many functions and relations of Citus are open to everybody, and one of them.
+with of_extension as (
+    select
+        d.classid,
+        d.objid
+    from pg_extension as e
+    inner join pg_depend as d on d.refclassid = 'pg_extension'::regclass and e.oid = d.refobjid and d.deptype = 'e'
+    where e.extname = 'citus'
+),
+
+everybodys as (
+    select p.proname as name
+    from of_extension
+    inner join pg_proc as p on classid = 'pg_proc'::regclass and objid = p.oid
+    cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+    where grantee = 0 and p.proname <> all(%(needed_by_all)s)
+    union all
+    select c.relname
+    from of_extension
+    inner join pg_class as c on classid = 'pg_class'::regclass and objid = c.oid
+    cross join lateral aclexplode(c.relacl)
+    where grantee = 0
+)
+
+select
+    count(*),
+    min(name)
+from everybodys;
+
 -- name: objects
 -- Objects in callmart's schemas that are not callmart's, or not as callmart made them; and the statement that corrects
 -- it, or null.

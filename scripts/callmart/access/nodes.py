@@ -13,6 +13,7 @@ from psycopg import sql
 
 from callmart.access import roles
 from callmart.base import sql_file
+from callmart.base.errors import UserError
 from callmart.database import cluster
 from callmart.database.cluster import Node
 
@@ -28,31 +29,44 @@ class Opening:
     node: Node
     text: str
     repair: tuple[sql.SQL, ...] = ()
+    away: bool = False  # the node can't be asked, so nobody knows what else there is
 
 
 def find(connection: psycopg.Connection) -> Iterator[Opening]:
-    """Find what is open on any node. Raises UserError if one can't be reached: nobody knows then."""
+    """Find what is open on any node, and which nodes can't be asked."""
     if not (nodes := cluster.nodes(connection)):
         return
     declared = connection.execute(SQL["declared"], {"tables": list(cluster.DISTRIBUTED)}).fetchall()
     for node in nodes:
-        with cluster.connect(connection, node) as there:
-            for text, repair in there.execute(SQL["open"]).fetchall():
-                yield Opening(node, text, (sql.SQL(repair),) if repair else ())
-            for (login,) in there.execute(SQL["logins"]).fetchall():
-                if roles.belongs(login, connection.info.dbname):
-                    yield Opening(
-                        node,
-                        f"{login} may connect; have a superuser run there: "
-                        f"revoke connect on database {connection.info.dbname} from public",
-                    )
-            tables = [name for (name,) in there.execute(SQL["tables"])]
-            of_node = {"tables": tables, "host": node.host, "port": node.port}
-            for (name,) in connection.execute(SQL["strangers"], of_node).fetchall():
-                yield Opening(
-                    node,
-                    f"the table {name} is no part of the cluster, so nothing expires there; drop it there",
-                )
-            for table, columns in declared:
-                for (shard,) in there.execute(SQL["other_shards"], {"table": table, "columns": columns}):
-                    yield Opening(node, f"the shard {shard} is not as {table} is declared")
+        try:
+            there = cluster.connect(connection, node)
+        except UserError as away:
+            yield Opening(node, str(away), away=True)
+            continue
+        with there:
+            for text, repair in _on_node(connection, there, node, declared):
+                yield Opening(node, f"on the node {node}, {text}", (sql.SQL(repair),) if repair else ())
+
+
+def _on_node(
+    connection: psycopg.Connection,
+    there: psycopg.Connection,
+    node: Node,
+    declared: list[tuple[str, list[str]]],
+) -> Iterator[tuple[str, str | None]]:
+    """What is open on a node, each with the statement that corrects it, or None."""
+    yield from there.execute(SQL["open"]).fetchall()
+    for (login,) in there.execute(SQL["logins"]).fetchall():
+        if roles.belongs(login, connection.info.dbname):
+            yield (
+                f"{login} may connect; have a superuser run there: "
+                f"revoke connect on database {connection.info.dbname} from public",
+                None,
+            )
+    tables = [name for (name,) in there.execute(SQL["tables"])]
+    of_node = {"tables": tables, "host": node.host, "port": node.port}
+    for (name,) in connection.execute(SQL["strangers"], of_node).fetchall():
+        yield f"the table {name} is no part of the cluster, so nothing expires there; drop it there", None
+    for table, columns in declared:
+        for (shard,) in there.execute(SQL["other_shards"], {"table": table, "columns": columns}):
+            yield f"the shard {shard} is not as {table} is declared", None

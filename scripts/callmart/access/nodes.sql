@@ -114,7 +114,8 @@ from pg_class
 where relowner = quote_ident(current_user)::regrole and relkind in ('r', 'p') and relpersistence <> 't';
 
 -- name: strangers
--- Those of a node's tables that are neither shards that the cluster has there, nor on the coordinator, too.
+-- Those of a node's tables that are neither shards that the cluster has there, nor on the coordinator, too; nor copies
+-- that Citus is to remove after it has moved a shard.
 select t.name
 from unnest(%(tables)s::text[]) as t (name)
 where
@@ -124,5 +125,10 @@ where
         from pg_dist_shard as s
         inner join pg_dist_placement using (shardid)
         inner join pg_dist_node as n using (groupid)
+        where n.nodename = %(host)s and n.nodeport = %(port)s
+        union all
+        select c.object_name
+        from pg_dist_cleanup as c
+        inner join pg_dist_node as n on c.node_group_id = n.groupid
         where n.nodename = %(host)s and n.nodeport = %(port)s
     );

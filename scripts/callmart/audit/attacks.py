@@ -596,7 +596,7 @@ def _acts() -> Iterator[Attack]:
         )  # fmt: skip
     for name, tries, sql in (
         ("copy to a file", "writing a file on the server", "copy (select 1) to '/tmp/mine'"),
-        ("copy from a file", "reading a file on the server", "copy mart.mine from '/etc/hostname'"),
+        ("copy from a file", "reading a file on the server", "copy pg_catalog.pg_am (mine) from '/etc/hostname'"),
         ("copy to a program", "a program on the server", "copy (select 1) to program 'true'"),
         ("foreign data wrapper", "a way to other servers", "create foreign data wrapper mine"),
         ("publication", "all changes, through a publication", "create publication mine for all tables"),

@@ -10,6 +10,7 @@ from callmart.audit.check import Check, few
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
+from callmart.database import cluster
 
 SQL = sql_file.statements(__file__)
 
@@ -24,6 +25,7 @@ def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Ch
     yield _check("some sessions are the owner's, and logins can't take them", list(_unreserved(connection)))
     yield _check("the server has as many sessions as the logins may open", list(_too_many(connection)))
     yield _elsewhere(connection, settings)
+    yield _on_nodes(connection, settings)
 
 
 def _check(name: str, found: list[str]) -> Check:
@@ -68,17 +70,15 @@ def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check that no login can connect to another database. There it could use up what all databases share. The login
     really connects, because pg_hba.conf may refuse what a grant allows.
     """
-    database = connection.info.dbname
     others = connection.execute(
         "select datname from pg_database where datname <> current_database()"
     ).fetchall()
-    tried = [roles.duty_role(database, "publisher"), *sorted(logins.of_customers(connection))[:1]]
     found = [
         f"{role} gets into database {other}: revoke connect on it from public, or refuse callmart's logins there"
         " in pg_hba.conf"
         for (other,) in others
-        for role in tried
-        if _gets_in(settings, role, other)
+        for role in _tried(connection)
+        if _gets_in(settings, role, dbname=other)
     ]
     return Check(
         "limits", "no login gets into another database of the server, where it could use up what is shared",
@@ -86,9 +86,32 @@ def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
     )  # fmt: skip
 
 
-def _gets_in(settings: Settings, role: str, database: str) -> bool:
+def _on_nodes(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that no login can connect to a node of the cluster, in the same way."""
+    nodes = cluster.nodes(connection)
+    found = [
+        f"{role} gets into the node {node}: `callmart access diff` says what to revoke there"
+        for node in nodes
+        for role in _tried(connection)
+        if _gets_in(settings, role, host=node.host, port=node.port)
+    ]
+    return Check(
+        "limits", "no login gets into a node of the cluster, where events are",
+        len(nodes), len(found), few(found), applies=bool(nodes),
+    )  # fmt: skip
+
+
+def _tried(connection: psycopg.Connection) -> list[str]:
+    """A duty, and a customer if one has a login."""
+    return [
+        roles.duty_role(connection.info.dbname, "publisher"),
+        *sorted(logins.of_customers(connection))[:1],
+    ]
+
+
+def _gets_in(settings: Settings, role: str, **other: str | int) -> bool:
     try:
-        psycopg.connect(make_conninfo(logins.login_uri(settings, role), dbname=database)).close()
+        psycopg.connect(make_conninfo(logins.login_uri(settings, role), **other)).close()
     except psycopg.OperationalError:
         return False
     return True

@@ -111,6 +111,7 @@ CODES = (
     "log",
     "others",
     "package",
+    "shards",
     "tableau",
     "undeclared",
     "unknown place",

@@ -10,6 +10,7 @@ of as many layers as its data was keyed with; a further layer is of a rotation t
 
 import hmac
 import os
+import re
 import secrets
 from functools import reduce
 from hashlib import sha256
@@ -153,6 +154,11 @@ def keyed(key: bytes, kind: str, value: str) -> str:
     or contact; of the installation, file or content."""
     first, *others = layers_of(key)
     return reduce(lambda pseudonym, layer: layered(layer, pseudonym), others, _hmac(first, f"{kind}:{value}"))
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether a text has the form of a pseudonym, as raw.is_key says it. A name has another."""
+    return re.fullmatch("[0-9a-f]{32}", text) is not None
 
 
 def layered(layer: bytes, pseudonym: str) -> str:

@@ -17,6 +17,7 @@ from threading import Lock
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
@@ -225,9 +226,10 @@ def _at_place(
             step = f"model {model.name}"
             for statement in _statements(model, planned.marts.get(model.name), names, own.info.dbname):
                 there.execute(statement.encode())
-        for name in planned.returning:
-            step = f"bringing back {name}"
-            rows[name] = _bring_back(own, there, name, making)
+        for model in planned.models:
+            if model.name in planned.returning:
+                step = f"bringing back {model.name}"
+                rows[model.name] = _bring_back(own, there, model, making)
         return rows
     except psycopg.Error as error:
         if there.closed or there.broken:
@@ -292,11 +294,16 @@ def _placed(text: str, names: Mapping[str, str], database: str) -> str:
     )
 
 
-def _bring_back(own: psycopg.Connection, there: psycopg.Connection, name: str, making: Lock) -> int:
+def _bring_back(own: psycopg.Connection, there: psycopg.Connection, model: Compiled, making: Lock) -> int:
     """Copy the rows of a model into its table in `build`, which the first place makes. Returns how many."""
+    name = model.name
     ((columns,),) = there.execute(SQL["columns_there"], {"relation": f'pg_temp."build.{name}"'}).fetchall()
     with making:
         own.execute(f'create unlogged table if not exists build."{name}" ({columns})'.encode())
+        # At once: if the build breaks off here, no column is there that does not say it.
+        own.execute(
+            "select access.declare_persons(%s::regclass, %s)", [f'build."{name}"', Jsonb(dict(model.persons))]
+        )
         own.commit()
     return _copy(
         there,

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import psycopg
 import typer
@@ -39,10 +39,12 @@ from callmart.cli.terminal import Json, database, end_with, looking, out, plain,
 from callmart.database import clock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger import Lost
-from callmart.privacy import places, register
-from callmart.privacy.procedure import Procedure
+from callmart.privacy import register
 from callmart.privacy.register import Request
-from callmart.privacy.sealing import Seal
+
+if TYPE_CHECKING:
+    from callmart.privacy.procedure import Procedure
+    from callmart.privacy.sealing import Seal
 
 app = typer.Typer(
     help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
@@ -256,7 +258,7 @@ def do(
     ] = None,
 ) -> None:
     """Do what was planned and approved. After a crash it goes on."""
-    from callmart.privacy import packages, procedure
+    from callmart.privacy import packages, places, procedure
 
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
@@ -291,7 +293,7 @@ def do(
     )
 
 
-def _seal(found: Request, public_key: Path | None) -> Seal | None:
+def _seal(found: Request, public_key: Path | None) -> "Seal | None":
     """How the package of a request is encrypted; None if the right makes none."""
     from callmart.privacy import sealing
 
@@ -307,7 +309,7 @@ def _seal(found: Request, public_key: Path | None) -> Seal | None:
 @app.command()
 def prove(number: Number) -> None:
     """Look in all places whether it is done."""
-    from callmart.privacy import procedure
+    from callmart.privacy import places, procedure
 
     left = 0
     with _officer() as (owner, officer), progress() as on_step:
@@ -529,7 +531,7 @@ def status(as_json: Json = False) -> None:
     print_requests(found)
 
 
-def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedure:
+def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> "Procedure":
     """What carries a request out. Of the rectification of an agent, asks what is wrong."""
     from callmart.privacy import by_right, correcting, persons, subject
 

@@ -47,6 +47,48 @@ begin
 end
 $$;
 
+-- On the coordinator of a cluster any login could use Citus to ask the nodes, to let this server connect to any other,
+-- and to fill its disk. The owner keeps all that. What Citus itself calls in everybody's name when somebody looks into
+-- the catalogue stays open: it tells nothing. On one machine there is none of it.
+do $$
+declare
+    owner      name := (
+        select pg_get_userbyid(datdba) from pg_catalog.pg_database
+        where datname = current_database()
+    );
+    everybodys text;
+    needed     text;
+begin
+    for everybodys, needed in
+        select 'routine ' || p.oid::regprocedure, 'execute'
+        from
+            pg_catalog.pg_proc as p,
+            pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
+        where
+            exists (
+                select 1 from pg_catalog.pg_depend
+                where classid = 'pg_proc'::regclass and objid = p.oid and deptype = 'e'
+                and refobjid in (select oid from pg_catalog.pg_extension where extname = 'citus')
+            )
+            and p.proname not in ('relation_is_a_known_shard', 'citus_table_is_visible', 'is_citus_depended_object')
+            and grantee = 0
+        union all
+        select 'table ' || c.oid::regclass, 'select'
+        from pg_catalog.pg_class as c, pg_catalog.aclexplode(c.relacl)
+        where
+            exists (
+                select 1 from pg_catalog.pg_depend
+                where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e'
+                and refobjid in (select oid from pg_catalog.pg_extension where extname = 'citus')
+            )
+            and grantee = 0
+    loop
+        execute pg_catalog.format('grant %s on %s to %I', needed, everybodys, owner);
+        execute pg_catalog.format('revoke all on %s from public', everybodys);
+    end loop;
+end
+$$;
+
 -- Some commands (CREATE RULE, ALTER INDEX ... DEPENDS ON EXTENSION) first wait for a lock that blocks all readers, and
 -- check the caller's rights only then. The names of callmart's logins begin with the name of the database.
 create or replace function public.refuse_definitions() returns event_trigger

@@ -70,13 +70,18 @@ def keep_to_itself(connection: psycopg.Connection) -> None:
 
 def distribute(connection: psycopg.Connection) -> None:
     """Move the tables of events and calls to the nodes, with the rows that they have, where they are not there yet."""
-    for node in nodes(connection):
-        connect(connection, node).close()  # says what is wrong with one
+    require_nodes(connection)
     for table in _undistributed(connection) if is_coordinator(connection) else ():
         together = "default" if table == DISTRIBUTED[0] else DISTRIBUTED[0]
         connection.execute(SQL["distribute"], {"table": table, "together": together})
         connection.execute("select truncate_local_data_after_distributing_table(%s)", [table])
         connection.execute(TO_ITSELF)  # distributing ends it
+
+
+def require_nodes(connection: psycopg.Connection) -> None:
+    """Raise UserError if a node can't be reached, or can't be used now."""
+    for node in nodes(connection):
+        connect(connection, node).close()
 
 
 def places(connection: psycopg.Connection, customers: Sequence[int]) -> list[Place]:
@@ -105,6 +110,13 @@ def _undistributed(connection: psycopg.Connection) -> list[str]:
                 f"select undistribute_table('{table}'), then `callmart upgrade`"
             )
     return missing
+
+
+def has_copies(connection: psycopg.Connection) -> bool:
+    """Whether there are copies of shards that no statement reaches: Citus makes one to move a shard, and removes the
+    former one within a minute.
+    """
+    return is_coordinator(connection) and connection.execute(SQL["copies"]).fetchone() is not None
 
 
 def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:

@@ -47,6 +47,11 @@ inner join pg_dist_node as n using (groupid)
 where n.noderole = 'primary'
 order by n.nodename, n.nodeport, s.shardid;
 
+-- name: copies
+select 1 from pg_dist_cleanup
+where object_type = 1 and starts_with(object_name, 'raw.') -- 1: a shard
+limit 1;
+
 -- name: unfinished
 -- What the coordinator may have committed and this node not yet. A session of callmart's would not see it here.
 select 1 from pg_prepared_xacts

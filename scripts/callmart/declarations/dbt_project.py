@@ -45,6 +45,7 @@ class Compiled:
     is_view: bool
     sql: str
     reads: tuple[str, ...]  # dbt's ids of the models and sources that it reads
+    persons: Mapping[str, str | None]  # by column, whom it points to
 
 
 class _Project(Strict):
@@ -154,7 +155,13 @@ def _compiled(node: Any) -> Compiled:
         node.config.materialized == "view",
         node.compiled_code,
         tuple(node.depends_on.nodes),
+        {column.name: _persons(column.meta.get("person")) for column in node.columns.values()},
     )
+
+
+def _persons(declared: str | list[str] | None) -> str | None:
+    """As macros/persons/declare_persons.sql writes them into a comment."""
+    return ", ".join(declared) if isinstance(declared, list) else declared
 
 
 def _own_words(error: BaseException | None) -> str | None:

@@ -98,13 +98,20 @@ where customer_id = any(%(customers)s) and last_at >= %(since)s;
 
 -- name: agents
 -- Only agents of these events have a name there.
+with seen as materialized (
+    select distinct
+        customer_id,
+        agent_key
+    from raw.event
+    where customer_id = any(%(customers)s) and occurred_at >= %(since)s
+)
+
 select {columns} from {table} as a
 where
     customer_id = any(%(customers)s)
     and exists (
-        select 1
-        from raw.event as e
-        where e.customer_id = a.customer_id and e.agent_key = a.agent_key and e.occurred_at >= %(since)s
+        select 1 from seen
+        where seen.customer_id = a.customer_id and seen.agent_key = a.agent_key
     );
 
 -- name: open_days

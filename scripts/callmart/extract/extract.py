@@ -3,7 +3,7 @@ be published.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -90,8 +90,8 @@ def extract(
     are still made. `on_file(customer, finished, of)` is called after each.
     """
     orders = _orders(connection, settings)
-    _remove_unordered(connection, settings, {(order.customer_id, order.group) for order in orders})
     recorded, closed = _recorded(connection), ledger.closed(connection)
+    _remove_unordered(connection, settings, recorded, {(order.customer_id, order.group) for order in orders})
     connection.commit()
     found: list[Extract | Unproven] = []
     with _sessions(settings) as session, ThreadPoolExecutor(WORKERS) as pool:
@@ -155,35 +155,40 @@ def place(settings: Settings, customer_id: int, group: str) -> Path:
 def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
     """The files that the contracts order."""
     marts = dbt_project.marts(settings)
+    held = {group: through.tables(marts, group) for group in {mart.group for mart in marts}}
+    types = {group: fields.hyper_types(tables) for group, tables in held.items()}
     version = connection.execute("select max(version) from registry.version").fetchone()
     ordered = connection.execute(SQL["orders"]).fetchall()
     return [
         _Order(
             customer_id,
             group,
-            held,
+            held[group],
             {
                 "opened": build_id,
                 "registry": version and version[0],
                 "oldest": oldest,  # changes when a day becomes too old
-                "types": fields.hyper_types(held),
+                "types": types[group],
             },
         )
         for customer_id, option, orders, build_id, oldest in ordered
         for group in roles.opens(option, orders)
-        if len(held := through.tables(marts, group)) > 1
+        if group in held
     ]
 
 
 def _remove_unordered(
-    connection: psycopg.Connection, settings: Settings, wanted: set[tuple[int, str]]
+    connection: psycopg.Connection,
+    settings: Settings,
+    recorded: Mapping[tuple[int, str], _Recorded],
+    wanted: set[tuple[int, str]],
 ) -> None:
     """Remove files that no contract orders any more, from the disk and from the books."""
     files = {place(settings, customer_id, group) for customer_id, group in wanted}
     for path in folder(settings).rglob("*"):
         if path.is_file() and path not in files:  # also files that a killed publication left
             path.unlink()
-    for customer_id, group in _recorded(connection).keys() - wanted:
+    for customer_id, group in recorded.keys() - wanted:
         connection.execute(
             "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
         )
@@ -245,20 +250,23 @@ def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None
     """Make a file from the earlier one and the months that changed, if the books know what it has, or else from all
     rows.
     """
-    parts = _changed_parts(session.owner, path, order, before)
+    there = _file_hash(path) if before else None
+    parts = _changed_parts(session.owner, there, order, before)
     try:
-        return _make_of(parts, session, path, order, before)
+        return _make_of(parts, session, path, there, order, before)
     except Unproven as failure:
         if parts == [ALL] or isinstance(failure, drafts.Foreign):
             raise
     # Rows have gone that no build has computed again, as after a change of contract.
-    return _make_of([ALL], session, path, order, before)
+    return _make_of([ALL], session, path, there, order, before)
 
 
 def _changed_parts(
-    owner: psycopg.Connection, path: Path, order: _Order, before: _Recorded | None
+    owner: psycopg.Connection, there: str | None, order: _Order, before: _Recorded | None
 ) -> list[Part]:
-    """The months that have changed since the file was written, or all rows if many have, or nobody knows."""
+    """The months that have changed since the file was written, or all rows if many have, or nobody knows. `there` is
+    the hash of the file.
+    """
     # What the registry changes in days, a build computes again; what it changes in marts without days is read.
     if (
         before is None
@@ -266,7 +274,7 @@ def _changed_parts(
         or before.basis.get("opened") is None
         or before.basis.get("types") != order.basis["types"]
         or before.file_hash is None
-        or _file_hash(path) != before.file_hash
+        or there != before.file_hash
     ):
         return [ALL]
     found = owner.execute(
@@ -279,7 +287,12 @@ def _changed_parts(
 
 
 def _make_of(
-    parts: list[Part], session: _Session, path: Path, order: _Order, before: _Recorded | None
+    parts: list[Part],
+    session: _Session,
+    path: Path,
+    there: str | None,
+    order: _Order,
+    before: _Recorded | None,
 ) -> Extract:
     """Read these parts, write the file if its contents have changed, and note it in the books."""
     named = {"customer": order.customer_id, "mart_group": order.group}
@@ -289,9 +302,7 @@ def _make_of(
             found = _continued(session.owner, order, parts, found, before)
         content_hash = _content_hash(found)
         written = (
-            before is None
-            or before.content_hash != content_hash
-            or _file_hash(path) not in (before.file_hash, None)
+            before is None or before.content_hash != content_hash or there not in (before.file_hash, None)
         )
         if written:
             with _proven(session.owner, path, order, parts, arrow) as draft:
@@ -305,7 +316,7 @@ def _make_of(
             "rows": found.rows,
             "basis": Jsonb(order.basis),
             "part_hashes": Jsonb(found.part_hashes),
-            "file_hash": _file_hash(path),
+            "file_hash": _file_hash(path) if written else there,
         },
     )
     return Extract(*order[:2], path, found.rows, content_hash, written)

@@ -13,7 +13,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
-from callmart.database import lock, searching, vacuum
+from callmart.database import cluster, lock, searching, vacuum
 
 SQL = sql_file.statements(__file__)
 
@@ -102,7 +102,12 @@ class Events:
             return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
-        """Count again, and search the customer's rows."""
+        """Count again, and search the customer's rows. In a cluster no copy of a shard may be left that nobody sees."""
+        if cluster.has_copies(work.connection):
+            raise Blocked(
+                "shards",
+                "the cluster is moving shards, or has just done so; wait until it has, then run this again",
+            )
         searched = searching.prove(work, person, self.tables, own_rows=True)
         return Proof(searched.searched, searched.left | self.find(work, person))
 

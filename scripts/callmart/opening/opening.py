@@ -65,17 +65,20 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     return replace(opened, problems=problems)
 
 
-def follow_rights(connection: psycopg.Connection, settings: Settings) -> list[str]:
+def follow_rights(connection: psycopg.Connection, settings: Settings, *, opens: bool = True) -> list[str]:
     """Make rights follow the contracts of today. Commits. Returns one sentence per login that could not be changed.
-    Raises Drifted if the server differs from what is declared.
+
+    Raises Drifted if the server differs from what is declared. If nothing `opens`, a node of a cluster that can't be
+    asked is only named: what is open already is on the coordinator.
     """
-    if drifted := drift.stopping(connection, settings, drift.find(connection, dbt_project.marts(settings))):
+    found = drift.stopping(connection, settings, drift.find(connection, dbt_project.marts(settings)))
+    if drifted := [one for one in found if opens or not one.away]:
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
             "look at `callmart access diff`, then run `callmart access apply`"
         )
-    return memberships.sync(connection, settings)
+    return memberships.sync(connection, settings) + [one.text for one in found]
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:

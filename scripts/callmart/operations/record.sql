@@ -21,9 +21,23 @@ select run_id from died
 order by run_id;
 
 -- name: forget
--- Forget the good runs before the last ones: every five minutes there would be too many in two years.
-delete from ops.run
-where outcome = 'done' and run_id <= (select max(run_id) from ops.run) - %(kept)s::bigint;
+-- Forget the good runs before the last ones, and of a day's others all but the last of each outcome: a problem that
+-- lasts would leave a run every five minutes for two years.
+with old as (
+    select
+        run_id,
+        outcome,
+        row_number() over (
+            partition by outcome, (began_at at time zone 'UTC')::date
+            order by run_id desc
+        ) as nth_last
+    from ops.run
+    where run_id <= (select max(newest.run_id) from ops.run as newest) - %(kept)s::bigint
+)
+
+delete from ops.run as r
+using old
+where r.run_id = old.run_id and (old.outcome = 'done' or old.nth_last > 1);
 
 -- name: begin
 -- Begin a record, and name its session.

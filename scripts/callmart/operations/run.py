@@ -465,7 +465,7 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
 
 def _follow_rights(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Make rights follow today's contracts. Raises opening.Drifted if there is drift."""
-    for problem in opening.follow_rights(connection, settings):
+    for problem in opening.follow_rights(connection, settings, opens=False):
         ran.note(problem)
 
 

@@ -29,6 +29,7 @@ from callmart.base.keys import (
     LAYER,
     add_layer,
     fingerprint_of,
+    is_pseudonym,
     key_file,
     keyed_number,
     known_key,
@@ -37,7 +38,7 @@ from callmart.base.keys import (
 )
 from callmart.base.person import quietly
 from callmart.base.settings import Settings
-from callmart.database import clock, cluster, ledger, rotation, vacuum
+from callmart.database import clock, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
 from callmart.environments import databases
 from callmart.mailing import places as outbox
@@ -124,7 +125,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
         key = add_layer(settings.home, INSTALLATION, known)
         connection.execute(SQL["end_landings"])
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
-        _note_new(connection, {}, {text: layered(key[-LAYER:], text) for text in keys})
+        _note_new(connection, {text: layered(key[-LAYER:], text) for text in keys})
         files = connection.execute(SQL["key_files_anew"]).rowcount
         connection.execute(SQL["forget_looks"])
         connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
@@ -165,11 +166,6 @@ def finish(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
 
 def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
     """The customer's key. Raises UserError if it is missing, or if something has to be done before a rotation."""
-    if cluster.is_coordinator(connection):
-        raise UserError(
-            "nothing was rotated: events on the nodes of a cluster can't be keyed anew yet; docs/scale.md says how to "
-            "bring them to one machine, where they can"
-        )
     found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
     if found is None:
         raise UserError(
@@ -298,27 +294,30 @@ def _key_anew(connection: psycopg.Connection, table: Table, change: Change, batc
     names = {"table": sql.SQL(table.relation), "rows": _rows_of(table)}
     parameters = {"customer": change.customer_id, "since": batch.since, "until": batch.until}
 
-    def found(columns: list[str], is_key: LiteralString) -> list[Any]:
+    def found(columns: list[str]) -> list[Any]:
         values = sql.SQL(", ").join(map(sql.Identifier, columns))
-        query = sql.SQL(SQL["values"]).format(columns=values, is_key=sql.SQL(is_key), **names)
+        query = sql.SQL(SQL["values"]).format(columns=values, **names)
         return [value for (value,) in connection.execute(query, parameters)] if columns else []
 
     prefix = prefix_of(change.layer, "number")
-    numbers = {number: keyed_number(prefix, number) for number in found(table.numbers, "value is not null")}
-    texts = {text: layered(change.layer, text) for text in found(table.texts, "raw.is_key(value)")}
+    numbers = {number: keyed_number(prefix, number) for number in found(table.numbers)}
+    texts = {text: layered(change.layer, text) for text in found(table.texts) if is_pseudonym(text)}
     if not numbers and not texts:
         return 0
-    _note_new(connection, numbers, texts)
     change.renewing.renew(connection, texts)
-    columns = [("new_number", column) for column in table.numbers]
-    columns += [("new_text", column) for column in table.texts]
+    columns = [("numbers", "bigint", column) for column in table.numbers]
+    columns += [("texts", "text", column) for column in table.texts]
 
     def each(text: LiteralString, between: LiteralString) -> sql.Composable:
         return sql.SQL(between).join(
             sql.SQL(text).format(
-                new=sql.Identifier(new), of=sql.Identifier(f"of_{column}"), column=sql.Identifier(column)
+                former=sql.Placeholder(f"former_{kind}"),
+                new=sql.Placeholder(f"new_{kind}"),
+                of_type=sql.SQL(of_type),
+                of=sql.Identifier(f"of_{column}"),
+                column=sql.Identifier(column),
             )
-            for new, column in columns
+            for kind, of_type, column in columns
         )
 
     query = sql.SQL(SQL["key_anew"]).format(
@@ -326,25 +325,35 @@ def _key_anew(connection: psycopg.Connection, table: Table, change: Change, batc
         keyed=each("keyed.{column}", ", "),
         news=each("coalesce({of}.new, e.{column}) as {column}", ", "),
         joined=sql.SQL("{} as e {}").format(
-            names["table"], each("left join {new} as {of} on {of}.former = e.{column}", " ")
+            names["table"],
+            each(
+                "left join unnest({former}::{of_type}[], {new}::{of_type}[]) as {of} (former, new)"
+                " on e.{column} = {of}.former",
+                " ",
+            ),
         ),
         **names,
     )
-    rows = connection.execute(query, parameters).rowcount
+    known = {
+        "former_numbers": list(numbers),
+        "new_numbers": list(numbers.values()),
+        "former_texts": list(texts),
+        "new_texts": list(texts.values()),
+    }
+    rows = connection.execute(query, parameters | known).rowcount
     vacuum.note(connection, table.relation, whole=True)
     return rows
 
 
-def _note_new(connection: psycopg.Connection, numbers: Mapping[int, int], texts: Mapping[str, str]) -> None:
-    """Have the server know new keys by the former ones, until the transaction ends."""
+def _note_new(connection: psycopg.Connection, texts: Mapping[str, str]) -> None:
+    """Have the server know new texts by the former ones, until the transaction ends."""
     for statement in ("make_new", "empty_new"):
         connection.execute(SQL[statement])
     with connection.cursor() as cursor:
-        for new, keys in (("new_number", numbers), ("new_text", texts)):
-            with cursor.copy(f"copy {new} (former, new) from stdin".encode()) as copy:
-                for pair in keys.items():
-                    copy.write_row(pair)
-            cursor.execute(f"analyze {new}".encode())
+        with cursor.copy("copy new_text (former, new) from stdin") as copy:
+            for pair in texts.items():
+                copy.write_row(pair)
+        cursor.execute("analyze new_text")
 
 
 def _relabel(connection: psycopg.Connection, change: Change) -> None:
@@ -362,9 +371,9 @@ def _relabel(connection: psycopg.Connection, change: Change) -> None:
     }
     if not shown:
         return
-    keys = [key for (key,) in connection.execute(SQL["keys_of_names"], parameters)]
+    keys = [name for (name,) in connection.execute(SQL["names"], parameters) if is_pseudonym(name)]
     new = {telephone.label(key): telephone.label(layered(change.layer, key)) for key in keys}
-    _note_new(connection, {}, {label: new[label] for label in shown & new.keys()})
+    _note_new(connection, {label: new[label] for label in shown & new.keys()})
     for relation, column in columns:
         if connection.execute(filled("relabel", relation, column), parameters).rowcount:
             vacuum.note(connection, relation, whole=True)

@@ -103,24 +103,23 @@ from (
 order by found.start;
 
 -- name: values
--- The keys in the columns of a batch. Whatever else is in a text, such as the random key of an erased agent, is no key
--- of the customer's.
+-- What the columns of a batch hold.
 select distinct value
 from (
     select unnest(array[{columns}]) as value
     from {table}
     where {rows}
 ) as found
-where {is_key};
+where value is not null;
 
 -- name: make_new
-create temporary table if not exists new_number (former bigint primary key, new bigint not null) on commit drop;
 create temporary table if not exists new_text (former text primary key, new text not null) on commit drop;
 
 -- name: empty_new
-truncate new_number, new_text;
+truncate new_text;
 
 -- name: key_anew
+-- The new keys come with the statement: in a cluster, a node has no table of ours to join.
 update {table} as t
 set ({columns}) = (select {keyed})
 from (
@@ -130,7 +129,7 @@ from (
     from {joined}
     where {rows}
 ) as keyed
-where t.ctid = keyed.place;
+where t.ctid = keyed.place and t.customer_id = %(customer)s;
 
 -- name: labelled
 -- The columns of marts, and of their months, in which the label of a queue or line can be.
@@ -148,11 +147,12 @@ select distinct {label}
 from {table}
 where customer_id = %(customer)s and {label} ~ '^number-[0-9a-f]{{10}}$';
 
--- name: keys_of_names
+-- name: names
+-- Of queues and lines, and of what was called.
 select distinct name
 from raw.event
 cross join lateral unnest(array[queue, line, target]) as name
-where customer_id = %(customer)s and raw.is_key(name);
+where customer_id = %(customer)s and name is not null;
 
 -- name: relabel
 update {table} as t

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
@@ -42,7 +43,7 @@ class Books:
     due: frozenset[int] | None = None  # the only customers to plan for; None: all
 
     def is_due(self, customer_id: int) -> bool:
-        """Whether a customer is planned for. Of the others, nothing is read that takes requests of its own."""
+        """Whether a customer is planned for. Of the others, only the group and the project are read."""
         return self.due is None or customer_id in self.due
 
 
@@ -220,10 +221,18 @@ def _with_projects(
     of_one: _OfOne,
 ) -> Actual:
     """What was found, with what is in the top project."""
-    content = _content(server, projects)
-    views = everything(server.views, usage=True)
+    data_sources, workbooks, views, subscribed = _together(
+        lambda read_list: read_list(),
+        (
+            partial(everything, server.datasources),
+            partial(everything, server.workbooks),
+            partial(everything, server.views, usage=True),
+            partial(everything, server.subscriptions),
+        ),
+    )
+    content = _content(projects, data_sources, workbooks)
     opened = _opened(views)
-    subscriptions = _subscriptions(server, views, found.schedules or {})
+    subscriptions = _subscriptions(subscribed, views, found.schedules or {})
     has_warnings = True
     customers: dict[int, tuple[Project, ...]] = {}
     beside = _Beside(books)
@@ -241,7 +250,8 @@ def _with_projects(
         return {}
 
     for (customer_id, item), access in zip(ours, _together(read_access, ours), strict=True):
-        project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
+        inside = content[item.id] if books.is_due(customer_id) else ()
+        project = _project(item, found, customer_id, access, inside, subscriptions, opened)
         if customer_id in books.warned and books.is_due(customer_id) and has_warnings:
             with of_one(customer_id):
                 try:
@@ -413,13 +423,17 @@ def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
     return frozenset(user.id for user in list(group.users))
 
 
-def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping[str, list[tuple[str, Any]]]:
+def _content(
+    projects: Iterable[TSC.ProjectItem],
+    data_sources: Iterable[TSC.DatasourceItem],
+    workbooks: Iterable[TSC.WorkbookItem],
+) -> Mapping[str, list[tuple[str, Any]]]:
     """The contents of each project, by the project's LUID, as pairs of kind and item."""
     content: dict[str, list[tuple[str, Any]]] = defaultdict(list)
     for project in projects:
         content[project.parent_id].append(("project", project))
-    for kind, endpoint in (("data source", server.datasources), ("workbook", server.workbooks)):
-        for item in everything(endpoint):
+    for kind, items in (("data source", data_sources), ("workbook", workbooks)):
+        for item in items:
             content[item.project_id].append((kind, item))
     return content
 
@@ -434,13 +448,13 @@ def _opened(views: Iterable[TSC.ViewItem]) -> Counter[str]:
 
 
 def _subscriptions(
-    server: TSC.Server, views: Iterable[TSC.ViewItem], schedules: Mapping[str, str]
+    items: Iterable[TSC.SubscriptionItem], views: Iterable[TSC.ViewItem], schedules: Mapping[str, str]
 ) -> Mapping[str, list[Subscription]]:
     """All subscriptions of the site, by the workbook's LUID."""
     workbooks = {view.id: view.workbook_id for view in views}
     names = {luid: name for name, luid in schedules.items()}
     found = defaultdict(list)
-    for item in everything(server.subscriptions):
+    for item in items:
         subscription = subscriptions.from_tableau(item, workbooks, names)
         found[subscription.workbook].append(subscription)
     return found

@@ -207,9 +207,10 @@ def plan(
     *,
     adopts: bool = True,
     waiting: Container[int] = frozenset(),
+    only: Container[int] | None = None,
 ) -> Plan:
     """Return the changes from the actual to the desired state. Customers that aren't in `desired` lose everything, but
-    those who are `waiting`, because another site doesn't have them yet.
+    those who are `waiting`, because another site doesn't have them yet. With `only`, the others are left out.
 
     With `adopts=False` (nobody is there to confirm it), customers with something to adopt are left untouched.
     """
@@ -241,7 +242,9 @@ def plan(
         top_id=actual.top.luid if actual.top else None,
         foreign=actual.top.foreign if actual.top else (),
         customers=tuple(
-            of_one(customer) for customer in sorted(wanted.keys() | actual.customers | actual.known)
+            of_one(customer)
+            for customer in sorted(wanted.keys() | actual.customers | actual.known)
+            if only is None or customer in only
         ),
         users=actual.users,
         users_group=actual.users_group,

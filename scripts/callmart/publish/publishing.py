@@ -352,40 +352,41 @@ def record(
     connection: psycopg.Connection, settings: Settings, outcomes: Collection[Outcome], site: str = ""
 ) -> None:
     """Record the outcome per customer on a site, for `status` and the audit log. Commits."""
-    for outcome in outcomes:
-        state = "published" if outcome.error is None else "failed"
-        if outcome.customer_id is not None:
-            connection.execute(
-                SQL["note"],
-                {
-                    "customer": outcome.customer_id,
-                    "site": site,
-                    "state": state,
-                    "project": outcome.project_id,
-                    "warned": outcome.is_warned,
-                },
-            )
-        if outcome.opened is not None:
-            connection.execute(
-                SQL["note_use"],
-                {
-                    "customer": outcome.customer_id,
-                    "reports": list(outcome.opened),
-                    "times": list(outcome.opened.values()),
-                },
-            )
-        if outcome.done or outcome.error:
-            connection.execute(
-                "insert into ops.audit_log (action, customer_id, details)"
-                " values (%s, %s, jsonb_build_object('steps', %s::integer))",
-                [state, outcome.customer_id, len(outcome.done)],
-            )
-        if outcome.alert:
-            connection.execute(
-                "insert into ops.audit_log (action, customer_id, details)"
-                " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
-                [outcome.customer_id, outcome.alert],
-            )
+    with connection.pipeline():  # nothing waits for the answer of each
+        for outcome in outcomes:
+            state = "published" if outcome.error is None else "failed"
+            if outcome.customer_id is not None:
+                connection.execute(
+                    SQL["note"],
+                    {
+                        "customer": outcome.customer_id,
+                        "site": site,
+                        "state": state,
+                        "project": outcome.project_id,
+                        "warned": outcome.is_warned,
+                    },
+                )
+            if outcome.opened is not None:
+                connection.execute(
+                    SQL["note_use"],
+                    {
+                        "customer": outcome.customer_id,
+                        "reports": list(outcome.opened),
+                        "times": list(outcome.opened.values()),
+                    },
+                )
+            if outcome.done or outcome.error:
+                connection.execute(
+                    "insert into ops.audit_log (action, customer_id, details)"
+                    " values (%s, %s, jsonb_build_object('steps', %s::integer))",
+                    [state, outcome.customer_id, len(outcome.done)],
+                )
+            if outcome.alert:
+                connection.execute(
+                    "insert into ops.audit_log (action, customer_id, details)"
+                    " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
+                    [outcome.customer_id, outcome.alert],
+                )
     gone = [outcome.customer_id for outcome in outcomes if outcome.is_gone]
     connection.execute(SQL["forget"], {"customers": gone, "sites": _names(settings, site)})
     connection.commit()

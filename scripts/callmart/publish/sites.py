@@ -44,11 +44,6 @@ class Found:
     actual: Mapping[str, Actual]
     unread: Mapping[str, str]  # why a site can't be read
 
-    def only_due(self, site: str, plan: Plan) -> Plan:
-        """Return the plan without the customers who are not due."""
-        due = self.books[site].due
-        return plan if due is None else _of(plan, due)
-
     def moving(self, site: str) -> frozenset[int]:
         """Return the customers that are, or may be, on a site and should be on another."""
         there = self.actual[site].customers if site in self.actual else self.books[site].known
@@ -179,9 +174,12 @@ def plan(found: Found, *, adopts: bool = True) -> Plans:
     """Return the changes on each site that could be read. `adopts` is that of `publish.plan`."""
     found = _without_mail_twice(found)
     by_site = {
-        site: found.only_due(
-            site,
-            publish.plan(found.desired.get(site, ()), actual, adopts=adopts, waiting=found.moving(site)),
+        site: publish.plan(
+            found.desired.get(site, ()),
+            actual,
+            adopts=adopts,
+            waiting=found.moving(site),
+            only=found.books[site].due,
         )
         for site, actual in found.actual.items()
     }

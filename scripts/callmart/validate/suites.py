@@ -21,6 +21,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.build import window
+from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.declarations import expectations as declared
 from callmart.declarations.mart import Mart
@@ -64,7 +65,8 @@ def validate(
 ) -> Validated:
     """Check the last build if it hasn't been opened yet, and store the results. Commits.
 
-    Raises UserError if the window changed since the build, or an expectation can't be evaluated.
+    Raises UserError if the window changed since the build, an expectation can't be evaluated, or a node of the cluster
+    can't be reached.
     """
     row = connection.execute(
         "select build_id, tables, (built_at at time zone %s)::date from ops.build where opened_at is null"
@@ -89,7 +91,11 @@ def validate(
     ):
         for number, mart in enumerate(marts):
             found = _check(source, mart, suites[mart.name])
-            of_mart = list(_results(quality, mart, suites[mart.name], found))
+            try:
+                of_mart = list(_results(quality, mart, suites[mart.name], found))
+            except UserError:
+                cluster.require_nodes(connection)  # a check that looks for agents asks the nodes
+                raise
             sections.append(quality_pages.section(found, of_mart))
             results += of_mart
             on_mart(mart.name, number + 1, len(marts))

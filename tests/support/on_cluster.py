@@ -1,0 +1,38 @@
+"""A callmart on a Citus cluster, by CALLMART_TEST_CITUS_DSN: the owner's URI of a database that tests may empty.
+
+Citus is in no package registry, so these tests are skipped where nobody names a cluster. docs/scale.md says how its
+database is made; administrator.sql must have been run in it. It needs two nodes at least.
+"""
+
+import os
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from callmart.access import roles
+from callmart_home import Callmart
+from centre import ANONYMOUS, WITH_DATA
+
+DSN = os.environ.get("CALLMART_TEST_CITUS_DSN", "")
+SCHEMAS = ("build", "mart", "store", "usage", "access", "ops", "privacy", "raw", "registry")
+
+needed = pytest.mark.skipif(not DSN, reason="CALLMART_TEST_CITUS_DSN names no cluster")
+
+
+def empty(dsn: str) -> None:
+    """Remove what an earlier session has left in the database, and its roles."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("set citus.enable_ddl_propagation to on")
+        for schema in SCHEMAS:
+            owner.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
+        owner.execute("set citus.enable_ddl_propagation to off")
+        for role in roles.existing(owner, owner.info.dbname):
+            owner.execute(roles.statement("grant {} to current_user with inherit true", role))
+            owner.execute(roles.statement("drop owned by {}", role))
+            owner.execute(roles.statement("drop role {}", role))
+
+
+def marts(callmart: Callmart) -> dict[int, dict[str, list[tuple[object, ...]]]]:
+    """What every mart tells of every customer. The names of anonymous agents are made of their keys."""
+    return {whose: callmart.told(whose, named=whose != ANONYMOUS) for whose in WITH_DATA}
