@@ -21,12 +21,17 @@ from callmart.backup import sealed
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
+from callmart.tableau_files import hyper
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from kept_drawings import kept_drawings
+from kept_plans import kept_columns
 from kept_sessions import kept_sessions
+from kept_streams import kept_streams, known_types
+from kept_workbooks import kept_workbooks
 
 SHARED = pytest.StashKey[Path]()
 
@@ -200,6 +205,7 @@ def parsed_once() -> Iterator[None]:
     inner, own = dbt_project._parse, dbt_project.PROJECT  # type: ignore[attr-defined] # tests set it
     look, look_once = dbt_project.fingerprint_of_files, cache(dbt_project.fingerprint_of_files)
     read, read_once = dbt_project._cached, dict[tuple[bytes, str], Any]()
+    of_own: dict[str, Any] = {}
     known: dict[tuple[Any, ...], tuple[Any, Path]] = {}
 
     def fingerprint() -> str:
@@ -210,7 +216,10 @@ def parsed_once() -> Iterator[None]:
         told = file.read_bytes() if file.exists() else b"", fingerprint
         if told not in read_once:
             read_once[told] = read(settings, fingerprint)
-        return read_once[told]
+        found = read_once[told]
+        if own == dbt_project.PROJECT:  # type: ignore[attr-defined] # tests set it
+            found = of_own[fingerprint] = found or of_own.get(fingerprint)
+        return found
 
     def parse(settings: Settings) -> Any:
         fingerprint, place = dbt_project.fingerprint_of_files(), dbt_project._target(settings)
@@ -239,6 +248,7 @@ def quick_dbt() -> Iterator[None]:
 
     - makes a message of every step: here only of those that callmart hears;
     - compiles every model again, though its text is the same; and learns for every query how dates are written;
+    - takes its macros apart whenever it reads a project, but in its own tests once;
     - asks who declared its flags, by reading the source of every frame of pytest above it;
     - connects anew for every model: here once per thread.
     """
@@ -248,7 +258,9 @@ def quick_dbt() -> Iterator[None]:
     from dbt_common.clients.jinja import MacroFuzzEnvironment
     from dbt_common.events.base_types import BaseEvent
     from dbt_common.events.event_manager import EventManager
+    from dbt_common.tests import enable_test_caching
 
+    enable_test_caching()
     heard = ("NodeFinished", "CatchableExceptionOnRun")
     compile_anew = MacroFuzzEnvironment.compile
     say, fire, test_types = BaseEvent.__init__, EventManager.fire_event, cache(agate_helper.build_type_tester)
@@ -304,28 +316,23 @@ def quick_connections() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def quick_adbc() -> Iterator[None]:
     """ADBC reads all types of a database for each connection, which takes a quarter of landing a small file; here once
-    per address.
+    per address. The loader goes on with a session in which PostgreSQL knows the functions that store a file.
     """
-    import adbc_driver_postgresql as driver
-    from adbc_driver_manager import AdbcDatabase
+    with known_types(), kept_streams():
+        yield
 
-    class Kept(AdbcDatabase):
-        def close(self) -> None:
-            """Another connection uses it."""
 
-    @cache
-    def connect(uri: str) -> Kept:
-        return Kept(driver=driver._driver_path(), uri=uri)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "connect", lambda uri, **_: connect(uri))
+@pytest.fixture(scope="session", autouse=True)
+def found_out_once(shared: Path) -> Iterator[None]:
+    """The columns of DuckDB's query for each landing, how a chart is drawn, and whether a workbook changed."""
+    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks():
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_great_expectations() -> Iterator[None]:
     """Great Expectations writes an expectation as its configuration 75 times, and whatever names a metric as JSON 150
-    times, though it is words; here once.
+    times, though it is words; here once. It writes its own settings as YAML for each mart, and nobody reads them.
     """
     inner = suites._source
     kept: dict[int, tuple[Any, Any]] = {}
@@ -333,6 +340,7 @@ def quick_great_expectations() -> Iterator[None]:
     @contextmanager
     def source(uri: str) -> Iterator[Any]:
         from great_expectations.core import id_dict
+        from great_expectations.data_context import AbstractDataContext
         from great_expectations.expectations.expectation import Expectation  # takes seconds to import
 
         write, as_json = (
@@ -352,12 +360,22 @@ def quick_great_expectations() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch, inner(uri) as found:
             patch.setattr(Expectation, "configuration", property(configuration))
             patch.setattr(id_dict, "convert_to_json_serializable", named)
+            patch.setattr(AbstractDataContext, "_save_project_config", lambda _: None)
             yield found
         kept.clear()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "_source", source)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_idle_hyperd() -> Iterator[None]:
+    """An idle hyperd takes 1 % of a core, and each worker would keep one until the end."""
+    yield
+    if hyper._hyperd.cache_info().currsize:
+        hyper._hyperd().close()
+        hyper._hyperd.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ from callmart_home import Callmart, ignore_step
 from events import DAY, DETAILED, Row, at, days, event, log, ndjson, registry
 from landed import CALL, OWN, dirty, rows
 
-pytestmark = pytest.mark.dated
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 TALK = CALL | {"agent": "SIP/1"}
 

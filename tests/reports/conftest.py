@@ -9,11 +9,12 @@ import pytest
 from callmart.access import logins
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
-from callmart.reports import drawing, reading, weeks
+from callmart.reports import charts, drawing, reading, weeks
 from callmart.reports.drawing import Declared
 from callmart.reports.page import Page
 from callmart_home import Callmart
 from drawn import WEEK, Draw
+from kept_drawings import DRAW
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +40,9 @@ def draw(two_weeks: Callmart, declared: Declared, publisher: psycopg.Connection)
         return drawing.draw(publisher, declared, exposures.named(report), customer, week, locale, **how)
 
     return draw
+
+
+@pytest.fixture
+def drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No chart is one that was drawn before."""
+    monkeypatch.setattr(charts, "_svg", DRAW)

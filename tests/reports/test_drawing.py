@@ -350,7 +350,7 @@ def test_each_page_of_a_long_list_says_its_day(drawn: dict[tuple[int, str], Page
 
 
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
-def test_the_same_input_gives_the_same_bytes(draw: Draw, ending: str) -> None:
+def test_the_same_input_gives_the_same_bytes(draw: Draw, drawn_anew: None, ending: str) -> None:
     first = ENDINGS[ending](draw("traffic", STANDARD))
     paper._compiler.cache_clear()
     assert ENDINGS[ending](draw("traffic", STANDARD)) == first
