@@ -90,10 +90,14 @@ def work(home: Callmart) -> Iterator[Work]:
         yield work
 
 
-def await_ended(callmart: Callmart, login: str) -> None:
-    """Wait until the server has ended a login's sessions, two seconds at most."""
+def await_place(callmart: Callmart, login: str) -> None:
+    """Wait until a login may open another session, two seconds at most: the server takes a while to end one."""
+    has_place = (
+        "select from pg_roles where rolname = %s"
+        " and rolconnlimit > (select count(*) from pg_stat_activity where usename = rolname)"
+    )
     for _ in range(200):
-        if not callmart.rows("select 1 from pg_stat_activity where usename = %s", login):
+        if callmart.rows(has_place, login):
             return
         sleep(0.01)
 
@@ -109,7 +113,7 @@ def command(
         use(wanted, monkeypatch)
         monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        await_ended(desk.callmart, "callmart_privacy_approver")  # it has two, and one takes a while to end
+        await_place(desk.callmart, "callmart_privacy_approver")
         with pytest.raises(SystemExit) as end:
             main.main()
         return Said(int(end.value.code or 0), *capsys.readouterr())
