@@ -20,6 +20,7 @@ from callmart.build import spreading
 from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.operations import run
+from callmart.privacy import replaying
 from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events
@@ -164,6 +165,26 @@ def test_models_read_what_is_on_their_node_and_only_rows_of_marts_leave_it(
     with hearing(citus, monkeypatch) as told, citus.connect() as owner:  # the control
         owner.execute("select count(*) from raw.call")
     assert any("raw.call" in one for one in told)
+
+
+def test_who_is_in_the_events_leaves_the_nodes_once_per_person(citus: Callmart) -> None:
+    """The audit asks who is there, and a replay who came back. Citus limits what the nodes send for a question, and one
+    row per event would be too much some day.
+    """
+    with citus.connect() as owner:
+        owner.execute("set local citus.max_intermediate_result_size to '32kB'")
+        owner.execute(
+            "insert into privacy.ledger_entry"
+            " (entry, commitment, digest, salt, customer_id, kind, until, at, asked_right)"
+            " select -n, '', '', '', customer_id, 'agent', now(), now(), 'erasure'"
+            " from unnest(%s::integer[]) with ordinality as erased (customer_id, n)",
+            [list(WITH_DATA)],
+        )
+        ((agents,),) = owner.execute("select count(*) from privacy.known_agent").fetchall()
+        assert agents >= 3 * len(WITH_DATA)
+        assert owner.execute(replaying.SQL["returned"]).fetchall() == []
+        with pytest.raises(psycopg.errors.Error, match="max_intermediate_result_size"):  # the control
+            owner.execute("select count(*) from (select agent_key, call_key from raw.event offset 0) as each")
 
 
 def test_a_node_has_nothing_of_ours_but_events_and_lets_nobody_in(citus: Callmart) -> None:

@@ -15,7 +15,6 @@ from callmart_home import Callmart
 from centre import ANONYMOUS, WITH_DATA
 
 DSN = os.environ.get("CALLMART_TEST_CITUS_DSN", "")
-SCHEMAS = ("build", "mart", "store", "usage", "access", "ops", "privacy", "raw", "registry")
 
 needed = pytest.mark.skipif(not DSN, reason="CALLMART_TEST_CITUS_DSN names no cluster")
 
@@ -24,7 +23,8 @@ def empty(dsn: str) -> None:
     """Remove what an earlier session has left in the database, and its roles."""
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("set citus.enable_ddl_propagation to on")
-        for schema in SCHEMAS:
+        own = "select nspname from pg_namespace where nspowner = current_user::regrole"
+        for (schema,) in owner.execute(own).fetchall():
             owner.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
         owner.execute("set citus.enable_ddl_propagation to off")
         for role in roles.existing(owner, owner.info.dbname):

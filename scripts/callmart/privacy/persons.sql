@@ -65,7 +65,7 @@ found as (
     inner join interfaces as i on regexp_replace(lower(a.agent), '^.*/|@.*$', '', 'g') = i.interface
     where a.customer_id = %(customer)s
     union
-    select
+    select distinct -- a cluster's node sends one row per agent
         e.agent_key,
         'device'
     from raw.event as e

@@ -13,48 +13,35 @@ with erased as (
     group by t.customer_id, t.kind, t.tombstone, s.secret
 ),
 
-events as (
-    select e.*
-    from privacy.erased_until as u
-    inner join raw.event as e on u.customer_id = e.customer_id and u.until > e.occurred_at
-    union all
-    select e.*
-    from privacy.erased_until as u
-    inner join raw.call as c on u.customer_id = c.customer_id and u.until between c.first_at and c.last_at
-    inner join raw.event as e
-        on c.customer_id = e.customer_id
-        and c.call_key = e.call_key
-        and u.until <= e.occurred_at
-        and u.calls_until > e.occurred_at
-),
-
+-- A cluster's nodes send one row per person, not the events.
 known as (
     select
-        customer_id,
-        'agent' as kind,
-        agent_key as key,
-        min(occurred_at) as first_at
-    from events
-    where agent_key is not null
-    group by customer_id, agent_key
-    union all
-    select
-        customer_id,
-        'caller',
-        number_key,
-        min(occurred_at)
-    from events
-    where number_key is not null
-    group by customer_id, number_key
-    union all
-    select
-        customer_id,
-        case when target_kind = 'number' then 'caller' else 'agent' end,
-        target_key,
-        min(occurred_at)
-    from events
-    where target_key is not null
-    group by customer_id, target_kind, target_key
+        e.customer_id,
+        named.kind,
+        named.key,
+        min(e.occurred_at) as first_at
+    from privacy.erased_until as u
+    inner join raw.event as e on u.customer_id = e.customer_id and u.calls_until > e.occurred_at
+    cross join lateral (
+        values
+        ('agent', e.agent_key),
+        ('caller', e.number_key),
+        (case when e.target_kind = 'number' then 'caller' else 'agent' end, e.target_key)
+    ) as named (kind, key)
+    where
+        named.key is not null
+        and (
+            u.until > e.occurred_at
+            or (e.customer_id, e.call_key) in (
+                select
+                    c.customer_id,
+                    c.call_key
+                from privacy.erased_until as at_end
+                inner join raw.call as c
+                    on at_end.customer_id = c.customer_id and at_end.until between c.first_at and c.last_at
+            )
+        )
+    group by e.customer_id, named.kind, named.key
     union all
     select
         a.customer_id,

@@ -102,9 +102,10 @@ where
         where f.customer_id = o.customer_id and f.key_fingerprint = o.key_fingerprint
     );
 
--- The agents of whom there is anything: an event, or a row of the registry.
+-- The agents of whom there is anything: an event, or a row of the registry. By `distinct` a cluster's nodes send one row
+-- per agent, not per event.
 create or replace view privacy.known_agent as
-select
+select distinct
     customer_id,
     agent_key
 from raw.event
