@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from callmart.base.errors import UserError
+from callmart.base.person import Person
 from callmart.base.settings import Privacy
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
@@ -343,15 +344,13 @@ def test_a_ledger_that_is_lost_with_its_copy_needs_a_reason(erased: Callmart) ->
 # -- killed between ledger and deletion ------------------------------------------------------------------------------
 
 
+def erase_and_die(_: Path, erased: Callmart, who: Person) -> None:
+    erase(erased, who, 5, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
 def test_after_a_kill_between_ledger_and_deletion_the_replay_finishes(erased: Callmart) -> None:
     who, before = person(erased, THIRD, "agent", NOOR, UNTIL), len(entries_of(home(erased).read_bytes()))
-    child = os.fork()
-    if child == 0:
-        try:
-            erase(erased, who, 5, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    erased.kill(erase_and_die, erased, who)
     assert len(entries_of(home(erased).read_bytes())) == before + 1
     assert statuses(erased, THIRD) == 2
     assert compared(erased).differing == {THIRD}

@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -233,42 +234,49 @@ def test_without_a_server_nothing_goes_out_and_later_everything(
         assert send(owner, settings) == mailing.Mailed(2, [])
 
 
-@pytest.fixture
-def without_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mails without their reports: a forked process can't draw, as the libraries' threads are not in it."""
-    monkeypatch.setattr(paper, "as_pdf", lambda _: b"%PDF")
-    monkeypatch.setattr(drawing, "draw", lambda *given: Page(
+def die_while_mailing(home: Path, port: int, moment: str) -> None:
+    """Mail without reports, which takes less, until the moment has come."""
+    inner = carrier._accept
+    calls = iter(range(100))
+
+    def accept(answer: tuple[int, bytes]) -> None:
+        inner(answer)
+        if next(calls) == {"before": 1, "within": 99, "after": 2}[moment]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def data(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+    with pytest.MonkeyPatch.context() as patch, callmart.connect() as connection:
+        leave_out_drawings(patch)
+        patch.setattr(mailing, "_has_come", lambda *_: True)
+        patch.setattr(carrier, "_accept", accept)
+        if moment == "within":
+            patch.setattr(smtplib.SMTP, "data", data)
+        send(connection, by_server(callmart, port))
+
+
+def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(paper, "as_pdf", lambda _: b"%PDF")
+    patch.setattr(drawing, "draw", lambda *given: Page(
         given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", "", [], [], [], [], {}
     ))  # fmt: skip
 
 
-@pytest.mark.usefixtures("without_drawings")
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
 def test_killed_while_a_mail_goes_out(
-    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, moment: str
+    two_weeks: Callmart,
+    owner: psycopg.Connection,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
 ) -> None:
     """Nothing arrives twice. What may have arrived is said once, and sent again only if a person wants that."""
     settings = by_server(two_weeks, free_port)
+    leave_out_drawings(monkeypatch)
     with mail_server(free_port) as letters:
-        if (child := os.fork()) == 0:
-            inner = carrier._accept
-            calls = iter(range(100))
-
-            def accept(answer: tuple[int, bytes]) -> None:
-                inner(answer)
-                if next(calls) == {"before": 1, "within": 99, "after": 2}[moment]:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            def data(*_: object) -> None:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            carrier._accept = accept
-            if moment == "within":
-                smtplib.SMTP.data = data  # type: ignore[method-assign,assignment]
-            with two_weeks.connect() as connection:
-                send(connection, settings)
-            os._exit(1)
-        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        two_weeks.kill(die_while_mailing, free_port, moment)
         mailed = send(owner, settings)
         unknown = moment != "before"
         assert mailed.mails == (1 if unknown else 2)
