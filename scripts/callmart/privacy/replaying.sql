@@ -22,12 +22,13 @@ known as (
         min(e.occurred_at) as first_at
     from privacy.erased_until as u
     inner join raw.event as e on u.customer_id = e.customer_id and u.calls_until > e.occurred_at
-    cross join lateral (
-        values
-        ('agent', e.agent_key),
-        ('caller', e.number_key),
-        (case when e.target_kind = 'number' then 'caller' else 'agent' end, e.target_key)
-    ) as named (kind, key)
+    cross join
+        lateral (
+            values
+            ('agent', e.agent_key),
+            ('caller', e.number_key),
+            (case when e.target_kind = 'number' then 'caller' else 'agent' end, e.target_key)
+        ) as named (kind, key)
     where
         named.key is not null
         and (

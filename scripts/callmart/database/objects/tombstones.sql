@@ -102,7 +102,7 @@ where
         where f.customer_id = o.customer_id and f.key_fingerprint = o.key_fingerprint
     );
 
--- The agents of whom there is anything: an event, or a row of the registry. By `distinct` a cluster's nodes send one row
+-- The agents of whom there is anything: an event, or a row of the registry. By `distinct` a cluster's nodes send a row
 -- per agent, not per event.
 create or replace view privacy.known_agent as
 select distinct
