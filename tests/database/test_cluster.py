@@ -24,7 +24,7 @@ from callmart.privacy import replaying
 from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events
-from on_cluster import marts
+from on_cluster import marts, size_of_events
 from today import YESTERDAY
 
 pytestmark = on_cluster.needed
@@ -327,9 +327,5 @@ def test_what_expires_leaves_the_nodes(citus: Callmart) -> None:
         vacuumed = "select count(last_vacuum) > 0 from pg_stat_user_tables where schemaname = 'raw'"
         for node in cluster.nodes(owner):
             with cluster.connect(owner, node) as there:
-                ((rows,),) = there.execute(
-                    "select coalesce(sum(pg_relation_size(oid)), 0) from pg_class"
-                    " where relname ~ '^event_[0-9]{6}_[0-9]+$' and relkind = 'r'"
-                ).fetchall()
-                assert rows == 0
+                assert size_of_events(there) == 0
                 assert there.execute(vacuumed).fetchone() == (True,)

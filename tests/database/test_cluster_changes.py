@@ -24,7 +24,7 @@ from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, WITH_DATA, agent_of, events
 from erasures import do, left, of, prove
-from on_cluster import marts
+from on_cluster import marts, size_of_events
 from today import YESTERDAY
 
 pytestmark = on_cluster.needed
@@ -274,8 +274,4 @@ def test_a_node_that_is_killed_while_days_expire_gives_none_of_them_back(citus: 
         assert raw(citus) == []
         for node in cluster.nodes(owner):
             with cluster.connect(owner, node) as there:
-                ((size,),) = there.execute(
-                    "select coalesce(sum(pg_relation_size(oid)), 0) from pg_class"
-                    " where relname ~ '^event_[0-9]{6}_[0-9]+$' and relkind = 'r'"
-                ).fetchall()
-                assert size == 0
+                assert size_of_events(there) == 0

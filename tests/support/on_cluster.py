@@ -36,3 +36,12 @@ def empty(dsn: str) -> None:
 def marts(callmart: Callmart) -> dict[int, dict[str, list[tuple[object, ...]]]]:
     """What every mart tells of every customer. The names of anonymous agents are made of their keys."""
     return {whose: callmart.told(whose, named=whose != ANONYMOUS) for whose in WITH_DATA}
+
+
+def size_of_events(there: psycopg.Connection) -> int:
+    """The bytes of all months of events on a node."""
+    ((size,),) = there.execute(
+        "select coalesce(sum(pg_relation_size(oid)), 0) from pg_class"
+        " where relname ~ '^event_[0-9]{6}_[0-9]+$' and relkind = 'r'"
+    ).fetchall()
+    return int(size)

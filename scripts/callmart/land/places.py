@@ -144,7 +144,7 @@ def look(connection: psycopg.Connection, person: Person, *, with_cells: bool = T
 
 
 def newest(connection: psycopg.Connection) -> tuple[Any, ...] | None:
-    """What is another one after anything has landed."""
+    """A mark of what has landed: it differs as soon as another file has."""
     found = connection.execute("select count(*), max(file_id) from raw.file").fetchone()
     connection.commit()
     return found
