@@ -53,10 +53,21 @@ def extracts(
         yield made_extracts
 
 
+@pytest.fixture(scope="module")
+def home_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Whose emulator goes on from test to test: to start one takes as long as most tests."""
+    home = tmp_path_factory.mktemp("home")
+    yield home
+    stop(home)
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    yield Settings(home=tmp_path, tableau=Tableau())
-    stop(tmp_path)
+def settings(home_of_module: Path) -> Settings:
+    """Of a home whose emulator is as at the start."""
+    if (home_of_module / "emulator").exists():
+        with State(home_of_module / "emulator") as state:
+            state.reset()
+    return Settings(home=home_of_module, tableau=Tableau())
 
 
 @pytest.fixture
