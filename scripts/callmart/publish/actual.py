@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
@@ -146,6 +146,11 @@ class Actual:
     def customers(self) -> set[int]:
         """All customers that have a project or a group on Tableau."""
         return {*self.projects, *self.groups}
+
+    @cached_property
+    def users_by_luid(self) -> Mapping[str, User]:
+        """The users of the site by LUID."""
+        return {user.luid: user for user in self.users.values()}
 
     def mark(self, customer_id: int) -> Mark:
         """Return the mark of a customer's items."""
