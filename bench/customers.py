@@ -75,7 +75,7 @@ def _measure(customers: int) -> dict[str, float]:
 def _pass_a_day(settings: Settings) -> None:
     """Let the books say that what was done today was done yesterday."""
     with server.connect(settings) as connection:
-        connection.execute("update ops.publication set looked_on = looked_on - 1")
+        connection.execute("update ops.publication set looked_on = current_date - 1")
         connection.execute("delete from ops.built_state")
 
 

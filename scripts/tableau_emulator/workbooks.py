@@ -28,7 +28,9 @@ _VALIDATES_SINCE = (3, 29)
 
 
 def query(call: Call) -> Response:
-    rows = content.listed(call, "workbook", "select * from workbook where site_id = ? order by created_at, name")
+    rows = content.listed(
+        call, "workbook", "select * from workbook where site_id = ? order by created_at, name"
+    )
     return page(call, "workbooks", rows, _fields(call), render(call))
 
 
