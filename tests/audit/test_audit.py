@@ -574,7 +574,7 @@ def test_files_that_are_not_kept_are_not_missed(published: Callmart) -> None:
 
 
 def test_with_nothing_to_look_at_it_fails(
-    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
+    make_callmart: Callable[..., Callmart], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     callmart = make_callmart(ready=True)
     use(callmart.settings, monkeypatch)

@@ -153,8 +153,8 @@ def _controls(owner: psycopg.Connection) -> dict[str, bool]:
         return bool(planner.oracle(owner, source, scratch.SECRETS)[1])
 
     def by_plan_of_a_union(source: str) -> bool:
-        """In a union each of them leaks. In all contexts, it would take seconds to name all that does."""
-        return bool(planner.oracle(owner, source, scratch.SECRETS, ["union all"])[1])
+        """In a union each of them tells any secret. To name all that they tell would take seconds."""
+        return bool(planner.oracle(owner, source, scratch.SECRETS[:1], ["union all"])[1])
 
     def by_estimate(source: str) -> bool:
         return bool(planner.estimates(owner, source, scratch.SECRETS)[1])
