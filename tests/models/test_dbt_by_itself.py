@@ -19,6 +19,7 @@ from centre import DAYS, NAMED, WITH_DATA, queue_of
 from checking import check
 from dbt_by_hand import run_dbt
 from events import AMSTERDAM, event, ndjson
+from leaks import leaks_of
 
 
 def standing(callmart: Callmart) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def standing(callmart: Callmart) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("run", "--full-refresh"), ("build",), ("test",), ("docs", "generate")], ids=" ".join
+    "arguments", [("build",), ("test",), ("docs", "generate"), ("run", "--full-refresh")], ids=" ".join
 )
 def test_dbt_by_itself_works_and_leaves_the_marts_as_they_are(
     played: Callmart, arguments: tuple[str, ...]
@@ -59,6 +60,10 @@ def test_dbt_by_itself_works_and_leaves_the_marts_as_they_are(
         for customer in WITH_DATA
     }
     assert all(seen.values())
+
+
+def test_after_all_that_nothing_leaks(played: Callmart) -> None:
+    assert leaks_of(played) == []
 
 
 def late_contact(callmart: Callmart) -> None:
