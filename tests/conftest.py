@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import commands
 from callmart.access import memberships
@@ -228,7 +229,10 @@ def parsed_once() -> Iterator[None]:
 
     def parse(settings: Settings) -> Any:
         fingerprint, place = dbt_project.fingerprint_of_files(), dbt_project._target(settings)
-        project = (dbt_project.PROJECT, fingerprint, settings.dsn)  # type: ignore[attr-defined] # tests set it
+        # What is parsed has the name of the database, and nothing else of the server.
+        dsn = settings.dsn.get_secret_value() if settings.dsn else f"dbname={embedded_server.DATABASE}"
+        database = conninfo_to_dict(dsn)["dbname"]
+        project = (dbt_project.PROJECT, fingerprint, database)  # type: ignore[attr-defined] # tests set it
         if project in known:
             parsed, source = known[project]
             if source != place and source.exists():
