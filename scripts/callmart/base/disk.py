@@ -1,6 +1,7 @@
 """Files and folders on the disk."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,20 +21,24 @@ def sync(path: Path) -> None:
         os.close(number)
 
 
-def entries(folder: Path) -> Iterator[Path]:
-    """All that is below a folder and is no folder itself, sorted; a link to a folder is one of them. What vanishes
-    meanwhile is left out. Raises UserError if a folder can't be read.
+def names(folder: Path, within: re.Pattern[str] | None = None) -> list[str]:
+    """The names, from the folder on, of all that is below it and is no folder itself, sorted; a link to a folder is one
+    of them. `within` says which names in the folder itself are looked at. What vanishes meanwhile is left out. Raises
+    UserError if a folder can't be read.
     """
-    found = []  # of texts: sorting paths takes ten times as long
-    for place, folders, names in os.walk(folder, onerror=_unless_gone):
-        found += [f"{place}/{name}" for name in names]
+    found = []  # of texts: paths take ten times as long
+    for place, folders, files in os.walk(folder, onerror=_unless_gone):
+        if within and place == str(folder):
+            folders[:] = filter(within.fullmatch, folders)
+            files[:] = filter(within.fullmatch, files)
+        found += [f"{place}/{name}" for name in files]
         found += [link for name in folders if Path(link := f"{place}/{name}").is_symlink()]
-    yield from map(Path, sorted(found))
+    return sorted(name[len(f"{folder}/") :] for name in found)
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, as `entries` finds them."""
-    yield from (path for path in entries(folder) if path.is_file())
+    """The files below a folder, as `names` finds them."""
+    yield from (path for name in names(folder) if (path := folder / name).is_file())
 
 
 @contextmanager
