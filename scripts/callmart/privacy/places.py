@@ -4,6 +4,8 @@ Each table of the database, each path in CALLMART_HOME and each kind of content 
 What belongs to none is nobody's to treat, so it keeps a request open.
 """
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +13,7 @@ from typing import TypeVar
 import psycopg
 
 from callmart.base import disk, evidence
-from callmart.base.patterns import matching
+from callmart.base.patterns import matching, tops
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
@@ -53,13 +55,11 @@ class Searched:
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the files, and what is packed in them."""
         searched, left = Counts(), Counts()
-        own, home = matching(self.paths), work.settings.home
-        # Most files are the server's: nobody looks through its folder for others.
-        tops = matching(tuple(path.partition("/")[0] for path in self.paths))
-        for name in disk.names(home, within=tops):
-            if own.fullmatch(name) and (path := home / name).is_file():
+        own = matching(self.paths)
+        for entry in disk.entries(work.settings.home, within=tops(self.paths)):
+            if own.fullmatch(named(work.settings, entry)) and entry.is_file():
                 searched["files"] += 1
-                left["files"] += bool(work.needles.in_file(path))
+                left["files"] += bool(work.needles.in_file(Path(entry.path)))
         return Proof(searched, +left)
 
 
@@ -170,18 +170,26 @@ PLACES: tuple[Place, ...] = (
 )
 
 
+def named(settings: Settings, entry: os.DirEntry[str]) -> str:
+    """What is in the home as patterns and messages have it."""
+    return entry.path.removeprefix(f"{settings.home}/")
+
+
 def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """The tables, paths and kinds of content that belong to no place, or to several; and the places that the register
     does not know, or nobody treats.
     """
-    found = disk.names(settings.home)
-    # What a link leads to is on another disk or in another place: nobody would write it anew.
-    links = {name for name in found if (settings.home / name).is_symlink()}
+    found = {named(settings, entry): entry.is_symlink() for entry in disk.entries(settings.home)}
     return [
         *(f"place {name}" for name in sorted({place.name for place in PLACES} ^ set(evidence.PLACES))),
         *_astray("table", map(str, tables(connection)), [place.tables for place in PLACES]),
-        *_astray("path", (name for name in found if name not in links), [place.paths for place in PLACES]),
-        *(f"link {name}" for name in sorted(links)),
+        *_astray(
+            "path",
+            (name for name, is_link in found.items() if not is_link),
+            [place.paths for place in PLACES],
+        ),
+        # What a link leads to is on another disk or in another place: nobody would write it anew.
+        *(f"link {name}" for name, is_link in found.items() if is_link),
         *_astray("content", holdings.endpoints(), [place.contents for place in PLACES]),
     ]
 
@@ -226,9 +234,12 @@ def require_covered(work: Work) -> None:
 
 
 def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
-    owners = [matching(own) for own in patterns]
+    owners: dict[str, list[re.Pattern[str]]] = {}  # by how a name begins: nearly all paths are the server's
     for name in names:
-        if sum(owner.fullmatch(name) is not None for owner in owners) != 1:
+        top = name.partition("/")[0]
+        if top not in owners:
+            owners[top] = [matching(own) for own in patterns if tops(own).fullmatch(top)]
+        if sum(owner.fullmatch(name) is not None for owner in owners[top]) != 1:
             yield f"{kind} {name}"
 
 
