@@ -32,6 +32,7 @@ from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
 from kept_streams import kept_streams, known_types
+from kept_values import kept_values
 from kept_workbooks import kept_workbooks
 
 SHARED = pytest.StashKey[Path]()
@@ -333,8 +334,10 @@ def quick_adbc() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def found_out_once(shared: Path) -> Iterator[None]:
-    """The columns of DuckDB's query for each landing, how a chart is drawn, and whether a workbook changed."""
-    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks():
+    """The columns of DuckDB's query for each landing, how a chart is drawn, whether a workbook changed, and what is in
+    an extract.
+    """
+    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
         yield
 
 

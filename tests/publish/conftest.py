@@ -10,9 +10,9 @@ import tableauserverclient as TSC
 
 from callmart.base.settings import Settings, Tableau
 from callmart.publish import DataSource, Publication
-from callmart.publish.emulator import stop
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
+from emulated import in_threads
 from publications import report
 from published import Emptied, groups, projects, publish, real
 from tableau_emulator.client import served
@@ -53,21 +53,11 @@ def extracts(
         yield made_extracts
 
 
-@pytest.fixture(scope="module")
-def home_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Whose emulator goes on from test to test: to start one takes as long as most tests."""
-    home = tmp_path_factory.mktemp("home")
-    yield home
-    stop(home)
-
-
 @pytest.fixture
-def settings(home_of_module: Path) -> Settings:
-    """Of a home whose emulator is as at the start."""
-    if (home_of_module / "emulator").exists():
-        with State(home_of_module / "emulator") as state:
-            state.reset()
-    return Settings(home=home_of_module, tableau=Tableau())
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Of a home, whose emulator is not there yet."""
+    with in_threads():
+        yield Settings(home=tmp_path, tableau=Tableau())
 
 
 @pytest.fixture
