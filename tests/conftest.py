@@ -17,6 +17,7 @@ from unittest.mock import patch
 import hypothesis
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from tableauhyperapi import HyperProcess
 
 import commands
 from callmart.access import memberships
@@ -388,14 +389,13 @@ def hyperd_by_the_real_clock() -> Iterator[None]:
     """hyperd reads no date. Under libfaketime (`make test-days`) it takes a fifth of a core while it is idle, and hangs
     now and then.
     """
-    start = hyper.HyperProcess
 
-    def started(*how: Any, **named: Any) -> Any:
+    def start(*how: Any, **named: Any) -> HyperProcess:
         with patch.dict(os.environ):
             os.environ.pop("LD_PRELOAD", None)
-            return start(*how, **named)
+            return HyperProcess(*how, **named)
 
-    with patch.object(hyper, "HyperProcess", started):
+    with patch("callmart.tableau_files.hyper.HyperProcess", start):
         yield
 
 
