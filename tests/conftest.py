@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 import commands
+import on_cluster
 from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
@@ -82,6 +83,9 @@ def pytest_collection_finish() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="repeats what an earlier session chose at random")
+    parser.addoption(
+        "--on-cluster", action="store_true", help="put callmarts on the cluster of CALLMART_TEST_CITUS_DSN"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -185,6 +189,9 @@ def make_once(shared: Path) -> MakeOnce:
     """
 
     def make_once(callmart: Callmart, name: str, make: Callable[[], object]) -> None:
+        if callmart.settings.dsn:  # on a cluster, which can't be copied
+            make()
+            return
         place = shared / name
         with first(place) as absent:
             if absent:
@@ -405,9 +412,11 @@ MakeCallmart = Callable[..., Callmart]
 
 
 @pytest.fixture(scope="module")
-def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[MakeCallmart]:
+def make_callmart(
+    homes: Path, new_home: Path, ready_home: Path, pytestconfig: pytest.Config
+) -> Iterator[MakeCallmart]:
     """Makes a callmart with a server of its own on which nothing has been applied yet, one that is ready for a first
-    registry, or one with an empty home.
+    registry, or one with an empty home. With --on-cluster the module's first one is on the cluster.
 
     At the end of the module they are stopped and cleared, and the next module has its homes in the same places.
     """
@@ -415,6 +424,11 @@ def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[Mak
 
     def make(*, ready: bool = False, empty: bool = False) -> Callmart:
         home = homes / str(len(made))
+        if pytestconfig.option.on_cluster and not made:
+            made.append(on_cluster.callmart(home))
+            if ready:
+                made[-1].apply("customers: []")
+            return made[-1]
         if empty:
             shutil.rmtree(home, ignore_errors=True)
         else:

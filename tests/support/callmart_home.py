@@ -75,9 +75,16 @@ class Callmart:
         publisher.commit()
         return publisher
 
+    def _require_own_server(self) -> None:
+        if self.settings.dsn:
+            from pytest import skip  # a forked process would import it anew
+
+            skip("this needs the embedded server")
+
     @contextmanager
     def superuser(self, *, keep: bool = True) -> Iterator[psycopg.Connection]:
         """As the server's administrator, who can do anything; what is done is kept, or rolled back."""
+        self._require_own_server()
         socket = embedded_server.start(self.home)
         with psycopg.connect(
             host=str(socket), user="postgres", dbname=embedded_server.DATABASE
@@ -94,6 +101,7 @@ class Callmart:
 
     def kill(self, target: Callable[..., None], *arguments: object, **named: object) -> None:
         """Call something that kills its own process, and wait until the server has noticed."""
+        self._require_own_server()
         assert exit_code(target, self.home, *arguments, **named) == -signal.SIGKILL, arguments
         self.bury()
 
@@ -217,12 +225,14 @@ class Callmart:
 
     def save(self, place: Path) -> None:
         """Put aside all that it is."""
+        self._require_own_server()
         self.stop()
         copy(self.home, place)
         embedded_server.start(self.home)
 
     def restore(self, place: Path) -> None:
         """Be again what was put aside: takes a fraction of a build."""
+        self._require_own_server()
         self.clear()
         copy(place, self.home)
         embedded_server.start(self.home)

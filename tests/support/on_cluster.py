@@ -5,18 +5,35 @@ database is made; administrator.sql must have been run in it. It needs two nodes
 """
 
 import os
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
 
 from callmart.access import roles
+from callmart.base.settings import EMULATOR, Privacy, Settings, Tableau
 from callmart_home import Callmart
 from centre import ANONYMOUS, WITH_DATA
 
 DSN = os.environ.get("CALLMART_TEST_CITUS_DSN", "")
 
 needed = pytest.mark.skipif(not DSN, reason="CALLMART_TEST_CITUS_DSN names no cluster")
+
+
+def callmart(home: Path) -> Callmart:
+    """A callmart on the cluster, on which nothing has been applied yet. Its ledger's copy is beside the home."""
+    empty(DSN)
+    return Callmart(
+        Settings(
+            home=home,
+            dsn=SecretStr(DSN),
+            folders=[],
+            tableau=Tableau(server=EMULATOR),
+            privacy=Privacy(ledger_copy=home.with_name(f"ledger-of-{home.name}")),
+        )
+    )
 
 
 def empty(dsn: str) -> None:
