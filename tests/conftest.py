@@ -28,6 +28,7 @@ from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from home_settings import settings_of
 from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
@@ -155,7 +156,7 @@ def new_home(shared: Path) -> Path:
     with first(home) as absent:
         if absent:
             embedded_server.start(home)
-            dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
+            dbt_project.marts(settings_of(home))
             embedded_server.stop(home)
             embedded_server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
@@ -173,7 +174,7 @@ def ready_home(shared: Path, new_home: Path) -> Path:
     with first(home) as absent:
         if absent:
             copy(new_home, home)
-            callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+            callmart = Callmart(settings_of(home))
             callmart.apply("customers: []")
             callmart.stop()
             (
@@ -408,12 +409,20 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.fixture(scope="module")
+def alone_on_cluster(shared: Path) -> Iterator[None]:
+    """Meanwhile the other workers leave the cluster alone."""
+    with (shared / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 MakeCallmart = Callable[..., Callmart]
 
 
 @pytest.fixture(scope="module")
 def make_callmart(
-    homes: Path, new_home: Path, ready_home: Path, pytestconfig: pytest.Config
+    homes: Path, new_home: Path, ready_home: Path, request: pytest.FixtureRequest
 ) -> Iterator[MakeCallmart]:
     """Makes a callmart with a server of its own on which nothing has been applied yet, one that is ready for a first
     registry, or one with an empty home. With --on-cluster the module's first one is on the cluster.
@@ -424,8 +433,9 @@ def make_callmart(
 
     def make(*, ready: bool = False, empty: bool = False) -> Callmart:
         home = homes / str(len(made))
-        if pytestconfig.option.on_cluster and not made:
-            made.append(on_cluster.callmart(home))
+        if request.config.option.on_cluster and not made:
+            request.getfixturevalue("alone_on_cluster")
+            made.append(on_cluster.callmart(homes))
             if ready:
                 made[-1].apply("customers: []")
             return made[-1]
@@ -433,7 +443,7 @@ def make_callmart(
             shutil.rmtree(home, ignore_errors=True)
         else:
             copy(ready_home if ready else new_home, home)
-        made.append(Callmart(Settings(home=home, dsn=None, folders=[])))
+        made.append(Callmart(settings_of(home)))
         return made[-1]
 
     yield make

@@ -16,7 +16,7 @@ def callmart(make_callmart: Callable[[], Callmart]) -> Callmart:
 
 
 @pytest.fixture(scope="module")
-def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callmart]:
+def citus(alone_on_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callmart]:
     """Three customers with open marts, on the cluster of CALLMART_TEST_CITUS_DSN."""
     spread = on_cluster.callmart(tmp_path_factory.mktemp("citus"))
     play(spread, tmp_path_factory.mktemp("landed"))

@@ -17,7 +17,6 @@ from callmart.access import logins
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.person import Blocked, Work
-from callmart.base.settings import Settings
 from callmart.cli import main
 from callmart.database import clock, ledger, lock, server, vacuum
 from callmart.database.tombstones import of_call, secret_of, tombstone
@@ -55,6 +54,7 @@ from erasures import (
     stored,
 )  # fmt: skip
 from events import AMSTERDAM, Row, event, ndjson
+from home_settings import settings_of
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
@@ -338,7 +338,7 @@ def die_before_the_ledger(home: Path, request: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     ledger.append = append  # type: ignore[assignment]
-    settings = Settings(home=home, dsn=None, folders=[])
+    settings = settings_of(home)
     with server.connect(settings) as connection, procedure.working(connection, settings) as work:
         do(work, of(work, "caller", ANOTHER), request)
 
