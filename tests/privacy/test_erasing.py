@@ -112,11 +112,14 @@ def test_an_agent_is_erased_everywhere_whatever_breaks_off(
         for raw in stored(trace)
     }
     everywhere = files_with(home.home, words)
-    assert {file.partition("/")[0] for file in everywhere} == {"postgres", "extracts", "emulator"}
+    found_in = {file.partition("/")[0] for file in everywhere}
+    assert found_in == {"postgres", "extracts", "emulator"} - ({"postgres"} if home.settings.dsn else set())
     person = of(work, "agent", LEAVER)
     plan = plan_of(work, person)
 
     for broken in CRASHES.values():
+        if home.settings.dsn and broken[0] is server_files:
+            continue  # nobody may touch that server's log
         with monkeypatch.context() as patch:
             patch.setattr(*broken, crash)
             with pytest.raises(Crash):
@@ -157,15 +160,14 @@ def test_nobody_gets_the_agent_by_subtraction(home: Callmart) -> None:
         """
         select q.talk_s, q.ring_s, q.rings, q.hold_s, q.wrapup_s
         from store.queue_interval as q
-        where q.customer_id = %s and exists (
-            select from raw.event as e
-            where
-                e.customer_id = q.customer_id and e.queue = q.queue and e.agent_key like '~%%'
-                and (e.occurred_at at time zone 'Europe/Amsterdam')::date = q.call_date
+        where q.customer_id = %s and (q.queue, q.call_date) in (
+            select distinct e.queue, (e.occurred_at at time zone 'Europe/Amsterdam')::date
+            from raw.event as e
+            where e.customer_id = %s and e.agent_key like '~%%'
         )
         """,
-        NAMED,
-    )
+        NAMED, NAMED,
+    )  # fmt: skip
     assert rows
     assert {value for row in rows for value in row.values()} == {None}
     assert home.rows(
@@ -360,7 +362,7 @@ def without_callers(row: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_contact_goes(home: Callmart, work: Work) -> None:
     before, person = state(home), of(work, "contact", CONTACT)
-    assert files_with(home.home, {CONTACT.encode()})
+    assert home.settings.dsn or files_with(home.home, {CONTACT.encode()})
     assert plan_of(work, person).counts["registry"] == {"registry.contact": 1}
     do(work, person, request=5)
     assert left(prove(work, person, request=5)) == {}
@@ -412,7 +414,7 @@ def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
     assert command("close", number, "--attested", "registry", "--attested", "elsewhere")[0] == 0
 
 
-def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> None:
+def test_somebody_who_is_not_there_is_looked_for_all_the_same(home: Callmart, work: Work) -> None:
     person = of(work, "caller", "+31201234567")
     plan = plan_of(work, person)
     assert {place: found for place, found in plan.counts.items() if found} == {}
@@ -420,7 +422,7 @@ def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> Non
     do(work, person, request=6)
     proofs = prove(work, person, request=6)
     assert left(proofs) == {}
-    assert proofs["server files"].searched["files"] > 1000
+    assert home.settings.dsn or proofs["server files"].searched["files"] > 1000
 
 
 # -- what is in the way ----------------------------------------------------------------------------------------------
@@ -451,6 +453,7 @@ def test_a_plan_that_changed_is_not_done(home: Callmart, work: Work) -> None:
 def test_a_search_that_is_blind_erases_nothing(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home.require_own_server()
     before, entries = state(home), ledger.last(home.settings)
     monkeypatch.setattr(disk, "files", lambda folder: iter(()))
     with pytest.raises(Blocked, match="the search misses") as blocked:

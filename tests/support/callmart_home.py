@@ -75,7 +75,8 @@ class Callmart:
         publisher.commit()
         return publisher
 
-    def _require_own_server(self) -> None:
+    def require_own_server(self) -> None:
+        """Skip the test if the server is a cluster."""
         if self.settings.dsn:
             from pytest import skip  # a forked process would import it anew
 
@@ -84,7 +85,7 @@ class Callmart:
     @contextmanager
     def superuser(self, *, keep: bool = True) -> Iterator[psycopg.Connection]:
         """As the server's administrator, who can do anything; what is done is kept, or rolled back."""
-        self._require_own_server()
+        self.require_own_server()
         socket = embedded_server.start(self.home)
         with psycopg.connect(
             host=str(socket), user="postgres", dbname=embedded_server.DATABASE
@@ -224,14 +225,14 @@ class Callmart:
 
     def save(self, place: Path) -> None:
         """Put aside all that it is."""
-        self._require_own_server()
+        self.require_own_server()
         self.stop()
         copy(self.home, place)
         embedded_server.start(self.home)
 
     def restore(self, place: Path) -> None:
         """Be again what was put aside: takes a fraction of a build."""
-        self._require_own_server()
+        self.require_own_server()
         self.clear()
         copy(place, self.home)
         embedded_server.start(self.home)
