@@ -28,7 +28,7 @@ from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
-from home_settings import settings_of
+from home_settings import CLUSTER, settings_of
 from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
@@ -94,10 +94,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """One seed and one folder of homes for all workers.
+    """One seed, one cluster and one folder of homes for all workers.
 
     The folder is not in pytest's own: each session closes that to the account that runs the embedded server for root.
     """
+    if config.option.on_cluster and not CLUSTER:
+        raise pytest.UsageError("--on-cluster: name a cluster in CALLMART_TEST_CITUS_DSN")
     if config.option.seed is None:
         config.option.seed = secrets.randbelow(2**31)
     config.option.hypothesis_seed = config.option.seed
