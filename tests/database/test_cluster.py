@@ -299,6 +299,13 @@ def test_a_node_that_is_away_is_named_and_the_next_build_finishes(
     assert marts(citus) == before
 
 
+def test_a_server_that_does_not_load_citus_is_no_node(citus: Callmart, played: Callmart) -> None:
+    with citus.connect() as owner, played.connect() as plain:
+        node = cluster.Node(plain.info.host, plain.info.port)
+        with pytest.raises(UserError, match=f"the node {node} of the cluster does not load Citus"):
+            cluster.connect(owner, node)
+
+
 def test_landing_fetches_no_calls_but_those_that_land(citus: Callmart) -> None:
     """Otherwise each file would fetch the calls of two years, and Citus refuse that one day."""
     moments = [
