@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import commands
 import on_cluster
@@ -33,6 +34,7 @@ from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
 from kept_streams import kept_streams, known_types
+from kept_values import kept_values
 from kept_workbooks import kept_workbooks
 
 SHARED = pytest.StashKey[Path]()
@@ -238,7 +240,10 @@ def parsed_once() -> Iterator[None]:
 
     def parse(settings: Settings) -> Any:
         fingerprint, place = dbt_project.fingerprint_of_files(), dbt_project._target(settings)
-        project = (dbt_project.PROJECT, fingerprint, settings.dsn)  # type: ignore[attr-defined] # tests set it
+        # What is parsed has the name of the database, and nothing else of the server.
+        dsn = settings.dsn.get_secret_value() if settings.dsn else f"dbname={embedded_server.DATABASE}"
+        database = conninfo_to_dict(dsn)["dbname"]
+        project = (dbt_project.PROJECT, fingerprint, database)  # type: ignore[attr-defined] # tests set it
         if project in known:
             parsed, source = known[project]
             if source != place and source.exists():
@@ -339,8 +344,10 @@ def quick_adbc() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def found_out_once(shared: Path) -> Iterator[None]:
-    """The columns of DuckDB's query for each landing, how a chart is drawn, and whether a workbook changed."""
-    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks():
+    """The columns of DuckDB's query for each landing, how a chart is drawn, whether a workbook changed, and what is in
+    an extract.
+    """
+    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
         yield
 
 

@@ -20,6 +20,7 @@ from centre import DAYS, NAMED, WITH_DATA, queue_of
 from checking import check
 from dbt_by_hand import run_dbt
 from events import AMSTERDAM, event, ndjson
+from leaks import leaks_of
 
 
 def standing(callmart: Callmart) -> list[dict[str, Any]]:
@@ -47,10 +48,10 @@ def standing(callmart: Callmart) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run", "--full-refresh"),
         ("build",),
         ("test", "--exclude-resource-type", "unit_test"),
         ("docs", "generate"),
+        ("run", "--full-refresh"),
     ],
     ids=" ".join,
 )
@@ -73,6 +74,10 @@ def test_dbt_by_itself_works_and_leaves_the_marts_as_they_are(
         passed = [one["status"] for one in results if one["unique_id"].startswith("unit_test.")]
         written = sum(path.read_text().count("\n    given:\n") for path in PROJECT.glob("models/**/*.yml"))
         assert passed == ["pass"] * written
+
+
+def test_after_all_that_nothing_leaks(played: Callmart) -> None:
+    assert leaks_of(played) == []
 
 
 def late_contact(callmart: Callmart) -> None:
