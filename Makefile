@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CHECKS := check-style check-types check-sql check-project
 
-.PHONY: help demo pictures test test-quick test-days test-mutants test-external check $(CHECKS) lock bench
+.PHONY: help demo pictures test test-quick test-days test-mutants test-cluster test-external check $(CHECKS) lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -43,6 +43,18 @@ test-days: .venv/installed-dev ## what depends on the day, on six odd days: test
 
 test-mutants: .venv/installed-dev ## takes away what protects persons, piece by piece: each time a test has to fail
 	$(BIN)/python tests/support/mutants.py
+
+# On the cluster instead of the embedded server. The marts of a real bank and of real logs first.
+ALSO_ON_CLUSTER := $(addprefix tests/,$(addsuffix .py, \
+    models/test_bank_month models/test_recorded_marts models/test_scenarios models/test_simulated_marts \
+    models/test_contact_marts models/test_odd_calls models/test_line_marts models/test_status_marts \
+    land/test_land land/test_dirty_days land/test_many_files operations/test_rebuild validate/test_release \
+    privacy/test_erasing privacy/test_correcting privacy/test_objecting privacy/test_closing retention/test_expire))
+
+test-cluster: .venv/installed-dev ## what runs on the Citus cluster of CALLMART_TEST_CITUS_DSN, whose database is emptied
+	@test -n '$(CALLMART_TEST_CITUS_DSN)' || { echo 'name a cluster in CALLMART_TEST_CITUS_DSN' >&2; exit 1; }
+	$(BIN)/python -m pytest -n 0 tests/database/test_cluster.py tests/database/test_cluster_changes.py
+	$(BIN)/python -m pytest -n 0 --on-cluster $(ALSO_ON_CLUSTER)
 
 test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
 	$(BIN)/python -m pytest -m external -n 0

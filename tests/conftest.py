@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tableauhyperapi import HyperProcess
 
 import commands
+import on_cluster
 from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
@@ -31,6 +32,7 @@ from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from home_settings import CLUSTER, settings_of
 from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
@@ -90,14 +92,19 @@ def pytest_collection_finish() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="repeats what an earlier session chose at random")
+    parser.addoption(
+        "--on-cluster", action="store_true", help="put callmarts on the cluster of CALLMART_TEST_CITUS_DSN"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """One seed and one folder of homes for all workers.
+    """One seed, one cluster and one folder of homes for all workers.
 
     The folder is not in pytest's own: each session closes that to the account that runs the embedded server for root.
     """
+    if config.option.on_cluster and not CLUSTER:
+        raise pytest.UsageError("--on-cluster: name a cluster in CALLMART_TEST_CITUS_DSN")
     if config.option.seed is None:
         config.option.seed = secrets.randbelow(2**31)
     config.option.hypothesis_seed = config.option.seed
@@ -159,7 +166,7 @@ def new_home(shared: Path) -> Path:
     with first(home) as absent:
         if absent:
             embedded_server.start(home)
-            settings = Settings(home=home, dsn=None, folders=[])
+            settings = settings_of(home)
             dbt_project.marts(settings)
             checking.require(settings)
             embedded_server.stop(home)
@@ -179,7 +186,7 @@ def ready_home(shared: Path, new_home: Path) -> Path:
     with first(home) as absent:
         if absent:
             copy(new_home, home)
-            callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+            callmart = Callmart(settings_of(home))
             callmart.apply("customers: []")
             callmart.stop()
             (
@@ -195,6 +202,9 @@ def make_once(shared: Path) -> MakeOnce:
     """
 
     def make_once(callmart: Callmart, name: str, make: Callable[[], object]) -> None:
+        if callmart.settings.dsn:  # on a cluster, which can't be copied
+            make()
+            return
         place = shared / name
         with first(place) as absent:
             if absent:
@@ -431,13 +441,23 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+@pytest.fixture(scope="module")
+def alone_on_cluster(shared: Path) -> Iterator[None]:
+    """Meanwhile the other workers leave the cluster alone."""
+    with (shared / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 MakeCallmart = Callable[..., Callmart]
 
 
 @pytest.fixture(scope="module")
-def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[MakeCallmart]:
+def make_callmart(
+    homes: Path, new_home: Path, ready_home: Path, request: pytest.FixtureRequest
+) -> Iterator[MakeCallmart]:
     """Makes a callmart with a server of its own on which nothing has been applied yet, one that is ready for a first
-    registry, or one with an empty home.
+    registry, or one with an empty home. With --on-cluster the module's first one is on the cluster.
 
     At the end of the module they are stopped and cleared, and the next module has its homes in the same places.
     """
@@ -445,11 +465,17 @@ def make_callmart(homes: Path, new_home: Path, ready_home: Path) -> Iterator[Mak
 
     def make(*, ready: bool = False, empty: bool = False) -> Callmart:
         home = homes / str(len(made))
+        if request.config.option.on_cluster and not made:
+            request.getfixturevalue("alone_on_cluster")
+            made.append(on_cluster.callmart(homes))
+            if ready:
+                made[-1].apply("customers: []")
+            return made[-1]
         if empty:
             shutil.rmtree(home, ignore_errors=True)
         else:
             copy(ready_home if ready else new_home, home)
-        made.append(Callmart(Settings(home=home, dsn=None, folders=[])))
+        made.append(Callmart(settings_of(home)))
         return made[-1]
 
     yield make

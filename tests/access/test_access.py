@@ -18,6 +18,7 @@ from callmart.database import cluster, embedded_server
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run as stages
+from callmart.registry import applying, file
 from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
@@ -509,6 +510,23 @@ def test_passwords_are_scram(opened: Callmart) -> None:
         ).fetchall()
     assert len(verifiers) == len(matrix.matrix().duties) + len(WITH_DATA)
     assert all(verifier.startswith("SCRAM-SHA-256$") for _, verifier in verifiers)
+
+
+def test_another_home_does_not_touch_what_works_with_the_database(opened: Callmart, tmp_path: Path) -> None:
+    """Its logins would get passwords that the database's own home does not have."""
+    other = opened.settings.model_copy(update={"home": tmp_path})
+    wanted, marts = file.load(opened.home / "registry.yml"), dbt_project.marts(opened.settings)
+    with opened.connect() as owner:
+        for change in (
+            lambda: memberships.sync(owner, other),
+            lambda: memberships.apply(owner, other, marts),
+            lambda: memberships.renew(owner, other, logins.known(owner)),
+            lambda: applying.apply(owner, other, wanted),
+        ):
+            with pytest.raises(UserError, match=f"{tmp_path} has none of the keys of this database's data"):
+                change()
+            owner.commit()
+        assert logins.refused(owner, opened.settings) == []
 
 
 # -- after a loss ----------------------------------------------------------------------------------------------

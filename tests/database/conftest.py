@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from pydantic import SecretStr
 
 import on_cluster
-from callmart.base.settings import EMULATOR, Privacy, Settings, Tableau
 from callmart_home import Callmart
 from centre import play
 
@@ -18,19 +16,9 @@ def callmart(make_callmart: Callable[[], Callmart]) -> Callmart:
 
 
 @pytest.fixture(scope="module")
-def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callmart]:
+def citus(alone_on_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callmart]:
     """Three customers with open marts, on the cluster of CALLMART_TEST_CITUS_DSN."""
-    on_cluster.empty(on_cluster.DSN)
-    home, ledger = tmp_path_factory.mktemp("citus"), tmp_path_factory.mktemp("volume") / "ledger"
-    spread = Callmart(
-        Settings(
-            home=home,
-            dsn=SecretStr(on_cluster.DSN),
-            folders=[],
-            tableau=Tableau(server=EMULATOR),
-            privacy=Privacy(ledger_copy=ledger),
-        )
-    )
+    spread = on_cluster.callmart(tmp_path_factory.mktemp("citus"))
     play(spread, tmp_path_factory.mktemp("landed"))
     ran = spread.build_and_open()
     assert (ran.held_back_days, ran.opened_days > 0, ran.problems) == (0, True, [])

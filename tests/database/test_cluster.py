@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Any, ClassVar, Self
 
@@ -23,7 +23,8 @@ from callmart.operations import run
 from callmart.privacy import replaying
 from callmart.retention import expire
 from callmart_home import Callmart, ignore_step
-from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events
+from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events, queue_of
+from events import event, ndjson
 from on_cluster import marts, size_of_events
 from today import YESTERDAY
 
@@ -296,6 +297,38 @@ def test_a_node_that_is_away_is_named_and_the_next_build_finishes(
             citus.build_unchecked()
     citus.build_unchecked()
     assert marts(citus) == before
+
+
+def test_a_server_that_does_not_load_citus_is_no_node(citus: Callmart, played: Callmart) -> None:
+    with citus.connect() as owner, played.connect() as plain:
+        node = cluster.Node(plain.info.host, plain.info.port)
+        with pytest.raises(UserError, match=f"the node {node} of the cluster does not load Citus"):
+            cluster.connect(owner, node)
+
+
+def test_landing_fetches_no_calls_but_those_that_land(citus: Callmart) -> None:
+    """Otherwise each file would fetch the calls of two years, and Citus refuse that one day."""
+    moments = [
+        datetime.combine(YESTERDAY, time(hour), UTC) for hour in (20, 23)
+    ]  # before midnight there, and after it
+    call = {"customer_id": NAMED, "queue": queue_of(NAMED), "call_id": "in two files"}
+    files = [
+        ndjson(event("queue_joined", moments[0], **call)),
+        ndjson(event("queue_left", moments[1], reason="abandoned", **call)),
+    ]
+    limit = "alter function raw.keep {} citus.max_intermediate_result_size{}"
+    with citus.connect() as owner:
+        owner.execute(limit.format("set", " to '4kB'").encode())
+        owner.commit()
+        try:
+            assert [citus.land_text(file).landed for file in files] == [1, 1]
+        finally:
+            owner.execute(limit.format("reset", "").encode())
+        found = owner.execute(
+            "select last_at, spans_days from raw.call where customer_id = %s and first_at = %s",
+            [NAMED, moments[0]],
+        )
+        assert found.fetchall() == [(moments[1], True)]
 
 
 def test_a_customer_that_leaves_leaves_nothing_on_a_node(citus: Callmart) -> None:

@@ -60,6 +60,8 @@ def test_a_call_over_midnight_dirties_both_days(
     clean(callmart, customer)
     callmart.land_text(ndjson(halves[order[1]]), customer)
     assert dirty(callmart, customer) == set(days(2))
+    over_days = "select spans_days from raw.call where customer_id = %s"
+    assert callmart.rows(over_days, customer) == [{"spans_days": True}]
 
 
 def test_a_call_over_three_days_in_one_file(callmart: Callmart, customer: int) -> None:

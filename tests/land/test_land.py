@@ -22,6 +22,7 @@ from callmart.land import admission
 from callmart.land.gate import Gate
 from callmart_home import Callmart
 from events import AMSTERDAM, DAY, DETAILED, at, event, log, ndjson, registry
+from home_settings import environment_of
 from landed import CALL, OWN, change_registry, dirty, rows
 from today import TODAY
 
@@ -199,7 +200,7 @@ def test_killed_in_the_middle(callmart: Callmart, customer: int, tmp_path: Path,
     with blocked(callmart, lock) as waits:
         landing = subprocess.Popen(
             command,
-            env=os.environ | {"CALLMART_HOME": str(callmart.home)},
+            env=os.environ | environment_of(callmart.home),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -454,4 +455,7 @@ def test_each_month_has_a_partition(callmart: Callmart, customer: int) -> None:
         "select tableoid::regclass::text as name from raw.event where customer_id = %s order by occurred_at",
         customer,
     )
-    assert [row["name"] for row in found] == [f"raw.event_{moment:%Y%m}" for moment in moments]
+    months = [f"raw.event_{moment:%Y%m}" for moment in moments]
+    assert [
+        row["name"][: len(months[0])] for row in found
+    ] == months  # on a cluster a shard has a number behind it

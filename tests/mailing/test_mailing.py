@@ -26,6 +26,7 @@ from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, NAMED
+from home_settings import settings_of
 from mail_server import Letters, mail_server
 from today import TODAY
 
@@ -247,7 +248,7 @@ def die_while_mailing(home: Path, port: int, moment: str) -> None:
     def data(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+    callmart = Callmart(settings_of(home))
     with pytest.MonkeyPatch.context() as patch, callmart.connect() as connection:
         leave_out_drawings(patch)
         patch.setattr(mailing, "_has_come", lambda *_: True)

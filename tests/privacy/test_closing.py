@@ -35,7 +35,8 @@ MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
 @pytest.fixture(scope="module")
 def centre(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
     """Two customers of whom an agent was erased, and a third; the ledger has a copy."""
-    played.settings.privacy = Privacy(ledger_copy=tmp_path_factory.mktemp("volume") / "ledger")
+    if not played.settings.privacy.ledger_copy:
+        played.settings.privacy = Privacy(ledger_copy=tmp_path_factory.mktemp("volume") / "ledger")
     for request, customer in enumerate((NAMED, ANONYMOUS), 1):
         erase(played, person(played, customer, "agent", agent_of(customer), MIDNIGHT), request)
     played.build_unchecked()

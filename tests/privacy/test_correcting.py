@@ -15,7 +15,6 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Person, Proof, Work
-from callmart.base.settings import Settings
 from callmart.database import ledger_files, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
@@ -24,6 +23,7 @@ from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
+from home_settings import settings_of
 from landed import change_registry
 from requests_of_persons import Commands, choose_password
 from twins import ONE, TWIN, given, of_customer, parquet
@@ -112,7 +112,7 @@ def raw(home: Callmart) -> list[dict[str, Any]]:
 
 
 def die_after_events(home: Path) -> None:
-    settings = Settings(home=home, dsn=None, folders=[])
+    settings = settings_of(home)
 
     def killed(place: str, _: Counts) -> None:
         if place == Events.name:

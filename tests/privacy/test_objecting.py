@@ -16,7 +16,6 @@ import tableauserverclient as TSC
 from callmart.audit import agents, attempts, channels, objectors, on_tableau
 from callmart.base.errors import UserError
 from callmart.base.person import Counts, Kind, Proof, Work
-from callmart.base.settings import Settings
 from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
 from callmart.privacy import (
@@ -37,6 +36,7 @@ from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, agent_of, events
 from emulated import custom_view
 from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
+from home_settings import settings_of
 from requests_of_persons import Commands, choose_password
 from searching import files_with
 
@@ -187,7 +187,7 @@ def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
 
 
 def die_after(home: Path, place: str, agent: str, request: int, module: str) -> None:
-    settings = Settings(home=home, dsn=None, folders=[])
+    settings = settings_of(home)
 
     def killed(name: str, _: Counts) -> None:
         if name == place:

@@ -85,9 +85,17 @@ class Callmart:
         publisher.commit()
         return publisher
 
+    def require_own_server(self) -> None:
+        """Skip the test if the server is a cluster."""
+        if self.settings.dsn:
+            from pytest import skip  # a forked process would import it anew
+
+            skip("this needs the embedded server")
+
     @contextmanager
     def superuser(self, *, keep: bool = True) -> Iterator[psycopg.Connection]:
         """As the server's administrator, who can do anything; what is done is kept, or rolled back."""
+        self.require_own_server()
         socket = embedded_server.start(self.home)
         with psycopg.connect(
             host=str(socket), user="postgres", dbname=embedded_server.DATABASE
@@ -228,12 +236,14 @@ class Callmart:
 
     def save(self, place: Path) -> None:
         """Put aside all that it is."""
+        self.require_own_server()
         self.stop()
         copy(self.home, place)
         embedded_server.start(self.home)
 
     def restore(self, place: Path) -> None:
         """Be again what was put aside: takes a fraction of a build."""
+        self.require_own_server()
         self.clear()
         copy(place, self.home)
         embedded_server.start(self.home)

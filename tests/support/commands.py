@@ -26,6 +26,7 @@ from unittest.mock import patch
 from callmart.base import settings
 from callmart.cli.main import main
 from callmart.operations import doctor
+from home_settings import environment_of
 
 if TYPE_CHECKING:  # a forked process would import it anew
     import pytest
@@ -189,7 +190,7 @@ def _environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("CALLMART_") and name != "PWD"
     }
-    return kept | {"CALLMART_HOME": str(home), "CALLMART_CONFIG": str(NO_SETTINGS)}
+    return kept | environment_of(home) | {"CALLMART_CONFIG": str(NO_SETTINGS)}
 
 
 def mistake(done: subprocess.CompletedProcess[str]) -> str:

@@ -11,6 +11,10 @@ from callmart.database import ledger
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart_home import Callmart
 
+# Of the person's calls, those that began before the erasure's end. A node of a cluster has none of our functions.
+BEGAN_BEFORE = "from own_call where raw.began_before(%(customer)s, call_key, %(until)s)"
+# An event that lands again is another one: no key is as before.
+OTHER_EVENT = "event_key = hashint8extended(e.event_key, 1)"
 STATEMENTS = {
     "agent": (
         """
@@ -18,19 +22,21 @@ STATEMENTS = {
         where customer_id = %(customer)s and agent_key = any(%(keys)s) and call_key is null and occurred_at < %(until)s
         """,
         """
-        create temporary table stand_in on commit drop as
-        select c.call_key, raw.random_agent() as agent_key
-        from raw.call as c
-        where c.customer_id = %(customer)s and raw.began_before(c.customer_id, c.call_key, %(until)s)
+        create temporary table own_call on commit drop as
+        select call_key from raw.call where customer_id = %(customer)s
         """,
-        """
+        f"""
+        create temporary table stand_in on commit drop as
+        select call_key, raw.random_agent() as agent_key {BEGAN_BEFORE}
+        """,
+        f"""
         update raw.event as e
-        set agent_key = s.agent_key, device_key = null, event_key = raw.random_key()
+        set agent_key = s.agent_key, device_key = null, {OTHER_EVENT}
         from stand_in as s
         where e.customer_id = %(customer)s and e.call_key = s.call_key and e.agent_key = any(%(keys)s)
         """,
-        """
-        update raw.event as e set target_key = null, event_key = raw.random_key()
+        f"""
+        update raw.event as e set target_key = null, {OTHER_EVENT}
         from stand_in as s
         where e.customer_id = %(customer)s and e.call_key = s.call_key and e.target_key = any(%(keys)s)
         """,
@@ -38,16 +44,16 @@ STATEMENTS = {
     ),
     "caller": (
         """
-        create temporary table stand_in on commit drop as
-        select c.call_key, raw.random_key() as other_key
-        from raw.call as c
-        where
-            c.customer_id = %(customer)s and raw.began_before(c.customer_id, c.call_key, %(until)s) and c.call_key in (
-                select call_key from raw.event where customer_id = %(customer)s and number_key = any(%(keys)s)
-            )
+        create temporary table own_call on commit drop as
+        select distinct call_key from raw.event
+        where customer_id = %(customer)s and number_key = any(%(keys)s) and call_key is not null
         """,
-        """
-        update raw.event as e set call_key = s.other_key, number_key = null, event_key = raw.random_key()
+        f"""
+        create temporary table stand_in on commit drop as
+        select call_key, raw.random_key() as other_key {BEGAN_BEFORE}
+        """,
+        f"""
+        update raw.event as e set call_key = s.other_key, number_key = null, {OTHER_EVENT}
         from stand_in as s where e.customer_id = %(customer)s and e.call_key = s.call_key
         """,
         """
@@ -83,13 +89,13 @@ def tombstones(callmart: Callmart, connection: psycopg.Connection, who: Person) 
     found: dict[Kind, list[str]] = {who.kind: [tombstone(secret, who.kind, key) for key in who.keys]}
     if who.kind == "caller":
         calls = connection.execute(
-            """
-            select distinct call_key
-            from raw.event join raw.call using (customer_id, call_key)
-            where customer_id = %s and number_key = any(%s) and raw.began_before(customer_id, call_key, %s)
-            """,
-            [who.customer_id, list(who.keys), who.until],
-        )
+            "select distinct call_key from raw.event where customer_id = %s and number_key = any(%s)",
+            [who.customer_id, list(who.keys)],
+        ).fetchall()
+        calls = connection.execute(
+            "select call from unnest(%s::bigint[]) as call where raw.began_before(%s, call, %s)",
+            [[call for (call,) in calls], who.customer_id, who.until],
+        ).fetchall()
         found["call"] = [tombstone(secret, "call", of_call(call)) for (call,) in calls]
     return found
 

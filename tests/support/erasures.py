@@ -10,7 +10,6 @@ from typing import Any
 from callmart.access import logins
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Kind, Person, Proof, Work
-from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.operations import run
 from callmart.privacy import erasing, persons, places, procedure, register
@@ -18,6 +17,7 @@ from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of
 from events import AMSTERDAM, Row, event
+from home_settings import settings_of
 
 LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
 CONTACT, CHEF = "piet@een.example", "chef@een.example"
@@ -115,7 +115,7 @@ def die_after(
         return done
 
     setattr(changed, step, killed)
-    settings = Settings(home=home, dsn=None, folders=[])
+    settings = settings_of(home)
     with (
         server.connect(settings) as connection,
         procedure.working(connection, settings) as work,
@@ -140,7 +140,7 @@ def kill_after(
     home: Path, step: str, place: str, kind: Kind, word: str, request: int, **registered: bool
 ) -> None:
     """Let a process begin, and wait until it has been killed."""
-    callmart = Callmart(Settings(home=home, dsn=None, folders=[]))
+    callmart = Callmart(settings_of(home))
     callmart.kill(die_after, step, place, kind, word, request, **registered)
 
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from callmart.base.keys import keyed_number, prefix_of
 from callmart.base.raw_format import COLUMNS, EVENTS
-from callmart.base.settings import Settings
 from callmart.land import found, landing
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults, Gate
@@ -23,6 +22,7 @@ from callmart.land.loader import Loader
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.readers import open_source
 from callmart.land.source import Limits, Tally
+from home_settings import settings_of
 
 AT = "2026-10-05T12:00:31+02:00"
 Row = dict[str, Any]
@@ -193,4 +193,4 @@ def land_and_die(home: Path, paths: Sequence[Path]) -> None:
     landing.MOST_BYTES = 1000
     defaults = Defaults(None, "vcloud", False, None)
     deliveries = [Delivery(path, "auto", defaults) for path in paths]
-    list(landing.land_all(Settings(home=home, dsn=None, folders=[]), deliveries))
+    list(landing.land_all(settings_of(home), deliveries))

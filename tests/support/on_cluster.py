@@ -4,7 +4,8 @@ Citus is in no package registry, so these tests are skipped where nobody names a
 database is made; administrator.sql must have been run in it. It needs two nodes at least.
 """
 
-import os
+import shutil
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,10 +14,17 @@ from psycopg import sql
 from callmart.access import roles
 from callmart_home import Callmart
 from centre import ANONYMOUS, WITH_DATA
+from home_settings import CLUSTER, ON_CLUSTER, settings_of
 
-DSN = os.environ.get("CALLMART_TEST_CITUS_DSN", "")
+needed = pytest.mark.skipif(not CLUSTER, reason="CALLMART_TEST_CITUS_DSN names no cluster")
 
-needed = pytest.mark.skipif(not DSN, reason="CALLMART_TEST_CITUS_DSN names no cluster")
+
+def callmart(folder: Path) -> Callmart:
+    """A callmart on the cluster, on which nothing has been applied yet. Its home is in the folder, and no other is."""
+    empty(CLUSTER)
+    home = folder / ON_CLUSTER
+    shutil.rmtree(home, ignore_errors=True)
+    return Callmart(settings_of(home))
 
 
 def empty(dsn: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from callmart.access import rights
 from callmart.base.keys import LAYER, key_file, keyed_number, layered, prefix_of
-from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.privacy import rotating
 from callmart_home import Callmart, ignore_step
+from home_settings import settings_of
 
 SMALL = 30  # rows of a batch, so that there are many
 
@@ -59,7 +59,7 @@ def die_after(home: Path, customer: int, schema: str, times: int) -> None:
     changed.BATCH = SMALL
     changed.add_layer = killing(changed.add_layer, lambda *given: "")
     changed._key_anew = killing(changed._key_anew, lambda *given: given[1].schema)
-    settings = Settings(home=home, dsn=None, folders=[])
+    settings = settings_of(home)
     with server.connect(settings) as connection:
         rotating.rotate(connection, settings, customer, ignore_step)
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pyarrow.parquet as pq
 
+from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.retention import expire, expiry_plan
@@ -125,7 +126,9 @@ def restore(filled: Callmart) -> None:
     """Put back what was put aside."""
     with filled.connect() as connection:
         tables = data_tables(connection)
+        connection.execute(cluster.TO_NODES)
         connection.execute("truncate " + ", ".join((*tables, "ops.to_vacuum")) + " cascade")
+        connection.execute(cluster.TO_ITSELF)
         for name in ("raw.event", *marts_with_days(filled)):
             for month in (BORDER - timedelta(days=1), BORDER):
                 connection.execute("select access.ensure_month(%s::regclass, %s)", [name, month])
@@ -178,7 +181,7 @@ def too_old(callmart: Callmart, floor: date) -> dict[str, int]:
             )
             day = f"{column}::date" if is_local else f"({column} at time zone {zone})::date"
             ((count,),) = connection.execute(
-                f"select count(*) from {table} as t where {day} < %s and isfinite({day})",
+                f"select count(*) from (select * from {table} offset 0) as t where {day} < %s and isfinite({day})",
                 [floor],
             ).fetchall()
             if count:

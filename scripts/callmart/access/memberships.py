@@ -18,7 +18,7 @@ from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.database import clock, cluster, ledger, lock, schema
+from callmart.database import clock, cluster, fingerprints, ledger, lock, schema
 from callmart.declarations import metrics, pointing
 from callmart.declarations.mart import Mart
 
@@ -35,10 +35,12 @@ class Applied:
 
 def sync(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """Make memberships and logins follow the contracts of today. Returns one sentence per login that could not be
-    changed. Commits the memberships first, then each login by itself.
+    changed. Commits the memberships first, then each login by itself. Raises UserError in another home than that of the
+    database.
 
     Rights that were given by hand stay. They are drift, and `apply` revokes them.
     """
+    fingerprints.refuse_other_home(connection, settings)
     with sessions.making_way(connection):
         closed = follow_contracts(connection, settings)
         connection.commit()
@@ -100,10 +102,12 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list
 def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
     """Bring schema, memberships, logins, rights and policies up to date. Commits, memberships first.
 
-    Raises UserError if something needs more rights than the owner has, or a column does not say whom it points to.
+    Raises UserError if something needs more rights than the owner has, if a column does not say whom it points to, or
+    in another home than that of the database.
     """
     with sessions.making_way(connection):
         schema.apply(connection, settings)
+        fingerprints.refuse_other_home(connection, settings)
         clock.believe(connection, settings)
         if moved := next(drift.regrouped(connection, marts or ()), None):
             raise UserError(moved.text)
@@ -151,7 +155,10 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
 
 
 def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> list[str]:
-    """Give logins new passwords. Commits. Returns one sentence per login that could not get one."""
+    """Give logins new passwords. Commits. Returns one sentence per login that could not get one. Raises UserError in
+    another home than that of the database.
+    """
+    fingerprints.refuse_other_home(connection, settings)
     with sessions.making_way(connection):
         return [
             problem

@@ -20,7 +20,7 @@ from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key, secret_file
 from callmart.base.settings import Settings
-from callmart.database import clock, migrating, schema
+from callmart.database import clock, fingerprints, migrating, schema
 from callmart.database.lock import second
 
 
@@ -40,7 +40,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
     with _draft(target) as draft, _snapshot(connection) as (reader, snapshot):
         keys = {
             whose: known_key(settings.home, whose, fingerprint)
-            for whose, fingerprint in contents.fingerprints(reader).items()
+            for whose, fingerprint in fingerprints.known(reader).items()
         }
         day = clock.last_day(reader)
         with programs.dumping(settings, found, contents.schemas(reader), snapshot, draft / DATABASE):
@@ -58,7 +58,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             made_at=datetime.now(UTC),
             day=day,
             tables=tables,
-            keys=contents.fingerprints(reader),
+            keys=fingerprints.known(reader),
             files={DATABASE: dump, KEYS: manifest.of_file(draft / KEYS)},
             ledger=contents.ledger(reader) if is_current else None,
         )

@@ -5,7 +5,6 @@ from psycopg import sql
 
 from callmart.backup.manifest import Content, Ledger
 from callmart.base import sql_file
-from callmart.base.keys import INSTALLATION, Whose
 
 SQL = sql_file.statements(__file__)
 
@@ -60,11 +59,3 @@ def ledger(connection: psycopg.Connection) -> Ledger | None:
     """How far the ledger of erasures is."""
     found = connection.execute(SQL["ledger"]).fetchone()
     return Ledger(id=found[0], entry=found[1], has_copy=found[2]) if found else None
-
-
-def fingerprints(connection: psycopg.Connection) -> dict[Whose, str]:
-    """The fingerprints of the keys that the data was stored with. Before an upgrade the installation may have none."""
-    found: dict[Whose, str] = dict(connection.execute(SQL["keys"]).fetchall())
-    if connection.execute("select to_regclass('ops.installation')").fetchone() != (None,):
-        ((found[INSTALLATION],),) = connection.execute("select key_fingerprint from ops.installation")
-    return found

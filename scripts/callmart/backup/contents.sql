@@ -20,15 +20,6 @@ select
     coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text
 from {table} as t;
 
--- name: keys
--- The fingerprints of the customers' keys that the data was stored with.
-select
-    customer_id,
-    key_fingerprint
-from registry.customer
-where key_fingerprint is not null
-order by 1;
-
 -- name: ledger
 -- The ledger that the database belongs to, its last entry, and whether it has a copy.
 select

@@ -23,6 +23,7 @@ from callmart.base.person import Work, quietly
 from callmart.base.settings import Settings
 from callmart.database import (
     clock,
+    fingerprints,
     ledger,
     ledger_files,
     ledger_mending,
@@ -107,7 +108,7 @@ def restore_keys(
     """
     keys = _keys(folder, manifest.read(folder), settings)
     restored, left = [], []
-    for whose, fingerprint in contents.fingerprints(connection).items():
+    for whose, fingerprint in fingerprints.known(connection).items():
         if fits(settings.home, whose, fingerprint):
             continue
         # A later backup's key has layers that were added since.
@@ -331,7 +332,7 @@ def _verify(connection: psycopg.Connection, backup: Opened) -> None:
                 f"{table} does not have the rows of the backup, and nobody can log in: run the same command again, or "
                 "restore another backup into an empty database and an empty CALLMART_HOME"
             )
-    if contents.fingerprints(connection) != backup.manifest.keys:
+    if fingerprints.known(connection) != backup.manifest.keys:
         raise UserError("the registry of this backup does not name the keys of this backup: use another one")
 
 

@@ -146,8 +146,12 @@ def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
 
 def _mistake(coordinator: psycopg.Connection, node: psycopg.Connection) -> str | None:
     """Why a node is not to be used now, with the remedy."""
-    versions = [one.execute(SQL["version"]).fetchone() for one in (coordinator, node)]
-    if versions[0] != versions[1]:
+    needed, (present, loaded) = (one.execute(SQL["version"]).fetchall()[0] for one in (coordinator, node))
+    if loaded is None:
+        return (
+            "does not load Citus: write shared_preload_libraries = 'citus' there, and start its server again"
+        )
+    if present != needed[0]:
         return "has another version of Citus than the coordinator, or none: run alter extension citus update on both"
     if not _has_finished(node):
         return (

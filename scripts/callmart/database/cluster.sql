@@ -59,5 +59,10 @@ where database = current_database() and starts_with(gid, 'citus_')
 limit 1;
 
 -- name: version
-select extversion from pg_extension
-where extname = 'citus';
+-- Of Citus in this database, and of the one that the server has loaded.
+select
+    (
+        select extversion from pg_extension
+        where extname = 'citus'
+    ) as present,
+    current_setting('citus.version', true) as loaded;

@@ -16,9 +16,10 @@ from adbc_driver_postgresql import dbapi
 
 from callmart.access import logins
 from callmart.base.ahead import ahead
-from callmart.base.keys import INSTALLATION, keyed, known_key
+from callmart.base.keys import keyed
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
+from callmart.database.fingerprints import installation_key
 from callmart.land.found import Delivery, Found
 from callmart.land.look import Look
 from callmart.land.prepare import Prepared
@@ -153,12 +154,6 @@ class Loader:
             "incomplete_last_line": tally.incomplete_last_line,
             "erased": tally.erased,
         }
-
-
-def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:
-    """The key of the names and contents of files. Raises UserError if it is missing, or another than they have."""
-    ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
-    return known_key(settings.home, INSTALLATION, fingerprint)
 
 
 def _as_text(look: Look) -> str:

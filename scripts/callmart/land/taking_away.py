@@ -19,8 +19,8 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import keyed
 from callmart.base.settings import Folder, Settings
+from callmart.database.fingerprints import installation_key
 from callmart.land.found import Delivery
-from callmart.land.loader import installation_key
 from callmart.land.look import Look
 
 SQL = sql_file.statements(__file__)

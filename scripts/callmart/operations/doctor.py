@@ -17,11 +17,11 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from callmart.access import drift, logins
-from callmart.backup import contents, sealed
+from callmart.backup import sealed
 from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailServer, Settings
-from callmart.database import clock, ledger, restoring, schema, server
+from callmart.database import clock, fingerprints, ledger, restoring, schema, server
 from callmart.mailing import carrier
 from callmart.operations import alerts, health
 from callmart.publish import emulator, publishing, tableau
@@ -325,9 +325,9 @@ def _logins(connection: psycopg.Connection, settings: Settings) -> str:
 
 def _keys(connection: psycopg.Connection, home: Path) -> str:
     """Compare the installation's key and each customer's with its fingerprint in the database."""
-    fingerprints = contents.fingerprints(connection)
+    known = fingerprints.known(connection)
     connection.rollback()
-    for whose, fingerprint in fingerprints.items():
+    for whose, fingerprint in known.items():
         path = keys.key_file(home, whose)
         try:
             keys.refuse_shared(path, f"the key of {keys.named(whose)}")
@@ -336,7 +336,7 @@ def _keys(connection: psycopg.Connection, home: Path) -> str:
                 f"the key of {keys.named(whose)} is missing or can't be read ({path}): {keys.RESTORE}"
             ) from None
         keys.known_key(home, whose, fingerprint)
-    return f"{len(fingerprints)}, each that of its data"
+    return f"{len(known)}, each that of its data"
 
 
 def _ledger(connection: psycopg.Connection, settings: Settings) -> str:

@@ -39,6 +39,7 @@ from callmart.base.keys import (
 from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, rotation, vacuum
+from callmart.database.fingerprints import installation_key
 from callmart.database.lock import exclusive
 from callmart.environments import databases
 from callmart.mailing import places as outbox
@@ -120,9 +121,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
     Raises UserError if it can't be rotated now; then nothing has changed.
     """
     with clock.guarded(connection, settings):
-        ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
-        known = known_key(settings.home, INSTALLATION, fingerprint)
-        key = add_layer(settings.home, INSTALLATION, known)
+        key = add_layer(settings.home, INSTALLATION, installation_key(connection, settings))
         connection.execute(SQL["end_landings"])
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
         _note_new(connection, {text: layered(key[-LAYER:], text) for text in keys})

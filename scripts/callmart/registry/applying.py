@@ -14,7 +14,7 @@ from callmart.access import memberships, sessions
 from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
-from callmart.database import clock, schema, vacuum
+from callmart.database import clock, fingerprints, schema, vacuum
 from callmart.registry import erased, objectors
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
@@ -58,12 +58,13 @@ def apply(
     transaction, if it has.
 
     Commits twice: first the registry's contents together with the access that they open and close, then the logins.
-    Returns one sentence per thing that a person has to do.
+    Returns one sentence per thing that a person has to do. Raises UserError in another home than that of the database.
     """
     with sessions.making_way(connection):
         if states is None:
             schema.ensure(connection, settings)
             states = compare(connection, settings, registry)
+        fingerprints.refuse_other_home(connection, settings)
         erased.refuse(connection, settings, registry)
         _write_all(connection, settings, states)
         differing = memberships.follow_contracts(connection, settings)

@@ -426,6 +426,44 @@ begin
 end
 $$;
 
+-- Store the calls of the new events of raw.incoming, and return them as they are with what was known of them. In a
+-- cluster that is one way to the nodes and back with the calls that land: a look-up before would fetch all calls.
+create or replace function raw.merge_calls()
+returns table (
+    customer_id integer, call_key bigint, first_at timestamptz, last_at timestamptz, spans_days boolean
+)
+language plpgsql
+as $$
+#variable_conflict use_column
+begin
+    return query
+    insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
+    select
+        customer_id,
+        call_key,
+        told.first_at,
+        told.last_at,
+        (told.first_at at time zone c.time_zone)::date < (told.last_at at time zone c.time_zone)::date
+    from (
+        select
+            customer_id,
+            call_key,
+            min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0))) as first_at,
+            max(occurred_at) as last_at
+        from raw.incoming
+        where call_key is not null
+        group by customer_id, call_key
+    ) as told
+    join registry.customer as c using (customer_id)
+    on conflict (customer_id, call_key) do update
+    set
+        first_at = least(known.first_at, excluded.first_at),
+        last_at = greatest(known.last_at, excluded.last_at),
+        spans_days = known.spans_days or excluded.spans_days
+    returning known.customer_id, known.call_key, known.first_at, known.last_at, known.spans_days;
+end
+$$;
+
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
 -- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
 -- was there. Uses the table `given` of raw.keep.
@@ -436,6 +474,7 @@ set work_mem = '256MB'
 as $$
 declare
     longest_phase constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
+    joined record;
 begin
     -- Per file and customer: the moments and number of the events that came. Per customer: the moments, the end of its
     -- data before, and the end now. A phase without an end lasts until the end of the data.
@@ -495,35 +534,24 @@ begin
 
     perform raw.drop_repeated();
 
-    -- The calls of the new events, as they are with what was known of them.
+    -- The days of the calls that have new events.
     create temporary table merged on commit drop as
     select
-        s.customer_id,
-        s.call_key,
-        least(k.first_at, s.first_at) as first_at,
-        greatest(k.last_at, s.last_at) as last_at,
-        (least(k.first_at, s.first_at) at time zone c.time_zone)::date
-        < (greatest(k.last_at, s.last_at) at time zone c.time_zone)::date as spans_days
-    from (
-        select
-            customer_id,
-            call_key,
-            min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0))) as first_at,
-            max(occurred_at) as last_at
-        from raw.incoming
-        where call_key is not null
-        group by customer_id, call_key
-    ) as s
-    join registry.customer as c using (customer_id)
-    left join raw.call as k using (customer_id, call_key);
+        customer_id,
+        k.call_key,
+        (k.first_at at time zone c.time_zone)::date as first_day,
+        (k.last_at at time zone c.time_zone)::date as last_day,
+        k.spans_days
+    from raw.merge_calls() as k
+    join registry.customer as c using (customer_id);
 
-    insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
-    select customer_id, call_key, first_at, last_at, spans_days from merged
-    on conflict (customer_id, call_key) do update
-    set
-        first_at = least(known.first_at, excluded.first_at),
-        last_at = greatest(known.last_at, excluded.last_at),
-        spans_days = excluded.spans_days;
+    -- Those that reach another day only by what they had before and the new events together.
+    for joined in select * from merged where first_day < last_day and not spans_days
+    loop
+        update raw.call as k
+        set spans_days = true
+        where k.customer_id = joined.customer_id and k.call_key = joined.call_key;
+    end loop;
 
     -- Between the first and the last event within 12 hours there is no other day. So only these two events need a look
     -- at the events before and after them.
@@ -575,8 +603,6 @@ begin
     ),
 
     reached as (
-        select customer_id, first_at, last_at from merged
-        union all
         select customer_id, first_at, last_at from phases
         union all
         -- Phases that were open at the former end of the data now last until the new end.
@@ -588,10 +614,12 @@ begin
     ),
 
     days as (
-        select distinct
+        select customer_id, first_day, last_day from merged
+        union
+        select
             customer_id,
-            (reached.first_at at time zone time_zone)::date as first_day,
-            (reached.last_at at time zone time_zone)::date as last_day
+            (reached.first_at at time zone time_zone)::date,
+            (reached.last_at at time zone time_zone)::date
         from reached
         join registry.customer using (customer_id)
     )

@@ -1,0 +1,36 @@
+"""The keys that the data was stored with: the database knows them by their fingerprints, and the home has them."""
+
+import psycopg
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.base.keys import INSTALLATION, RESTORE, Whose, fits, known_key
+from callmart.base.settings import Settings
+
+SQL = sql_file.statements(__file__)
+
+
+def known(connection: psycopg.Connection) -> dict[Whose, str]:
+    """The fingerprints of the customers' keys and the installation's. Before an upgrade that may have none."""
+    found: dict[Whose, str] = dict(connection.execute(SQL["of_customers"]).fetchall())
+    if connection.execute("select to_regclass('ops.installation')").fetchone() != (None,):
+        ((found[INSTALLATION],),) = connection.execute("select key_fingerprint from ops.installation")
+    return found
+
+
+def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:
+    """The key of the names and contents of files. Raises UserError if it is missing, or another than they have."""
+    ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
+    return known_key(settings.home, INSTALLATION, fingerprint)
+
+
+def refuse_other_home(connection: psycopg.Connection, settings: Settings) -> None:
+    """Raise UserError if the home has none of the keys: another home works with this database. Logins would get new
+    passwords that it does not have, and customers of whom only its ledger tells would be closed.
+    """
+    keys = known(connection)
+    if keys and not any(fits(settings.home, whose, fingerprint) for whose, fingerprint in keys.items()):
+        raise UserError(
+            f"{settings.home} has none of the keys of this database's data: name the home that works with this "
+            f"database, or name another database; if its keys are lost, {RESTORE}"
+        )
