@@ -21,7 +21,7 @@ from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
-from callmart.declarations import dbt_project
+from callmart.declarations import checking, dbt_project
 from callmart.tableau_files import hyper
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, copy, let_pass
@@ -32,6 +32,7 @@ from kept_drawings import kept_drawings
 from kept_plans import kept_columns
 from kept_sessions import kept_sessions
 from kept_streams import kept_streams, known_types
+from kept_values import kept_values
 from kept_workbooks import kept_workbooks
 
 SHARED = pytest.StashKey[Path]()
@@ -41,9 +42,12 @@ hypothesis.settings.load_profile("callmart")
 gc.set_threshold(50_000)  # half a million objects of the libraries are there to stay
 
 
-# Begun first, so that no module keeps one worker busy long after the other has ended.
+# Begun first, so that no module keeps one worker busy long after the other has ended. Two of the first three need no
+# home, so that they can begin while it is made.
 LONG_MODULES = (
     "audit",
+    "queue_log",
+    "cel",
     "cli",
     "other_server",
     "other_servers",
@@ -66,7 +70,6 @@ LONG_MODULES = (
     "expire",
     "extract",
     "isolation",
-    "cel",
 )
 
 
@@ -74,7 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "database" or "new_home" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG_MODULES)
+    place = {name: number for number, name in enumerate(LONG_MODULES)}
+    items.sort(key=lambda item: place.get(item.path.stem.removeprefix("test_"), len(place)))
 
 
 def pytest_collection_finish() -> None:
@@ -147,12 +151,14 @@ def first(place: Path) -> Iterator[bool]:
 
 @pytest.fixture(scope="session")
 def new_home(shared: Path) -> Path:
-    """A home at rest, with a server on which nothing has been applied yet."""
+    """A home at rest, with a server on which nothing has been applied yet; its project has been read and checked."""
     home = shared / "new"
     with first(home) as absent:
         if absent:
             embedded_server.start(home)
-            dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
+            settings = Settings(home=home, dsn=None, folders=[])
+            dbt_project.marts(settings)
+            checking.require(settings)
             embedded_server.stop(home)
             embedded_server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
@@ -328,8 +334,10 @@ def quick_adbc() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def found_out_once(shared: Path) -> Iterator[None]:
-    """The columns of DuckDB's query for each landing, how a chart is drawn, and whether a workbook changed."""
-    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks():
+    """The columns of DuckDB's query for each landing, how a chart is drawn, whether a workbook changed, and what is in
+    an extract.
+    """
+    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
         yield
 
 

@@ -10,9 +10,9 @@ import tableauserverclient as TSC
 
 from callmart.base.settings import Settings, Tableau
 from callmart.publish import DataSource, Publication
-from callmart.publish.emulator import stop
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
+from emulated import in_threads
 from publications import report
 from published import Emptied, groups, projects, publish, real
 from tableau_emulator.client import served
@@ -55,8 +55,9 @@ def extracts(
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
-    yield Settings(home=tmp_path, tableau=Tableau())
-    stop(tmp_path)
+    """Of a home, whose emulator is not there yet."""
+    with in_threads():
+        yield Settings(home=tmp_path, tableau=Tableau())
 
 
 @pytest.fixture

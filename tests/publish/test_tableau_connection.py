@@ -214,7 +214,8 @@ def test_a_server_that_is_down(settings: Settings, monkeypatch: pytest.MonkeyPat
         pass
 
 
-def test_a_server_that_goes_down(settings: Settings, standard: Publication) -> None:
+def test_a_server_that_goes_down(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, tableau=Tableau())  # its emulator is a process, which can be stopped
     with pytest.raises(UserError, match="stopped answering"), connect(settings) as server:
         read(server)
         stop(settings.home)

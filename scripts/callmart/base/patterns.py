@@ -17,3 +17,8 @@ def matching(patterns: tuple[str, ...]) -> re.Pattern[str]:
             for pattern in patterns
         )
     )
+
+
+def tops(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """What matches the first part of a name, up to a slash, if one of the patterns can match the whole name."""
+    return matching(tuple(pattern.partition("/")[0] for pattern in patterns))

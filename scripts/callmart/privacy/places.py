@@ -4,6 +4,8 @@ Each table of the database, each path in CALLMART_HOME and each kind of content 
 What belongs to none is nobody's to treat, so it keeps a request open.
 """
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +13,7 @@ from typing import TypeVar
 import psycopg
 
 from callmart.base import disk, evidence
-from callmart.base.patterns import matching
+from callmart.base.patterns import matching, tops
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
@@ -54,10 +56,10 @@ class Searched:
         """Search the files, and what is packed in them."""
         searched, left = Counts(), Counts()
         own = matching(self.paths)
-        for path in disk.entries(work.settings.home):
-            if own.fullmatch(named(work.settings, path)) and path.is_file():
+        for entry in disk.entries(work.settings.home, within=tops(self.paths)):
+            if own.fullmatch(named(work.settings, entry)) and entry.is_file():
                 searched["files"] += 1
-                left["files"] += bool(work.needles.in_file(path))
+                left["files"] += bool(work.needles.in_file(Path(entry.path)))
         return Proof(searched, +left)
 
 
@@ -168,27 +170,26 @@ PLACES: tuple[Place, ...] = (
 )
 
 
-def named(settings: Settings, path: Path) -> str:
-    """A path of the home as patterns and messages have it."""
-    return str(path).removeprefix(f"{settings.home}/")
+def named(settings: Settings, entry: os.DirEntry[str]) -> str:
+    """What is in the home as patterns and messages have it."""
+    return entry.path.removeprefix(f"{settings.home}/")
 
 
 def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """The tables, paths and kinds of content that belong to no place, or to several; and the places that the register
     does not know, or nobody treats.
     """
-    entries = list(disk.entries(settings.home))
-    # What a link leads to is on another disk or in another place: nobody would write it anew.
-    links = {path for path in entries if path.is_symlink()}
+    found = {named(settings, entry): entry.is_symlink() for entry in disk.entries(settings.home)}
     return [
         *(f"place {name}" for name in sorted({place.name for place in PLACES} ^ set(evidence.PLACES))),
         *_astray("table", map(str, tables(connection)), [place.tables for place in PLACES]),
         *_astray(
             "path",
-            (named(settings, path) for path in entries if path not in links),
+            (name for name, is_link in found.items() if not is_link),
             [place.paths for place in PLACES],
         ),
-        *(f"link {named(settings, path)}" for path in sorted(links)),
+        # What a link leads to is on another disk or in another place: nobody would write it anew.
+        *(f"link {name}" for name, is_link in found.items() if is_link),
         *_astray("content", holdings.endpoints(), [place.contents for place in PLACES]),
     ]
 
@@ -233,9 +234,12 @@ def require_covered(work: Work) -> None:
 
 
 def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
-    owners = [matching(own) for own in patterns]
+    owners: dict[str, list[re.Pattern[str]]] = {}  # by how a name begins: nearly all paths are the server's
     for name in names:
-        if sum(owner.fullmatch(name) is not None for owner in owners) != 1:
+        top = name.partition("/")[0]
+        if top not in owners:
+            owners[top] = [matching(own) for own in patterns if tops(own).fullmatch(top)]
+        if sum(owner.fullmatch(name) is not None for owner in owners[top]) != 1:
             yield f"{kind} {name}"
 
 
