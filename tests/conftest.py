@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import os
 import secrets
 import shutil
 import socket
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import hypothesis
 import pytest
@@ -378,6 +380,22 @@ def quick_great_expectations() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "_source", source)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hyperd_by_the_real_clock() -> Iterator[None]:
+    """hyperd reads no date. Under libfaketime (`make test-days`) it takes a fifth of a core while it is idle, and hangs
+    now and then.
+    """
+    start = hyper.HyperProcess
+
+    def started(*how: Any, **named: Any) -> Any:
+        with patch.dict(os.environ):
+            os.environ.pop("LD_PRELOAD", None)
+            return start(*how, **named)
+
+    with patch.object(hyper, "HyperProcess", started):
         yield
 
 
