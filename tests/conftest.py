@@ -14,13 +14,14 @@ from typing import Any
 
 import hypothesis
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import commands
 from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
-from callmart.declarations import dbt_project
+from callmart.declarations import checking, dbt_project
 from callmart.tableau_files import hyper
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, copy, let_pass
@@ -41,9 +42,12 @@ hypothesis.settings.load_profile("callmart")
 gc.set_threshold(50_000)  # half a million objects of the libraries are there to stay
 
 
-# Begun first, so that no module keeps one worker busy long after the other has ended.
+# Begun first, so that no module keeps one worker busy long after the other has ended. Two of the first three need no
+# home, so that they can begin while it is made.
 LONG_MODULES = (
     "audit",
+    "queue_log",
+    "cel",
     "cli",
     "other_server",
     "other_servers",
@@ -66,7 +70,6 @@ LONG_MODULES = (
     "expire",
     "extract",
     "isolation",
-    "cel",
 )
 
 
@@ -74,7 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "database" or "new_home" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
-    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG_MODULES)
+    place = {name: number for number, name in enumerate(LONG_MODULES)}
+    items.sort(key=lambda item: place.get(item.path.stem.removeprefix("test_"), len(place)))
 
 
 def pytest_collection_finish() -> None:
@@ -147,12 +151,14 @@ def first(place: Path) -> Iterator[bool]:
 
 @pytest.fixture(scope="session")
 def new_home(shared: Path) -> Path:
-    """A home at rest, with a server on which nothing has been applied yet."""
+    """A home at rest, with a server on which nothing has been applied yet; its project has been read and checked."""
     home = shared / "new"
     with first(home) as absent:
         if absent:
             embedded_server.start(home)
-            dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
+            settings = Settings(home=home, dsn=None, folders=[])
+            dbt_project.marts(settings)
+            checking.require(settings)
             embedded_server.stop(home)
             embedded_server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
@@ -224,7 +230,10 @@ def parsed_once() -> Iterator[None]:
 
     def parse(settings: Settings) -> Any:
         fingerprint, place = dbt_project.fingerprint_of_files(), dbt_project._target(settings)
-        project = (dbt_project.PROJECT, fingerprint, settings.dsn)  # type: ignore[attr-defined] # tests set it
+        # What is parsed has the name of the database, and nothing else of the server.
+        dsn = settings.dsn.get_secret_value() if settings.dsn else f"dbname={embedded_server.DATABASE}"
+        database = conninfo_to_dict(dsn)["dbname"]
+        project = (dbt_project.PROJECT, fingerprint, database)  # type: ignore[attr-defined] # tests set it
         if project in known:
             parsed, source = known[project]
             if source != place and source.exists():

@@ -1,7 +1,8 @@
 """What data sources and workbooks have in common: projects, owners, changing and deleting."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -10,7 +11,7 @@ from tableau_emulator import tags, xml
 from tableau_emulator.call import Call, Handler, luid_of
 from tableau_emulator.errors import conflict, forbidden
 from tableau_emulator.query import asked_fields
-from tableau_emulator.state import State, now
+from tableau_emulator.state import Rows, State, now
 
 # Sub-codes that differ between the two kinds.
 _MOVE_FORBIDDEN = {"datasource": "030", "workbook": "025"}
@@ -63,16 +64,24 @@ def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
     return row
 
 
+def listed(call: Call, kind: str, query: str) -> Sequence[sqlite3.Row]:
+    """The rows of a list of the site that the user may see. An administrator may see all."""
+    if call.access.administrator:
+        return Rows(call.state, query, call.site_id)
+    return [row for row in call.state.all(query, call.site_id) if call.access.may(kind, row, "Read")]
+
+
 def owner_fields(call: Call) -> Callable[[sqlite3.Row], dict[str, str]]:
     """The fields of an owner for filters and sorts. They are empty if the user may not see the owner."""
-    rows, all_seen = (
-        call.state.all("select * from user where site_id = ?", call.site_id),
-        call.access.sees_all_users(),
-    )
-    seen = {row["id"]: row for row in rows if all_seen or row["id"] == call.user_id}
+
+    @cache
+    def seen() -> dict[str, sqlite3.Row]:
+        all_seen = call.access.sees_all_users()
+        rows = call.state.all("select * from user where site_id = ?", call.site_id)
+        return {row["id"]: row for row in rows if all_seen or row["id"] == call.user_id}
 
     def fields(row: sqlite3.Row) -> dict[str, str]:
-        user = seen.get(row["owner_id"])
+        user = seen().get(row["owner_id"])
         return {
             "ownerName": user["full_name"] if user else "",
             "ownerEmail": user["email"] if user else "",

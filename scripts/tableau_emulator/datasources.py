@@ -13,11 +13,10 @@ _TYPES = ("hyper", "parquet", "tde", "tds", "tdsx")
 
 
 def query(call: Call) -> Response:
-    rows = call.state.all(
-        "select * from datasource where site_id = ? order by created_at, name", call.site_id
+    rows = content.listed(
+        call, "datasource", "select * from datasource where site_id = ? order by created_at, name"
     )
-    shown = [row for row in rows if call.access.may("datasource", row, "Read")]
-    return page(call, "datasources", shown, _fields(call), render(call))
+    return page(call, "datasources", rows, _fields(call), render(call))
 
 
 def query_one(call: Call) -> Response:

@@ -40,11 +40,11 @@ def page(
     As in Tableau, a filter can't match a value that contains one of , & : [ ] except with * in place of each. Raises
     ApiError 400 for numbers or expressions that are not valid.
     """
-    chosen = list(rows)
+    chosen = rows
     if clauses := _clauses(call.query.get("filter", "")):
         chosen = [row for row in rows if all(_holds(fields(row), clause) for clause in clauses)]
     for key, descending in reversed(_order(call.query.get("sort", ""))):
-        chosen.sort(key=lambda row: _sortable(_field(fields(row), key)), reverse=descending)
+        chosen = sorted(chosen, key=lambda row: _sortable(_field(fields(row), key)), reverse=descending)
     size = _number(call, "pageSize", 100, "007")
     if size > MAX_PAGE_SIZE:
         raise forbidden(f"The page size is above {MAX_PAGE_SIZE}.", "014")

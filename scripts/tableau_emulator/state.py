@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -46,6 +46,25 @@ _STALE_UPLOAD_S = 86_400
 _OF_CONTENT = (
     "rule", "tag", "connection", "subscription", "revision", "favorite", "task", "quality_warning"
 )  # fmt: skip
+
+
+class Rows(Sequence[sqlite3.Row]):
+    """The rows of a query, of which only those are read that are asked for."""
+
+    def __init__(self, state: "State", query: str, *values: Any) -> None:
+        self._state, self._query, self._values = state, query, values
+
+    def __len__(self) -> int:
+        return int(self._state.all(f"select count(*) from ({self._query})", *self._values)[0][0])
+
+    def __iter__(self) -> Iterator[sqlite3.Row]:
+        return iter(self._state.all(self._query, *self._values))
+
+    def __getitem__(self, place: Any) -> Any:
+        if not isinstance(place, slice):
+            return list(self)[place]
+        first, end, _ = place.indices(len(self))
+        return self._state.all(f"{self._query} limit ? offset ?", *self._values, max(0, end - first), first)
 
 
 class LoggedRequest(NamedTuple):

@@ -65,18 +65,8 @@ def shown(call: Call, workbook_id: str) -> list[sqlite3.Row]:
 
 
 def query(call: Call) -> Response:
-    rows = call.state.all(
-        "select view.* from view join workbook on workbook.id = workbook_id where view.site_id = ? "
-        "and not hidden order by workbook.created_at, workbook.name, position",
-        call.site_id,
-    )
-    return page(
-        call,
-        "views",
-        [row for row in rows if call.access.may("view", row, "Read")],
-        _fields(call),
-        render(call),
-    )
+    rows = content.listed(call, "view", "select * from view where site_id = ? and not hidden order by rowid")
+    return page(call, "views", rows, _fields(call), render(call))
 
 
 def query_of_workbook(call: Call) -> Response:
@@ -143,12 +133,9 @@ def _windows(root: xml.Element) -> list[xml.Element]:
 
 def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
     common = content.fields(call)
-    workbooks = {
-        row["id"]: row for row in call.state.all("select * from workbook where site_id = ?", call.site_id)
-    }
 
     def fields(view: sqlite3.Row) -> Fields:
-        workbook = workbooks[view["workbook_id"]]
+        workbook = call.access.workbooks[view["workbook_id"]]
         return {
             **common(workbook),
             "name": view["name"],
@@ -176,7 +163,7 @@ def render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
     asks_all = "_all_" in asked_fields(call)
 
     def rendered(view: sqlite3.Row) -> xml.Element:
-        workbook = call.find("workbook", view["workbook_id"])
+        workbook = call.access.workbooks[view["workbook_id"]]
         asks_usage = asks_all or call.flag("includeUsageStatistics") or "view.usage" in asked_fields(call)
         return xml.element(
             "view",

@@ -28,9 +28,10 @@ _VALIDATES_SINCE = (3, 29)
 
 
 def query(call: Call) -> Response:
-    rows = call.state.all("select * from workbook where site_id = ? order by created_at, name", call.site_id)
-    shown = [row for row in rows if call.access.may("workbook", row, "Read")]
-    return page(call, "workbooks", shown, _fields(call), render(call))
+    rows = content.listed(
+        call, "workbook", "select * from workbook where site_id = ? order by created_at, name"
+    )
+    return page(call, "workbooks", rows, _fields(call), render(call))
 
 
 def query_of_user(call: Call) -> Response:

@@ -22,7 +22,6 @@ from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
 from callmart.audit.attempts import Attempt, Scene
 from callmart.audit.channels import SESSION
 from callmart.base.errors import UserError
-from callmart.base.settings import PROJECT
 from callmart.database import embedded_server, server
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
@@ -39,7 +38,6 @@ from centre import (
     call_of,
     queue_of,
 )
-from dbt_by_hand import run_dbt
 from leaks import OURS, leaks_of, relations
 from requests_of_persons import choose_password, password_of
 
@@ -425,14 +423,6 @@ def estimate_of_owner(connection: psycopg.Connection, condition: sql.Composable)
 
 
 # -- afterwards ------------------------------------------------------------------------------------------------------
-
-
-def test_nothing_leaks_after_a_full_refresh(opened: Callmart) -> None:
-    before = opened.rows("select count(*) as rows from store.queue_interval")
-    ran = run_dbt(opened, PROJECT, "run", "--full-refresh")
-    assert ran.returncode == 0, ran.stdout[-2000:]
-    assert opened.rows("select count(*) as rows from store.queue_interval") == before
-    assert leaks_of(opened) == []
 
 
 def test_nothing_leaks_with_a_new_month(opened: Callmart) -> None:

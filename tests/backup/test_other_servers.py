@@ -16,7 +16,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, restored, with_settin
 from callmart.access import drift, logins, roles
 from callmart.backup import manifest, programs
 from callmart.base.settings import Privacy
-from callmart.database import embedded_server, ledger
+from callmart.database import embedded_server, ledger_files
 from callmart.declarations import dbt_project
 from callmart.publish import installation
 from callmart_home import Callmart
@@ -56,7 +56,7 @@ def moved(
     folder = tmp_path_factory.mktemp("backups") / "embedded"
     callmart = empty(cluster, password, "reporting", tmp_path_factory.mktemp("moved"))
     assert callmart.settings.dsn is not None and callmart.settings.privacy.ledger_copy is not None
-    shutil.copy(ledger.file(played.settings), callmart.settings.privacy.ledger_copy)
+    shutil.copy(ledger_files.in_home(played.settings), callmart.settings.privacy.ledger_copy)
     passphrase = {"CALLMART_BACKUP_PASSPHRASE": PASSPHRASE}
     there = passphrase | {
         "CALLMART_DSN": callmart.settings.dsn.get_secret_value(),

@@ -16,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.person import Work
 from callmart.base.settings import Privacy, Settings
-from callmart.database import chain, ledger
+from callmart.database import chain, ledger, ledger_files
 from callmart.database.chain import Chain
 from callmart.operations import doctor, health
 from callmart.privacy import objecting, register, replaying
@@ -106,7 +106,7 @@ def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -
     assert key(new) == key(old)
     assert tables_with(new, key(new)) == set()
     assert new.rows("select count(*) as n from raw.event where customer_id = %s", NAMED)[0]["n"] > 0
-    assert ledger.file(new.settings).read_bytes() == ledger.file(old.settings).read_bytes()
+    assert ledger_files.in_home(new.settings).read_bytes() == ledger_files.in_home(old.settings).read_bytes()
     with new.connect() as connection:
         assert ledger.compare(connection, new.settings) == ledger.Comparison()
     assert f"callmart_customer_{NAMED}" in logins(new)
@@ -211,10 +211,10 @@ def test_without_the_right_ledger_nothing_is_restored(
     old: Callmart, backed_up: Path, tmp_path: Path, what: str, where: str
 ) -> None:
     """Without a copy, the ledger that somebody has put into the home is needed."""
-    written = ledger.file(old.settings).read_bytes()
+    written = ledger_files.in_home(old.settings).read_bytes()
     privacy = Privacy(ledger_copy=tmp_path / "ledger" if where == "copy" else None)
     settings = old.settings.model_copy(update={"home": tmp_path / "home", "privacy": privacy})
-    path = ledger.files(settings)[0]
+    path = ledger_files.both(settings)[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     if (text := WITHOUT[what](written)) is not None:
         path.write_bytes(text)
@@ -258,7 +258,7 @@ def test_a_lost_ledger_is_an_incident(
         restored(callmart, backed_up)
     assert not (callmart.home / "keys").exists()
     restored(callmart, backed_up, lost="site-lost")
-    assert (tmp_path / "ledger").read_bytes() == ledger.file(callmart.settings).read_bytes()
+    assert (tmp_path / "ledger").read_bytes() == ledger_files.in_home(callmart.settings).read_bytes()
     assert "raw.event" in tables_with(callmart, key(callmart))
     (incident,) = callmart.rows("select details from ops.audit_log where action = 'ledger lost'")
     assert incident["details"] == {"reason": "site-lost"}

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from callmart.base.errors import UserError
 from callmart.base.person import Person
 from callmart.base.settings import Privacy
-from callmart.database import chain, ledger
+from callmart.database import chain, ledger, ledger_files, ledger_mending
 from callmart.database.chain import Chain
 from callmart.database.ledger import Comparison
 from callmart.database.tombstones import Kind, secret_of, tombstone
@@ -61,7 +61,7 @@ def erased(centre: Callmart) -> Callmart:
 
 
 def home(callmart: Callmart) -> Path:
-    return ledger.file(callmart.settings)
+    return ledger_files.in_home(callmart.settings)
 
 
 def copy(callmart: Callmart) -> Path:
@@ -78,7 +78,7 @@ def statuses(callmart: Callmart, customer: int) -> int:
     return int(callmart.rows("select count(*) as n from raw.event where customer_id = %s", customer)[0]["n"])
 
 
-def replay(callmart: Callmart, lost: ledger.Lost | None = None) -> replaying.Replayed:
+def replay(callmart: Callmart, lost: ledger_mending.Lost | None = None) -> replaying.Replayed:
     with callmart.connect() as connection:
         return replaying.replay(
             connection, callmart.settings, lambda who, _: erase_events(connection, who), lost
@@ -123,7 +123,7 @@ def test_a_ledger_that_is_written_anew_is_on_the_disk_under_its_name(
 ) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
-    ledger.write(erased.settings, copy(erased), ledger.read(copy(erased)))
+    ledger_files.write(erased.settings, copy(erased), ledger_files.read(copy(erased)))
     assert synced == [copy(erased).stat().st_ino, copy(erased).parent.stat().st_ino]
 
 
@@ -159,14 +159,14 @@ def test_without_room_for_the_copy_nothing_is_deleted(erased: Callmart, volume: 
 def test_a_copy_whose_volume_is_full_keeps_the_ledger_as_it_is(
     erased: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, extend = home(erased).read_bytes(), ledger._extend
+    before, extend = home(erased).read_bytes(), ledger_files.extend
 
     def full(path: Path, written: Chain) -> None:
         if path == copy(erased):
             raise UserError("the volume is full")
         extend(path, written)
 
-    monkeypatch.setattr(ledger, "_extend", full)
+    monkeypatch.setattr(ledger_files, "extend", full)
     with pytest.raises(UserError, match="the volume is full"):
         erase(erased, person(erased, ONE, "agent", BEN, UNTIL), 4)
     assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
@@ -386,7 +386,7 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
     def ended(kept_days: int | None) -> int:
         settings = erased.settings.model_copy(update={"backup_kept_days": kept_days})
         with erased.connect() as connection:
-            return ledger.end(connection, settings)
+            return ledger_mending.end(connection, settings)
 
     assert (ended(None), ended(1)) == (0, 0)  # nobody knows; a backup of yesterday is still there
     assert "f" * 32 in home(erased).read_text() and "f" * 32 in copy(erased).read_text()
@@ -421,7 +421,7 @@ def test_an_objection_does_not_end_and_a_correction_ends_with_its_days(erased: C
             marks,
         )
         connection.commit()
-        assert ledger.end(connection, settings) == 1
+        assert ledger_mending.end(connection, settings) == 1
     assert erased.rows("select from privacy.objector where tombstone = %s", "9" * 32)
     assert erased.rows("select from privacy.objector where tombstone = %s", "8" * 32)
     assert erased.rows("select from privacy.correction") == []
@@ -463,14 +463,14 @@ def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:
     before = home(erased).read_bytes()
     execute(ENDED)(erased)
     with erased.connect() as connection:
-        assert ledger.end(connection, settings) == 0  # not even the old one, until it is mended
+        assert ledger_mending.end(connection, settings) == 0  # not even the old one, until it is mended
         assert ledger.compare(connection, settings).differing == {ONE}
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     assert replay(erased).customers == (ONE,)
     assert erased.rows("select from privacy.tombstone where entry = 1")
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     with erased.connect() as connection:
-        assert ledger.end(connection, settings) == 1
+        assert ledger_mending.end(connection, settings) == 1
 
 
 @pytest.mark.parametrize(("goes_on", "mark"), [("the next run", "e" * 32), ("a replay", "c" * 32)])
@@ -482,17 +482,17 @@ def test_a_crash_while_tombstones_end_leaves_no_body(
         ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": [mark]}, 21)
     settings = erased.settings.model_copy(update={"backup_kept_days": 0})
     with monkeypatch.context() as patch, erased.connect() as connection:
-        patch.setattr(ledger, "write", lambda *_: 1 // 0)
+        patch.setattr(ledger_files, "write", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
-            ledger.end(connection, settings)
+            ledger_mending.end(connection, settings)
     assert mark in home(erased).read_text()
     logged = "select count(*) as n from ops.audit_log where action = 'tombstones ended'"
     before = erased.rows(logged)
     with erased.connect() as connection:
         assert ledger.compare(connection, settings) == Comparison()  # nothing is closed for that
         if goes_on == "the next run":
-            assert ledger.end(connection, settings) == 0  # in the database it has ended
+            assert ledger_mending.end(connection, settings) == 0  # in the database it has ended
         else:
-            ledger.mend(connection, settings)
+            ledger_mending.mend(connection, settings)
     assert mark not in home(erased).read_text() + copy(erased).read_text()
     assert erased.rows(logged) == before, "nothing ended twice"

@@ -56,44 +56,50 @@ def make(cluster: OtherServer) -> Iterator[Make]:
         yield in_database
 
 
-@pytest.fixture(scope="module", params=[OWN, LENT])
-def away(
-    cluster: OtherServer, make: Make, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callmart:
-    """Three customers with open marts."""
-    name = request.param
-    if name == OWN:
-        cluster.database(OWN, OWNER)
-    else:
-        cluster.database(LENT, "postgres")
-        with cluster.superuser() as postgres:
-            postgres.execute(
-                sql.SQL("grant create on database {} to {}").format(
-                    sql.Identifier(LENT), sql.Identifier(OWNER)
-                )
-            )
-    callmart = make(name)
-    play(callmart, tmp_path_factory.mktemp(name))
+@pytest.fixture(scope="module")
+def own(cluster: OtherServer, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """Three customers with open marts, in a database of the owner's."""
+    cluster.database(OWN, OWNER)
+    return opened(cluster, make(OWN), tmp_path_factory.mktemp(OWN))
+
+
+@pytest.fixture(scope="module")
+def lent(cluster: OtherServer, make: Make, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """The same in a database of somebody else's."""
+    cluster.database(LENT, "postgres")
+    with cluster.superuser() as postgres:
+        postgres.execute(
+            sql.SQL("grant create on database {} to {}").format(sql.Identifier(LENT), sql.Identifier(OWNER))
+        )
+    return opened(cluster, make(LENT), tmp_path_factory.mktemp(LENT))
+
+
+def opened(cluster: OtherServer, callmart: Callmart, folder: Path) -> Callmart:
+    play(callmart, folder)
     with callmart.connect() as owner:
         # Two kinds of functions are everybody's, and there is no event trigger.
         assert len(list(drift.of_server(owner))) == 3
         assert [one for one in drift.find(owner, None) if not one.server] == []
     with callmart.connect() as owner, pytest.raises(Drifted, match=r"administrator\.sql"):
         open_build(owner, callmart.settings)
-    cluster.administer(name)
-    return built(callmart)
+    with callmart.connect() as owner:
+        cluster.administer(owner.info.dbname)
+    ran = callmart.build_and_open()
+    assert (ran.held_back_days, ran.opened_days > 0, ran.problems) == (0, True, [])
+    return callmart
+
+
+@pytest.fixture(scope="module", params=["own", "lent"])
+def away(request: pytest.FixtureRequest) -> Callmart:
+    """One after the other."""
+    callmart: Callmart = request.getfixturevalue(request.param)
+    return callmart
 
 
 @pytest.fixture(scope="module")
 def embedded(played: Callmart) -> Callmart:
     """The same on the server that is ours."""
     return played
-
-
-def built(callmart: Callmart) -> Callmart:
-    ran = callmart.build_and_open()
-    assert (ran.held_back_days, ran.opened_days > 0, ran.problems) == (0, True, [])
-    return callmart
 
 
 def test_it_is_another_version_and_trusts_nobody(cluster: OtherServer, away: Callmart) -> None:
@@ -175,7 +181,7 @@ def test_the_attacks_fail(away: Callmart) -> None:
         assert (breaches, unproven) == ([], [])
 
 
-@pytest.mark.parametrize("away", [OWN], indirect=True)
+@pytest.mark.parametrize("away", ["own"], indirect=True)
 def test_nothing_can_be_inferred(away: Callmart, seed: int) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""
     with server.connect(away.settings, autocommit=True) as owner:
@@ -219,7 +225,8 @@ def test_the_marts_are_those_of_the_embedded_server(away: Callmart, embedded: Ca
 # -- the stages ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("away", [OWN], indirect=True)
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("away", ["own"], indirect=True)
 def test_the_command_alone_lands_with_the_dsn_in_the_environment(away: Callmart, tmp_path: Path) -> None:
     (tmp_path / "late.csv").write_text(
         "customer_id,platform,event,occurred_at,call_id,queue,reason\n"
@@ -250,7 +257,7 @@ def test_every_customer_gets_its_extract(away: Callmart) -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("away", [OWN], indirect=True)
+@pytest.mark.parametrize("away", ["own"], indirect=True)
 def test_whoever_is_erased_is_found_by_no_query_and_its_operator_attests_the_rest(
     away: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,22 +334,25 @@ def standing(callmart: Callmart) -> tuple[list[dict[str, object]], list[dict[str
 
 @pytest.mark.parametrize("name", ["callmart_customer", "callmart_customer_1001", "call", "reporting_reads"])
 def test_what_is_done_in_another_database_changes_nothing_here(
-    cluster: OtherServer, make: Make, away: Callmart, name: str
+    cluster: OtherServer, make: Make, own: Callmart, lent: Callmart, name: str
 ) -> None:
-    """Its name begins like ours or ours like its; it has the same customers, and the same owner."""
-    before = standing(away)
+    """Its name begins like one of ours or ours like its; it has the same customers, and the same owner."""
+    before = standing(own), standing(lent)
     cluster.database(name, OWNER)
     try:
         other = make(name)
         other.apply(REGISTRY)
         with other.connect(DETAILED[0]) as customer:
             assert customer.info.user == f"{name}_customer_{DETAILED[0]}"
-        assert standing(away) == before
+        assert (standing(own), standing(lent)) == before
         other.apply("customers: []\n")
         assert other.rows("select 1 from pg_roles where rolname ~ %s", f"^{name}_customer_[0-9]+$") == []
-        assert standing(away) == before
-        for customer_id in WITH_DATA:
-            assert away.rows("select distinct customer_id from mart.queue_interval", customer_id=customer_id)
+        assert (standing(own), standing(lent)) == before
+        for here in own, lent:
+            for customer_id in WITH_DATA:
+                assert here.rows(
+                    "select distinct customer_id from mart.queue_interval", customer_id=customer_id
+                )
     finally:
         with cluster.superuser() as postgres:
             postgres.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -14,7 +14,7 @@ from callmart.audit import environments as audit
 from callmart.audit import limits
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
-from callmart.database import clock, ledger, lock, server
+from callmart.database import clock, ledger, ledger_files, lock, server
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.declarations import dbt_project
 from callmart.environments import comparing, copying, databases, known, making
@@ -102,7 +102,7 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
         "select min(agent_key) from raw.event where customer_id = %s", [NAMED]
     ).fetchall()
     mark = tombstone(secret_of(key_file(tried.home, NAMED).read_bytes()), "objector", agent)
-    before = ledger.file(tried.settings).read_bytes()
+    before = ledger_files.in_home(tried.settings).read_bytes()
     ledger.append(
         owner, tried.settings, NAMED, "agent", clock.now(owner), {"objector": [mark]}, 1, "objection"
     )
@@ -123,7 +123,7 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
     for table in ("secret", "tombstone", "ledger_entry"):
         owner.execute(f"delete from privacy.{table}".encode())
     owner.commit()
-    ledger.file(tried.settings).write_bytes(before)
+    ledger_files.in_home(tried.settings).write_bytes(before)
 
 
 def test_events_come_along_from_a_month_before_or_from_where_a_call_began(

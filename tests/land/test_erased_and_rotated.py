@@ -10,7 +10,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed
 from callmart.base.person import Person
-from callmart.database import ledger
+from callmart.database import ledger, ledger_mending
 from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.privacy import replaying
 from callmart.registry import erased
@@ -224,7 +224,7 @@ def test_a_database_that_has_lost_the_secret_is_closed(
         connection.execute("delete from privacy.secret where customer_id = %s", [customer])
         found = ledger.compare(connection, callmart.settings)
         assert found.differing == {customer}
-        ledger.mend(connection, callmart.settings)
+        ledger_mending.mend(connection, callmart.settings)
         assert ledger.compare(connection, callmart.settings) == ledger.Comparison()
 
 

@@ -1,5 +1,6 @@
 """dbt by itself builds and tests the project, and changes nothing of the marts or of who reads them."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, time
 from time import sleep
@@ -19,6 +20,7 @@ from centre import DAYS, NAMED, WITH_DATA, queue_of
 from checking import check
 from dbt_by_hand import run_dbt
 from events import AMSTERDAM, event, ndjson
+from leaks import leaks_of
 
 
 def standing(callmart: Callmart) -> list[dict[str, Any]]:
@@ -42,8 +44,16 @@ def standing(callmart: Callmart) -> list[dict[str, Any]]:
     return rows
 
 
+# A build runs the unit tests, so the tests alone need not.
 @pytest.mark.parametrize(
-    "arguments", [("run", "--full-refresh"), ("build",), ("test",), ("docs", "generate")], ids=" ".join
+    "arguments",
+    [
+        ("build",),
+        ("test", "--exclude-resource-type", "unit_test"),
+        ("docs", "generate"),
+        ("run", "--full-refresh"),
+    ],
+    ids=" ".join,
 )
 def test_dbt_by_itself_works_and_leaves_the_marts_as_they_are(
     played: Callmart, arguments: tuple[str, ...]
@@ -59,6 +69,15 @@ def test_dbt_by_itself_works_and_leaves_the_marts_as_they_are(
         for customer in WITH_DATA
     }
     assert all(seen.values())
+    if arguments == ("build",):
+        results = json.loads((played.home / "by hand" / "run_results.json").read_text())["results"]
+        passed = [one["status"] for one in results if one["unique_id"].startswith("unit_test.")]
+        written = sum(path.read_text().count("\n    given:\n") for path in PROJECT.glob("models/**/*.yml"))
+        assert passed == ["pass"] * written
+
+
+def test_after_all_that_nothing_leaks(played: Callmart) -> None:
+    assert leaks_of(played) == []
 
 
 def late_contact(callmart: Callmart) -> None:

@@ -11,7 +11,7 @@ from callmart.audit.ledger import of_ledger
 from callmart.base.errors import UserError
 from callmart.base.person import Person
 from callmart.base.settings import Privacy
-from callmart.database import ledger
+from callmart.database import ledger, ledger_files
 from callmart.database.tombstones import of_address
 from callmart.declarations import dbt_project
 from callmart.extract import extract
@@ -148,8 +148,8 @@ def test_after_a_replay_it_opens_again(centre: Callmart) -> None:
 
 
 def test_a_chain_that_can_not_be_read_closes_everybody(centre: Callmart) -> None:
-    whole = ledger.file(centre.settings).read_bytes()
-    ledger.file(centre.settings).write_bytes(whole[:40] + whole[60:])
+    whole = ledger_files.in_home(centre.settings).read_bytes()
+    ledger_files.in_home(centre.settings).write_bytes(whole[:40] + whole[60:])
     land_one_more(centre)
     centre.build_unchecked()
     assert (dirty(centre), may_log_in(centre)) == (set(WITH_DATA), set())
@@ -158,7 +158,7 @@ def test_a_chain_that_can_not_be_read_closes_everybody(centre: Callmart) -> None
     (trouble,) = troubles(centre)
     assert trouble.startswith("all customers are closed: the privacy ledger ")
     replay(centre)
-    assert ledger.file(centre.settings).read_bytes() == whole
+    assert ledger_files.in_home(centre.settings).read_bytes() == whole
     centre.build_unchecked()
     assert (dirty(centre), may_log_in(centre)) == (set(), set(WITH_DATA))
 

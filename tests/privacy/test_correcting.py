@@ -16,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database import ledger, server
+from callmart.database import ledger_files, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
 from callmart.privacy import persons, places, procedure, register
@@ -156,7 +156,7 @@ def test_killed_in_the_middle_the_marts_are_as_if_it_had_landed_so(home: Callmar
     assert left(work, 1) == {}
     assert [(row["event_key"], row["ordinal"]) for row in raw(home)] == keys
     assert home.told(ONE) == home.told(TWIN)
-    assert len(ledger.read(ledger.file(home.settings)).entries) == 1
+    assert len(ledger_files.read(ledger_files.in_home(home.settings)).entries) == 1
     (found,) = register.corrections(work.connection)
     shown = [keyed(key_of(work), "agent", agent)[:6] for agent in (MISTAKEN, RIGHT)]
     assert [found.mistaken, found.corrected] == shown

@@ -19,7 +19,7 @@ from callmart.base.errors import UserError
 from callmart.base.person import Blocked, Work
 from callmart.base.settings import Settings
 from callmart.cli import main
-from callmart.database import clock, ledger, lock, server, vacuum
+from callmart.database import clock, ledger, ledger_files, lock, server, vacuum
 from callmart.database.tombstones import of_call, secret_of, tombstone
 from callmart.declarations import dbt_project
 from callmart.extract import extract
@@ -125,7 +125,7 @@ def test_an_agent_is_erased_everywhere_whatever_breaks_off(
         assert kept.recall(case(work, person, 1)) is not None
     treated = do(work, person, request=1)
     assert set(treated) == {place.name for place in places.PLACES}
-    assert len(ledger.read(ledger.file(home.settings)).entries) == 1
+    assert len(ledger_files.read(ledger_files.in_home(home.settings)).entries) == 1
 
     proofs = prove(work, person, request=1)
     assert left(proofs) == {}

@@ -17,7 +17,7 @@ from callmart.audit import agents, attempts, channels, objectors, on_tableau
 from callmart.base.errors import UserError
 from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database import ledger, server
+from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
 from callmart.privacy import (
     disclosing,
@@ -214,7 +214,9 @@ def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Wor
     object_to(work, PARTLY, 3)
     assert left(work, PARTLY, 3) == {} and shown(home, PARTLY) == 0
     own = [
-        one for one in ledger.read(ledger.file(home.settings)).entries if one.body and one.body.request == 3
+        one
+        for one in ledger_files.read(ledger_files.in_home(home.settings)).entries
+        if one.body and one.body.request == 3
     ]
     assert entries["n"] == len(own) == 1
 

@@ -14,10 +14,11 @@ import bad_days
 from broken_requests import FORBIDDEN, answer, sending
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, Step, Workbook, apply, plan
+from callmart.publish import DataSource, Publication, Step, Workbook, actual, apply, plan
 from callmart.publish.tableau import connect
 from publications import MONDAY
 from published import (
+    NO_BOOKS,
     Emptied,
     group_of,
     groups,
@@ -78,6 +79,32 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
     assert second.error is None
     assert succeeded(publish(emptied.server, standard, detailed))
     assert matches(emptied.server, standard, detailed)
+
+
+def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = emptied.server
+    assert succeeded(publish(server, detailed, standard))
+    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
+    whole = read(server)
+    assert plan((detailed, standard), whole).steps == ()
+    found = read(server, replace(NO_BOOKS, due=frozenset({7})))
+    assert found.projects[7] == whole.projects[7]
+    assert (len(whole.projects[1042][0].content), len(found.projects[1042][0].content)) == (4, 0)
+    for name in ("datasources", "workbooks", "views"):
+
+        def instead(
+            send: Callable[[], requests.Response], request: requests.PreparedRequest, name: str = name
+        ) -> requests.Response:
+            found = send()
+            if f"/{name}?" not in str(request.url):
+                return found
+            more = re.sub(rb'totalAvailable="\d+', rb"\g<0>0", found.content)
+            return answer(200, more)
+
+        with sending(monkeypatch, instead), pytest.raises(UserError, match="incomplete list"):
+            read(server)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -18,6 +18,7 @@ from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Person, Work
 from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
+from callmart.database import clock
 from callmart.declarations import exposures
 from callmart.operations import doctor, status
 from callmart.publish import DataSource, Outcome, credentials, places, publishing, sites, tableau
@@ -26,6 +27,7 @@ from callmart_home import Callmart, ignore_step
 from published import projects, subscriptions, users
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
+from today import TODAY
 
 OWN, OTHER = 1, 2
 
@@ -427,3 +429,57 @@ def test_persons_are_sought_on_each_site(there: Sites) -> None:
         for look in (places.Content().find, places.Members().find, places.Members().treat):
             with pytest.raises(Blocked, match=r"refuses the token .* for site 'nergens'"):
                 look(work(connection, to), chef)
+
+
+@pytest.mark.parametrize(("customers", "days"), [(999, 1), (1000, 2), (5000, 7)])
+def test_each_customer_has_a_turn_within_a_week(elsewhere: Sites, customers: int, days: int) -> None:
+    """Also beside customers with new data, who are looked at each day. A turn that was missed is made up for."""
+    everybody, busy = set(range(1, customers + 1)), set(range(1, 600))
+    with elsewhere.callmart.connect() as connection:
+
+        def note(who: set[int], day: int, state: str = "published") -> None:
+            connection.execute(
+                "insert into ops.publication (customer_id, site, state, looked_on)"
+                " select n, 'many', %s, %s from unnest(%s::integer[]) as n on conflict (customer_id, site)"
+                " do update set state = excluded.state, looked_on = excluded.looked_on",
+                [state, TODAY + timedelta(day), list(who)],
+            )
+
+        def due(day: int) -> set[int]:
+            return everybody - publishing.settled(connection, "many", TODAY + timedelta(day)).keys()
+
+        note(everybody, 0)
+        seen = due(0)
+        assert seen == set()
+        for day in range(1, days + 1):
+            assert len(due(day)) == pytest.approx(customers / days, rel=0.1)
+            seen |= due(day)
+            note(due(day) | busy, day)
+            assert due(day) == set()
+        assert seen == everybody
+        assert len(due(days + 3)) == pytest.approx(customers * min(1, 3 / days), rel=0.1), "nobody looked"
+        note({1}, days, "failed")
+        note({2}, days + 1)
+        assert due(days) == {1, 2}, "failed, and looked at when the clock was ahead"
+        connection.rollback()
+
+
+def test_what_is_changed_by_hand_is_undone_on_the_customers_turn(
+    there: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second day, which is the same for both."""
+    monkeypatch.setattr(publishing, "ENOUGH", 1)
+
+    def undone(day: int, *, only_due: bool = True) -> set[str]:
+        monkeypatch.setattr(clock, "today", lambda *_: date(2026, 3, day))
+        there.publish(only_due=only_due)
+        return set(there.done)
+
+    assert undone(1, only_due=False) == set()
+    with tableau.connect(there.settings) as server:
+        (everybody,) = (group for group in TSC.Pager(server.groups) if group.name == "All Users")
+        rule = TSC.PermissionsRule(everybody, {TSC.Permission.Capability.Read: TSC.Permission.Mode.Allow})
+        for name, project in projects(server).items():
+            if name in ("1 Een", "2 Twee"):
+                server.projects.update_permissions(project, [rule])
+    assert [undone(day) for day in (1, 2, 3, 3)] == [set(), set(), {"1 Een", "2 Twee"}, set()]

@@ -26,18 +26,18 @@ where
 """
 
 
-def relations(connection: psycopg.Connection, *schemas: str) -> list[str]:
-    """All tables, partitions, views and sequences of some schemas."""
+def relations(connection: psycopg.Connection, *schemas: str, kinds: str = "rpvmSf") -> list[str]:
+    """All tables, partitions, views and sequences of some schemas; or those of some kinds of pg_class."""
     return [
         name
         for (name,) in connection.execute(
             """
             select format('%%I.%%I', nspname, relname)
             from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-            where nspname = any(%s) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+            where nspname = any(%s) and relkind = any(%s)
             order by 1
             """,
-            [list(schemas)],
+            [list(schemas), list(kinds)],
         )
     ]
 

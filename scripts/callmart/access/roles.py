@@ -8,6 +8,7 @@ group, and has no members. All databases of a cluster share the roles, so their 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import psycopg
 from psycopg import sql
@@ -57,15 +58,21 @@ def opens(option: str, orders: Iterable[str] = ()) -> tuple[str, ...]:
 
 def belongs(role: str, database: str) -> bool:
     """Whether a role is one of this database, not of another database whose name begins with the same text."""
+    return _own(database).fullmatch(role) is not None
+
+
+@cache
+def _own(database: str) -> re.Pattern[str]:
     of_groups = f"reads_({'|'.join(groups())})", f"shows_({'|'.join(matrix().groups)})"
     own = "|".join((*of_groups, "customer_[0-9]+", *matrix().duties))
-    return re.fullmatch(f"{re.escape(database)}_({own})", role) is not None
+    return re.compile(f"{re.escape(database)}_({own})")
 
 
 def customer_of(database: str, role: str) -> int | None:
     """The number of the customer whose role this is; None if it is not a customer's role of this database."""
-    found = re.fullmatch(f"{re.escape(database)}_customer_([0-9]+)", role)
-    return int(found[1]) if found else None
+    prefix, _, number = role.rpartition("_")
+    is_customers = prefix == f"{database}_customer" and re.fullmatch("[0-9]+", number)
+    return int(number) if is_customers else None
 
 
 def grant_options(database: str, role: str) -> str:

@@ -255,7 +255,7 @@ def _attack_as_each(
 def _attack(
     scene: Scene, attacker: Attacker, session: psycopg.Connection, owner: psycopg.Connection, tally: _Tally
 ) -> None:
-    for attempt in attempts.attempts(scene, attacker):
+    for attempt in attempts.attempts(scene, attacker, ATTACKS):
         answer = attempts.make(session, attempt.sql, attempt.attack)
         key = attempt.attack.via, attempt.control
         if key not in tally.controls:

@@ -237,13 +237,14 @@ def _named(scene: Scene, entry: str) -> set[str]:
 
 def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTACKS) -> Iterator[Attempt]:
     """All attacks that an attacker can make, each on each of its targets."""
+    anywhere = _names(scene, attacker)
     for attack in attacks:
         if attack.kind == "look" and attack.aim != "server" and not attacker.customer:
             continue  # a duty has no rows of its own to compare with; acts check that it reads no mart
         if attack.aim in ("server", "role") and attacker.login != attacker.role:
             continue  # these depend on the login, which is the publisher's, and it tries them as itself
         for place, names in _places(scene, attacker, attack.aim):
-            filled = _names(scene, attacker) | names
+            filled = anywhere | names
             control = filled | (
                 {"mart": names["table"], "row": names["table_row"]} if "table" in names else {}
             )

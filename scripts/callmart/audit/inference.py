@@ -137,8 +137,8 @@ def _ask(
 WAYS = {
     "plans": "no plan reveals whether a condition is true for another customer's row, in any shape and context",
     "estimates": "EXPLAIN's estimate for a value is the same whether another customer has it or nobody",
-    "time": f"no query takes longer for another customer's value than for nobody's ({timed.PAIRS} pairs each,"
-    f" at most {timed.FALSE_ALARMS:.0e} false alarms)",
+    "time": f"no query takes longer for another customer's value than for nobody's (at most"
+    f" {timed.PAIRS} pairs each, and {timed.FALSE_ALARMS:.0e} false alarms)",
 }  # fmt: skip
 
 
@@ -152,6 +152,10 @@ def _controls(owner: psycopg.Connection) -> dict[str, bool]:
     def by_plan(source: str) -> bool:
         return bool(planner.oracle(owner, source, scratch.SECRETS)[1])
 
+    def by_plan_of_a_union(source: str) -> bool:
+        """In a union each of them tells any secret. To name all that they tell would take seconds."""
+        return bool(planner.oracle(owner, source, scratch.SECRETS[:1], ["union all"])[1])
+
     def by_estimate(source: str) -> bool:
         return bool(planner.estimates(owner, source, scratch.SECRETS)[1])
 
@@ -159,7 +163,7 @@ def _controls(owner: psycopg.Connection) -> dict[str, bool]:
         return any(timed.tells(owner, source, scratch.SECRETS[0]) for _ in range(ATTEMPTS))
 
     return {
-        "plans": all(leaks(each, by_plan) for each in scratch.LEAKING.values())
+        "plans": all(leaks(each, by_plan_of_a_union) for each in scratch.LEAKING.values())
         and not leaks(scratch.OURS, by_plan),
         "estimates": leaks(scratch.OURS, by_estimate, sampled=True) and not leaks(scratch.OURS, by_estimate),
         "time": leaks(scratch.DEAR, by_time),

@@ -21,8 +21,17 @@ from callmart.base.errors import UserError
 from callmart.base.keys import Whose, fits, key_file, named, secret_file, with_fingerprint
 from callmart.base.person import Work, quietly
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
-from callmart.database.ledger import Lost
+from callmart.database import (
+    clock,
+    ledger,
+    ledger_files,
+    ledger_mending,
+    migrating,
+    restoring,
+    schema,
+    vacuum,
+)
+from callmart.database.ledger_mending import Lost
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
 from callmart.privacy import replaying, rotating
@@ -210,14 +219,14 @@ def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> No
     if lost is not None:
         return
     ledger.refuse_one_copy(settings)
-    path, known = ledger.files(settings)[0], backup.manifest.ledger
+    path, known = ledger_files.both(settings)[0], backup.manifest.ledger
     if not path.exists():
         raise UserError(
             f"nothing was restored: there is no {path} to say who was erased since this backup; let "
             "privacy.ledger_copy name the second copy of the privacy ledger, or if there is none, "
-            f"{ledger.say_why()}"
+            f"{ledger_mending.say_why()}"
         )
-    found = ledger.read(path)
+    found = ledger_files.read(path)
     if known is not None and (found.ledger != known.id or found.last[0] < known.entry):
         raise UserError(
             f"nothing was restored: {path} is not the ledger of this backup, or its end is missing; let "

@@ -11,7 +11,7 @@ from callmart.base.keys import named
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
 from callmart.database import clock, ledger, rotation, server
-from callmart.database.ledger import Lost
+from callmart.database.ledger_mending import Lost
 from callmart.database.lock import exclusive
 
 if TYPE_CHECKING:

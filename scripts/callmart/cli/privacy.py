@@ -38,7 +38,7 @@ from callmart.cli.requests_shown import (
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
 from callmart.database import clock, rotation
 from callmart.database import ledger as records
-from callmart.database.ledger import Lost
+from callmart.database.ledger_mending import Lost
 from callmart.privacy import register
 from callmart.privacy.register import Request
 

@@ -155,6 +155,19 @@ def parse(text: bytes) -> Chain:
     return Chain(ledger, tuple(_entries(ledger, lines[1:])))
 
 
+def whole(ledger: Chain) -> Chain | None:
+    """A ledger if it is whole, otherwise None."""
+    try:
+        return parse(ledger.text()) if ledger.ledger else None
+    except Broken:
+        return None
+
+
+def longest(ledgers: Iterable[Chain]) -> Chain:
+    """The ledger with the most entries."""
+    return max(ledgers, key=lambda each: len(each.entries))
+
+
 def _ledger(first: bytes) -> str | None:
     found = _loaded(first)
     ledger = found.get("ledger")

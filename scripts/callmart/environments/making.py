@@ -16,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import Settings
 from callmart.build import window
-from callmart.database import clock, ledger, lock, schema, server
+from callmart.database import clock, ledger_files, lock, schema, server
 from callmart.declarations import checking, dbt_project
 from callmart.environments import copying, databases, known
 from callmart.environments.known import Environment
@@ -96,8 +96,8 @@ def _begin(
         schema.apply(own, own_settings)
         own.commit()
         copying.copy(connection, own, environment, marts)
-        if ledger.file(settings).exists():
-            secret_file(ledger.file(own_settings), ledger.file(settings).read_bytes())
+        if ledger_files.in_home(settings).exists():
+            secret_file(ledger_files.in_home(own_settings), ledger_files.in_home(settings).read_bytes())
         connection.commit()
         own.commit()
     copied = environment.model_copy(update={"state": "building"})

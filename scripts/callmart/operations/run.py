@@ -21,7 +21,7 @@ from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import clock, ledger
+from callmart.database import clock, ledger_mending
 from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
@@ -292,7 +292,7 @@ def follow_calendar(
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("expire", "looking for what is too old", 0, 1)
     outcomes = expire.expire(connection, settings, clock.today(connection, settings))
-    ran.expired = expire.taken(outcomes) + ledger.end(connection, settings)
+    ran.expired = expire.taken(outcomes) + ledger_mending.end(connection, settings)
     for one in outcomes:
         if one.outcome not in (expire.DONE, expire.EMPTIED):
             ran.note(

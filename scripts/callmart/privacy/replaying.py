@@ -13,8 +13,9 @@ from callmart.base import sql_file
 from callmart.base.keys import epochs, known_key
 from callmart.base.person import Person, Work, quietly
 from callmart.base.settings import Settings
-from callmart.database import ledger, vacuum
-from callmart.database.ledger import Act, Lost
+from callmart.database import ledger, ledger_mending, vacuum
+from callmart.database.ledger import Act
+from callmart.database.ledger_mending import Lost
 from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.declarations import mart_tables
 from callmart.land.places import Events
@@ -55,7 +56,7 @@ def replay(
 
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
-    mended = ledger.mend(connection, settings, lost)
+    mended = ledger_mending.mend(connection, settings, lost)
     customers = mended.differing | set(keyed_anew) | {customer for customer, _ in _uncorrected(connection)}
     corrected = list(_correct(Work(connection, settings, quietly), customers))
     objectors = list(_objectors(connection, customers))

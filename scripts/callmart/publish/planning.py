@@ -453,11 +453,10 @@ def _member_steps(
     customer = publication.customer_id
     wanted = {identity(name): name for name in publication.members}
     present = group.members - removable.keys() if group else frozenset[str]()
-    named = {user.luid: (key, user.name) for key, user in actual.users.items()}
     for luid in sorted(present):
-        key, name = named.get(luid, ("", luid))
-        if key not in wanted:
-            yield Step(customer, "remove", "member", name, luid)
+        user = actual.users_by_luid.get(luid)
+        if user is None or identity(user.name) not in wanted:
+            yield Step(customer, "remove", "member", user.name if user else luid, luid)
     for key, name in wanted.items():
         user = actual.users.get(key)
         # An account that was never used may be left from an interrupted run of ours, so it becomes ours.
@@ -482,13 +481,13 @@ def _mail_steps(
     mailing: list[str] = []
     wanted = {(identity(mail.member), mail.workbook): mail for mail in publication.mails}
     workbooks = {each.luid: each.name for each in project.content} if project else {}
-    named = {user.luid: name for name, user in actual.users.items()}
     for old in project.subscriptions if project else ():
         if not old.is_suspended:
             mailing.append(old.luid)
         if old.user in removable:
             continue  # removing the user removes the subscription
-        member, workbook = named.get(old.user, old.user), workbooks[old.workbook]
+        user = actual.users_by_luid.get(old.user)
+        member, workbook = identity(user.name) if user else old.user, workbooks[old.workbook]
         mail, name = wanted.get((member, workbook)), f"{workbook} to {member}"
         if mail is None or not old.is_as(mail):
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))

@@ -35,6 +35,8 @@ SQL = sql_file.statements(__file__)
 # Workbooks are first built on this data source, only to see whether they changed: the real one isn't known yet.
 _NOWHERE = PublishedSource("http://localhost", "", "callmart")
 _DAYS_NAMED = 7  # in a warning
+# Every customer on a site is looked at within so many days, and each day about so many at least.
+WEEK, ENOUGH = 7, 500
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -136,11 +138,19 @@ def due(
     connection: psycopg.Connection, settings: Settings, wanted: Iterable[Publication], books: Books, site: str
 ) -> frozenset[int]:
     """Return the customers for whom something may have to be done on a site: who should have something else than when
-    callmart last looked there, who have not been looked at today, and who failed.
+    callmart last looked there, who have not been looked at since it was their turn, and who failed.
     """
-    rows = connection.execute(SQL["settled"], {"site": site, "zone": settings.time_zone})
     digests = _digests(settings, wanted)
+    rows = settled(connection, site, clock.today(connection, settings)).items()
     return (books.known | digests.keys()) - {id for id, digest in rows if digest == digests.get(id)}
+
+
+def settled(connection: psycopg.Connection, site: str, today: date) -> dict[int, str]:
+    """Return the customers of whom callmart has seen, on their last turn or since, that they have on a site what they
+    should, with the digest of that. Whoever's turn was missed is not settled until seen.
+    """
+    asked = {"site": site, "today": today, "week": WEEK, "enough": ENOUGH}
+    return dict(connection.execute(SQL["settled"], asked).fetchall())
 
 
 def note_wanted(
@@ -154,7 +164,7 @@ def note_wanted(
             "customers": list(digests),
             "digests": list(digests.values()),
             "site": site,
-            "zone": settings.time_zone,
+            "today": clock.today(connection, settings),
         },
     )
     connection.commit()

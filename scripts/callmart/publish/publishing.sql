@@ -219,21 +219,36 @@ where customer_id = %(customer)s and site = any(%(sites)s);
 update ops.publication as p
 set
     wanted = w.digest,
-    looked_on = (now() at time zone %(zone)s)::date
+    looked_on = %(today)s
 from unnest(%(customers)s::integer[], %(digests)s::text[]) as w (customer_id, digest)
 where p.customer_id = w.customer_id and p.site = %(site)s;
 
 -- name: settled
--- The customers of whom callmart has seen today that they have on a site what they should, and the digest of that.
+-- The customers who have been seen, on their last turn or since, to have on a site what they should, and the digest of
+-- that. Turns come every so many `days`: as many as leave enough customers for each, and a week at most. They go by a
+-- hash, so that a customer keeps its turn whoever else comes or leaves.
+with turns as (
+    select
+        customer_id,
+        wanted,
+        state,
+        is_from_before,
+        looked_on,
+        greatest(1, least(%(week)s, count(*) over () / %(enough)s)) as days
+    from ops.publication
+    where site = %(site)s
+)
+
 select
     customer_id,
     wanted
-from ops.publication
+from turns
 where
-    site = %(site)s
-    and state = 'published'
+    state = 'published'
     and not is_from_before
-    and looked_on = (now() at time zone %(zone)s)::date;
+    and looked_on <= %(today)s
+    and looked_on >= %(today)s::date
+    - mod(%(today)s::date - date '2000-01-01' + (hashint4(customer_id) & 65535), days)::integer;
 
 -- name: forget
 -- Customers of whom nothing is on a site any more. Whoever is on no other site has nothing that anybody opens.

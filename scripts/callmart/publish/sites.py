@@ -119,7 +119,7 @@ class Plans:
 
 def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due: bool = False) -> Found:
     """Read what there is on each site, and work out what there should be. If `only_due`, only those customers count who
-    should have something else than before, or have not been looked at today. A site without one is not read.
+    are due (`publishing.due`). A site without one is not read.
 
     Raises UserError if there is only the shared site and it can't be read, or if a report can't be published anywhere.
     """

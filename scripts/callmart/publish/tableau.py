@@ -33,7 +33,8 @@ from callmart.publish.credentials import Credentials
 from callmart.publish.emulator import ensure_running
 
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publishing is slow
-FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can raise
+# What a call to Tableau can raise.
+FAILURES = (TableauError, ParseError, etree.XMLSyntaxError, requests.RequestException)
 LOST = (NotSignedInError, requests.ConnectionError)  # failures that can concern all customers, not just one
 # What Tableau's reference says of a kind of thing that a server doesn't have: the feature is disabled (a licence is
 # missing), or there is no such resource. Any other error says nothing about it.
@@ -56,7 +57,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (XMLError, "Tableau answered {error.code} {error.summary}; correct the cause, then run again."),
     (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
     (
-        (TableauError, ParseError),
+        (TableauError, ParseError, etree.XMLSyntaxError),
         "Tableau's answer is not one of its REST API; run again when it has recovered.",
     ),
     (requests.TooManyRedirects, "Tableau redirects to another address; set tableau.server to that one."),

@@ -1,0 +1,76 @@
+"""The files of the privacy ledger: the one in the home, and its copy (`privacy.ledger_copy`)."""
+
+import os
+from pathlib import Path
+
+from callmart.base.disk import sync
+from callmart.base.errors import UserError, kind
+from callmart.base.settings import Settings
+from callmart.database import chain
+from callmart.database.chain import Broken, Chain
+
+REPLAY = "run `callmart privacy replay`"
+
+
+def in_home(settings: Settings) -> Path:
+    """The ledger in the home."""
+    return settings.home / "privacy" / "ledger"
+
+
+def both(settings: Settings) -> list[Path]:
+    """The ledger and its copy. The copy is written first: if its volume is full, nothing has been written yet."""
+    copy = settings.privacy.ledger_copy
+    return [copy, in_home(settings)] if copy else [in_home(settings)]
+
+
+def read(path: Path) -> Chain:
+    """Read a ledger. Raises UserError if it is missing or is not as it was written."""
+    try:
+        return chain.parse(chain.whole_lines(path.read_bytes()))
+    except OSError as error:
+        raise UserError(
+            f"the privacy ledger {path} can't be read ({kind(error)}); bring it back, or {REPLAY}"
+        ) from error
+    except Broken as error:
+        raise UserError(f"the privacy ledger {path} is damaged, {error}; {REPLAY}") from error
+
+
+def write(settings: Settings, path: Path, ledger: Chain) -> None:
+    """Write a whole ledger in the place of what is there, synced to the disk. The folder of the copy must be there: it
+    is missing if its volume is not mounted.
+    """
+    try:
+        if path == in_home(settings):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(path.name + ".new")
+        draft.unlink(missing_ok=True)
+        _write(draft, ledger.text(), os.O_CREAT | os.O_EXCL)
+        draft.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
+def extend(path: Path, ledger: Chain) -> None:
+    """Append the entries of a ledger that are not in the file yet."""
+    try:
+        text = chain.whole_lines(path.read_bytes())
+        os.truncate(path, len(text))  # what was begun and never finished
+        missing = ledger.entries[text.count(b"\n") - 1 :]
+        _write(path, b"".join(map(chain.line, missing)), os.O_APPEND)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
+def _write(path: Path, text: bytes, flags: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | flags, 0o600), "wb") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _unwritten(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"the privacy ledger {path} can't be written ({kind(error)}), and nothing was deleted: make its volume "
+        "writable, and run the same command again"
+    )
