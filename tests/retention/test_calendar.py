@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 
-import pantab
 import psycopg
 import pytest
 import tableauserverclient as TSC
@@ -15,6 +14,7 @@ from callmart.publish import tableau
 from callmart.registry.file import load
 from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
+from callmart.tableau_files import hyper
 from callmart_home import Callmart
 from events import DAY, at, event, ndjson
 from leavers import file_of, leaver, tables_with
@@ -135,8 +135,7 @@ def labels(callmart: Callmart, customer: int) -> dict[str, str]:
 def extracted(callmart: Callmart, customer: int) -> set[str]:
     """What an extract calls the agents."""
     file = extract.folder(callmart.settings) / str(customer) / "agent.hyper"
-    table = pantab.frame_from_hyper_query(file, 'select agent from "Extract"."agent"', return_type="pyarrow")
-    return set(table["agent"].to_pylist())
+    return {agent for (agent,) in hyper.rows(file, 'select agent from "Extract"."agent"')}
 
 
 def test_anonymity_later_removes_the_names_that_are_there(calendar: Callmart) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import pantab
 import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -16,6 +15,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.retention import expire, expired_months, expiry_plan
+from callmart.tableau_files import hyper
 from callmart_home import Callmart, ignore_step
 from six_days import BORDER, DAYS, HERE, ZONES, content, expired, marts_with_days, planned, too_old
 from today import TODAY
@@ -312,8 +312,7 @@ def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart)
             query = " union all ".join(
                 f"""select '{mart}' as mart, min(call_date) as d from "Extract"."{mart}\"""" for mart in marts
             )
-            rows = pantab.frame_from_hyper_query(path, query, return_type="pyarrow").to_pylist()
-            found |= {f"{path.parent.name}/{row['mart']}": row["d"] for row in rows}
+            found |= {f"{path.parent.name}/{mart}": day.to_date() for mart, day in hyper.rows(path, query)}
         return found
 
     # Who logs in for the first night does so in the evening before.

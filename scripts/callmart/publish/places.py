@@ -79,14 +79,8 @@ class Members:
             return found
         with _calls():
             for _, actual in _sites(work):
-                luids = {user.luid for user in _accounts(actual, person)}
-                found["users"] += len(luids)
-                for group in actual.groups.values():
-                    found["members"] += len(luids & group.members)
-                for projects in actual.projects.values():
-                    for project in projects:
-                        found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
-        return +found
+                found += _belongings(actual, person)
+        return found
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Remove them: the registry no longer names the person. Commits."""
@@ -96,10 +90,12 @@ class Members:
         """Look again. An account that is not callmart's stays, and somebody has to attest it."""
         if not _is_used(work.settings):
             return Proof(Counts(), Counts())
-        searched, left, of_others = Counts(), self.find(work, person), False
+        searched, left, of_others = Counts(), Counts(), False
         with _calls():
             for server, actual in _sites(work):
                 searched["users"] += len(actual.users)
+                if person.kind != "caller":
+                    left += _belongings(actual, person)
                 ours = {user.luid for user in actual.users.values() if user.is_ours}
                 users = everything(server.users)
                 named = {user.id for user in users if _says(work.needles, _of_account(user))}
@@ -200,6 +196,17 @@ def _publish(work: Work, person: Person) -> Counts:
 def _accounts(actual: Actual, person: Person) -> list[Any]:
     addresses = {identity(word) for word in person.words}
     return [user for name, user in actual.users.items() if user.is_ours and name in addresses]
+
+
+def _belongings(actual: Actual, person: Person) -> Counts:
+    """The person's accounts on a site, and what they have."""
+    found, luids = Counts(), {user.luid for user in _accounts(actual, person)}
+    found["users"] = len(luids)
+    found["members"] = sum(len(luids & group.members) for group in actual.groups.values())
+    for projects in actual.projects.values():
+        for project in projects:
+            found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
+    return +found
 
 
 def _projects(actual: Actual, customer_id: int) -> tuple[set[str], set[str]]:
