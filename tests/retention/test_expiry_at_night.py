@@ -45,6 +45,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
                 assert expired_months.exists(connection, f"{name}_{month:%Y%m}")
 
 
+@pytest.mark.waits
 def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(months, "PATIENCE", "50ms")
     month = (TODAY.replace(day=1) + timedelta(days=31)).replace(day=1)

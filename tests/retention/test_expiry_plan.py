@@ -97,6 +97,7 @@ def reading(callmart: Callmart, table: str) -> Iterator[None]:
         reader.rollback()
 
 
+@pytest.mark.waits
 def test_a_reader_is_never_kept_waiting(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expire, "TRIES", 2)
     stop = threading.Event()
@@ -129,6 +130,7 @@ def test_a_reader_is_never_kept_waiting(full: Callmart, monkeypatch: pytest.Monk
     assert too_old(full, BORDER) == {}
 
 
+@pytest.mark.waits
 def test_a_reader_keeps_nobodys_expired_rows(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """A customer that reads and stays in its transaction: the rows go all the same, and their month the next time."""
     monkeypatch.setattr(expire, "TRIES", 1)
@@ -279,6 +281,7 @@ def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart)
     )
 
 
+@pytest.mark.waits
 def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
     """Of somebody who keeps even the rows from being deleted: no customer can."""
     command, at = command_of(full.home), ("--today", str(two_years_after(BORDER)))

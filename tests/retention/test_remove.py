@@ -192,6 +192,7 @@ def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict
     assert keys.key_file(house.home, 999).exists()
 
 
+@pytest.mark.waits
 def test_a_table_that_somebody_reads_keeps_no_other_from_the_vacuum(
     house: Callmart, left: dict[str, Any]
 ) -> None:
