@@ -310,9 +310,11 @@ def test_a_customer_that_leaves_loses_its_login_at_once(away: Callmart) -> None:
 # -- other databases of the cluster --------------------------------------------------------------------------------
 
 ROLES = """
-select r.oid::bigint, r.rolname, r.rolconfig, m.roleid::bigint, m.member::bigint, m.inherit_option, m.set_option
+select
+    r.oid::bigint, r.rolname, r.rolconfig, m.roleid::bigint, m.member::bigint, m.grantor::bigint,
+    m.inherit_option, m.set_option
 from pg_roles as r left join pg_auth_members as m on m.member = r.oid or m.roleid = r.oid
-where r.rolname = any(%s) order by 1, 4, 5
+where r.rolname = any(%s) order by 1, 4, 5, 6 -- several can have granted the same
 """
 ACLS = """
 select oid::regclass::text, relacl::text from pg_class

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pantab
 import pytest
 
 from callmart.operations.run import Ran
+from callmart.tableau_files import hyper
 from callmart_home import Callmart
 from checking import only
 from commands import Command, command_of, mistake
@@ -74,8 +74,8 @@ def delivered(callmart: Callmart) -> int:
     """The same, as the extract has it."""
     query = f"""select sum("offered") as offered from "Extract"."queue_interval" where "call_date" = date '{DAY}'"""
     file = callmart.home / "extracts" / str(CUSTOMER) / "queue.hyper"
-    table = pantab.frame_from_hyper_query(file, query, return_type="pyarrow")
-    return int(table.to_pylist()[0]["offered"])
+    ((offered,),) = hyper.rows(file, query)
+    return int(offered)
 
 
 def logged(callmart: Callmart, action: str) -> list[dict[str, Any]]:
