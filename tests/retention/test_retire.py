@@ -205,6 +205,7 @@ def test_a_view_of_somebody_elses_is_named_and_nothing_goes(left: Callmart) -> N
         owner.commit()
 
 
+@pytest.mark.waits
 def test_it_goes_everywhere_once_it_is_confirmed(
     left: Callmart, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
