@@ -44,8 +44,7 @@ test-days: .venv/installed-dev ## what depends on the day, on six odd days: test
 test-mutants: .venv/installed-dev ## takes away what protects persons, piece by piece: each time a test has to fail
 	$(BIN)/python tests/support/mutants.py
 
-# On the cluster instead of the embedded server, each in a session of its own: sessions keep connections of a loader, and
-# each module has another. The marts of a real bank and of real logs first.
+# On the cluster instead of the embedded server. The marts of a real bank and of real logs first.
 ALSO_ON_CLUSTER := $(addprefix tests/,$(addsuffix .py, \
     models/test_bank_month models/test_recorded_marts models/test_scenarios models/test_simulated_marts \
     models/test_contact_marts models/test_odd_calls models/test_line_marts models/test_status_marts \
@@ -55,7 +54,7 @@ ALSO_ON_CLUSTER := $(addprefix tests/,$(addsuffix .py, \
 test-cluster: .venv/installed-dev ## what runs on the Citus cluster of CALLMART_TEST_CITUS_DSN, whose database is emptied
 	@test -n '$(CALLMART_TEST_CITUS_DSN)' || { echo 'name a cluster in CALLMART_TEST_CITUS_DSN' >&2; exit 1; }
 	$(BIN)/python -m pytest -n 0 tests/database/test_cluster.py tests/database/test_cluster_changes.py
-	for module in $(ALSO_ON_CLUSTER); do $(BIN)/python -m pytest -n 0 --on-cluster $$module || exit 1; done
+	$(BIN)/python -m pytest -n 0 --on-cluster $(ALSO_ON_CLUSTER)
 
 test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
 	$(BIN)/python -m pytest -m external -n 0

@@ -5,7 +5,6 @@ The files are those of the walk in docs/report_types.md, in a copy of the projec
 
 import csv
 import io
-import os
 import re
 import shutil
 import sys
@@ -20,7 +19,7 @@ from callmart.base.settings import PROJECT
 from callmart.publish import tableau
 from callmart_home import Callmart
 from centre import DAYS, NAMED, STANDARD
-from commands import NO_SETTINGS, in_a_process
+from commands import clean_environment, forget_callmart, in_a_process
 
 PAGE = (PROJECT / "docs/report_types.md").read_text()
 # A file of the walk under its name, and what the walk adds to a file below a line of it.
@@ -64,8 +63,7 @@ def replace(file: Path, old: str, new: str) -> None:
 
 def _of_the_copy() -> None:
     """The command of the copy in whose folder it is called, though callmart's own has been imported."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "callmart"]:
-        del sys.modules[name]
+    forget_callmart()
     sys.path.insert(0, str(Path.cwd() / "scripts"))
     from callmart.cli.entry import main
 
@@ -77,13 +75,9 @@ def command(played: Callmart, project: Path) -> Command:
     """The command of the copy, in the home."""
 
     def run(*arguments: str | Path) -> str:
-        done = in_a_process(
-            _of_the_copy, "callmart", *arguments, cwd=project, environment=os.environ | {
-                "PYTHONPATH": str(project / "scripts"),  # for the emulator, which it starts
-                "CALLMART_HOME": str(played.home),
-                "CALLMART_CONFIG": str(NO_SETTINGS),
-            },
-        )  # fmt: skip
+        # The emulator, which it starts, finds the copy by PYTHONPATH.
+        environment = clean_environment(played.home) | {"PYTHONPATH": str(project / "scripts")}
+        done = in_a_process(_of_the_copy, "callmart", *arguments, cwd=project, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

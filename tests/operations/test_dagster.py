@@ -13,7 +13,7 @@ from callmart.base.settings import PROJECT
 from callmart.database.lock import exclusive
 from callmart_home import Callmart
 from centre import NAMED, REGISTRY, events
-from commands import _environment
+from commands import clean_environment
 from today import YESTERDAY
 from venvs import installed
 
@@ -54,7 +54,7 @@ def test_the_assets_take_a_file_from_the_inbox_to_the_mail(callmart: Callmart, d
     inbox.mkdir()
     pyarrow.parquet.write_table(events(NAMED, [YESTERDAY]), inbox / "calls.parquet")
     command = Path(sys.executable).with_name("callmart")
-    dagster.settings = _environment(callmart.home) | {
+    dagster.settings = clean_environment(callmart.home) | {
         "CALLMART": str(command), "INBOX": str(inbox), "CALLMART_MAIL__SENDER": "callmart",
     }  # fmt: skip
 

@@ -49,12 +49,17 @@ _PREPARED.set_forkserver_preload(LIBRARIES)
 
 def _callmart() -> None:
     if os.environ["CALLMART_CONFIG"] != str(NO_SETTINGS):  # which is read where it is imported
-        for name in [name for name in sys.modules if name.startswith("callmart.")]:
-            del sys.modules[name]
+        forget_callmart()
     from callmart.cli.main import main
 
     with quick_passphrases():
         main()
+
+
+def forget_callmart() -> None:
+    """Whatever of callmart has been imported is imported anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "callmart"]:
+        del sys.modules[name]
 
 
 def quick_passphrases() -> AbstractContextManager[object]:
@@ -68,7 +73,7 @@ def command_of(home: Path) -> Command:
     def command(
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        with _as_in_a_process(_environment(home) | environment, cwd) as (out, err):
+        with _as_in_a_process(clean_environment(home) | environment, cwd) as (out, err):
             sys.argv = ["callmart", *map(str, arguments)]
             try:
                 main()
@@ -109,7 +114,7 @@ def process_of(home: Path) -> Command:
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return in_a_process(
-            _callmart, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
+            _callmart, "callmart", *arguments, cwd=cwd, environment=clean_environment(home) | environment
         )
 
     return command
@@ -129,9 +134,8 @@ def in_a_process(
 def begun(home: Path, *arguments: str, **environment: str) -> BaseProcess:
     """A command that goes on in a process of its own. Nobody hears what it says."""
     unheard = Path(os.devnull)
-    return _begun(
-        _run, _callmart, ["callmart", *arguments], "/", _environment(home) | environment, unheard, unheard
-    )
+    own = clean_environment(home) | environment
+    return _begun(_run, _callmart, ["callmart", *arguments], "/", own, unheard, unheard)
 
 
 def exit_code(target: Callable[..., None], *arguments: object, **named: object) -> int:
@@ -170,7 +174,8 @@ def command_from_scratch(home: Path) -> Command:
     def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", "from callmart.cli.main import main; main()", *map(str, arguments)],
-            capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL, env=_environment(home),
+            capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL,
+            env=clean_environment(home),
         )  # fmt: skip
 
     return command
@@ -183,8 +188,8 @@ def use(settings: Any, monkeypatch: "pytest.MonkeyPatch") -> None:
             monkeypatch.setattr(module, "settings", lambda: settings)
 
 
-def _environment(home: Path) -> dict[str, str]:
-    """As a service starts it: without the folder that a shell tells."""
+def clean_environment(home: Path) -> dict[str, str]:
+    """Of a command, as a service starts it: with no setting but the home, and without the folder that a shell tells."""
     kept = {
         name: value
         for name, value in os.environ.items()

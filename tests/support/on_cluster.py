@@ -37,6 +37,8 @@ def empty(dsn: str) -> None:
         owner.execute("set citus.enable_ddl_propagation to off")
         for role in roles.existing(owner, owner.info.dbname):
             owner.execute(roles.statement("grant {} to current_user with inherit true", role))
+            # Else the loader's session would be kept for the next one, which has the same name.
+            owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", [role])
             owner.execute(roles.statement("drop owned by {}", role))
             owner.execute(roles.statement("drop role {}", role))
 
