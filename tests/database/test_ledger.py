@@ -146,6 +146,20 @@ def test_the_same_erasure_is_written_once(erased: Callmart) -> None:
     assert compared(erased) == Comparison()
 
 
+def test_a_ledger_that_was_lost_is_not_made_from_a_copy_that_was_set_later(erased: Callmart) -> None:
+    """Else nobody would see that it was lost."""
+    whole = home(erased).read_bytes()
+    home(erased).unlink()
+    with erased.connect() as connection:
+        connection.execute("update privacy.ledger set has_copy = false")
+        (problem,) = ledger.close(connection, erased.settings)
+        connection.rollback()
+    assert not home(erased).exists()
+    assert problem.startswith("all customers are closed: the privacy ledger")
+    home(erased).write_bytes(whole)
+    assert compared(erased) == Comparison()
+
+
 def test_without_room_for_the_copy_nothing_is_deleted(erased: Callmart, volume: Path) -> None:
     before, away = home(erased).read_bytes(), volume.with_name("unmounted")
     moved = erased.settings.privacy
