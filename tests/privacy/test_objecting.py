@@ -13,7 +13,8 @@ import pyarrow.parquet
 import pytest
 import tableauserverclient as TSC
 
-from callmart.audit import agents, attempts, channels, objectors, on_tableau
+from callmart.audit import agents, channels, objectors, on_tableau
+from callmart.audit.scene import scene_of
 from callmart.base.errors import UserError
 from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.database import ledger, ledger_files, server
@@ -244,7 +245,7 @@ def test_what_comes_later_is_left_out_and_counts_in_queues(home: Callmart, work:
 
 
 def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) -> None:
-    scene = attempts.scene(work.connection, home.settings)
+    scene = scene_of(work.connection, home.settings)
     words = agents.in_extracts(home.settings, scene)
 
     def outcomes() -> list[str]:
@@ -262,7 +263,7 @@ def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) ->
 def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board = channels.board(work.connection, attempts.scene(work.connection, home.settings))
+    board = channels.board(work.connection, scene_of(work.connection, home.settings))
     there = on_tableau.look(work.connection, home.settings, work.tableau, board, ignore_step)
     assert [one.outcome for one in there.checks if one.name.startswith(objectors.NAME)] == ["holds"]
 

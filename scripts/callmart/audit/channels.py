@@ -14,7 +14,7 @@ from psycopg import sql
 from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
-from callmart.audit.attempts import Attacker, Scene, name_of, table_of
+from callmart.audit.scene import Attacker, Scene, name_of, table_of
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
