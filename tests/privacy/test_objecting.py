@@ -19,17 +19,8 @@ from callmart.base.errors import UserError
 from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
-from callmart.privacy import (
-    disclosing,
-    lifting,
-    objecting,
-    packages,
-    places,
-    procedure,
-    replaying,
-    sealing,
-    withdrawing,
-)
+from callmart.privacy import disclosing, lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.privacy.package import sealing, shelf
 from callmart.privacy.procedure import Steps
 from callmart.publish import places as published
 from callmart.reports import paper
@@ -161,7 +152,7 @@ def test_who_objects_and_gets_reports_goes_on_getting_them_and_gets_the_own_data
         disclosing.prove(about, proofs.__setitem__)
         assert not any(proof.left for proof in proofs.values())
         assert plan.counts[place][table], table
-    shutil.rmtree(packages.folder(home.settings))
+    shutil.rmtree(shelf.folder(home.settings))
     assert left(work, LEAVER, 1) == {}, "who was asked about is left out as before"
 
 

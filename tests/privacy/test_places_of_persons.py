@@ -33,7 +33,8 @@ from callmart.base.settings import Folder
 from callmart.database import embedded_server, searching
 from callmart.environments import databases
 from callmart.environments.known import Environment
-from callmart.privacy import decided, packages, places, procedure
+from callmart.privacy import decided, places, procedure
+from callmart.privacy.package import shelf
 from callmart.publish import holdings
 from callmart.publish import places as published
 from callmart_home import Callmart
@@ -304,8 +305,8 @@ def row_of_agent(work: Work, table: str) -> AbstractContextManager[object]:
 @contextmanager
 def package_of(work: Work, kind: Kind) -> Iterator[None]:
     """Of a package, the note says whose it is."""
-    whose = packages.tombstones(key_of(work), ((kind, key) for key in made_up(work, kind).keys))
-    note = packages.Note(
+    whose = shelf.tombstones(key_of(work), ((kind, key) for key in made_up(work, kind).keys))
+    note = shelf.Note(
         request=9, customer_id=NAMED, written="2026-01-01", key=fingerprint_of(key_of(work)),
         whose=tuple(whose), content="", sealed="",
     )  # fmt: skip
