@@ -37,6 +37,7 @@ from callmart.privacy import decided, places, procedure
 from callmart.privacy.package import shelf
 from callmart.publish import holdings
 from callmart.publish import places as published
+from callmart.tableau_files import hyper
 from callmart_home import Callmart
 from centre import NAMED
 from emulated import WORKBOOK, custom_view
@@ -393,6 +394,21 @@ def test_whoever_is_planted_in_a_place_is_found_there_and_goes_as_decided(work: 
         if place in AFTER_DELETION and (place, kind) not in OF_REAL_PERSONS:
             PLACE[place].treat(work, person)
         assert is_gone or not found(place, PLACE[place].prove(work, person)), kind
+
+
+def test_what_only_hyper_can_read_is_found_in_an_extract(work: Work) -> None:
+    path = work.settings.home / f"extracts/{NAMED}/planted.hyper"
+    with hyper.written(path) as connection:
+        # Of several values Hyper stores how far they are from the smallest.
+        connection.execute_command(
+            "create table planted as select 31207654320 + n as number from generate_series(1, 9) as s (n)"
+        )
+    try:
+        work.needles = Needles(["31207654325"])
+        assert not work.needles.in_file(path), "its bytes show nothing"
+        assert PLACE["extracts"].prove(work, made_up(work, "caller")).left == {"files": 1}
+    finally:
+        path.unlink()
 
 
 def test_accounts_are_those_of_contacts_and_recipients(work: Work) -> None:
