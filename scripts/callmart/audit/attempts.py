@@ -11,7 +11,8 @@ import psycopg
 
 from callmart.access import roles
 from callmart.access.rights import SCHEMAS
-from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.attacks.attack import NOT_INSTALLED, Aim, Attack
 from callmart.audit.scene import Attacker, Scene, name_of, row_of, table_of
 from callmart.declarations.mart import Mart
 
