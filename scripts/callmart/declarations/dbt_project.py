@@ -96,7 +96,13 @@ def run(
 
     # The manifest has just been written, and writing it again takes as long as a model.
     result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", "--no-write-json", *selected)
-    failed = [r.node for r in result.result or [] if r.status not in ("success", "skipped")]
+    _refuse_failure(result, raised)
+    return [_compiled(one.node) for one in result.result if one.node.resource_type == "model"]
+
+
+def _refuse_failure(result: Any, raised: Mapping[str, BaseException | None]) -> None:
+    """Raise UserError if dbt did not run everything. `raised` has what models raised, by their ids."""
+    failed = [one.node for one in result.result or () if one.status not in ("success", "skipped")]
     if failed:
         raise UserError(
             _own_words(raised.get(failed[0].unique_id))
@@ -107,7 +113,6 @@ def run(
         raise UserError(
             _own_words(result.exception) or f"dbt broke off: run `dbt run` in {PROJECT} to see why"
         )
-    return [_compiled(one.node) for one in result.result if one.node.resource_type == "model"]
 
 
 def compiled_marts(settings: Settings) -> list[Compiled]:

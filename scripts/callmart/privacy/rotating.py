@@ -304,6 +304,19 @@ def _key_anew(connection: psycopg.Connection, table: Table, change: Change, batc
     if not numbers and not texts:
         return 0
     change.renewing.renew(connection, texts)
+    known = {
+        "former_numbers": list(numbers),
+        "new_numbers": list(numbers.values()),
+        "former_texts": list(texts),
+        "new_texts": list(texts.values()),
+    }
+    rows = connection.execute(_keying(table), parameters | known).rowcount
+    vacuum.note(connection, table.relation, whole=True)
+    return rows
+
+
+def _keying(table: Table) -> sql.Composed:
+    """The statement that keys a batch of a table anew: each column looks up its new key by the former one."""
     columns = [("numbers", "bigint", column) for column in table.numbers]
     columns += [("texts", "text", column) for column in table.texts]
 
@@ -319,29 +332,18 @@ def _key_anew(connection: psycopg.Connection, table: Table, change: Change, batc
             for kind, of_type, column in columns
         )
 
-    query = sql.SQL(SQL["key_anew"]).format(
+    news = "unnest({former}::{of_type}[], {new}::{of_type}[]) as {of} (former, new)"
+    relation = sql.SQL(table.relation)
+    return sql.SQL(SQL["key_anew"]).format(
         columns=each("{column}", ", "),
         keyed=each("keyed.{column}", ", "),
         news=each("coalesce({of}.new, e.{column}) as {column}", ", "),
         joined=sql.SQL("{} as e {}").format(
-            names["table"],
-            each(
-                "left join unnest({former}::{of_type}[], {new}::{of_type}[]) as {of} (former, new)"
-                " on e.{column} = {of}.former",
-                " ",
-            ),
+            relation, each(f"left join {news} on e.{{column}} = {{of}}.former", " ")
         ),
-        **names,
+        table=relation,
+        rows=_rows_of(table),
     )
-    known = {
-        "former_numbers": list(numbers),
-        "new_numbers": list(numbers.values()),
-        "former_texts": list(texts),
-        "new_texts": list(texts.values()),
-    }
-    rows = connection.execute(query, parameters | known).rowcount
-    vacuum.note(connection, table.relation, whole=True)
-    return rows
 
 
 def _note_new(connection: psycopg.Connection, texts: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from callmart.simulator.clock import SECOND, Clock, quarter_of, rounded
+from callmart.simulator.wall_clock import SECOND, WallClock, quarter_of, rounded
 
 STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
 
@@ -88,7 +88,7 @@ _LONGEST_STATUS = 744 * 3600 * SECOND  # without a new event, a status ends afte
 class Expected:
     """The rows of queue_interval and agent_day."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: WallClock) -> None:
         self._clock = clock
         self._queues: dict[tuple[date, str, int], Cell] = defaultdict(nothing)
         self._agents: dict[tuple[date, str], Cell] = defaultdict(partial(_zeros, AGENT_DAY, 2))

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from callmart.base.settings import Platform
-from callmart.simulator.clock import QUARTER, SECOND, quarter_of, rounded
 from callmart.simulator.simulate import EVENTS
+from callmart.simulator.wall_clock import QUARTER, SECOND, quarter_of, rounded
 
 COUNTS = ("calls_in", "calls_out", "answered", "busy", "talk_s", "ring_s", "peak_calls")
 

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from callmart.base.settings import Platform
-from callmart.simulator.clock import QUARTER, SECOND, Clock, rounded
 from callmart.simulator.expected import Cell, Expected, nothing
+from callmart.simulator.wall_clock import QUARTER, SECOND, WallClock, rounded
 
 EVENTS = pa.schema(
     [
@@ -126,7 +126,7 @@ def simulate(
     centre = _Centre(
         customer_id=customer_id,
         platform=platform,
-        clock=Clock(ZoneInfo(time_zone)),
+        clock=WallClock(ZoneInfo(time_zone)),
         queues=queues,
         agents=_staff(agents, queues),
         rng=random.Random(f"{seed}:{customer_id}"),
@@ -147,7 +147,7 @@ class _Centre:
         *,
         customer_id: int,
         platform: str,
-        clock: Clock,
+        clock: WallClock,
         queues: Sequence[str],
         agents: list[_Agent],
         rng: random.Random,

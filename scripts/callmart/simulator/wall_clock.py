@@ -8,7 +8,7 @@ SECOND = 1_000_000
 QUARTER = 900 * SECOND  # the offset of every present time zone is a multiple of it
 
 
-class Clock:
+class WallClock:
     """The clock of a time zone."""
 
     def __init__(self, zone: ZoneInfo) -> None:
