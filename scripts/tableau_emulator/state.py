@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -55,6 +56,10 @@ class Rows(Sequence[sqlite3.Row]):
         self._state, self._query, self._values = state, query, values
 
     def __len__(self) -> int:
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
         return int(self._state.all(f"select count(*) from ({self._query})", *self._values)[0][0])
 
     def __iter__(self) -> Iterator[sqlite3.Row]:
