@@ -39,9 +39,8 @@ from today import TODAY
 def published(played: Callmart) -> Callmart:
     """Three customers with everything that there is for them, on Tableau too, and one that has ordered nothing."""
     with played.connect() as connection:
-        connection.execute(
-            f"insert into registry.holiday (customer_id, call_date) values ({STANDARD}, '2024-01-01')"
-        )
+        holiday = f"({STANDARD}, '2024-01-01')"
+        connection.execute(f"insert into registry.holiday (customer_id, call_date) values {holiday}")
         connection.commit()
         assert run.run(connection, played.settings, ignore_step).problems == []
     return played
@@ -69,9 +68,8 @@ class Green:
 def green_run(published: Callmart) -> Green:
     def books() -> dict[str, list[str]]:
         names = ("audit_log", "opened_day", "dirty_day", "extract", "publication")
-        return {
-            name: sorted(map(repr, published.rows(f"select t::text from ops.{name} as t"))) for name in names
-        }
+        query = "select t::text from ops.{} as t"
+        return {name: sorted(map(repr, published.rows(query.format(name)))) for name in names}
 
     page = shelf.place(published.settings, NAMED, "traffic", weeks.of(TODAY))
     page.parent.mkdir(parents=True)
@@ -237,9 +235,8 @@ def test_no_value_of_a_customers_is_in_it(green: audit.Audit, red: audit.Audit) 
             for customer in (NAMED, ANONYMOUS, STANDARD, NONE):
                 for word in (queue_of(customer), agent_of(customer), call_of(customer)):
                     assert word not in text
-            assert not any(
-                word in text for word in (NUMBERS, "Noor", "Voorbeeld", "Zorgpunt", "Fietsen", "Stil")
-            )
+            known = NUMBERS, "Noor", "Voorbeeld", "Zorgpunt", "Fietsen", "Stil"
+            assert not any(word in text for word in known)
 
 
 # -- red -------------------------------------------------------------------------------------------------------------

@@ -98,17 +98,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
         (SHUTTING_OUT, "any login can shut everybody out", "functions for locks and large objects"),
         (COUNTING, "any login can count what others read", "functions for statistics"),
     ):
-        ((functions, example),) = connection.execute(
-            """
-            select count(distinct p.oid), min(p.proname)
-            from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
-            where
-                (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
-                and p.proname ~ %s
-                and grantee = 0
-            """,
-            [which],
-        ).fetchall()
+        ((functions, example),) = connection.execute(SQL["open_functions"], {"which": which}).fetchall()
         if functions:
             yield Drift(
                 f"{danger}: {functions} {what} are open to everybody ({example} ...); {remedy}", server=True

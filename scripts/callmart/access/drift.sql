@@ -241,3 +241,14 @@ select
     u.relation::text
 from unnest(%(relations)s::text[], %(groups)s::text[], %(days)s::name[]) as m (relation, mart_group, day)
 cross join lateral access.unguarded(to_regclass(m.relation), m.mart_group, m.day) as u (relation);
+
+-- name: open_functions
+-- How many functions of a kind everybody may call, and one of them.
+select
+    count(distinct p.oid),
+    min(p.proname)
+from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+where
+    (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
+    and p.proname ~ %(which)s
+    and grantee = 0;

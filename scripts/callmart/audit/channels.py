@@ -112,14 +112,7 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
         for customer, groups in scene.opens.items()
         if mart.group in groups
     }
-    opened = connection.execute(
-        """
-        select customer_id, mart, sum(row_count)::bigint from ops.opened_day
-        where call_date >= %s or not isfinite(call_date)
-        group by 1, 2
-        """,
-        [scene.floor],
-    ).fetchall()
+    opened = connection.execute(SQL["opened"], {"floor": scene.floor}).fetchall()
     live = connection.execute(
         "select customer_id from registry.customer where connection = 'live'"
     ).fetchall()

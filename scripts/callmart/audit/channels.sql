@@ -6,3 +6,13 @@ where
     and k.option = any({options})
     and m.{day} >= k.valid_from
     and (m.{day} < k.valid_until or k.valid_until is null);
+
+-- name: opened
+-- How many rows of each mart and customer were opened on days that are kept.
+select
+    customer_id,
+    mart,
+    sum(row_count)::bigint
+from ops.opened_day
+where call_date >= %(floor)s or not isfinite(call_date)
+group by customer_id, mart;

@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from lxml import etree
 from psycopg.conninfo import conninfo_to_dict
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.declarations.captions import Locale, captions
 from callmart.declarations.data_through import THROUGH
@@ -21,6 +22,8 @@ from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import metrics
 from callmart.tableau_files import fields, hyper
 from callmart.tableau_files.fields import Field, Part, Relationship, Source
+
+SQL = sql_file.statements(__file__)
 
 USER = "http://www.tableausoftware.com/xml/user"
 VERSION = "18.1"
@@ -115,17 +118,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def held_types(file: Path) -> dict[str, dict[str, str]]:
     """Return each table's columns in a .hyper file, in order, with their types."""
     found: dict[str, dict[str, str]] = {}
-    for mart, name, kind in hyper.rows(
-        file,
-        f"""
-        select c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
-        from pg_catalog.pg_attribute as a
-        join pg_catalog.pg_class as c on c.oid = a.attrelid
-        join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-        where n.nspname = '{hyper.SCHEMA}' and a.attnum > 0
-        order by c.relname, a.attnum
-        """,
-    ):
+    for mart, name, kind in hyper.rows(file, SQL["held_types"].format(schema=hyper.SCHEMA)):
         found.setdefault(mart, {})[name] = kind
     return found
 
