@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callmart import publish
-from callmart.audit import tableau_rights
+from callmart.audit import tableau_rights, tableau_site
 from callmart.base.errors import UserError
 from callmart.declarations import exposures
 from callmart.publish import Books, DataSource, Publication, Workbook
@@ -115,7 +115,7 @@ def test_what_is_worked_out_is_what_is_enforced(mixed: Mixed, seed: int) -> None
     """Of any rules; where only a site role keeps a user from something, that counts as reached."""
     with mixed.world.state() as state:
         mix(mixed, state, Random(seed))
-        site = tableau_rights.read(mixed.world.server, ignore_step)
+        site = tableau_site.read(mixed.world.server, ignore_step)
         for user in (state.all("select * from user where id = ?", luid)[0] for luid in mixed.users):
             access = Access(state, user)
             assert access.administrator == site.users[user["id"]].is_administrator
@@ -124,7 +124,7 @@ def test_what_is_worked_out_is_what_is_enforced(mixed: Mixed, seed: int) -> None
                 row = state.all(f"select * from {kind} where id = ?", thing.luid)[0]
                 may = frozenset(each for each in CAPABILITIES[kind] if access.may(kind, row, each))
                 found = site.reached(thing).get(user["id"], frozenset())
-                if found == tableau_rights.EVERYTHING:
+                if found == tableau_site.EVERYTHING:
                     found = frozenset(CAPABILITIES[kind])
                 assert found >= may, (thing, user["site_role"])
                 if user["site_role"] in ("Creator", "ExplorerCanPublish", "Unlicensed"):
@@ -133,12 +133,12 @@ def test_what_is_worked_out_is_what_is_enforced(mixed: Mixed, seed: int) -> None
 
 def test_whom_a_set_of_groups_lets_in_is_everybody() -> None:
     """It is not looked into; whom it keeps out is let in."""
-    users = {luid: tableau_rights.User(luid, luid, frozenset({"Viewer"})) for luid in ("a", "b")}
+    users = {luid: tableau_site.User(luid, luid, frozenset({"Viewer"})) for luid in ("a", "b")}
 
     def reached(mode: str) -> dict[str, frozenset[str]]:
         rules = frozenset({Grant("groupSet", "s", "Read", mode), Grant("user", "a", "Read", "Allow")})
-        thing = tableau_rights.Thing("workbook", "w", "Drukte", "owner", None, rules)
-        return tableau_rights.Site(users, {}, (thing,)).reached(thing)
+        thing = tableau_site.Thing("workbook", "w", "Drukte", "owner", None, rules)
+        return tableau_site.Site(users, {}, (thing,)).reached(thing)
 
     everybody, one = reached("Allow"), reached("Deny")
     assert everybody.keys() - {"owner"} == {"a", "b"}
@@ -156,7 +156,7 @@ class Shop(World):
 
     def compare(self) -> tableau_rights.Compared:
         return tableau_rights.compare(
-            tableau_rights.read(self.server, ignore_step), self.desired, publish.read(self.server, HOME)
+            tableau_site.read(self.server, ignore_step), self.desired, publish.read(self.server, HOME)
         )
 
     def one(self, kind: str, name: str, customer: int = OURS) -> TSC.WorkbookItem | TSC.DatasourceItem:
@@ -511,7 +511,7 @@ def test_a_list_that_lags_is_not_believed(shop: Shop) -> None:
 
 def test_a_recipient_sees_what_was_worked_out(shop: Shop) -> None:
     """As the user: with its own session, what the lists show is what is reached, and no more."""
-    site = tableau_rights.read(shop.server, ignore_step)
+    site = tableau_site.read(shop.server, ignore_step)
     for name in (CHEF, OTHER, BOTH, STRANGER):
         user, server = shop.who(name), shop.as_user(name)
         reached = {thing.luid for thing in site.things if "Read" in site.reached(thing).get(user.id, ())}

@@ -12,7 +12,7 @@ from lxml import etree
 
 from callmart import publish
 from callmart.access import roles
-from callmart.audit import agents, objectors, tableau_rights
+from callmart.audit import agents, objectors, tableau_rights, tableau_site
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.base import disk
@@ -90,7 +90,7 @@ def _look_at(
     actual = publish.read(server, publishing.books(connection, settings, name))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
-    site = tableau_rights.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
+    site = tableau_site.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = tableau_rights.compare(site, desired, actual)
     cells: list[Cell] = []
     here = [customer for customer in board.customers if customer in desired]
