@@ -18,7 +18,9 @@ from psycopg import sql
 import kept_sessions
 from callmart.access import logins, memberships, rights, roles
 from callmart.audit import attempts, inference, planner
-from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.attacks.attack import Attack
+from callmart.audit.attacks.rows import OWN_TYPES
 from callmart.audit.attempts import Attempt, Scene
 from callmart.audit.channels import SESSION
 from callmart.base.errors import UserError

@@ -31,7 +31,8 @@ from callmart.audit import (
     persons,
     tables,
 )
-from callmart.audit.attacks import ATTACKS, Attack
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.attacks.attack import Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
 from callmart.audit.check import Check, few

@@ -11,7 +11,8 @@ import psycopg
 
 from callmart.access import roles
 from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, SHARING_FUNCTIONS, STATISTIC, shared, shown_in
-from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.attacks.attack import NOT_INSTALLED, Aim, Attack
 from callmart.base import sql_file
 from callmart.base.matrix import Duty, matrix, split
 from callmart.base.settings import Settings
