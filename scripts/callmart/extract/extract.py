@@ -24,9 +24,9 @@ from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
-from callmart.declarations import dbt_project, through
+from callmart.declarations import data_through, dbt_project
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
-from callmart.declarations.through import THROUGH
 from callmart.extract import drafts, reading
 from callmart.extract.drafts import Draft, Unproven
 from callmart.extract.reading import ALL, Contents, Part
@@ -162,7 +162,7 @@ def place(settings: Settings, customer_id: int, group: str) -> Path:
 def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
     """The files that the contracts order."""
     marts = dbt_project.marts(settings)
-    held = {group: through.tables(marts, group) for group in {mart.group for mart in marts}}
+    held = {group: data_through.tables(marts, group) for group in {mart.group for mart in marts}}
     types = {group: fields.hyper_types(tables) for group, tables in held.items()}
     version = connection.execute("select max(version) from registry.version").fetchone()
     ordered = connection.execute(SQL["orders"]).fetchall()

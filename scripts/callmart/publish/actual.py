@@ -23,7 +23,7 @@ from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000
 WORKERS = 4  # requests at a time; Tableau also has other work to do
-INCOMPLETE = "Tableau returned an incomplete list; run again."
+INCOMPLETE = "Tableau returned an incomplete list; run again"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 ContentKind = Literal["data source", "workbook"]
