@@ -111,7 +111,7 @@ def memberships(connection: psycopg.Connection, database: str) -> dict[Membershi
 
 def granted(connection: psycopg.Connection) -> set[Membership]:
     """The memberships that `memberships.sync` has granted."""
-    return {(role, member) for role, member in connection.execute("select role, member from access.granted")}
+    return set(connection.execute("select role, member from access.granted").fetchall())
 
 
 def closing(connection: psycopg.Connection) -> set[str]:

@@ -90,18 +90,18 @@ def extract(
     are still made. `on_file(customer, finished, of)` is called after each.
     """
     orders = _orders(connection, settings)
-    paths = {order[:2]: place(settings, *order[:2]) for order in orders}
+    bases = {order[:2]: order.basis for order in orders}
+    paths = {name: place(settings, *name) for name in bases}
     recorded, closed = _recorded(connection), ledger.closed(connection)
     there = _remove_unordered(connection, settings, recorded, paths)
     connection.commit()
     if settings.tableau.keeps_extracts:
         recorded = {name: books for name, books in recorded.items() if name in there}
+    # Not each by a worker: there may be thousands.
     unchanged = {
-        order[:2]: Extract(*order[:2], paths[order[:2]], before.rows, before.content_hash, written=False)
-        for order in orders
-        if (before := recorded.get(order[:2])) is not None
-        and before.basis == order.basis
-        and order.customer_id not in closed
+        name: Extract(*name, paths[name], before.rows, before.content_hash, written=False)
+        for name, before in recorded.items()
+        if before.basis == bases.get(name) and name[0] not in closed
     }
     found: list[Extract | Unproven] = []
     with _sessions(settings) as session, ThreadPoolExecutor(WORKERS) as pool:

@@ -3,6 +3,7 @@
 What a customer should have follows from its contract, its extracts, the reports and their recipients.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -64,7 +65,7 @@ class _Extract(NamedTuple):
     mart_group: str
     content_hash: str
     row_count: int
-    types: tds.Types | None  # None if the books don't know what the file was made from
+    types: str | None  # in JSON; None if the books don't know what the file was made from
 
 
 def desired(connection: psycopg.Connection, settings: Settings) -> list[Publication]:
@@ -211,7 +212,6 @@ def _mails(
     """One mail per recipient and report, for the reports that the customer has and the recipient wants."""
     for workbook_ in workbooks:
         report = workbook_.report
-        day, at = mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, now)
         for recipient in recipients:
             if report.name in recipient.reports:
                 yield Mail(
@@ -219,8 +219,7 @@ def _mails(
                     recipient.email,
                     getattr(report.mail.subject, customer.locale),
                     getattr(report.mail.message, customer.locale),
-                    day,
-                    at,
+                    *mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, now),
                 )
 
 
@@ -273,6 +272,7 @@ class _Shared:
         self.settings = settings
         self.groups = {mart.group for mart in marts}
         self.source = cache(lambda group, locale: tds.source(group, marts, locale))
+        self._types = cache(json.loads)
         # Hashes of what is large and the same for many customers.
         self._around = cache(lambda source: sha256(tds.around_extract(source)).digest())
         self._workbook = cache(
@@ -291,7 +291,8 @@ class _Shared:
             extract.restore, self.settings, of.customer_id, of.mart_group, source.marts, of.content_hash
         )
         path = extract.place(self.settings, of.customer_id, of.mart_group)
-        return DataSource(source, path, digest, of.row_count, types=of.types, restore=restore)
+        types = None if of.types is None else self._types(of.types)
+        return DataSource(source, path, digest, of.row_count, types=types, restore=restore)
 
     def workbooks(
         self, customer: _Customer, sources: list[Source], has_data: set[tuple[int, str]]

@@ -51,7 +51,7 @@ select
     mart_group,
     content_hash,
     row_count,
-    basis -> 'types' as types
+    basis ->> 'types' as types
 from ops.extract
 order by customer_id, mart_group;
 

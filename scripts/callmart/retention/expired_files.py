@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.settings import Settings
 from callmart.extract import extract
 from callmart.mailing import places as outbox
@@ -89,10 +89,11 @@ def _old_extracts(
 
 def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:
     known = {
-        extract.place(settings, customer_id, group)
+        str(extract.place(settings, customer_id, group))
         for customer_id, group in connection.execute("select customer_id, mart_group from ops.extract")
     }
-    return sorted(path for path in extract.folder(settings).glob("*/*.hyper") if path not in known)
+    found = [one.path for one in disk.entries(extract.folder(settings)) if one.path.endswith(".hyper")]
+    return [Path(path) for path in found if path not in known]
 
 
 def _old_pages(settings: Settings, floor: date) -> list[Path]:

@@ -37,12 +37,19 @@ select now()
 where
     exists (
         select 1
-        from registry.kept_contract as k
-        inner join registry.customer as c using (customer_id)
-        group by k.customer_id, c.time_zone
-        having
-            min(k.valid_from) > (
-                select (max(v.applied_at) at time zone c.time_zone)::date from registry.version as v
+        from (select max(applied_at) as applied_at from registry.version) as v
+        cross join (
+            select
+                customer_id,
+                min(valid_from) as valid_from
+            from registry.kept_contract
+            group by customer_id
+        ) as k
+        -- The planner expects a single contract, and would join each customer with each contract.
+        where
+            k.valid_from > (
+                select (v.applied_at at time zone c.time_zone)::date from registry.customer as c
+                where c.customer_id = k.customer_id
             )
     );
 
