@@ -21,6 +21,7 @@ from tableauhyperapi import HyperProcess
 
 import commands
 import on_cluster
+import today
 from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
@@ -129,6 +130,10 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     terminalreporter.write_line(f"chosen at random with --seed {config.option.seed}")
+    if today.is_over():
+        terminalreporter.write_line(
+            "a new day began meanwhile, which alone can make tests fail: run them again"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from callmart.declarations import dbt_project
 from callmart_home import Callmart
 from catalogue import unprotected
 from centre import NAMED, WITH_DATA, queue_of
-from commands import command_of, mistake
+from commands import command_of, exit_code, mistake
 
 EARLIER = PROJECT / "tests" / "data" / "homes" / "85f5234.dump"
 
@@ -216,12 +216,17 @@ def what_can_not_be_removed_is_said(
 
 
 def test_killed_anywhere_the_folder_is_whole_or_not_there(tmp_path: Path) -> None:
-    """SIGKILL before each file or folder that is opened, made, changed or renamed, in processes of their own."""
+    """SIGKILL before each file or folder that is opened, made, changed or renamed."""
+    assert exit_code(killed_anywhere, tmp_path) == 0
+
+
+def killed_anywhere(folder: Path) -> None:
+    """In a process of its own, which has no threads, and so may fork."""
     files = {name: name * 10_000 for name in (manifest.DATABASE, manifest.KEYS, manifest.NAME)}
     is_there: list[bool] = []
     is_killed = True
     while is_killed:
-        target = tmp_path / str(len(is_there)) / "b"
+        target = folder / str(len(is_there)) / "b"
         target.parent.mkdir()
         if (child := os.fork()) == 0:
             with kill_at(len(is_there) + 1), backup._draft(target) as draft:

@@ -15,7 +15,7 @@ from callmart.database import clock
 from callmart.database.lock import exclusive
 from callmart.extract import extract
 from callmart.operations import run
-from callmart.retention import expire, expiry_plan
+from callmart.retention import expire, expiry_plan, expiry_steps
 from callmart_home import Callmart, ignore_step
 from commands import command_of, mistake
 from six_days import (
@@ -159,7 +159,7 @@ class Crash(Exception):
     """What no step expects."""
 
 
-def named(steps: Sequence[expiry_plan.Step]) -> list[tuple[str, str]]:
+def named(steps: Sequence[expiry_steps.Step]) -> list[tuple[str, str]]:
     return [(step.what, step.why) for step in steps]
 
 
@@ -176,7 +176,7 @@ def test_a_crash_in_any_step_is_finished_by_the_next(full: Callmart) -> None:
         plan = planned(full, BORDER)
         number = named(plan.steps).index(crashing)
 
-        def take(connection: psycopg.Connection, step: expiry_plan.Step = plan.steps[number]) -> int:
+        def take(connection: psycopg.Connection, step: expiry_steps.Step = plan.steps[number]) -> int:
             if step.kind != "statistics":
                 step.take(connection)
             raise Crash

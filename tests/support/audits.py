@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from callmart import audit
-from callmart.audit.attacks import ATTACKS, Aim
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.attacks.attack import Aim
 from callmart.audit.check import Check
 
 

@@ -5,5 +5,11 @@ removes is tested on days around this one. `make test-days` runs those tests on 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-TODAY = datetime.now(ZoneInfo("Europe/Amsterdam")).date()
+AT_THE_PROVIDER = ZoneInfo("Europe/Amsterdam")
+TODAY = datetime.now(AT_THE_PROVIDER).date()
 YESTERDAY = TODAY - timedelta(days=1)
+
+
+def is_over() -> bool:
+    """Whether a new day began since the tests did."""
+    return datetime.now(AT_THE_PROVIDER).date() != TODAY

@@ -15,7 +15,8 @@ import psycopg
 from callmart.base.settings import Settings
 from callmart.database import lock
 from callmart.database.vacuum import PAUSE_S, READERS_WAIT, TRIES, vacuum
-from callmart.retention.expiry_plan import Plan, Step, plan
+from callmart.retention.expiry_plan import Plan, plan
+from callmart.retention.expiry_steps import Step
 
 DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not obtained", "changed", "nothing to do", "planned"
 EMPTIED = "rows deleted, their month is dropped later"

@@ -26,38 +26,6 @@ select
 from taken
 group by relation;
 
--- name: passed_builds
--- The builds of earlier days that were not the last of their day, but for those that found something to be wrong on a
--- day that is still open, or held back, as they computed it.
-select b.build_id
-from ops.build as b
-where
-    (b.built_at at time zone %(zone)s)::date < %(today)s
-    and b.build_id not in (
-        select max(last.build_id) from ops.build as last
-        group by (last.built_at at time zone %(zone)s)::date
-    )
-    and not exists (
-        select 1 from ops.quality_failure as f
-        where
-            f.build_id = b.build_id
-            and f.call_date >= %(floor)s
-            and (
-                exists (
-                    select 1 from ops.opened_day as o
-                    where o.customer_id = f.customer_id and o.call_date = f.call_date and o.build_id = b.build_id
-                )
-                or exists (
-                    select 1 from ops.held_back as h
-                    where h.customer_id = f.customer_id and h.call_date = f.call_date and h.build_id = b.build_id
-                )
-            )
-    );
-
--- name: kept_builds
-select build_id from ops.build
-where (built_at at time zone %(zone)s)::date >= %(floor)s and build_id not in ({passed});
-
 -- name: forget
 -- Keep the rows, but replace what is too old in them.
 with taken as (
@@ -112,20 +80,3 @@ select
     count(*)
 from taken
 group by relation;
-
--- name: computed_days
--- The columns in `build` with days or times of customers, and whether the column is a day.
-select
-    c.relname,
-    a.attname,
-    a.atttypid = 'date'::regtype
-from pg_class as c
-inner join pg_attribute as a on c.oid = a.attrelid and attnum > 0 and not attisdropped
-where
-    c.relnamespace = 'build'::regnamespace
-    and c.relkind = 'r'
-    and a.atttypid in ('date'::regtype, 'timestamptz'::regtype)
-    and exists (
-        select 1 from pg_attribute
-        where attrelid = c.oid and attname = 'customer_id'
-    );

@@ -1,0 +1,114 @@
+"""Finds the files that an expiry deletes."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from callmart.base import sql_file
+from callmart.base.settings import Settings
+from callmart.extract import extract
+from callmart.mailing import places as outbox
+from callmart.reports import shelf
+from callmart.retention.expired_months import MISMATCH
+from callmart.retention.expired_rows import PASSED_BUILDS
+from callmart.retention.expiry_steps import Steps
+from callmart.validate import quality_pages
+
+SQL = sql_file.statements(__file__)
+
+
+def find(steps: Steps) -> None:
+    """Add the steps that delete files."""
+    extracts = extract.folder(steps.settings)
+
+    def unlink_extracts(connection: psycopg.Connection) -> int:
+        if _old_extracts(connection, steps.settings, steps.floor) != old:
+            return MISMATCH
+        for path, customer_id, group in old:
+            path.unlink(missing_ok=True)
+            connection.execute(
+                "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
+            )
+        return len(old)
+
+    old = _old_extracts(steps.connection, steps.settings, steps.floor)
+    steps.add(
+        "files",
+        f"{extracts}/*/*.hyper",
+        f"contain days before {steps.floor}; the next extract writes them again",
+        len(old),
+        unlink_extracts,
+    )
+    steps.paths(
+        f"{extracts}/*/*.hyper",
+        "left by an interrupted extract; their contents are unknown",
+        lambda connection: _unknown_extracts(connection, steps.settings),
+    )
+    pages = f"{quality_pages.folder(steps.settings)}/*.html"
+    steps.paths(
+        pages,
+        f"results of checks before {steps.floor}",
+        lambda _: _old_pages(steps.settings, steps.floor),
+        lambda _: quality_pages.write_index(steps.settings),
+    )
+    steps.paths(
+        pages,
+        "results of checks of builds that have left the books",
+        lambda connection: _passed_pages(connection, steps.settings, steps.values),
+        lambda _: quality_pages.write_index(steps.settings),
+        is_too_old=False,
+    )
+    steps.paths(
+        f"{shelf.folder(steps.settings)}/*/*.html",
+        f"drawn reports with days before {steps.floor}",
+        lambda _: shelf.too_old(steps.settings, steps.floor),
+        lambda connection: shelf.tidy(connection, steps.settings),
+    )
+    steps.paths(
+        f"{outbox.folder(steps.settings)}/*/*.eml",
+        f"mails with days before {steps.floor}",
+        lambda _: outbox.too_old(steps.settings, steps.floor),
+    )
+
+
+def _old_extracts(
+    connection: psycopg.Connection, settings: Settings, floor: date
+) -> list[tuple[Path, int, str]]:
+    """The extracts whose oldest day is before the floor, as (path, customer, group)."""
+    return [
+        (extract.place(settings, customer_id, group), customer_id, group)
+        for customer_id, group in connection.execute(
+            "select customer_id, mart_group from ops.extract where (basis ->> 'oldest')::date < %s order by 1, 2",
+            [floor],
+        )
+    ]
+
+
+def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:
+    known = {
+        extract.place(settings, customer_id, group)
+        for customer_id, group in connection.execute("select customer_id, mart_group from ops.extract")
+    }
+    return sorted(path for path in extract.folder(settings).glob("*/*.hyper") if path not in known)
+
+
+def _old_pages(settings: Settings, floor: date) -> list[Path]:
+    """The pages of checks before the floor."""
+    return sorted(path for path, day, _ in quality_pages.of_builds(settings) if day < str(floor))
+
+
+def _passed_pages(
+    connection: psycopg.Connection, settings: Settings, values: Mapping[str, object]
+) -> list[Path]:
+    """The other pages of checks before today, of builds that have left the books or leave them now."""
+    query = sql.SQL(SQL["kept_builds"]).format(passed=PASSED_BUILDS)
+    kept = {build for (build,) in connection.execute(query, values)}
+    floor, today = str(values["floor"]), str(values["today"])
+    return sorted(
+        path
+        for path, day, build in quality_pages.of_builds(settings)
+        if floor <= day < today and build not in kept
+    )
