@@ -10,6 +10,7 @@
         {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} as {{ sql }};
         {%- endif %}
+        set local default_statistics_target = 10;
         analyze {{ this }};
     {%- endcall -%}
     {%- do declare_persons(this, model) -%}

@@ -1,5 +1,6 @@
--- A row is a stretch of days to compute and an agent who has an event in or around it. The recursion steps from one
--- agent to the next in the index event_by_agent, instead of reading all their events.
+-- A row is a stretch of days to compute and an agent who has an event in or around it, or later. The recursion steps
+-- from one agent to the next in the index event_by_agent, instead of reading all their events. With an end of the times
+-- the planner would expect so few events that it reads and sorts them at each step.
 
 with recursive spans as (
     select * from {{ ref('stg_agent_span') }}
@@ -33,7 +34,6 @@ agents as (
             and events.call_key is null
             and events.agent_key > agents.agent_key
             and events.occurred_at >= agents.looks_back_to
-            and events.occurred_at < agents.looks_ahead_to
         order by events.agent_key
         limit 1
     ) as next_agent

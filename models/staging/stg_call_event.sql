@@ -85,8 +85,6 @@ found as (
 select
     found.customer_id,
     found.occurred_at,
-    found.event_key,
-    found.ordinal,
     found.platform,
     found.event,
     found.file_id,
@@ -97,7 +95,6 @@ select
     found.number_key,
     found.number_withheld,
     found.line,
-    found.device_key,
     found.direction,
     found.reason,
     found.target_kind,

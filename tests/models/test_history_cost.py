@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from callmart_home import Callmart
 from events import DAY, event, ndjson, registry
@@ -141,6 +142,39 @@ def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> Non
     )
     told = AGENTS * STATUSES
     assert told <= rows_touched < 3 * told
+
+
+def test_agents_are_found_without_reading_all_events_of_a_small_customer(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        month = f"raw.event_{DAY:%Y%m}"
+        others = connection.execute(
+            "select inhrelid::regclass::text from pg_inherits"
+            " where inhparent = 'raw.event'::regclass and inhrelid <> %s::regclass",
+            [month],
+        ).fetchall()
+        for (other,) in others:  # in one month the planner is more easily mistaken
+            connection.execute(sql.SQL("drop table {}").format(sql.Identifier(*other.split("."))))
+        connection.execute(
+            """
+            insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id, agent_key, reason)
+            select customer_id, occurred_at + make_interval(secs => told), agent * 10 + told, platform, event, file_id,
+                agent::text, 'busy'
+            from raw.event
+            cross join generate_series(1, 10) as told
+            cross join generate_series(1, 200) as agent
+            where event = 'agent_status' and occurred_at = %s
+            """,
+            [moment("09:00", 0)],
+        )
+        connection.execute("analyze raw.event")
+        nodes = _explained(connection, landed.compiled("stg_agent"))
+        connection.rollback()
+    rows_read = sum(
+        node["Actual Loops"] * node["Actual Rows"]
+        for node in nodes
+        if node.get("Relation Name", "").startswith("event_")
+    )
+    assert 200 <= rows_read < 2 * 200
 
 
 def _explained(connection: psycopg.Connection, query: str) -> list[dict[str, Any]]:

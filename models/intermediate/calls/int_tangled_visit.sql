@@ -21,6 +21,7 @@ visits as (
         visit_no,
         min(occurred_at) filter (where event = 'queue_joined') as joined_at,
         min(number_key) filter (where event = 'queue_joined') as joining_number_key,
+        min(moment) filter (where event = 'queue_left') as left_moment,
         min(moment) as moment
     from events
     where event in ('queue_joined', 'agent_connected', 'agent_released', 'queue_left')
@@ -41,7 +42,6 @@ departures as (
         call_key,
         queue,
         visit_no,
-        moment,
         reason,
         occurred_at,
         duration_s
@@ -59,12 +59,7 @@ answers as (
         and parts.call_key = visits.call_key
         and parts.queue = visits.queue
         and parts.visit_no = visits.visit_no
-    left join departures
-        on visits.customer_id = departures.customer_id
-        and visits.call_key = departures.call_key
-        and visits.queue = departures.queue
-        and visits.visit_no = departures.visit_no
-    where departures.moment is null or parts.connected_moment <= departures.moment
+    where visits.left_moment is null or parts.connected_moment <= visits.left_moment
 ),
 
 first_answers as (

@@ -10,6 +10,7 @@ old; and publishing still removes what contracts have closed. docs/runbook.md ex
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import ParamSpec
@@ -406,7 +407,15 @@ def _build(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step
     if window.is_up_to_date(connection, settings):
         on_step("build", "nothing is new", 1, 1)
         return
-    ran.built_days = window.build(connection, settings, lambda *step: on_step("build", *step)).days
+    marts = {mart.name for mart in dbt_project.marts(settings)}
+    with ThreadPoolExecutor(1) as beside:
+
+        def on_model(model: str, finished: int, of: int) -> None:
+            if model in marts:  # dbt has imported what it needs, and the server computes the other marts
+                beside.submit(suites.load)
+            on_step("build", model, finished, of)
+
+        ran.built_days = window.build(connection, settings, on_model).days
 
 
 def _validate(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
