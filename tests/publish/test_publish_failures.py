@@ -225,7 +225,7 @@ def test_a_workbook_that_tableau_finds_wrong_is_not_published(
     assert first.error is None
     assert re.fullmatch(
         r"customer 1042: Tableau refuses the workbook 'Drukte', line \d+: The published data source has no field "
-        r"\[colour\] and \d+ more; correct the report's declaration or template, then publish again\.",
+        r"\[colour\] and \d+ more; correct the report's declaration or template, then publish again",
         str(second.error),
     )
     assert not workbooks(emptied.server)
