@@ -69,6 +69,13 @@ class Prepared:
         self._connection.close()
 
     @property
+    def comes_in_parts(self) -> bool:
+        """Whether the server may take in what has come so far: of a large file, as long as nobody in it can have been
+        erased. It settles all rows of the erased together.
+        """
+        return not self._door.concerned and not any(source.is_small for source in self._sources.values())
+
+    @property
     def landing(self) -> list[Source]:
         """The files that were not refused."""
         return [source for source in self._sources.values() if source.tally.refusal is None]

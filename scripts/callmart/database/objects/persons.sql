@@ -62,6 +62,7 @@ from (
         ('raw.incoming_reject', 'nobody', 'line_number, reason'),
         ('raw.known_event', 'nobody', 'event, reasons, kinds, directions'),
         ('raw.reject', 'nobody', 'file_id, line_number, reason'),
+        ('raw.unfinished_file', 'nobody', 'file_id'),
         ('build."window"', 'nobody', 'mark'),
         ('ops.accepted', 'nobody', 'mart, expectation, failing_rows'),
         ('ops.alarm', 'nobody', 'channel, trouble'),
