@@ -141,6 +141,7 @@ def test_an_attack_fails(scene: Scene, sessions: dict[str, psycopg.Connection], 
 LEFT_OUT = ("beginning of time", "expired", "stranger")  # by the contract, not refused
 REFUSALS = {
     "raw.refuse_unprepared": "if fault is not null then",
+    "raw.refuse_miscounted": "if fault is not null then",
 }
 
 

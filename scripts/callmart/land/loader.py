@@ -29,7 +29,7 @@ from callmart.land.source import Source
 # may not tell times that are closer.
 YOUNG_S = 5
 
-PART = int(__import__('os').environ.get('PART','2'))  # batches
+PART = 2  # batches of a file that are taken in together
 
 
 class Kept(NamedTuple):

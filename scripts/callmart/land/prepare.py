@@ -124,8 +124,10 @@ class Prepared:
         judged = keyed.to_arrow_table()
         if judged.num_rows < table.num_rows:
             self._count_turned_away()
-        self._reject(judged.filter(pc.is_valid(judged["fault"])))
-        admitted = self._without_refused(table, judged.filter(pc.is_null(judged["fault"])))
+        faulty = judged.filter(pc.is_valid(judged["fault"]))
+        self._reject(faulty)
+        sound = judged.filter(pc.is_null(judged["fault"])) if faulty.num_rows else judged
+        admitted = self._without_refused(table, sound)
         events = self._door.let_in(admitted.drop_columns("fault"))
         self._note_agents(events)
         return self._stored(events).combine_chunks()

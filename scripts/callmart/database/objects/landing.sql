@@ -725,11 +725,14 @@ language plpgsql
 as $$
 begin
     insert into landing_file (file_number, file_id)
-    select n.file_number, nextval(pg_get_serial_sequence('raw.file', 'file_id'))
-    from (select distinct file_number from unnest(numbers) as given (file_number) order by file_number) as n
-    where
-        n.file_number is not null
-        and not exists (select 1 from landing_file as f where f.file_number = n.file_number);
+    select file_number, nextval(pg_get_serial_sequence('raw.file', 'file_id'))
+    from (
+        select unnest(numbers) as file_number
+        except
+        select file_number from landing_file
+    ) as unknown
+    where file_number is not null
+    order by file_number;
 end
 $$;
 
