@@ -2,7 +2,7 @@
 
 `python bench/customers.py [CUSTOMERS]`, beside 200. One in ten has a login of its own, one in two a detailed contract;
 all are on the emulated Tableau. Each command is a process of its own, start included. A night is the first run of a
-day: it starts dbt, and looks on Tableau at those whose turn it is, which later runs of the day don't.
+day: it looks on Tableau at those whose turn it is, which later runs of the day don't.
 """
 
 import os
@@ -76,7 +76,6 @@ def _pass_a_day(settings: Settings) -> None:
     """Let the books say that what was done today was done yesterday, when everybody was looked at."""
     with server.connect(settings) as connection:
         connection.execute("update ops.publication set looked_on = current_date - 1")
-        connection.execute("delete from ops.built_state")
 
 
 def _customer(number: int) -> dict[str, object]:

@@ -33,7 +33,7 @@ def main() -> None:
     except OSError as error:
         _fail(f"{error.filename or 'this machine'}: {error.strerror}; name another folder or file.")
     except sqlite3.Error as error:
-        _fail(f"state.sqlite can't be used ({error}); name another folder.")
+        _fail(f"state.sqlite can't be used ({error}); name another folder")
 
 
 def _serve(asked: argparse.Namespace) -> None:
@@ -52,7 +52,7 @@ def _serve(asked: argparse.Namespace) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise EmulatorError(f"{message}; see --help.")
+        raise EmulatorError(f"{message}; see --help")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -90,7 +90,7 @@ def _words(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise EmulatorError(f"--draw: {error}; write the command as in a shell.") from None
+        raise EmulatorError(f"--draw: {error}; write the command as in a shell") from None
     if not words or shutil.which(words[0]) is None:
-        raise EmulatorError(f"--draw: there is no program '{''.join(words[:1])}'; name one that exists.")
+        raise EmulatorError(f"--draw: there is no program '{''.join(words[:1])}'; name one that exists")
     return words

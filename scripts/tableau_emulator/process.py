@@ -98,7 +98,7 @@ def admit(folder: Path, token_name: str, token_file: Path | None) -> str:
             write(file, secrets.token_urlsafe(32))
         secret = file.read_text().strip()
         if not secret:
-            raise EmulatorError(f"{file} is empty; write a secret into it, or delete it to get a new one.")
+            raise EmulatorError(f"{file} is empty; write a secret into it, or delete it to get a new one")
         state.admit(token_name, secret)
     return secret
 
@@ -167,21 +167,21 @@ def _spawn(folder: Path, token_name: str, token_file: Path | None, draw: str | N
     within(_PATIENCE_S, lambda: _alive(folder) or process.poll() is not None)
     running = _running(folder)
     if running is None:
-        raise EmulatorError(f"The Tableau emulator does not start; see {log} for the reason.")
+        raise EmulatorError(f"the Tableau emulator does not start; see {log} for the reason")
     return running
 
 
 def _end(folder: Path, record: Record) -> None:
     os.kill(record.pid, signal.SIGTERM)
     if not within(_PATIENCE_S, lambda: not _alive(folder)):
-        raise EmulatorError(f"The Tableau emulator does not stop; end process {record.pid}.")
+        raise EmulatorError(f"the Tableau emulator does not stop; end process {record.pid}")
 
 
 def _running(folder: Path) -> Record | None:
     """The record of the running emulator, once it answers; None if none runs."""
     if not within(_PATIENCE_S, lambda: not _alive(folder) or _answers(recorded(folder))):
         raise EmulatorError(
-            f"The Tableau emulator runs but does not answer; end the process that {folder / 'server.json'} names."
+            f"the Tableau emulator runs but does not answer; end the process that {folder / 'server.json'} names"
         )
     return recorded(folder) if _alive(folder) else None
 

@@ -34,7 +34,7 @@ def serve(
     with (folder / "running.lock").open("a") as held:
         # A process that checks whether we run holds the lock for a moment.
         if not within(1, lambda: taken(held)):
-            raise RunsAlready(f"An emulator is already running on {folder}; stop it, or name another folder.")
+            raise RunsAlready(f"an emulator is already running on {folder}; stop it, or name another folder")
         last = recorded(folder)
         if draw is None:
             draw = last.draw if last else ""
@@ -74,5 +74,5 @@ def _listen(wanted: int | None, last: Record | None) -> socket.socket:
         listener.listen(128)
         return listener
     raise EmulatorError(
-        f"Port {wanted} is not available on 127.0.0.1; name another." if wanted else "No port is free."
+        f"port {wanted} is not available on 127.0.0.1; name another" if wanted else "no port is free"
     )

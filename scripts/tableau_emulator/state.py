@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -55,6 +56,10 @@ class Rows(Sequence[sqlite3.Row]):
         self._state, self._query, self._values = state, query, values
 
     def __len__(self) -> int:
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
         return int(self._state.all(f"select count(*) from ({self._query})", *self._values)[0][0])
 
     def __iter__(self) -> Iterator[sqlite3.Row]:
@@ -100,7 +105,7 @@ class State:
         for made in (folder, self.files, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
             if made != folder and not database.exists() and any(made.iterdir()):
-                raise EmulatorError(f"{made} contains files of another program; name another folder.")
+                raise EmulatorError(f"{made} contains files of another program; name another folder")
         if not database.exists():  # otherwise closing it would end the locks that this process has on it
             os.close(os.open(database, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
@@ -121,11 +126,11 @@ class State:
         """Makes the changes that the state doesn't have yet: all of them if it is new."""
         version = _version(self.database)  # another process may have been faster
         if version == 0 and self._tables():
-            raise EmulatorError("state.sqlite belongs to another program; name another folder.")
+            raise EmulatorError("state.sqlite belongs to another program; name another folder")
         if 0 < version < min(CHANGES):
             raise EmulatorError(
-                f"The state is of version {version}, which is too old for this emulator; delete the folder to begin "
-                "with an empty one, or name another folder."
+                f"the state is of version {version}, which is too old for this emulator; delete the folder to begin "
+                "with an empty one, or name another folder"
             )
         for number in sorted(CHANGES):
             if number > version:
@@ -352,8 +357,8 @@ def refuse_newer(folder: Path) -> None:
 def _refuse_newer(database: sqlite3.Connection) -> None:
     if (version := _version(database)) > VERSION:
         raise EmulatorError(
-            f"The state is of version {version}, from a newer emulator, and this one knows {VERSION}; use the newer "
-            "one, or name another folder."
+            f"the state is of version {version}, from a newer emulator, and this one knows {VERSION}; use the newer "
+            "one, or name another folder"
         )
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from callmart.audit import attempts
-from callmart.audit.attempts import Scene
+from callmart.audit.scene import Scene, scene_of
 from callmart_home import Callmart
 
 
@@ -30,4 +29,4 @@ def opened(played: Callmart) -> Callmart:
 def scene(opened: Callmart) -> Scene:
     """What stands there to be attacked."""
     with opened.connect() as owner:
-        return attempts.scene(owner, opened.settings)
+        return scene_of(owner, opened.settings)

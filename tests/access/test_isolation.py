@@ -21,8 +21,9 @@ from callmart.audit import attempts, inference, planner
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Attack
 from callmart.audit.attacks.rows import OWN_TYPES
-from callmart.audit.attempts import Attempt, Scene
+from callmart.audit.attempts import Attempt
 from callmart.audit.channels import SESSION
+from callmart.audit.scene import Scene, attackers, name_of
 from callmart.base.errors import UserError
 from callmart.database import embedded_server, server
 from callmart.database.lock import exclusive
@@ -92,7 +93,7 @@ def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Conne
             autocommit=True,
             prepare_threshold=None,
         )
-        for attacker in attempts.attackers(scene)
+        for attacker in attackers(scene)
     }
     found[scene.owner] = server.connect(opened.settings, autocommit=True)
     yield found
@@ -102,11 +103,11 @@ def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Conne
 
 def made(scene: Scene, attack: Attack) -> list[tuple[str, Attempt]]:
     """All that an attack is, by every attacker, each by its role; not on a mart without rows of several customers."""
-    shared = {attempts.name_of(mart) for mart in scene.marts if len(scene.holders(mart)) > 1}
+    shared = {name_of(mart) for mart in scene.marts if len(scene.holders(mart)) > 1}
     assert shared >= {"mart.queue_interval", "mart.agent_day", "mart.agent"}
     return [
         (attacker.role, attempt)
-        for attacker in attempts.attackers(scene)
+        for attacker in attackers(scene)
         for attempt in attempts.attempts(scene, attacker, [attack])
         if "mart" not in attack.aim or attempt.place in shared
     ]

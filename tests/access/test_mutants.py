@@ -8,7 +8,7 @@ import pytest
 
 from callmart.access import rights, roles
 from callmart.access.rights import Right
-from callmart.audit.attempts import Scene
+from callmart.audit.scene import Scene
 from callmart.base import matrix
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from callmart.access import logins, roles
-from callmart.audit import attempts, generated, inference, planner, scratch, timed
+from callmart.audit import generated, inference, planner, scratch, timed
+from callmart.audit.scene import scene_of
 from callmart.database import embedded_server, server
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, queue_of
@@ -23,7 +24,7 @@ def owner(played: Callmart) -> Iterator[psycopg.Connection]:
 
 
 def test_nothing_can_be_inferred(played: Callmart, owner: psycopg.Connection) -> None:
-    scene = attempts.scene(owner, played.settings)
+    scene = scene_of(owner, played.settings)
     checks = list(inference.checks(owner, played.settings, scene, ignore_step))
     assert [check.outcome for check in checks] == ["holds"] * 3, checks
     plans, estimates, time = (check.looked_at for check in checks)
@@ -34,7 +35,7 @@ def test_nothing_can_be_inferred(played: Callmart, owner: psycopg.Connection) ->
 def test_every_mart_is_asked_in_every_context(
     played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = attempts.scene(owner, played.settings)
+    scene = scene_of(owner, played.settings)
     seen: dict[str, list[str]] = {}
 
     def note(
@@ -133,9 +134,7 @@ def test_a_wall_that_is_taken_down_is_found_out(
     played: Callmart, owner: psycopg.Connection, mutant: str
 ) -> None:
     """On the mart itself, as a customer."""
-    mart = next(
-        mart for mart in attempts.scene(owner, played.settings).marts if mart.name == "queue_interval"
-    )
+    mart = next(mart for mart in scene_of(owner, played.settings).marts if mart.name == "queue_interval")
     where = inference.place(owner, mart, "mart.queue_interval", NAMED)
     ((month,),) = owner.execute(
         "select to_char(max(call_date), 'YYYYMM') from store.queue_interval"

@@ -273,7 +273,7 @@ def test_a_dead_tableau_is_named_and_nothing_changes(
     dead = f"http://127.0.0.1:{free_port}"
     before = contents(ready)
     done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN="secret")
-    assert f"No Tableau server answers at {dead}; start it or correct tableau.server" in mistake(done)
+    assert f"no Tableau server answers at {dead}; start it or correct tableau.server" in mistake(done)
     assert contents(ready) == before
 
 
@@ -298,7 +298,7 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
     assert ran["problems"] == [
         f"{tmp_path / 'none'} is not a folder; correct `folders` in callmart.toml",
         f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver the whole file again",
-        f"No Tableau server answers at {dead}; start it or correct tableau.server.",
+        f"no Tableau server answers at {dead}; start it or correct tableau.server",
     ]
     assert (ran["files"], ran["extracts"], ran["published_changes"]) == ([], 3, 0)
 

@@ -422,7 +422,7 @@ def test_tableau_is_tried(ready: Callmart, free_port: int, tmp_path: Path) -> No
     app = ConnectedApp(client_id="c", secret_id="s", username="u", secret=SecretStr(SECRET))
     dead = f"https://127.0.0.1:{free_port}"
     for settings, remedy in (
-        (Tableau(server=dead, token=SecretStr(SECRET)), f"No Tableau server answers at {dead}"),
+        (Tableau(server=dead, token=SecretStr(SECRET)), f"no Tableau server answers at {dead}"),
         (Tableau(server="http://tableau.invalid", token=SecretStr(SECRET)), "is not encrypted; use https"),
         (Tableau(server="https://x.tableau.com", token=SecretStr(SECRET)), "is Tableau Cloud, another party"),
         (Tableau(server=running.url), "set exactly one of them"),

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from callmart.access import drift, logins, roles
 from callmart.audit import attempts, generated, inference, scratch
+from callmart.audit.scene import attackers, scene_of
 from callmart.base.errors import UserError
 from callmart.base.settings import Privacy
 from callmart.database import server
@@ -159,13 +160,13 @@ def test_the_attacks_fail(away: Callmart) -> None:
     """The whole list as every login, where the owner shows that there is something to get."""
     # Autocommit: who keeps a lock would have the others wait.
     with server.connect(away.settings, autocommit=True) as owner:
-        scene = attempts.scene(owner, away.settings)
+        scene = scene_of(owner, away.settings)
         choose_password(away)
-        attackers = attempts.attackers(scene)
-        assert sum(attacker.customer for attacker in attackers) == len(WITH_DATA)
+        everybody = attackers(scene)
+        assert sum(attacker.customer for attacker in everybody) == len(WITH_DATA)
         breaches, unproven = [], []
         controls: dict[tuple[str, str], attempts.Answer] = {}  # many attackers have the same
-        for attacker in attackers:
+        for attacker in everybody:
             uri, password = logins.login_uri(away.settings, attacker.role), password_of(attacker.role)
             with psycopg.connect(uri, autocommit=True, password=password) as connection:
                 connection.execute("set default_transaction_read_only = off")
@@ -185,7 +186,7 @@ def test_the_attacks_fail(away: Callmart) -> None:
 def test_nothing_can_be_inferred(away: Callmart, seed: int) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""
     with server.connect(away.settings, autocommit=True) as owner:
-        scene = attempts.scene(owner, away.settings)
+        scene = scene_of(owner, away.settings)
         checks = inference.checks(owner, away.settings, scene, ignore_step)
         assert [check.outcome for check in checks] == ["holds"] * 3
         with generated.places(owner, away.settings) as places:

@@ -13,7 +13,8 @@ import pytest
 from psycopg import sql
 
 from callmart.access import drift, memberships
-from callmart.audit import attempts, tables
+from callmart.audit import tables
+from callmart.audit.scene import scene_of
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
@@ -143,7 +144,7 @@ def test_of_many_planted_columns_each_is_refused(owner: psycopg.Connection, mart
 
 
 def test_the_audit_finds_a_column_that_was_added_by_hand(played: Callmart, owner: psycopg.Connection) -> None:
-    scene = attempts.scene(owner, played.settings)
+    scene = scene_of(owner, played.settings)
 
     def found() -> tuple[int, bool]:
         (check,) = (

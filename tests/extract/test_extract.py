@@ -20,7 +20,7 @@ from callmart import publish
 from callmart.access import roles
 from callmart.audit import channels
 from callmart.base.settings import Tableau
-from callmart.declarations import dbt_project, through
+from callmart.declarations import data_through, dbt_project
 from callmart.declarations.mart import Mart
 from callmart.extract import extract, reading
 from callmart.extract.drafts import Unproven
@@ -537,7 +537,7 @@ def test_what_a_crash_left_after_publishing_goes(away: Away) -> None:
         "select content_hash as hash from ops.extract where customer_id = %s and mart_group = 'queue'",
         STANDARD,
     )
-    marts = through.tables(dbt_project.marts(away.callmart.settings), "queue")
+    marts = data_through.tables(dbt_project.marts(away.callmart.settings), "queue")
     extract.restore(away.callmart.settings, STANDARD, "queue", marts, rows[0]["hash"])
     assert away.on_disk == [str(STANDARD), f"{STANDARD}/queue.hyper"]
     assert [outcome.done for outcome in away.publish()] == [(), (), ()]

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from callmart.base.person import Person, Work
 from callmart.base.settings import Mail, Settings
-from callmart.mailing import carrier, mailing, places
+from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
@@ -199,7 +199,7 @@ def test_what_the_server_does_not_take_now_goes_out_later(
 ) -> None:
     settings = by_server(two_weeks, free_port)
     if what == "slow":
-        monkeypatch.setattr(carrier, "TIMEOUT_S", 2.0)
+        monkeypatch.setattr(sending, "TIMEOUT_S", 2.0)
 
     async def answer(envelope: Envelope) -> str:
         if envelope.rcpt_tos != [CHEF]:
@@ -237,7 +237,7 @@ def test_without_a_server_nothing_goes_out_and_later_everything(
 
 def die_while_mailing(home: Path, port: int, moment: str) -> None:
     """Mail without reports, which takes less, until the moment has come."""
-    inner = carrier._accept
+    inner = sending._accept
     calls = iter(range(100))
 
     def accept(answer: tuple[int, bytes]) -> None:
@@ -252,7 +252,7 @@ def die_while_mailing(home: Path, port: int, moment: str) -> None:
     with pytest.MonkeyPatch.context() as patch, callmart.connect() as connection:
         leave_out_drawings(patch)
         patch.setattr(mailing, "_has_come", lambda *_: True)
-        patch.setattr(carrier, "_accept", accept)
+        patch.setattr(sending, "_accept", accept)
         if moment == "within":
             patch.setattr(smtplib.SMTP, "data", data)
         send(connection, by_server(callmart, port))

@@ -10,6 +10,7 @@ import pytest
 from call_events import call
 from callmart.audit import attempts
 from callmart.audit.channels import log_in_as
+from callmart.audit.scene import attackers, scene_of
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
@@ -159,9 +160,9 @@ def test_every_attack_on_it_fails(listed: Callmart) -> None:
     """By each of the three customers, as the audit makes them; the owner sees what there is to see."""
     with listed.connect() as owner:
         owner.autocommit = True
-        scene = attempts.scene(owner, listed.settings)
+        scene = scene_of(owner, listed.settings)
         tried = set()
-        for attacker in attempts.attackers(scene):
+        for attacker in attackers(scene):
             if attacker.customer:
                 with log_in_as(listed.settings, attacker) as session:
                     for attempt in attempts.attempts(scene, attacker):

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from callmart.simulator.expected import AGENT_DAY
 from callmart.simulator.lines import simulate_line
-from callmart.simulator.simulate import AGENT_DAY, Simulated, simulate
+from callmart.simulator.simulate import Simulated, simulate
 from callmart_home import Callmart
 from cells import PLAYED, Cells, agent_cells, queue_cells
 from events import DAY, DETAILED, at, days, registry

@@ -3,6 +3,7 @@
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT
 from callmart.build import spreading
 from callmart.declarations import dbt_project
 from callmart.declarations.dbt_project import Compiled
@@ -69,6 +70,12 @@ def test_a_nodes_relations_and_functions_take_the_place_of_ours() -> None:
         'select pg_temp.name_shown(e.queue) from raw.event_102008 as e, pg_temp."build.window" as w,'
         ' pg_temp."registry.customer" as c, pg_temp."build.window", elsewhere.event'
     )
+
+
+def test_the_nodes_leave_out_the_days_that_the_store_leaves_out() -> None:
+    store = (PROJECT / "macros" / "store" / "store.sql").read_text(encoding="utf-8")
+    left_out = spreading.NOT_REACHED.replace("{day}", "{{ declared.day }}")
+    assert "".join(left_out.split()) in "".join(store.split())
 
 
 def test_the_projects_models_can_be_spread(callmart: Callmart) -> None:

@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import sleep
@@ -163,9 +163,10 @@ def test_a_run_of_nothing_asks_neither_dbt_nor_tableau(
         return list(asked)
 
     assert asks() == []
-    undisturbed.rows('update ops.built_state set state = state || \'{"day": "2020-01-01"}\' returning 1')
     undisturbed.rows("update ops.publication set looked_on = looked_on - 1 returning 1")
-    assert asks() == ["dbt", "Tableau"], "a new day"
+    assert asks() == ["Tableau"], "a new day"
+    undisturbed.rows('update ops.built_state set state = state || \'{"month": "2020-01-01"}\' returning 1')
+    assert asks() == ["dbt"], "another month is over"
     rename = "update registry.customer set name = %s where customer_id = %s returning 1"
     undisturbed.rows(rename, "Another", STANDARD)
     with State(undisturbed.home / "emulator") as state:
@@ -193,6 +194,21 @@ def test_what_was_discarded_or_not_opened_is_built_again(undisturbed: Callmart) 
         assert is_up_to_date()
         opening.forget_build(connection)
         assert not is_up_to_date()
+
+
+def test_the_day_decides_what_is_built_only_while_days_are_dirty(undisturbed: Callmart) -> None:
+    with undisturbed.connect() as connection:
+
+        def state() -> Mapping[str, object]:
+            return window._state(connection, undisturbed.settings, "ops.dirty_day")
+
+        before = state()
+        assert before["day"] is None
+        connection.execute("insert into ops.audit_log (action) values ('statistics frozen')")
+        assert before["frozen"] != state()["frozen"], "another month may wait to be frozen"
+        connection.execute("insert into ops.dirty_day values (%s, current_date, 1, '')", [STANDARD])
+        assert state()["day"] is not None
+        connection.rollback()
 
 
 def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:

@@ -24,8 +24,9 @@ from callmart.base.person import Blocked, Counts, Kind, Work
 from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.operations import run
-from callmart.privacy import disclosing, packages, register, sealing
-from callmart.privacy.packages import Packages
+from callmart.privacy import disclosing, register
+from callmart.privacy.package import sealing, shelf
+from callmart.privacy.package.shelf import Packages
 from callmart.privacy.procedure import Steps
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD
@@ -57,7 +58,7 @@ def sealed(home: Callmart, work: Work, tmp_path: Path) -> Iterator[pyrage.x25519
     identity, file = key_pair(tmp_path)
     work.seal = sealing.to_key(file)
     yield identity
-    shutil.rmtree(packages.folder(home.settings), ignore_errors=True)
+    shutil.rmtree(shelf.folder(home.settings), ignore_errors=True)
 
 
 def key_pair(folder: Path) -> tuple[pyrage.x25519.Identity, Path]:
@@ -70,13 +71,13 @@ def key_pair(folder: Path) -> tuple[pyrage.x25519.Identity, Path]:
 
 def there(settings: Settings) -> list[Path]:
     """All files of packages."""
-    return list(packages.folder(settings).glob("**/*.*"))
+    return list(shelf.folder(settings).glob("**/*.*"))
 
 
 def make(work: Work, kind: Kind, word: str, request: int = REQUEST) -> Path:
     """Make a package, without a register; returns its file."""
     disclosing.do(case(work, of(work, kind, word), request), Steps())
-    return packages.path(work.settings, NAMED, request)
+    return shelf.path(work.settings, NAMED, request)
 
 
 def opened(content: bytes) -> dict[str, bytes]:
@@ -110,7 +111,7 @@ def test_a_caller_gets_a_package_that_only_who_asked_can_open(
     number = ask(command, desk, "access", "caller", CALLER)
     done = command("do", number, "--public-key", public_key, lines=(CALLER,))
     assert done.code == 0, done
-    file = packages.path(home.settings, NAMED, number)
+    file = shelf.path(home.settings, NAMED, number)
     assert f"package: {file}" in done.out and "passphrase" not in done.out
     assert [stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)] == [0o600, 0o700]
     files = opened(pyrage.decrypt(file.read_bytes(), [identity]))
@@ -138,7 +139,7 @@ def test_without_a_key_it_gets_a_passphrase_that_is_told_once(
     done = command("do", number, lines=(CONTACT,))
     (passphrase,) = re.findall(r"^passphrase: (\S+)$", done.out, re.MULTILINE)
     assert re.fullmatch(r"([a-z2-9]{4}-){5}[a-z2-9]{4}", passphrase)
-    file = packages.path(home.settings, NAMED, number)
+    file = shelf.path(home.settings, NAMED, number)
     files = opened(pyrage.passphrase.decrypt(file.read_bytes(), passphrase))
     assert b"Piet Jansen-Vries" in files["csv/registry.contact.csv"]
     assert passphrase not in "".join(path.read_text() for path in file.parent.glob("*.json"))
@@ -169,7 +170,7 @@ def test_what_came_since_is_in_no_package_that_is_proved(
     approve(command, number, ANOTHER)
     assert command("do", number, *do, lines=(ANOTHER,)).code == 0
     assert command("prove", number, lines=(ANOTHER,)).code == 0
-    packages.forget(home.settings, number)
+    shelf.forget(home.settings, number)
     assert "is gone, as it is kept for 14 days: make it again" in mistake(command("answer", number))
     assert command("do", number, *do, lines=(ANOTHER,)).code == 0
     assert command("prove", number, lines=(ANOTHER,)).code == 0
@@ -216,7 +217,7 @@ def test_who_takes_a_request_over_gets_a_package_of_the_own(
     assert command("do", number, "--public-key", public_key, lines=(CALLER,)).code == 0
     assert command("prove", number, lines=(CALLER,)).code == 0
     assert command("answer", number).code == 0
-    file = packages.path(home.settings, NAMED, number).read_bytes()
+    file = shelf.path(home.settings, NAMED, number).read_bytes()
     assert opened(pyrage.decrypt(file, [identity]))
     with pytest.raises(pyrage.DecryptError):
         pyrage.passphrase.decrypt(file, former)
@@ -292,7 +293,7 @@ def test_an_erasure_finds_and_removes_what_was_made_for_the_person(work: Work) -
         assert place.treat(work, person) == {"packages": 1}
         proof = place.prove(work, person)
         assert (proof.left, proof.searched) == ({}, Counts({"files": 6 - 2 * number}) if number < 3 else {})
-        assert not packages.path(work.settings, NAMED, number).exists()
+        assert not shelf.path(work.settings, NAMED, number).exists()
     assert there(work.settings) == []
 
 
@@ -302,7 +303,7 @@ def test_without_the_key_of_the_customer_nobody_knows_whose_they_are(
 ) -> None:
     make(work, "caller", CALLER)
     person = of(work, "caller", CALLER)
-    monkeypatch.setattr(packages, "customer_key", lambda *_: None)
+    monkeypatch.setattr(shelf, "customer_key", lambda *_: None)
     with pytest.raises(Blocked, match="has packages and no key"):
         Packages().find(work, person)
 
@@ -334,22 +335,22 @@ def test_a_package_goes_after_two_weeks_with_its_customer_and_without_a_note(
 ) -> None:
     connection, settings = work.connection, home.settings
     file = make(work, "caller", CALLER)
-    kept = TODAY + timedelta(days=packages.KEPT_DAYS - 1)
-    assert packages.tidy(connection, settings, kept) == 0 and file.exists()
-    assert packages.tidy(connection, settings, kept + timedelta(days=1)) == 1
+    kept = TODAY + timedelta(days=shelf.KEPT_DAYS - 1)
+    assert shelf.tidy(connection, settings, kept) == 0 and file.exists()
+    assert shelf.tidy(connection, settings, kept + timedelta(days=1)) == 1
     assert there(settings) == []
 
     make(work, "caller", CALLER, 1)
-    shutil.move(packages.path(settings, NAMED, 1).parent, packages.folder(settings) / "4711")
-    (note,) = packages.folder(settings).glob("*/*.json")
+    shutil.move(shelf.path(settings, NAMED, 1).parent, shelf.folder(settings) / "4711")
+    (note,) = shelf.folder(settings).glob("*/*.json")
     note.write_text(note.read_text().replace(str(NAMED), "4711"))
-    assert packages.tidy(connection, settings, TODAY) == 1, "a customer who has left"
+    assert shelf.tidy(connection, settings, TODAY) == 1, "a customer who has left"
 
     make(work, "caller", CALLER, 2)
     for left in ("request-3.zip.age", "request-2.zip.age.new", "request-4.json.new"):
         (file.parent / left).write_bytes(b"left by a kill")
-    packages.path(settings, NAMED, 2).with_name("request-2.json").unlink()
-    assert packages.tidy(connection, settings, TODAY) == 2
+    shelf.path(settings, NAMED, 2).with_name("request-2.json").unlink()
+    assert shelf.tidy(connection, settings, TODAY) == 2
     assert there(settings) == []
 
 
@@ -390,11 +391,11 @@ def test_killed_while_it_is_written_the_same_command_finishes(
         inner(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(packages, "secret_file", killed)
+        patch.setattr(shelf, "secret_file", killed)
         with pytest.raises(Killed):
             make(work, "caller", CALLER)
     person = of(work, "caller", CALLER)
-    assert not packages.path(work.settings, NAMED, REQUEST).exists()
+    assert not shelf.path(work.settings, NAMED, REQUEST).exists()
     with pytest.raises(Blocked, match="make it again"):
         disclosing.prove(case(work, person, REQUEST), ignore_step)
     make(work, "caller", CALLER)

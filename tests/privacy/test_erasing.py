@@ -467,10 +467,10 @@ def test_tableau_that_does_not_answer_blocks_the_request(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def connect(*_: Any) -> Any:
-        raise UserError("No Tableau server answers")
+        raise UserError("no Tableau server answers")
 
     monkeypatch.setattr(tableau, "connect", connect)
-    with pytest.raises(Blocked, match="No Tableau server answers") as blocked:
+    with pytest.raises(Blocked, match="no Tableau server answers") as blocked:
         plan_of(work, of(work, "agent", STAYER))
     assert (blocked.value.place, blocked.value.code) == ("tableau content", "tableau")
 

@@ -23,20 +23,12 @@ from callmart.base.person import Person, Work
 from callmart.database import schema
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.land import places as landed
-from callmart.privacy import (
-    correcting,
-    disclosing,
-    objecting,
-    own_rows,
-    package,
-    packages,
-    persons,
-    sealing,
-)
+from callmart.privacy import correcting, disclosing, objecting, persons
 from callmart.privacy.correcting import Correction
 from callmart.privacy.decided import SHOWING
-from callmart.privacy.own_rows import Contents
-from callmart.privacy.packages import Packages
+from callmart.privacy.package import own_rows, packing, sealing, shelf
+from callmart.privacy.package.own_rows import Contents
+from callmart.privacy.package.shelf import Packages
 from callmart.privacy.procedure import Steps
 from callmart.registry import objectors
 from callmart.registry.file import load
@@ -97,14 +89,14 @@ def keys(work: Work, *columns: str, without: str = "") -> set[str]:
     return found
 
 
-def packing(work: Work) -> None:
+def packed(work: Work) -> None:
     """A package has all rows of the person, up to the day, and nobody else."""
     rows = "select count(*) from raw.event where customer_id = %s and %s in (agent_key, target_key)"
     people = [("agent", LEAVER), ("agent", STAYER), ("caller", FIRST), ("caller", SECOND)]
     for kind, word in people:
         found = contents(work, kind, word)
         (own,) = found.person.keys
-        text = package.as_json(found)
+        text = packing.as_json(found)
         assert own.encode() in text
         (events,) = (one for one in found.tables if one.holding.table == "raw.event")
         if kind == "agent":
@@ -133,11 +125,11 @@ def refusing(work: Work) -> None:
     found = contents(work, "caller", FIRST)
     (events,) = (one for one in found.tables if one.holding.table == "raw.event")
     queue = events.columns.index("queue")
-    assert disclosing._strangers(found, package.pack(found)) == set()
+    assert disclosing._strangers(found, packing.pack(found)) == set()
     for leak in LEAKS:
         row = (*events.rows[0][:queue], leak, *events.rows[0][queue + 1 :])
         leaking = replace(found, tables=[replace(events, rows=(row,))])
-        assert disclosing._strangers(leaking, package.pack(leaking)) == {leak}
+        assert disclosing._strangers(leaking, packing.pack(leaking)) == {leak}
 
 
 def sealed(work: Work) -> None:
@@ -149,7 +141,7 @@ def sealed(work: Work) -> None:
     key.write_text(str(identity.to_public()))
     work.seal = sealing.to_key(key)
     disclosing.do(about, Steps())
-    file = packages.path(work.settings, NAMED, 7)
+    file = shelf.path(work.settings, NAMED, 7)
     assert file.stat().st_mode & 0o777 == 0o600
     assert pyrage.decrypt(file.read_bytes(), [identity]).startswith(b"PK")
     assert disclosing.prove(about, ignore_step) >= 0
@@ -162,8 +154,8 @@ def sealed(work: Work) -> None:
     file.write_bytes(whole + b"more")
     with pytest.raises(UserError, match="make it again"):
         disclosing.prove(about, ignore_step)
-    assert packages.tidy(work.connection, work.settings, TODAY + timedelta(days=13)) == 0
-    assert packages.tidy(work.connection, work.settings, TODAY + timedelta(days=14)) == 1
+    assert shelf.tidy(work.connection, work.settings, TODAY + timedelta(days=13)) == 0
+    assert shelf.tidy(work.connection, work.settings, TODAY + timedelta(days=14)) == 1
     work.connection.commit()
 
 
@@ -313,7 +305,7 @@ def correcting_events(work: Work) -> None:
 
 
 PARTS: dict[str, Callable[[Work], None]] = {
-    each.__name__: each for each in (packing, refusing, sealed, following, planning, correcting_events)
+    each.__name__: each for each in (packed, refusing, sealed, following, planning, correcting_events)
 }
 ROLLED_BACK = ("following", "correcting_events")
 
@@ -373,13 +365,15 @@ NEVER, NOBODY = re.compile("(?!)"), Needles(())
 OBJECTION = "view privacy.objection as"
 OWN = " o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)"
 MUTANTS: dict[str, dict[str, Mutant]] = {
-    "packing": {
-        "others' keys are shown": with_name("privacy.own_rows._own", taking_everybody(own_rows._own)),
-        "words are not hidden": with_name("privacy.own_rows._hiding", lambda own: lambda word: False),
-        "the days after it, too": with_name("privacy.own_rows.holdings", without_end(own_rows.holdings)),
+    "packed": {
+        "others' keys are shown": with_name("privacy.package.own_rows._own", taking_everybody(own_rows._own)),
+        "words are not hidden": with_name("privacy.package.own_rows._hiding", lambda own: lambda word: False),
+        "the days after it, too": with_name("privacy.package.own_rows.holdings", without_end(own_rows.holdings)),
         "a call of two": bent(own_rows, "calls", "    not exists (", "    true or not exists ("),
         "a device of two": bent(own_rows, "devices", "having bool_and(", "having true or bool_and("),
-        "not who was called": with_name("privacy.own_rows._LEADS", {**own_rows._LEADS, "agent": {"agent_key": "keys"}}),
+        "not who was called": with_name(
+            "privacy.package.own_rows._LEADS", {**own_rows._LEADS, "agent": {"agent_key": "keys"}}
+        ),
     },
     "refusing": {
         "keys are not sought": with_name("privacy.disclosing._KEYS", NEVER),
@@ -389,14 +383,14 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "no file is looked at": with_name("privacy.disclosing._TEXTS", (".pdf",)),
     },
     "sealed": {
-        "open to everybody": with_name("privacy.packages.secret_file", write_openly),
-        "not encrypted": with_name("privacy.sealing.pyrage.encrypt", lambda content, to: content),
-        "one passphrase for all": with_name("privacy.sealing.secrets.choice", lambda letters: "a"),
-        "any package will do": with_name("privacy.packages.holds", lambda about, content: True),
-        "any content will do": with_name("privacy.packages._digest", lambda key, content: ""),
-        "nobody's": with_name("privacy.packages.tombstones", lambda key, pseudonyms: set()),
-        "kept a day more": with_name("privacy.packages.KEPT_DAYS", 15),
-        "kept a day less": with_name("privacy.packages.KEPT_DAYS", 13),
+        "open to everybody": with_name("privacy.package.shelf.secret_file", write_openly),
+        "not encrypted": with_name("privacy.package.sealing.pyrage.encrypt", lambda content, to: content),
+        "one passphrase for all": with_name("privacy.package.sealing.secrets.choice", lambda letters: "a"),
+        "any package will do": with_name("privacy.package.shelf.holds", lambda about, content: True),
+        "any content will do": with_name("privacy.package.shelf._digest", lambda key, content: ""),
+        "nobody's": with_name("privacy.package.shelf.tombstones", lambda key, pseudonyms: set()),
+        "kept a day more": with_name("privacy.package.shelf.KEPT_DAYS", 15),
+        "kept a day less": with_name("privacy.package.shelf.KEPT_DAYS", 13),
     },
     "following": {
         "a lifting lifts nothing": defined(OBJECTION, "where latest.asked_right <> 'lifting'", "where true"),
@@ -437,7 +431,7 @@ def kept_apart(work: Work, part: str) -> AbstractContextManager[object]:
 def cleared(home: Callmart, work: Work) -> Iterator[None]:
     yield
     work.connection.rollback()
-    shutil.rmtree(packages.folder(home.settings), ignore_errors=True)
+    shutil.rmtree(shelf.folder(home.settings), ignore_errors=True)
 
 
 @pytest.mark.parametrize("part", PARTS)

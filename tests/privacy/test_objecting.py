@@ -13,22 +13,14 @@ import pyarrow.parquet
 import pytest
 import tableauserverclient as TSC
 
-from callmart.audit import agents, attempts, channels, objectors, on_tableau
+from callmart.audit import agents, channels, objectors, on_tableau
+from callmart.audit.scene import scene_of
 from callmart.base.errors import UserError
 from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
-from callmart.privacy import (
-    disclosing,
-    lifting,
-    objecting,
-    packages,
-    places,
-    procedure,
-    replaying,
-    sealing,
-    withdrawing,
-)
+from callmart.privacy import disclosing, lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.privacy.package import sealing, shelf
 from callmart.privacy.procedure import Steps
 from callmart.publish import places as published
 from callmart.reports import paper
@@ -160,7 +152,7 @@ def test_who_objects_and_gets_reports_goes_on_getting_them_and_gets_the_own_data
         disclosing.prove(about, proofs.__setitem__)
         assert not any(proof.left for proof in proofs.values())
         assert plan.counts[place][table], table
-    shutil.rmtree(packages.folder(home.settings))
+    shutil.rmtree(shelf.folder(home.settings))
     assert left(work, LEAVER, 1) == {}, "who was asked about is left out as before"
 
 
@@ -244,7 +236,7 @@ def test_what_comes_later_is_left_out_and_counts_in_queues(home: Callmart, work:
 
 
 def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) -> None:
-    scene = attempts.scene(work.connection, home.settings)
+    scene = scene_of(work.connection, home.settings)
     words = agents.in_extracts(home.settings, scene)
 
     def outcomes() -> list[str]:
@@ -262,7 +254,7 @@ def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) ->
 def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board = channels.board(work.connection, attempts.scene(work.connection, home.settings))
+    board = channels.board(work.connection, scene_of(work.connection, home.settings))
     there = on_tableau.look(work.connection, home.settings, work.tableau, board, ignore_step)
     assert [one.outcome for one in there.checks if one.name.startswith(objectors.NAME)] == ["holds"]
 

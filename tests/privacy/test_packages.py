@@ -22,10 +22,11 @@ from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Kind, Person, Work
 from callmart.base.settings import PROJECT
 from callmart.declarations import pointing, processing
-from callmart.privacy import decided, disclosing, own_rows, package, package_page, packages, persons, places
-from callmart.privacy.own_rows import Contents, Somebody
+from callmart.privacy import decided, disclosing, persons, places
+from callmart.privacy.package import own_rows, packing, page, shelf
+from callmart.privacy.package.own_rows import Contents, Somebody
+from callmart.privacy.package.sealing import with_passphrase
 from callmart.privacy.procedure import Steps
-from callmart.privacy.sealing import with_passphrase
 from callmart.reports import paper
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, NUMBERS, agent_of
@@ -65,7 +66,7 @@ def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rows(contents: Contents, table: str) -> list[dict[str, Any]]:
     """The rows of a table as a program reads them."""
-    (one,) = (each for each in json.loads(package.as_json(contents))["tables"] if each["name"] == table)
+    (one,) = (each for each in json.loads(packing.as_json(contents))["tables"] if each["name"] == table)
     return list(one["rows"])
 
 
@@ -82,7 +83,7 @@ def test_every_column_of_a_person_is_in_the_package_or_left_out_with_its_reason(
     crowd: Callmart, look: Callable[..., Contents], kind: Kind
 ) -> None:
     told = {one.holding.table: one for one in look(kind, PEOPLE[kind]).tables}
-    said = json.loads(package.as_json(look(kind, PEOPLE[kind])))["tables"]
+    said = json.loads(packing.as_json(look(kind, PEOPLE[kind])))["tables"]
     with crowd.connect() as connection:
         pointing = [one for one in columns(connection) if one.person == kind]
     assert pointing
@@ -236,7 +237,7 @@ def test_two_ids_are_one_agent(look: Callable[..., Contents]) -> None:
 def test_who_is_not_there_gets_a_package_that_says_so(look: Callable[..., Contents]) -> None:
     contents = look("caller", "+31999999999")
     assert not any(one.rows for one in contents.tables)
-    files = unpacked(package.pack(contents))
+    files = unpacked(packing.pack(contents))
     assert not any(name.startswith("csv/") for name in files)
     assert b"Nothing of you is in" in files["data.html"] and b"Hier is niets van u" in files["gegevens.html"]
 
@@ -245,8 +246,8 @@ def test_who_is_not_there_gets_a_package_that_says_so(look: Callable[..., Conten
 
 
 def test_page_paper_json_and_csv_say_the_same(look: Callable[..., Contents]) -> None:
-    packed = package.pack(look("agent", LEAVER))
-    assert packed == package.pack(look("agent", LEAVER)), "the same rows give the same bytes"
+    packed = packing.pack(look("agent", LEAVER))
+    assert packed == packing.pack(look("agent", LEAVER)), "the same rows give the same bytes"
     files = unpacked(packed)
     for name, words in (("gegevens", ("Waarvoor", "een beller")), ("data", ("What for", "a caller"))):
         page = files[f"{name}.html"].decode()
@@ -269,8 +270,8 @@ def test_page_paper_json_and_csv_say_the_same(look: Callable[..., Contents]) -> 
 def test_a_long_table_is_cut_on_the_page_and_whole_in_the_file(look: Callable[..., Contents]) -> None:
     contents = look("agent", LEAVER)
     (events,) = (one for one in contents.tables if one.holding.table == "raw.event")
-    (section,) = (one for one in package_page.page(contents, "en")["sections"] if "raw.event" in one["title"])
-    assert len(section["rows"]) == package_page.LONGEST < len(events.rows)
+    (section,) = (one for one in page.page(contents, "en")["sections"] if "raw.event" in one["title"])
+    assert len(section["rows"]) == page.LONGEST < len(events.rows)
     assert section["remark"] == f"The first 200 of {len(events.rows)} rows; the CSV file has all."
     assert len(rows(contents, "raw.event")) == len(events.rows)
 
@@ -330,7 +331,7 @@ def test_a_word_that_could_name_somebody_else_is_left_out(look: Callable[..., Co
     told = rows(look("caller", FIRST), "raw.event")
     shown = [row["queue"] for row in told if row["event"] == "queue_joined"]
     assert shown == ["samen", *["(left out)"] * len(NAMING), FORMULA, "samen"]
-    assert f"'{FORMULA}" in unpacked(package.pack(look("caller", FIRST)))["csv/raw.event.csv"].decode(), (
+    assert f"'{FORMULA}" in unpacked(packing.pack(look("caller", FIRST)))["csv/raw.event.csv"].decode(), (
         "no formula"
     )
 
@@ -405,7 +406,7 @@ def test_two_hundred_packages_have_nobody_else(
         person = persons.person(work.connection, keys[customer], customer, kind, [word], until)
         contents = own_rows.of(work.connection, work.settings, person, keys[customer])
         file = tmp_path / "package.zip"
-        file.write_bytes(package.pack(contents))
+        file.write_bytes(packing.pack(contents))
         hits = {needles.texts[place] for place in needles.in_file(file).texts}
         own = {word, *(names if word in (LEAVER, CONTACT, "q@een.example") else ())}
         if mine := own_keys.get((customer, kind, word)):
@@ -445,7 +446,7 @@ def test_a_package_with_somebody_else_is_never_written(
     with pytest.raises(Blocked, match=r"would show \d+ words or keys of others, so none was made") as blocked:
         disclosing.do(case(work, of(work, "caller", FIRST)), Steps())
     assert (blocked.value.place, blocked.value.code) == ("packages", "others")
-    assert not list(packages.folder(work.settings).glob("*/*"))
+    assert not list(shelf.folder(work.settings).glob("*/*"))
 
 
 def test_words_of_others_that_are_our_own_are_no_strangers(
@@ -456,15 +457,15 @@ def test_words_of_others_that_are_our_own_are_no_strangers(
     begin = datetime.fromisoformat(rows(contents, "raw.event")[0]["occurred_at"])
     named = replace(contents.own, others=frozenset({"callmart", "recipient", LEAVER[:-1], f"{begin:%f}"}))
     contents = replace(contents, own=named)
-    assert disclosing._strangers(contents, package.pack(contents)) == set()
+    assert disclosing._strangers(contents, packing.pack(contents)) == set()
     (events,) = (one for one in contents.tables if one.holding.table == "registry.agent")
     leaking = replace(events, rows=tuple((*row[:3], "telefoniste", *row[4:]) for row in events.rows))
     named = replace(named, others=frozenset({"telefoniste"}))
     contents = replace(contents, own=named, tables=[leaking])
-    assert disclosing._strangers(contents, package.pack(contents)) == {"telefoniste"}
+    assert disclosing._strangers(contents, packing.pack(contents)) == {"telefoniste"}
 
 
 def test_somebody_is_told_in_both_languages() -> None:
     several = Somebody(("agent", "caller"))
-    assert package_page.somebody(several, "nl") == "een medewerker of een beller"
-    assert package_page.somebody(several, "en") == "an agent or a caller"
+    assert page.somebody(several, "nl") == "een medewerker of een beller"
+    assert page.somebody(several, "en") == "an agent or a caller"

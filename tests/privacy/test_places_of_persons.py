@@ -33,9 +33,11 @@ from callmart.base.settings import Folder
 from callmart.database import embedded_server, searching
 from callmart.environments import databases
 from callmart.environments.known import Environment
-from callmart.privacy import decided, packages, places, procedure
+from callmart.privacy import decided, places, procedure
+from callmart.privacy.package import shelf
 from callmart.publish import holdings
 from callmart.publish import places as published
+from callmart.tableau_files import hyper
 from callmart_home import Callmart
 from centre import NAMED
 from emulated import WORKBOOK, custom_view
@@ -304,8 +306,8 @@ def row_of_agent(work: Work, table: str) -> AbstractContextManager[object]:
 @contextmanager
 def package_of(work: Work, kind: Kind) -> Iterator[None]:
     """Of a package, the note says whose it is."""
-    whose = packages.tombstones(key_of(work), ((kind, key) for key in made_up(work, kind).keys))
-    note = packages.Note(
+    whose = shelf.tombstones(key_of(work), ((kind, key) for key in made_up(work, kind).keys))
+    note = shelf.Note(
         request=9, customer_id=NAMED, written="2026-01-01", key=fingerprint_of(key_of(work)),
         whose=tuple(whose), content="", sealed="",
     )  # fmt: skip
@@ -392,6 +394,21 @@ def test_whoever_is_planted_in_a_place_is_found_there_and_goes_as_decided(work: 
         if place in AFTER_DELETION and (place, kind) not in OF_REAL_PERSONS:
             PLACE[place].treat(work, person)
         assert is_gone or not found(place, PLACE[place].prove(work, person)), kind
+
+
+def test_what_only_hyper_can_read_is_found_in_an_extract(work: Work) -> None:
+    path = work.settings.home / f"extracts/{NAMED}/planted.hyper"
+    with hyper.written(path) as connection:
+        # Of several values Hyper stores how far they are from the smallest.
+        connection.execute_command(
+            "create table planted as select 31207654320 + n as number from generate_series(1, 9) as s (n)"
+        )
+    try:
+        work.needles = Needles(["31207654325"])
+        assert not work.needles.in_file(path), "its bytes show nothing"
+        assert PLACE["extracts"].prove(work, made_up(work, "caller")).left == {"files": 1}
+    finally:
+        path.unlink()
 
 
 def test_accounts_are_those_of_contacts_and_recipients(work: Work) -> None:

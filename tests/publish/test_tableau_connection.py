@@ -69,7 +69,7 @@ def test_the_cloud_when_it_is_allowed(tmp_path: Path, monkeypatch: pytest.Monkey
     cloud = real(tmp_path, server="https://10ax.online.tableau.com", token="secret", allow_cloud=True)
     with (
         sending(monkeypatch, instead),
-        pytest.raises(UserError, match="No Tableau server answers"),
+        pytest.raises(UserError, match="no Tableau server answers"),
         connect(cloud),
     ):
         pass
@@ -172,7 +172,7 @@ def scopes_without(*missing: str) -> set[str]:
 def test_the_scope_that_an_app_lacks_is_named_before_anything_is_done(settings: Settings) -> None:
     lacking = connected_app(settings, scopes_without("groups:delete", "workbooks:create"))
     with pytest.raises(
-        UserError, match=r"let it have the scope tableau:groups:delete, tableau:workbooks:create, then run again\.$"
+        UserError, match=r"let it have the scope tableau:groups:delete, tableau:workbooks:create, then run again$"
     ), connect(lacking):  # fmt: skip
         pass
     with State(settings.home / "emulator") as state:
@@ -209,7 +209,7 @@ def test_a_server_that_is_down(settings: Settings, monkeypatch: pytest.MonkeyPat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(UserError, match=f"No Tableau server answers at {url}"), \
+    with pytest.raises(UserError, match=f"no Tableau server answers at {url}"), \
             connect(real(settings.home, server=url, token="secret")):  # fmt: skip
         pass
 

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callmart.simulator.simulate import AGENT_DAY, EVENTS, OUTCOMES, STATUSES, Simulated, simulate
+from callmart.simulator.expected import AGENT_DAY, OUTCOMES, STATUSES
+from callmart.simulator.simulate import EVENTS, Simulated, simulate
 
 DAYS = [date(2026, 10, 24), date(2026, 10, 25)]  # the second has 25 hours
 QUEUES = ["sales", "support", "info"]

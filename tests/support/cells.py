@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from callmart.simulator.simulate import QUEUE_INTERVAL
+from callmart.simulator.expected import QUEUE_INTERVAL
 from callmart_home import Callmart
 
 # All that the simulator knows of a queue, and what the tests of single calls count.

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import psycopg
 
 from callmart.access import drift, rights
-from callmart.audit import attempts
-from callmart.audit.attempts import Scene
+from callmart.audit.scene import Scene, attackers, scene_of
 from callmart.declarations import dbt_project, metrics
 from callmart.declarations.mart import Mart
 from callmart_home import Callmart
@@ -53,7 +52,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> Iterator[str]:
     queries: dict[str, str] = dict(
         connection.execute("select object, query from access.definition").fetchall()
     )
-    for attacker in attempts.attackers(scene):
+    for attacker in attackers(scene):
         for name in every:
             readable = name in attacker.reads | attacker.reads_partly
             if not attacker.customer:
@@ -122,6 +121,6 @@ def each_difference(connection: psycopg.Connection, marts: list[Mart]) -> Iterat
 def leaks_of(callmart: Callmart) -> list[str]:
     """All that leaks from a callmart as it is now, by rows and by the catalogue."""
     with callmart.connect() as owner:
-        scene = attempts.scene(owner, callmart.settings)
+        scene = scene_of(owner, callmart.settings)
     with callmart.superuser(keep=False) as connection:
         return [*leaks(connection, scene), *differences(connection, dbt_project.marts(callmart.settings))]

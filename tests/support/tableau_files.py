@@ -14,9 +14,9 @@ from py_tbparse import TwbParser
 from pydantic import SecretStr
 
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project, exposures, through
+from callmart.declarations import data_through, dbt_project, exposures
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
-from callmart.declarations.through import THROUGH
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import PublishedSource
@@ -55,7 +55,7 @@ def marts() -> list[Mart]:
 
 def of_group(group: str) -> list[Mart]:
     """The tables of a group's data source."""
-    return through.tables(marts(), group)
+    return data_through.tables(marts(), group)
 
 
 def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:

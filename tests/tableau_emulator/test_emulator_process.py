@@ -188,7 +188,7 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path) -> None:
             f"token:      in {folder / 'token'}",
         ]
         assert (folder / "token").read_text() == emulator.token
-        assert f"An emulator is already running on {folder}" in mistake(folder)
+        assert f"an emulator is already running on {folder}" in mistake(folder)
         run.send_signal(signal.SIGINT)
         assert run.wait(30) == 0
 
@@ -196,7 +196,7 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path) -> None:
 def test_the_command_takes_the_port_that_it_is_given_or_none(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert f"Port {port} is not available" in mistake(folder, "--port", port)
+        assert f"port {port} is not available" in mistake(folder, "--port", port)
     with subprocess.Popen([COMMAND, folder, "--port", str(port)], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert f"http://127.0.0.1:{port};" in run.stdout.readline()

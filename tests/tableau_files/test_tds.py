@@ -16,8 +16,8 @@ from lxml import etree
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS
 from callmart.declarations import captions, metrics
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Column, Mart
-from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, tds
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.tds import Live

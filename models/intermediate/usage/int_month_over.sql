@@ -10,7 +10,7 @@ months as (
         (first_day + interval '1 month')::date as next_month
     from generate_series(
         date_trunc('month', access.retention_floor()::timestamp),
-        now() at time zone 'UTC' - interval '1 month 7 days',
+        ops.last_month_over(),
         interval '1 month'
     ) as first_day
 )

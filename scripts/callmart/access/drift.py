@@ -8,7 +8,7 @@ from psycopg import sql
 
 from callmart.access import logins, nodes, rights, roles
 from callmart.base import sql_file
-from callmart.base.matrix import matrix
+from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
 from callmart.database.cluster import Node
@@ -178,43 +178,45 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
     customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
     rows = connection.execute(SQL["roles"]).fetchall()
     found, closing = set(), roles.closing(connection)
-    for role, can_login, connections, powers, unlimited, kept, databases in rows:
+    for role, can_login, powers, *limited in rows:
         if not roles.belongs(role, database) or role in closing:
             continue
         found.add(role)
         if powers:
             yield Drift(f"role {role} has powers of its own (superuser, createrole, bypassrls ...)")
         if role in limits:
-            declared = sorted(f"{name}={value}" for name, value in limits[role].settings().items())
-            in_databases = [
-                sql.SQL(f"alter role {{}} in database {other} reset all").format(sql.Identifier(role))
-                for other in databases
-            ]
-            mended = (*in_databases, *logins.limiting(role, limits[role]))
-            if (connections, unlimited) != (limits[role].connections, True):
-                yield Drift(f"login {role} has other limits", mended)
-            if (kept, databases) != (declared, []):
-                yield Drift(f"login {role} has other settings", mended, own=True, role=role)
+            yield from _of_login(role, limits[role], *limited)
             if not can_login:
                 yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
-        elif role in customers or role in groups:
-            if can_login:
-                why = ", but its customer has not ordered a login" if role in customers else ""
-                yield Drift(
-                    f"role {role} may log in{why}",
-                    (roles.statement("alter role {} nologin password null", role),),
-                )
-        else:
-            yield Drift(
-                f"role {role} was made by hand",
-                (
-                    roles.statement("grant {} to current_user with inherit true", role),
-                    roles.statement("drop owned by {}", role),
-                    roles.statement("drop role {}", role),
-                ),
-            )
+        elif role not in customers | groups:
+            yield _made_by_hand(role)
+        elif can_login:
+            why = ", but its customer has not ordered a login" if role in customers else ""
+            shut = roles.statement("alter role {} nologin password null", role)
+            yield Drift(f"role {role} may log in{why}", (shut,))
     for role in sorted((limits.keys() | groups | customers) - found - closing):
         yield Drift(f"role {role} is missing")
+
+
+def _of_login(
+    role: str, limits: Limits, connections: int, unlimited: bool, kept: list[str], databases: list[str]
+) -> Iterator[Drift]:
+    """Where a login's limits and settings differ. `kept` are its settings everywhere, `databases` have others."""
+    declared = sorted(f"{name}={value}" for name, value in limits.settings().items())
+    in_databases = [
+        sql.SQL(f"alter role {{}} in database {other} reset all").format(sql.Identifier(role))
+        for other in databases
+    ]
+    mended = (*in_databases, *logins.limiting(role, limits))
+    if (connections, unlimited) != (limits.connections, True):
+        yield Drift(f"login {role} has other limits", mended)
+    if (kept, databases) != (declared, []):
+        yield Drift(f"login {role} has other settings", mended, own=True, role=role)
+
+
+def _made_by_hand(role: str) -> Drift:
+    mended = ("grant {} to current_user with inherit true", "drop owned by {}", "drop role {}")
+    return Drift(f"role {role} was made by hand", tuple(roles.statement(each, role) for each in mended))
 
 
 def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:

@@ -49,8 +49,8 @@ with kept as (
 select
     rolname,
     rolcanlogin,
-    rolconnlimit,
     rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls,
+    rolconnlimit,
     coalesce(rolvaliduntil, 'infinity') = 'infinity',
     coalesce(settings, '{}'),
     coalesce(databases, '{}')

@@ -56,6 +56,7 @@ def opens(option: str, orders: Iterable[str] = ()) -> tuple[str, ...]:
     return matrix().opened(option, orders)  # type: ignore[arg-type]
 
 
+@cache
 def belongs(role: str, database: str) -> bool:
     """Whether a role is one of this database, not of another database whose name begins with the same text."""
     return _own(database).fullmatch(role) is not None
@@ -68,6 +69,7 @@ def _own(database: str) -> re.Pattern[str]:
     return re.compile(f"{re.escape(database)}_({own})")
 
 
+@cache
 def customer_of(database: str, role: str) -> int | None:
     """The number of the customer whose role this is; None if it is not a customer's role of this database."""
     prefix, _, number = role.rpartition("_")

@@ -33,10 +33,11 @@ from callmart.audit import (
 )
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Attack
-from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
+from callmart.audit.attempts import Answer, Attempt
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
 from callmart.audit.check import Check, few
 from callmart.audit.on_tableau import Published
+from callmart.audit.scene import Attacker, Scene, attackers, scene_of
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, server
@@ -99,13 +100,13 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
 
     `on_step(stage, item, finished, of)` reports progress.
     """
-    scene = attempts.scene(connection, settings)
+    scene = scene_of(connection, settings)
     board = channels.board(connection, scene)
     connection.rollback()
     tally = _Tally()
     # The audit has no password of those that choose their own; their rights are compared.
     unknown = logins.typed(scene.database)
-    everybody = [one for one in attempts.attackers(scene) if one.role not in unknown]
+    everybody = [one for one in attackers(scene) if one.role not in unknown]
     with server.connect(settings, autocommit=True) as owner:
         cells, locked_out = _attack_as_each(owner, settings, scene, board, everybody, tally, on_step)
         inferred = list(inference.checks(owner, settings, scene, on_step))
@@ -229,7 +230,7 @@ def _attack_as_each(
     settings: Settings,
     scene: Scene,
     board: Board,
-    attackers: list[Attacker],
+    everybody: list[Attacker],
     tally: _Tally,
     on_step: OnStep,
 ) -> tuple[list[Cell], list[str]]:
@@ -238,8 +239,8 @@ def _attack_as_each(
     locked_out = []
     ordered = logins.of_customers(owner)
     owner.execute("set lock_timeout = '1s'")
-    for number, attacker in enumerate(attackers):
-        on_step("attack", attacker.name, number, len(attackers))
+    for number, attacker in enumerate(everybody):
+        on_step("attack", attacker.name, number, len(everybody))
         with _session(settings, attacker) as session:
             if session is None:
                 locked_out.append(attacker.name)
@@ -249,7 +250,7 @@ def _attack_as_each(
             elif attacker.customer:
                 cells += channels.without_login(scene, board, attacker.own)
             _attack(scene, attacker, session, owner, tally)
-    on_step("attack", "", len(attackers), len(attackers))
+    on_step("attack", "", len(everybody), len(everybody))
     return cells, locked_out
 
 

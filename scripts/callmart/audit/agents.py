@@ -16,8 +16,8 @@ from psycopg import sql
 from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
 from callmart.access import roles
-from callmart.audit.attempts import Scene, table_of
 from callmart.audit.check import Check, few
+from callmart.audit.scene import Scene, table_of
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings

@@ -14,13 +14,13 @@ from psycopg import sql
 from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
-from callmart.audit.attempts import Attacker, Scene, name_of, table_of
+from callmart.audit.scene import Attacker, Scene, name_of, table_of
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.declarations import through
+from callmart.declarations import data_through
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
-from callmart.declarations.through import THROUGH
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 
@@ -240,7 +240,7 @@ def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]
     a day that is too old. All are left out if the file has other tables than these, or says of another customer how far
     its data goes.
     """
-    marts = through.tables(board.marts, group)
+    marts = data_through.tables(board.marts, group)
     counts = {}
     try:
         with hyper.opened(file) as held:

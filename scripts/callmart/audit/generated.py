@@ -19,9 +19,10 @@ from random import Random
 
 import psycopg
 
-from callmart.audit import attempts, inference, planner, scratch
+from callmart.audit import inference, planner, scratch
 from callmart.audit.channels import log_in_as
 from callmart.audit.planner import LAZY, Refused, Secret
+from callmart.audit.scene import scene_of
 from callmart.base.errors import saying_mistakes
 from callmart.base.settings import Settings, settings
 from callmart.database import server
@@ -351,7 +352,7 @@ def put(
 @contextmanager
 def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place]]:
     """The relations that some customers read, each customer with a session of its own."""
-    scene = attempts.scene(owner, settings)
+    scene = scene_of(owner, settings)
     found = []
     with ExitStack() as sessions:
         for attacker, relations in inference.asked(scene).items():

@@ -13,9 +13,9 @@ import psycopg
 
 from callmart.access.rights import shown_in
 from callmart.audit import planner, scratch, timed
-from callmart.audit.attempts import Attacker, Scene, attackers, table_of
 from callmart.audit.channels import log_in_as
 from callmart.audit.check import Check, few
+from callmart.audit.scene import Attacker, Scene, attackers, table_of
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart

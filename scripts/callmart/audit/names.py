@@ -9,9 +9,9 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import roles
-from callmart.audit.attempts import Scene
 from callmart.audit.channels import log_in
 from callmart.audit.check import Check, few
+from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 

@@ -7,9 +7,9 @@ from psycopg import sql
 
 from callmart.access import drift
 from callmart.access.rights import SCHEMAS, shown_in
-from callmart.audit.attempts import Scene, table_of
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
+from callmart.audit.scene import Scene, table_of
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import clock

@@ -57,11 +57,9 @@ def set_secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
             refuse_shared(file, f"setting {setting}")
         secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
     except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"setting {setting}: {file} can't be read; create it with the secret in it."
-        ) from None
+        raise UserError(f"setting {setting}: {file} can't be read; create it with the secret in it") from None
     if not secret:
-        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it.")
+        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it")
     return secret
 
 

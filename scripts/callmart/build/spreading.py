@@ -24,6 +24,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import cluster, lock
 from callmart.database.cluster import Node, Place
+from callmart.database.piping import pipe
 from callmart.declarations import dbt_project, expectations
 from callmart.declarations.dbt_project import Compiled
 from callmart.declarations.mart import Mart
@@ -250,18 +251,11 @@ def _carry(
     customers: Sequence[int] | None,
 ) -> None:
     """Copy a relation of the coordinator into a temporary table of a node: all its rows, or those of customers."""
-    chosen = (
-        ""
-        if customers is None
-        else f"where customer_id = any('{{{', '.join(map(str, customers))}}}'::integer[])"
-    )
     there.execute(f'create temporary table "{relation}" ({columns})'.encode())
-    _copy(
-        own,
-        f"copy (select * from {_quoted(relation)} {chosen}) to stdout (format binary)",
-        there,
-        f'copy pg_temp."{relation}" from stdin (format binary)',
-    )
+    query = sql.SQL("select * from {}").format(sql.Identifier(*relation.split(".")))
+    if customers is not None:
+        query += sql.SQL(" where customer_id = any({}::integer[])").format(list(customers))
+    pipe(own, query, there, sql.Identifier("pg_temp", relation))
     there.execute(f'analyze pg_temp."{relation}"'.encode())
 
 
@@ -305,28 +299,10 @@ def _bring_back(own: psycopg.Connection, there: psycopg.Connection, model: Compi
             "select access.declare_persons(%s::regclass, %s)", [f'build."{name}"', Jsonb(dict(model.persons))]
         )
         own.commit()
-    return _copy(
-        there,
-        f'copy pg_temp."build.{name}" to stdout (format binary)',
-        own,
-        f'copy build."{name}" from stdin (format binary)',
-    )
-
-
-def _copy(source: psycopg.Connection, out: str, target: psycopg.Connection, into: str) -> int:
-    """Copy rows from one server to another as they come. Returns how many."""
-    with source.cursor() as reading, target.cursor() as writing:
-        with reading.copy(out.encode()) as given, writing.copy(into.encode()) as taken:
-            for part in given:
-                taken.write(part)
-        return writing.rowcount
+    rows = sql.SQL("select * from {}").format(sql.Identifier("pg_temp", f"build.{name}"))
+    return pipe(there, rows, own, sql.Identifier("build", name))
 
 
 def _columns(mart: Mart) -> str:
     """The columns with their types, as DDL."""
     return ", ".join(f'"{column.name}" {column.data_type}' for column in mart.declared)
-
-
-def _quoted(relation: str) -> str:
-    schema, _, name = relation.partition(".")
-    return f'{schema}."{name}"'

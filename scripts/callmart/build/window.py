@@ -69,7 +69,8 @@ def build(
 
 def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
     """Whether a build would compute the same as the last one: nothing was marked, released or discarded since, the same
-    customers are closed, no file of the project has changed, and it is still the same day. Commits.
+    customers are closed, no file of the project has changed, and no month can be frozen. While days are dirty, it is
+    also the same day. Commits.
     """
     marts = dbt_project.marts(settings)
     connection.execute("select ops.follow_time(%s)", [clock.now(connection)])

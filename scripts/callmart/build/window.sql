@@ -1,9 +1,15 @@
 -- name: state
--- What decides what a build computes and opens: the day, the project's files, which days are dirty, which of those that
--- are held back were released, and which customers are closed.
+-- What decides what a build computes and opens: the project's files, which days are dirty, which of those that are held
+-- back were released, and which customers are closed; for dirty days also the day, and for the statistics which months
+-- are over, and whether one was frozen since: then another can wait.
 select
     jsonb_build_object(
-        'day', (now() at time zone %(zone)s)::date,
+        'day', case when count(*) > 0 then (now() at time zone %(zone)s)::date end,
+        'month', ops.last_month_over(),
+        'frozen', (
+            select max(a.at) from ops.audit_log as a
+            where a.action = 'statistics frozen'
+        ),
         'project', %(project)s::text,
         'days', count(*),
         'mark', max(d.mark),

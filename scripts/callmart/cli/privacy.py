@@ -43,8 +43,8 @@ from callmart.privacy import register
 from callmart.privacy.register import Request
 
 if TYPE_CHECKING:
+    from callmart.privacy.package.sealing import Seal
     from callmart.privacy.procedure import Procedure
-    from callmart.privacy.sealing import Seal
 
 app = typer.Typer(
     help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
@@ -168,7 +168,7 @@ def verify(
     ] = False,
 ) -> None:
     """Record that the identity of the contact was checked, and what the contact says of the number or id."""
-    from callmart.privacy import packages
+    from callmart.privacy.package import shelf
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
@@ -184,7 +184,7 @@ def verify(
             person=person,
         )
         if take_over:  # the contact before could open it
-            packages.forget(settings(), number)
+            shelf.forget(settings(), number)
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
 
@@ -258,7 +258,8 @@ def do(
     ] = None,
 ) -> None:
     """Do what was planned and approved. After a crash it goes on."""
-    from callmart.privacy import packages, places, procedure
+    from callmart.privacy import places, procedure
+    from callmart.privacy.package import shelf
 
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
@@ -281,7 +282,7 @@ def do(
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
-        out.print(f"package: {packages.path(settings(), found.customer_id, number)}", soft_wrap=True)
+        out.print(f"package: {shelf.path(settings(), found.customer_id, number)}", soft_wrap=True)
     if seal and seal.passphrase:
         out.print(
             f"passphrase: {seal.passphrase}\ntell it to the contact by another way than the package, now: nobody can "
@@ -295,7 +296,7 @@ def do(
 
 def _seal(found: Request, public_key: Path | None) -> "Seal | None":
     """How the package of a request is encrypted; None if the right makes none."""
-    from callmart.privacy import sealing
+    from callmart.privacy.package import sealing
 
     if found.asked_right in ("access", "portability"):
         return sealing.to_key(public_key) if public_key else sealing.with_passphrase()
@@ -420,7 +421,8 @@ def answer(
     file: Annotated[Path | None, typer.Option("--out", help="Write the letter to this file.")] = None,
 ) -> None:
     """Write the letter that answers a request, and record that it was answered. Again, it only writes the letter."""
-    from callmart.privacy import letters, packages
+    from callmart.privacy import letters
+    from callmart.privacy.package import shelf
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
@@ -428,7 +430,7 @@ def answer(
             # What is missing for the letter is said before the answer is recorded.
             letters.backups_gone(settings(), found)
             if found.asked_right in ("access", "portability") and found.state == "proving":
-                packages.require(settings(), found.customer_id, number)
+                shelf.require(settings(), found.customer_id, number)
             register.answer(officer, number)
             found = register.request(officer, number)
         letter = letters.answer(owner, settings(), found, register.evidence(officer, number))
@@ -454,12 +456,13 @@ def refuse(
     ],
 ) -> None:
     """Refuse a request before anything is erased. Whether it is right is the customer's to judge, not ours."""
-    from callmart.privacy import kept, packages
+    from callmart.privacy import kept
+    from callmart.privacy.package import shelf
 
     with _officer() as (_, officer):
         register.refuse(officer, number, because.replace("-", " "))
         kept.forget(settings().home, number)
-        packages.forget(settings(), number)
+        shelf.forget(settings(), number)
     out.print(
         f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)",
         soft_wrap=True,
@@ -477,13 +480,13 @@ def close(
     ] = None,
 ) -> None:
     """Close a request that was answered."""
-    from callmart.privacy import packages
+    from callmart.privacy.package import shelf
 
     with _officer() as (_, officer):
         for place in attested or ():
             register.attest(officer, number, place)
         register.close(officer, number)
-        packages.forget(settings(), number)
+        shelf.forget(settings(), number)
     out.print(f"request {number}: closed; the register keeps it for five years")
 
 

@@ -89,7 +89,7 @@ def print_cells(cells: Sequence[Cell]) -> None:
         days = [cell.call_date for cell in own]
         table.add_row(plain(queue), _CHANGES[change], str(len(days)), str(min(days)), str(max(days)))
     out.print(table)
-    out.print("All other figures stay. The counts of contacts still show the difference.")
+    out.print("all other figures stay, and the counts of contacts still show the difference")
 
 
 def print_proof(evidence: Sequence[Evidence]) -> None:

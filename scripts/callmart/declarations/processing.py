@@ -1,7 +1,7 @@
 """Reads processing.yml, and adds what the marts say: all tables that hold something of persons, with why, from where
 and for how long, and the meaning of their columns. A table or column of which nobody has said that is refused.
 
-Packages for persons are made from it (privacy/package.py), and docs/processing.md (declarations/record.py).
+Packages for persons are made from it (privacy/package), and docs/processing.md (declarations/record.py).
 """
 
 import re

@@ -17,10 +17,10 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import server
+from callmart.database.piping import pipe
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
 from callmart.environments import known, pairing
-from callmart.environments.copying import pipe
 from callmart.environments.differences import ROWS, Cell, Column, Compared, Number, Outcome
 from callmart.environments.known import Environment
 from callmart.environments.pairing import Pair
@@ -115,7 +115,7 @@ def _bring(connection: psycopg.Connection, own: psycopg.Connection, pair: Pair, 
     own.execute(
         sql.SQL("create temporary table standing ({}) on commit drop").format(sql.SQL(", ").join(types))
     )
-    pipe(connection, own, rows, {}, "pg_temp.standing", list(pair.former))
+    pipe(connection, rows, own, sql.Identifier("pg_temp", "standing"))
 
 
 def _rows(mart: Mart, columns: Iterable[str], environment: Environment) -> sql.Composable:

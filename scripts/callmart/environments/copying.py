@@ -12,6 +12,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import ledger
+from callmart.database.piping import pipe
 from callmart.declarations.mart import Mart
 from callmart.environments.known import Environment
 
@@ -111,8 +112,8 @@ def copy(
         query = sql.SQL(SQL[statement]).format(
             columns=sql.SQL(", ").join(map(sql.Identifier, columns)), table=sql.SQL(table)
         )
-        pipe(connection, own, query, parameters, table, columns)
-    pipe(
+        _fill(connection, own, query, parameters, table, columns)
+    _fill(
         connection,
         own,
         sql.SQL(SQL["open_days"]),
@@ -125,34 +126,23 @@ def copy(
     own.execute("analyze raw.call")
 
 
-def pipe(
-    source: psycopg.Connection,
-    target: psycopg.Connection,
+def _fill(
+    connection: psycopg.Connection,
+    own: psycopg.Connection,
     query: sql.Composable,
     parameters: dict[str, Any],
     table: str,
     columns: list[str],
 ) -> None:
-    """Let what a query returns flow from one database into a table of another, as PostgreSQL packs it. Into a table
-    with row-level security nothing can be copied: it gets the rows through another.
+    """Fill a table of the environment. Into one with row-level security nothing can be copied: it gets the rows through
+    another.
     """
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    parts = {"table": sql.SQL(table), "columns": names}
-    is_guarded = target.execute(SQL["is_guarded"], {"table": table}).fetchone() == (True,)
+    parts = {"table": sql.SQL(table), "columns": sql.SQL(", ").join(map(sql.Identifier, columns))}
+    is_guarded = own.execute(SQL["is_guarded"], {"table": table}).fetchone() == (True,)
     if is_guarded:
-        target.execute(sql.SQL(SQL["make_way_round"]).format(**parts))
-    into = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-        sql.SQL("pg_temp.way_round" if is_guarded else table), names
-    )
-    out_of = sql.SQL("copy ({}) to stdout (format binary)").format(query)
-    with (
-        source.cursor() as reading,
-        target.cursor() as writing,
-        reading.copy(out_of, parameters) as rows,
-        writing.copy(into) as copied,
-    ):
-        for block in rows:
-            copied.write(block)
+        own.execute(sql.SQL(SQL["make_way_round"]).format(**parts))
+    into = sql.SQL("pg_temp.way_round" if is_guarded else table) + sql.SQL(" ({columns})").format(**parts)
+    pipe(connection, query, own, into, parameters)
     if is_guarded:
-        target.execute(sql.SQL(SQL["insert_from_way_round"]).format(**parts))
-        target.execute("drop table pg_temp.way_round")
+        own.execute(sql.SQL(SQL["insert_from_way_round"]).format(**parts))
+        own.execute("drop table pg_temp.way_round")

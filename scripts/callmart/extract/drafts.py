@@ -9,8 +9,8 @@ from tableauhyperapi import HyperException, TableName, escape_name, escape_strin
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
-from callmart.declarations.through import THROUGH
 from callmart.extract.reading import ALL, Part, parts_of, stream
 from callmart.tableau_files import fields, hyper
 

@@ -20,13 +20,13 @@ from adbc_driver_postgresql import dbapi
 from psycopg.types.json import Jsonb
 
 from callmart.access import logins, roles
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
-from callmart.declarations import dbt_project, through
+from callmart.declarations import data_through, dbt_project
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
-from callmart.declarations.through import THROUGH
 from callmart.extract import drafts, reading
 from callmart.extract.drafts import Draft, Unproven
 from callmart.extract.reading import ALL, Contents, Part
@@ -90,24 +90,29 @@ def extract(
     are still made. `on_file(customer, finished, of)` is called after each.
     """
     orders = _orders(connection, settings)
+    paths = {order[:2]: place(settings, *order[:2]) for order in orders}
     recorded, closed = _recorded(connection), ledger.closed(connection)
-    _remove_unordered(connection, settings, recorded, {(order.customer_id, order.group) for order in orders})
+    there = _remove_unordered(connection, settings, recorded, paths)
     connection.commit()
+    if settings.tableau.keeps_extracts:
+        recorded = {name: books for name, books in recorded.items() if name in there}
+    unchanged = {
+        order[:2]: Extract(*order[:2], paths[order[:2]], before.rows, before.content_hash, written=False)
+        for order in orders
+        if (before := recorded.get(order[:2])) is not None
+        and before.basis == order.basis
+        and order.customer_id not in closed
+    }
     found: list[Extract | Unproven] = []
     with _sessions(settings) as session, ThreadPoolExecutor(WORKERS) as pool:
 
         def make(order: _Order) -> Extract | Unproven:
             if order.customer_id in closed:
                 return Unproven(f"customer {order.customer_id}: {ledger.DIFFERS}")
-            path, before = place(settings, order.customer_id, order.group), recorded.get(order[:2])
-            if not path.exists() and settings.tableau.keeps_extracts:
-                before = None
-            if before is not None and before.basis == order.basis:
-                return Extract(*order[:2], path, before.rows, before.content_hash, written=False)
             try:
                 with session() as own:
                     try:
-                        return _make(own, path, order, before)
+                        return _make(own, paths[order[:2]], order, recorded.get(order[:2]))
                     except Unproven as failure:
                         return failure
             except UserError as error:  # the connection failed, which says nothing about this customer
@@ -118,7 +123,9 @@ def extract(
                     "run this again"
                 )
 
-        for order, made in zip(orders, pool.map(make, orders), strict=True):
+        making = pool.map(make, [order for order in orders if order[:2] not in unchanged])
+        for order in orders:
+            made = unchanged.get(order[:2]) or next(making)
             if isinstance(made, Unproven):
                 made.customer_id = order.customer_id
             found.append(made)
@@ -155,7 +162,7 @@ def place(settings: Settings, customer_id: int, group: str) -> Path:
 def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
     """The files that the contracts order."""
     marts = dbt_project.marts(settings)
-    held = {group: through.tables(marts, group) for group in {mart.group for mart in marts}}
+    held = {group: data_through.tables(marts, group) for group in {mart.group for mart in marts}}
     types = {group: fields.hyper_types(tables) for group, tables in held.items()}
     version = connection.execute("select max(version) from registry.version").fetchone()
     ordered = connection.execute(SQL["orders"]).fetchall()
@@ -181,17 +188,21 @@ def _remove_unordered(
     connection: psycopg.Connection,
     settings: Settings,
     recorded: Mapping[tuple[int, str], _Recorded],
-    wanted: set[tuple[int, str]],
-) -> None:
-    """Remove files that no contract orders any more, from the disk and from the books."""
-    files = {place(settings, customer_id, group) for customer_id, group in wanted}
-    for path in folder(settings).rglob("*"):
-        if path.is_file() and path not in files:  # also files that a killed publication left
-            path.unlink()
-    for customer_id, group in recorded.keys() - wanted:
+    wanted: Mapping[tuple[int, str], Path],
+) -> set[tuple[int, str]]:
+    """Remove files that no contract orders any more, from the disk and from the books. Returns which are there."""
+    ordered = {str(path): name for name, path in wanted.items()}
+    there = set()
+    for found in disk.entries(folder(settings)):
+        if found.path in ordered:
+            there.add(ordered[found.path])
+        else:  # also files that a killed publication left
+            Path(found.path).unlink()
+    for customer_id, group in recorded.keys() - wanted.keys():
         connection.execute(
             "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
         )
+    return there
 
 
 def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded]:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
-from callmart.declarations.through import THROUGH
 
 
 class Part(NamedTuple):

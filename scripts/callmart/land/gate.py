@@ -68,7 +68,7 @@ def contract_periods(gate: Gate) -> pa.Table:
     for contract in gate.contracts.to_pylist():
         customer_id = contract["customer_id"]
         if customer_id not in with_key:
-            raise UserError(f"customer {customer_id} has no key; run callmart registry apply")
+            raise UserError(f"customer {customer_id} has no key; run `callmart registry apply`")
         zone = ZoneInfo(customers[customer_id]["time_zone"])
         detailed = contract["option"] == "detailed"
         periods.append(

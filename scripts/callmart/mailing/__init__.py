@@ -4,6 +4,6 @@
 | --- | --- |
 | `mailing` | what is due to whom, and what became of it |
 | `letter` | a mail: its words, and the reports attached to it |
-| `carrier` | hands a letter to the mail server, or puts it into the outbox |
+| `sending` | hands a letter to the mail server, or puts it into the outbox |
 | `places` | the outbox: what is too old, and whose |
 """

@@ -24,9 +24,9 @@ from callmart.base.keys import known_key
 from callmart.base.settings import Settings
 from callmart.database import tombstones
 from callmart.declarations import exposures
-from callmart.mailing import carrier, letter
-from callmart.mailing.carrier import Carry
+from callmart.mailing import letter, sending
 from callmart.mailing.letter import Enclosed, Format
+from callmart.mailing.sending import Carry
 from callmart.publish import publishing
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared, NoData
@@ -88,14 +88,14 @@ def send(
         return mailed
     stopped, declared = publishing.mail_stopped(connection), Declared.of(settings)
     connection.commit()
-    with logins.connect(settings, "publisher") as publisher, carrier.carrier(settings) as carry:
+    with logins.connect(settings, "publisher") as publisher, sending.carrier(settings) as carry:
         for number, (customer_id, letters) in enumerate(due.items(), 1):
             try:
                 if reason := stopped.get(customer_id):
                     mailed.note(customer_id, f"customer {customer_id}: the weekly mail waits: {reason}")
                     continue
                 _send(connection, settings, publisher, declared, carry, letters, mailed)
-            except carrier.Unreachable as error:
+            except sending.Unreachable as error:
                 mailed.note(None, str(error))
                 break
             except Exception as error:
@@ -216,13 +216,13 @@ def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:
     """Send a letter, and note what became of it. Returns nothing if all went well, or what to say of it."""
     try:
         carry(written, book.customer_id, book.going)
-    except carrier.Refused as refusal:
+    except sending.Refused as refusal:
         book.note("refused")
         return (
             f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, and "
             f"run `callmart mail --again {book.customer_id}`"
         )
-    except carrier.Undelivered as failure:
+    except sending.Undelivered as failure:
         book.forget()
         return f"{{recipients}} recipients have not got the mail of {{week}} ({failure}): the next run tries again"
     book.note("sent")

@@ -22,7 +22,7 @@ from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailServer, Settings
 from callmart.database import clock, fingerprints, ledger, restoring, schema, server
-from callmart.mailing import carrier
+from callmart.mailing import sending
 from callmart.operations import alerts, health
 from callmart.publish import emulator, publishing, tableau
 
@@ -185,7 +185,7 @@ def _mail(mail: AlarmMail) -> str:
 
 
 def _mail_server(server: MailServer) -> str:
-    carrier.try_server(server)
+    sending.try_server(server)
     return _accepted(server)
 
 

@@ -33,7 +33,8 @@ from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations import rebuild
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record, held_back, runs_come_often
-from callmart.privacy import packages, rotating, server_files
+from callmart.privacy import rotating, server_files
+from callmart.privacy.package import shelf
 from callmart.publish import sites, tableau
 from callmart.retention import environments, expire, remove
 from callmart.upgrade import upgrading
@@ -322,7 +323,7 @@ def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, 
 
 
 def _remove_packages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    ran.expired += packages.tidy(connection, settings, clock.today(connection, settings))
+    ran.expired += shelf.tidy(connection, settings, clock.today(connection, settings))
     connection.commit()
 
 

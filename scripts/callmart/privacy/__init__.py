@@ -1,3 +1,3 @@
 """The rights of persons: the register of their requests, with its deadlines and letters; every place where a person can
-be; and a module per right that plans, does and proves (rights.py).
+be; a module per right that plans, does and proves (by_right.py); and the package that a person gets.
 """

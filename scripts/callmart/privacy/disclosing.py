@@ -14,9 +14,9 @@ from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Counts, Place, Proof
 from callmart.database import clock
 from callmart.database.tombstones import Kind, of_address
-from callmart.privacy import own_rows, package, packages
-from callmart.privacy.own_rows import Contents, counted_as
-from callmart.privacy.packages import Packages
+from callmart.privacy.package import own_rows, packing, shelf
+from callmart.privacy.package.own_rows import Contents, counted_as
+from callmart.privacy.package.shelf import Packages
 from callmart.privacy.places import PLACES, each, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps, blocked
 
@@ -42,7 +42,7 @@ def do(case: Case, steps: Steps) -> None:
         contents = _contents(case)
         planned = _plan(case, contents)
         steps.begin(planned.hash)
-        content = package.pack(contents)
+        content = packing.pack(contents)
         with blocked(Packages.name):
             if others := len(_strangers(contents, content)):
                 raise Blocked(
@@ -51,8 +51,8 @@ def do(case: Case, steps: Steps) -> None:
                 )
             today = clock.today(work.connection, work.settings)
             work.connection.commit()
-            whose = packages.tombstones(case.key, _pseudonyms(contents, case.key))
-            packages.write(case, today, whose, content, seal.seal(content))
+            whose = shelf.tombstones(case.key, _pseudonyms(contents, case.key))
+            shelf.write(case, today, whose, content, seal.seal(content))
         made = Counts({"packages": 1, seal.how: 1})
         each(
             lambda place: made if place.name == Packages.name else planned.counts[place.name], steps.on_place
@@ -63,12 +63,12 @@ def prove(case: Case, on_place: OnProof) -> int:
     """Make the package again, see that it is what was encrypted, and look for others in it."""
     with clock.guarded(case.work.connection, case.work.settings):
         contents = _contents(case)
-        content = package.pack(contents)
+        content = packing.pack(contents)
 
         def proof(place: Place) -> Proof:
             if place.name != Packages.name:
                 return Proof(Counts(), Counts())
-            if not packages.holds(case, content):
+            if not shelf.holds(case, content):
                 raise Blocked(
                     "package",
                     "the package is gone, or what there is of the person has changed since it was made: make it again "
@@ -118,7 +118,7 @@ def _strangers(contents: Contents, content: bytes) -> set[str]:
     hits, ours = Hits(), Hits()
     for text in texts:
         hits |= needles.in_bytes(text.encode())
-    for text in _texts(package.pack(contents.without_rows)) if hits else ():
+    for text in _texts(packing.pack(contents.without_rows)) if hits else ():
         ours |= needles.in_bytes(text.encode())
     found = {needles.texts[place] for place in hits.texts - ours.texts}
     keys = {key for text in texts for key in _KEYS.findall(text)}

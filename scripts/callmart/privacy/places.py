@@ -24,7 +24,7 @@ from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import server_files
-from callmart.privacy.packages import Packages
+from callmart.privacy.package.shelf import Packages
 from callmart.privacy.procedure import OnProof, blocked
 from callmart.publish import holdings
 from callmart.publish.places import Content, Emulated, Members

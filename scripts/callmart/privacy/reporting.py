@@ -14,7 +14,7 @@ from callmart.base.settings import Settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import captions
 from callmart.declarations.mart_tables import SCHEMA
-from callmart.privacy import own_rows
+from callmart.privacy.package import own_rows
 
 SQL = sql_file.statements(__file__)
 

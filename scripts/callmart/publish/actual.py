@@ -23,7 +23,7 @@ from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000
 WORKERS = 4  # requests at a time; Tableau also has other work to do
-INCOMPLETE = "Tableau returned an incomplete list; run again."
+INCOMPLETE = "Tableau returned an incomplete list; run again"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 ContentKind = Literal["data source", "workbook"]
@@ -176,11 +176,12 @@ def read(server: TSC.Server, books: Books) -> Actual:
     """
     unread: dict[int, str] = {}
     of_one = _noting(unread)
-    projects = everything(server.projects)
+    projects, groups, users = _together(
+        *(partial(everything, endpoint) for endpoint in (server.projects, server.groups, server.users))
+    )
     top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
     if books.takes_over:
         books = replace(books, former=_former(projects, books))
-    groups = everything(server.groups)
     has_before = books.former is not None or None in books.projects.values()
     before = _users_group(server, groups, books.former) if has_before else None
     ours = _users_group(server, groups, books.installation)
@@ -190,7 +191,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
         top=None,
         projects={},
         groups=_customer_groups(server, groups, books, of_one),
-        users=_users(server, own, _groups_of_others(groups, books, own)),
+        users=_users(server, users, own, _groups_of_others(groups, books, own)),
         users_group=ours.luid if ours else None,
         users_before=before,
         former=books.former,
@@ -236,7 +237,17 @@ def _with_projects(
         if item.parent_id == top.id and (customer_id := beside.sort("project", item)) is not None
     ]
     due = [(customer_id, item) for customer_id, item in ours if books.is_due(customer_id)]
-    data_sources, workbooks, views, subscribed = _lists(server, {top.id, *(item.id for _, item in due)})
+
+    def read_access(customer_id: int, item: TSC.ProjectItem) -> Access:
+        with of_one(customer_id):
+            return project_access(server, item.id)
+        return {}
+
+    # Lists keep the server busy, and rights keep us busy.
+    data_sources, workbooks, views, subscribed, *accesses = _together(
+        *_lists(server, {top.id, *(item.id for _, item in due)}),
+        *(partial(read_access, *of_one_customer) for of_one_customer in due),
+    )
     inside = _inside(projects, data_sources, workbooks)
     for kind, item in inside[top.id]:
         if kind != "project":
@@ -244,15 +255,9 @@ def _with_projects(
     opened = _opened(views)
     subscriptions = _subscriptions(subscribed, views, found.schedules or {})
 
-    def read_access(of: tuple[int, TSC.ProjectItem]) -> Access:
-        customer_id, item = of
-        with of_one(customer_id):
-            return project_access(server, item.id)
-        return {}
-
     has_warnings = True
     customers = defaultdict[int, tuple[Project, ...]](tuple)
-    access = {item.id: of_item for (_, item), of_item in zip(due, _together(read_access, due), strict=True)}
+    access = {item.id: of_item for (_, item), of_item in zip(due, accesses, strict=True)}
     for customer_id, item in ours:
         of_item = inside[item.id] if item.id in access else ()
         project = _project(item, found, customer_id, access.get(item.id, {}), of_item, subscriptions, opened)
@@ -279,24 +284,19 @@ def _top(server: TSC.Server, top: TSC.ProjectItem, foreign: Iterable[Foreign]) -
     return Project(top.id, top.name, top.content_permissions, access, foreign=tuple(foreign))
 
 
-def _lists(server: TSC.Server, projects: Container[str]) -> list[Any]:
-    """The data sources, workbooks and views in these projects, and all subscriptions."""
-    return _together(
-        lambda read_list: read_list(),
-        (
-            partial(_items_in, server.datasources, TSC.DatasourceItem, projects),
-            partial(_items_in, server.workbooks, TSC.WorkbookItem, projects),
-            partial(_items_in, server.views, TSC.ViewItem, projects, "?includeUsageStatistics=true"),
-            partial(everything, server.subscriptions),
-        ),
-    )
+def _lists(server: TSC.Server, projects: Container[str]) -> Iterator[Callable[[], Any]]:
+    """What reads the data sources, workbooks and views in these projects, and all subscriptions."""
+    yield partial(_items_in, server.datasources, TSC.DatasourceItem, projects)
+    yield partial(_items_in, server.workbooks, TSC.WorkbookItem, projects)
+    yield partial(_items_in, server.views, TSC.ViewItem, projects, "?includeUsageStatistics=true")
+    yield partial(everything, server.subscriptions)
 
 
-def _together(read_one: Callable[[Any], Any], of: Iterable[Any]) -> list[Any]:
-    """What is read of each, a few at a time."""
+def _together(*read: Callable[[], Any]) -> list[Any]:
+    """What each of these reads, a few at a time."""
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        return list(pool.map(read_one, of))
+        return list(pool.map(lambda read_one: read_one(), read))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -366,7 +366,9 @@ def _groups_of_others(
     ]  # fmt: skip
 
 
-def _users(server: TSC.Server, ours: Iterable[Group], others: Iterable[TSC.GroupItem]) -> dict[str, User]:
+def _users(
+    server: TSC.Server, users: Iterable[TSC.UserItem], ours: Iterable[Group], others: Iterable[TSC.GroupItem]
+) -> dict[str, User]:
     """The users of the site, by `identity`."""
     put_by_us = frozenset[str]().union(*(group.members for group in ours))
     put_by_others = frozenset[str]().union(*(members(server, group) for group in others))
@@ -379,7 +381,7 @@ def _users(server: TSC.Server, ours: Iterable[Group], others: Iterable[TSC.Group
             is_unused=user.last_login is None,
             is_others=user.id in put_by_others,
         )
-        for user in everything(server.users)
+        for user in users
     }
 
 
@@ -407,7 +409,7 @@ def _customer_groups(
         return frozenset()
 
     due = [customer_id for customer_id in found if books.is_due(customer_id)]
-    within = dict(zip(due, _together(read_members, due), strict=True))
+    within = dict(zip(due, _together(*(partial(read_members, each) for each in due)), strict=True))
     return {
         customer_id: Group(group.id, within.get(customer_id, frozenset()), customer_id in marked)
         for customer_id, group in found.items()

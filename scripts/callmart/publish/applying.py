@@ -453,7 +453,7 @@ class _Customer:
         if {connection.datasource_id for connection in workbook.connections} != {source.luid}:
             raise UserError(
                 f"the workbook '{workbook.name}' does not use the customer's data source alone; "
-                "check its connections on Tableau, then publish again."
+                "check its connections on Tableau, then publish again"
             )
 
     @property
@@ -472,7 +472,7 @@ class _Customer:
         if not all(reached):
             raise UserError(
                 "what was published can be reached by others than the customer's group; correct it on Tableau, "
-                "then publish again."
+                "then publish again"
             )
 
 
@@ -482,7 +482,7 @@ def close(server: TSC.Server, project_id: str, access: Access) -> None:
     align(server, project_id, access)
     if not is_closed or project_access(server, project_id) != access:
         raise UserError(
-            f"the permissions of project {project_id} are not those that were set; find out who changes them."
+            f"the permissions of project {project_id} are not those that were set; find out who changes them"
         )
 
 
@@ -524,4 +524,4 @@ def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: 
         server.datasources.update_connection(source, connection)
     server.datasources.populate_connections(source)
     if not all(c.username == user and c.embed_password for c in source.connections):
-        raise UserError("Tableau did not keep the login of the live connection; publish again.")
+        raise UserError("Tableau did not keep the login of the live connection; publish again")

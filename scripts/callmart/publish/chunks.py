@@ -61,7 +61,7 @@ class Uploads(Fileuploads):  # type: ignore[misc]  # TSC has no types for it
                     raise
                 time.sleep(_PAUSE_S * 2**tried)
         if is_telling and abs(holds - held - megabytes) > megabytes / 2:
-            raise _WrongSize("the upload did not arrive in the size in which it was sent; run again.")
+            raise _WrongSize("the upload did not arrive in the size in which it was sent; run again")
         return holds
 
 

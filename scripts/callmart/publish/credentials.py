@@ -77,7 +77,7 @@ def of(wanted: Tableau, site: str = "") -> Credentials:
     app = login.connected_app
     if (app is not None) == (login.token is not None or login.token_file is not None):
         raise UserError(
-            f"settings {setting}.token_file and {setting}.connected_app: set exactly one of them; signing in needs it."
+            f"settings {setting}.token_file and {setting}.connected_app: set exactly one of them; signing in needs it"
         )
     if app is not None:
         return _by_app(site or wanted.site, app, setting)
@@ -90,7 +90,7 @@ def by_token(site: str, name: str, token: str, setting: str = "tableau") -> Cred
     return Credentials(
         lambda _: TSC.PersonalAccessTokenAuth(name, token, site),
         f"the token {name} for site '{site}'; {_is_there(site)}make a new personal access token and put it into "
-        f"{setting}.token_file.",
+        f"{setting}.token_file",
     )
 
 
@@ -100,7 +100,7 @@ def _by_app(site: str, app: ConnectedApp, setting: str) -> Credentials:
         lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
         f"the connected app {app.client_id} for site '{site}'; {_is_there(site)}check that it is enabled and may use "
         f"the scope {FIRST}, that {setting}.connected_app has its secret and a user of the site, and that this "
-        "machine's clock is right.",
+        "machine's clock is right",
         _ALL,
     )
 

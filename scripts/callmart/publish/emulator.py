@@ -83,6 +83,6 @@ def _for_the_user() -> Iterator[None]:
     try:
         yield
     except RunsAlready:
-        raise UserError("The Tableau emulator is already running; stop it with `callmart stop`.") from None
+        raise UserError("the Tableau emulator is already running; stop it with `callmart stop`") from None
     except EmulatorError as error:
         raise UserError(str(error)) from None

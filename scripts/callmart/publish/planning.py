@@ -47,7 +47,7 @@ Kind = Literal[
 _SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "adopt": "* adopt"}
 _TO_ADOPT = (
     "its content on Tableau is ours according to our books, but has no mark of ours; check it with "
-    "callmart publish --plan, and adopt it with --yes."
+    "`callmart publish --plan`, and adopt it with --yes"
 )
 
 
@@ -579,27 +579,27 @@ def _problem(publication: Publication, found: Sequence[Project], actual: Actual)
     customer = publication.customer_id
     if len(found) > 1:
         luids = ", ".join(project.luid for project in found)
-        return f"this customer has several projects on Tableau ({luids}); remove all but one."
+        return f"this customer has several projects on Tableau ({luids}); remove all but one"
     if other := actual.lost.get(customer):
         return (
             f"its project on Tableau bears the mark of installation {other}, but this is {actual.installation}; "
-            "publish from that installation's home, or see docs/tableau.md for how to take over from it."
+            "publish from that installation's home, or see docs/tableau.md for how to take over from it"
         )
     name = identity(publication.project)
     if name in actual.taken and name not in {identity(project.name) for project in found}:
         if other := actual.taken[name]:
             return (
                 f"installation {other} has a project with the name that this customer's project needs; a customer "
-                "belongs to one installation: remove it from the other one's registry and publish there first."
+                "belongs to one installation: remove it from the other one's registry and publish there first"
             )
         return (
             "a project that is not ours has the name that this customer's project needs; rename or remove it on "
-            "Tableau."
+            "Tableau"
         )
     taken = {(each.kind, identity(each.name)) for project in found for each in project.foreign}
     wanted: list[tuple[ContentKind, str]] = [("data source", each.name) for each in publication.data_sources]
     wanted += [("workbook", each.name) for each in publication.workbooks]
     for kind, name in wanted:
         if (kind, identity(name)) in taken:
-            return f"the project holds a {kind} '{name}' that is not ours; rename or remove it on Tableau."
+            return f"the project holds a {kind} '{name}' that is not ours; rename or remove it on Tableau"
     return None

@@ -157,7 +157,7 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
         for site, others in _others(several):
             del actual[site]
             unread[site] = (
-                f"it is the same site as {others}; write its name in one way, in registry.yml and in the settings."
+                f"it is the same site as {others}; write its name in one way, in registry.yml and in the settings"
             )
     if unread and names == [""]:
         raise UserError(unread[""])

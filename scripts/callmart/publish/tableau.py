@@ -48,23 +48,23 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (
         NotSignedInError,
         "the session has ended, because its token signed in a second time or its connected app may not do this; "
-        "run again.",
+        "run again",
     ),
     (
         JobFailedException,
-        "Tableau's job {error.job.id} failed; see its notes among the jobs of the site, then run again.",
+        "Tableau's job {error.job.id} failed; see its notes among the jobs of the site, then run again",
     ),
-    (XMLError, "Tableau answered {error.code} {error.summary}; correct the cause, then run again."),
-    (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
+    (XMLError, "Tableau answered {error.code} {error.summary}; correct the cause, then run again"),
+    (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered"),
     (
         (TableauError, ParseError, etree.XMLSyntaxError),
-        "Tableau's answer is not one of its REST API; run again when it has recovered.",
+        "Tableau's answer is not one of its REST API; run again when it has recovered",
     ),
-    (requests.TooManyRedirects, "Tableau redirects to another address; set tableau.server to that one."),
-    (requests.Timeout, "Tableau did not answer in time; run again."),
-    (requests.RequestException, "Tableau stopped answering; run again when it is back."),
-    (TimeoutError, "Tableau did not finish its job in time; see the jobs of the site, then run again."),
-    (OSError, "the extract can't be read; make it again with callmart extract."),
+    (requests.TooManyRedirects, "Tableau redirects to another address; set tableau.server to that one"),
+    (requests.Timeout, "Tableau did not answer in time; run again"),
+    (requests.RequestException, "Tableau stopped answering; run again when it is back"),
+    (TimeoutError, "Tableau did not finish its job in time; see the jobs of the site, then run again"),
+    (OSError, "the extract can't be read; make it again with `callmart extract`"),
 )
 
 
@@ -192,7 +192,7 @@ def _unexpected(error: Exception) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: Tableau's answer or callmart is "
-        "at fault; run again, and report it if it stays."
+        "at fault; run again, and report it if it stays"
     )
 
 
@@ -219,7 +219,7 @@ def require_server(settings: Settings) -> None:
     if settings.dsn is not None and settings.tableau.server is None:
         raise UserError(
             "setting tableau.server: a database of your own is not published until this is set; name your Tableau "
-            f'server, or write "{EMULATOR}" for the local emulator.'
+            f'server, or write "{EMULATOR}" for the local emulator'
         )
 
 
@@ -234,13 +234,13 @@ def _target(settings: Settings, site: str) -> _Target:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme not in ("http", "https") or not host:
-        raise UserError(f"setting tableau.server: {url} is not a URL; write https:// and the server's name.")
+        raise UserError(f"setting tableau.server: {url} is not a URL; write https:// and the server's name")
     if parts.scheme == "http" and not _loopback(host):
-        raise UserError(f"setting tableau.server: {url} is not encrypted; use https.")
+        raise UserError(f"setting tableau.server: {url} is not encrypted; use https")
     if _is_cloud(host) and not wanted.allow_cloud:
         raise UserError(
             f"setting tableau.server: {url} is Tableau Cloud, another party; set tableau.allow_cloud = true "
-            "if the customers' data may go there."
+            "if the customers' data may go there"
         )
     return _Target(url, credentials.of(wanted, site))
 
@@ -294,25 +294,25 @@ def _version(url: str) -> str:
             return str(version)
         except (NonXMLResponseError, etree.XMLSyntaxError, requests.HTTPError):
             raise UserError(
-                f"{url} does not answer like a running Tableau server; start it or correct tableau.server."
+                f"{url} does not answer like a running Tableau server; start it or correct tableau.server"
             ) from None
         except requests.TooManyRedirects as error:
             elsewhere = error.response.headers["location"] if error.response is not None else "elsewhere"
             raise UserError(
-                f"{url} redirects to {elsewhere}; set tableau.server to Tableau's own address."
+                f"{url} redirects to {elsewhere}; set tableau.server to Tableau's own address"
             ) from None
         except requests.exceptions.SSLError:
             raise UserError(
-                f"The certificate of the Tableau server at {url} is not trusted; correct it, or name its "
-                "authority in REQUESTS_CA_BUNDLE."
+                f"the certificate of the Tableau server at {url} is not trusted; correct it, or name its "
+                "authority in REQUESTS_CA_BUNDLE"
             ) from None
         except requests.RequestException:
             raise UserError(
-                f"No Tableau server answers at {url}; start it or correct tableau.server."
+                f"no Tableau server answers at {url}; start it or correct tableau.server"
             ) from None
         except OSError:  # requests raises it before it sends anything
             raise UserError(
-                "REQUESTS_CA_BUNDLE does not name a file of certificates; name your authority's, or unset it."
+                "REQUESTS_CA_BUNDLE does not name a file of certificates; name your authority's, or unset it"
             ) from None
 
 
@@ -337,7 +337,7 @@ def _first_sign_in(server: TSC.Server, target: _Target) -> Credentials:
     if given.missing:
         raise UserError(
             f"Tableau at {url} does not give the connected app what callmart needs; let it have the scope "
-            f"{', '.join(given.missing)}, then run again."
+            f"{', '.join(given.missing)}, then run again"
         )
     _sign_in(server, url, given)
     return given

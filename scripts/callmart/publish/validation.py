@@ -54,7 +54,7 @@ def _upload(server: TSC.Server, name: str, file: Path) -> str | None:
     if answer.status_code != 200:
         raise UserError(
             f"Tableau could not check the workbook '{name}' (status {answer.status_code}); run again, and see its log "
-            "if it stays."
+            "if it stays"
         )
     found: dict[str, Any] = answer.json()
     if errors := found.get("errors"):
@@ -69,5 +69,5 @@ def _said(name: str, errors: list[dict[str, Any]]) -> str:
     message = str(first.get("message"))[:_SHOWN].rstrip(".")
     return (
         f"Tableau refuses the workbook '{name}'{line}: {message}{more}; correct the report's declaration or template, "
-        "then publish again."
+        "then publish again"
     )

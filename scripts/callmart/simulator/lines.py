@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from callmart.base.settings import Platform
+from callmart.simulator.clock import QUARTER, SECOND, quarter_of, rounded
 from callmart.simulator.simulate import EVENTS
 
 COUNTS = ("calls_in", "calls_out", "answered", "busy", "talk_s", "ring_s", "peak_calls")
@@ -24,9 +25,6 @@ LINE_INTERVAL = pa.schema(
 )
 
 _CHANNELS = {"isdn2": 2, "isdn30": 30}  # a trunk has no limit
-
-_SECOND = 1_000_000
-_QUARTER = 900 * _SECOND
 
 
 class SimulatedLine(NamedTuple):
@@ -63,11 +61,11 @@ def simulate_line(
         call = _call(rng, started)
         ongoing.append(call.ended)
         _count(cells, call, ongoing)
-        call_id = f"{line}-{datetime.fromtimestamp(started // _SECOND, zone):%y%m%d}.{number}"
+        call_id = f"{line}-{datetime.fromtimestamp(started // SECOND, zone):%y%m%d}.{number}"
         events += _told(customer_id, platform, line, call_id, call.moments)
     rows = [
         {
-            "call_date": datetime.fromtimestamp(quarter // _SECOND, zone).date(),
+            "call_date": datetime.fromtimestamp(quarter // SECOND, zone).date(),
             "line": line,
             "interval_start": quarter,
             **cells[quarter],
@@ -102,8 +100,8 @@ class _Call(NamedTuple):
 
 
 def _call(rng: random.Random, started: int) -> _Call:
-    rung = int(rng.uniform(1, 30) * _SECOND)
-    talked = int(rng.expovariate(1 / 180) * _SECOND) + 1
+    rung = int(rng.uniform(1, 30) * SECOND)
+    talked = int(rng.expovariate(1 / 180) * SECOND) + 1
     outcome = rng.choices(("answered", "unanswered", "busy"), (80, 15, 5))[0]
     direction = rng.choice(("inbound", "outbound"))
     return _Call(started, rung, talked if outcome == "answered" else 0, outcome, direction)
@@ -111,15 +109,15 @@ def _call(rng: random.Random, started: int) -> _Call:
 
 def _count(cells: Mapping[int, dict[str, int]], call: _Call, ongoing: Sequence[int]) -> None:
     """Count a call in its quarter-hours. `ongoing` are the ends of the calls that go on when it starts, and its own."""
-    first = call.started - call.started % _QUARTER
+    first = quarter_of(call.started)
     cell = cells[first]
     cell["calls_in" if call.direction == "inbound" else "calls_out"] += 1
-    cell["ring_s"] += _rounded(call.rung)
+    cell["ring_s"] += rounded(call.rung)
     cell["answered"] += call.outcome == "answered"
     cell["busy"] += call.outcome == "busy"
-    cell["talk_s"] += _rounded(call.talked)
+    cell["talk_s"] += rounded(call.talked)
     # All other ongoing calls began earlier, so those that reach this quarter-hour go on at the same time in it.
-    for quarter in range(first, call.ended, _QUARTER):
+    for quarter in range(first, call.ended, QUARTER):
         at_once = sum(until > max(quarter, call.started) for until in ongoing)
         cells[quarter]["peak_calls"] = max(cells[quarter]["peak_calls"], at_once)
 
@@ -128,7 +126,7 @@ def _starts(rng: random.Random, days: Sequence[date], zone: ZoneInfo, calls_per_
     """When calls start, in microseconds, most of them around noon."""
     midnights = (datetime.combine(day, time(), zone).timestamp() for day in days)
     return sorted(
-        int((midnight + rng.triangular(0, 86400)) * _SECOND)
+        int((midnight + rng.triangular(0, 86400)) * SECOND)
         for midnight in midnights
         for _ in range(calls_per_day)
     )
@@ -154,8 +152,3 @@ def _told(
                 "direction": direction,
                 "reason": reason,
             }
-
-
-def _rounded(duration: int) -> int:
-    """The duration in whole seconds, rounded half up."""
-    return (duration + _SECOND // 2) // _SECOND

@@ -1,22 +1,24 @@
 """Simulates a contact centre: its canonical events, and the rows that the marts must have.
 
-The expected rows are counted while the simulated callers and agents act, never from the events.
+The expected rows are counted while the simulated callers and agents act (expected.py), never from the events.
 """
 
 import heapq
 import math
 import random
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from callmart.base.settings import Platform
+from callmart.simulator.clock import QUARTER, SECOND, Clock, rounded
+from callmart.simulator.expected import Cell, Expected, nothing
 
 EVENTS = pa.schema(
     [
@@ -37,80 +39,6 @@ EVENTS = pa.schema(
     ]
 )
 
-STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
-
-OUTCOMES = ("answered", "abandoned", "timed_out", "left_by_key", "left_empty", "left_otherwise", "still_open")
-
-QUEUE_INTERVAL = pa.schema(
-    [
-        ("call_date", pa.date32()),
-        ("queue", pa.string()),
-        ("interval_start", pa.timestamp("us", "UTC")),
-        *(
-            (name, pa.int64())
-            for name in (
-                "offered",
-                *OUTCOMES,
-                "short_abandoned",
-                "refused_full",
-                "refused_empty",
-                "refused_closed",
-                "refused_busy",
-                "answered_in_threshold",
-                "abandoned_in_threshold",
-                "wait_answered_s",
-                "wait_abandoned_s",
-                "wait_max_s",
-                "rings",
-                "rings_answered",
-                "rings_unanswered",
-                "ring_s",
-                "talk_s",
-                "holds",
-                "contacts_held",
-                "hold_s",
-                "wrapup_s",
-                "transferred_blind",
-                "transferred_attended",
-                "overflowed",
-                "callbacks",
-            )
-        ),
-    ]
-)
-
-AGENT_DAY = pa.schema(
-    [
-        ("call_date", pa.date32()),
-        ("agent", pa.string()),
-        *(
-            (name, pa.int64())
-            for name in (
-                "contacts",
-                "outbound_calls",
-                "rings",
-                "rings_answered",
-                "rings_unanswered",
-                "ring_s",
-                "talk_s",
-                "holds",
-                "hold_s",
-                "wrapup_s",
-                "transfers",
-                "logins",
-                "logged_in_s",
-                "ready_s",
-                *(f"status_{status}_s" for status in STATUSES),
-            )
-        ),
-    ]
-)
-
-_Cell = dict[str, int]  # the counts and sums of a row, by column
-
-_SECOND = 1_000_000  # the clock is in microseconds
-_QUARTER = 900 * _SECOND  # the offset of every present time zone is a multiple of it
-
 _OUTCOME_OF = {"abandoned": "abandoned", "timeout": "timed_out", "key": "left_by_key", "empty": "left_empty"}
 _ENDED_BY = {"abandoned": "caller"}  # by how the call left its queue; otherwise the system ends it
 _RING_END = {"abandoned": "caller_left", "key": "caller_left", "callback": "caller_left"}  # else no_answer
@@ -121,9 +49,7 @@ _DIRECT = 0.03  # share of calls that ring an agent directly, without a queue
 _OUTBOUND = 0.03  # how often an agent who becomes free makes a call, as a share
 _WITHHELD = 0.06  # share of callers who withhold their number
 
-_READY = ("available", "in_call", "wrap_up")
 _OFF_WORK = ("break", "training", "overleg")  # the last is the source's own word, which counts as `other`
-_LONGEST_STATUS = 744 * 3600 * _SECOND  # without a new event, a status ends after this time
 
 
 class Simulated(NamedTuple):
@@ -156,7 +82,7 @@ class _Visit:
     call_id: str
     queue: str | None
     began: int
-    cell: _Cell  # the row of queue_interval in which the visit is counted
+    cell: Cell  # the row of queue_interval in which the visit is counted
     number: str | None = None
     withheld: bool = False
     waiting: bool = True
@@ -200,16 +126,16 @@ def simulate(
     centre = _Centre(
         customer_id=customer_id,
         platform=platform,
-        zone=ZoneInfo(time_zone),
+        clock=Clock(ZoneInfo(time_zone)),
         queues=queues,
         agents=_staff(agents, queues),
         rng=random.Random(f"{seed}:{customer_id}"),
-        service_level=service_level_s * _SECOND,
-        short_abandon=short_abandon_s * _SECOND,
+        service_level=service_level_s * SECOND,
+        short_abandon=short_abandon_s * SECOND,
     )
     for day in sorted(set(days)):
         centre.plan(day, hours, contacts_per_day)
-    centre.play(round(known_until.timestamp() * _SECOND) if known_until else 0)
+    centre.play(round(known_until.timestamp() * SECOND) if known_until else 0)
     return centre.result()
 
 
@@ -221,36 +147,31 @@ class _Centre:
         *,
         customer_id: int,
         platform: str,
-        zone: ZoneInfo,
+        clock: Clock,
         queues: Sequence[str],
         agents: list[_Agent],
         rng: random.Random,
         service_level: int,
         short_abandon: int,
     ) -> None:
-        self.customer_id, self.platform, self.zone = customer_id, platform, zone
+        self.customer_id, self.platform, self.clock = customer_id, platform, clock
         self.queues, self.agents, self.rng = queues, agents, rng
         self.service_level, self.short_abandon = service_level, short_abandon
         self.members = {queue: [agent for agent in agents if queue in agent.queues] for queue in queues}
         self.waiting: dict[str, deque[_Visit]] = {queue: deque() for queue in queues}
-        self.dates: dict[int, date] = {}  # by the number of the quarter-hour
+        self.expected = Expected(clock)
         self.closes_at = 0
         self.now = 0
         self.last_event_at = 0
         self.agenda: list[tuple[int, int, Callable[[], object]]] = []
         self.scheduled = 0
         self.events: list[tuple[object, ...]] = []
-        self.queue_cells: dict[tuple[date, str, int], _Cell] = defaultdict(partial(_zeros, QUEUE_INTERVAL, 3))
-        self.agent_cells: dict[tuple[date, str], _Cell] = defaultdict(partial(_zeros, AGENT_DAY, 2))
-        # By day and agent: seconds of each status, and microseconds logged in and ready.
-        self.status_times: dict[tuple[date, str], _Cell] = defaultdict(lambda: dict.fromkeys(STATUSES, 0))
-        self.attended: dict[tuple[date, str], _Cell] = defaultdict(lambda: {"logged_in": 0, "ready": 0})
 
-    # The clock
+    # The agenda
 
     def plan(self, day: date, hours: tuple[int, int], contacts: int) -> None:
         """Add a day's opening, shifts, breaks and arrivals to the agenda."""
-        opens, closes = (self.local(day, hour) for hour in hours)
+        opens, closes = (self.clock.local(day, hour) for hour in hours)
         self.at(opens, partial(self.open, closes))
         for agent in self.agents:
             self.at(opens - self.seconds(1, 600), partial(self.log_in, agent, closes))
@@ -258,10 +179,10 @@ class _Centre:
             self.at(midday, partial(self.want_break, agent))
             self.at(closes, partial(self.settle, agent))
         # A few callers arrive in the quarter-hour before the opening, and are refused.
-        starts = range(opens - _QUARTER, closes, _QUARTER)
+        starts = range(opens - QUARTER, closes, QUARTER)
         crowd = [0.1, *(_crowd(i / (len(starts) - 1)) for i in range(len(starts) - 1))]
         arrivals = sorted(
-            quarter + self.rng.randrange(_QUARTER) for quarter in self.rng.choices(starts, crowd, k=contacts)
+            quarter + self.rng.randrange(QUARTER) for quarter in self.rng.choices(starts, crowd, k=contacts)
         )
         for i, moment in enumerate(arrivals):
             self.at(moment, partial(self.arrive, f"{day:%y%m%d}.{i}"))
@@ -283,22 +204,12 @@ class _Centre:
     def after(self, delay: int, action: Callable[[], object]) -> None:
         self.at(self.now + delay, action)
 
-    def local(self, day: date, hour: int) -> int:
-        wall = datetime.combine(day + timedelta(days=hour // 24), time(hour % 24), self.zone)
-        return int(wall.timestamp()) * _SECOND
-
-    def date_of(self, moment: int) -> date:
-        quarter = moment // _QUARTER
-        if quarter not in self.dates:
-            self.dates[quarter] = datetime.fromtimestamp(moment // _SECOND, self.zone).date()
-        return self.dates[quarter]
-
     def seconds(self, low: float, high: float) -> int:
-        return int(self.rng.uniform(low, high) * _SECOND)
+        return int(self.rng.uniform(low, high) * SECOND)
 
     def about(self, median_s: float, sigma: float) -> int:
         """A random duration, lognormally distributed around the median."""
-        return int(median_s * math.exp(self.rng.gauss(0, sigma)) * _SECOND) + 1
+        return int(median_s * math.exp(self.rng.gauss(0, sigma)) * SECOND) + 1
 
     def emit(
         self,
@@ -335,7 +246,7 @@ class _Centre:
             return
         agent.logged_in, agent.break_due = True, False
         agent.attended_until = self.emit("agent_logged_in", agent=agent.name, line=agent.line)
-        self.day_of(agent, self.now)["logins"] += 1
+        self.expected.of_agent(agent.name, self.now)["logins"] += 1
         for queue in agent.queues:
             self.emit("agent_joined_queue", agent=agent.name, queue=queue)
         self.enter(agent, "available")
@@ -367,7 +278,7 @@ class _Centre:
         moment = self.emit("agent_status", agent=agent.name, reason=status)
         self.count_status(agent)
         self.count_attendance(agent)
-        self.day_of(agent, moment)
+        self.expected.of_agent(agent.name, moment)
         agent.status, agent.status_since = status, moment
 
     def free(self, agent: _Agent) -> None:
@@ -381,7 +292,7 @@ class _Centre:
     def call_out(self, agent: _Agent) -> None:
         """The agent calls somebody, who may or may not answer."""
         agent.busy = True
-        call_id, number = f"{self.date_of(self.now):%y%m%d}.o{self.scheduled}", self.number()
+        call_id, number = f"{self.clock.date_of(self.now):%y%m%d}.o{self.scheduled}", self.number()
         began = self.emit(
             "call_started",
             call_id,
@@ -394,12 +305,12 @@ class _Centre:
         if self.rng.random() < 0.7:
             self.after(self.about(8, 0.4), partial(self.call_out_answered, agent, call_id, began))
         else:
-            self.day_of(agent, began)["outbound_calls"] += 1
+            self.expected.of_agent(agent.name, began)["outbound_calls"] += 1
             self.after(self.seconds(15, 40), partial(self.end_call_out, agent, call_id))
 
     def call_out_answered(self, agent: _Agent, call_id: str, began: int) -> None:
         answered = self.emit("call_answered", call_id, agent=agent.name)
-        day = self.day_of(agent, answered)
+        day = self.expected.of_agent(agent.name, answered)
         day["outbound_calls"] += 1
         day["contacts"] += 1
         self.after(self.about(90, 0.8), partial(self.end_call_out, agent, call_id, answered))
@@ -407,7 +318,7 @@ class _Centre:
     def end_call_out(self, agent: _Agent, call_id: str, answered: int | None = None) -> None:
         ended = self.emit("call_ended", call_id, reason="agent")
         if answered is not None:
-            self.day_of(agent, answered)["talk_s"] += _rounded(ended - answered)
+            self.expected.of_agent(agent.name, answered)["talk_s"] += rounded(ended - answered)
         self.free(agent)
 
     def settle(self, agent: _Agent) -> None:
@@ -435,7 +346,7 @@ class _Centre:
         self.emit("call_started", call_id, direction="inbound", other_number=number, number_withheld=withheld)
         is_direct = self.rng.random() < _DIRECT
         if is_direct and (free := [agent for agent in self.agents if agent.logged_in and not agent.busy]):
-            visit = _Visit(call_id, None, self.now, _zeros(QUEUE_INTERVAL, 3), number, withheld)
+            visit = _Visit(call_id, None, self.now, nothing(), number, withheld)
             self.ring(visit, self.rng.choice(free))
         else:
             self.join(call_id, self.rng.choice(self.queues), number, withheld)
@@ -448,11 +359,11 @@ class _Centre:
         refusal = self.refusal(queue)
         if refusal:
             moment = self.emit("queue_refused", call_id, queue, reason=refusal)
-            self.cell(queue, moment)[f"refused_{refusal}"] += 1
+            self.expected.of_queue(queue, moment)[f"refused_{refusal}"] += 1
             self.emit("call_ended", call_id, reason="system")
             return False
         moment = self.emit("queue_joined", call_id, queue, other_number=number, number_withheld=withheld)
-        visit = _Visit(call_id, queue, moment, self.cell(queue, moment), number, withheld)
+        visit = _Visit(call_id, queue, moment, self.expected.of_queue(queue, moment), number, withheld)
         visit.cell["offered"] += 1
         patience = {
             "abandoned": self.rng.expovariate(1 / (5 if self.rng.random() < 0.04 else 240)),
@@ -461,7 +372,7 @@ class _Centre:
             "timeout": _QUEUE_TIMEOUT_S,
         }
         reason = min(patience, key=lambda reason: patience[reason])
-        self.after(int(patience[reason] * _SECOND) + 1, partial(self.leave, visit, reason))
+        self.after(int(patience[reason] * SECOND) + 1, partial(self.leave, visit, reason))
         self.waiting[queue].append(visit)
         self.dispatch(queue)
         return True
@@ -496,7 +407,7 @@ class _Centre:
         end, delay = self.rng.choices(
             (
                 ("answered", self.about(4, 0.5)),
-                ("no_answer", 15 * _SECOND),
+                ("no_answer", 15 * SECOND),
                 ("declined", self.about(3, 0.5)),
                 ("busy", self.seconds(0, 0.4)),
             ),
@@ -522,14 +433,14 @@ class _Centre:
 
     def end_ring(self, visit: _Visit, agent: _Agent, end: str) -> None:
         began = visit.rings.pop(agent)
-        rung = _rounded(self.emit("ring_ended", visit.call_id, visit.queue, agent.name, reason=end) - began)
-        for cell in visit.cell, self.day_of(agent, began):
+        rung = rounded(self.emit("ring_ended", visit.call_id, visit.queue, agent.name, reason=end) - began)
+        for cell in visit.cell, self.expected.of_agent(agent.name, began):
             cell["rings"] += 1
             cell["ring_s"] += rung
             cell["rings_answered"] += end == "answered"
             cell["rings_unanswered"] += end not in ("answered", "elsewhere")
         if end != "answered":
-            self.after(5 * _SECOND, partial(self.free, agent))
+            self.after(5 * SECOND, partial(self.free, agent))
 
     def leave(self, visit: _Visit, reason: str) -> None:
         """The caller's wait ends without an agent. Nothing happens if it is already over."""
@@ -543,9 +454,9 @@ class _Centre:
         moment = self.emit("queue_left", visit.call_id, visit.queue, reason=reason)
         wait = moment - visit.began
         visit.cell[_OUTCOME_OF.get(reason, "left_otherwise")] += 1
-        visit.cell["wait_max_s"] = max(visit.cell["wait_max_s"], _rounded(wait))
+        visit.cell["wait_max_s"] = max(visit.cell["wait_max_s"], rounded(wait))
         if reason == "abandoned":
-            visit.cell["wait_abandoned_s"] += _rounded(wait)
+            visit.cell["wait_abandoned_s"] += rounded(wait)
             visit.cell["abandoned_in_threshold"] += wait <= self.service_level
             visit.cell["short_abandoned"] += wait < self.short_abandon
         visit.cell["callbacks"] += reason == "callback"
@@ -563,12 +474,12 @@ class _Centre:
             visit.waiting = False
             wait = moment - visit.began
             visit.cell["answered"] += 1
-            visit.cell["wait_answered_s"] += _rounded(wait)
-            visit.cell["wait_max_s"] = max(visit.cell["wait_max_s"], _rounded(wait))
+            visit.cell["wait_answered_s"] += rounded(wait)
+            visit.cell["wait_max_s"] = max(visit.cell["wait_max_s"], rounded(wait))
             visit.cell["answered_in_threshold"] += wait <= self.service_level
         if agent.name not in visit.served_by:
             visit.served_by.add(agent.name)
-            self.day_of(agent, moment)["contacts"] += 1
+            self.expected.of_agent(agent.name, moment)["contacts"] += 1
         talk = self.about(140, 0.8)
         part = _Part(visit, agent, moment)
         if self.rng.random() < 0.12:
@@ -585,9 +496,9 @@ class _Centre:
 
     def resume(self, part: _Part) -> None:
         moment = self.emit("hold_ended", part.visit.call_id, part.visit.queue, part.agent.name)
-        held = _rounded(moment - part.held_since)
+        held = rounded(moment - part.held_since)
         part.hold_s += held
-        for cell in part.visit.cell, self.day_of(part.agent, part.since):
+        for cell in part.visit.cell, self.expected.of_agent(part.agent.name, part.since):
             cell["holds"] += 1
             cell["hold_s"] += held
         part.visit.cell["contacts_held"] += not part.visit.is_held
@@ -630,80 +541,45 @@ class _Centre:
             "transferred", visit.call_id, visit.queue, part.agent.name, reason=reason, target=target, target_kind=kind
         )  # fmt: skip
         visit.cell[f"transferred_{reason}"] += 1
-        self.day_of(part.agent, part.since)["transfers"] += 1
+        self.expected.of_agent(part.agent.name, part.since)["transfers"] += 1
 
     def release(self, part: _Part, reason: str) -> None:
         visit, agent = part.visit, part.agent
         moment = self.emit("agent_released", visit.call_id, visit.queue, agent.name, reason=reason)
-        talk = _rounded(moment - part.since) - part.hold_s
+        talk = rounded(moment - part.since) - part.hold_s
         visit.cell["talk_s"] += talk
-        self.day_of(agent, part.since)["talk_s"] += talk
+        self.expected.of_agent(agent.name, part.since)["talk_s"] += talk
         if self.rng.random() < 0.8:
             began = self.emit("wrapup_started", visit.call_id, visit.queue, agent.name)
             self.enter(agent, "wrap_up")
             self.after(self.about(25, 0.6), partial(self.end_wrapup, part, began))
         else:
-            self.after(_SECOND, partial(self.free, agent))
+            self.after(SECOND, partial(self.free, agent))
 
     def end_wrapup(self, part: _Part, began: int) -> None:
         visit, agent = part.visit, part.agent
-        took = _rounded(self.emit("wrapup_ended", visit.call_id, visit.queue, agent.name) - began)
+        took = rounded(self.emit("wrapup_ended", visit.call_id, visit.queue, agent.name) - began)
         visit.cell["wrapup_s"] += took
-        self.day_of(agent, part.since)["wrapup_s"] += took
+        self.expected.of_agent(agent.name, part.since)["wrapup_s"] += took
         self.free(agent)
 
-    # The expected rows
-
-    def cell(self, queue: str, moment: int) -> _Cell:
-        """The row of queue_interval for what comes to the queue at this moment."""
-        return self.queue_cells[self.date_of(moment), queue, moment - moment % _QUARTER]
-
-    def day_of(self, agent: _Agent, moment: int) -> _Cell:
-        """The row of agent_day for what the agent does at this moment."""
-        return self.agent_cells[self.date_of(moment), agent.name]
+    # What has lasted until now
 
     def count_status(self, agent: _Agent) -> None:
-        """Count the agent's status up to now, divided at midnight. The whole duration is rounded once."""
-        if agent.status is None:
-            return
-        status = agent.status if agent.status in STATUSES else "other"
-        since, until = agent.status_since, min(self.now, agent.status_since + _LONGEST_STATUS)
-        for day, start, end in self.within_days(since, until):
-            seconds = _rounded(end - since) - _rounded(start - since)
-            self.status_times[day, agent.name][status] += seconds
+        if agent.status is not None:
+            self.expected.count_status(agent.name, agent.status, agent.status_since, self.now)
 
     def count_attendance(self, agent: _Agent) -> None:
-        """Count the agent's time logged in since the last count; the status was the same throughout."""
         if agent.logged_in:
-            is_ready = agent.status is None or agent.status in _READY
-            for day, start, end in self.within_days(agent.attended_until, self.now):
-                self.attended[day, agent.name]["logged_in"] += end - start
-                self.attended[day, agent.name]["ready"] += (end - start) * is_ready
+            self.expected.count_attendance(agent.name, agent.status, agent.attended_until, self.now)
             agent.attended_until = self.now
 
-    def within_days(self, start: int, end: int) -> Iterator[tuple[date, int, int]]:
-        """Divide a period at local midnights; yield each day with the start and the end of its part."""
-        day, last = self.date_of(start), self.date_of(end)
-        while day < last:
-            midnight = self.local(day, 24)
-            yield day, start, midnight
-            day, start = day + timedelta(days=1), midnight
-        yield day, start, end
-
     def result(self) -> Simulated:
-        for key, cell in self.agent_cells.items():
-            for status, seconds in self.status_times[key].items():
-                cell[f"status_{status}_s"] = seconds
-            for name, time_us in self.attended[key].items():
-                cell[f"{name}_s"] = _rounded(time_us)
         values: Sequence[Sequence[object]] = list(zip(*self.events, strict=True)) or [()] * (len(EVENTS) - 2)
         constants = [[self.customer_id] * len(self.events), [self.platform] * len(self.events)]
         columns = zip([*constants, *values], EVENTS, strict=True)
-        return Simulated(
-            pa.table([pa.array(column, of.type) for column, of in columns], EVENTS),
-            pa.Table.from_pylist(_rows(self.queue_cells, QUEUE_INTERVAL), QUEUE_INTERVAL),
-            pa.Table.from_pylist(_rows(self.agent_cells, AGENT_DAY), AGENT_DAY),
-        )
+        events = pa.table([pa.array(column, of.type) for column, of in columns], EVENTS)
+        return Simulated(events, *self.expected.tables())
 
 
 def _staff(names: Sequence[str], queues: Sequence[str]) -> list[_Agent]:
@@ -713,19 +589,6 @@ def _staff(names: Sequence[str], queues: Sequence[str]) -> list[_Agent]:
         _Agent(name, f"device-{i + 1}", tuple(dict.fromkeys(pairs[i % len(pairs)])))
         for i, name in enumerate(names)
     ]
-
-
-def _zeros(schema: pa.Schema, keys: int) -> _Cell:
-    return dict.fromkeys(schema.names[keys:], 0)
-
-
-def _rows(cells: Mapping[Any, _Cell], schema: pa.Schema) -> list[dict[str, object]]:
-    return [dict(zip(schema.names, (*key, *cells[key].values()), strict=True)) for key in sorted(cells)]
-
-
-def _rounded(duration: int) -> int:
-    """The duration in whole seconds, rounded half up."""
-    return (duration + _SECOND // 2) // _SECOND
 
 
 def _crowd(x: float) -> float:

@@ -14,10 +14,10 @@ from callmart.base import declared
 from callmart.base.matrix import matrix
 from callmart.base.settings import PROJECT
 from callmart.declarations.captions import Captions, Locale
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.exposures import column_of
 from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_tableau
-from callmart.declarations.through import THROUGH
 
 MODELS = PROJECT / "models" / "marts"
 

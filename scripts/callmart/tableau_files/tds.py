@@ -3,6 +3,7 @@
 The fields have the same names in both, so that workbooks work with either. The same input gives the same bytes.
 """
 
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from callmart.base.errors import UserError
 from callmart.declarations.captions import Locale, captions
+from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import metrics
-from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, hyper
 from callmart.tableau_files.fields import Field, Part, Relationship, Source
 
@@ -82,18 +83,18 @@ def package(source: Source, target: Path, held: Path | Live, types: Types | None
         # A .hyper file is already compressed.
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
             if isinstance(held, Path):
-                with (
-                    archive.open(_entry(place(source)), "w", force_zip64=True) as into,
-                    held.open("rb") as own,
-                ):
-                    while block := own.read(1 << 20):
-                        into.write(block)
+                _add(archive, place(source), held)
             xml = as_xml(source, held) if isinstance(held, Live) else around_extract(source)
             archive.writestr(_entry(f"{source.group}.tds"), xml)
     except BaseException:
         draft.unlink()
         raise
     draft.replace(target)
+
+
+def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+    with archive.open(_entry(name), "w", force_zip64=True) as into, file.open("rb") as own:
+        shutil.copyfileobj(own, into, 1 << 20)
 
 
 def place(source: Source) -> str:
@@ -240,31 +241,40 @@ def counts(source: Source) -> Iterator[etree._Element]:
 
 def add_order(root: etree._Element, source: Source) -> None:
     """Add the drill paths from years to quarter-hours, and the folders of fields."""
+    in_path = _add_drill_paths(root, source)
+    folders = etree.SubElement(root, "folders-common")
+    for folder, title in fields.FOLDERS.items():
+        paths = _dated(source) if folder == "time" else []
+        items = [(_path(source, mart), "drillpath") for mart, _ in paths] + [
+            (f"[{field.name}]", "field")
+            for field in source.fields.values()
+            if field.folder == folder and not field.is_hidden and field.name not in in_path
+        ]
+        if items:
+            shown = etree.SubElement(folders, "folder", name=title[source.locale])
+            for name, kind in items:
+                etree.SubElement(shown, "folder-item", name=name, type=kind)
+
+
+def _add_drill_paths(root: etree._Element, source: Source) -> set[str]:
+    """Add a path per mart with days. Returns the fields that are in one."""
     drills = etree.SubElement(root, "drill-paths")
-    in_path = set()
-    for mart in source.marts:
-        if mart.day is None:
-            continue
-        above: tuple[Part, ...] = ("year", "month", "week")
-        steps = [source.part(mart.name, part) for part in above]
-        steps.append(source.name(mart.name, mart.day))
-        steps += [step for step in (source.part(mart.name, "quarter_hour"),) if step in source.fields]
+    in_path = set[str]()
+    above: tuple[Part, ...] = ("year", "month", "week")
+    for mart, day in _dated(source):
+        steps = [*(source.part(mart.name, part) for part in above), source.name(mart.name, day)]
+        if (quarter_hour := source.part(mart.name, "quarter_hour")) in source.fields:
+            steps.append(quarter_hour)
         path = etree.SubElement(drills, "drill-path", name=_path(source, mart))
         for step in steps:
             etree.SubElement(path, "field").text = f"[{step}]"
         in_path.update(steps)
-    folders = etree.SubElement(root, "folders-common")
-    for folder, title in fields.FOLDERS.items():
-        shown = etree.Element("folder", name=title[source.locale])
-        if folder == "time":
-            for mart in source.marts:
-                if mart.day is not None:
-                    etree.SubElement(shown, "folder-item", name=_path(source, mart), type="drillpath")
-        for field in source.fields.values():
-            if field.folder == folder and not field.is_hidden and field.name not in in_path:
-                etree.SubElement(shown, "folder-item", name=f"[{field.name}]", type="field")
-        if len(shown):
-            folders.append(shown)
+    return in_path
+
+
+def _dated(source: Source) -> list[tuple[Mart, str]]:
+    """The marts with days, each with the column of its day."""
+    return [(mart, mart.day) for mart in source.marts if mart.day is not None]
 
 
 def _path(source: Source, mart: Mart) -> str:

@@ -3,7 +3,7 @@
 -- name: functions
 select format('%s.%s', nspname, proname)
 from pg_proc as p
-inner join pg_namespace as n on n.oid = p.pronamespace
+inner join pg_namespace as n on p.pronamespace = n.oid
 where
     nspname = any({ours})
     and has_function_privilege(p.oid, 'execute')

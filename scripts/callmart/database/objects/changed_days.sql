@@ -143,6 +143,11 @@ begin
 end
 $$;
 
+-- The last month that is over on every clock, and whose late files have had a week.
+create or replace function ops.last_month_over() returns date
+stable
+return date_trunc('month', now() at time zone 'UTC' - interval '1 month 7 days')::date;
+
 -- Mark the days that time alone changes: those of which the contract is another by now, and the open days that were
 -- computed while they went on and are over at the moment. These are computed and checked once more.
 create or replace function ops.follow_time(moment timestamptz) returns void

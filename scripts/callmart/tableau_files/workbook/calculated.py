@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from callmart.declarations.through import THROUGH
+from callmart.declarations.data_through import THROUGH
 from callmart.tableau_files.fields import COUNT, SHARE, DataType, Field
 from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book, texts
 from callmart.tableau_files.workbook.sheet import Instance

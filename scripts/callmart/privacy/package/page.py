@@ -11,7 +11,7 @@ from callmart.base.pointing import Whom
 from callmart.declarations import processing
 from callmart.declarations.captions import Locale
 from callmart.declarations.captions import file as captions_file
-from callmart.privacy.own_rows import Contents, Rows, Somebody
+from callmart.privacy.package.own_rows import Contents, Rows, Somebody
 
 LONGEST = 200  # rows of a table on the page; the CSV file has all
 _KEY = re.compile(r"^([0-9a-f]{8})[0-9a-f]{24}$")  # on the page its beginning is enough

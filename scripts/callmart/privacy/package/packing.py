@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from callmart.base.templates import template
 from callmart.declarations import processing
 from callmart.declarations.captions import Locale
-from callmart.privacy.own_rows import Contents, Rows, Somebody
-from callmart.privacy.package_page import page, somebody
+from callmart.privacy.package.own_rows import Contents, Rows, Somebody
+from callmart.privacy.package.page import page, somebody
 from callmart.reports import paper
 from callmart.reports.values import FORMULA
 
@@ -42,7 +42,7 @@ def pack(contents: Contents) -> bytes:
 def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for language, name in _NAMES.items():
         said = page(contents, language)
-        yield f"{name}.html", template("callmart.privacy", "package.html.j2").render(page=said).encode()
+        yield f"{name}.html", template("callmart.privacy.package", "page.html.j2").render(page=said).encode()
         yield f"{name}.pdf", paper.typeset(_layout(), "pdf", page=json.dumps(said))
     yield "data.json", as_json(contents)
     for one in contents.tables:
@@ -129,4 +129,4 @@ def _plain(value: Any, zone: ZoneInfo) -> Any:
 
 @cache
 def _layout() -> bytes:
-    return files("callmart.privacy").joinpath("package.typ").read_bytes()
+    return files("callmart.privacy.package").joinpath("paper.typ").read_bytes()
