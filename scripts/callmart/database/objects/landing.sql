@@ -822,7 +822,7 @@ begin
         left join registry.customer as c using (customer_id)
         group by o.file_number
     ) as w using (file_number);
-    delete from raw.unfinished_file as u using counted as n where u.file_id = n.file_id;
+    delete from raw.file_unfinished as u using counted as n where u.file_id = n.file_id;
 
     insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
     select
@@ -1019,7 +1019,7 @@ as $$
 begin
     perform raw.begin_landing();
     perform raw.check_incoming();
-    insert into raw.unfinished_file (file_id) select file_id from landing_file on conflict do nothing;
+    insert into raw.file_unfinished (file_id) select file_id from landing_file on conflict do nothing;
     perform raw.merge_incoming();
     perform raw.empty_incoming();
 end
