@@ -1,8 +1,9 @@
-"""A large file, of which the server takes in one part after the other, lands as it does whole, or not at all."""
+"""What the server takes in part by part lands as it does whole, or not at all."""
 
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,13 +12,13 @@ import psycopg
 import pytest
 
 from callmart.access import logins
-from callmart.land import found, loader
+from callmart.land import found, loader, readers
 from callmart.land.landing import Landed
 from callmart_home import Callmart
 from erasing import erase, person
 from events import DETAILED, Row, at, event, ndjson, registry
 from landed import OWN
-from random_files import TWINS, WITHOUT, file_at_random, state
+from random_files import TWINS, WITHOUT, events_at_random, file_at_random, state
 
 pytestmark = pytest.mark.dated
 
@@ -65,7 +66,7 @@ def test_a_file_at_random_lands_in_parts_as_it_does_whole(
     """Its rows are in no order, equal each other, and were there already."""
     rng = Random(seed)
     made = [rng.randrange(2**32) for _ in range(FILES)]
-    told = {}
+    told: dict[tuple[int, int], list[str]] = {}
     for customers in WHOLE, PARTED:
         if customers == PARTED:
             sizes = request.getfixturevalue("parts")
@@ -78,6 +79,30 @@ def test_a_file_at_random_lands_in_parts_as_it_does_whole(
     assert state(callmart, WHOLE) == state(callmart, PARTED)
     assert state(callmart, WHOLE)["events"], "a comparison of nothing"
     assert len(sizes) > 2 * FILES, "a file that is not in parts"
+
+
+def test_files_that_share_a_transaction_land_in_parts_as_they_do_one_by_one(
+    callmart: Callmart, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Random(seed).randrange(2**32)
+    told = {}
+    for customers in WHOLE, PARTED:
+        rng = Random(made)
+        (folder := tmp_path / str(customers[0])).mkdir()
+        paths = [folder / str(number) for number in range(6)]
+        for path in paths:
+            rows = islice(events_at_random(rng, "shared"), 8)
+            path.write_text(
+                ndjson(*(row | {"customer_id": rng.choice(customers), "event_id": ""} for row in rows))
+            )
+        if customers == PARTED:
+            monkeypatch.setattr(readers, "GATHERED", 1)
+            monkeypatch.setattr(loader, "PART", 1)
+            told[customers] = callmart.land_all(*((path, None) for path in paths))
+        else:
+            told[customers] = [callmart.land_all((path, None))[0] for path in paths]
+    assert told[WHOLE] == told[PARTED]
+    assert state(callmart, WHOLE) == state(callmart, PARTED)
 
 
 def test_equal_rows_are_counted_over_all_parts(

@@ -29,7 +29,7 @@ from callmart.land.source import Source
 # may not tell times that are closer.
 YOUNG_S = 5
 
-PART = 2  # batches of a file that are taken in together
+PART = 2  # batches that are taken in together
 
 
 class Kept(NamedTuple):
@@ -167,9 +167,9 @@ def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table) -> None:
 
 
 def _stream_events(cursor: dbapi.Cursor, prepared: Prepared) -> None:
-    """Stream the events. The server takes in a part of a large file while the next one is prepared."""
+    """Stream the events. The server takes in a part of them while the next one is prepared."""
     batches = ahead(prepared.batches(), PART)
     while part := list(islice(batches, PART)):
         _ingest(cursor, "incoming", pa.Table.from_batches(part))
-        if prepared.comes_in_parts:
+        if len(part) == PART and prepared.comes_in_parts:  # the last part can wait for raw.keep
             cursor.execute("select raw.take_in()").fetchall()

@@ -70,10 +70,10 @@ class Prepared:
 
     @property
     def comes_in_parts(self) -> bool:
-        """Whether the server may take in what has come so far: of a large file, as long as nobody in it can have been
-        erased. It settles all rows of the erased together.
+        """Whether the server may take in what has come so far. Not if somebody in it can have been erased, because the
+        server settles all rows of the erased together; nor if the files don't come in the order of their numbers.
         """
-        return not self._door.concerned and not any(source.is_small for source in self._sources.values())
+        return not self._door.concerned and len(set(map(readers.alike, self._sources.values()))) == 1
 
     @property
     def landing(self) -> list[Source]:
