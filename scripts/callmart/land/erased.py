@@ -77,6 +77,7 @@ class Door:
         self._layers = added_layers(gate)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
         self._told: set[tuple[int, str, str, str]] = set()  # by TOLD_SCHEMA
+        self.concerned = False  # whether a batch had rows that could be of somebody erased
 
     @property
     def told(self) -> pa.Table:
@@ -110,7 +111,10 @@ class Door:
 
     def _without_erased(self, events: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
         """The events that may be handed over, and what was found in them, by FOUND."""
-        found = self._erased().found_in(events) if self._concerns(events) else []
+        if not self._concerns(events):
+            return events, []
+        self.concerned = True
+        found = self._erased().found_in(events)
         if not found:
             return events, []
         self._connection.register("admitted", events)

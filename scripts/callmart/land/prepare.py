@@ -69,6 +69,13 @@ class Prepared:
         self._connection.close()
 
     @property
+    def comes_in_parts(self) -> bool:
+        """Whether the server may take in what has come so far. Not if somebody in it can have been erased, because the
+        server settles all rows of the erased together; nor if the files don't come in the order of their numbers.
+        """
+        return not self._door.concerned and len(set(map(readers.alike, self._sources.values()))) == 1
+
+    @property
     def landing(self) -> list[Source]:
         """The files that were not refused."""
         return [source for source in self._sources.values() if source.tally.refusal is None]
@@ -117,8 +124,10 @@ class Prepared:
         judged = keyed.to_arrow_table()
         if judged.num_rows < table.num_rows:
             self._count_turned_away()
-        self._reject(judged.filter(pc.is_valid(judged["fault"])))
-        admitted = self._without_refused(table, judged.filter(pc.is_null(judged["fault"])))
+        faulty = judged.filter(pc.is_valid(judged["fault"]))
+        self._reject(faulty)
+        sound = judged.filter(pc.is_null(judged["fault"])) if faulty.num_rows else judged
+        admitted = self._without_refused(table, sound)
         events = self._door.let_in(admitted.drop_columns("fault"))
         self._note_agents(events)
         return self._stored(events).combine_chunks()
