@@ -352,9 +352,9 @@ begin
 end
 $$;
 
--- Leave only rows in raw.incoming that are not in raw.event. The rows of a file that came in an earlier part count: what
--- equals them is no event of its own if the source gave it an id, and has a higher ordinal otherwise. Uses the tables
--- `overlapping` of raw.drop_repeated, `landing_file` and `repeated_before`.
+-- Leave only rows in raw.incoming that are not in raw.event. The rows of a file that came in an earlier part count:
+-- what equals them is no event of its own if the source gave it an id, and has a higher ordinal otherwise. Uses the
+-- tables `overlapping` of raw.drop_repeated, `landing_file` and `repeated_before`.
 create or replace function raw.drop_known() returns void
 language plpgsql
 as $$
