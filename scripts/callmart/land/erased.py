@@ -77,7 +77,7 @@ class Door:
         self._layers = added_layers(gate)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
         self._told: set[tuple[int, str, str, str]] = set()  # by TOLD_SCHEMA
-        self.concerned = False  # whether a batch had rows that could be of somebody erased
+        self.concerned = False  # whether rows came of a customer of whom somebody was erased
 
     @property
     def told(self) -> pa.Table:
@@ -113,7 +113,6 @@ class Door:
         """The events that may be handed over, and what was found in them, by FOUND."""
         if not self._concerns(events):
             return events, []
-        self.concerned = True
         found = self._erased().found_in(events)
         if not found:
             return events, []
@@ -129,10 +128,13 @@ class Door:
         if not self._until:
             return False
         first = events.group_by("customer_id").aggregate([("occurred_at", "min")]).to_pydict()
-        return any(
-            customer in self._until and first_at < self._until[customer] + LONGEST
+        of_erased = {
+            customer: first_at
             for customer, first_at in zip(first["customer_id"], first["occurred_at_min"], strict=True)
-        )
+            if customer in self._until
+        }
+        self.concerned |= bool(of_erased)
+        return any(first_at < self._until[customer] + LONGEST for customer, first_at in of_erased.items())
 
 
 class _Erased:

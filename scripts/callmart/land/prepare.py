@@ -70,8 +70,8 @@ class Prepared:
 
     @property
     def comes_in_parts(self) -> bool:
-        """Whether the server may take in what has come so far. Not if somebody in it can have been erased, because the
-        server settles all rows of the erased together; nor if the files don't come in the order of their numbers.
+        """Whether the server may take in what has come so far. Not with a customer of whom somebody was erased, because
+        the server settles all rows of the erased together; nor if the files don't come in the order of their numbers.
         """
         return not self._door.concerned and len(set(map(readers.alike, self._sources.values()))) == 1
 
