@@ -140,20 +140,14 @@ def test_an_attack_fails(scene: Scene, sessions: dict[str, psycopg.Connection], 
 
 
 LEFT_OUT = ("beginning of time", "expired", "stranger")  # by the contract, not refused
-REFUSED_AT_THE_END = ("unfinished file",)  # of the transaction, by a constraint
 REFUSALS = {
     "raw.refuse_unprepared": "if fault is not null then",
-    "raw.refuse_miscounted": "if fault is not null then",
 }
 
 
 @pytest.mark.parametrize(
     "attack",
-    [
-        attack
-        for attack in ATTACKS
-        if attack.family == "landing" and attack.name not in LEFT_OUT + REFUSED_AT_THE_END
-    ],
+    [attack for attack in ATTACKS if attack.family == "landing" and attack.name not in LEFT_OUT],
     ids=id_of,
 )
 def test_what_nobody_refuses_lands(opened: Callmart, scene: Scene, attack: Attack) -> None:

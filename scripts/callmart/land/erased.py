@@ -77,7 +77,6 @@ class Door:
         self._layers = added_layers(gate)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
         self._told: set[tuple[int, str, str, str]] = set()  # by TOLD_SCHEMA
-        self.concerned = False  # whether rows came of a customer of whom somebody was erased
 
     @property
     def told(self) -> pa.Table:
@@ -111,9 +110,7 @@ class Door:
 
     def _without_erased(self, events: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
         """The events that may be handed over, and what was found in them, by FOUND."""
-        if not self._concerns(events):
-            return events, []
-        found = self._erased().found_in(events)
+        found = self._erased().found_in(events) if self._concerns(events) else []
         if not found:
             return events, []
         self._connection.register("admitted", events)
@@ -128,13 +125,10 @@ class Door:
         if not self._until:
             return False
         first = events.group_by("customer_id").aggregate([("occurred_at", "min")]).to_pydict()
-        of_erased = {
-            customer: first_at
+        return any(
+            customer in self._until and first_at < self._until[customer] + LONGEST
             for customer, first_at in zip(first["customer_id"], first["occurred_at_min"], strict=True)
-            if customer in self._until
-        }
-        self.concerned |= bool(of_erased)
-        return any(first_at < self._until[customer] + LONGEST for customer, first_at in of_erased.items())
+        )
 
 
 class _Erased:

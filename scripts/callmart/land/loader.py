@@ -5,9 +5,8 @@ Both are opened when they are first needed, and again after `reset`. Neither can
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -18,6 +17,7 @@ from adbc_driver_postgresql import dbapi
 from callmart.access import logins
 from callmart.base.ahead import ahead
 from callmart.base.keys import keyed
+from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.database.fingerprints import installation_key
 from callmart.land.found import Delivery, Found
@@ -28,8 +28,6 @@ from callmart.land.source import Source
 # A file that changed later than this before it was looked at can change again without looking another: the file system
 # may not tell times that are closer.
 YOUNG_S = 5
-
-PART = 2  # batches that are taken in together
 
 
 class Kept(NamedTuple):
@@ -162,14 +160,24 @@ def _as_text(look: Look) -> str:
     return " ".join(map(str, (*look.place, look.size, look.modified_ns, look.changed_ns)))
 
 
-def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table) -> None:
+def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
     cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
 
 
 def _stream_events(cursor: dbapi.Cursor, prepared: Prepared) -> None:
-    """Stream the events. The server takes in a part of them while the next one is prepared."""
-    batches = ahead(prepared.batches(), PART)
-    while part := list(islice(batches, PART)):
-        _ingest(cursor, "incoming", pa.Table.from_batches(part))
-        if len(part) == PART and prepared.comes_in_parts:  # the last part can wait for raw.keep
-            cursor.execute("select raw.take_in()").fetchall()
+    """Stream the events. An error of ours must not surface as an error of the driver."""
+    mistakes: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from ahead(prepared.batches())
+        except Exception as mistake:
+            mistakes.append(mistake)
+            raise
+
+    try:
+        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
+    except Exception:
+        if mistakes:
+            raise mistakes[0] from None
+        raise

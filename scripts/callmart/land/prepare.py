@@ -69,13 +69,6 @@ class Prepared:
         self._connection.close()
 
     @property
-    def comes_in_parts(self) -> bool:
-        """Whether the server may take in what has come so far. Not with a customer of whom somebody was erased, because
-        the server settles all rows of the erased together; nor if the files don't come in the order of their numbers.
-        """
-        return not self._door.concerned and len(set(map(readers.alike, self._sources.values()))) == 1
-
-    @property
     def landing(self) -> list[Source]:
         """The files that were not refused."""
         return [source for source in self._sources.values() if source.tally.refusal is None]

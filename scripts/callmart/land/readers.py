@@ -91,13 +91,13 @@ def batches(
     Raises UserError if a large file breaks off, can't be decompressed, or exceeds a limit. A small one is refused
     alone, in its Tally.
     """
-    for _, group in groupby(sorted(sources, key=alike), alike):
-        files = list(group)
-        for table in _read_alike(files, connection):
-            yield files, table
+    for _, group in groupby(sorted(sources, key=_alike), _alike):
+        alike = list(group)
+        for table in _read_alike(alike, connection):
+            yield alike, table
 
 
-def alike(source: Source) -> tuple[str, ...]:
+def _alike(source: Source) -> tuple[str, ...]:
     """Files of which this is equal are parsed together."""
     if source.form == "parquet":
         return (source.form,)

@@ -136,11 +136,6 @@ def _attacks() -> Iterator[Attack]:
     ):
         sql = _insert("incoming", SOUND) + keep
         yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=("23514",))
-    sql = (
-        _insert("incoming", SOUND) + "select raw.take_in();\nset constraints all immediate"
-    )  # as a commit does
-    tries = "a part of a file that is never finished"
-    yield Attack("unfinished file", tries, "landing", "act", "doorway", sql, LANDS, refusals=("23503",))
 
 
 ATTACKS: tuple[Attack, ...] = tuple(_attacks())

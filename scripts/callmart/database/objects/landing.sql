@@ -123,6 +123,7 @@ $$;
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
 -- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
+-- Uses the table `given` of raw.keep.
 create or replace function raw.refuse_unprepared() returns void
 language plpgsql
 set enable_sort = off -- raw.incoming has no statistics, and sorting takes four times as long as hashing
@@ -131,7 +132,7 @@ declare
     latest constant timestamptz := now() + interval '1 day';
     fault text;
 begin
-    -- raw.check_incoming uses this table too, to find customers whose events may lie outside of their contracts.
+    -- raw.keep uses this table too, to find customers whose events may lie outside of their contracts.
     create temporary table arrived on commit drop as
     select
         file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld,
@@ -232,21 +233,7 @@ begin
         end
     );
 
-    if fault is not null then
-        raise check_violation using message = fault;
-    end if;
-end
-$$;
-
--- Refuse what the loader says about its files if that doesn't fit together. Uses the tables `given` of raw.keep and
--- `came`.
-create or replace function raw.refuse_miscounted() returns void
-language plpgsql
-as $$
-declare
-    fault text;
-begin
-    fault := (
+    fault := coalesce(fault, (
         select
             case
                 when
@@ -285,12 +272,12 @@ begin
         ) as r using (file_number)
         order by found
         limit 1
-    );
+    ));
 
     if
         fault is null
         and (
-            exists (select 1 from came where file_number not in (select g.file_number from given as g))
+            exists (select 1 from arrived where file_number not in (select g.file_number from given as g))
             or exists (select 1 from raw.incoming_reject where file_number not in (select g.file_number from given as g))
         )
     then
@@ -341,69 +328,17 @@ begin
     drop table equal_row;
 
     -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
-    create temporary table overlapping on commit drop as
-    select customer_id, until
-    from (select customer_id, first_at, raw.last_event(customer_id, last_at) as until from brought) as b
-    where until >= first_at;
-    if exists (select 1 from overlapping) then
-        perform raw.drop_known();
+    if exists (
+        select 1 from brought as b
+        where raw.last_event(b.customer_id, b.last_at) >= b.first_at
+    ) then
+        create temporary table repeated on commit drop as
+        select i.place
+        from (select ctid as place, customer_id, occurred_at, event_key, ordinal from raw.incoming) as i
+        join raw.event as e using (customer_id, occurred_at, event_key, ordinal);
+        delete from raw.incoming as i using repeated as r where i.ctid = r.place;
+        drop table repeated;
     end if;
-    drop table overlapping;
-end
-$$;
-
--- Leave only rows in raw.incoming that are not in raw.event. The rows of a file that came in an earlier part count:
--- what equals them is no event of its own if the source gave it an id, and has a higher ordinal otherwise. Uses the
--- tables `overlapping` of raw.drop_repeated, `landing_file` and `repeated_before`.
-create or replace function raw.drop_known() returns void
-language plpgsql
-as $$
-begin
-    create temporary table suspect on commit drop as
-    select i.ctid as place, f.file_id, i.customer_id, i.occurred_at, i.event_key, i.ordinal, i.identified
-    from raw.incoming as i
-    join overlapping as o on i.customer_id = o.customer_id and i.occurred_at <= o.until
-    join landing_file as f using (file_number);
-    create temporary table equal_event on commit drop as
-    select s.place, e.ordinal, e.file_id
-    from (select place, customer_id, occurred_at, event_key from suspect) as s
-    join raw.event as e using (customer_id, occurred_at, event_key);
-
-    -- The equal rows of the file before this part: those that landed have ordinals after those that were there already.
-    create temporary table known on commit drop as
-    select
-        s.*,
-        s.ordinal + n.before as number,
-        (s.identified and n.before > 0) or s.ordinal + n.before = any(n.ordinals) as is_repeated
-    from suspect as s
-    join (
-        select
-            s.place,
-            greatest(
-                max(e.ordinal) filter (where e.file_id = s.file_id) + 1, max(r.times), 0
-            ) as before,
-            array_agg(e.ordinal) as ordinals
-        from suspect as s
-        join equal_event as e using (place)
-        left join repeated_before as r
-            on s.file_id = r.file_id
-            and s.customer_id = r.customer_id
-            and s.occurred_at = r.occurred_at
-            and s.event_key = r.event_key
-        group by s.place
-    ) as n using (place);
-
-    delete from raw.incoming as i using known as k where i.ctid = k.place and k.is_repeated;
-    update raw.incoming as i
-    set ordinal = k.number
-    from known as k
-    where i.ctid = k.place and not k.is_repeated and k.number > k.ordinal;
-    insert into repeated_before (file_id, customer_id, occurred_at, event_key, times)
-    select file_id, customer_id, occurred_at, event_key, max(number) + 1
-    from known
-    where is_repeated and not identified
-    group by file_id, customer_id, occurred_at, event_key;
-    drop table suspect, equal_event, known;
 end
 $$;
 
@@ -531,7 +466,8 @@ end
 $$;
 
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
--- and of each status, login and membership that they begin, end or cut short. Uses the tables of raw.begin_landing.
+-- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
+-- was there. Uses the table `given` of raw.keep.
 create or replace function raw.merge_incoming() returns void
 language plpgsql
 set timezone = 'UTC'
@@ -544,16 +480,18 @@ begin
     -- Per file and customer: the moments and number of the events that came. Per customer: the moments, the end of its
     -- data before, and the end now. A phase without an end lasts until the end of the data.
     create temporary table brought_by on commit drop as
-    select
-        file_number,
-        customer_id,
-        min(occurred_at) as first_at,
-        max(occurred_at) as last_at,
-        count(*) as events
-    from raw.incoming
-    group by file_number, customer_id;
-    insert into came (file_number, customer_id, first_at, last_at, events)
-    select file_number, customer_id, first_at, last_at, events from brought_by;
+    select g.file_id, i.*
+    from (
+        select
+            file_number,
+            customer_id,
+            min(occurred_at) as first_at,
+            max(occurred_at) as last_at,
+            count(*) as events
+        from raw.incoming
+        group by file_number, customer_id
+    ) as i
+    join given as g using (file_number);
 
     create temporary table brought on commit drop as
     select i.*, greatest(i.known_until, i.last_at) as now_until
@@ -578,6 +516,22 @@ begin
         join brought as b using (customer_id)
         where date_trunc('month', b.first_at) < date_trunc('month', b.last_at)
     ) as months;
+
+    insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
+    select
+        file_id,
+        customer_id,
+        (first_at at time zone time_zone)::date,
+        (last_at at time zone time_zone)::date,
+        events
+    from brought_by join registry.customer using (customer_id)
+    union all
+    select distinct g.file_id, k.customer_id, null::date, null::date, 0
+    from given as g
+    join registry.kept_contract as k on k.customer_id = (g.asked::jsonb ->> 1)::integer
+    where not exists (
+        select 1 from brought_by as b where b.file_number = g.file_number and b.customer_id = k.customer_id
+    );
 
     perform raw.drop_repeated();
 
@@ -677,187 +631,22 @@ begin
     on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     insert into raw.event ({event_names}, ordinal, file_id)
-    select {event_names}, ordinal, f.file_id
+    select {event_names}, ordinal, g.file_id
     from raw.incoming
-    join landing_file as f using (file_number);
+    join given as g using (file_number);
 
-    update landing_file as f
-    set landed = f.landed + i.landed
-    from (select file_number, count(*) as landed from raw.incoming group by file_number) as i
-    where f.file_number = i.file_number;
+    update raw.file as f
+    set landed = n.landed, repeated = n.events - n.landed
+    from (
+        select g.file_id, coalesce(max(l.landed), 0) as landed, coalesce(sum(b.events), 0) as events
+        from given as g
+        left join brought_by as b using (file_number)
+        left join (select file_number, count(*) as landed from raw.incoming group by file_number) as l using (file_number)
+        group by g.file_id
+    ) as n
+    where f.file_id = n.file_id;
 
     drop table brought, brought_by, merged;
-end
-$$;
-
--- Begin to note what is known of files while they land, one part after the other. A part is what the loader has written
--- to raw.incoming.
-create or replace function raw.begin_landing() returns void
-language plpgsql
-as $$
-begin
-    if to_regclass('pg_temp.landing_file') is not null then
-        return;
-    end if;
-    create temporary table landing_file (
-        file_number integer not null, file_id bigint not null, landed bigint not null default 0
-    ) on commit drop;
-    -- Per part, file and customer: the events that came, and once more the customer with none.
-    create temporary table came (
-        file_number integer not null, customer_id integer not null, first_at timestamptz, last_at timestamptz,
-        events bigint not null
-    ) on commit drop;
-    -- How many equal rows of a file were not new. Those that have an id are one event.
-    create temporary table repeated_before (
-        file_id bigint not null, customer_id integer not null, occurred_at timestamptz not null,
-        event_key bigint not null, times integer not null
-    ) on commit drop;
-    -- What became of rows of persons who were erased.
-    create temporary table settled (
-        file_number integer not null, repeated bigint not null, left_out bigint not null, landed bigint not null
-    ) on commit drop;
-end
-$$;
-
--- Give files the ids that they don't have yet, in the order of their numbers.
-create or replace function raw.give_ids(numbers integer[]) returns void
-language plpgsql
-as $$
-begin
-    insert into landing_file (file_number, file_id)
-    select file_number, nextval(pg_get_serial_sequence('raw.file', 'file_id'))
-    from (
-        select unnest(numbers) as file_number
-        except
-        select file_number from landing_file
-    ) as unknown
-    where file_number is not null
-    order by file_number;
-end
-$$;
-
--- Check a part, and leave of it what may land. Uses the tables of raw.begin_landing.
-create or replace function raw.check_incoming() returns void
-language plpgsql
-set timezone = 'UTC'
-as $$
-begin
-    perform raw.refuse_unprepared();
-    perform raw.give_ids(array(select file_number from arrived));
-    insert into came (file_number, customer_id, events) select distinct file_number, customer_id, 0 from arrived;
-
-    -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
-    -- moment, it covers all moments between them: no time zone of today sets its clock back to the day before.
-    with kept as materialized (
-        select
-            customer_id,
-            c.time_zone,
-            daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until) as days
-        from registry.kept_contract as k
-        join registry.customer as c using (customer_id)
-        where k.valid_until is null or k.valid_until > access.retention_floor()
-    ),
-
-    doubtful as materialized (
-        select customer_id
-        from arrived
-        group by customer_id
-        having not exists (
-            select 1
-            from kept as k
-            where
-                k.customer_id = arrived.customer_id
-                and (min(first_at) at time zone k.time_zone)::date <@ k.days
-                and (max(last_at) at time zone k.time_zone)::date <@ k.days
-        )
-    )
-
-    delete from raw.incoming as i
-    using doubtful as d
-    where
-        d.customer_id = i.customer_id
-        and not exists (
-            select 1
-            from kept as k
-            where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
-        );
-
-    insert into settled (file_number, repeated, left_out, landed)
-    select file_number, repeated, left_out, landed from raw.settle_erased();
-    perform raw.cut_reaching_back();
-    drop table arrived, concerned, erased_key;
-end
-$$;
-
--- Enter files into the books: with their counts, customers and rejected rows. Uses the tables `counted` of raw.keep and
--- `came`.
-create or replace function raw.book_files(registry_version integer) returns void
-language plpgsql
-set timezone = 'UTC'
-as $$
-#variable_conflict use_column
-begin
-    insert into raw.file (
-        file_id, name_key, content_key, registry_version, asked, row_count, landed, repeated, rejected, turned_away,
-        incomplete_last_line, erased, customers
-    )
-    overriding system value
-    select
-        n.file_id, n.name_key, n.content_key, book_files.registry_version, n.asked, n.row_count, n.landed,
-        n.repeated + n.repeated_of_erased, n.rejected, n.turned_away, n.incomplete_last_line, n.erased + n.left_out,
-        w.customers
-    from counted as n
-    left join (
-        select o.file_number, array_agg(distinct c.customer_id) as customers
-        from (
-            select a.file_number, a.customer_id from came as a
-            union all
-            select t.file_number, nullif(customer, 'null')::integer
-            from counted as t, jsonb_object_keys(t.turned_away_by) as customer
-            union all
-            select t.file_number, (t.asked::jsonb ->> 1)::integer
-            from counted as t
-            where t.asked::jsonb ->> 1 is not null
-        ) as o
-        left join registry.customer as c using (customer_id)
-        group by o.file_number
-    ) as w using (file_number);
-    delete from raw.file_unfinished as u using counted as n where u.file_id = n.file_id;
-
-    insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
-    select
-        n.file_id,
-        customer_id,
-        (min(c.first_at) at time zone r.time_zone)::date,
-        (max(c.last_at) at time zone r.time_zone)::date,
-        sum(c.events)
-    from came as c
-    join counted as n using (file_number)
-    join registry.customer as r using (customer_id)
-    group by n.file_id, customer_id, r.time_zone
-    having sum(c.events) > 0
-    union all
-    select distinct n.file_id, k.customer_id, null::date, null::date, 0
-    from counted as n
-    join registry.kept_contract as k on k.customer_id = (n.asked::jsonb ->> 1)::integer
-    where not exists (
-        select 1 from came as c
-        where c.file_number = n.file_number and c.customer_id = k.customer_id and c.events > 0
-    );
-
-    insert into raw.file_look as l (path_key, asked, look, file_id)
-    select distinct on (path_key, asked) path_key, asked, look, file_id
-    from counted
-    where look is not null
-    on conflict (path_key, asked) do update set look = excluded.look, file_id = excluded.file_id;
-    insert into raw.reject (file_id, line_number, reason)
-    select n.file_id, r.line_number, r.reason
-    from raw.incoming_reject as r
-    join counted as n using (file_number);
-
-    insert into ops.audit_log (action, customer_id, details)
-    select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', n.file_id)
-    from counted as n, jsonb_each_text(n.turned_away_by) as t (customer, rows);
 end
 $$;
 
@@ -1007,46 +796,99 @@ begin
 end
 $$;
 
--- Take in a part of a file that is still being prepared, so that the rest need not wait for it. Nothing of it is kept
--- unless raw.keep follows: until then the file is unfinished, and the transaction can't be committed.
-create or replace function raw.take_in() returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
-set jit = off -- what has just come has no statistics, so that small queries seem to be worth compiling
-as $$
-begin
-    perform raw.begin_landing();
-    perform raw.check_incoming();
-    insert into raw.file_unfinished (file_id) select file_id from landing_file on conflict do nothing;
-    perform raw.merge_incoming();
-    perform raw.empty_incoming();
-end
-$$;
-
--- Store what the loader has written to raw.incoming, the last part of its files. They are told apart by their numbers.
--- Returns per file how many of its events landed, were there already, or are of somebody who was erased.
+-- Store what the loader has written to raw.incoming. Its files are told apart by their numbers. Returns per file how
+-- many of its events landed, were there already, or are of somebody who was erased.
 create or replace function raw.keep(registry_version integer, files jsonb)
 returns table (file_number integer, landed bigint, repeated bigint, of_erased bigint)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
-set jit = off -- as in raw.take_in
+set jit = off -- what has just come has no statistics, so that small queries seem to be worth compiling
 as $$
 #variable_conflict use_column
 begin
-    perform raw.begin_landing();
     create temporary table given on commit drop as
-    select g.*
+    select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
         file_number integer, name_key text, path_key text, content_key text, asked text, look text, row_count bigint,
         rejected bigint, turned_away bigint, turned_away_by jsonb, incomplete_last_line boolean, erased bigint
-    );
-    perform raw.give_ids(array(select g.file_number from given as g));
-    perform raw.check_incoming();
-    perform raw.refuse_miscounted();
+    )
+    order by g.file_number;
+    perform raw.refuse_unprepared();
+
+    -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
+    -- moment, it covers all moments between them: no time zone of today sets its clock back to the day before.
+    with kept as materialized (
+        select
+            customer_id,
+            c.time_zone,
+            daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until) as days
+        from registry.kept_contract as k
+        join registry.customer as c using (customer_id)
+        where k.valid_until is null or k.valid_until > access.retention_floor()
+    ),
+
+    doubtful as materialized (
+        select customer_id
+        from arrived
+        group by customer_id
+        having not exists (
+            select 1
+            from kept as k
+            where
+                k.customer_id = arrived.customer_id
+                and (min(first_at) at time zone k.time_zone)::date <@ k.days
+                and (max(last_at) at time zone k.time_zone)::date <@ k.days
+        )
+    )
+
+    delete from raw.incoming as i
+    using doubtful as d
+    where
+        d.customer_id = i.customer_id
+        and not exists (
+            select 1
+            from kept as k
+            where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
+        );
+
+    insert into raw.file (
+        file_id, name_key, content_key, registry_version, asked, row_count, rejected, turned_away,
+        incomplete_last_line, erased, customers
+    )
+    overriding system value
+    select
+        g.file_id, g.name_key, g.content_key, keep.registry_version, g.asked, g.row_count, g.rejected, g.turned_away,
+        g.incomplete_last_line, g.erased, w.customers
+    from given as g
+    left join (
+        select o.file_number, array_agg(distinct c.customer_id) as customers
+        from (
+            select a.file_number, a.customer_id from arrived as a
+            union all
+            select t.file_number, nullif(customer, 'null')::integer
+            from given as t, jsonb_object_keys(t.turned_away_by) as customer
+            union all
+            select t.file_number, (t.asked::jsonb ->> 1)::integer
+            from given as t
+            where t.asked::jsonb ->> 1 is not null
+        ) as o
+        left join registry.customer as c using (customer_id)
+        group by o.file_number
+    ) as w using (file_number);
+    insert into raw.file_look as l (path_key, asked, look, file_id)
+    select distinct on (path_key, asked) path_key, asked, look, file_id
+    from given
+    where look is not null
+    on conflict (path_key, asked) do update set look = excluded.look, file_id = excluded.file_id;
+    insert into raw.reject (file_id, line_number, reason)
+    select g.file_id, r.line_number, r.reason
+    from raw.incoming_reject as r
+    join given as g using (file_number);
+
+    create temporary table settled on commit drop as select * from raw.settle_erased();
+    perform raw.cut_reaching_back();
 
     -- Agents who object and were not here when a key was rotated: only who has the customer's key can tell.
     insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
@@ -1088,40 +930,28 @@ begin
     on conflict (customer_id, agent_key) do update
     set agent = coalesce(known.agent, excluded.agent), last_day = greatest(known.last_day, excluded.last_day);
 
-    perform raw.merge_incoming();
-    create temporary table counted on commit drop as
-    select
-        g.*,
-        f.file_id,
-        f.landed,
-        coalesce(c.events, 0) - f.landed as repeated,
-        coalesce(s.landed, 0) as landed_of_erased,
-        coalesce(s.repeated, 0) as repeated_of_erased,
-        coalesce(s.left_out, 0) as left_out
-    from given as g
-    join landing_file as f using (file_number)
-    left join (select file_number, sum(events)::bigint as events from came group by file_number) as c using (file_number)
-    left join (
-        select
-            file_number,
-            sum(landed)::bigint as landed,
-            sum(repeated)::bigint as repeated,
-            sum(left_out)::bigint as left_out
-        from settled
-        group by file_number
-    ) as s using (file_number);
-    perform raw.book_files(keep.registry_version);
+    insert into ops.audit_log (action, customer_id, details)
+    select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', g.file_id)
+    from given as g, jsonb_each_text(g.turned_away_by) as t (customer, rows);
 
+    perform raw.merge_incoming();
     -- Of rows of the erased the loader learns only how many it gave. Their events have no keys; else it could make up
     -- such a row, and see whether there is an event of somebody erased in a call, or at a moment.
     return query
     select
-        n.file_number,
-        n.landed - n.landed_of_erased,
-        n.repeated,
-        n.erased + n.repeated_of_erased + n.left_out + n.landed_of_erased
-    from counted as n;
-    drop table landing_file, came, repeated_before, settled, given, counted;
+        g.file_number,
+        f.landed - coalesce(s.landed, 0),
+        f.repeated,
+        g.erased + coalesce(s.repeated + s.left_out + s.landed, 0)
+    from given as g
+    join raw.file as f using (file_id)
+    left join settled as s using (file_number);
+    update raw.file as f
+    set repeated = f.repeated + s.repeated, erased = f.erased + s.left_out
+    from settled as s
+    join given as g using (file_number)
+    where f.file_id = g.file_id;
+    drop table arrived, given, settled;
     perform raw.empty_incoming();
 end
 $$;

@@ -49,7 +49,6 @@ from (
         ('raw.file', 'nobody', 'row_count, landed, repeated, rejected, turned_away, erased'),
         ('raw.file_customer', 'nobody', 'file_id, events'),
         ('raw.file_look', 'nobody', 'path_key, asked, look, file_id'),
-        ('raw.file_unfinished', 'nobody', 'file_id'),
         ('raw.function_use', 'nobody', 'function, uses'),
         ('raw.incoming', 'agent', 'agent_key, device_key'),
         ('raw.incoming', 'agent, caller', 'event_key, target_key'),
