@@ -1,3 +1,3 @@
 """callmart: from raw call data to one isolated Tableau publication per customer."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

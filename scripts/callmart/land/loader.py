@@ -94,6 +94,7 @@ class Loader:
         became of each file's; None if the registry has changed. The caller commits.
         """
         with self._stream.cursor() as cursor:
+            cursor.execute("set transaction isolation level read committed")  # whatever the server's default
             if cursor.execute("select raw.receive($1::integer)", (version,)).fetchone() != (True,):
                 self._stream.rollback()
                 return None

@@ -136,6 +136,10 @@ def _attacks() -> Iterator[Attack]:
     ):
         sql = _insert("incoming", SOUND) + keep
         yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=("23514",))
+    yield Attack(
+        "snapshot", "landing in a database as it was, before somebody was erased or a contract ended", "landing",
+        "act", "doorway", "set transaction isolation level repeatable read;\n" + LANDS, LANDS, refusals=("23514",),
+    )  # fmt: skip
 
 
 ATTACKS: tuple[Attack, ...] = tuple(_attacks())

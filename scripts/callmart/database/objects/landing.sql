@@ -650,6 +650,18 @@ begin
 end
 $$;
 
+-- Refuse a transaction that looks at the database as it was when it began. It would not see who was erased since, nor
+-- which contract was ended.
+create or replace function raw.refuse_snapshot() returns void
+language plpgsql
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise check_violation using message = 'a file lands only in a transaction that is read committed';
+    end if;
+end
+$$;
+
 -- The functions that the loader may call. It can write to raw.incoming and read nothing. The search path ends with
 -- pg_temp, so that types and functions that the loader makes there are not used.
 
@@ -786,6 +798,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform raw.refuse_snapshot();
     lock table raw.incoming in access exclusive mode;
     perform raw.empty_incoming(); -- of what this session has written before
     lock table registry.version in share mode;
@@ -808,6 +821,7 @@ set jit = off -- what has just come has no statistics, so that small queries see
 as $$
 #variable_conflict use_column
 begin
+    perform raw.refuse_snapshot();
     create temporary table given on commit drop as
     select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
