@@ -56,7 +56,7 @@ last_statuses as (
     ) as latest
 ),
 
--- The status before the days, back to the last event of another status, so that its beginning is known.
+-- The last status before the days, from the last event of another status on, so that its beginning is known.
 status_before as (
     select
         last_statuses.customer_id,
@@ -79,6 +79,7 @@ status_before as (
     ) as another on true
 ),
 
+-- The first status after the days, which ends the last one of them.
 status_after as (
     select
         agents.customer_id,
@@ -120,8 +121,8 @@ presence_moments as (
         agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place, events.occurred_at
 ),
 
--- Per device and queue, back to the last moment that shows whether the agent was there. A moment with as many
--- beginnings as ends does not.
+-- Per device and queue, from the last moment on that shows whether the agent was there. A moment with as many
+-- beginnings as ends doesn't show it.
 presence_before as (
     select
         customer_id,
@@ -152,8 +153,8 @@ presence_after as (
     group by agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place
 ),
 
--- A wrap-up that the source measures can go on after another one began. What a beginning and an end in one moment
--- mean depends on whether a wrap-up was open before them, so this looks twice as far back.
+-- A wrap-up that the source measures can go on after another one began. If one begins and one ends in the same moment,
+-- it matters whether a wrap-up was open before. So this looks twice as far back.
 wrapups_around as (
     select
         customer_id,
@@ -238,6 +239,7 @@ customers as (
 
 select
     once.customer_id,
+    -- An agent who objects is left out of what shows agents (is_left_out).
     case when objectors.tombstone is null then once.agent_key else '~' || once.agent_key end as agent_key,
     once.kind,
     once.place,

@@ -23,7 +23,7 @@ callers as (
         visits.call_date,
         visits.queue,
         visits.number_key,
-        min(visits.call_key) < max(visits.call_key) as called_again
+        min(visits.call_key) < max(visits.call_key) as called_again -- with two calls or more
     from visits
     inner join days
         on visits.customer_id = days.customer_id

@@ -21,7 +21,8 @@ queues as (
     select * from {{ ref('stg_queue') }}
 ),
 
--- A refused call was never offered, and nobody worked on it.
+-- A refused call was never offered, and nobody worked on it. Its visit_no is negative, as visits have the positive
+-- numbers.
 contacts as (
     select
         visits.customer_id,

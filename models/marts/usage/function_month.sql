@@ -65,7 +65,7 @@ shown_uses as (
     from shown
     inner join contributions using (month, function)
     union all
-    -- The part of customers that have left since is what is missing from the sum. Together they weigh as one.
+    -- Customers that have left since: together they have what the others' uses lack of the sum. They weigh as one.
     select
         shown.month,
         shown.function,
@@ -142,7 +142,8 @@ month_uses as (
     from uses
 ),
 
--- As above, if customers have left, this is looked at a second time without the new ones.
+-- Here too: if customers have left, a new one may be one that came back. So the sums are also looked at without the new
+-- ones.
 steady as (
     select
         variants.without_new,
