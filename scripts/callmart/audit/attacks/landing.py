@@ -32,7 +32,9 @@ def _keep(turned_away: int = 0, by: str = "{{}}", name: str = KEY, rejected: int
     return f"select 1 / landed from raw.keep(0, jsonb_build_array(jsonb_build_object({file})))"
 
 
-LANDS = _insert("incoming", SOUND) + _keep()
+BEGIN = "set transaction isolation level {};\n"
+LAND = BEGIN.format("read committed")  # as the loader says it, whatever the server's default
+LANDS = LAND + _insert("incoming", SOUND) + _keep()
 NUMBER, NAME = "'+31612345678'", "'Noor Zandvliet'"
 TRANSFERRED = {"event": "'transferred'", "reason": "'blind'", "target_kind": "'number'"}
 STATUS = {"event": "'agent_status'", "call_key": "null", "queue": "null", "agent_key": KEY}
@@ -90,7 +92,7 @@ def _attacks() -> Iterator[Attack]:
     # 23514: refuse_unprepared refuses it. 22012: no contract keeps the row, so nothing landed.
     states = ("23514", "22012")
     for name, (tries, change) in HANDED_OVER.items():
-        sql = _insert("incoming", SOUND | change) + _keep()
+        sql = LAND + _insert("incoming", SOUND | change) + _keep()
         yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=states)
     aims: tuple[tuple[str, Aim, str, dict[str, str]], ...] = (
         ("id under standard", "standard's doorway", "the id of an agent under a standard contract", {}),
@@ -116,7 +118,7 @@ def _attacks() -> Iterator[Attack]:
         ("long id", "doorway", "an id that is too long", {"agent": "repeat('a', 256)"}),
     )
     for name, aim, tries, change in aims:
-        sql = _insert("incoming", SOUND) + _insert("incoming_agent", NAMED | change) + _keep()
+        sql = LAND + _insert("incoming", SOUND) + _insert("incoming_agent", NAMED | change) + _keep()
         yield Attack(name, tries, "landing", "act", aim, sql, LANDS, refusals=("23514",))
     for name, tries, keep in (
         (
@@ -134,11 +136,12 @@ def _attacks() -> Iterator[Attack]:
         ),
         ("negative counts", "a negative count", _keep(-1, '{{"null": -1}}')),
     ):
-        sql = _insert("incoming", SOUND) + keep
+        sql = LAND + _insert("incoming", SOUND) + keep
         yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=("23514",))
+    sql = BEGIN.format("repeatable read") + _insert("incoming", SOUND) + _keep()
     yield Attack(
-        "snapshot", "landing in a database as it was, before somebody was erased or a contract ended", "landing",
-        "act", "doorway", "set transaction isolation level repeatable read;\n" + LANDS, LANDS, refusals=("23514",),
+        "snapshot", "landing in the database as it was before somebody was erased or a contract ended",
+        "landing", "act", "doorway", sql, LANDS, refusals=("23514",),
     )  # fmt: skip
 
 
