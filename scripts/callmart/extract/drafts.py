@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
+from tableauhyperapi import HyperException, escape_string_literal
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
@@ -48,16 +48,14 @@ class Draft:
             with hyper.written(self.path) as file:
                 file.catalog.create_schema(hyper.SCHEMA)
                 for mart in self._marts:
+                    table = _table(self.path.stem, mart)
                     columns = ", ".join(
-                        f"{escape_name(column)} {fields.type_of(mart, column).hyper}"
-                        for column in mart.columns
+                        f'"{column}" {fields.type_of(mart, column).hyper}' for column in mart.columns
                     )
-                    file.execute_command(f"create table {self._table(mart)} ({columns})")
+                    file.execute_command(f"create table {table} ({columns})")
                     for part in parts_of(mart, self._parts):
                         rows = escape_string_literal(str(stream(arrow, mart, part)))
-                        file.execute_command(
-                            f"copy {self._table(mart)} from {rows} with (format => 'arrowstream')"
-                        )
+                        file.execute_command(f"copy {table} from {rows} with (format => 'arrowstream')")
                 if ALL not in self._parts:
                     self._keep(file, earlier, oldest)
         except HyperException as error:
@@ -73,10 +71,10 @@ class Draft:
         for mart in self._marts:
             if mart.day and oldest:
                 replaced = self._read(mart)
-                columns = ", ".join(str(escape_name(column)) for column in mart.columns)
+                columns = ", ".join(f'"{column}"' for column in mart.columns)
                 file.execute_command(
-                    f"insert into {self._table(mart)} ({columns})"
-                    f" select {columns} from {TableName('earlier', hyper.SCHEMA, mart.name)}"
+                    f"insert into {_table(self.path.stem, mart)} ({columns})"
+                    f" select {columns} from {_table('earlier', mart)}"
                     f" where \"{mart.day}\" >= date '{oldest}' and not ({replaced})"
                 )
 
@@ -84,66 +82,67 @@ class Draft:
         """The condition of the rows that were read from the mart."""
         return " or ".join(part.condition(mart.day) for part in parts_of(mart, self._parts)) or "false"
 
-    def _table(self, mart: Mart) -> TableName:
-        return TableName(self.path.stem, hyper.SCHEMA, mart.name)
-
-    def prove(self, owner: psycopg.Connection) -> None:
-        """Open the file again and check it: it has rows of this customer only, as many as `open` recorded, in the parts
-        that were read the same sums as the marts, and the last open day. Raises Unproven if not.
+    def prove(self, owner: psycopg.Connection, opened: Mapping[str, int]) -> None:
+        """Open the file again and check it: it has rows of this customer only, as many of each mart as were `opened`,
+        in the parts that were read the same sums as the marts, and the last open day. Raises Unproven if not.
         """
-        opened = opened_rows(owner, self._customer_id)
-        with hyper.opened(self.path) as file:
-            for mart in self._marts:
-                if mart is not THROUGH:
-                    self._prove_mart(owner, file, mart, opened.get(mart.name, 0))
-            self._prove_through(owner, file)
+        asked = " union all ".join(self._asked(owner, mart) for mart in self._marts)
+        answers = {name: answer for name, *answer in hyper.rows(self.path, asked)}
+        for mart in self._marts:
+            own, rows, same = answers[mart.name]
+            if mart is THROUGH:
+                if (own, rows, same) != (1, 1, True):
+                    raise self._broken("does not say how far the data goes")
+            elif own != rows:
+                raise Foreign(
+                    f"the extract of customer {self._customer_id} had rows of another customer in {mart.name}: "
+                    "it was deleted; run `callmart audit` before anything else"
+                )
+            elif rows != (wanted := opened.get(mart.name, 0)):
+                raise self._broken(f"has {rows} rows of {mart.name} where {wanted} were opened")
+            elif not same:
+                raise self._broken(f"does not have the same sums as mart.{mart.name}")
 
-    def _prove_mart(self, owner: psycopg.Connection, file: Any, mart: Mart, opened: int) -> None:
-        table = TableName(hyper.SCHEMA, mart.name)
-        read = self._read(mart)
-        summed = [column for column in mart.additive if fields.type_of(mart, column).tableau == "integer"]
-        sums = ", ".join(["count(*)", *(f'sum("{column}")' for column in summed)])
-        ((own, rows),) = file.execute_list_query(
-            f"select count(case when customer_id = {self._customer_id} then 1 end), count(*) from {table}"
+    def _asked(self, owner: psycopg.Connection, mart: Mart) -> str:
+        """The query for a table's name, how many of its rows are this customer's, how many it has, and whether it is
+        right about what was read. For all tables it is asked at once: Hyper compiles each query.
+        """
+        expected = self._through(owner) if mart is THROUGH else self._sums(owner, mart)
+        same = " and ".join(f"{what} is not distinct from {value}" for what, value in expected.items())
+        table = f'"{hyper.SCHEMA}"."{mart.name}"'
+        return (
+            f"select '{mart.name}', held.*, read.* from"
+            f" (select count(case when customer_id = {self._customer_id} then 1 end), count(*) from {table}) as held,"
+            f" (select {same} from {table} where {self._read(mart)}) as read"
         )
-        if own != rows:
-            raise Foreign(
-                f"the extract of customer {self._customer_id} had rows of another customer in {mart.name}: "
-                "it was deleted; run `callmart audit` before anything else"
-            )
-        if rows != opened:
-            raise self._broken(f"has {rows} rows of {mart.name} where {opened} were opened")
-        (totals,) = file.execute_list_query(f"select {sums} from {table} where {read}")
-        if totals != self._totals(owner, mart, sums, read):
-            raise self._broken(f"does not have the same sums as mart.{mart.name}")
 
-    def _totals(self, owner: psycopg.Connection, mart: Mart, sums: str, read: str) -> list[Any]:
-        """The same sums in the mart's table, read without the customers' policy."""
+    def _sums(self, owner: psycopg.Connection, mart: Mart) -> dict[str, Any]:
+        """The sums of the parts that were read in the mart's table, read without the customers' policy."""
+        summed = [column for column in mart.additive if fields.type_of(mart, column).tableau == "integer"]
+        sums = ["count(*)", *(f'sum("{column}")' for column in summed)]
         kept = f' and "{mart.day}" >= access.retention_floor()' if mart.day else ""
         row = owner.execute(
-            f'select {sums} from store."{mart.name}" where customer_id = %s and ({read}){kept}',
+            f'select {", ".join(sums)} from store."{mart.name}"'
+            f" where customer_id = %s and ({self._read(mart)}){kept}",
             [self._customer_id],
         ).fetchone()
         assert row is not None
-        return list(row)
+        return {what: "null" if value is None else value for what, value in zip(sums, row, strict=True)}
 
-    def _prove_through(self, owner: psycopg.Connection, file: Any) -> None:
-        """Check the row that says how far the data goes."""
+    def _through(self, owner: psycopg.Connection) -> dict[str, Any]:
+        """What the one row says of how far the data goes."""
         through = owner.execute(SQL["through"], {"customer": self._customer_id}).fetchone() or (None, None)
-        day, moment = (
-            f"{kind} '{value}'" if value else "null"
-            for kind, value in zip(("date", "timestamp"), through, strict=True)
-        )
-        said = file.execute_list_query(
-            f"select customer_id = {self._customer_id} and through is not distinct from {day}"
-            f" and so_far is not distinct from {moment}"
-            f" from {TableName(hyper.SCHEMA, THROUGH.name)}"
-        )
-        if said != [[True]]:
-            raise self._broken("does not say how far the data goes")
+        return {
+            f"max({column})": f"{kind} '{value}'" if value else "null"
+            for column, kind, value in zip(("through", "so_far"), ("date", "timestamp"), through, strict=True)
+        }
 
     def _broken(self, wrong: str) -> Unproven:
         return Unproven(
             f"the extract of customer {self._customer_id} {wrong}: it was deleted; "
             "run `callmart run` again, and if it stays so read docs/runbook.md"
         )
+
+
+def _table(database: str, mart: Mart) -> str:
+    return f'"{database}"."{hyper.SCHEMA}"."{mart.name}"'

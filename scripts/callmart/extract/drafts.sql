@@ -4,7 +4,7 @@ select
     mart,
     sum(row_count)::bigint
 from ops.opened_day
-where customer_id = %(customer)s and (call_date >= access.retention_floor() or not isfinite(call_date))
+where customer_id = %(customer)s and (call_date >= (select access.retention_floor()) or not isfinite(call_date))
 group by mart;
 
 -- name: through

@@ -142,7 +142,8 @@ def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart],
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
                 "run `callmart extract`, and then this again"
             )
-        with _proven(own.owner, path, order, [ALL], arrow) as draft:
+        opened = drafts.opened_rows(own.owner, customer_id)
+        with _proven(own.owner, path, order, [ALL], arrow, opened) as draft:
             draft.replace(path)
 
 
@@ -309,14 +310,15 @@ def _make_of(
     named = {"customer": order.customer_id, "mart_group": order.group}
     with _private_folder(path) as arrow:
         found = _read(session, order, parts, arrow)
+        opened = drafts.opened_rows(session.owner, order.customer_id)
         if before is not None and parts != [ALL]:
-            found = _continued(session.owner, order, parts, found, before)
+            found = _continued(opened, order, parts, found, before)
         content_hash = _content_hash(found)
         written = (
             before is None or before.content_hash != content_hash or there not in (before.file_hash, None)
         )
         if written:
-            with _proven(session.owner, path, order, parts, arrow) as draft:
+            with _proven(session.owner, path, order, parts, arrow, opened) as draft:
                 session.owner.execute(SQL["begin"], named)
                 draft.replace(path)
     session.owner.execute(
@@ -334,12 +336,11 @@ def _make_of(
 
 
 def _continued(
-    owner: psycopg.Connection, order: _Order, parts: list[Part], found: Contents, before: _Recorded
+    opened: Mapping[str, int], order: _Order, parts: list[Part], found: Contents, before: _Recorded
 ) -> Contents:
     """What a file has that is made from an earlier one: these parts, and the other months. Raises Unproven if no month
     that was read accounts for other rows.
     """
-    opened = drafts.opened_rows(owner, order.customer_id)
     rows = sum(opened.get(mart.name, 0) for mart in order.marts)
     oldest = str(order.basis["oldest"])[:7]
     replaced = {part.name for part in parts}
@@ -386,14 +387,19 @@ def _read(session: _Session, order: _Order, parts: list[Part], arrow: Path) -> C
 
 @contextmanager
 def _proven(
-    owner: psycopg.Connection, path: Path, order: _Order, parts: list[Part], arrow: Path
+    owner: psycopg.Connection,
+    path: Path,
+    order: _Order,
+    parts: list[Part],
+    arrow: Path,
+    opened: Mapping[str, int],
 ) -> Iterator[Path]:
     """A draft of the file, which is proven. If it is not moved away, it is deleted."""
     draft = Draft(path, order.customer_id, order.marts, parts)
     draft.path.unlink(missing_ok=True)
     try:
         draft.write(arrow, path, order.basis["oldest"])
-        draft.prove(owner)
+        draft.prove(owner, opened)
         yield draft.path
     finally:
         draft.path.unlink(missing_ok=True)

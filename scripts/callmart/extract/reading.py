@@ -64,18 +64,19 @@ def read(reader: Any, role: str, marts: Sequence[Mart], parts: Sequence[Part], f
     """
     rows = 0
     digests = defaultdict[str, Any](sha256)
-    for mart in sorted(marts, key=lambda mart: mart.name):
-        for part in parts_of(mart, parts):
-            with (
-                _rows_of(reader, role, mart, part) as batches,
-                pa.OSFile(str(stream(folder, mart, part)), "wb") as file,
-                pa.ipc.new_stream(file, batches.schema) as writer,
-            ):
-                for name, batch in _by_month(mart, batches):
-                    writer.write_batch(batch)
-                    digests[name].update(mart.name.encode())
-                    digests[name].update(batch.serialize())
-                    rows += batch.num_rows if mart is not THROUGH else 0
+    with _as(role, reader) as cursor:
+        for mart in sorted(marts, key=lambda mart: mart.name):
+            for part in parts_of(mart, parts):
+                batches = _rows_of(cursor, mart, part)
+                with (
+                    pa.OSFile(str(stream(folder, mart, part)), "wb") as file,
+                    pa.ipc.new_stream(file, batches.schema) as writer,
+                ):
+                    for name, batch in _by_month(mart, batches):
+                        writer.write_batch(batch)
+                        digests[name].update(mart.name.encode())
+                        digests[name].update(batch.serialize())
+                        rows += batch.num_rows if mart is not THROUGH else 0
     return Contents(rows, {name: digest.hexdigest() for name, digest in digests.items()})
 
 
@@ -109,17 +110,22 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 @contextmanager
-def _rows_of(reader: Any, role: str, mart: Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
-    """The rows of a mart's part as a role sees them, ordered by the day and the key."""
-    # The customer's number is a constant here. The key of a mart with days begins with the day.
-    ordered = dict.fromkeys([*([mart.day] if mart.day else []), *(mart.key[1:] or mart.key)])
-    columns, order = (", ".join(f'"{name}"' for name in names) for names in (mart.columns, ordered))
+def _as(role: str, reader: Any) -> Iterator[Any]:
+    """A cursor that reads as a role."""
     with reader.cursor() as cursor:
         cursor.execute(f'set role "{role}"')
         try:
-            cursor.execute(
-                f'select {columns} from mart."{mart.name}" where {part.condition(mart.day)} order by {order}'
-            )
-            yield cursor.fetch_record_batch()
+            yield cursor
         finally:
             cursor.execute("reset role")
+
+
+def _rows_of(cursor: Any, mart: Mart, part: Part) -> pa.RecordBatchReader:
+    """The rows of a mart's part as the cursor's role sees them, ordered by the day and the key."""
+    # The customer's number is a constant here. The key of a mart with days begins with the day.
+    ordered = dict.fromkeys([*([mart.day] if mart.day else []), *(mart.key[1:] or mart.key)])
+    columns, order = (", ".join(f'"{name}"' for name in names) for names in (mart.columns, ordered))
+    cursor.execute(
+        f'select {columns} from mart."{mart.name}" where {part.condition(mart.day)} order by {order}'
+    )
+    return cursor.fetch_record_batch()
