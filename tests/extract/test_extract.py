@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -176,17 +175,21 @@ def test_a_day_more_is_written_for_the_customer_that_has_it(
     assert changed == {(NAMED, "queue"), (NAMED, "line"), (NAMED, "agent")}
 
 
+def role_of(cursor: Any) -> str:
+    """The role as which a cursor reads."""
+    cursor.execute("select current_user")
+    return str(cursor.fetchone()[0])
+
+
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The parts of STANDARD's queue_interval that are read. All rows have no name."""
     rows_of, names = reading._rows_of, set[str]()
 
-    @contextmanager
-    def noting(reader: Any, role: str, mart: Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
-        if (role, mart.name) == (roles.customer_role("callmart", STANDARD), "queue_interval"):
+    def noting(cursor: Any, mart: Mart, part: Part) -> pa.RecordBatchReader:
+        if (role_of(cursor), mart.name) == (roles.customer_role("callmart", STANDARD), "queue_interval"):
             names.add(part.name)
-        with rows_of(reader, role, mart, part) as batches:
-            yield batches
+        return rows_of(cursor, mart, part)
 
     monkeypatch.setattr(reading, "_rows_of", noting)
     return names
@@ -319,14 +322,13 @@ def spoil_what_is_read(monkeypatch: pytest.MonkeyPatch, spoil: Any, marts: list[
     """Change what one customer's files are made from, with rows of another at hand."""
     rows_of = reading._rows_of
 
-    @contextmanager
-    def spoilt(reader: Any, role: str, mart: Mart, part: Part) -> Iterator[pa.RecordBatchReader]:
-        with rows_of(reader, role, mart, part) as read:
-            own = read.read_all()
+    def spoilt(cursor: Any, mart: Mart, part: Part) -> pa.RecordBatchReader:
+        own, role = rows_of(cursor, mart, part).read_all(), role_of(cursor)
         if role == roles.customer_role("callmart", NAMED) and mart.name in marts:
-            with rows_of(reader, roles.customer_role("callmart", STANDARD), mart, part) as read:
-                own = spoil(own, read.read_all())
-        yield own.to_reader()
+            cursor.execute(f'set role "{roles.customer_role("callmart", STANDARD)}"')
+            own = spoil(own, rows_of(cursor, mart, part).read_all())
+            cursor.execute(f'set role "{role}"')
+        return own.to_reader()
 
     monkeypatch.setattr(reading, "_rows_of", spoilt)
 
