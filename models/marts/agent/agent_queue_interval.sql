@@ -12,6 +12,10 @@ members as (
     select * from {{ ref('int_member') }}
 ),
 
+staffed as (
+    select * from {{ ref('int_staffed') }}
+),
+
 open_quarters as (
     select * from {{ ref('int_open_quarter') }}
 ),
@@ -74,7 +78,7 @@ staffed_days as (
         customer_id,
         call_date,
         queue
-    from members
+    from staffed
 ),
 
 -- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
