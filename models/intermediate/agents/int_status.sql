@@ -17,8 +17,8 @@ moments as (
         min(duration_s) as duration_s
     from events
     group by
-        customer_id, agent_key, known_until, occurred_at, case when line_number is not null then file_id end,
-        line_number
+        customer_id, agent_key, occurred_at, case when line_number is not null then file_id end, line_number,
+        known_until
 ),
 
 -- Statuses of one moment have no order. The one that usually comes last holds from then on.
@@ -26,6 +26,7 @@ settled as (
     select
         *,
         case
+            when cardinality(statuses) = 1 then statuses[1]
             when statuses && array['away', 'break', 'other', 'training']
                 then (
                     select max(entered.status) from unnest(statuses) as entered (status)
@@ -111,4 +112,7 @@ select
     true as is_entered
 from with_neighbours
 cross join lateral unnest(with_neighbours.statuses) as entered (status)
-where entered.status <> with_neighbours.status and entered.status is distinct from with_neighbours.status_before
+where
+    cardinality(with_neighbours.statuses) > 1
+    and entered.status <> with_neighbours.status
+    and entered.status is distinct from with_neighbours.status_before
