@@ -28,9 +28,11 @@ days as (
 facts as (
     select
         customer_id,
+        call_date,
+        time_zone,
         agent_key,
         queue,
-        begun_at as happened_at,
+        {{ quarter_hour('begun_at') }} as interval_start,
         begins_contact::integer as contacts,
         0 as rings,
         0 as rings_unanswered,
@@ -40,12 +42,15 @@ facts as (
         wrapup_s,
         null::integer as member_s
     from parts
+    inner join days using (customer_id, call_date)
     union all
     select
         customer_id,
+        call_date,
+        time_zone,
         agent_key,
         queue,
-        started_at as happened_at,
+        {{ quarter_hour('started_at') }} as interval_start,
         0 as contacts,
         1 as rings,
         is_unanswered::integer as rings_unanswered,
@@ -55,12 +60,15 @@ facts as (
         case when shows_wrapups then 0 end as wrapup_s,
         null::integer as member_s
     from rings
+    inner join days using (customer_id, call_date)
     union all
     select
         customer_id,
+        call_date,
+        time_zone,
         agent_key,
         queue,
-        interval_start as happened_at,
+        interval_start,
         0 as contacts,
         0 as rings,
         0 as rings_unanswered,
@@ -70,6 +78,7 @@ facts as (
         null as wrapup_s,
         member_s
     from members
+    inner join days using (customer_id, call_date)
 ),
 
 -- If no source shows memberships of a queue on a day, nobody's time as a member is known there.
@@ -84,29 +93,23 @@ staffed_days as (
 -- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
-        facts.customer_id,
-        days.call_date,
-        facts.agent_key,
-        facts.queue,
-        {{ quarter_hour('facts.happened_at') }} as interval_start,
-        {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
-        sum(facts.contacts)::integer as contacts,
-        sum(facts.rings)::integer as rings,
-        sum(facts.rings_unanswered)::integer as rings_unanswered,
-        {{ whole_sum('coalesce(sum(facts.ring_s), 0)') }} as ring_s,
-        {{ whole_sum('coalesce(sum(facts.talk_s), 0)') }} as talk_s,
-        {{ whole_sum('sum(facts.hold_s)') }} as hold_s,
-        {{ whole_sum('sum(facts.wrapup_s)') }} as wrapup_s,
-        sum(facts.member_s)::integer as member_s
+        customer_id,
+        call_date,
+        agent_key,
+        queue,
+        interval_start,
+        interval_start at time zone min(time_zone) as interval_local,
+        sum(contacts)::integer as contacts,
+        sum(rings)::integer as rings,
+        sum(rings_unanswered)::integer as rings_unanswered,
+        {{ whole_sum('coalesce(sum(ring_s), 0)') }} as ring_s,
+        {{ whole_sum('coalesce(sum(talk_s), 0)') }} as talk_s,
+        {{ whole_sum('sum(hold_s)') }} as hold_s,
+        {{ whole_sum('sum(wrapup_s)') }} as wrapup_s,
+        sum(member_s)::integer as member_s
     from facts
-    {{ day_of('facts', 'facts.happened_at') }}
-    where facts.queue is not null and facts.agent_key is not null and not {{ is_left_out('facts.agent_key') }}
-    group by
-        facts.customer_id,
-        days.call_date,
-        facts.agent_key,
-        facts.queue,
-        {{ quarter_hour('facts.happened_at') }}
+    where queue is not null and agent_key is not null and not {{ is_left_out('agent_key') }}
+    group by customer_id, call_date, agent_key, queue, interval_start
 )
 
 select
