@@ -51,8 +51,8 @@ followed as (
     )
 ),
 
--- The status before, unless it was over by then: a status lasts 31 days at most. The source's own measure ends it, but no
--- later than this one begins. A measure that comes after the status was over is not used.
+-- The status before, unless it was over by then: a status lasts 31 days at most. The source's own measure ends it, but
+-- no later than this one begins. A measure that comes after the status was over is not used.
 with_before as (
     select
         *,

@@ -35,39 +35,39 @@ facts as (
     select
         customer_id,
         call_date,
-        time_zone,
-        agent_key,
-        {{ quarter_hour('begun_at') }} as interval_start,
-        begins_contact::integer as contacts,
-        is_outbound::integer as outbound_calls,
+        days.time_zone,
+        parts.agent_key,
+        {{ quarter_hour('parts.begun_at') }} as interval_start,
+        parts.begins_contact::integer as contacts,
+        parts.is_outbound::integer as outbound_calls,
         0 as rings,
         0 as rings_answered,
         0 as rings_unanswered,
         0 as ring_s,
-        talk_s,
-        holds,
-        hold_s,
-        wrapup_s,
-        is_transferred::integer as transfers
+        parts.talk_s,
+        parts.holds,
+        parts.hold_s,
+        parts.wrapup_s,
+        parts.is_transferred::integer as transfers
     from parts
     inner join days using (customer_id, call_date)
     union all
     select
         customer_id,
         call_date,
-        time_zone,
-        agent_key,
-        {{ quarter_hour('started_at') }} as interval_start,
+        days.time_zone,
+        rings.agent_key,
+        {{ quarter_hour('rings.started_at') }} as interval_start,
         0 as contacts,
         0 as outbound_calls,
         1 as rings,
-        (reason = 'answered')::integer as rings_answered,
-        is_unanswered::integer as rings_unanswered,
-        ring_s,
+        (rings.reason = 'answered')::integer as rings_answered,
+        rings.is_unanswered::integer as rings_unanswered,
+        rings.ring_s,
         0 as talk_s,
-        case when shows_holds then 0 end as holds,
-        case when shows_holds then 0 end as hold_s,
-        case when shows_wrapups then 0 end as wrapup_s,
+        case when rings.shows_holds then 0 end as holds,
+        case when rings.shows_holds then 0 end as hold_s,
+        case when rings.shows_wrapups then 0 end as wrapup_s,
         0 as transfers
     from rings
     inner join days using (customer_id, call_date)

@@ -29,17 +29,17 @@ facts as (
     select
         customer_id,
         call_date,
-        time_zone,
-        agent_key,
-        queue,
-        {{ quarter_hour('begun_at') }} as interval_start,
-        begins_contact::integer as contacts,
+        days.time_zone,
+        parts.agent_key,
+        parts.queue,
+        {{ quarter_hour('parts.begun_at') }} as interval_start,
+        parts.begins_contact::integer as contacts,
         0 as rings,
         0 as rings_unanswered,
         0 as ring_s,
-        talk_s,
-        hold_s,
-        wrapup_s,
+        parts.talk_s,
+        parts.hold_s,
+        parts.wrapup_s,
         null::integer as member_s
     from parts
     inner join days using (customer_id, call_date)
@@ -47,17 +47,17 @@ facts as (
     select
         customer_id,
         call_date,
-        time_zone,
-        agent_key,
-        queue,
-        {{ quarter_hour('started_at') }} as interval_start,
+        days.time_zone,
+        rings.agent_key,
+        rings.queue,
+        {{ quarter_hour('rings.started_at') }} as interval_start,
         0 as contacts,
         1 as rings,
-        is_unanswered::integer as rings_unanswered,
-        ring_s,
+        rings.is_unanswered::integer as rings_unanswered,
+        rings.ring_s,
         0 as talk_s,
-        case when shows_holds then 0 end as hold_s,
-        case when shows_wrapups then 0 end as wrapup_s,
+        case when rings.shows_holds then 0 end as hold_s,
+        case when rings.shows_wrapups then 0 end as wrapup_s,
         null::integer as member_s
     from rings
     inner join days using (customer_id, call_date)
@@ -65,10 +65,10 @@ facts as (
     select
         customer_id,
         call_date,
-        time_zone,
-        agent_key,
-        queue,
-        interval_start,
+        days.time_zone,
+        members.agent_key,
+        members.queue,
+        members.interval_start,
         0 as contacts,
         0 as rings,
         0 as rings_unanswered,
@@ -76,7 +76,7 @@ facts as (
         0 as talk_s,
         null as hold_s,
         null as wrapup_s,
-        member_s
+        members.member_s
     from members
     inner join days using (customer_id, call_date)
 ),
