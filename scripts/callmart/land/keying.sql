@@ -20,43 +20,11 @@ signed(('0x' || left(sha256(prefix || encode(number::varchar)), 16))::ubigint);
 
 -- name: keyed_events
 -- One row per judged row, as it is stored, with its `fault`, and with `agent` and `nameable` to name agents.
--- What is materialized is read by all that follows, and takes most of the memory. So it has no column too many.
 with checked as materialized (
-    select
-        file_number,
-        line_number,
-        fault,
-        nameable,
-        event_id,
-        agent,
-        number,
-        own_word,
-        customer_id,
-        occurred_at,
-        service as platform,
-        event,
-        call_id,
-        queue,
-        case
-            when not tells_number then null
-            when withheld then true
-            when number is not null then false
-            else marked_withheld
-        end as number_withheld,
-        line,
-        is_line,
-        of_call,
-        case when event = 'call_started' then direction end as direction,
-        case when event = 'agent_status' or len(reasons) > 0 then cause end as reason,
-        coalesce(target_number, target) as target,
-        kind as target_kind,
-        case when ends_phase then duration + 0.0 end as duration_s, -- no -0.0
-        wait_s::double as wait_s,
-        case when event = 'call_ended' then truth(recorded) end as recorded
-    from ({judged})
+    select * from ({judged})
 ),
 
--- Every value that is stored as a key, and every name that may be one.
+-- Every value that is stored as a key.
 keyable as (
     select
         customer_id,
@@ -72,22 +40,16 @@ keyable as (
     union all
     select
         customer_id,
-        case when is_line then 'name' else 'device' end,
+        'device',
         line
     from checked
     union all
     select
         customer_id,
-        case when target_kind = 'queue' then 'name' else target_kind end,
-        target
+        kind,
+        coalesce(target_number, target)
     from checked
-    where target_kind in ('agent', 'number', 'queue')
-    union all
-    select
-        customer_id,
-        'name',
-        queue
-    from checked
+    where kind in ('agent', 'number')
     union all
     select
         customer_id,
@@ -106,33 +68,69 @@ persons as (
     where value is not null
 ),
 
--- Of the names of queues and lines, those that look like telephone numbers have a key.
 keys as (
     select
         customer_id,
         kind,
         value,
-        case
-            when kind = 'name' then keyed(inner_key, outer_key, 'number', number_in_name(value))
-            else keyed(inner_key, outer_key, kind, value)
-        end as key
+        keyed(inner_key, outer_key, kind, value) as key
     from persons
     inner join secrets using (customer_id)
-    where kind <> 'name' or looks_like_number(value)
+),
+
+named as (
+    select distinct
+        customer_id,
+        unnest([queue, case when is_line then line end, case when kind = 'queue' then target end]) as name
+    from checked
+),
+
+-- The names of queues and lines that look like telephone numbers.
+names as (
+    select
+        customer_id,
+        name,
+        keyed(inner_key, outer_key, 'number', number_in_name(name)) as key
+    from named
+    inner join secrets using (customer_id)
+    where looks_like_number(name)
 ),
 
 stored as (
     select
-        checked.* exclude (own_word, number, is_line, of_call, line, target),
+        file_number,
+        line_number,
+        fault,
+        nameable,
+        event_id,
+        agent,
         words.key as word_key,
+        checked.customer_id,
+        occurred_at,
         event_id is not null as identified,
-        case when of_call then digest(platform || ':' || call_id) end as call_number,
+        service as platform,
+        event,
+        case when of_call then digest(service || ':' || call_id) end as call_number,
+        call_id,
+        queue,
         agents.key as agent_key,
         numbers.key as number_key,
+        case
+            when not tells_number then null
+            when withheld then true
+            when number is not null then false
+            else marked_withheld
+        end as number_withheld,
         case when is_line then line end as line,
         case when not is_line then devices.key end as device_key,
-        case when target_kind = 'queue' then target end as target,
-        targets.key as target_key
+        case when event = 'call_started' then direction end as direction,
+        case when event = 'agent_status' or len(reasons) > 0 then cause end as reason,
+        case when checked.kind = 'queue' then target end as target,
+        targets.key as target_key,
+        checked.kind as target_kind,
+        case when ends_phase then duration + 0.0 end as duration_s, -- no -0.0
+        wait_s::double as wait_s,
+        case when event = 'call_ended' then truth(recorded) end as recorded
     from checked
     left join keys as agents
         on checked.customer_id = agents.customer_id and agents.kind = 'agent' and checked.agent = agents.value
@@ -142,8 +140,8 @@ stored as (
         on checked.customer_id = devices.customer_id and devices.kind = 'device' and checked.line = devices.value
     left join keys as targets
         on checked.customer_id = targets.customer_id
-        and checked.target_kind = targets.kind
-        and checked.target = targets.value
+        and checked.kind = targets.kind
+        and coalesce(checked.target_number, checked.target) = targets.value
     left join keys as words
         on checked.customer_id = words.customer_id and words.kind = 'status' and checked.own_word = words.value
 ),
@@ -211,12 +209,9 @@ select
     recorded,
     identified
 from numbered
-left join keys as queues
-    on numbered.customer_id = queues.customer_id and queues.kind = 'name' and numbered.queue = queues.value
-left join keys as lines
-    on numbered.customer_id = lines.customer_id and lines.kind = 'name' and numbered.line = lines.value
-left join keys as targets
-    on numbered.customer_id = targets.customer_id and targets.kind = 'name' and numbered.target = targets.value;
+left join names as queues on numbered.customer_id = queues.customer_id and numbered.queue = queues.name
+left join names as lines on numbered.customer_id = lines.customer_id and numbered.line = lines.name
+left join names as targets on numbered.customer_id = targets.customer_id and numbered.target = targets.name;
 
 -- name: with_layer
 -- A batch with one more layer on its keys. `admitted` is the batch, `layer` has the customers whose key has that layer.

@@ -464,6 +464,7 @@ begin
         (told.first_at at time zone c.time_zone)::date < (told.last_at at time zone c.time_zone)::date
     from told
     join registry.customer as c using (customer_id)
+    order by customer_id, call_key -- as in the index, so that each of its pages is looked for once
     on conflict (customer_id, call_key) do update
     set
         first_at = least(known.first_at, excluded.first_at),
