@@ -48,9 +48,8 @@ select
     agent_key,
     queue,
     interval_start,
-    sum(
+    (
         floor(epoch(least(until_moment, interval_start + interval '15 minutes') - interval_start) + 0.5)
         - floor(epoch(greatest(from_moment, interval_start) - interval_start) + 0.5)
     )::integer as member_s
 from parts
-group by all

@@ -3,12 +3,10 @@
     `from_moment` and `until_moment` are where the phase is cut by the day.
 
     A phase that begins or ends at midnight lies on one day only, and one without length on the day it lies in. First
-    come the days that had begun on the date in UTC on which the phase began, then those that began later.
+    come the days that had begun on the day of UTC on which the phase began, then those that began later.
 #}
 {% macro days_of_phases(relation, began_at, ended_at) -%}
     {%- set began_at, ended_at = relation ~ '.' ~ began_at, relation ~ '.' ~ ended_at -%}
-    {%- set first_date, last_date = local_date(began_at, "'UTC'"), local_date(ended_at, "'UTC'") -%}
-    {%- set begin_date = local_date('days.begins_at', "'UTC'") -%}
     {%- set columns -%}
         {{ relation }}.*,
         days.call_date,
@@ -21,10 +19,9 @@
     select
         {{ columns }}
     from {{ relation }}
-    inner join {{ days_by_utc_date() }} as days
+    inner join {{ days_by_utc_day() }} as days
         on {{ relation }}.customer_id = days.customer_id
-        and {{ first_date }} = days.utc_date
-        and {{ begin_date }} <= days.utc_date
+        and {{ utc_day(began_at) }} = days.utc_day
         and {{ began_at }} < days.ends_at
         and ({{ ended_at }} > days.begins_at or {{ began_at }} >= days.begins_at)
     union all
@@ -33,7 +30,7 @@
     from {{ relation }}
     inner join days
         on {{ relation }}.customer_id = days.customer_id
-        and {{ begin_date }} > {{ first_date }}
+        and {{ utc_day('days.begins_at') }} > {{ utc_day(began_at) }}
         and {{ ended_at }} > days.begins_at
-    where {{ last_date }} > {{ first_date }}
+    where {{ utc_day(ended_at) }} > {{ utc_day(began_at) }}
 {%- endmacro %}

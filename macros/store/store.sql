@@ -23,7 +23,8 @@
         {%- if not is_computed_on_nodes(model) %}
         {{ memory_to_compute() }}
         drop table if exists {{ computed }};
-        create unlogged table {{ computed }} ({{ store_column_list(declared) }});
+        create unlogged table {{ computed }} ({{ store_column_list(declared) }})
+            with (autovacuum_enabled = false); -- as the tables of the window
         insert into {{ computed }} ({{ declared.columns | map(attribute='name') | join(', ') }})
         select {{ declared.columns | map(attribute='name') | join(', ') }} from ({{ sql }}) as model
         {%- if declared.day and not declared.reach_days %}

@@ -1,7 +1,11 @@
--- A row is an event of an agent outside calls that matters for the window. The events are looked up per agent, so that
--- the cost follows the window.
+-- A row is an event of an agent outside calls that matters for the window. Those of its days are looked up per day, and
+-- those around it per agent, so that the cost follows the window.
 
-with agents as (
+with days as (
+    select * from {{ ref('stg_day') }}
+),
+
+agents as (
     select * from {{ ref('stg_agent') }}
 ),
 
@@ -12,7 +16,16 @@ objectors as (
 -- Not materialized, as each look-up takes its few rows by an index.
 events as not materialized (
     select
-        *,
+        customer_id,
+        agent_key,
+        event,
+        reason,
+        occurred_at,
+        event_key,
+        ordinal,
+        duration_s,
+        file_id,
+        line_number,
         case
             when event = 'agent_status' then 'status'
             when event in ('agent_logged_in', 'agent_logged_out') then 'login'
@@ -181,13 +194,13 @@ others_around as (
 ),
 
 of_days as (
-    select of_agent.*
-    from agents
-    {{ lookup('agents', [
-        'events.agent_key = agents.agent_key',
-        'events.occurred_at >= agents.begins_at',
-        'events.occurred_at < agents.ends_at',
-    ]) }} as of_agent
+    select of_day.*
+    from days
+    {{ lookup('days', [
+        'events.occurred_at >= days.begins_at',
+        'events.occurred_at < days.ends_at',
+        'events.agent_key is not null',
+    ]) }} as of_day
 ),
 
 statuses as (

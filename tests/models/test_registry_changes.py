@@ -60,7 +60,7 @@ def changed(callmart: Callmart) -> Callmart:
     """All changes, to customers of whom everything, nothing or half was opened before."""
     events = simulate(
         1, days(3), "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
-        contacts_per_day=60, seed=3, hours=(0, 24),
+        contacts_per_day=20, seed=3, hours=(0, 24),
     ).events.to_pylist()  # fmt: skip
     rows = [row | {"occurred_at": row["occurred_at"].isoformat()} for row in events]
     # A call over each midnight, as contracts begin and end there; and, on a day of its own, a wait that only its end

@@ -182,7 +182,7 @@ def all_kinds(rng: random.Random) -> tuple[pa.Table, Simulated]:
     days_played = [day for day in days(8) if day not in days(7)[3:]]
     play = simulate(
         1, days_played, "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
-        contacts_per_day=80, seed=5, hours=(22, 26),
+        contacts_per_day=60, seed=5, hours=(22, 26),
     )  # fmt: skip
     assert over_midnight(play, "Europe/Amsterdam") > 3
     trunk = simulate_line(1, days_played, "Europe/Amsterdam", "t", "sip_trunk", calls_per_day=15, seed=5)

@@ -60,7 +60,7 @@ def parts(number: int) -> list[pa.Table]:
     for customer in DETAILED, STANDARD:
         events = simulate(
             customer, days(2), "Europe/Amsterdam", ["sales"], ["SIP/1", "SIP/2", "SIP/3"],
-            contacts_per_day=80, seed=4, hours=(0, 24),
+            contacts_per_day=40, seed=4, hours=(0, 24),
         ).events  # fmt: skip
         size = events.num_rows // number + 1
         tables.append([events.slice(i * size, size) for i in range(number)])

@@ -98,7 +98,7 @@ def fill(callmart: Callmart) -> None:
     for customer, zone in ZONES.items():
         events = simulate(
             customer, DAYS, zone, ["sales"], [f"SIP/{customer}{n}" for n in range(3)],
-            contacts_per_day=60, seed=customer, hours=(0, 24),
+            contacts_per_day=30, seed=customer, hours=(0, 24),
         ).events  # fmt: skip
         pq.write_table(events, file := callmart.home / f"{customer}.parquet")
         assert callmart.land(file).landed > 0

@@ -1,4 +1,5 @@
--- A row is a quarter-hour in which an agent staffed a queue: was logged in at a device and a member of the queue.
+-- A row is a stretch of a quarter-hour in which an agent staffed a queue: was logged in at a device and a member of the
+-- queue.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -117,9 +118,6 @@ select
     agent_key,
     queue,
     interval_start,
-    sum(
-        {{ whole_seconds(seconds_between('interval_start', 'until_moment')) }}
-        - {{ whole_seconds(seconds_between('interval_start', 'from_moment')) }}
-    )::integer as member_s
+    {{ whole_seconds(seconds_between('interval_start', 'until_moment')) }}
+    - {{ whole_seconds(seconds_between('interval_start', 'from_moment')) }} as member_s
 from parts
-group by customer_id, call_date, agent_key, queue, interval_start

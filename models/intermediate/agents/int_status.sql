@@ -17,8 +17,8 @@ moments as (
         min(duration_s) as duration_s
     from events
     group by
-        customer_id, agent_key, known_until, occurred_at, case when line_number is not null then file_id end,
-        line_number
+        customer_id, agent_key, occurred_at, case when line_number is not null then file_id end, line_number,
+        known_until
 ),
 
 -- Statuses of one moment have no order. The one that usually comes last holds from then on.
@@ -26,6 +26,7 @@ settled as (
     select
         *,
         case
+            when cardinality(statuses) = 1 then statuses[1]
             when statuses && array['away', 'break', 'other', 'training']
                 then (
                     select max(entered.status) from unnest(statuses) as entered (status)
@@ -38,15 +39,11 @@ settled as (
     from moments
 ),
 
--- The status after, and the one before unless it was over by then: a status lasts 31 days at most.
-with_neighbours as (
+followed as (
     select
         *,
-        case
-            when lag(occurred_at) over timeline >= occurred_at - {{ longest_phase() }} then lag(status) over timeline
-        end as status_before,
-        lead(occurred_at) over timeline as next_at,
-        lead(duration_s) over timeline as next_duration_s
+        lag(status) over timeline as latest_status,
+        lag(occurred_at) over timeline as latest_at
     from settled
     window timeline as (
         partition by customer_id, agent_key
@@ -54,42 +51,46 @@ with_neighbours as (
     )
 ),
 
--- The source's own measure ends a status, but no later than the next one begins. A measure that comes after the status
--- was over is not used.
+-- The status before, unless it was over by then: a status lasts 31 days at most. The source's own measure ends it, but
+-- no later than this one begins. A measure that comes after the status was over is not used.
+with_before as (
+    select
+        *,
+        case when latest_at >= occurred_at - {{ longest_phase() }} then latest_status end as status_before,
+        least(
+            occurred_at,
+            case
+                when latest_at >= occurred_at - {{ longest_phase() }}
+                    then latest_at + {{ seconds_interval('duration_s') }}
+            end,
+            latest_at + {{ longest_phase() }},
+            known_until
+        ) as before_ended_at
+    from followed
+),
+
 stretches as (
     select
         *,
         status_before is null
         or status <> status_before
-        or cardinality(statuses) > 1 as is_entered,
-        least(
-            next_at,
-            case
-                when next_at <= occurred_at + {{ longest_phase() }}
-                    then occurred_at + {{ seconds_interval('next_duration_s') }}
-            end,
-            occurred_at + {{ longest_phase() }},
-            known_until
-        ) as ended_at
-    from with_neighbours
+        or cardinality(statuses) > 1 as is_entered
+    from with_before
 ),
 
 numbered as (
     select
         *,
-        count(*) filter (where is_entered or resumes) over (
-            partition by customer_id, agent_key
-            order by occurred_at, file_id, line_number
-        ) as phase_no
-    from (
-        select
-            *,
-            lag(ended_at) over (
-                partition by customer_id, agent_key
-                order by occurred_at, file_id, line_number
-            ) < occurred_at as resumes
-        from stretches
-    ) as followed
+        count(*) filter (where is_entered or before_ended_at < occurred_at) over timeline as phase_no,
+        coalesce(
+            lead(before_ended_at) over timeline,
+            least(occurred_at + {{ longest_phase() }}, known_until)
+        ) as ended_at
+    from stretches
+    window timeline as (
+        partition by customer_id, agent_key
+        order by occurred_at, file_id, line_number
+    )
 )
 
 select
@@ -103,12 +104,15 @@ from numbered
 group by customer_id, agent_key, phase_no
 union all
 select
-    with_neighbours.customer_id,
-    with_neighbours.agent_key,
+    with_before.customer_id,
+    with_before.agent_key,
     entered.status,
-    with_neighbours.occurred_at as started_at,
-    with_neighbours.occurred_at as ended_at,
+    with_before.occurred_at as started_at,
+    with_before.occurred_at as ended_at,
     true as is_entered
-from with_neighbours
-cross join lateral unnest(with_neighbours.statuses) as entered (status)
-where entered.status <> with_neighbours.status and entered.status is distinct from with_neighbours.status_before
+from with_before
+cross join lateral unnest(with_before.statuses) as entered (status)
+where
+    cardinality(with_before.statuses) > 1
+    and entered.status <> with_before.status
+    and entered.status is distinct from with_before.status_before

@@ -5,6 +5,10 @@ with calls as (
     select * from {{ ref('int_call') }}
 ),
 
+days as (
+    select * from {{ ref('stg_day') }}
+),
+
 parts as (
     select * from {{ ref('int_straight_part') }}
     union all
@@ -31,6 +35,7 @@ select
     parts.connected_at,
     -- A placed call that nobody answered counts when it was placed.
     coalesce(parts.connected_at, parts.placed_at) as begun_at,
+    days.call_date,
     parts.wait_s,
     case
         when parts.placed_at is null then parts.ring_s
@@ -58,3 +63,4 @@ from parts
 inner join calls
     on parts.customer_id = calls.customer_id
     and parts.call_key = calls.call_key
+{{ day_of('parts', 'coalesce(parts.connected_at, parts.placed_at)', join='left join') }}

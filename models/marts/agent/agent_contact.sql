@@ -12,7 +12,7 @@ days as (
 
 select
     parts.customer_id,
-    days.call_date,
+    parts.call_date,
     parts.call_key,
     parts.part,
     parts.agent_key,
@@ -32,4 +32,6 @@ select
     parts.transferred,
     parts.target_kind as transfer_target
 from parts
-{{ day_of('parts', 'parts.begun_at') }}
+inner join days
+    on parts.customer_id = days.customer_id
+    and parts.call_date = days.call_date

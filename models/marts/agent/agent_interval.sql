@@ -21,45 +21,63 @@ days as (
     where option = 'detailed'
 ),
 
+wrapup_parts as (
+    select
+        wrapups.customer_id,
+        wrapups.agent_key,
+        quarter_hours.interval_start,
+        {{ seconds_in_quarter_hour('wrapups.began_at', 'wrapups.ended_at') }} as wrapup_s
+    from wrapups
+    cross join lateral {{ quarter_hours('wrapups.began_at', 'wrapups.ended_at') }}
+),
+
 facts as (
     select
         customer_id,
-        agent_key,
-        begun_at as happened_at,
-        begins_contact::integer as contacts,
-        is_outbound::integer as outbound_calls,
+        call_date,
+        days.time_zone,
+        parts.agent_key,
+        {{ quarter_hour('parts.begun_at') }} as interval_start,
+        parts.begins_contact::integer as contacts,
+        parts.is_outbound::integer as outbound_calls,
         0 as rings,
         0 as rings_answered,
         0 as rings_unanswered,
         0 as ring_s,
-        talk_s,
-        holds,
-        hold_s,
-        wrapup_s,
-        is_transferred::integer as transfers
+        parts.talk_s,
+        parts.holds,
+        parts.hold_s,
+        parts.wrapup_s,
+        parts.is_transferred::integer as transfers
     from parts
+    inner join days using (customer_id, call_date)
     union all
     select
         customer_id,
-        agent_key,
-        started_at as happened_at,
+        call_date,
+        days.time_zone,
+        rings.agent_key,
+        {{ quarter_hour('rings.started_at') }} as interval_start,
         0 as contacts,
         0 as outbound_calls,
         1 as rings,
-        (reason = 'answered')::integer as rings_answered,
-        is_unanswered::integer as rings_unanswered,
-        ring_s,
+        (rings.reason = 'answered')::integer as rings_answered,
+        rings.is_unanswered::integer as rings_unanswered,
+        rings.ring_s,
         0 as talk_s,
-        case when shows_holds then 0 end as holds,
-        case when shows_holds then 0 end as hold_s,
-        case when shows_wrapups then 0 end as wrapup_s,
+        case when rings.shows_holds then 0 end as holds,
+        case when rings.shows_holds then 0 end as hold_s,
+        case when rings.shows_wrapups then 0 end as wrapup_s,
         0 as transfers
     from rings
+    inner join days using (customer_id, call_date)
     union all
     select
-        wrapups.customer_id,
-        wrapups.agent_key,
-        quarter_hours.interval_start as happened_at,
+        wrapup_parts.customer_id,
+        days.call_date,
+        days.time_zone,
+        wrapup_parts.agent_key,
+        wrapup_parts.interval_start,
         0 as contacts,
         0 as outbound_calls,
         0 as rings,
@@ -69,35 +87,34 @@ facts as (
         0 as talk_s,
         null as holds,
         null as hold_s,
-        {{ seconds_in_quarter_hour('wrapups.began_at', 'wrapups.ended_at') }} as wrapup_s,
+        wrapup_parts.wrapup_s,
         0 as transfers
-    from wrapups
-    cross join lateral {{ quarter_hours('wrapups.began_at', 'wrapups.ended_at') }}
+    from wrapup_parts
+    {{ day_of('wrapup_parts', 'wrapup_parts.interval_start') }}
 ),
 
 -- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
-        facts.customer_id,
-        days.call_date,
-        facts.agent_key,
-        {{ quarter_hour('facts.happened_at') }} as interval_start,
-        {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
-        sum(facts.contacts)::integer as contacts,
-        sum(facts.outbound_calls)::integer as outbound_calls,
-        sum(facts.rings)::integer as rings,
-        sum(facts.rings_answered)::integer as rings_answered,
-        sum(facts.rings_unanswered)::integer as rings_unanswered,
-        {{ whole_sum('coalesce(sum(facts.ring_s), 0)') }} as ring_s,
-        {{ whole_sum('coalesce(sum(facts.talk_s), 0)') }} as talk_s,
-        sum(facts.holds)::integer as holds,
-        {{ whole_sum('sum(facts.hold_s)') }} as hold_s,
-        {{ whole_sum('sum(facts.wrapup_s)') }} as wrapup_s,
-        sum(facts.transfers)::integer as transfers
+        customer_id,
+        call_date,
+        agent_key,
+        interval_start,
+        interval_start at time zone min(time_zone) as interval_local,
+        sum(contacts)::integer as contacts,
+        sum(outbound_calls)::integer as outbound_calls,
+        sum(rings)::integer as rings,
+        sum(rings_answered)::integer as rings_answered,
+        sum(rings_unanswered)::integer as rings_unanswered,
+        {{ whole_sum('coalesce(sum(ring_s), 0)') }} as ring_s,
+        {{ whole_sum('coalesce(sum(talk_s), 0)') }} as talk_s,
+        sum(holds)::integer as holds,
+        {{ whole_sum('sum(hold_s)') }} as hold_s,
+        {{ whole_sum('sum(wrapup_s)') }} as wrapup_s,
+        sum(transfers)::integer as transfers
     from facts
-    {{ day_of('facts', 'facts.happened_at') }}
-    where facts.agent_key is not null and not {{ is_left_out('facts.agent_key') }}
-    group by facts.customer_id, days.call_date, facts.agent_key, {{ quarter_hour('facts.happened_at') }}
+    where agent_key is not null and not {{ is_left_out('agent_key') }}
+    group by customer_id, call_date, agent_key, interval_start
 )
 
 select

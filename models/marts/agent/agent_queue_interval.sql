@@ -12,6 +12,10 @@ members as (
     select * from {{ ref('int_member') }}
 ),
 
+staffed as (
+    select * from {{ ref('int_staffed') }}
+),
+
 open_quarters as (
     select * from {{ ref('int_open_quarter') }}
 ),
@@ -24,39 +28,47 @@ days as (
 facts as (
     select
         customer_id,
-        agent_key,
-        queue,
-        begun_at as happened_at,
-        begins_contact::integer as contacts,
+        call_date,
+        days.time_zone,
+        parts.agent_key,
+        parts.queue,
+        {{ quarter_hour('parts.begun_at') }} as interval_start,
+        parts.begins_contact::integer as contacts,
         0 as rings,
         0 as rings_unanswered,
         0 as ring_s,
-        talk_s,
-        hold_s,
-        wrapup_s,
+        parts.talk_s,
+        parts.hold_s,
+        parts.wrapup_s,
         null::integer as member_s
     from parts
+    inner join days using (customer_id, call_date)
     union all
     select
         customer_id,
-        agent_key,
-        queue,
-        started_at as happened_at,
+        call_date,
+        days.time_zone,
+        rings.agent_key,
+        rings.queue,
+        {{ quarter_hour('rings.started_at') }} as interval_start,
         0 as contacts,
         1 as rings,
-        is_unanswered::integer as rings_unanswered,
-        ring_s,
+        rings.is_unanswered::integer as rings_unanswered,
+        rings.ring_s,
         0 as talk_s,
-        case when shows_holds then 0 end as hold_s,
-        case when shows_wrapups then 0 end as wrapup_s,
+        case when rings.shows_holds then 0 end as hold_s,
+        case when rings.shows_wrapups then 0 end as wrapup_s,
         null::integer as member_s
     from rings
+    inner join days using (customer_id, call_date)
     union all
     select
         customer_id,
-        agent_key,
-        queue,
-        interval_start as happened_at,
+        call_date,
+        days.time_zone,
+        members.agent_key,
+        members.queue,
+        members.interval_start,
         0 as contacts,
         0 as rings,
         0 as rings_unanswered,
@@ -64,8 +76,9 @@ facts as (
         0 as talk_s,
         null as hold_s,
         null as wrapup_s,
-        member_s
+        members.member_s
     from members
+    inner join days using (customer_id, call_date)
 ),
 
 -- If no source shows memberships of a queue on a day, nobody's time as a member is known there.
@@ -74,35 +87,29 @@ staffed_days as (
         customer_id,
         call_date,
         queue
-    from members
+    from staffed
 ),
 
 -- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
-        facts.customer_id,
-        days.call_date,
-        facts.agent_key,
-        facts.queue,
-        {{ quarter_hour('facts.happened_at') }} as interval_start,
-        {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
-        sum(facts.contacts)::integer as contacts,
-        sum(facts.rings)::integer as rings,
-        sum(facts.rings_unanswered)::integer as rings_unanswered,
-        {{ whole_sum('coalesce(sum(facts.ring_s), 0)') }} as ring_s,
-        {{ whole_sum('coalesce(sum(facts.talk_s), 0)') }} as talk_s,
-        {{ whole_sum('sum(facts.hold_s)') }} as hold_s,
-        {{ whole_sum('sum(facts.wrapup_s)') }} as wrapup_s,
-        sum(facts.member_s)::integer as member_s
+        customer_id,
+        call_date,
+        agent_key,
+        queue,
+        interval_start,
+        interval_start at time zone min(time_zone) as interval_local,
+        sum(contacts)::integer as contacts,
+        sum(rings)::integer as rings,
+        sum(rings_unanswered)::integer as rings_unanswered,
+        {{ whole_sum('coalesce(sum(ring_s), 0)') }} as ring_s,
+        {{ whole_sum('coalesce(sum(talk_s), 0)') }} as talk_s,
+        {{ whole_sum('sum(hold_s)') }} as hold_s,
+        {{ whole_sum('sum(wrapup_s)') }} as wrapup_s,
+        sum(member_s)::integer as member_s
     from facts
-    {{ day_of('facts', 'facts.happened_at') }}
-    where facts.queue is not null and facts.agent_key is not null and not {{ is_left_out('facts.agent_key') }}
-    group by
-        facts.customer_id,
-        days.call_date,
-        facts.agent_key,
-        facts.queue,
-        {{ quarter_hour('facts.happened_at') }}
+    where queue is not null and agent_key is not null and not {{ is_left_out('agent_key') }}
+    group by customer_id, call_date, agent_key, queue, interval_start
 )
 
 select

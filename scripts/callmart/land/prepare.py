@@ -153,7 +153,7 @@ class Prepared:
 
     def _note_agents(self, events: pa.Table) -> None:
         nameable = pc.and_(events["nameable"], pc.is_valid(events["agent"]))
-        self._agents = [_distinct(pa.concat_tables([*self._agents, _as_agents(events.filter(nameable))]))]
+        self._agents = [_distinct(pa.concat_tables([*self._agents, _as_agents(events).filter(nameable)]))]
 
     def _stored(self, events: pa.Table) -> pa.Table:
         """The events by EVENT_SCHEMA. Only in a queue_log the order of lines matters."""

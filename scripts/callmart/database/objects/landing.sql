@@ -20,6 +20,7 @@ return {beginning};
 -- The phase that an agent's event outside of calls begins or ends. Only an event of the same phase can end it.
 create or replace function raw.phase_of(event text, device_key text, queue text) returns text
 immutable
+parallel safe
 return {phase_of_event};
 
 -- What has landed, by the two functions above. A node of a cluster has none of our functions, but any view's columns.
@@ -291,14 +292,16 @@ end
 $$;
 
 -- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Equal rows of one file
--- are one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Uses the
--- table `brought` of raw.merge_incoming.
-create or replace function raw.drop_repeated() returns void
+-- are one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Returns
+-- whether any row went. Uses the table `brought` of raw.merge_incoming.
+create or replace function raw.drop_repeated() returns boolean
 language plpgsql
 set work_mem = '256MB' -- enough to sort millions of keys in memory
 set max_parallel_workers_per_gather = 0 -- nearly every row is a group, so workers would save nothing
 set enable_hashagg = off -- sorting numbers takes a third of the time of hashing them
 as $$
+declare
+    any_went boolean;
 begin
     create temporary table equal_row on commit drop as
     select
@@ -321,6 +324,7 @@ begin
     delete from raw.incoming as i
     using equal_row as e
     where i.ctid = e.place and (e.is_of_earlier_file or (e.identified and e.ordinal > 0));
+    any_went := found;
     update raw.incoming as i
     set ordinal = e.ordinal
     from equal_row as e
@@ -337,8 +341,10 @@ begin
         from (select ctid as place, customer_id, occurred_at, event_key, ordinal from raw.incoming) as i
         join raw.event as e using (customer_id, occurred_at, event_key, ordinal);
         delete from raw.incoming as i using repeated as r where i.ctid = r.place;
+        any_went := any_went or found;
         drop table repeated;
     end if;
+    return any_went;
 end
 $$;
 
@@ -434,9 +440,20 @@ returns table (
     customer_id integer, call_key bigint, first_at timestamptz, last_at timestamptz, spans_days boolean
 )
 language plpgsql
+set parallel_tuple_cost = 0 -- raw.incoming has no statistics, so its calls seem too many to share the work
 as $$
 #variable_conflict use_column
 begin
+    create temporary table told on commit drop as
+    select
+        customer_id,
+        call_key,
+        min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0))) as first_at,
+        max(occurred_at) as last_at
+    from raw.incoming
+    where call_key is not null
+    group by customer_id, call_key;
+
     return query
     insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
     select
@@ -445,35 +462,30 @@ begin
         told.first_at,
         told.last_at,
         (told.first_at at time zone c.time_zone)::date < (told.last_at at time zone c.time_zone)::date
-    from (
-        select
-            customer_id,
-            call_key,
-            min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0))) as first_at,
-            max(occurred_at) as last_at
-        from raw.incoming
-        where call_key is not null
-        group by customer_id, call_key
-    ) as told
+    from told
     join registry.customer as c using (customer_id)
+    order by customer_id, call_key -- as in the index, so that each of its pages is looked for once
     on conflict (customer_id, call_key) do update
     set
         first_at = least(known.first_at, excluded.first_at),
         last_at = greatest(known.last_at, excluded.last_at),
         spans_days = known.spans_days or excluded.spans_days
     returning known.customer_id, known.call_key, known.first_at, known.last_at, known.spans_days;
+    drop table told;
 end
 $$;
 
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
 -- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
--- was there. Uses the table `given` of raw.keep.
+-- was there. Uses the table `given` of raw.keep. What reads many rows of raw.incoming is a table of its own: PostgreSQL
+-- computes that on all cores, but not what is part of an insert.
 create or replace function raw.merge_incoming() returns void
 language plpgsql
 set timezone = 'UTC'
 set work_mem = '256MB'
 as $$
 declare
+    any_went boolean;
     longest_phase constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
     joined record;
 begin
@@ -533,7 +545,7 @@ begin
         select 1 from brought_by as b where b.file_number = g.file_number and b.customer_id = k.customer_id
     );
 
-    perform raw.drop_repeated();
+    any_went := raw.drop_repeated();
 
     -- The days of the calls that have new events.
     create temporary table merged on commit drop as
@@ -556,20 +568,19 @@ begin
 
     -- Between the first and the last event within 12 hours there is no other day. So only these two events need a look
     -- at the events before and after them.
-    with half_days as (
-        select
-            customer_id,
-            agent_key,
-            raw.phase_of(event, device_key, queue) as phase,
-            min(occurred_at) as first_at,
-            max(occurred_at) as last_at,
-            min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), longest_phase)) as measured_from
-        from raw.incoming
-        where call_key is null and agent_key is not null
-        group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch')
-    ),
+    create temporary table half_day on commit drop as
+    select
+        customer_id,
+        agent_key,
+        raw.phase_of(event, device_key, queue) as phase,
+        min(occurred_at) as first_at,
+        max(occurred_at) as last_at,
+        min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), longest_phase)) as measured_from
+    from raw.incoming
+    where call_key is null and agent_key is not null
+    group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch');
 
-    neighbours as (
+    with neighbours as (
         select
             *,
             case
@@ -577,7 +588,7 @@ begin
                     then lag(last_at) over one_after_another
             end as preceded_at,
             lead(first_at) over one_after_another as followed_at
-        from half_days
+        from half_day
         window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
     ),
 
@@ -638,15 +649,20 @@ begin
     update raw.file as f
     set landed = n.landed, repeated = n.events - n.landed
     from (
-        select g.file_id, coalesce(max(l.landed), 0) as landed, coalesce(sum(b.events), 0) as events
+        select
+            g.file_id,
+            coalesce(case when any_went then max(l.landed) else sum(b.events) end, 0) as landed,
+            coalesce(sum(b.events), 0) as events
         from given as g
         left join brought_by as b using (file_number)
-        left join (select file_number, count(*) as landed from raw.incoming group by file_number) as l using (file_number)
+        left join (
+            select file_number, count(*) as landed from raw.incoming where any_went group by file_number
+        ) as l using (file_number)
         group by g.file_id
     ) as n
     where f.file_id = n.file_id;
 
-    drop table brought, brought_by, merged;
+    drop table brought, brought_by, half_day, merged;
 end
 $$;
 
