@@ -177,6 +177,16 @@ def test_agents_are_found_without_reading_all_events_of_a_small_customer(landed:
     assert 200 <= rows_read < 2 * 200
 
 
+def test_autovacuum_leaves_the_tables_of_a_build_alone(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        tables = connection.execute(
+            "select relname, reloptions from pg_class where relnamespace = 'build'::regnamespace"
+            " and relkind = 'r' and relpersistence = 'u'"
+        ).fetchall()
+    assert {"int_call", "queue_interval"} <= {name for name, _ in tables}
+    assert [name for name, options in tables if options != ["autovacuum_enabled=false"]] == []
+
+
 def _explained(connection: psycopg.Connection, query: str) -> list[dict[str, Any]]:
     plan = connection.execute(f"explain (analyze, format json) {query}".encode()).fetchone()
     assert plan is not None
