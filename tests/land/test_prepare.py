@@ -417,6 +417,25 @@ def test_batches_have_the_schema_that_the_server_expects(write: Write) -> None:
     assert taken(nothing) == [] and nothing.rejects.num_rows == nothing.agents.num_rows == nothing.rows == 0
 
 
+def test_the_rows_of_a_customer_come_together_in_their_order(tmp_path: Path) -> None:
+    """A build looks up each customer's days: in a file that has all customers, it would read nearly every page."""
+    found = events_of(
+        tmp_path / "events",
+        [
+            row(
+                "call_answered",
+                customer_id=(DETAILED, STANDARD)[n % 2],
+                call_id=f"c{n}",
+                occurred_at=f"{AT[:17]}{n:02}Z",
+            )
+            for n in range(20)
+        ],
+    )
+    moments = {DETAILED: list(range(0, 20, 2)), STANDARD: list(range(1, 20, 2))}
+    came = [(event["customer_id"], event["occurred_at"].second) for event in found]
+    assert came == [(customer, second) for customer in sorted(moments) for second in moments[customer]]
+
+
 def test_an_unfinished_last_line_is_said(write: Write) -> None:
     prepared = opened(write(as_csv([row("call_answered")]) + "7001,vcl"))
     assert len(taken(prepared)) == 1
