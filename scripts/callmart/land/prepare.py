@@ -52,8 +52,8 @@ class Prepared:
         self._agents: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together; there is no
-        other order. Can be called once.
+        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together. There is
+        no other order. Can be called once.
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
