@@ -14,9 +14,25 @@ HEAVY = {
 
 
 def test_no_command_waits_for_the_heavy_libraries_of_others() -> None:
-    program = "import sys; sys.argv[1:] = ['--version']; from callmart.cli.entry import main\n"
-    program += "try: main()\nfinally: print(*{name.partition('.')[0] for name in sys.modules})"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    imported = set(ran.stdout.split())
+    program = "import sys; sys.argv[1:] = ['--version']; from callmart.cli.entry import main\ntry: main()\nfinally: "
+    imported = _imported(program)
     assert "psycopg" in imported, "the check isn't blind"
     assert not HEAVY & imported
+
+
+def test_landing_and_extracts_do_without_pandas() -> None:
+    imported = _imported("import callmart.land.landing, callmart.extract.extract, pyarrow\npyarrow.array([1])\n")
+    assert "adbc_driver_postgresql" in imported
+    assert "pandas" not in imported
+
+
+def test_pyarrow_finds_pandas_where_it_is_wanted() -> None:
+    imported = _imported("import callmart.land.landing, pyarrow\npyarrow.table({'a': [1]}).to_pandas()\n")
+    assert "pandas" in imported
+
+
+def _imported(program: str) -> set[str]:
+    """The packages that a program has imported at its end."""
+    program += "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())

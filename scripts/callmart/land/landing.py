@@ -4,18 +4,21 @@
 as binary COPY. A function of the owner merges it and marks the affected days as dirty, in the same transaction.
 
 Many small files share a transaction. If it fails, its halves are landed, and so on: what is wrong with one file stops
-none of the others.
+none of the others. While the server stores some, the next ones are prepared.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
+from callmart.base.ahead import ahead
 from callmart.base.batches import batched
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
@@ -25,7 +28,7 @@ from callmart.land.found import Delivery, Found
 from callmart.land.gate import Defaults, Gate
 from callmart.land.loader import Kept, Loader
 from callmart.land.look import Look, unreadable
-from callmart.land.prepare import prepare
+from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Source, Tally
 
 MOST_FILES = 1000  # in a transaction
@@ -70,7 +73,7 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
 
     Raises UserError if nothing can land, because the loader can't log in, or a key is missing.
     """
-    with Loader(settings) as loader:
+    with Loader(settings) as loader, Loader(settings) as next_loader:
         for some in batched(deliveries, MOST_FILES):
             waiting: list[Delivery] = []
             for delivery, outcome in _look(loader, some):
@@ -79,7 +82,7 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
                 else:
                     yield delivery, outcome
             for files in _read(waiting):
-                yield from _land_read(loader, files)
+                yield from _land_read(loader, next_loader, files)
 
 
 def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Landed | None]]:
@@ -113,7 +116,9 @@ def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found
         yield files
 
 
-def _land_read(loader: Loader, files: Sequence[tuple[Delivery, Found | Exception]]) -> list[Outcome]:
+def _land_read(
+    loader: Loader, next_loader: Loader, files: Sequence[tuple[Delivery, Found | Exception]]
+) -> list[Outcome]:
     """Land those files whose content has not landed. Of several with the same content only the first is stored."""
     known = loader.has_landed([file for _, file in files if isinstance(file, Found)])
     outcomes: dict[int, Landed | Exception] = {}
@@ -135,25 +140,63 @@ def _land_read(loader: Loader, files: Sequence[tuple[Delivery, Found | Exception
                 outcomes[number] = _as_problem(delivery.path, error)
     small = [source for source in sources if source.is_small]
     large = [source for source in sources if not source.is_small]
-    for together in [small] * bool(small) + [[source] for source in large]:
-        outcomes.update(_land_together(loader, together))
+    groups = [small] * bool(small) + [[source] for source in large]
+    for sources, begun in zip(groups, ahead(_begun(next_loader, groups)), strict=True):
+        outcomes.update(_land_together(loader, sources, *begun))
     if again:
-        for number, (_, outcome) in zip(again, _land_read(loader, [files[n] for n in again]), strict=True):
+        landed = _land_read(loader, next_loader, [files[number] for number in again])
+        for number, (_, outcome) in zip(again, landed, strict=True):
             outcomes[number] = outcome
     return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
 
 
-def _land_together(loader: Loader, sources: Sequence[Source]) -> dict[int, Landed | Exception]:
+class _Preparation(NamedTuple):
+    """Files whose events are being prepared by a version of the registry, and what became of the others."""
+
+    version: int
+    sources: list[Source]
+    prepared: Prepared
+    batches: Iterator[pa.RecordBatch]
+    outcomes: dict[int, Landed | Exception]
+
+
+def _begun(loader: Loader, groups: Sequence[Sequence[Source]]) -> Iterator[list[_Preparation]]:
+    """Begin to prepare each group but the first, which needn't wait. Nothing if that fails: what is wrong is said when
+    it is the group's turn.
+    """
+    for number, sources in enumerate(groups):
+        begun: list[_Preparation] = []
+        if number:
+            try:
+                preparation = _prepare(loader, sources)
+                first = list(islice(preparation.batches, 1))
+                begun = [preparation._replace(batches=chain(first, preparation.batches))]
+            except Exception:
+                with suppress(Exception):
+                    loader.reset()
+        yield begun
+
+
+def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
+    """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
+    version, gate = current_gate(loader.connection, loader.settings)
+    loader.connection.commit()
+    outcomes = _of_strangers(sources, gate)
+    counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
+    prepared = prepare(counted, gate)
+    return _Preparation(version, counted, prepared, ahead(prepared.batches()), outcomes)
+
+
+def _land_together(
+    loader: Loader, sources: Sequence[Source], *begun: _Preparation
+) -> dict[int, Landed | Exception]:
     """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
-    for _ in range(TRIES):
-        version, gate = current_gate(loader.connection, loader.settings)  # if that fails, nothing can land
-        loader.connection.commit()
-        outcomes = _of_strangers(sources, gate)
-        known = [source for source in sources if source.number not in outcomes]
+    for preparation in chain(begun, (_prepare(loader, sources) for _ in range(TRIES))):
+        known, outcomes = preparation.sources, preparation.outcomes
         if not known:
             return outcomes
         try:
-            stored = _stored(loader, known, version, gate)
+            stored = _stored(loader, preparation)
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
@@ -181,19 +224,19 @@ def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | E
     }
 
 
-def _stored(
-    loader: Loader, sources: Sequence[Source], version: int, gate: Gate
-) -> dict[int, Landed | Exception] | None:
+def _stored(loader: Loader, preparation: _Preparation) -> dict[int, Landed | Exception] | None:
     """Store the files' events in one transaction; None if the registry has changed. Raises what fails for all files."""
-    counted = [replace(source, tally=Tally()) for source in sources]
-    kept = loader.store(prepare(counted, gate), version)
+    kept = loader.store(preparation.prepared, preparation.batches, preparation.version)
     if kept is None:
         return None
-    for source in counted:
+    for source in preparation.sources:
         if not source.is_small:
             found.refuse_changed(source.found)
     loader.commit()
-    return {source.number: source.tally.refusal or _landed(source, kept[source.number]) for source in counted}
+    return {
+        source.number: source.tally.refusal or _landed(source, kept[source.number])
+        for source in preparation.sources
+    }
 
 
 def _landed(source: Source, kept: Kept) -> Landed:

@@ -15,7 +15,6 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from callmart.access import logins
-from callmart.base.ahead import ahead
 from callmart.base.keys import keyed
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
@@ -89,7 +88,9 @@ class Loader:
         landed = self._ask("select raw.has_landed(%s)", json.dumps(asked))
         return {(files[position].digest, files[position].delivery.asked) for position in landed}
 
-    def store(self, prepared: Prepared, version: int) -> dict[int, Kept] | None:
+    def store(
+        self, prepared: Prepared, batches: Iterator[pa.RecordBatch], version: int
+    ) -> dict[int, Kept] | None:
         """Stream the events to the server, and store them unless the registry has changed. Returns by number what
         became of each file's; None if the registry has changed. The caller commits.
         """
@@ -99,7 +100,7 @@ class Loader:
                 self._stream.rollback()
                 return None
             self.__dict__.pop("_key", None)  # it may have been rotated before; now it can't be
-            _stream_events(cursor, prepared)
+            _stream_events(cursor, batches)
             for table, rows in (
                 ("incoming_reject", prepared.rejects),
                 ("incoming_agent", prepared.agents),
@@ -165,19 +166,19 @@ def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchRea
     cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
 
 
-def _stream_events(cursor: dbapi.Cursor, prepared: Prepared) -> None:
+def _stream_events(cursor: dbapi.Cursor, batches: Iterator[pa.RecordBatch]) -> None:
     """Stream the events. An error of ours must not surface as an error of the driver."""
     mistakes: list[Exception] = []
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def noting_mistakes() -> Iterator[pa.RecordBatch]:
         try:
-            yield from ahead(prepared.batches())
+            yield from batches
         except Exception as mistake:
             mistakes.append(mistake)
             raise
 
     try:
-        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
+        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, noting_mistakes()))
     except Exception:
         if mistakes:
             raise mistakes[0] from None

@@ -1,0 +1,133 @@
+"""While the server stores a large file, the next one is prepared. What happened meanwhile is seen in its turn."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Condition, current_thread, main_thread
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from callmart.land import admission, found, landing
+from callmart.land.gate import Gate
+from callmart.land.loader import Loader
+from callmart.land.prepare import Prepared
+from callmart_home import Callmart
+from events import DETAILED, at, event, ndjson, registry
+
+pytestmark = pytest.mark.dated
+
+LEAVING, STAYING = 1, 2
+LONG_ENOUGH_S = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registry(callmart: Callmart) -> None:
+    callmart.apply(registry(f"id: {LEAVING}, {DETAILED}", f"id: {STAYING}, {DETAILED}"))
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, int]]:
+    """Three files with their customers, of two calls each, and each too large to share a transaction."""
+    monkeypatch.setattr(found, "BLOCK", 150)
+    named = []
+    for name, whose in ("a", STAYING), ("b", LEAVING), ("c", STAYING):
+        calls = [
+            event(
+                "queue_joined", at("12:00"), customer_id=whose, call_id=f"{tmp_path} {name} {call}", queue="q"
+            )
+            for call in range(2)
+        ]
+        (path := tmp_path / name).write_text(ndjson(*calls))
+        named.append((path, whose))
+    return named
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], bool]:
+    """Waits until the first events of so many files are there. False if that does not happen."""
+    known, firsts = Condition(), []
+    batches = Prepared.batches
+
+    def noting(prepared: Prepared) -> Iterator[pa.RecordBatch]:
+        made = batches(prepared)
+        first = next(made)
+        with known:
+            firsts.append(first)
+            known.notify_all()
+        yield first
+        yield from made
+
+    def wait(count: int) -> bool:
+        with known:
+            return known.wait_for(lambda: len(firsts) >= count, LONG_ENOUGH_S)
+
+    monkeypatch.setattr(Prepared, "batches", noting)
+    return wait
+
+
+def landed(outcomes: list[Any]) -> list[Any]:
+    return [one.landed if isinstance(one, landing.Landed) else one for one in outcomes]
+
+
+def test_the_next_file_is_prepared_before_the_one_in_front_of_it_is_stored(
+    callmart: Callmart,
+    files: list[tuple[Path, int]],
+    begun: Callable[[int], bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit, seen = Loader.commit, list[bool]()
+
+    def committing(loader: Loader) -> None:
+        seen.append(begun(min(len(seen) + 2, len(files))))
+        commit(loader)
+
+    monkeypatch.setattr(Loader, "commit", committing)
+    assert landed(callmart.land_all(*files)) == [2, 2, 2]
+    assert seen == [True, True, True]
+
+
+def test_a_customer_that_is_removed_after_its_file_was_prepared(
+    callmart: Callmart,
+    files: list[tuple[Path, int]],
+    begun: Callable[[int], bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, removed = Loader.store, list[bool]()
+
+    def storing(loader: Loader, *arguments: Any) -> Any:
+        if not removed:  # the first file has not been read yet, so what has begun is the second one
+            removed.append(begun(1))
+            callmart.apply(registry(f"id: {STAYING}, {DETAILED}"))
+        return store(loader, *arguments)
+
+    monkeypatch.setattr(Loader, "store", storing)
+    outcomes = callmart.land_all(*files)
+    assert landed(outcomes) == [
+        2, f"customer {LEAVING} is not in the registry; add it and apply the registry first", 2,
+    ]  # fmt: skip
+    assert removed == [True]
+    monkeypatch.undo()
+    callmart.apply(registry(f"id: {LEAVING}, {DETAILED}", f"id: {STAYING}, {DETAILED}"))
+
+
+def test_a_file_that_could_not_be_prepared_ahead_lands_in_its_turn(
+    callmart: Callmart, files: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session was lost, or the file can't be read: only its own turn says what is wrong."""
+    path = files[1][0]
+    path.write_text(path.read_text() + "x" * found.BLOCK * 2)
+    lost: list[str] = []
+
+    def current_gate(*arguments: Any) -> tuple[int, Gate]:
+        if current_thread() is not main_thread() and not lost:
+            lost.append("a session")
+            raise psycopg.OperationalError
+        return admission.current_gate(*arguments)
+
+    monkeypatch.setattr(landing, "current_gate", current_gate)
+    first, second, third = landed(callmart.land_all(*files))
+    assert (first, third) == (2, 2)
+    assert str(second).startswith(f"{path}, line 3 is longer than ")
+    assert lost
