@@ -21,7 +21,9 @@ def test_no_command_waits_for_the_heavy_libraries_of_others() -> None:
 
 
 def test_landing_and_extracts_do_without_pandas() -> None:
-    imported = _imported("import callmart.land.landing, callmart.extract.extract, pyarrow\npyarrow.array([1])\n")
+    imported = _imported(
+        "import callmart.land.landing, callmart.extract.extract, pyarrow\npyarrow.array([1])\n"
+    )
     assert "adbc_driver_postgresql" in imported
     assert "pandas" not in imported
 
