@@ -118,10 +118,13 @@ def state(callmart: Callmart, customers: tuple[int, int]) -> dict[str, Any]:
 
 
 def test_what_lands_together_equals_what_lands_one_by_one(
-    callmart: Callmart, tmp_path: Path, seed: int
+    callmart: Callmart, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also if some are too large to share a transaction, and are prepared while the one before them is stored."""
     rng = Random(seed)
+    blocks = found.BLOCK, 2_000
     for number in range(SETS):
+        monkeypatch.setattr(found, "BLOCK", rng.choice(blocks))
         made = rng.randrange(2**32)
         paths: dict[tuple[int, int], list[Path]] = {}
         for customers in TOGETHER, ALONE:

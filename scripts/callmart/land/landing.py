@@ -10,7 +10,7 @@ none of the others. While the server stores some, the next ones are prepared.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,11 +138,14 @@ def _land_read(
                 sources.append(readers.open_source(file, number, limits(loader.settings)))
             except Exception as error:
                 outcomes[number] = _as_problem(delivery.path, error)
-    small = [source for source in sources if source.is_small]
-    large = [source for source in sources if not source.is_small]
-    groups = [small] * bool(small) + [[source] for source in large]
-    for sources, begun in zip(groups, ahead(_begun(next_loader, groups)), strict=True):
-        outcomes.update(_land_together(loader, sources, *begun))
+    groups: list[
+        list[Source]
+    ] = []  # by the order of files, which decides which of contradicting events is stored
+    for is_small, run in groupby(sources, lambda source: source.is_small):
+        following = list(run)
+        groups += [following] if is_small else [[source] for source in following]
+    for group, begun in zip(groups, ahead(_begun(next_loader, groups)), strict=True):
+        outcomes.update(_land_together(loader, group, *begun))
     if again:
         landed = _land_read(loader, next_loader, [files[number] for number in again])
         for number, (_, outcome) in zip(again, landed, strict=True):
