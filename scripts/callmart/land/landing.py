@@ -138,12 +138,7 @@ def _land_read(
                 sources.append(readers.open_source(file, number, limits(loader.settings)))
             except Exception as error:
                 outcomes[number] = _as_problem(delivery.path, error)
-    groups: list[
-        list[Source]
-    ] = []  # by the order of files, which decides which of contradicting events is stored
-    for is_small, run in groupby(sources, lambda source: source.is_small):
-        following = list(run)
-        groups += [following] if is_small else [[source] for source in following]
+    groups = _groups(sources)
     for group, begun in zip(groups, ahead(_begun(next_loader, groups)), strict=True):
         outcomes.update(_land_together(loader, group, *begun))
     if again:
@@ -151,6 +146,15 @@ def _land_read(
         for number, (_, outcome) in zip(again, landed, strict=True):
             outcomes[number] = outcome
     return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
+
+
+def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+    """The files that share a transaction. Their order stays, as it decides which of contradicting events is stored."""
+    groups: list[list[Source]] = []
+    for is_small, run in groupby(sources, lambda source: source.is_small):
+        following = list(run)
+        groups += [following] if is_small else [[source] for source in following]
+    return groups
 
 
 class _Preparation(NamedTuple):
