@@ -51,7 +51,7 @@ ATTENDED = {"event": "transferred", **AT, **EVA, "reason": "attended", "target_k
 
 
 # Lines, and the events of each.
-VERBS: list[tuple[str, list[dict[str, Any]]]] = [
+VERBS: list[tuple[str, Any]] = [
     (
         f"{SOLD}|NONE|ENTERQUEUE|0201111111|0031655561678|1",
         [
