@@ -473,11 +473,8 @@ def test_nothing_but_stores_stands_in_mart(project: Project, materialized: str) 
 def of_usage(materialized: str, *columns: str) -> Callable[[Declaration], None]:
     def change(declared: Declaration) -> None:
         declared["columns"] = [column for column in declared["columns"] if column["name"] in columns]
-        declared["config"] = {
-            "meta": {"group": "usage", "key": [columns[0]], "day": "none"},
-            "materialized": materialized,
-            "schema": "usage",
-        }
+        told = {"group": "usage", "key": [columns[0]], "day": "none"}
+        declared["config"] = {"meta": told, "materialized": materialized, "schema": "usage"}
 
     return change
 
