@@ -177,8 +177,7 @@ def test_a_day_more_is_written_for_the_customer_that_has_it(
 
 def role_of(cursor: Any) -> str:
     """The role as which a cursor reads."""
-    cursor.execute("select current_user")
-    return str(cursor.fetchone()[0])
+    return str(cursor.execute("select current_user").fetchone()[0])
 
 
 @pytest.fixture
@@ -361,7 +360,6 @@ def test_what_is_not_proven_does_not_leave(
     assert done[ANONYMOUS, "queue"].written, "the others are done"  # type: ignore[union-attr]
     assert files(played) == FILES, "no draft stays"
     assert contents(played)[NAMED, "queue"] == before[NAMED, "queue"], "the file before it stays"
-
     monkeypatch.undo()
     assert not write(played, owner)[NAMED, "queue"].written  # type: ignore[union-attr]
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ from typing import Any
 
 import pytest
 
+from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key, keyed
 from callmart.land import admission
 from callmart.land.gate import Gate
 from callmart_home import Callmart
 from events import AMSTERDAM, DAY, DETAILED, at, event, log, ndjson, registry
+from handing_over import ROW, keep
 from home_settings import environment_of
 from landed import CALL, OWN, change_registry, dirty, rows
 from today import TODAY
@@ -233,6 +236,46 @@ def test_two_landings_at_once(callmart: Callmart, customer: int) -> None:
     with ThreadPoolExecutor(len(files)) as threads:
         assert sum(threads.map(landed, files)) == 60
     assert len(stored(callmart, customer)) == 60
+
+
+def locks(callmart: Callmart, customer: int, event: str, since: datetime, until: datetime) -> Counter[Any]:
+    """What the loader's transaction has locked when it has stored made-up rows of two moments. Nothing is kept."""
+    row = ROW | {"event": f"'{event}'", "call_key": "1" if event == "agent_connected" else "null"}
+    if event == "agent_status":
+        row["reason"] = "'break'"
+    with logins.connect(callmart.settings, "loader") as loader:
+        for moment in since, until:
+            loader.execute(
+                f"insert into raw.incoming ({', '.join(row)}) values ({', '.join(row.values())})".encode(),
+                {"customer": customer, "at": moment, "key": "a" * 32},
+            )
+        assert loader.execute(keep(row_count=2).encode()).fetchall() == [(len({since, until}),)]
+        found = loader.execute(
+            "select case when c.relnamespace <> pg_my_temp_schema() then relation end::regclass::text, locktype, mode"
+            " from pg_locks left join pg_class as c on c.oid = relation where pid = pg_backend_pid()"
+        ).fetchall()
+        loader.rollback()
+    # A table of landing itself is gone by now, or has a number.
+    return Counter((name if name and "_temp_" not in name else "", *how) for name, *how in found)
+
+
+@pytest.mark.parametrize("event_name", ["agent_connected", "agent_status"])
+def test_the_loaders_locks_do_not_say_when_a_customer_has_events(
+    callmart: Callmart, customer: int, own: Iterator[int], event_name: str
+) -> None:
+    """Whoever has its password could find each moment by halving, and leave no trace."""
+    without = next(own)
+    told = [
+        event("queue_joined", at("10:00"), **CALL),
+        event("agent_status", at("10:00"), agent="SIP/1", reason="away"),
+        event("agent_logged_in", at("10:00", 2), agent="SIP/1"),
+    ]
+    callmart.land_text(ndjson(*told), customer)
+    for since, until in (("09:00", "09:30"), ("09:00", "10:30"), ("10:00:01", "10:30")):
+        moments = at(since), at(until)
+        assert locks(callmart, customer, event_name, *moments) == locks(
+            callmart, without, event_name, *moments
+        ), since
 
 
 def test_rejects_have_a_line_and_a_reason_and_nothing_of_the_row(callmart: Callmart, customer: int) -> None:

@@ -470,27 +470,28 @@ def test_nothing_but_stores_stands_in_mart(project: Project, materialized: str) 
     assert not project.callmart.rows("select 1 from pg_class where relname = 'tiny_plain'")
 
 
-@pytest.mark.parametrize(
-    ("columns", "materialized", "remedy"),
-    [
-        (("call_date", "things"), "frozen", "sum over them"),
-        (("customer_id", "things"), "frozen", "sum over them"),
-        (("things",), "table", "tiny_told is no frozen"),
-    ],
-)
-def test_nothing_but_sums_over_all_customers_stands_in_usage(
-    project: Project, columns: tuple[str, ...], materialized: str, remedy: str
-) -> None:
+def of_usage(materialized: str, *columns: str) -> Callable[[Declaration], None]:
     def change(declared: Declaration) -> None:
         declared["columns"] = [column for column in declared["columns"] if column["name"] in columns]
-        declared["config"] = {
-            "meta": {"group": "usage", "key": [columns[0]], "day": "none"},
-            "materialized": materialized,
-            "schema": "usage",
-        }
+        told = {"group": "usage", "key": [columns[0]], "day": "none"}
+        declared["config"] = {"meta": told, "materialized": materialized, "schema": "usage"}
 
-    project.declare("tiny_told", change)
-    assert remedy in " ".join(project.run().split())
+    return change
+
+
+def test_nothing_but_sums_over_all_customers_stands_in_usage(project: Project) -> None:
+    columns = {"tiny_daily": ("call_date", "things"), "tiny_customers": ("customer_id", "things")}
+    for name, own in columns.items():
+        project.declare(name, of_usage("frozen", *own))
+    said = " ".join(project.run().split())
+    for name in columns:
+        assert f"statistic {name} has a column per customer, queue or day: sum over them" in said
+    assert not project.callmart.rows("select 1 from pg_class where relname = any(%s)", list(columns))
+
+
+def test_nothing_but_frozen_statistics_stands_in_usage(project: Project) -> None:
+    project.declare("tiny_told", of_usage("table", "things"))
+    assert "tiny_told is no frozen" in " ".join(project.run().split())
     assert not project.callmart.rows("select 1 from pg_class where relname = 'tiny_told'")
 
 
@@ -505,10 +506,8 @@ DRIFT: dict[str, tuple[Callable[[Declaration], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("options", [(), ("--full-refresh",)])
-def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
-    project: Project, options: tuple[str, ...]
-) -> None:
+def test_drift_stops_with_what_to_do_and_a_new_column_is_added(project: Project) -> None:
+    """Whether dbt is told to make everything anew or not."""
     names = [*DRIFT, "tiny_added"]
     history = "select customer_id, call_date, things, tableoid::regclass::text as month from store.{}"
     for name in names:
@@ -517,25 +516,26 @@ def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
     with project.callmart.connect() as owner:
         for name in names:
             owner.execute("select access.ensure_month(%s::regclass, current_date)", [f"store.{name}"])
-            owner.execute(
-                f"insert into store.{name} values (%s, current_date, 7) on conflict do nothing",
-                [NAMED],
-            )
+            owner.execute(f"insert into store.{name} values (%s, current_date, 7)", [NAMED])
     before = {name: project.callmart.rows(history.format(name)) for name in names}
     assert all(len(rows) == 1 for rows in before.values())
 
     for name, (change, _) in DRIFT.items():
         project.declare(name, change)
-    project.declare("tiny_added", lambda d: column(d, "more", "integer"))
-    said = " ".join(project.run(*options).split())
-    for name, (_, difference) in DRIFT.items():
-        start = said.find(f'"store"."{name}" differs from its declaration: {difference}')
-        assert start >= 0, (name, said)
-        assert "docs/runbook.md" in said[start : start + 400], name
-    assert {name: project.callmart.rows(history.format(name)) for name in names} == before
-    assert project.callmart.rows("select more from mart.tiny_added", customer_id=NAMED) == [{"more": None}]
-    with project.callmart.connect() as owner:
-        assert unprotected(owner) == []
+    added: list[str] = []
+    for options in (), ("--full-refresh",):
+        added.append(f"more_{len(added)}")
+        project.declare("tiny_added", lambda d: [column(d, name, "integer") for name in added])
+        said = " ".join(project.run(*options).split())
+        for name, (_, difference) in DRIFT.items():
+            start = said.find(f'"store"."{name}" differs from its declaration: {difference}')
+            assert start >= 0, (name, said)
+            assert "docs/runbook.md" in said[start : start + 400], name
+        assert {name: project.callmart.rows(history.format(name)) for name in names} == before
+        query = f"select {', '.join(added)} from mart.tiny_added"
+        assert project.callmart.rows(query, customer_id=NAMED) == [dict.fromkeys(added)]
+        with project.callmart.connect() as owner:
+            assert unprotected(owner) == []
 
 
 # -- a column more ---------------------------------------------------------------------------------------------------

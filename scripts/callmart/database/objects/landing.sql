@@ -331,19 +331,24 @@ begin
     where i.ctid = e.place and not e.is_of_earlier_file and not e.identified and e.ordinal > 0;
     drop table equal_row;
 
-    -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
+    -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up. The table and its locks are
+    -- there all the same: the loader can look at the locks of its transaction, and would see whether the customer has
+    -- events at these moments.
+    create temporary table repeated (place tid) on commit drop;
+    lock table repeated in access share mode;
+    lock table repeated in row exclusive mode;
     if exists (
         select 1 from brought as b
         where raw.last_event(b.customer_id, b.last_at) >= b.first_at
     ) then
-        create temporary table repeated on commit drop as
+        insert into repeated
         select i.place
         from (select ctid as place, customer_id, occurred_at, event_key, ordinal from raw.incoming) as i
         join raw.event as e using (customer_id, occurred_at, event_key, ordinal);
         delete from raw.incoming as i using repeated as r where i.ctid = r.place;
         any_went := any_went or found;
-        drop table repeated;
     end if;
+    drop table repeated;
     return any_went;
 end
 $$;
