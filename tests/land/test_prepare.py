@@ -428,7 +428,7 @@ def test_the_rows_of_a_customer_come_together_in_their_order(tmp_path: Path) -> 
                 call_id=f"c{n}",
                 occurred_at=f"{AT[:17]}{n:02}Z",
             )
-            for n in range(20)
+            for n in reversed(range(20))
         ],
     )
     moments = {DETAILED: list(range(0, 20, 2)), STANDARD: list(range(1, 20, 2))}
