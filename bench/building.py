@@ -5,7 +5,6 @@ dbt compiled. Macros replace the few functions that it lacks, and the .sql files
 that need types that it lacks. Both must get the same totals; otherwise the ratio would mean nothing.
 """
 
-import json
 import os
 import sys
 import time
@@ -24,6 +23,7 @@ from callmart.base.raw_format import STATUSES
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
+from callmart.declarations.dbt_project import Compiled
 from callmart.declarations.mart import Mart
 from history import CUSTOMERS, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
@@ -109,9 +109,7 @@ def main() -> None:
         )
         for _ in range(ROUNDS):
             built = command(settings, "build")
-            begin = time.perf_counter()
-            duck = in_duckdb(settings, [file], detailed=customers)
-            seconds = time.perf_counter() - begin
+            duck, seconds = in_duckdb(settings, [file], detailed=customers)
             require_equal(settings, duck)
             duck.close()
             out.print(
@@ -122,10 +120,12 @@ def main() -> None:
 
 def in_duckdb(
     settings: Settings, files: Sequence[Path], detailed: Sequence[int]
-) -> duckdb.DuckDBPyConnection:
-    """A DuckDB that has computed the models from the files, in memory and with two threads. Customers have a detailed
-    contract or a standard one.
+) -> tuple[duckdb.DuckDBPyConnection, float]:
+    """A DuckDB that has computed the models from the files, in memory and with two threads, and the seconds that this
+    took. Customers have a detailed contract or a standard one.
     """
+    models, marts = list(_models(settings)), dbt_project.marts(settings)
+    begin = time.perf_counter()
     duck = duckdb.connect()
     duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
     duck.execute("set enable_progress_bar = false")
@@ -135,35 +135,26 @@ def in_duckdb(
     duck.execute(LANDED, {"files": list(map(str, files)), "statuses": list(STATUSES)})
     duck.execute(REGISTRY)
     duck.execute(KEPT, {"detailed": list(detailed)})
-    for node in _models(settings):
-        name, materialized = node["name"], node["config"]["materialized"]
-        if materialized == "store":  # its history, which is empty here
-            columns = ", ".join(f'"{column}" {of["data_type"]}' for column, of in node["columns"].items())
-            duck.execute(f"create table store.{name} ({columns})")
-        kind = "view" if materialized == "view" else "table"
-        duck.execute(f"create {kind} build.{name} as {_compiled(settings, node)}")
-    return duck
+    for mart in marts:  # their history, which is empty here
+        columns = ", ".join(f'"{name}" {type}' for name, type in mart.types.items())
+        duck.execute(f"create table store.{mart.name} ({columns})")
+    for model in models:
+        kind = "view" if model.is_view else "table"
+        duck.execute(f"create {kind} build.{model.name} as {_compiled(model)}")
+    return duck, time.perf_counter() - begin
 
 
-def _models(settings: Settings) -> Iterator[dict[str, Any]]:
+def _models(settings: Settings) -> Iterator[Compiled]:
     """The customers' marts and all models that they read, in the order of building. No monthly statistics."""
-    nodes = json.loads((settings.home / "dbt" / "manifest.json").read_text())["nodes"]
-    read: dict[str, list[str]] = {}
-    wanted = [f"model.callmart.{mart.name}" for mart in dbt_project.marts(settings)]
-    while wanted:
-        id = wanted.pop()
-        read[id] = [on for on in nodes[id]["depends_on"]["nodes"] if on in nodes]
-        wanted += [on for on in read[id] if on not in read]
-    return (nodes[id] for id in TopologicalSorter(read).static_order())
+    models = {model.model: model for model in dbt_project.compiled_marts(settings)}
+    read = {name: [on for on in model.reads if on in models] for name, model in models.items()}
+    return (models[name] for name in TopologicalSorter(read).static_order())
 
 
-def _compiled(settings: Settings, node: dict[str, Any]) -> str:
+def _compiled(model: Compiled) -> str:
     """The SQL that dbt compiled, without the offsets, which are only for PostgreSQL's planner."""
-    own = Path(__file__).with_name(f"{node['name']}.sql")
-    if own.exists():
-        return own.read_text()
-    compiled = settings.home / "dbt" / "compiled" / "callmart" / node["original_file_path"]
-    return compiled.read_text().replace("offset 0", "")
+    own = Path(__file__).with_name(f"{model.name}.sql")
+    return own.read_text() if own.exists() else model.sql.replace("offset 0", "")
 
 
 def require_equal(

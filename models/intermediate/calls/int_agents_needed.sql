@@ -1,7 +1,8 @@
 -- A row is a number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes, by
 -- Erlang C, to answer the targeted share of them within the threshold.
 
-with recursive visits as (
+-- Not materialized, as all columns of the visits would be written once more.
+with recursive visits as not materialized (
     select * from {{ ref('int_visit') }}
 ),
 

@@ -1,6 +1,7 @@
 -- A row is a queue and a quarter-hour in which a caller joined it, stopped waiting or was refused.
 
-with visits as (
+-- Not materialized, as all columns of the visits would be written once more.
+with visits as not materialized (
     select * from {{ ref('int_visit') }}
 ),
 

@@ -1,6 +1,7 @@
 -- A row is a visit of a tangled call to a queue, with its outcome.
 
-with events as (
+-- Not materialized, as all events would be written once more.
+with events as not materialized (
     select * from {{ ref('int_tangled_event') }}
     where queue is not null
 ),

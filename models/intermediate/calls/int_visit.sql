@@ -14,8 +14,8 @@ customers as (
     select * from {{ ref('stg_customer') }}
 ),
 
--- Materialized: otherwise the planner joins the customers first, expects one visit, and loops over the rest.
-timed as materialized (
+-- With the offset the planner joins the customers last. Otherwise it expects one visit, and loops over the rest.
+timed as (
     select
         visits.*,
         calls.number_withheld,
@@ -54,6 +54,7 @@ timed as materialized (
     inner join calls
         on visits.customer_id = calls.customer_id
         and visits.call_key = calls.call_key
+    offset 0
 )
 
 select

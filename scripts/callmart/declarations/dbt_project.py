@@ -94,8 +94,7 @@ def run(
             # The event has only a text. dbt is handling the exception in this thread, so we can get it.
             raised[event.data.node_info.unique_id] = sys.exception()
 
-    # The manifest has just been written, and writing it again takes as long as a model.
-    result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", "--no-write-json", *selected)
+    result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", *selected)
     _refuse_failure(result, raised)
     return [_compiled(one.node) for one in result.result if one.node.resource_type == "model"]
 
@@ -145,7 +144,7 @@ def _compile(settings: Settings, chosen: str) -> list[Any]:
 
     manifest, _ = _parse(settings)
     selected = f"{chosen},resource_type:model"
-    result = _invoke(dbtRunner(manifest), settings, "compile", "--no-write-json", "--select", selected)
+    result = _invoke(dbtRunner(manifest), settings, "compile", "--select", selected)
     if not result.success:
         raise UserError(
             f"dbt can't compile the models {chosen}: run `dbt compile --select {chosen}` in {PROJECT} to see why"
@@ -378,6 +377,7 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
         return runner.invoke(
             [
                 *arguments,
+                "--no-write-json",  # nobody reads dbt's manifest.json, and writing it takes half a second
                 "--log-level=none",  # the log would have the database's messages, which can contain rows
                 "--log-level-file=none",
                 f"--log-path={_target(settings) / 'logs'}",  # dbt makes it all the same
