@@ -86,13 +86,13 @@ def test_a_report_shows_what_was_ordered(report: str, shown: str) -> None:
 def test_dbt_reads_the_same(callmart: Callmart, marts: list[Mart]) -> None:
     """The exposures of its manifest, and the marts that they depend on."""
     assert marts
-    manifest = json.loads((callmart.home / "dbt" / "manifest.json").read_text())
+    manifest, _ = dbt_project._parse(callmart.settings)
     read = {
-        exposure["name"]: (
-            exposure["config"]["meta"]["option"],
-            {node.rpartition(".")[2] for node in exposure["depends_on"]["nodes"]},
+        exposure.name: (
+            exposure.config.meta["option"],
+            {node.rpartition(".")[2] for node in exposure.depends_on.nodes},
         )
-        for exposure in manifest["exposures"].values()
+        for exposure in manifest.exposures.values()
     }
     assert read == {
         report.name: (report.option, set(report.marts)) for report in exposures.reports().values()
