@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Condition, current_thread, main_thread
+from threading import Condition, Event, current_thread, main_thread
 from typing import Any
 
 import psycopg
@@ -14,17 +14,19 @@ from callmart.land.gate import Gate
 from callmart.land.loader import Loader
 from callmart.land.prepare import Prepared
 from callmart_home import Callmart
+from erasing import erase, person
 from events import DETAILED, at, event, ndjson, registry
 
 pytestmark = pytest.mark.dated
 
-LEAVING, STAYING = 1, 2
+LEAVING, STAYING, ERASED = 1, 2, 3
+CUSTOMERS = [f"id: {number}, {DETAILED}" for number in (LEAVING, STAYING, ERASED)]
 LONG_ENOUGH_S = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _registry(callmart: Callmart) -> None:
-    callmart.apply(registry(f"id: {LEAVING}, {DETAILED}", f"id: {STAYING}, {DETAILED}"))
+    callmart.apply(registry(*CUSTOMERS))
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_a_customer_that_is_removed_after_its_file_was_prepared(
     def storing(loader: Loader, *arguments: Any) -> Any:
         if not removed:  # the first file has not been read yet, so what has begun is the second one
             removed.append(begun(1))
-            callmart.apply(registry(f"id: {STAYING}, {DETAILED}"))
+            callmart.apply(registry(*CUSTOMERS[1:]))
         return store(loader, *arguments)
 
     monkeypatch.setattr(Loader, "store", storing)
@@ -109,7 +111,7 @@ def test_a_customer_that_is_removed_after_its_file_was_prepared(
     ]  # fmt: skip
     assert removed == [True]
     monkeypatch.undo()
-    callmart.apply(registry(f"id: {LEAVING}, {DETAILED}", f"id: {STAYING}, {DETAILED}"))
+    callmart.apply(registry(*CUSTOMERS))
 
 
 def test_a_file_that_could_not_be_prepared_ahead_lands_in_its_turn(
@@ -131,3 +133,92 @@ def test_a_file_that_could_not_be_prepared_ahead_lands_in_its_turn(
     assert (first, third) == (2, 2)
     assert str(second).startswith(f"{path}, line 3 is longer than ")
     assert lost
+
+
+def test_a_customer_that_is_added_after_its_file_was_prepared(
+    callmart: Callmart, files: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's turn has come only when the registry knows it."""
+    commit, asked, added = Loader.commit, Event(), list[bool]()
+
+    def current_gate(*arguments: Any) -> tuple[int, Gate]:
+        read = admission.current_gate(*arguments)
+        if current_thread() is not main_thread():
+            asked.set()
+        return read
+
+    def committing(loader: Loader) -> None:
+        if not added:  # the first file is stored, and its transaction no longer keeps the registry as it is
+            added.append(asked.wait(LONG_ENOUGH_S))
+            commit(loader)
+            callmart.apply(registry(*CUSTOMERS))
+        else:
+            commit(loader)
+
+    callmart.apply(registry(*CUSTOMERS[1:]))
+    monkeypatch.setattr(landing, "current_gate", current_gate)
+    monkeypatch.setattr(Loader, "commit", committing)
+    assert landed(callmart.land_all(*files)) == [2, 2, 2]
+    assert added == [True]
+
+
+def of_erased(agent: str) -> str:
+    """An event of an agent outside of calls. It is left out if the agent was erased."""
+    return ndjson(event("agent_logged_in", at("11:00"), customer_id=ERASED, agent=agent))
+
+
+def erase_agent(callmart: Callmart, agent: str, request: int) -> None:
+    erase(callmart, person(callmart, ERASED, "agent", agent, at("00:00", 1)), request)
+
+
+def test_who_was_erased_after_the_file_was_prepared_does_not_land(
+    callmart: Callmart,
+    files: list[tuple[Path, int]],
+    begun: Callable[[int], bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server refuses the file as it is, and it is prepared again."""
+    path, store, erased = files[1][0], Loader.store, list[bool]()
+    path.write_text(path.read_text() + of_erased("x"))
+
+    def storing(loader: Loader, *arguments: Any) -> Any:
+        if not erased:
+            erased.append(begun(1))
+            erase_agent(callmart, "x", 1)
+        return store(loader, *arguments)
+
+    monkeypatch.setattr(Loader, "store", storing)
+    outcomes = callmart.land_all(*((path, None) for path, _ in files))
+    assert landed(outcomes) == [2, 2, 2]
+    assert isinstance(outcomes[1], landing.Landed) and outcomes[1].erased == 1
+    assert erased == [True]
+
+
+def test_a_file_behind_that_is_damaged_does_not_stop_the_one_in_front_of_it(
+    callmart: Callmart, files: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one fails in its first block. So the session is closed by which this one is still to ask who was erased."""
+    erase_agent(callmart, "y", 2)
+    (front, _), (behind, _) = files[1:]
+    calls = front.read_text().splitlines(keepends=True)
+    front.write_text("".join(calls + calls * 20) + of_erased("y"))  # ends far behind what is prepared ahead
+    monkeypatch.setattr(found, "BLOCK", 400)
+    behind.write_text(behind.read_text().splitlines(keepends=True)[0] + "x" * 1000)
+    reset, store, closed, stored = Loader.reset, Loader.store, Event(), list[bool]()
+
+    def resetting(loader: Loader) -> None:
+        reset(loader)
+        if current_thread() is not main_thread():
+            closed.set()
+
+    def storing(loader: Loader, *arguments: Any) -> Any:
+        stored.append(len(stored) == 1 and closed.wait(LONG_ENOUGH_S))
+        return store(loader, *arguments)
+
+    monkeypatch.setattr(Loader, "reset", resetting)
+    monkeypatch.setattr(Loader, "store", storing)
+    first, second, third = callmart.land_all(*((path, None) for path, _ in files))
+    assert stored[:2] == [False, True]
+    assert landed([first, second]) == [2, 42]
+    assert isinstance(second, landing.Landed) and second.erased == 1
+    assert str(third).startswith(f"{behind}, line 2 is longer than ")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
@@ -34,6 +35,7 @@ from callmart.land.source import Limits, Source, Tally
 MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
 TRIES = 3  # while the registry changes
+CANCELLED = "57014"  # SQLSTATE, also of what Ctrl-C ends in the driver
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,9 @@ def _begun(loader: Loader, groups: Sequence[Sequence[Source]]) -> Iterator[list[
         if number:
             try:
                 preparation = _prepare(loader, sources)
-                first = list(islice(preparation.batches, 1))
-                begun = [preparation._replace(batches=chain(first, preparation.batches))]
+                if preparation.sources:  # else their customers are not in the registry, which their turn says
+                    first = list(islice(preparation.batches, 1))
+                    begun = [preparation._replace(batches=chain(first, preparation.batches))]
             except Exception:
                 with suppress(Exception):
                     loader.reset()
@@ -198,7 +201,8 @@ def _land_together(
     loader: Loader, sources: Sequence[Source], *begun: _Preparation
 ) -> dict[int, Landed | Exception]:
     """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
-    for preparation in chain(begun, (_prepare(loader, sources) for _ in range(TRIES))):
+    preparations = chain(begun, (_prepare(loader, sources) for _ in range(TRIES)))
+    for tried, preparation in enumerate(preparations):
         known, outcomes = preparation.sources, preparation.outcomes
         if not known:
             return outcomes
@@ -207,6 +211,9 @@ def _land_together(
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
+            is_of_server = isinstance(error, psycopg.Error | AdbcError) and error.sqlstate != CANCELLED
+            if tried < len(begun) and is_of_server:
+                continue  # a session was lost meanwhile, or somebody was erased: they are prepared once more
             if len(known) == 1:
                 return outcomes | {known[0].number: _as_problem(known[0].path, error)}
             half = len(known) // 2
