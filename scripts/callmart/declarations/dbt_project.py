@@ -377,7 +377,7 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
         return runner.invoke(
             [
                 *arguments,
-                "--no-write-json",  # nobody reads dbt's manifest.json, and writing it takes half a second
+                "--no-write-json",  # nobody reads dbt's manifest.json
                 "--log-level=none",  # the log would have the database's messages, which can contain rows
                 "--log-level-file=none",
                 f"--log-path={_target(settings) / 'logs'}",  # dbt makes it all the same

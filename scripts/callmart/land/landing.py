@@ -170,21 +170,23 @@ class _Preparation(NamedTuple):
 
 
 def _begun(loader: Loader, groups: Sequence[Sequence[Source]]) -> Iterator[list[_Preparation]]:
-    """Begin to prepare each group but the first, which needn't wait. Nothing if that fails: what is wrong is said when
-    it is the group's turn.
-    """
+    """What is prepared of each group before its turn: nothing of the first one, which needn't wait."""
     for number, sources in enumerate(groups):
-        begun: list[_Preparation] = []
-        if number:
-            try:
-                preparation = _prepare(loader, sources)
-                if preparation.sources:  # else their customers are not in the registry, which their turn says
-                    first = list(islice(preparation.batches, 1))
-                    begun = [preparation._replace(batches=chain(first, preparation.batches))]
-            except Exception:
-                with suppress(Exception):
-                    loader.reset()
-        yield begun
+        yield _begin(loader, sources) if number else []
+
+
+def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
+    """Prepare the beginning of a group. Nothing if that fails: what is wrong is said when it is the group's turn."""
+    try:
+        preparation = _prepare(loader, sources)
+        if not preparation.sources:  # their customers are not in the registry, which their turn says
+            return []
+        first = list(islice(preparation.batches, 1))
+    except Exception:
+        with suppress(Exception):
+            loader.reset()
+        return []
+    return [preparation._replace(batches=chain(first, preparation.batches))]
 
 
 def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
