@@ -10,11 +10,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 
-from callmart.land import admission, found, landing
+from callmart.land import admission, found, judging, landing
 from callmart.land.found import Delivery
 from callmart.land.gate import Gate
+from callmart.land.loader import Loader
 from callmart.land.look import Look
 from callmart_home import Callmart
 from commands import exit_code
@@ -120,9 +123,9 @@ def state(callmart: Callmart, customers: tuple[int, int]) -> dict[str, Any]:
 def test_what_lands_together_equals_what_lands_one_by_one(
     callmart: Callmart, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if some are too large to share a transaction, and are prepared while the one before them is stored."""
+    """Also if some are too large for it, and are prepared while those before them are stored."""
     rng = Random(seed)
-    blocks = found.BLOCK, 2_000
+    blocks = found.BLOCK, 8_000, 2_000
     for number in range(SETS):
         monkeypatch.setattr(found, "BLOCK", rng.choice(blocks))
         made = rng.randrange(2**32)
@@ -162,6 +165,53 @@ def good(folder: Path, count: int, customer: int, name: str) -> list[Path]:
         (path := folder / f"{name}-{number:02}").write_text(ndjson(row))
         paths.append(path)
     return paths
+
+
+def test_files_share_a_transaction_up_to_a_few_blocks(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that many are prepared while as many are stored."""
+    paths = good(tmp_path, 8, WAITING, "shared")
+    monkeypatch.setattr(found, "BLOCK", paths[0].stat().st_size)  # each is a block
+    paths[4].write_text(paths[4].read_text() * 2)
+    commit, transactions = Loader.commit, list[Loader]()
+
+    def committing(loader: Loader) -> None:
+        transactions.append(loader)
+        commit(loader)
+
+    monkeypatch.setattr(Loader, "commit", committing)
+    outcomes = callmart.land_all(*((path, None) for path in paths))
+    assert [one.rows for one in outcomes if isinstance(one, landing.Landed)] == [1, 1, 1, 1, 2, 1, 1, 1]
+    assert len(transactions) == len(["three", "one", "a large one", "three"])
+
+
+def test_duckdb_fails_for_those_alone_that_share_a_transaction(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = good(tmp_path, 3, WAITING, "failing")
+    monkeypatch.setattr(found, "BLOCK", paths[0].stat().st_size - 1)  # each is too large to share one
+    set_up = judging.set_up
+
+    def failing(connection: Any, given: dict[str, pa.Table], latest: datetime) -> None:
+        if given["files_arrow"]["file_number"].to_pylist() == [1]:
+            raise duckdb.OutOfMemoryException("no memory is left")
+        set_up(connection, given, latest)
+
+    monkeypatch.setattr(judging, "set_up", failing)
+    first, second, third = callmart.land_all(*((path, None) for path in paths))
+    assert [one.landed for one in (first, third) if isinstance(one, landing.Landed)] == [1, 1]
+    assert str(second).startswith(str(paths[1]))
+
+
+def test_nothing_is_judged_of_files_whose_customers_are_unknown(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Any] = []
+    monkeypatch.setattr(judging, "set_up", lambda *given: judged.append(given))
+    outcomes = callmart.land_all(*((path, UNKNOWN) for path in good(tmp_path, 2, UNKNOWN, "unknown")))
+    assert [str(one).split(";")[0] for one in outcomes] == [f"customer {UNKNOWN} is not in the registry"] * 2
+    assert not judged
 
 
 def test_only_the_file_that_the_server_refuses_is_left(

@@ -4,7 +4,8 @@ The rules are in judging.sql, which DuckDB runs. Their order matters: a row with
 dropped before anything else is done with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -31,15 +32,23 @@ SQL = sql_file.statements(__file__)
 _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 
 
-def set_up(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], gate: Gate) -> None:
+def given(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
+    """What rows are judged by. Raises UserError if a customer has no key."""
+    return {
+        "files_arrow": _files(sources),
+        "contract_periods_arrow": contract_periods(gate),
+        "secrets_arrow": secrets(gate),
+        "statuses_arrow": gate.statuses,
+        "events_arrow": events_table(),
+    }
+
+
+def set_up(connection: duckdb.DuckDBPyConnection, given: Mapping[str, pa.Table], latest: datetime) -> None:
     """Create the tables and macros that judging needs."""
-    connection.execute("set variable latest = $latest::timestamptz", {"latest": gate.latest})
-    connection.register("files_arrow", _files(sources))
+    connection.execute("set variable latest = $latest::timestamptz", {"latest": latest})
     connection.register("source", SOURCE_SCHEMA.empty_table())  # a query needs it when it is made
-    connection.register("contract_periods_arrow", contract_periods(gate))
-    connection.register("secrets_arrow", secrets(gate))
-    connection.register("statuses_arrow", gate.statuses)
-    connection.register("events_arrow", events_table())
+    for name, table in given.items():
+        connection.register(name, table)
     connection.execute(SQL["tables"])
     connection.execute(SQL["macros"].format(time=_TIME))
 

@@ -7,10 +7,11 @@ Many small files share a transaction. If it fails, its halves are landed, and so
 none of the others. While the server stores some, the next ones are prepared.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from callmart.land.source import Limits, Source, Tally
 
 MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
+MOST_BLOCKS = 3  # that small files fill; the server stores so many while as many are prepared
 TRIES = 3  # while the registry changes
 CANCELLED = "57014"  # SQLSTATE, also of what Ctrl-C ends in the driver
 
@@ -153,9 +155,14 @@ def _land_read(
 def _groups(sources: Sequence[Source]) -> list[list[Source]]:
     """The files that share a transaction. Their order stays, as it decides which of contradicting events is stored."""
     groups: list[list[Source]] = []
-    for is_small, run in groupby(sources, lambda source: source.is_small):
-        following = list(run)
-        groups += [following] if is_small else [[source] for source in following]
+    filled = math.inf
+    for source in sources:
+        blocks = source.blocks if source.is_small else math.inf
+        filled += blocks
+        if filled > MOST_BLOCKS:
+            groups.append([])
+            filled = blocks
+        groups[-1].append(source)
     return groups
 
 
@@ -196,7 +203,8 @@ def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     outcomes = _of_strangers(sources, gate)
     counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)
-    return _Preparation(version, counted, prepared, ahead(prepared.batches()), outcomes)
+    most = MOST_BLOCKS if sources[0].is_small else 1  # blocks of a large file would take memory for nothing
+    return _Preparation(version, counted, prepared, ahead(prepared.batches(), most), outcomes)
 
 
 def _land_together(

@@ -28,6 +28,8 @@ from callmart.land.source import Source
 # may not tell times that are closer.
 YOUNG_S = 5
 
+STREAMED = 1 << 13  # rows handed to the driver at a time: it keeps them in memory once more, as they are sent
+
 
 class Kept(NamedTuple):
     """What became of a file's events on the server."""
@@ -172,7 +174,9 @@ def _stream_events(cursor: dbapi.Cursor, batches: Iterator[pa.RecordBatch]) -> N
 
     def noting_mistakes() -> Iterator[pa.RecordBatch]:
         try:
-            yield from batches
+            for batch in batches:
+                for begin in range(0, batch.num_rows, STREAMED):
+                    yield batch.slice(begin, STREAMED)
         except Exception as mistake:
             mistakes.append(mistake)
             raise

@@ -40,6 +40,8 @@ class Prepared:
         self._sources = {source.number: source for source in sources}
         self._tallies = {source.number: source.tally for source in sources}
         self._connection = connection
+        self._given = judging.given(sources, gate)
+        self._latest = gate.latest
         self._zones = dict(
             zip(
                 gate.customers["customer_id"].to_pylist(),
@@ -57,6 +59,7 @@ class Prepared:
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
+        judging.set_up(self._connection, self._given, self._latest)
         events = keyed_events(self._connection)
         # The sources need their own cursor, as another thread reads them ahead.
         pieces = ahead(readers.batches(list(self._sources.values()), self._connection.cursor()))
@@ -174,9 +177,7 @@ class Prepared:
 def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:
     """Get ready to read the events of files. Several files are small ones."""
     pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
-    connection = duck.connect()
-    judging.set_up(connection, sources, gate)
-    return Prepared(sources, connection, gate)
+    return Prepared(sources, duck.connect(), gate)
 
 
 def _as_agents(events: pa.Table) -> pa.Table:

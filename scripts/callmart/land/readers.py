@@ -16,7 +16,7 @@ from callmart.land import formats, found, lines, parquet, text_formats
 from callmart.land.found import Found
 from callmart.land.source import QUEUE_LOGS, Limits, Source, as_source, broken, packed
 
-GATHERED = 1 << 14  # rows; fewer are joined with those that follow, up to a block of bytes
+ENOUGH_ROWS, ENOUGH_BLOCKS = 1 << 15, 4  # fewer rows and bytes are joined with those that follow
 WITH_STATE = ("queue_log_realtime", "cel")  # what a row means depends on the rows before it
 
 
@@ -28,19 +28,19 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
     path, format = file.delivery.path, file.delivery.format
     if format not in formats.FORMATS:
         raise UserError(f"format {format!r} is not known; use one of {', '.join(formats.FORMATS)}")
-    start, compression, is_small = _start(file)
+    start, compression, blocks = _start(file)
     if not start.strip(b"\xef\xbb\xbf\r\n"):
         raise UserError(f"{path} is empty; deliver it again, or leave it out")
     if start.startswith(b"PAR1"):
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
         names, rows = parquet.header(file)
-        is_small = file.data is not None and rows <= parquet.ROWS
-        return _naming_customer(Source(file, number, is_small, "parquet", names, compression, limits))
+        blocks = rows / parquet.MOST_AT_ONCE
+        return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits))
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use --format auto")
     form, header = formats.text_form(path, format, formats.first_lines(path, start))
-    return _naming_customer(Source(file, number, is_small, form, header, compression, limits))
+    return _naming_customer(Source(file, number, blocks, form, header, compression, limits))
 
 
 def _naming_customer(source: Source) -> Source:
@@ -53,8 +53,8 @@ def _naming_customer(source: Source) -> Source:
     return source
 
 
-def _start(file: Found) -> tuple[bytes, str | None, bool]:
-    """The first bytes of a file, unpacked; its compression; and whether all bytes are no more than a block."""
+def _start(file: Found) -> tuple[bytes, str | None, float]:
+    """The first bytes of a file, unpacked; its compression; and how many blocks they fill, if the file was read."""
     path = file.delivery.path
     try:
         if file.data is None:
@@ -64,13 +64,12 @@ def _start(file: Found) -> tuple[bytes, str | None, bool]:
             start = file.data[: formats.DETECT]
         compression = formats.compression_of(start)
         if compression is None:
-            return start, None, file.data is not None
+            return start, None, len(file.data or b"") / found.BLOCK
         with pa.input_stream(packed(file), compression=compression) as stream:
             start = _read(stream, formats.DETECT if file.data is None else found.BLOCK + 1)
     except (OSError, EOFError):
         raise broken(path) from None
-    is_small = file.data is not None and len(start) <= found.BLOCK
-    return start[: formats.DETECT], compression, is_small
+    return start[: formats.DETECT], compression, len(start) / found.BLOCK
 
 
 def _read(stream: pa.NativeFile, most: int) -> bytes:
@@ -153,6 +152,6 @@ def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         if table is not None:
             few.append(table)
             rows, size = rows + table.num_rows, size + table.nbytes
-        if few and (table is None or rows >= GATHERED or size >= found.BLOCK):
+        if few and (table is None or rows >= ENOUGH_ROWS or size >= ENOUGH_BLOCKS * found.BLOCK):
             yield pa.concat_tables(few).combine_chunks() if len(few) > 1 else few[0]
             few, rows, size = [], 0, 0

@@ -79,12 +79,17 @@ class Source:
 
     found: Found
     number: int  # among the files that land together
-    is_small: bool  # no more than a block, unpacked; a larger file lands alone
+    blocks: float  # that its rows fill; only known of a file that was read
     form: Form
     header: tuple[str, ...] | None  # the columns of CSV and Parquet
     compression: str | None
     limits: Limits
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all its rows are judged at once. A larger file lands alone."""
+        return self.found.data is not None and self.blocks <= 1
 
     @property
     def path(self) -> Path:
