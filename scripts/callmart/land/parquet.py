@@ -13,8 +13,7 @@ from callmart.land.found import Found
 from callmart.land.lines import decoded
 from callmart.land.source import Source, broken, packed, reject
 
-ROWS = 1 << 15  # rows read at a time; more would save planning, and take more memory
-MOST_AT_ONCE = 1 << 16  # rows of a file that is judged at once
+ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 

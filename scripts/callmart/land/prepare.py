@@ -4,6 +4,7 @@
 together.
 """
 
+import ctypes
 from collections.abc import Iterator, Sequence
 
 import duckdb
@@ -29,6 +30,9 @@ AGENT_SCHEMA = pa.schema(
         ("last_at", pa.timestamp("us", "UTC")),  # time of the agent's last event
     ]
 )
+
+# glibc's malloc returns what is larger as soon as it is freed. By itself it would raise that limit to 32 MiB.
+_M_MMAP_THRESHOLD, _LARGE = -3, 1 << 17
 
 _CHUNK = 1 << 13  # rows that DuckDB gives to a thread at a time
 
@@ -65,7 +69,6 @@ class Prepared:
         pieces = ahead(readers.batches(list(self._sources.values()), self._connection.cursor()))
         for rows in readers.gathered(self._canonical(*piece) for piece in pieces):
             yield from self._judge(events, rows).to_batches()
-            pa.default_memory_pool().release_unused()  # free the batch's memory before the next one
         for source in self._sources.values():
             refuse_many_rejects(source)
             if source.tally.refusal and not source.is_small:
@@ -177,6 +180,7 @@ class Prepared:
 def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:
     """Get ready to read the events of files. Several files are small ones."""
     pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
     return Prepared(sources, duck.connect(), gate)
 
 

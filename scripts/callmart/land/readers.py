@@ -35,7 +35,7 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
         names, rows = parquet.header(file)
-        blocks = rows / parquet.MOST_AT_ONCE
+        blocks = rows / parquet.ROWS
         return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits))
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use --format auto")
