@@ -1,0 +1,49 @@
+"""The order in which dbt computes models: first those with the longest chain of models behind them.
+
+By itself dbt gives its threads each model as soon as all that it reads is there, so a chain waits for models that nobody
+waits for. It has no setting for that.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import networkx
+from dbt.graph.queue import GraphQueue
+from dbt.task.run import RunTask
+
+
+class LongestFirst(GraphQueue):  # type: ignore[misc]
+    """dbt's queue of models, which hands out the next one only when a thread is free."""
+
+    def __init__(self, graph: Any, manifest: Any, selected: Any, threads: int) -> None:
+        self.threads = threads
+        super().__init__(graph, manifest, selected)
+
+    def _get_scores(self, graph: Any) -> dict[str, int]:
+        """What decides which model is next: the smallest."""
+        scores: dict[str, int] = {}
+        for model in reversed(list(networkx.topological_sort(graph))):
+            scores[model] = min((scores[reader] for reader in graph.successors(model)), default=0) - 1
+        return scores
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        with self.lock:
+            self.some_task_done.wait_for(lambda: len(self.in_progress) < self.threads)
+        return super().get(block, timeout)
+
+
+@contextmanager
+def longest_first() -> Iterator[None]:
+    """Let dbt's runs take models in this order."""
+    get_queue = RunTask.get_graph_queue
+
+    def get_longest_first(task: Any) -> LongestFirst:
+        queue = get_queue(task)
+        return LongestFirst(queue.graph, queue.manifest, queue.get_selected_nodes(), task.config.threads)
+
+    RunTask.get_graph_queue = get_longest_first
+    try:
+        yield
+    finally:
+        RunTask.get_graph_queue = get_queue
