@@ -1,7 +1,7 @@
 """The order in which dbt computes models: first those with the longest chain of models behind them.
 
-By itself dbt gives its threads each model as soon as all that it reads is there, so a chain waits for models that nobody
-waits for. It has no setting for that.
+By itself dbt gives its threads each model as soon as all that it reads is there, so a chain waits for models that
+nobody waits for. It has no setting for that.
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,9 @@ class LongestFirst(GraphQueue):  # type: ignore[misc]
         return scores
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """The next model. dbt's own queue would be emptied at once, and its threads would have another in which the
+        order is that of becoming ready.
+        """
         with self.lock:
             self.some_task_done.wait_for(lambda: len(self.in_progress) < self.threads)
         return super().get(block, timeout)
