@@ -6,9 +6,9 @@ nobody waits for. It has no setting for that.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-import networkx
 from dbt.graph.queue import GraphQueue
 from dbt.task.run import RunTask
 
@@ -22,10 +22,12 @@ class LongestFirst(GraphQueue):  # type: ignore[misc]
 
     def _get_scores(self, graph: Any) -> dict[str, int]:
         """What decides which model is next: the smallest."""
-        scores: dict[str, int] = {}
-        for model in reversed(list(networkx.topological_sort(graph))):
-            scores[model] = min((scores[reader] for reader in graph.successors(model)), default=0) - 1
-        return scores
+
+        @cache
+        def score(model: str) -> int:
+            return min(map(score, graph.successors(model)), default=0) - 1
+
+        return {model: score(model) for model in graph}
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next model. dbt's own queue would be emptied at once, and its threads would have another in which the
