@@ -11,20 +11,27 @@ from hypothesis import strategies as st
 from callmart.database import chain
 from callmart.database.chain import Body, Broken, Chain
 
-MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
+
+def hexadecimal(size: int) -> st.SearchStrategy[str]:
+    """So many bytes, drawn at once and not digit by digit."""
+    return st.binary(min_size=size, max_size=size).map(bytes.hex)
+
+
+# One number each: Hypothesis draws a datetime as seven.
+MOMENTS = st.integers(0, 10 * 365 * 86_400_000_000).map(
+    lambda passed: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(microseconds=passed)
+)
 BODIES = st.builds(
     Body,
     customer_id=st.integers(1, 9999),
     kind=st.sampled_from(["agent", "caller", "contact", "recipient"]),
-    key=st.none() | st.text("0123456789abcdef", min_size=16, max_size=16),
+    key=st.none() | hexadecimal(8),
     until=MOMENTS,
     at=MOMENTS,
     request=st.none() | st.integers(1, 999),
     tombstones=st.dictionaries(
         st.sampled_from(["agent", "caller", "call"]),
-        st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), max_size=3, unique=True).map(
-            lambda found: tuple(sorted(found))
-        ),
+        st.lists(hexadecimal(16), max_size=3, unique=True).map(lambda found: tuple(sorted(found))),
         max_size=2,
     ),
     right=st.sampled_from(["erasure", "objection", "lifting", "rectification"]),

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 MANY = 10
 
@@ -40,6 +39,8 @@ def confined(numbers: Collection[Shown], uses: Mapping[int, int], insider: int) 
 
 def intervals(numbers: Collection[Shown], known: Mapping[int, int]) -> dict[int, tuple[float, float]]:
     """The least and the most that each part can be, given all numbers and some of the parts."""
+    from scipy.optimize import linprog  # each worker imports this module, and one runs its test
+
     customers = sorted({who for number in numbers for who in number.customers} - known.keys())
     sums = _sums(numbers, customers)
     totals = [number.total - sum(known.get(who, 0) for who in number.customers) for number in numbers]
@@ -56,6 +57,8 @@ def fewest_apart(numbers: Collection[Shown]) -> int:
     """How few customers are in a sum or difference of numbers, with any weights: the fewest that is found by making the
     others' weights as small as they can be. There may be fewer still.
     """
+    from scipy.optimize import linprog
+
     customers = sorted({who for number in numbers for who in number.customers})
     # Those who are in the same numbers have the same weight.
     kinds, of_kind = np.unique(_sums(numbers, customers).T, axis=0, return_counts=True)

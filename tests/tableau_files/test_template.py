@@ -8,8 +8,6 @@ from random import Random
 
 import pytest
 from lxml import etree
-from py_tbparse import TwbParser
-from tableau_inspector.analyzer import analyze
 
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
@@ -202,6 +200,9 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
         if found[2] == references.OBJECT_ID
     }
     assert counted == {f"cnt:{tds.object_id(of, 'queue_interval')}:qk"}
+
+    from py_tbparse import TwbParser
+    from tableau_inspector.analyzer import analyze
 
     filled = tmp_path / "filled.twb"
     filled.write_bytes(result)

@@ -9,8 +9,6 @@ from urllib.parse import unquote
 
 import pytest
 from lxml import etree
-from py_tbparse import TwbParser
-from tableau_inspector.analyzer import analyze
 
 from callmart.base.errors import UserError
 from callmart.declarations import exposures
@@ -152,6 +150,9 @@ def test_it_has_one_connection_to_the_published_data_source(name: str, locale: s
 
 @each_report
 def test_independent_readers_see_all_of_it(tmp_path: Path, name: str, locale: str) -> None:
+    from py_tbparse import TwbParser
+    from tableau_inspector.analyzer import analyze
+
     file = tmp_path / f"{name}.twb"
     file.write_bytes(built(name, locale))
     document = parsed(name, locale)

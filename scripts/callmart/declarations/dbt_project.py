@@ -72,6 +72,8 @@ def run(
     """
     from dbt.cli.main import dbtRunner
 
+    from callmart.declarations.longest_first import longest_first
+
     manifest, _ = _parse(settings)
     models = [
         node
@@ -94,7 +96,8 @@ def run(
             # The event has only a text. dbt is handling the exception in this thread, so we can get it.
             raised[event.data.node_info.unique_id] = sys.exception()
 
-    result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", *selected)
+    with longest_first():
+        result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", *selected)
     _refuse_failure(result, raised)
     return [_compiled(one.node) for one in result.result if one.node.resource_type == "model"]
 

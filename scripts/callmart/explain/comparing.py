@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import Literal
 
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
 from callmart.explain.contacts import Contact
 from callmart.explain.explaining import Explained
 from callmart.explain.other_list import Other
@@ -91,6 +88,9 @@ def _renamed(other: Other, named: dict[str, str]) -> Other:
 
 def _pairs(ours: Sequence[Contact], there: Sequence[Other], within: timedelta) -> list[tuple[Contact, Other]]:
     """The contacts that are on both sides. Both sequences are in the order of their moments."""
+    from scipy.sparse import coo_array  # takes longer to import than all of callmart
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     if not ours:
         return []
     moments = [other.moment for other in there]
