@@ -8,9 +8,9 @@ import networkx
 import pytest
 from dbt.node_types import NodeType
 
-from callmart.declarations import dbt_project
 from callmart.declarations.longest_first import LongestFirst
 from callmart_home import Callmart, ignore_step
+from dbt_by_heart import RUN
 
 
 class _Manifest:
@@ -57,5 +57,5 @@ def test_a_build_takes_its_models_from_this_queue(played: Callmart, monkeypatch:
         return model
 
     monkeypatch.setattr(LongestFirst, "get", recording)
-    models = dbt_project.run(played.settings, ignore_step)
+    models = RUN(played.settings, ignore_step)
     assert sorted(taken) == sorted(model.model for model in models)
