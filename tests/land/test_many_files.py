@@ -22,7 +22,7 @@ from callmart.land.look import Look
 from callmart_home import Callmart
 from commands import exit_code
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from landing import land_and_die
+from landing import land_and_die, land_interrupted
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -268,6 +268,17 @@ def test_a_landing_that_is_killed_amid_many_files_loses_and_doubles_none(
     known = sum(isinstance(one, landing.Landed) and one.unchanged for one in outcomes)
     assert 0 < known < 40, "some were landed, and a transaction was lost"
     assert [row["n"] for row in callmart.rows(events, before["file"])] == [40 - known]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_landing_ends_when_it_is_interrupted(
+    callmart: Callmart, tmp_path: Path, by: signal.Signals
+) -> None:
+    """The driver would take it for the failure of one file."""
+    paths = good(tmp_path, 4, WAITING, f"interrupted-{by}")
+    assert exit_code(land_interrupted, callmart.home, paths, by) == by
+    outcomes = callmart.land_all(*((path, None) for path in paths))
+    assert [one.landed for one in outcomes if isinstance(one, landing.Landed)] == [1] * 4
 
 
 def test_a_customer_that_is_removed_while_its_files_wait(

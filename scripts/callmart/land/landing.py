@@ -37,7 +37,6 @@ MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
 MOST_BLOCKS = 3  # that small files fill; the server stores so many while as many are prepared
 TRIES = 3  # while the registry changes
-CANCELLED = "57014"  # SQLSTATE, also of what Ctrl-C ends in the driver
 
 
 @dataclass(frozen=True)
@@ -221,8 +220,7 @@ def _land_together(
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
-            is_of_server = isinstance(error, psycopg.Error | AdbcError) and error.sqlstate != CANCELLED
-            if tried < len(begun) and is_of_server:
+            if tried < len(begun) and isinstance(error, psycopg.Error | AdbcError):
                 continue  # a session was lost meanwhile, or somebody was erased: they are prepared once more
             if len(known) == 1:
                 return outcomes | {known[0].number: _as_problem(known[0].path, error)}

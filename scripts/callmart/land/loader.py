@@ -6,7 +6,9 @@ Both are opened when they are first needed, and again after `reset`. Neither can
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from threading import Event
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -96,6 +98,16 @@ class Loader:
         """Stream the events to the server, and store them unless the registry has changed. Returns by number what
         became of each file's; None if the registry has changed. The caller commits.
         """
+        ended = Event()
+        with ThreadPoolExecutor(1) as worker:  # in the main thread the driver keeps Ctrl-C to itself
+            try:
+                return worker.submit(self._store, prepared, _until(ended, batches), version).result()
+            finally:
+                ended.set()
+
+    def _store(
+        self, prepared: Prepared, batches: Iterator[pa.RecordBatch], version: int
+    ) -> dict[int, Kept] | None:
         with self._stream.cursor() as cursor:
             cursor.execute("set transaction isolation level read committed")  # whatever the server's default
             if cursor.execute("select raw.receive($1::integer)", (version,)).fetchone() != (True,):
@@ -166,6 +178,14 @@ def _as_text(look: Look) -> str:
 
 def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
     cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
+
+
+def _until(ended: Event, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, as long as somebody waits for them to be stored."""
+    for batch in batches:
+        if ended.is_set():
+            raise InterruptedError
+        yield batch
 
 
 def _stream_events(cursor: dbapi.Cursor, batches: Iterator[pa.RecordBatch]) -> None:
