@@ -270,6 +270,25 @@ def test_a_landing_that_is_killed_amid_many_files_loses_and_doubles_none(
     assert [row["n"] for row in callmart.rows(events, before["file"])] == [40 - known]
 
 
+def test_a_session_that_is_lost_between_two_files_stops_neither(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is prepared ahead of an unknown customer's file, so the lost session is asked in its turn."""
+    first, unknown, last = good(tmp_path, 3, WAITING, "lost")
+    monkeypatch.setattr(found, "BLOCK", first.stat().st_size - 1)  # each is too large to share a transaction
+    commit = Loader.commit
+
+    def committing(loader: Loader) -> None:
+        commit(loader)
+        with callmart.superuser() as superuser:
+            superuser.execute("select pg_terminate_backend(%s, 5000)", [loader.connection.info.backend_pid])
+
+    monkeypatch.setattr(Loader, "commit", committing)
+    outcomes = callmart.land_all((first, None), (unknown, UNKNOWN), (last, None))
+    assert [isinstance(one, landing.Landed) and one.landed for one in outcomes] == [1, False, 1]
+    assert str(outcomes[1]).startswith(f"customer {UNKNOWN} is not in the registry")
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_a_landing_ends_when_it_is_interrupted(
     callmart: Callmart, tmp_path: Path, by: signal.Signals

@@ -197,8 +197,7 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
 
 def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
-    version, gate = current_gate(loader.connection, loader.settings)
-    loader.connection.commit()
+    version, gate = loader.read(lambda connection: current_gate(connection, loader.settings))
     outcomes = _of_strangers(sources, gate)
     counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)

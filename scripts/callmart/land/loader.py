@@ -5,12 +5,12 @@ Both are opened when they are first needed, and again after `reset`. Neither can
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from threading import Event
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -25,6 +25,8 @@ from callmart.land.found import Delivery, Found
 from callmart.land.look import Look
 from callmart.land.prepare import Prepared
 from callmart.land.source import Source
+
+T = TypeVar("T")
 
 # A file that changed later than this before it was looked at can change again without looking another: the file system
 # may not tell times that are closer.
@@ -75,6 +77,16 @@ class Loader:
         for name in ("connection", "_stream"):
             if session := self.__dict__.pop(name, None):
                 session.close()
+
+    def read(self, reading: Callable[[psycopg.Connection], T]) -> T:
+        """What is read in the session that reads, or in a new one if it was lost."""
+        try:
+            found = reading(self.connection)
+        except psycopg.OperationalError:
+            self.reset()
+            found = reading(self.connection)
+        self.connection.commit()
+        return found
 
     def recognised(self, deliveries: Sequence[tuple[Delivery, Look]]) -> set[int]:
         """The positions of the files that look as they did when their content was known to have landed."""
@@ -133,12 +145,7 @@ class Loader:
         self._stream.commit()
 
     def _ask(self, question: str, *parameters: str) -> set[int]:
-        try:
-            found = self.connection.execute(question.encode(), parameters).fetchall()
-        except psycopg.OperationalError:  # the session was lost
-            self.reset()
-            found = self.connection.execute(question.encode(), parameters).fetchall()
-        self.connection.commit()
+        found = self.read(lambda connection: connection.execute(question.encode(), parameters).fetchall())
         return {number for (number,) in found}
 
     def _name(self, delivery: Delivery) -> dict[str, str]:
