@@ -14,11 +14,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from callmart.land import admission, found, judging, landing
+from callmart.land import admission, found, judging, landing, readers
 from callmart.land.found import Delivery
 from callmart.land.gate import Gate
 from callmart.land.loader import Loader
 from callmart.land.look import Look
+from callmart.land.prepare import Prepared
 from callmart_home import Callmart
 from commands import exit_code
 from events import DETAILED, Row, at, event, log, ndjson, registry
@@ -202,6 +203,29 @@ def test_duckdb_fails_for_those_alone_that_share_a_transaction(
     first, second, third = callmart.land_all(*((path, None) for path in paths))
     assert [one.landed for one in (first, third) if isinstance(one, landing.Landed)] == [1, 1]
     assert str(second).startswith(str(paths[1]))
+
+
+def test_what_fails_only_ahead_of_its_turn_is_prepared_again(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that is a later block, which is prepared while those before the file are stored."""
+    paths = good(tmp_path, 2, WAITING, "ahead")
+    monkeypatch.setattr(found, "BLOCK", paths[0].stat().st_size)
+    monkeypatch.setattr(readers, "ENOUGH_ROWS", 1)
+    for path in paths:  # each is of two blocks
+        path.write_text(path.read_text() + path.read_text().replace('"call_id":"', '"call_id":"second '))
+    judge, judged = Prepared._judge, list[Any]()
+
+    def failing(prepared: Prepared, *block: Any) -> pa.Table:
+        judged.extend(prepared._sources)
+        if judged.count(1) == 2:
+            judged.append(1)
+            raise duckdb.OutOfMemoryException("no memory is left")
+        return judge(prepared, *block)
+
+    monkeypatch.setattr(Prepared, "_judge", failing)
+    outcomes = callmart.land_all(*((path, None) for path in paths))
+    assert [isinstance(one, landing.Landed) and one.rows for one in outcomes] == [2, 2]
 
 
 def test_nothing_is_judged_of_files_whose_customers_are_unknown(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
@@ -219,8 +218,8 @@ def _land_together(
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
-            if tried < len(begun) and isinstance(error, psycopg.Error | AdbcError):
-                continue  # a session was lost meanwhile, or somebody was erased: they are prepared once more
+            if tried < len(begun) and not isinstance(error, UserError):
+                continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
             if len(known) == 1:
                 return outcomes | {known[0].number: _as_problem(known[0].path, error)}
             half = len(known) // 2
