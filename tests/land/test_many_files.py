@@ -14,15 +14,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from callmart.land import admission, found, judging, landing
+from callmart.land import admission, found, judging, landing, readers
 from callmart.land.found import Delivery
 from callmart.land.gate import Gate
 from callmart.land.loader import Loader
 from callmart.land.look import Look
+from callmart.land.prepare import Prepared
 from callmart_home import Callmart
 from commands import exit_code
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from landing import land_and_die
+from landing import land_and_die, land_interrupted
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -204,6 +205,29 @@ def test_duckdb_fails_for_those_alone_that_share_a_transaction(
     assert str(second).startswith(str(paths[1]))
 
 
+def test_what_fails_only_ahead_of_its_turn_is_prepared_again(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if that is a later block, which is prepared while those before the file are stored."""
+    paths = good(tmp_path, 2, WAITING, "ahead")
+    monkeypatch.setattr(found, "BLOCK", paths[0].stat().st_size)
+    monkeypatch.setattr(readers, "ENOUGH_ROWS", 1)
+    for path in paths:  # each is of two blocks
+        path.write_text(path.read_text() + path.read_text().replace('"call_id":"', '"call_id":"second '))
+    judge, judged = Prepared._judge, list[Any]()
+
+    def failing(prepared: Prepared, *block: Any) -> pa.Table:
+        judged.extend(prepared._sources)
+        if judged.count(1) == 2:
+            judged.append(1)
+            raise duckdb.OutOfMemoryException("no memory is left")
+        return judge(prepared, *block)
+
+    monkeypatch.setattr(Prepared, "_judge", failing)
+    outcomes = callmart.land_all(*((path, None) for path in paths))
+    assert [isinstance(one, landing.Landed) and one.rows for one in outcomes] == [2, 2]
+
+
 def test_nothing_is_judged_of_files_whose_customers_are_unknown(
     callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +292,36 @@ def test_a_landing_that_is_killed_amid_many_files_loses_and_doubles_none(
     known = sum(isinstance(one, landing.Landed) and one.unchanged for one in outcomes)
     assert 0 < known < 40, "some were landed, and a transaction was lost"
     assert [row["n"] for row in callmart.rows(events, before["file"])] == [40 - known]
+
+
+def test_a_session_that_is_lost_between_two_files_stops_neither(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is prepared ahead of an unknown customer's file, so the lost session is asked in its turn."""
+    first, unknown, last = good(tmp_path, 3, WAITING, "lost")
+    monkeypatch.setattr(found, "BLOCK", first.stat().st_size - 1)  # each is too large to share a transaction
+    commit = Loader.commit
+
+    def committing(loader: Loader) -> None:
+        commit(loader)
+        with callmart.superuser() as superuser:
+            superuser.execute("select pg_terminate_backend(%s, 5000)", [loader.connection.info.backend_pid])
+
+    monkeypatch.setattr(Loader, "commit", committing)
+    outcomes = callmart.land_all((first, None), (unknown, UNKNOWN), (last, None))
+    assert [isinstance(one, landing.Landed) and one.landed for one in outcomes] == [1, False, 1]
+    assert str(outcomes[1]).startswith(f"customer {UNKNOWN} is not in the registry")
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_landing_ends_when_it_is_interrupted(
+    callmart: Callmart, tmp_path: Path, by: signal.Signals
+) -> None:
+    """The driver would take it for the failure of one file."""
+    paths = good(tmp_path, 4, WAITING, f"interrupted-{by}")
+    assert exit_code(land_interrupted, callmart.home, paths, by) == by
+    outcomes = callmart.land_all(*((path, None) for path in paths))
+    assert [one.landed for one in outcomes if isinstance(one, landing.Landed)] == [1] * 4
 
 
 def test_a_customer_that_is_removed_while_its_files_wait(

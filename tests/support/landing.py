@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from hashlib import md5
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from callmart.base.keys import keyed_number, prefix_of
 from callmart.base.raw_format import COLUMNS, EVENTS
-from callmart.land import found, landing
+from callmart.land import found, landing, loader
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults, Gate
 from callmart.land.loader import Loader
@@ -194,3 +195,28 @@ def land_and_die(home: Path, paths: Sequence[Path]) -> None:
     defaults = Defaults(None, "vcloud", False, None)
     deliveries = [Delivery(path, "auto", defaults) for path in paths]
     list(landing.land_all(settings_of(home), deliveries))
+
+
+def land_interrupted(home: Path, paths: Sequence[Path], by: signal.Signals) -> None:
+    """Land files. The first one is interrupted while the driver takes its events. Exits with the signal's number if
+    that ends the landing.
+    """
+    signal.signal(by, signal.default_int_handler)
+    stream = loader._stream_events
+
+    def interrupted(cursor: Any, batches: Iterator[pa.RecordBatch]) -> None:
+        def interrupting() -> Iterator[pa.RecordBatch]:
+            for number, batch in enumerate(batches):
+                if not number:
+                    os.kill(os.getpid(), by)
+                yield batch
+
+        loader._stream_events = stream
+        stream(cursor, interrupting())
+
+    loader._stream_events = interrupted
+    defaults = Defaults(None, "vcloud", False, None)
+    try:
+        list(landing.land_all(settings_of(home), [Delivery(path, "auto", defaults) for path in paths]))
+    except KeyboardInterrupt:
+        sys.exit(by)

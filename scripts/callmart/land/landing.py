@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
@@ -37,7 +36,6 @@ MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
 MOST_BLOCKS = 3  # that small files fill; the server stores so many while as many are prepared
 TRIES = 3  # while the registry changes
-CANCELLED = "57014"  # SQLSTATE, also of what Ctrl-C ends in the driver
 
 
 @dataclass(frozen=True)
@@ -198,8 +196,7 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
 
 def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
-    version, gate = current_gate(loader.connection, loader.settings)
-    loader.connection.commit()
+    version, gate = loader.read(lambda connection: current_gate(connection, loader.settings))
     outcomes = _of_strangers(sources, gate)
     counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)
@@ -221,9 +218,8 @@ def _land_together(
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
-            is_of_server = isinstance(error, psycopg.Error | AdbcError) and error.sqlstate != CANCELLED
-            if tried < len(begun) and is_of_server:
-                continue  # a session was lost meanwhile, or somebody was erased: they are prepared once more
+            if tried < len(begun) and not isinstance(error, UserError):
+                continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
             if len(known) == 1:
                 return outcomes | {known[0].number: _as_problem(known[0].path, error)}
             half = len(known) // 2

@@ -5,10 +5,12 @@ Both are opened when they are first needed, and again after `reset`. Neither can
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from threading import Event
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -23,6 +25,8 @@ from callmart.land.found import Delivery, Found
 from callmart.land.look import Look
 from callmart.land.prepare import Prepared
 from callmart.land.source import Source
+
+T = TypeVar("T")
 
 # A file that changed later than this before it was looked at can change again without looking another: the file system
 # may not tell times that are closer.
@@ -74,6 +78,16 @@ class Loader:
             if session := self.__dict__.pop(name, None):
                 session.close()
 
+    def read(self, reading: Callable[[psycopg.Connection], T]) -> T:
+        """What is read in the session that reads, or in a new one if it was lost."""
+        try:
+            found = reading(self.connection)
+        except psycopg.OperationalError:
+            self.reset()
+            found = reading(self.connection)
+        self.connection.commit()
+        return found
+
     def recognised(self, deliveries: Sequence[tuple[Delivery, Look]]) -> set[int]:
         """The positions of the files that look as they did when their content was known to have landed."""
         files = [
@@ -96,6 +110,16 @@ class Loader:
         """Stream the events to the server, and store them unless the registry has changed. Returns by number what
         became of each file's; None if the registry has changed. The caller commits.
         """
+        ended = Event()
+        with ThreadPoolExecutor(1) as worker:  # in the main thread the driver keeps Ctrl-C to itself
+            try:
+                return worker.submit(self._store, prepared, _until(ended, batches), version).result()
+            finally:
+                ended.set()
+
+    def _store(
+        self, prepared: Prepared, batches: Iterator[pa.RecordBatch], version: int
+    ) -> dict[int, Kept] | None:
         with self._stream.cursor() as cursor:
             cursor.execute("set transaction isolation level read committed")  # whatever the server's default
             if cursor.execute("select raw.receive($1::integer)", (version,)).fetchone() != (True,):
@@ -121,12 +145,7 @@ class Loader:
         self._stream.commit()
 
     def _ask(self, question: str, *parameters: str) -> set[int]:
-        try:
-            found = self.connection.execute(question.encode(), parameters).fetchall()
-        except psycopg.OperationalError:  # the session was lost
-            self.reset()
-            found = self.connection.execute(question.encode(), parameters).fetchall()
-        self.connection.commit()
+        found = self.read(lambda connection: connection.execute(question.encode(), parameters).fetchall())
         return {number for (number,) in found}
 
     def _name(self, delivery: Delivery) -> dict[str, str]:
@@ -166,6 +185,14 @@ def _as_text(look: Look) -> str:
 
 def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
     cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
+
+
+def _until(ended: Event, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, as long as somebody waits for them to be stored."""
+    for batch in batches:
+        if ended.is_set():
+            raise InterruptedError
+        yield batch
 
 
 def _stream_events(cursor: dbapi.Cursor, batches: Iterator[pa.RecordBatch]) -> None:
