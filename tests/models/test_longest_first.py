@@ -43,7 +43,7 @@ def test_a_model_is_handed_out_only_when_a_thread_is_free() -> None:
     waiting.start()
     waiting.join(0.2)
     models.mark_done(first)
-    waiting.join()
+    waiting.join(60)
     assert (first, taken) == ("chain 1", ["chain 2"])
 
 

@@ -21,7 +21,7 @@ class LongestFirst(GraphQueue):  # type: ignore[misc]
         super().__init__(graph, manifest, selected)
 
     def _get_scores(self, graph: Any) -> dict[str, int]:
-        """What decides which model is next: the smallest."""
+        """For each model, minus the number of models in the longest chain that begins with it. The smallest is next."""
 
         @cache
         def score(model: str) -> int:
@@ -29,13 +29,13 @@ class LongestFirst(GraphQueue):  # type: ignore[misc]
 
         return {model: score(model) for model in graph}
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+    def get(self, *how: Any) -> Any:
         """The next model. dbt's own queue would be emptied at once, and its threads would have another in which the
         order is that of becoming ready.
         """
-        with self.lock:
+        with self.some_task_done:
             self.some_task_done.wait_for(lambda: len(self.in_progress) < self.threads)
-        return super().get(block, timeout)
+        return super().get(*how)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ SQL = sql_file.statements(__file__)
 _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 
 
-def given(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
+def rules(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
     """What rows are judged by. Raises UserError if a customer has no key."""
     return {
         "files_arrow": _files(sources),
@@ -43,11 +43,11 @@ def given(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
     }
 
 
-def set_up(connection: duckdb.DuckDBPyConnection, given: Mapping[str, pa.Table], latest: datetime) -> None:
+def set_up(connection: duckdb.DuckDBPyConnection, rules: Mapping[str, pa.Table], latest: datetime) -> None:
     """Create the tables and macros that judging needs."""
     connection.execute("set variable latest = $latest::timestamptz", {"latest": latest})
     connection.register("source", SOURCE_SCHEMA.empty_table())  # a query needs it when it is made
-    for name, table in given.items():
+    for name, table in rules.items():
         connection.register(name, table)
     connection.execute(SQL["tables"])
     connection.execute(SQL["macros"].format(time=_TIME))

@@ -44,7 +44,7 @@ class Prepared:
         self._sources = {source.number: source for source in sources}
         self._tallies = {source.number: source.tally for source in sources}
         self._connection = connection
-        self._given = judging.given(sources, gate)
+        self._rules = judging.rules(sources, gate)
         self._latest = gate.latest
         self._zones = dict(
             zip(
@@ -63,7 +63,7 @@ class Prepared:
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
-        judging.set_up(self._connection, self._given, self._latest)
+        judging.set_up(self._connection, self._rules, self._latest)
         events = keyed_events(self._connection)
         # The sources need their own cursor, as another thread reads them ahead.
         pieces = ahead(readers.batches(list(self._sources.values()), self._connection.cursor()))
