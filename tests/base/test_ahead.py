@@ -1,6 +1,6 @@
 """Items are made ahead by a second thread, so many and no more."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import Queue
 from threading import active_count
 
@@ -25,6 +25,7 @@ def test_so_many_are_made_while_one_is_used() -> None:
     assert [made.get(timeout=LONG_ENOUGH_S) for _ in range(4)] == [0, 1, 2, 3]
     assert next(items) == 1
     assert made.get(timeout=LONG_ENOUGH_S) == 4
+    assert isinstance(items, Generator)
     items.close()
     assert made.empty()
     assert active_count() == before
