@@ -65,10 +65,15 @@ begin
     with days as (
         select customer_id, call_date, bool_or(is_open) as is_open
         from (
-            select customer_id, call_date, true as is_open from ops.opened_day where isfinite(call_date)
+            select o.customer_id, o.call_date, true as is_open
+            from changed as c
+            join ops.opened_day as o on c.customer_id = o.customer_id
+            where isfinite(o.call_date)
             union all
-            select customer_id, day::date, false
-            from raw.file_customer, generate_series(first_day - 1, last_day + 1, interval '1 day') as day
+            select c.customer_id, day::date, false
+            from changed as c
+            join raw.file_customer as f on c.customer_id = f.customer_id
+            cross join generate_series(f.first_day - 1, f.last_day + 1, interval '1 day') as day
         ) as stored
         group by customer_id, call_date
     ),
@@ -76,7 +81,6 @@ begin
     options as (
         select d.customer_id, d.call_date, d.is_open, f.option as old, k.option as new
         from days as d
-        join changed as c on c.customer_id = d.customer_id
         left join ops.followed_contract as f
             on f.customer_id = d.customer_id
             and d.call_date >= f.valid_from
