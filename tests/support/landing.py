@@ -192,9 +192,7 @@ def land_and_die(home: Path, paths: Sequence[Path]) -> None:
 
     Loader.commit = dying  # type: ignore[assignment, method-assign]
     landing.MOST_BYTES = 1000
-    defaults = Defaults(None, "vcloud", False, None)
-    deliveries = [Delivery(path, "auto", defaults) for path in paths]
-    list(landing.land_all(settings_of(home), deliveries))
+    _land(home, paths)
 
 
 def land_interrupted(home: Path, paths: Sequence[Path], by: signal.Signals) -> None:
@@ -215,8 +213,12 @@ def land_interrupted(home: Path, paths: Sequence[Path], by: signal.Signals) -> N
         stream(cursor, interrupting())
 
     loader._stream_events = interrupted
-    defaults = Defaults(None, "vcloud", False, None)
     try:
-        list(landing.land_all(settings_of(home), [Delivery(path, "auto", defaults) for path in paths]))
+        _land(home, paths)
     except KeyboardInterrupt:
         sys.exit(by)
+
+
+def _land(home: Path, paths: Sequence[Path]) -> None:
+    defaults = Defaults(None, "vcloud", False, None)
+    list(landing.land_all(settings_of(home), [Delivery(path, "auto", defaults) for path in paths]))
