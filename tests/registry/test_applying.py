@@ -19,6 +19,7 @@ from callmart.registry.file import load
 from callmart.registry.states import TABLES, current_states, desired_states
 from callmart_home import Callmart
 from drifting import drifted
+from events import event, ndjson
 from today import TODAY, YESTERDAY
 
 pytestmark = pytest.mark.dated
@@ -293,6 +294,20 @@ def test_what_changes_numbers_marks_days_of_the_customer(
     assert old in FULL
     applied.apply(FULL.replace(old, new))
     assert dirty(applied) == {(customer, YESTERDAY) for customer in customers}
+
+
+def test_a_day_that_was_never_built_is_marked_when_a_contract_keeps_it_again(applied: Callmart) -> None:
+    """No mart has it, so only its file tells that it is there."""
+    day = YESTERDAY - timedelta(days=1)
+    noon = datetime.combine(day, time(12), ZoneInfo("Europe/Amsterdam"))
+    applied.land_text(ndjson(event("queue_joined", noon, call_id="1", queue="sales")), STANDARD)
+    contract = "{option: standard, from: 2025-01-01}]"
+    applied.apply(FULL.replace(contract, contract.replace("}]", f", until: {day}}}]")))
+    with applied.connect() as owner:
+        owner.execute("select ops.fill_window('{}')")
+    assert dirty(applied) == set()
+    applied.apply(FULL)
+    assert (STANDARD, day) in dirty(applied)
 
 
 def test_a_report_of_another_name_is_stored_under_its_present_one(applied: Callmart) -> None:
