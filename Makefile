@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CHECKS := check-style check-types check-sql check-project
 
-.PHONY: help demo pictures test test-quick test-days test-mutants test-cluster test-external check $(CHECKS) lock bench
+.PHONY: help demo pictures test test-thorough test-quick test-days test-mutants test-cluster test-external check $(CHECKS) lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -24,11 +24,14 @@ demo: .venv/installed ## the whole chain on example data
 pictures: .venv/installed ## the pictures of README, from the demo's customers
 	$(BIN)/python -m callmart.cli.pictures
 
-test: .venv/installed-dev ## the whole suite
+test: .venv/installed-dev ## the suite, as CI runs it
 	$(BIN)/python -m pytest
 
+test-thorough: .venv/installed-dev ## kills at every step, long ways of a person, a new group: before a release
+	$(BIN)/python -m pytest -m 'thorough and not external'
+
 test-quick: .venv/installed-dev ## what needs no server: most mistakes show here
-	$(BIN)/python -m pytest -m 'not server and not external'
+	$(BIN)/python -m pytest -m 'not server and not external and not thorough'
 
 # A leap day, the nights on which the clocks change, both sides of New Year, the last day of a month.
 ODD_DAYS := 2028-02-29 2027-03-28 2027-10-31 2026-12-31 2027-01-01 2027-04-30
@@ -54,7 +57,7 @@ ALSO_ON_CLUSTER := $(addprefix tests/,$(addsuffix .py, \
 test-cluster: .venv/installed-dev ## what runs on the Citus cluster of CALLMART_TEST_CITUS_DSN, whose database is emptied
 	@test -n '$(CALLMART_TEST_CITUS_DSN)' || { echo 'name a cluster in CALLMART_TEST_CITUS_DSN' >&2; exit 1; }
 	$(BIN)/python -m pytest -n 0 tests/database/test_cluster.py tests/database/test_cluster_changes.py
-	$(BIN)/python -m pytest -n 0 --on-cluster $(ALSO_ON_CLUSTER)
+	$(BIN)/python -m pytest -n 0 -m 'not external' --on-cluster $(ALSO_ON_CLUSTER)
 
 test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
 	$(BIN)/python -m pytest -m external -n 0

@@ -21,7 +21,7 @@ from events import AMSTERDAM, event
 from rotations import rotate
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
 BEFORE, AFTER, LATER_OBJECTOR, OBJECTOR = (agent_of(NAMED, number) for number in range(1, 5))

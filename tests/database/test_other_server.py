@@ -186,6 +186,7 @@ def test_the_attacks_fail(away: Callmart) -> None:
         assert (breaches, unproven) == ([], [])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("away", ["own"], indirect=True)
 def test_nothing_can_be_inferred(away: Callmart, seed: int) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""

@@ -372,6 +372,7 @@ def test_two_at_the_same_time_make_one(home: Path) -> None:
     server.connect(Settings(home=home, dsn=None, folders=[])).close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("last_step", ["_start", "_create_database"])
 def test_what_was_killed_half_way_is_made_anew(home: Path, last_step: str) -> None:
     """Killed before the server is started, and after the database was made but before that was noted."""
@@ -391,6 +392,7 @@ def test_what_was_killed_half_way_is_made_anew(home: Path, last_step: str) -> No
         )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["n" * 100, "it's 100% yours & mine"])
 def test_a_home_can_have_any_name(home: Path, name: str) -> None:
     odd = home / name

@@ -21,6 +21,8 @@ from callmart_home import Callmart
 from centre import DAYS, NAMED, STANDARD
 from commands import clean_environment, forget_callmart, in_a_process
 
+pytestmark = pytest.mark.thorough
+
 PAGE = (PROJECT / "docs/report_types.md").read_text()
 # A file of the walk under its name, and what the walk adds to a file below a line of it.
 FILES = dict(re.findall(r"^`(\S+)`:\n\n```\w+\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL))

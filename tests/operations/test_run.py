@@ -568,6 +568,7 @@ STAGES: list[tuple[Any, str]] = [
 ]
 
 
+@pytest.mark.thorough
 def test_a_crash_in_any_stage_is_made_good_by_the_next_run(twin: Callmart, undisturbed: Callmart) -> None:
     """Each stage crashes on its way out, after all that it does: what is not committed is lost."""
     fill(twin.home / "inbox", *parts(1))

@@ -25,7 +25,7 @@ from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
 from erasures import do, left, of, plan_of, prove
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.server, pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
 
 SHORT, NAME = "101", "Bo Tweede"
 ID, LONGER = agent_of(NAMED, 4), f"{agent_of(NAMED, 4)}0"

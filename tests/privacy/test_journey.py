@@ -26,7 +26,12 @@ from callmart_home import Callmart
 from centre import DAYS, agent_of, events
 from twins import ONE, given, of_customer, parquet
 
-pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [
+    pytest.mark.dated,
+    pytest.mark.server,
+    pytest.mark.thorough,
+    pytest.mark.usefixtures("unchecked"),
+]
 
 PERSON = agent_of(ONE, 1)
 # Whose events on a day are the person's.

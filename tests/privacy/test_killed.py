@@ -15,7 +15,7 @@ from callmart_home import Callmart
 from erasures import ANOTHER, CONTACT, STAYER, case, do, kill_after, left, of, prove
 from searching import files_with
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.server, pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
 
 STEPS: dict[Kind, tuple[str, ...]] = {
     "agent": ("doorway", "events", "registry", "marts", "extracts", "tableau content", "server files"),

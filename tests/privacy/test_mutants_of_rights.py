@@ -51,7 +51,7 @@ from erasures import (
 )
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.server]
+pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.thorough]
 
 NOTICED = (AssertionError, UserError, pyrage.DecryptError, pytest.fail.Exception)
 

@@ -29,7 +29,7 @@ from centre import DAYS, agent_of, events
 from rotations import keyed_anew, kill_after, layer_of, rotate, standing
 from twins import ONE, TWIN, given, of_customer, parquet
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.server, pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
 
 MISTAKEN, RIGHT, OBJECTOR, OTHER = (agent_of(ONE, number) for number in (1, 2, 3, 4))
 ABSENT, NEVER = "medewerker-1001-9", "medewerker-1001-8"  # who objected, and have no events yet

@@ -44,6 +44,7 @@ def states(
     return (standard, mailed), (Publication(detailed.customer_id, "Voorbeeld", later.data_sources),)
 
 
+@pytest.mark.thorough
 def test_killed_at_any_point_the_next_run_finishes(
     server: TSC.Server,
     states: tuple[tuple[Publication, ...], ...],

@@ -67,7 +67,7 @@ def _is_found(copy: Path, number: int, mutant: Mutant) -> bool:
 def _first_failure(copy: Path, tests: str) -> str:
     """What pytest says of the first test that fails; an empty text if all pass."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", tests],
+        [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", "not external", tests],
         cwd=copy, env=os.environ | {"PYTHONPATH": str(copy / "scripts")}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
