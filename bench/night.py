@@ -1,5 +1,5 @@
 """A whole night, stage by stage, each compared in the same run with the least that its work can cost; and how long
-people who read meanwhile have to wait.
+people who read have to wait. They read beside both.
 
 `python bench/night.py [CUSTOMERS] [CONTACTS] [DAYS]`. By default 300 customers have a million contacts, after two years
 of history that is extracted and published. One in ten has a detailed contract. Other sizes are `50 16700000` and
@@ -104,8 +104,11 @@ def main() -> None:
         try:
             out.print(_history(settings, contracts, days))
             files = _files(settings.folders[0].path, list(contracts)[1:], contacts)
-            night = _night(settings, customers)
-            out.print(_table(night, _limits(settings, files, contracts, night)))
+            asking = _logins(settings, customers)
+            night = _night(settings, asking)
+            with readers(asking):  # beside the stages, too
+                measured = _limits(settings, files, contracts, night)
+            out.print(_table(night, measured))
             for said in _of_readers(night):
                 out.print(said)
         finally:
@@ -159,9 +162,9 @@ def _files(folder: Path, customers: Sequence[int], contacts: int) -> list[Path]:
     return paths
 
 
-def _night(settings: Settings, customers: int) -> Night:
+def _night(settings: Settings, asking: Sequence[Login]) -> Night:
     """Do all stages, beside readers."""
-    spent, asking = Counter[str](), _logins(settings, customers)
+    spent = Counter[str]()
     Reader.rows = timed(Reader.rows, spent, "sql")  # type: ignore[method-assign]
     vl_convert.vegalite_to_svg = timed(vl_convert.vegalite_to_svg, spent, "charts")
     with server.connect(settings) as connection, readers(asking) as waits:

@@ -282,7 +282,6 @@ def target(make_callmart: Callable[..., Callmart], old: Callmart) -> Callmart:
     return Callmart(old.settings.model_copy(update={"home": make_callmart().home}))
 
 
-@pytest.mark.thorough
 def test_wherever_it_breaks_off_nobody_logs_in_and_it_begins_anew(
     old: Callmart, target: Callmart, backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -630,9 +630,10 @@ begin
             and raw.tells_of_agents(customer_id, known_until - longest_phase, known_until)
     ),
 
+    -- The few phases may tell days several times: to compare them PostgreSQL would clear memory for a million.
     days as (
-        select customer_id, first_day, last_day from merged
-        union
+        select distinct customer_id, first_day, last_day from merged
+        union all
         select
             customer_id,
             (reached.first_at at time zone time_zone)::date,
