@@ -58,6 +58,22 @@ begin
 end
 $$;
 
+-- From the customer's first event between two moments to the last one, or null if there is none.
+create or replace function raw.known_between(customer integer, since timestamptz, until timestamptz) returns tstzrange
+stable
+language plpgsql
+as $$
+declare
+    first_at timestamptz;
+    last_at timestamptz;
+begin
+    select min(e.occurred_at), max(e.occurred_at) into first_at, last_at
+    from raw.event as e
+    where e.customer_id = customer and e.occurred_at between since and until;
+    return case when first_at is not null then tstzrange(first_at, last_at, '[]') end;
+end
+$$;
+
 -- The customer's calls over several days with a part between two moments.
 create or replace function raw.calls_over_days(customer integer, since timestamptz, until timestamptz)
 returns table (first_at timestamptz, last_at timestamptz)
@@ -331,19 +347,21 @@ begin
     where i.ctid = e.place and not e.is_of_earlier_file and not e.identified and e.ordinal > 0;
     drop table equal_row;
 
-    -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up. The table and its locks are
-    -- there all the same: the loader can look at the locks of its transaction, and would see whether the customer has
-    -- events at these moments.
+    -- A file seldom overlaps with what is there, and then mostly at its edges. Only there rows have to be looked up. The
+    -- table and its locks are there all the same: the loader can look at the locks of its transaction, and would see
+    -- whether the customer has events at these moments.
     create temporary table repeated (place tid) on commit drop;
     lock table repeated in access share mode;
     lock table repeated in row exclusive mode;
-    if exists (
-        select 1 from brought as b
-        where raw.last_event(b.customer_id, b.last_at) >= b.first_at
-    ) then
+    if exists (select 1 from brought where known_between is not null) then
         insert into repeated
         select i.place
-        from (select ctid as place, customer_id, occurred_at, event_key, ordinal from raw.incoming) as i
+        from (
+            select i.ctid as place, customer_id, i.occurred_at, i.event_key, i.ordinal
+            from raw.incoming as i
+            join brought as b using (customer_id)
+            where i.occurred_at <@ b.known_between
+        ) as i
         join raw.event as e using (customer_id, occurred_at, event_key, ordinal);
         delete from raw.incoming as i using repeated as r where i.ctid = r.place;
         any_went := any_went or found;
@@ -494,8 +512,8 @@ declare
     longest_phase constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
     joined record;
 begin
-    -- Per file and customer: the moments and number of the events that came. Per customer: the moments, the end of its
-    -- data before, and the end now. A phase without an end lasts until the end of the data.
+    -- Per file and customer: the moments and number of the events that came. Per customer: the moments, what is known
+    -- between them, the end of its data before, and the end now. A phase without an end lasts until the end of the data.
     create temporary table brought_by on commit drop as
     select g.file_id, i.*
     from (
@@ -517,6 +535,7 @@ begin
             customer_id,
             min(first_at) as first_at,
             max(last_at) as last_at,
+            raw.known_between(customer_id, min(first_at), max(last_at)) as known_between,
             raw.last_event(customer_id, 'infinity') as known_until
         from brought_by
         group by customer_id
