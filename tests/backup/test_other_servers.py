@@ -23,6 +23,8 @@ from callmart_home import Callmart
 from centre import DETAILED, WITH_DATA, queue_of
 from other_server import OtherServer, running, settings_by, wheel
 
+pytestmark = pytest.mark.thorough
+
 DEBIAN = Path("/usr/lib/postgresql/17/bin")
 OWNER = "somebody"
 

@@ -30,6 +30,8 @@ from other_server import OtherServer, running, settings_by, wheel
 from requests_of_persons import choose_password, password_of
 from today import YESTERDAY
 
+pytestmark = pytest.mark.thorough
+
 OWNER = "callmart_owner"
 OWN, LENT = "callmart", "reporting"
 
@@ -186,7 +188,6 @@ def test_the_attacks_fail(away: Callmart) -> None:
         assert (breaches, unproven) == ([], [])
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("away", ["own"], indirect=True)
 def test_nothing_can_be_inferred(away: Callmart, seed: int) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""

@@ -205,6 +205,7 @@ class Killed(BaseException):
     """The end of a process."""
 
 
+@pytest.mark.thorough
 def test_an_upgrade_that_is_killed_anywhere_goes_on(
     earlier: Callmart, new: set[tuple[str, str, str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,9 +49,9 @@ def standing(callmart: Callmart) -> list[dict[str, Any]]:
     "arguments",
     [
         ("build",),
-        ("test", "--exclude-resource-type", "unit_test"),
-        ("docs", "generate"),
-        ("run", "--full-refresh"),
+        pytest.param(("test", "--exclude-resource-type", "unit_test"), marks=pytest.mark.thorough),
+        pytest.param(("docs", "generate"), marks=pytest.mark.thorough),
+        pytest.param(("run", "--full-refresh"), marks=pytest.mark.thorough),
     ],
     ids=" ".join,
 )
@@ -95,6 +95,7 @@ def offered(callmart: Callmart) -> int:
     return int(row["n"])
 
 
+@pytest.mark.thorough
 def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
     """Not while a run is at work, and not if only some models are selected: then the window stays as it was. Neither
     does a run begin meanwhile.

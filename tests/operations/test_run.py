@@ -592,6 +592,7 @@ def test_a_crash_in_any_stage_is_made_good_by_the_next_run(twin: Callmart, undis
     assert outcome(twin) == outcome(undisturbed)
 
 
+@pytest.mark.thorough
 def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None:
     """Each run has something new to do, and is killed on its way; the last one is left alone."""
     rng = random.Random(11)
