@@ -12,7 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CHECKS := check-style check-types check-sql check-project
 
-.PHONY: help demo pictures test test-thorough test-quick test-days test-mutants test-cluster test-external check $(CHECKS) lock bench
+.PHONY: help demo pictures test test-thorough test-quick test-days test-mutants test-cluster test-external \
+    check $(CHECKS) lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made

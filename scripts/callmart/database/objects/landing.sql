@@ -398,6 +398,7 @@ create or replace function raw.phases_around(
 )
 returns table (first_at timestamptz, last_at timestamptz)
 stable
+rows 10 -- with 1,000, which is the default, PostgreSQL clears memory for a million phases in each landing
 language plpgsql
 as $$
 begin
@@ -649,10 +650,9 @@ begin
             and raw.tells_of_agents(customer_id, known_until - longest_phase, known_until)
     ),
 
-    -- The few phases may tell days several times: to compare them PostgreSQL would clear memory for a million.
     days as (
-        select distinct customer_id, first_day, last_day from merged
-        union all
+        select customer_id, first_day, last_day from merged
+        union
         select
             customer_id,
             (reached.first_at at time zone time_zone)::date,
