@@ -1,8 +1,12 @@
 -- A row is an event of an agent outside calls that matters for the window. Those of its days are looked up per day, and
 -- those around it per agent, so that the cost follows the window.
 
+-- Statuses are shown only under a detailed contract. A customer without one has none here.
 with days as (
-    select * from {{ ref('stg_day') }}
+    select
+        *,
+        bool_or(option = 'detailed') over (partition by customer_id) as shows_statuses
+    from {{ ref('stg_day') }}
 ),
 
 agents as (
@@ -45,25 +49,35 @@ events as not materialized (
         )
 ),
 
+shown_agents as (
+    select * from agents
+    where
+        customer_id in (
+            select days.customer_id
+            from days
+            where days.shows_statuses
+        )
+),
+
 last_statuses as (
     select
-        agents.customer_id,
-        agents.agent_key,
-        agents.looks_back_to,
+        shown_agents.customer_id,
+        shown_agents.agent_key,
+        shown_agents.looks_back_to,
         latest.occurred_at,
         latest.reason
-    from agents
+    from shown_agents
     cross join lateral (
         select
             events.occurred_at,
             events.reason
         from events
         where
-            events.customer_id = agents.customer_id
-            and events.agent_key = agents.agent_key
+            events.customer_id = shown_agents.customer_id
+            and events.agent_key = shown_agents.agent_key
             and events.event = 'agent_status'
-            and events.occurred_at >= agents.looks_back_to
-            and events.occurred_at < agents.begins_at
+            and events.occurred_at >= shown_agents.looks_back_to
+            and events.occurred_at < shown_agents.begins_at
         order by events.occurred_at desc
         limit 1
     ) as latest
@@ -95,20 +109,20 @@ status_before as (
 -- The first status after the days, which ends the last one of them.
 status_after as (
     select
-        agents.customer_id,
-        agents.agent_key,
+        shown_agents.customer_id,
+        shown_agents.agent_key,
         soonest.occurred_at as from_moment,
         soonest.occurred_at as until_moment
-    from agents
+    from shown_agents
     cross join lateral (
         select events.occurred_at
         from events
         where
-            events.customer_id = agents.customer_id
-            and events.agent_key = agents.agent_key
+            events.customer_id = shown_agents.customer_id
+            and events.agent_key = shown_agents.agent_key
             and events.event = 'agent_status'
-            and events.occurred_at >= agents.ends_at
-            and events.occurred_at < agents.looks_ahead_to
+            and events.occurred_at >= shown_agents.ends_at
+            and events.occurred_at < shown_agents.looks_ahead_to
         order by events.occurred_at
         limit 1
     ) as soonest
@@ -200,6 +214,7 @@ of_days as (
         'events.occurred_at >= days.begins_at',
         'events.occurred_at < days.ends_at',
         'events.agent_key is not null',
+        "(days.shows_statuses or events.event <> 'agent_status')",
     ]) }} as of_day
 ),
 

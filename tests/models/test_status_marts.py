@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from agent_events import login, logout, status, told_until, wrapup
-from callmart_home import Callmart
+from callmart.build import window
+from callmart_home import Callmart, ignore_step
 from events import DAY, DETAILED, STANDARD, Row, at, event, registry
 
 # (day after DAY, quarter-hour, status): (seconds, times entered)
@@ -31,6 +32,8 @@ def all_day(day: int, word: str, quarters: range = range(96)) -> Statuses:
     """A status that only goes on."""
     return {(day, f"{q // 4:02}:{q % 4 * 15:02}", word): (900, 0) for q in quarters}
 
+
+TURN = DAY + timedelta(days=1)  # from which a customer orders a detailed contract
 
 # Wrap-ups of no call, and the seconds of each quarter-hour.
 WRAPUPS: dict[str, tuple[Sequence[Row] | Sequence[tuple[datetime, str]], dict[tuple[int, str], int]]] = {
@@ -318,6 +321,13 @@ ODD = [
         ],
         option=STANDARD,
     ),
+    Odd(
+        "goes on from a day under standard into one under detailed",
+        [status("23:50", "break"), status("00:10", "available", 1), told_until("00:15", 1)],
+        {(1, "00:00", "break"): (600, 0), (1, "00:00", "available"): (300, 1)},
+        option=f"contracts: [{{option: standard, from: 2020-01-01, until: {TURN}}}, "
+        f"{{option: detailed, from: {TURN}}}]",
+    ),
     *(Odd(name, told) for name, (told, _) in WRAPUPS.items()),
 ]
 CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
@@ -325,7 +335,7 @@ CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 
 @pytest.fixture(scope="module")
 def told(callmart: Callmart) -> Callmart:
-    """All that is odd, a customer each."""
+    """All that is odd, a customer each, landed and opened."""
     callmart.apply(
         registry(*(f"id: {CUSTOMER[odd.name]}, statuses: {{lunch: break}}, {odd.option}" for odd in ODD))
     )
@@ -444,3 +454,16 @@ def test_occupancy_is_handling_by_the_time_ready(told: Callmart) -> None:
     ]
     clipped = told.rows(shown, customer_id=CUSTOMER["clipped at midnight"])
     assert clipped == [{"occupancy": None}] * 2, "no login is told"
+
+
+def test_statuses_are_computed_only_under_a_detailed_contract(told: Callmart) -> None:
+    """Logins and wrap-ups are computed of all, because the figures of queues need them."""
+    standard, detailed = CUSTOMER["nothing of an agent under standard"], CUSTOMER["a day of work"]
+    told.land_together(
+        {customer: [status("18:00", "break"), login("18:00")] for customer in (standard, detailed)}
+    )
+    with told.connect() as connection:
+        window.build(connection, told.settings, ignore_step)
+    found = told.rows("select distinct customer_id, kind from build.stg_agent_event")
+    kinds = {of: {row["kind"] for row in found if row["customer_id"] == of} for of in (standard, detailed)}
+    assert kinds == {standard: {"login", "wrapup"}, detailed: {"status", "login"}}

@@ -1,7 +1,6 @@
 -- A row is a call with a part in the window, summed up from its events. Straight and tangled calls: docs/glossary.md.
 
--- With the offset PostgreSQL computes the flags once per row, not once per aggregate.
-with events as (
+with events as not materialized (
     select
         *,
         not {{ is_of_whole_call() }} as is_step,
@@ -11,10 +10,10 @@ with events as (
         event in ('ring_started', 'ring_ended', 'agent_connected', 'agent_released') as is_of_agent
     from {{ ref('stg_call_event') }}
     where platform not in {{ line_platforms() }}
-    offset 0
 ),
 
 calls as (
+    {% call(half) in_halves('call_key') %}
     select
         customer_id,
         call_key,
@@ -75,7 +74,9 @@ calls as (
         coalesce(min(queue) = max(queue), true) as has_one_queue,
         coalesce(min(agent_key) filter (where is_step) = max(agent_key) filter (where is_step), true) as has_one_agent
     from events
+    where {{ half }}
     group by customer_id, call_key
+    {% endcall %}
 )
 
 select

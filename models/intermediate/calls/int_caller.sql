@@ -134,46 +134,39 @@ called_before as (
 ),
 
 days_called as (
-    select * from called_before
+    select
+        *,
+        false as called_again,
+        false as is_of_window
+    from called_before
     union all
     select
         customer_id,
         call_date,
         queue,
-        number_key
+        number_key,
+        called_again,
+        true as is_of_window
     from callers
 ),
 
--- Those who called in the six days before too. A CTE of its own: with an `or` in the last query, PostgreSQL would look
--- through all days for each caller.
-callers_of_week as (
+-- On a day of the window a caller has one row. So the row before it is of an earlier day.
+followed as (
     select
-        customer_id,
-        call_date,
-        queue,
-        number_key
-    from callers
-    where exists (
-        select 1
-        from days_called
-        where
-            days_called.customer_id = callers.customer_id
-            and days_called.queue = callers.queue
-            and days_called.number_key = callers.number_key
-            and days_called.call_date between callers.call_date - 6 and callers.call_date - 1
-    )
+        *,
+        lag(call_date) over (
+            partition by customer_id, queue, number_key
+            order by call_date
+        ) as last_call_date
+    from days_called
 )
 
 select
-    callers.customer_id,
-    callers.call_date,
-    callers.queue,
-    callers.number_key,
-    callers.called_again,
-    callers.called_again or callers_of_week.customer_id is not null as called_again_in_week
-from callers
-left join callers_of_week
-    on callers.customer_id = callers_of_week.customer_id
-    and callers.call_date = callers_of_week.call_date
-    and callers.queue = callers_of_week.queue
-    and callers.number_key = callers_of_week.number_key
+    customer_id,
+    call_date,
+    queue,
+    number_key,
+    called_again,
+    called_again or coalesce(last_call_date >= call_date - 6, false) as called_again_in_week
+from followed
+where is_of_window

@@ -1,6 +1,7 @@
 -- A row is an agent's part of a straight call: its one talk, or the placing of the call by an agent.
 
-with calls as (
+-- Not materialized, as all columns of the calls would be written once more.
+with calls as not materialized (
     select
         *,
         connected_at is not null or released_at is not null as is_connected
