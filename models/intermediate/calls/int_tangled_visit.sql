@@ -63,18 +63,14 @@ answers as (
     where visits.left_moment is null or parts.connected_moment <= visits.left_moment
 ),
 
-first_answers as (
-    select distinct on (customer_id, call_key, queue, visit_no) *
-    from answers
-    order by customer_id, call_key, queue, visit_no, connected_moment, wait_s, connected_at
-),
-
 part_sums as (
     select
         customer_id,
         call_key,
         queue,
         visit_no,
+        (array_agg(connected_at order by connected_moment, wait_s, connected_at))[1] as connected_at,
+        (array_agg(wait_s order by connected_moment, wait_s, connected_at))[1] as connected_wait_s,
         min(agent_key) as first_agent_key,
         max(agent_key) as last_agent_key,
         sum(talk_s) as talk_s,
@@ -109,8 +105,8 @@ select
     visit_no,
     visits.joining_number_key,
     visits.joined_at,
-    first_answers.connected_at,
-    first_answers.wait_s as connected_wait_s,
+    part_sums.connected_at,
+    part_sums.connected_wait_s,
     departures.occurred_at as left_at,
     departures.duration_s as left_duration_s,
     departures.reason as left_reason,
@@ -129,6 +125,5 @@ select
     ring_sums.ring_s
 from ordered_visits as visits
 left join departures using (customer_id, call_key, queue, visit_no)
-left join first_answers using (customer_id, call_key, queue, visit_no)
 left join part_sums using (customer_id, call_key, queue, visit_no)
 left join ring_sums using (customer_id, call_key, queue, visit_no)
