@@ -7,8 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from agent_events import login, logout, status, told_until, wrapup
-from callmart.build import window
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import DAY, DETAILED, STANDARD, Row, at, event, registry
 
 # (day after DAY, quarter-hour, status): (seconds, times entered)
@@ -335,7 +334,7 @@ CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 
 @pytest.fixture(scope="module")
 def told(callmart: Callmart) -> Callmart:
-    """All that is odd, a customer each, landed and opened."""
+    """All that is odd, a customer each."""
     callmart.apply(
         registry(*(f"id: {CUSTOMER[odd.name]}, statuses: {{lunch: break}}, {odd.option}" for odd in ODD))
     )
@@ -454,16 +453,3 @@ def test_occupancy_is_handling_by_the_time_ready(told: Callmart) -> None:
     ]
     clipped = told.rows(shown, customer_id=CUSTOMER["clipped at midnight"])
     assert clipped == [{"occupancy": None}] * 2, "no login is told"
-
-
-def test_statuses_are_computed_only_under_a_detailed_contract(told: Callmart) -> None:
-    """Logins and wrap-ups are computed of all, because the figures of queues need them."""
-    standard, detailed = CUSTOMER["nothing of an agent under standard"], CUSTOMER["a day of work"]
-    told.land_together(
-        {customer: [status("18:00", "break"), login("18:00")] for customer in (standard, detailed)}
-    )
-    with told.connect() as connection:
-        window.build(connection, told.settings, ignore_step)
-    found = told.rows("select distinct customer_id, kind from build.stg_agent_event")
-    kinds = {of: {row["kind"] for row in found if row["customer_id"] == of} for of in (standard, detailed)}
-    assert kinds == {standard: {"login", "wrapup"}, detailed: {"status", "login"}}
