@@ -1,22 +1,38 @@
 """Statuses are computed only of customers who have ordered reports that show them."""
 
-from agent_events import added, login, status, wrapup
+from agent_events import added, login, status, told_until, wrapup
 from callmart.build import window
 from callmart_home import Callmart, ignore_step
-from events import DETAILED, STANDARD, registry
+from events import DETAILED, STANDARD, Row, registry
+
+STANDARD_ID, DETAILED_ID = 1, 2
+FOR_QUEUES = {"login", "membership", "wrapup"}  # what the figures of queues need of all customers
 
 
 def test_statuses_are_computed_only_under_a_detailed_contract(callmart: Callmart) -> None:
-    """Of all customers what the figures of queues need: logins, memberships and wrap-ups."""
-    callmart.apply(registry(f"id: 1, {STANDARD}", f"id: 2, {DETAILED}"))
+    callmart.apply(registry(f"id: {STANDARD_ID}, {STANDARD}", f"id: {DETAILED_ID}, {DETAILED}"))
     told = [status("10:00", "break"), login("09:00"), added("09:00"), wrapup("started", "11:00")]
-    callmart.land_together({1: told, 2: told})
+    _land_and_build(callmart, [*told, told_until("12:00", 1)])
+    assert _kinds(callmart) == {STANDARD_ID: FOR_QUEUES, DETAILED_ID: {*FOR_QUEUES, "status"}}
+    computed = callmart.rows("select distinct customer_id from build.int_status")
+    assert computed == [{"customer_id": DETAILED_ID}]
+
+
+def test_nor_are_those_from_before_the_days_of_the_build(callmart: Callmart) -> None:
+    callmart.build_unchecked()
+    _land_and_build(callmart, [told_until("12:00", 2)])
+    assert _kinds(callmart) == {STANDARD_ID: FOR_QUEUES, DETAILED_ID: {*FOR_QUEUES, "status"}}
+
+
+def _land_and_build(callmart: Callmart, told: list[Row]) -> None:
+    callmart.land_together({STANDARD_ID: told, DETAILED_ID: told})
     with callmart.connect() as connection:
         window.build(connection, callmart.settings, ignore_step)
-    found = callmart.rows("select distinct customer_id, kind from build.stg_agent_event")
-    kinds = {
-        customer: {row["kind"] for row in found if row["customer_id"] == customer} for customer in (1, 2)
-    }
-    assert kinds[1] == {"login", "membership", "wrapup"}
-    assert kinds[2] == {"status", *kinds[1]}
-    assert {row["customer_id"] for row in callmart.rows("select customer_id from build.int_status")} == {2}
+
+
+def _kinds(callmart: Callmart) -> dict[int, set[str]]:
+    """Per customer the kinds of events of agents that the build looked at."""
+    kinds: dict[int, set[str]] = {}
+    for row in callmart.rows("select customer_id, kind from build.stg_agent_event"):
+        kinds.setdefault(row["customer_id"], set()).add(row["kind"])
+    return kinds
