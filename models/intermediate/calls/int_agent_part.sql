@@ -43,14 +43,10 @@ select
             'calls.dialled_s', 'parts.placed_at', 'coalesce(calls.answered_at, calls.ended_at)'
         ) }}
     end as ring_s,
-    -- Talk is the time connected less the holds that the source shows.
-    case
-        when parts.connected_at is not null then greatest(parts.connected_s - coalesce(parts.hold_s, 0), 0)
-    end as talk_s,
-    -- Null if no source of the call shows holds or wrap-ups.
-    case when calls.shows_holds then parts.holds end as holds,
-    case when calls.shows_holds and parts.holds = 0 then 0 else parts.hold_s end as hold_s,
-    case when calls.shows_wrapups and parts.wrapups = 0 then 0 else parts.wrapup_s end as wrapup_s,
+    parts.talk_s,
+    parts.holds,
+    parts.hold_s,
+    parts.wrapup_s,
     case
         when parts.transferred is not null then 'transfer'
         when parts.connected_at is null then 'no_answer'

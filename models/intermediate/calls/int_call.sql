@@ -69,6 +69,7 @@ calls as (
             min(reason) filter (where event = 'transferred') as transfer_reason,
             min(target_kind) filter (where event = 'transferred') as transfer_target_kind,
             count(*) filter (where is_step) as steps,
+            count(*) filter (where event = 'queue_joined') as joinings,
             count(*) filter (where is_of_visit) as visit_steps,
             count(queue) filter (where is_of_visit) as visit_steps_with_queue,
             count(*) filter (where is_of_agent) as agent_steps,
@@ -99,5 +100,9 @@ select
     and coalesce(ring_started_at < ring_ended_at, true)
     and coalesce(connected_at < released_at, true)
     and coalesce(hold_started_at < hold_ended_at, true)
-    and coalesce(wrapup_started_at < wrapup_ended_at, true) as is_straight
+    and coalesce(wrapup_started_at < wrapup_ended_at, true) as is_straight,
+    joinings = 1
+    and has_one_queue
+    and visit_steps_with_queue = visit_steps
+    and coalesce(joined_at < least(left_at, released_at), true) as has_one_visit
 from calls

@@ -19,6 +19,8 @@ select
     null::double precision as wait_s,
     -- The source's own measure of the call would include the ringing.
     {{ whole_seconds(seconds_between('answered_at', 'ended_at')) }} as connected_s,
-    end_reason as release_reason
+    end_reason as release_reason,
+    shows_holds,
+    shows_wrapups
 from calls
 where direction in ('outbound', 'internal') and placed_by is not null

@@ -28,7 +28,9 @@ talks as (
         null::timestamptz as placed_at,
         wait_s,
         {{ measured_seconds('talk_duration_s', 'connected_at', 'released_at') }} as connected_s,
-        release_reason
+        release_reason,
+        shows_holds,
+        shows_wrapups
     from calls
     where is_connected
     union all
@@ -54,25 +56,46 @@ details as (
         end as ring_s,
         {{ measured_seconds('wrapup_duration_s', 'wrapup_started_at', 'wrapup_ended_at') }} as wrapup_s
     from calls
+),
+
+parts as (
+    select
+        talks.*,
+        details.ring_s,
+        details.has_hold::integer as holds,
+        -- A hold without an end ends with the talk.
+        {{ measured_seconds(
+            'details.hold_duration_s',
+            'details.hold_started_at',
+            'coalesce(details.hold_ended_at, '
+            ~ 'case when talks.released_at > details.hold_started_at then talks.released_at end)'
+        ) }} as hold_s,
+        details.has_wrapup::integer as wrapups,
+        details.wrapup_s,
+        details.transfer_reason as transferred,
+        details.transfer_target_kind as target_kind
+    from talks
+    left join details
+        on talks.customer_id = details.customer_id
+        and talks.call_key = details.call_key
+        and talks.part = details.part
 )
 
 select
-    talks.*,
-    details.ring_s,
-    details.has_hold::integer as holds,
-    -- A hold without an end ends with the talk.
-    {{ measured_seconds(
-        'details.hold_duration_s',
-        'details.hold_started_at',
-        'coalesce(details.hold_ended_at, '
-        ~ 'case when talks.released_at > details.hold_started_at then talks.released_at end)'
-    ) }} as hold_s,
-    details.has_wrapup::integer as wrapups,
-    details.wrapup_s,
-    details.transfer_reason as transferred,
-    details.transfer_target_kind as target_kind
-from talks
-left join details
-    on talks.customer_id = details.customer_id
-    and talks.call_key = details.call_key
-    and talks.part = details.part
+    customer_id,
+    call_key,
+    part,
+    queue,
+    visit_no,
+    agent_key,
+    begins_contact,
+    connected_moment,
+    connected_at,
+    placed_at,
+    wait_s,
+    release_reason,
+    ring_s,
+    {{ part_times() }},
+    transferred,
+    target_kind
+from parts

@@ -14,9 +14,10 @@ select
     1::bigint as visit_no,
     agent_key,
     ring_reason as reason,
+    {{ is_unanswered('ring_reason') }} as is_unanswered,
     1::bigint as ended_moment,
-    ring_started_at as started_at,
+    {{ beginning('ring_started_at', 'ring_ended_at', 'ring_duration_s') }} as started_at,
     ring_ended_at as ended_at,
-    ring_duration_s as duration_s
+    {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }} as ring_s
 from calls
 where ring_ended_at is not null

@@ -6,12 +6,12 @@ with calls as (
 ),
 
 parts as (
-    select * from {{ ref('int_agent_part') }}
+    select * from {{ ref('int_straight_part') }}
     where part = 1
 ),
 
 rings as (
-    select * from {{ ref('int_ring') }}
+    select * from {{ ref('int_straight_ring') }}
 )
 
 select
@@ -19,7 +19,8 @@ select
     calls.call_key,
     calls.queue,
     1::bigint as visit_no,
-    calls.number_key as joining_number_key,
+    case when calls.joined_at is not null then calls.number_key end as number_key,
+    calls.number_withheld,
     calls.joined_at,
     parts.connected_at,
     parts.wait_s as connected_wait_s,
@@ -38,7 +39,10 @@ select
     (rings.call_key is not null)::integer as rings,
     (rings.reason = 'answered')::integer as rings_answered,
     rings.is_unanswered::integer as rings_unanswered,
-    rings.ring_s
+    rings.ring_s,
+    calls.shows_holds,
+    calls.shows_wrapups,
+    calls.last_at as call_last_at
 from calls
 left join parts
     on calls.customer_id = parts.customer_id

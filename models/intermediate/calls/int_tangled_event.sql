@@ -1,45 +1,52 @@
 -- A row is an event of a tangled call, with its place in the call: its moment, and the visit that it belongs to.
 
-with events as (
+with events as not materialized (
     select * from {{ ref('stg_call_event') }}
+    where not {{ is_of_whole_call() }}
 ),
 
-calls as (
+calls as not materialized (
     select * from {{ ref('int_call') }}
+    where not is_straight
 ),
 
-with_moments as (
-    select
-        events.customer_id,
-        events.call_key,
-        events.queue,
-        events.agent_key,
-        events.event,
-        events.reason,
-        events.target_kind,
-        events.number_key,
-        events.occurred_at,
-        events.duration_s,
-        events.wait_s,
-        events.line_number is null as is_of_whole_source,
-        dense_rank() over (
-            partition by events.customer_id, events.call_key
-            order by
-                events.occurred_at,
-                case when events.line_number is not null then events.file_id end,
-                events.line_number
-        ) as moment
-    from events
-    inner join calls
-        on events.customer_id = calls.customer_id
-        and events.call_key = calls.call_key
-        and not calls.is_straight
-    where not {{ is_of_whole_call('events.event') }}
-),
+{% for has_one_visit in [true, false] %}
+    {{ 'of_one_visit' if has_one_visit else 'of_several_visits' }} as (
+        select
+            events.customer_id,
+            events.call_key,
+            events.queue,
+            events.agent_key,
+            events.event,
+            events.reason,
+            events.target_kind,
+            coalesce(events.number_key, calls.number_key) as number_key,
+            calls.number_withheld,
+            events.occurred_at,
+            events.duration_s,
+            events.wait_s,
+            events.line_number is null as is_of_whole_source,
+            calls.shows_holds,
+            calls.shows_wrapups,
+            calls.last_at as call_last_at,
+            dense_rank() over (
+                partition by events.customer_id, events.call_key
+                order by
+                    events.occurred_at,
+                    case when events.line_number is not null then events.file_id end,
+                    events.line_number
+            ) as moment
+        from events
+        inner join calls
+            on events.customer_id = calls.customer_id
+            and events.call_key = calls.call_key
+            and {{ '' if has_one_visit else 'not ' }}calls.has_one_visit
+    ),
+{% endfor %}
 
 numbered as (
     {{ number_phases(
-        'with_moments',
+        'of_several_visits',
         name='visits_begun',
         starts="event = 'queue_joined'",
         ends="event in ('queue_left', 'agent_released')",
@@ -57,6 +64,11 @@ with_first_moments as (
 )
 
 select
+    of_one_visit.*,
+    1::bigint as visit_no
+from of_one_visit
+union all
+select
     customer_id,
     call_key,
     queue,
@@ -65,10 +77,14 @@ select
     reason,
     target_kind,
     number_key,
+    number_withheld,
     occurred_at,
     duration_s,
     wait_s,
     is_of_whole_source,
+    shows_holds,
+    shows_wrapups,
+    call_last_at,
     moment,
     -- A source can write the connection before the joining. So events before the first joining belong to the first
     -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show.

@@ -41,7 +41,7 @@ answered_rings as (
         talks.customer_id,
         talks.call_key,
         talks.part,
-        {{ measured_seconds('rings.duration_s', 'rings.started_at', 'rings.ended_at') }} as ring_s
+        rings.ring_s
     from talks
     inner join rings
         on talks.customer_id = rings.customer_id
@@ -49,32 +49,53 @@ answered_rings as (
         and talks.agent_key = rings.agent_key
         and talks.queue is not distinct from rings.queue
         and talks.connected_moment >= rings.ended_moment
-    order by talks.customer_id, talks.call_key, talks.part, -rings.ended_moment, ring_s
+    order by talks.customer_id, talks.call_key, talks.part, -rings.ended_moment, rings.ring_s
+),
+
+parts as (
+    select
+        talks.*,
+        answered_rings.ring_s,
+        coalesce(holds.holds, 0) as holds,
+        holds.hold_s,
+        coalesce(wrapups.wrapups, 0) as wrapups,
+        wrapups.wrapup_s,
+        transfers.transferred,
+        transfers.target_kind
+    from talks
+    left join answered_rings
+        on talks.customer_id = answered_rings.customer_id
+        and talks.call_key = answered_rings.call_key
+        and talks.part = answered_rings.part
+    left join holds
+        on talks.customer_id = holds.customer_id
+        and talks.call_key = holds.call_key
+        and talks.part = holds.part
+    left join wrapups
+        on talks.customer_id = wrapups.customer_id
+        and talks.call_key = wrapups.call_key
+        and talks.part = wrapups.part
+    left join transfers
+        on talks.customer_id = transfers.customer_id
+        and talks.call_key = transfers.call_key
+        and talks.part = transfers.part
 )
 
 select
-    talks.*,
-    answered_rings.ring_s,
-    coalesce(holds.holds, 0) as holds,
-    holds.hold_s,
-    coalesce(wrapups.wrapups, 0) as wrapups,
-    wrapups.wrapup_s,
-    transfers.transferred,
-    transfers.target_kind
-from talks
-left join answered_rings
-    on talks.customer_id = answered_rings.customer_id
-    and talks.call_key = answered_rings.call_key
-    and talks.part = answered_rings.part
-left join holds
-    on talks.customer_id = holds.customer_id
-    and talks.call_key = holds.call_key
-    and talks.part = holds.part
-left join wrapups
-    on talks.customer_id = wrapups.customer_id
-    and talks.call_key = wrapups.call_key
-    and talks.part = wrapups.part
-left join transfers
-    on talks.customer_id = transfers.customer_id
-    and talks.call_key = transfers.call_key
-    and talks.part = transfers.part
+    customer_id,
+    call_key,
+    part,
+    queue,
+    visit_no,
+    agent_key,
+    begins_contact,
+    connected_moment,
+    connected_at,
+    placed_at,
+    wait_s,
+    release_reason,
+    ring_s,
+    {{ part_times() }},
+    transferred,
+    target_kind
+from parts

@@ -1,10 +1,6 @@
 -- A row is a finished attempt to reach an agent in a tangled call.
 
-with calls as (
-    select * from {{ ref('int_call') }}
-),
-
-events as (
+with events as (
     select *
     from {{ ref('int_tangled_event') }}
     where event in ('ring_started', 'ring_ended')
@@ -23,31 +19,36 @@ numbered as (
 paired as (
     select
         *,
-        min(occurred_at) filter (where event = 'ring_started') over ring as started_at,
+        min(occurred_at) filter (where event = 'ring_started') over ring as first_started_at,
         row_number() over (
             partition by customer_id, call_key, queue, agent_key, ring_no, event
             order by moment, reason, duration_s
         ) as nth_end
     from numbered
     window ring as (partition by customer_id, call_key, queue, agent_key, ring_no)
+),
+
+rings as (
+    select
+        *,
+        -- A start has one end; a second end is an attempt of its own.
+        case when nth_end = 1 then first_started_at end as started_at
+    from paired
+    where event = 'ring_ended'
 )
 
 select
-    paired.customer_id,
-    paired.call_key,
-    calls.shows_holds,
-    calls.shows_wrapups,
-    paired.queue,
-    paired.visit_no,
-    paired.agent_key,
-    paired.reason,
-    paired.moment as ended_moment,
-    -- A start has one end; a second end is an attempt of its own.
-    case when paired.nth_end = 1 then paired.started_at end as started_at,
-    paired.occurred_at as ended_at,
-    paired.duration_s
-from paired
-inner join calls
-    on paired.customer_id = calls.customer_id
-    and paired.call_key = calls.call_key
-where paired.event = 'ring_ended'
+    customer_id,
+    call_key,
+    shows_holds,
+    shows_wrapups,
+    queue,
+    visit_no,
+    agent_key,
+    reason,
+    {{ is_unanswered() }} as is_unanswered,
+    moment as ended_moment,
+    {{ beginning('started_at', 'occurred_at', 'duration_s') }} as started_at,
+    occurred_at as ended_at,
+    {{ measured_seconds('duration_s', 'started_at', 'occurred_at') }} as ring_s
+from rings

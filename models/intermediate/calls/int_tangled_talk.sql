@@ -49,7 +49,9 @@ paired as (
         coalesce(
             min(reason) filter (where reason = 'transfer'),
             min(reason) filter (where event = 'agent_released')
-        ) as release_reason
+        ) as release_reason,
+        bool_or(shows_holds) as shows_holds,
+        bool_or(shows_wrapups) as shows_wrapups
     from numbered
     group by customer_id, call_key, queue, agent_key, talk_no
 ),
@@ -82,7 +84,9 @@ select
     null::timestamptz as placed_at,
     wait_s,
     {{ measured_seconds('duration_s', 'connected_at', 'released_at') }} as connected_s,
-    release_reason
+    release_reason,
+    shows_holds,
+    shows_wrapups
 from with_parts
 union all
 -- int_placed_talk has its columns in the order of those above.

@@ -7,11 +7,11 @@ with events as not materialized (
 ),
 
 parts as (
-    select * from {{ ref('int_agent_part') }}
+    select * from {{ ref('int_tangled_part') }}
 ),
 
 rings as (
-    select * from {{ ref('int_ring') }}
+    select * from {{ ref('int_tangled_ring') }}
 ),
 
 visits as (
@@ -21,9 +21,13 @@ visits as (
         queue,
         visit_no,
         min(occurred_at) filter (where event = 'queue_joined') as joined_at,
-        min(number_key) filter (where event = 'queue_joined') as joining_number_key,
+        min(number_key) filter (where event = 'queue_joined') as number_key,
+        bool_or(number_withheld) as number_withheld,
         min(moment) filter (where event = 'queue_left') as left_moment,
-        min(moment) as moment
+        min(moment) as moment,
+        bool_or(shows_holds) as shows_holds,
+        bool_or(shows_wrapups) as shows_wrapups,
+        max(call_last_at) as call_last_at
     from events
     where event in ('queue_joined', 'agent_connected', 'agent_released', 'queue_left')
     group by customer_id, call_key, queue, visit_no
@@ -103,7 +107,8 @@ select
     call_key,
     queue,
     visit_no,
-    visits.joining_number_key,
+    visits.number_key,
+    visits.number_withheld,
     visits.joined_at,
     part_sums.connected_at,
     part_sums.connected_wait_s,
@@ -122,7 +127,10 @@ select
     ring_sums.rings,
     ring_sums.rings_answered,
     ring_sums.rings_unanswered,
-    ring_sums.ring_s
+    ring_sums.ring_s,
+    visits.shows_holds,
+    visits.shows_wrapups,
+    visits.call_last_at
 from ordered_visits as visits
 left join departures using (customer_id, call_key, queue, visit_no)
 left join part_sums using (customer_id, call_key, queue, visit_no)

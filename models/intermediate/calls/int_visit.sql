@@ -1,10 +1,6 @@
 -- A row is a visit of a call to a queue (a contact), with its outcome.
 
-with calls as (
-    select * from {{ ref('int_call') }}
-),
-
-visits as (
+with visits as (
     select * from {{ ref('int_straight_visit') }}
     union all
     select * from {{ ref('int_tangled_visit') }}
@@ -14,47 +10,38 @@ customers as (
     select * from {{ ref('stg_customer') }}
 ),
 
--- With the offset the planner joins the customers last. Otherwise it expects one visit, and loops over the rest.
 timed as (
     select
-        visits.*,
-        calls.number_withheld,
-        calls.shows_holds,
-        calls.shows_wrapups,
-        coalesce(visits.joining_number_key, calls.number_key) as caller_key,
+        *,
         coalesce(
-            visits.joined_at,
-            visits.connected_at - {{ seconds_interval('coalesce(visits.connected_wait_s, 0)') }},
-            visits.left_at - {{ seconds_interval('coalesce(visits.left_duration_s, 0)') }}
+            joined_at,
+            connected_at - {{ seconds_interval('coalesce(connected_wait_s, 0)') }},
+            left_at - {{ seconds_interval('coalesce(left_duration_s, 0)') }}
         ) as began_at,
         -- A wait without an end lasts at least until the last event of the call.
-        coalesce(visits.connected_at, visits.left_at, calls.last_at) as wait_ended_at,
+        coalesce(connected_at, left_at, call_last_at) as wait_ended_at,
         case
-            when visits.connected_at is not null then 'answered'
-            when visits.left_reason is not null then visits.left_reason
+            when connected_at is not null then 'answered'
+            when left_reason is not null then left_reason
             else 'still_open'
         end as outcome,
         greatest(
             case
-                when visits.connected_at is not null
+                when connected_at is not null
                     then coalesce(
-                        visits.connected_wait_s,
-                        {{ seconds_between('visits.joined_at', 'visits.connected_at') }},
+                        connected_wait_s,
+                        {{ seconds_between('joined_at', 'connected_at') }},
                         0
                     )
                 else coalesce(
-                    visits.left_duration_s,
-                    {{ seconds_between('visits.joined_at', 'visits.left_at') }},
+                    left_duration_s,
+                    {{ seconds_between('joined_at', 'left_at') }},
                     0
                 )
             end,
             0
         ) as finished_wait_s
     from visits
-    inner join calls
-        on visits.customer_id = calls.customer_id
-        and visits.call_key = calls.call_key
-    offset 0
 )
 
 select
@@ -70,7 +57,7 @@ select
     case
         when timed.next_queue <> timed.queue and timed.outcome not in ('answered', 'still_open') then timed.next_queue
     end as overflowed_to,
-    case when timed.joined_at is not null then timed.caller_key end as number_key,
+    timed.number_key,
     timed.number_withheld,
     timed.first_agent_key,
     timed.last_agent_key,
@@ -84,7 +71,7 @@ select
     coalesce(timed.wrapup_s, 0) as wrapup_s,
     coalesce(timed.transferred_blind, 0) as transferred_blind,
     coalesce(timed.transferred_attended, 0) as transferred_attended,
-    coalesce(timed.shows_holds, false) as shows_holds,
-    coalesce(timed.shows_wrapups, false) as shows_wrapups
+    timed.shows_holds,
+    timed.shows_wrapups
 from timed
 inner join customers on timed.customer_id = customers.customer_id
