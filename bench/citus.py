@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -35,10 +36,10 @@ def main() -> None:
     """Print the seconds of each stage on both, their ratio, and the rows that came from each node."""
     out = Console(highlight=False)
     customers = range(1, int(sys.argv[1]) + 1 if len(sys.argv) > 1 else CUSTOMERS + 1)
-    sent: list[spreading.Sent] = []
+    sent: list[list[Counter[str]]] = []
     compute = spreading.compute
 
-    def watched(*given: object) -> spreading.Sent:
+    def watched(*given: object) -> list[Counter[str]]:
         sent.append(compute(*given))  # type: ignore[arg-type]
         return sent[-1]
 
@@ -60,9 +61,9 @@ def main() -> None:
         out.print(
             f"{stage}: {alone:.1f} s on one machine, {together:.1f} s on the cluster, {together / alone:.2f}"
         )
-    for node, rows in sent[-1].items():
+    for number, rows in enumerate(sent[-1], start=1):
         out.print(
-            f"{node} sent {sum(rows.values()):,} rows: {', '.join(f'{n:,} {m}' for m, n in rows.items() if n)}"
+            f"node {number} sent {sum(rows.values()):,} rows: {', '.join(f'{n:,} {m}' for m, n in rows.items() if n)}"
         )
 
 

@@ -16,11 +16,11 @@
     {%- do run_query(
         "set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "'); commit"
     ) -%}
-    {%- if not is_computed_on_nodes(model) %}
+    {%- if not is_computed_by_callmart(model) %}
     {{ get_assert_columns_equivalent(sql) }}
     {%- endif %}
     {%- call statement('main') -%}
-        {%- if not is_computed_on_nodes(model) %}
+        {%- if not is_computed_by_callmart(model) %}
         {{ memory_to_compute() }}
         drop table if exists {{ computed }};
         create unlogged table {{ computed }} ({{ store_column_list(declared) }})

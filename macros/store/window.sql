@@ -7,7 +7,7 @@
 {% materialization window, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
     {%- call statement('main') -%}
-        {%- if not is_computed_on_nodes(model) %}
+        {%- if not is_computed_by_callmart(model) %}
         {{ memory_to_compute() }}
         {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} with (autovacuum_enabled = false) as {{ sql }};

@@ -1,6 +1,7 @@
 """The chain on a Citus cluster: what is where, what it computes, who gets in."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -125,11 +126,13 @@ def test_models_read_what_is_on_their_node_and_only_rows_of_marts_leave_it(
     citus: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And of what suites look at."""
-    sent: list[spreading.Sent] = []
+    sent: list[list[Counter[str]]] = []
     compute, connect = spreading.compute, cluster.connect
 
-    def watched(connection: psycopg.Connection, planned: spreading.Plan) -> spreading.Sent:
-        sent.append(compute(connection, planned))
+    def watched(
+        connection: psycopg.Connection, planned: spreading.Plan, places: list[cluster.Place]
+    ) -> list[Counter[str]]:
+        sent.append(compute(connection, planned, places))
         return sent[-1]
 
     def watching(connection: psycopg.Connection, node: cluster.Node) -> psycopg.Connection:
@@ -146,10 +149,10 @@ def test_models_read_what_is_on_their_node_and_only_rows_of_marts_leave_it(
         computed = {mart.name for mart in dbt_project.marts(citus.settings)}
         for mart in ("queue_interval", "agent_contact"):
             ((rows,),) = owner.execute(f"select count(*) from store.{mart}").fetchall()
-            assert sum(counts[mart] for counts in of_nodes.values()) == rows
+            assert sum(counts[mart] for counts in of_nodes) == rows
         shards = {shard for place in cluster.places(owner, WITH_DATA) for _, shard in place.shards}
         months = owner.execute("select shard_name(logicalrelid, shardid) from pg_dist_shard").fetchall()
-    names = {name for counts in of_nodes.values() for name in counts}
+    names = {name for counts in of_nodes for name in counts}
     assert names - computed == {"int_landed", "int_login"}
 
     every = [node for plan in Watched.plans for node in nodes_of(plan)]
@@ -290,6 +293,7 @@ def test_a_node_that_is_away_is_named_and_the_next_build_finishes(
 
     def away(connection: psycopg.Connection, customers: list[int]) -> list[cluster.Place]:
         first, *others = places(connection, customers)
+        assert first.node
         return [replace(first, node=cluster.Node(first.node.host, 1)), *others]
 
     with monkeypatch.context() as patch:

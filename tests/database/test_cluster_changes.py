@@ -55,6 +55,7 @@ def losing(citus: Callmart, node: cluster.Node) -> Iterator[None]:
 
 def node_of(owner: psycopg.Connection, customer: int) -> cluster.Node:
     (place,) = cluster.places(owner, [customer])
+    assert place.node
     return place.node
 
 

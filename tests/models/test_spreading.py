@@ -1,6 +1,8 @@
 """Which models the nodes of a cluster compute, and what stands in the place of the coordinator's tables there."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
@@ -85,3 +87,32 @@ def test_the_projects_models_can_be_spread(callmart: Callmart) -> None:
     assert {"queue_interval", "agent_contact", "line_interval", "int_landed"} <= {*planned.returning}
     assert not {"agent", "int_volume", "function_month"} & {one.name for one in planned.models}
     assert "stg_event" in planned.inner
+
+
+def test_customers_are_split_into_nearly_equal_numbers_of_calls() -> None:
+    groups = spreading.split({1: 100, 2: 60, 3: 50, 4: 40, 5: 0}, 2)
+    assert sorted(map(sorted, groups)) == [[1, 4], [2, 3, 5]] or sorted(map(sorted, groups)) == [
+        [1, 4, 5],
+        [2, 3],
+    ]
+    assert spreading.split({1: 100, 2: 60}, 1) == []
+    assert spreading.split({1: 100, 2: 20}, 2) == [], "the first customer has most calls"
+
+
+@given(
+    calls=st.dictionaries(st.integers(1, 10_000), st.integers(1, 1000), min_size=1, max_size=60),
+    number=st.integers(2, 8),
+)
+def test_each_customer_is_in_one_group(calls: dict[int, int], number: int) -> None:
+    groups = spreading.split(calls, number)
+    if groups:
+        assert sorted(customer for group in groups for customer in group) == sorted(calls)
+        assert 2 <= len(groups) <= number and all(groups)
+
+
+def test_places_have_the_memory_that_the_macros_give() -> None:
+    """And samples of the size that the materialization takes."""
+    macros = [PROJECT / "macros" / name for name in ("window/memory_to_compute.sql", "store/window.sql")]
+    told = " ".join(macro.read_text(encoding="utf-8") for macro in macros)
+    for setting in spreading.TO_COMPUTE.split("; "):
+        assert f"{setting};" in told

@@ -1,11 +1,13 @@
-"""Computes the window on the nodes of a cluster, each customer's days where its events are.
+"""Computes the window at several places at once, some customers at each: on the nodes of a cluster, where their events
+are, or in several sessions of one server.
 
-The models are computed there as dbt compiled them, per group of shards, with shards in the place of events and calls.
-What else they read is small, and on the coordinator: the customers' rows are copied to the node, and our functions with
-them. All of that is temporary and never committed, so a node keeps nothing. Only the rows of marts come back, and what
-their suites look at, into the tables of `build` where one machine has them. What follows on a build is the same.
+The models are computed there as dbt compiled them, on a node with shards in the place of events and calls. What else
+they read is small: the customers' rows are copied to the place, and our functions with them. All of that is temporary
+and never committed, so a place keeps nothing. Only the rows of marts come back, and what their suites look at, into the
+tables of `build` where dbt computes them. What follows on a build is the same.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -13,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from itertools import groupby
+from operator import itemgetter
 from threading import Lock
 
 import psycopg
@@ -23,7 +26,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import cluster, lock
-from callmart.database.cluster import Node, Place
+from callmart.database.cluster import Place
 from callmart.database.piping import pipe
 from callmart.declarations import dbt_project, expectations
 from callmart.declarations.dbt_project import Compiled
@@ -39,12 +42,17 @@ NOT_REACHED = (
 )
 OURS = "access|build|ops|privacy|raw|registry|store"  # schemas
 
-Sent = Mapping[Node, Mapping[str, int]]  # per node the rows of each model that came from it
+# As in macros/window/memory_to_compute.sql and macros/store/window.sql.
+TO_COMPUTE = "set local work_mem = '64MB'; set local default_statistics_target = 10"
+MANY_CALLS = 100_000  # with fewer, a place costs more to begin than it gains
+MOST_OF_ONE = 1.5  # times an equal share: with more at one place, the others have soon nothing to do
+MOST_SESSIONS = 8  # of one server, each with memory for its sorts
+ELSEWHERE = 2  # sessions of a server on another machine, whose cores we don't know
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed on the nodes: models, each after those that it reads. The rows of the `returning` come back, and
+    """What is computed at places: models, each after those that it reads. The rows of the `returning` come back, and
     dbt leaves the `inner` out.
     """
 
@@ -58,21 +66,49 @@ def run(
     connection: psycopg.Connection,
     settings: Settings,
     marts: Sequence[Mart],
+    places: Sequence[Place],
     on_model: Callable[[str, int, int], None],
 ) -> list[Compiled]:
-    """As `dbt_project.run`, in a cluster: the nodes compute what reads events, then dbt what is left. Commits."""
+    """As `dbt_project.run`: what reads events is computed at these places, then dbt computes what is left. Commits."""
     compiled = dbt_project.compiled_models(settings)
     planned = plan(compiled, marts, _checked(marts))
-    compute(connection, planned)
+    compute(connection, planned, places)
     dbt_project.run(settings, on_model, without=planned.inner, computed=planned.returning)
     return compiled
 
 
-def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container[str]) -> Plan:
-    """Plan which models are computed on the nodes: those that read events or calls, but not only what a mart has made
-    of them; and those that these read. The rows of marts come back, and of the models that are `checked`.
+def places(connection: psycopg.Connection, settings: Settings) -> list[Place]:
+    """Where to compute the window. Nowhere, if dbt is to compute it: a window of few calls, or one in which a customer
+    has most of them.
+    """
+    if cluster.is_coordinator(connection):
+        return cluster.places(connection, [customer for (customer,) in connection.execute(SQL["customers"])])
+    calls: dict[int, int] = dict(connection.execute(SQL["calls"]).fetchall())
+    if sum(calls.values()) < MANY_CALLS:
+        return []
+    sessions = ELSEWHERE if settings.dsn else min(os.cpu_count() or 1, MOST_SESSIONS)
+    return [Place(None, (), customers) for customers in split(calls, sessions)]
 
-    Raises UserError if one of them also reads a mart's history, which is on the coordinator.
+
+def split(calls: Mapping[int, int], number: int) -> list[tuple[int, ...]]:
+    """Split customers into at most `number` groups with nearly as many calls each. No groups if that is impossible."""
+    number = min(number, len(calls))
+    groups: list[list[int]] = [[] for _ in range(number)]
+    loads = [0] * number
+    for customer in sorted(calls, key=lambda one: -calls[one]):
+        least = loads.index(min(loads))
+        groups[least].append(customer)
+        loads[least] += calls[customer]
+    if number < 2 or max(loads) * number > MOST_OF_ONE * sum(loads):
+        return []
+    return [tuple(group) for group in groups]
+
+
+def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container[str]) -> Plan:
+    """Plan which models are computed at places: those that read events or calls, but not only what a mart has made of
+    them; and those that these read. The rows of marts come back, and of the models that are `checked`.
+
+    Raises UserError if one of them also reads a mart's history, which is on the coordinator of a cluster.
     """
     by_id = {model.model: model for model in compiled}
     by_name = {mart.name: mart for mart in marts}
@@ -115,29 +151,33 @@ def _checked(marts: Sequence[Mart]) -> set[str]:
     return {name for entry in entries for name in re.findall(r"\bbuild\.(\w+)", str(entry.kwargs))}
 
 
-def compute(connection: psycopg.Connection, planned: Plan) -> Sent:
-    """Compute the window on the nodes, into the tables of `build`. Commits. Returns how many rows came from each node.
+def compute(connection: psycopg.Connection, planned: Plan, places: Sequence[Place]) -> list[Counter[str]]:
+    """Compute the window at places, into the tables of `build`. Commits. Returns how many rows of each model came from
+    each node or session.
 
-    Raises UserError if a node can't be reached, or a model fails there; then it is computed again from the beginning.
+    Raises UserError if a node can't be reached, or a model fails; then it is computed again from the beginning.
     """
     for name in planned.returning:
         connection.execute(sql.SQL("drop table if exists {} cascade").format(sql.Identifier("build", name)))
     carried = _carried(connection, planned)
-    window = [customer for (customer,) in connection.execute(SQL["customers"])]
-    places = sorted(cluster.places(connection, window), key=lambda place: place.node)
     connection.commit()
-    by_node = {node: list(of_node) for node, of_node in groupby(places, key=lambda place: place.node)}
     making = Lock()
-    with ThreadPoolExecutor(len(by_node)) as threads:
-        rows = threads.map(
-            lambda node: _on_node(connection, node, by_node[node], planned, carried, making), by_node
-        )
-        return dict(zip(by_node, rows, strict=True))
+    sessions = list(_sessions(places))
+    with ThreadPoolExecutor(len(sessions)) as threads:
+        return list(threads.map(lambda own: _in_session(connection, own, planned, carried, making), sessions))
+
+
+def _sessions(places: Sequence[Place]) -> Iterator[list[Place]]:
+    """The places that one session computes, one after the other: all of a node, or one of a server."""
+    on_nodes = [(place.node, place) for place in places if place.node]
+    for _, of_node in groupby(sorted(on_nodes, key=itemgetter(0)), key=itemgetter(0)):
+        yield [place for _, place in of_node]
+    yield from ([place] for place in places if place.node is None)
 
 
 @dataclass(frozen=True)
 class _Carried:
-    """What the nodes get of the coordinator: relations with their columns, and the functions that models call."""
+    """What places get: relations with their columns, and the functions that models call."""
 
     relations: Mapping[str, str]  # per relation the columns with their types, as DDL
     by_customer: frozenset[str]  # those with a customer_id, of which only the place's customers are copied
@@ -145,7 +185,7 @@ class _Carried:
 
 
 def _carried(connection: psycopg.Connection, planned: Plan) -> _Carried:
-    """Find what the models read of the coordinator, themselves and through our functions."""
+    """Find what the models read besides events and calls, themselves and through our functions."""
     database = connection.info.dbname
     texts = [
         re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", model.sql)
@@ -183,18 +223,21 @@ def _add_functions(connection: psycopg.Connection, text: str, functions: dict[st
         functions[function] = found[0]
 
 
-def _on_node(
+def _in_session(
     connection: psycopg.Connection,
-    node: Node,
     places: Sequence[Place],
     planned: Plan,
     carried: _Carried,
     making: Lock,
 ) -> Counter[str]:
-    """Compute all places of a node, one after the other. Returns the rows per model."""
+    """Compute places, one after the other. Returns the rows per model."""
     rows: Counter[str] = Counter()
-    with lock.second(connection) as own, cluster.connect(connection, node) as there:
-        own.autocommit = False
+    node = places[0].node
+    with (
+        lock.second(connection) as own,
+        cluster.connect(connection, node) if node else lock.second(connection) as there,
+    ):
+        own.autocommit = there.autocommit = False
         for place in places:
             with there.transaction(force_rollback=True):
                 rows += _at_place(own, there, place, planned, carried, making)
@@ -215,7 +258,9 @@ def _at_place(
     names |= {f"build.{model.name}": f'pg_temp."build.{model.name}"' for model in planned.models}
     names |= dict(place.shards)
     step = "what the models read"
+    where = f" on the node {place.node} of the cluster" if place.node else ""
     try:
+        there.execute(TO_COMPUTE)
         for relation, columns in carried.relations.items():
             _carry(
                 own, there, relation, columns, place.customers if relation in carried.by_customer else None
@@ -235,12 +280,9 @@ def _at_place(
     except psycopg.Error as error:
         if there.closed or there.broken:
             raise UserError(
-                f"the node {place.node} of the cluster was lost while it computed: start it, then run the same command "
-                "again"
+                f"the server{where} was lost while it computed: start it, then run the same command again"
             ) from None
-        raise UserError(
-            f"{step} failed on the node {place.node} ({kind(error)}): run the same command again"
-        ) from None
+        raise UserError(f"{step} failed{where} ({kind(error)}): run the same command again") from None
 
 
 def _carry(
@@ -250,7 +292,7 @@ def _carry(
     columns: str,
     customers: Sequence[int] | None,
 ) -> None:
-    """Copy a relation of the coordinator into a temporary table of a node: all its rows, or those of customers."""
+    """Copy a relation into a temporary table of a place: all its rows, or those of customers."""
     there.execute(f'create temporary table "{relation}" ({columns})'.encode())
     query = sql.SQL("select * from {}").format(sql.Identifier(*relation.split(".")))
     if customers is not None:
@@ -260,7 +302,7 @@ def _carry(
 
 
 def _statements(model: Compiled, mart: Mart | None, names: Mapping[str, str], database: str) -> Iterator[str]:
-    """The statements that compute a model on a node, as the macros in macros/store do on one machine."""
+    """The statements that compute a model at a place, as the macros in macros/store do for dbt."""
     query, name = _placed(model.sql, names, database), f'"build.{model.name}"'
     if mart is None:
         yield f"create temporary {'view' if model.is_view else 'table'} {name} as {query}"
@@ -276,8 +318,8 @@ def _statements(model: Compiled, mart: Mart | None, names: Mapping[str, str], da
 
 
 def _placed(text: str, names: Mapping[str, str], database: str) -> str:
-    """A text of SQL with the relations of a node in the place of the coordinator's, and its own functions in that of
-    ours.
+    """A text of SQL with the relations of a place instead of the server's or the coordinator's, and with its own
+    functions instead of ours.
     """
     text = re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", text)
     text = re.sub(rf"\b(?:{OURS})\.(\w+)(?=\s*\()", r"pg_temp.\1", text)

@@ -2,6 +2,18 @@
 -- The customers of the window.
 select distinct customer_id from build."window";
 
+-- name: calls
+-- Per customer of the window, how many calls ended on its days, more or less: a day of UTC is near enough.
+select
+    w.customer_id,
+    count(c.call_key)
+from build."window" as w
+left join raw.call as c
+    on w.customer_id = c.customer_id
+    and w.call_date <= c.last_at
+    and w.call_date + 1 > c.last_at
+group by w.customer_id;
+
 -- name: columns
 -- Of each relation among some names, its columns with their types as DDL, and whether it has a customer.
 select

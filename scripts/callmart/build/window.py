@@ -12,7 +12,7 @@ from callmart.access import sessions
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.build import definitions, spreading
-from callmart.database import clock, cluster
+from callmart.database import clock
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.declarations.mart import Mart
 
@@ -45,8 +45,8 @@ def build(
         state = _state(connection, settings, '(select mark from build."window" where not reached)')
         connection.commit()
         project = dbt_project.fingerprint_of_files()
-        if days and cluster.is_coordinator(connection):
-            models = spreading.run(connection, settings, marts, on_model)
+        if places := spreading.places(connection, settings) if days else []:
+            models = spreading.run(connection, settings, marts, places, on_model)
         else:
             models = dbt_project.run(settings, on_model, only_statistics=idle)
     connection.execute(SQL["note_state"], {"state": Jsonb(state)})

@@ -39,9 +39,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Place:
-    """Where some customers' rows are: a node, and per distributed table its shard there."""
+    """Where some customers' rows are: a node, and per distributed table its shard there. Without a node, where all
+    other tables are.
+    """
 
-    node: Node
+    node: Node | None
     shards: tuple[tuple[str, str], ...]
     customers: tuple[int, ...]
 

@@ -64,8 +64,8 @@ def run(
     computed: Iterable[str] = (),
 ) -> list[Compiled]:
     """Compute the window: run all models, or only those of the statistics, which do not depend on the window.
-    `on_model(name, finished, of)` is called after each. Returns the models as they were run. In a cluster, models are
-    left out that are computed on its nodes, and the rows of `computed` marts are in `build` already.
+    `on_model(name, finished, of)` is called after each. Returns the models as they were run. If callmart has
+    computed some at several places, those `without` are left out, and the rows of the `computed` are in `build`.
 
     Raises UserError if a model fails. The message is that of our macro if one refused, otherwise it names the model. It
     is never the database's message, which can contain rows.
@@ -84,7 +84,7 @@ def run(
     ]
     selected = ["--select", f"tag:{STATISTICS}"] if only_statistics else []
     selected += ["--exclude", *without] if without else []
-    os.environ["DBT_COMPUTED_ON_NODES"] = ",".join(computed)
+    os.environ["DBT_COMPUTED_BY_CALLMART"] = ",".join(computed)
     finished: list[str] = []
     raised: dict[str, BaseException | None] = {}
 

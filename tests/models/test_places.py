@@ -1,0 +1,101 @@
+"""A window of many calls is computed in several sessions, customers apart. The marts are those that dbt makes."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.build import spreading, window
+from callmart.database.cluster import Place
+from callmart_home import Callmart, ignore_step
+from on_cluster import marts
+
+SESSIONS = 3
+STATEMENTS = spreading._statements
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[list[Counter[str]]]:
+    """Let the smallest window be computed in several sessions. What they computed is in the list afterwards."""
+    monkeypatch.setattr(spreading, "MANY_CALLS", 1)
+    monkeypatch.setattr(spreading, "MOST_OF_ONE", SESSIONS)
+    monkeypatch.setattr("os.cpu_count", lambda: SESSIONS)
+    found: list[list[Counter[str]]] = []
+    compute = spreading.compute
+
+    def watched(
+        connection: psycopg.Connection, planned: spreading.Plan, places: Sequence[Place]
+    ) -> list[Counter[str]]:
+        found.append(compute(connection, planned, places))
+        return found[-1]
+
+    monkeypatch.setattr(spreading, "compute", watched)
+    return found
+
+
+def test_several_sessions_give_the_marts_that_dbt_gives(
+    played: Callmart, computed: list[list[Counter[str]]]
+) -> None:
+    by_dbt = marts(played)
+    played.build_in_windows(Random(1), windows=1)
+    assert marts(played) == by_dbt
+    (sessions,) = computed
+    assert len(sessions) == SESSIONS
+    assert all(rows["queue_interval"] for rows in sessions)
+
+
+def test_a_session_leaves_nothing_but_the_rows_of_marts(
+    played: Callmart, computed: list[list[Counter[str]]]
+) -> None:
+    with played.connect() as owner:
+        make_dirty(owner)
+        window.build(owner, played.settings, ignore_step)
+        assert owner.execute("select relname from pg_class where relpersistence = 't'").fetchall() == []
+        # dbt made this one, and its rows went when they were opened.
+        assert owner.execute("select count(*) from build.stg_call_event").fetchone() == (0,)
+        assert owner.execute("select count(*) from build.queue_interval").fetchone() != (0,)
+    played.build_unchecked()
+
+
+def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
+    played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = marts(played)
+    with played.connect() as owner:
+        make_dirty(owner)
+        owner.commit()
+    for broken, told in {
+        "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run the same command again$",
+        "select pg_terminate_backend(pg_backend_pid())": r"^the server was lost while it computed: start it, then run",
+    }.items():
+        with monkeypatch.context() as patch, pytest.raises(UserError, match=told):
+            patch.setattr(spreading, "_statements", breaking(broken))
+            played.build_unchecked()
+    played.build_unchecked()
+    assert marts(played) == before
+
+
+def breaking(statement: str) -> Any:
+    def statements(model: Any, *given: Any) -> Iterator[str]:
+        yield from [statement] if model.name == "int_visit" else STATEMENTS(model, *given)
+
+    return statements
+
+
+def make_dirty(owner: psycopg.Connection) -> None:
+    owner.execute(
+        "insert into ops.dirty_day (customer_id, call_date, cause)"
+        " select customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
+        " on conflict do nothing"
+    )
+
+
+def test_few_calls_are_left_to_dbt(played: Callmart) -> None:
+    with played.connect() as owner:
+        make_dirty(owner)
+        assert spreading.places(owner, played.settings) == []
+        owner.rollback()
