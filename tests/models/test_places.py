@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from random import Random
 from typing import Any
 
@@ -35,6 +36,24 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[list[Counter[str]]]:
 
     monkeypatch.setattr(spreading, "compute", watched)
     return found
+
+
+def make_dirty(owner: psycopg.Connection) -> None:
+    owner.execute(
+        "insert into ops.dirty_day (customer_id, call_date, cause)"
+        " select customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
+        " on conflict do nothing"
+    )
+
+
+def breaking(*instead: str) -> Any:
+    """The statements of models, and others instead of int_visit, for each session one."""
+    left = cycle(instead)
+
+    def statements(model: Any, *given: Any) -> Iterator[str]:
+        yield from [next(left)] if model.name == "int_visit" else STATEMENTS(model, *given)
+
+    return statements
 
 
 def test_several_sessions_give_the_marts_that_dbt_gives(
@@ -79,19 +98,18 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
     assert marts(played) == before
 
 
-def breaking(statement: str) -> Any:
-    def statements(model: Any, *given: Any) -> Iterator[str]:
-        yield from [statement] if model.name == "int_visit" else STATEMENTS(model, *given)
-
-    return statements
-
-
-def make_dirty(owner: psycopg.Connection) -> None:
-    owner.execute(
-        "insert into ops.dirty_day (customer_id, call_date, cause)"
-        " select customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
-        " on conflict do nothing"
-    )
+def test_when_one_session_fails_the_others_end(
+    played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with played.connect() as owner:
+        make_dirty(owner)
+        owner.commit()
+        states: set[str | None] = set()
+        monkeypatch.setattr(spreading, "kind", lambda error: states.add(error.sqlstate))
+        monkeypatch.setattr(spreading, "_statements", breaking("select pg_sleep(60)", "select 1 / 0"))
+        with pytest.raises(UserError, match="model int_visit failed"):
+            window.build(owner, played.settings, ignore_step)
+    assert states == {"22012", "57014"}, "the others were canceled"
 
 
 def test_few_calls_are_left_to_dbt(played: Callmart) -> None:

@@ -11,12 +11,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from itertools import groupby
 from operator import itemgetter
-from threading import Lock
+from threading import Event, Lock
 
 import psycopg
 from psycopg import sql
@@ -159,12 +159,18 @@ def compute(connection: psycopg.Connection, planned: Plan, places: Sequence[Plac
     """
     for name in planned.returning:
         connection.execute(sql.SQL("drop table if exists {} cascade").format(sql.Identifier("build", name)))
-    carried = _carried(connection, planned)
+    work = _Work(connection, planned, _carried(connection, planned))
     connection.commit()
-    making = Lock()
     sessions = list(_sessions(places))
     with ThreadPoolExecutor(len(sessions)) as threads:
-        return list(threads.map(lambda own: _in_session(connection, own, planned, carried, making), sessions))
+        computing = [threads.submit(_in_session, work, of_session) for of_session in sessions]
+        try:
+            for one in as_completed(computing):
+                one.result()
+        except BaseException:  # also Ctrl-C and SIGTERM
+            work.end()
+            raise
+    return [one.result() for one in computing]
 
 
 def _sessions(places: Sequence[Place]) -> Iterator[list[Place]]:
@@ -223,42 +229,50 @@ def _add_functions(connection: psycopg.Connection, text: str, functions: dict[st
         functions[function] = found[0]
 
 
-def _in_session(
-    connection: psycopg.Connection,
-    places: Sequence[Place],
-    planned: Plan,
-    carried: _Carried,
-    making: Lock,
-) -> Counter[str]:
+@dataclass(frozen=True)
+class _Work:
+    """What all sessions have in common."""
+
+    connection: psycopg.Connection
+    planned: Plan
+    carried: _Carried
+    making: Lock = field(default_factory=Lock)  # of tables in `build`
+    over: Event = field(default_factory=Event)  # one session has failed, or callmart is to end
+    running: list[psycopg.Connection] = field(default_factory=list)
+
+    def end(self) -> None:
+        """End all sessions. Otherwise they would finish models that nobody waits for."""
+        self.over.set()
+        for there in self.running:
+            there.cancel_safe()
+
+
+def _in_session(work: _Work, places: Sequence[Place]) -> Counter[str]:
     """Compute places, one after the other. Returns the rows per model."""
     rows: Counter[str] = Counter()
     node = places[0].node
     with (
-        lock.second(connection) as own,
-        cluster.connect(connection, node) if node else lock.second(connection) as there,
+        lock.second(work.connection) as own,
+        cluster.connect(work.connection, node) if node else lock.second(work.connection) as there,
     ):
         own.autocommit = there.autocommit = False
+        work.running.append(there)
         for place in places:
             with there.transaction(force_rollback=True):
-                rows += _at_place(own, there, place, planned, carried, making)
+                rows += _at_place(own, there, place, work)
         own.commit()
     return rows
 
 
-def _at_place(
-    own: psycopg.Connection,
-    there: psycopg.Connection,
-    place: Place,
-    planned: Plan,
-    carried: _Carried,
-    making: Lock,
-) -> Counter[str]:
+def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, work: _Work) -> Counter[str]:
     """Compute the models for the customers of a place. Returns the rows per model that came back."""
+    planned, carried = work.planned, work.carried
     names = {relation: f'pg_temp."{relation}"' for relation in carried.relations}
     names |= {f"build.{model.name}": f'pg_temp."build.{model.name}"' for model in planned.models}
     names |= dict(place.shards)
     step = "what the models read"
     where = f" on the node {place.node} of the cluster" if place.node else ""
+    rows: Counter[str] = Counter()
     try:
         there.execute(TO_COMPUTE)
         for relation, columns in carried.relations.items():
@@ -267,22 +281,23 @@ def _at_place(
             )
         for function in carried.functions:
             there.execute(_placed(function, names, own.info.dbname).encode())
-        rows: Counter[str] = Counter()
         for model in planned.models:
+            if work.over.is_set():
+                return rows
             step = f"model {model.name}"
             for statement in _statements(model, planned.marts.get(model.name), names, own.info.dbname):
                 there.execute(statement.encode())
         for model in planned.models:
             if model.name in planned.returning:
                 step = f"bringing back {model.name}"
-                rows[model.name] = _bring_back(own, there, model, making)
-        return rows
+                rows[model.name] = _bring_back(own, there, model, work.making)
     except psycopg.Error as error:
         if there.closed or there.broken:
             raise UserError(
                 f"the server{where} was lost while it computed: start it, then run the same command again"
             ) from None
         raise UserError(f"{step} failed{where} ({kind(error)}): run the same command again") from None
+    return rows
 
 
 def _carry(
