@@ -71,6 +71,17 @@ def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
     assert reads[long_ago] == 0
 
 
+def test_of_a_mart_only_the_weeks_before_are_read(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        nodes = _explained(connection, landed.compiled("int_volume"))
+    reads = Counter[str]()
+    for node in nodes:
+        if node.get("Relation Name", "").startswith("queue_interval_"):
+            reads[node["Relation Name"]] += node["Actual Loops"]
+    assert reads.total() > 0
+    assert reads[f"queue_interval_{DAY - timedelta(days=LONG_AGO):%Y%m}"] == 0
+
+
 def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callmart) -> None:
     with landed.connect() as connection:
         connection.execute(f"insert into build.stg_agent {landed.compiled('stg_agent')}".encode())

@@ -76,22 +76,32 @@ facts as (
     from computed_line_intervals
     union all
     select
-        customer_id,
-        call_date,
-        queue_intervals.interval_local,
+        opened_days.customer_id,
+        opened_days.call_date,
+        opened.interval_local,
         'queue_interval' as mart,
-        queue_intervals.offered as calls
+        opened.offered as calls
     from opened_days
-    inner join queue_intervals using (customer_id, call_date)
+    {{ lookup(
+        'opened_days',
+        ['queue_intervals.call_date = opened_days.call_date'],
+        columns=['interval_local', 'offered'],
+        events='queue_intervals'
+    ) }} as opened
     union all
     select
-        customer_id,
-        call_date,
-        line_intervals.interval_local,
+        opened_days.customer_id,
+        opened_days.call_date,
+        opened.interval_local,
         'line_interval' as mart,
-        line_intervals.calls_in + line_intervals.calls_out + line_intervals.calls_other as calls
+        opened.calls_in + opened.calls_out + opened.calls_other as calls
     from opened_days
-    inner join line_intervals using (customer_id, call_date)
+    {{ lookup(
+        'opened_days',
+        ['line_intervals.call_date = opened_days.call_date'],
+        columns=['interval_local', 'calls_in', 'calls_out', 'calls_other'],
+        events='line_intervals'
+    ) }} as opened
 ),
 
 volumes as (
