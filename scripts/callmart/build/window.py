@@ -43,9 +43,10 @@ def build(
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
         # By the window's marks: what has landed since it was filled is not built.
         state = _state(connection, settings, '(select mark from build."window" where not reached)')
+        places = spreading.places(connection, settings) if days else []
         connection.commit()
         project = dbt_project.fingerprint_of_files()
-        if places := spreading.places(connection, settings) if days else []:
+        if places:
             models = spreading.run(connection, settings, marts, places, on_model)
         else:
             models = dbt_project.run(settings, on_model, only_statistics=idle)
