@@ -23,7 +23,7 @@ from callmart.declarations import dbt_project
 from callmart.operations import run
 from callmart.privacy import replaying
 from callmart.retention import expire
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart, ignore_step, leave_opened_dirty
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events, queue_of
 from events import event, ndjson
 from on_cluster import marts, size_of_events
@@ -284,10 +284,7 @@ def test_a_node_that_is_away_is_named_and_the_next_build_finishes(
 ) -> None:
     before = marts(citus)
     with citus.connect() as owner:
-        owner.execute(
-            "insert into ops.dirty_day (customer_id, call_date, cause)"
-            " select distinct customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
-        )
+        leave_opened_dirty(owner)
         owner.commit()
     places = cluster.places
 

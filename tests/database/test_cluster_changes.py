@@ -21,7 +21,7 @@ from callmart.opening import opening
 from callmart.operations import run
 from callmart.privacy import procedure, rotating
 from callmart.retention import expire
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart, ignore_step, leave_opened_dirty
 from centre import DAYS, NAMED, WITH_DATA, agent_of, events
 from erasures import do, left, of, prove
 from on_cluster import marts, size_of_events
@@ -71,11 +71,8 @@ def raw(citus: Callmart) -> list[tuple[object, ...]]:
 
 def make_dirty(citus: Callmart) -> None:
     """Let all days be built again."""
-    citus.rows(
-        "insert into ops.dirty_day (customer_id, call_date, cause)"
-        " select distinct customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
-        " returning 1"
-    )
+    with citus.connect() as owner:
+        leave_opened_dirty(owner)
 
 
 def no_proof_yet(citus: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:

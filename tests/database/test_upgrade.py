@@ -21,7 +21,7 @@ from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project, mart_tables, metrics
 from callmart.declarations.mart import Mart
 from callmart.upgrade import upgrading
-from callmart_home import Callmart
+from callmart_home import Callmart, leave_opened_dirty
 from catalogue import structure, unprotected
 from centre import DETAILED, WITH_DATA, queue_of
 from commands import use
@@ -278,10 +278,7 @@ def test_an_upgrade_that_is_killed_anywhere_goes_on(
     # And this version computes the same days again from what is stored. A mart that is defined otherwise since then is
     # to be left out here.
     with earlier.connect() as owner:
-        owner.execute(
-            "insert into ops.dirty_day (customer_id, call_date, cause)"
-            " select distinct customer_id, call_date, 'by hand' from ops.opened_day where isfinite(call_date)"
-        )
+        leave_opened_dirty(owner)
     earlier.build_unchecked()
     with earlier.connect() as owner:
         assert digests(owner, names) == before

@@ -13,7 +13,7 @@ import pytest
 
 from agent_events import added, login, logout, removed, status, told_until, wrapup
 from callmart.build import window
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart, ignore_step, leave_opened_dirty
 from events import DETAILED, Row, at, event, log, ndjson, registry, together
 from today import TODAY, YESTERDAY
 
@@ -473,10 +473,7 @@ def test_any_order_of_files_and_builds_gives_the_same(
 
 def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]]) -> None:
     with callmart.connect() as connection:
-        connection.execute(
-            "insert into ops.dirty_day (customer_id, call_date, cause) select distinct customer_id, call_date, 'test'"
-            " from ops.opened_day where isfinite(call_date)"
-        )
+        leave_opened_dirty(connection)
         window.build(connection, callmart.settings, ignore_step)
     for customer, rows in walked.items():
         found = callmart.rows("select * from build.int_staffed where customer_id = %s", customer)

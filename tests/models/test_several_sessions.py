@@ -12,7 +12,7 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.build import spreading, window
 from callmart.database.cluster import Place
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart, ignore_step, leave_opened_dirty
 from on_cluster import marts
 
 SESSIONS = 3
@@ -36,14 +36,6 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[list[Counter[str]]]:
 
     monkeypatch.setattr(spreading, "compute", watched)
     return found
-
-
-def make_dirty(owner: psycopg.Connection) -> None:
-    owner.execute(
-        "insert into ops.dirty_day (customer_id, call_date, cause)"
-        " select customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
-        " on conflict do nothing"
-    )
 
 
 def breaking(*instead: str) -> Any:
@@ -71,7 +63,7 @@ def test_a_session_leaves_nothing_but_the_rows_of_marts(
     played: Callmart, computed: list[list[Counter[str]]]
 ) -> None:
     with played.connect() as owner:
-        make_dirty(owner)
+        leave_opened_dirty(owner)
         window.build(owner, played.settings, ignore_step)
         assert owner.execute("select relname from pg_class where relpersistence = 't'").fetchall() == []
         # dbt made this one, and its rows went when they were opened.
@@ -85,7 +77,7 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
 ) -> None:
     before = marts(played)
     with played.connect() as owner:
-        make_dirty(owner)
+        leave_opened_dirty(owner)
         owner.commit()
     for broken, told in {
         "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run the same command again$",
@@ -102,7 +94,7 @@ def test_when_one_session_fails_the_others_end(
     played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with played.connect() as owner:
-        make_dirty(owner)
+        leave_opened_dirty(owner)
         owner.commit()
         states: set[str | None] = set()
         monkeypatch.setattr(spreading, "kind", lambda error: states.add(error.sqlstate))
@@ -114,6 +106,6 @@ def test_when_one_session_fails_the_others_end(
 
 def test_few_calls_are_left_to_dbt(played: Callmart) -> None:
     with played.connect() as owner:
-        make_dirty(owner)
+        leave_opened_dirty(owner)
         assert spreading.places(owner, played.settings) == []
         owner.rollback()

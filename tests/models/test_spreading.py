@@ -1,4 +1,4 @@
-"""Which models the nodes of a cluster compute, and what stands in the place of the coordinator's tables there."""
+"""Which models are computed at places, whose customers at which, and what stands there instead of our tables."""
 
 import pytest
 from hypothesis import given

@@ -66,6 +66,15 @@ def leave_dirty(connection: psycopg.Connection, days: Sequence[tuple[int, date]]
     )
 
 
+def leave_opened_dirty(connection: psycopg.Connection) -> None:
+    """Let all opened days wait to be built again, and whatever waits already."""
+    connection.execute(
+        "insert into ops.dirty_day (customer_id, call_date, cause)"
+        " select distinct customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
+        " on conflict do nothing"
+    )
+
+
 @dataclass
 class Callmart:
     """A callmart in a home of its own."""

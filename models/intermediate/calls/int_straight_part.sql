@@ -81,21 +81,4 @@ parts as (
         and talks.part = details.part
 )
 
-select
-    customer_id,
-    call_key,
-    part,
-    queue,
-    visit_no,
-    agent_key,
-    begins_contact,
-    connected_moment,
-    connected_at,
-    placed_at,
-    wait_s,
-    release_reason,
-    ring_s,
-    {{ part_times() }},
-    transferred,
-    target_kind
-from parts
+{{ timed_parts('parts') }}

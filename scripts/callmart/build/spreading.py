@@ -9,13 +9,11 @@ tables of `build` where dbt computes them. What follows on a build is the same.
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from itertools import groupby
-from operator import itemgetter
 from threading import Event, Lock
 
 import psycopg
@@ -161,7 +159,7 @@ def compute(connection: psycopg.Connection, planned: Plan, places: Sequence[Plac
         connection.execute(sql.SQL("drop table if exists {} cascade").format(sql.Identifier("build", name)))
     work = _Work(connection, planned, _carried(connection, planned))
     connection.commit()
-    sessions = list(_sessions(places))
+    sessions = _sessions(places)
     with ThreadPoolExecutor(len(sessions)) as threads:
         computing = [threads.submit(_in_session, work, of_session) for of_session in sessions]
         try:
@@ -173,12 +171,12 @@ def compute(connection: psycopg.Connection, planned: Plan, places: Sequence[Plac
     return [one.result() for one in computing]
 
 
-def _sessions(places: Sequence[Place]) -> Iterator[list[Place]]:
+def _sessions(places: Sequence[Place]) -> list[list[Place]]:
     """The places that one session computes, one after the other: all of a node, or one of a server."""
-    on_nodes = [(place.node, place) for place in places if place.node]
-    for _, of_node in groupby(sorted(on_nodes, key=itemgetter(0)), key=itemgetter(0)):
-        yield [place for _, place in of_node]
-    yield from ([place] for place in places if place.node is None)
+    together = defaultdict[object, list[Place]](list)
+    for place in places:
+        together[place.node or place].append(place)
+    return list(together.values())
 
 
 @dataclass(frozen=True)
