@@ -21,16 +21,17 @@
             *,
             count(*) filter (where {{ starts }}) over earlier as started_before,
             coalesce(max(moment) filter (where starting > ending) over earlier, 0)
-            > coalesce(max(moment) filter (where starting < ending) over earlier, 0) as was_open,
-            row_number() over (
-                partition by {{ partition }}, moment, {{ starts }}, {{ ends }}
-                order by event, reason, duration_s
-            ) as nth_of_moment
+            > coalesce(max(moment) filter (where starting < ending) over earlier, 0) as was_open
         from (
+            -- Beside each other, so that PostgreSQL sorts once for both windows.
             select
                 *,
                 count(*) filter (where {{ starts }}) over of_moment as starting,
-                count(*) filter (where {{ ends }}) over of_moment as ending
+                count(*) filter (where {{ ends }}) over of_moment as ending,
+                row_number() over (
+                    partition by {{ partition }}, moment, {{ starts }}, {{ ends }}
+                    order by event, reason, duration_s
+                ) as nth_of_moment
             from {{ relation }}
             window of_moment as (partition by {{ partition }}, moment)
         ) as counted

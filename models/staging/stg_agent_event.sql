@@ -1,12 +1,8 @@
--- A row is an event of an agent outside calls that matters for the window. Those of its days are looked up per day, and
--- those around it per agent, so that the cost follows the window.
+-- A row is an event of an agent outside calls that matters for the window. They are looked up per agent, so that the
+-- cost follows them: those of calls are many more.
 
--- Statuses are shown only under a detailed contract. A customer without one has none here.
 with days as (
-    select
-        *,
-        bool_or(option = 'detailed') over (partition by customer_id) as shows_statuses
-    from {{ ref('stg_day') }}
+    select * from {{ ref('stg_day') }}
 ),
 
 agents as (
@@ -49,13 +45,14 @@ events as not materialized (
         )
 ),
 
+-- Statuses are shown only under a detailed contract. A customer without one has none here.
 shown_agents as (
     select * from agents
     where
         customer_id in (
             select days.customer_id
             from days
-            where days.shows_statuses
+            where days.option = 'detailed'
         )
 ),
 
@@ -208,14 +205,23 @@ others_around as (
 ),
 
 of_days as (
-    select of_day.*
-    from days
-    {{ lookup('days', [
-        'events.occurred_at >= days.begins_at',
-        'events.occurred_at < days.ends_at',
-        'events.agent_key is not null',
-        "(days.shows_statuses or events.event <> 'agent_status')",
-    ]) }} as of_day
+    select of_stretch.*
+    from agents
+    {{ lookup('agents', [
+        'events.agent_key = agents.agent_key',
+        "events.event <> 'agent_status'",
+        'events.occurred_at >= agents.begins_at',
+        'events.occurred_at < agents.ends_at',
+    ]) }} as of_stretch
+    union all
+    select of_stretch.*
+    from shown_agents
+    {{ lookup('shown_agents', [
+        'events.agent_key = shown_agents.agent_key',
+        "events.event = 'agent_status'",
+        'events.occurred_at >= shown_agents.begins_at',
+        'events.occurred_at < shown_agents.ends_at',
+    ]) }} as of_stretch
 ),
 
 statuses as (

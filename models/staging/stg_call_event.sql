@@ -58,28 +58,25 @@ of_calls_over_days as (
     ]) }} as of_call
 ),
 
-within_a_day as (
-    select of_days.*
-    from of_days
-    left join calls_over_days
-        on of_days.customer_id = calls_over_days.customer_id
-        and of_days.call_key = calls_over_days.call_key
-    where calls_over_days.call_key is null
-),
-
-over_days as (
+-- A call over days has events before or after the days, too.
+around_days as (
     select events.*
     from of_calls_over_days as events
     inner join customers on events.customer_id = customers.customer_id
     inner join contracts
         on events.customer_id = contracts.customer_id
         and {{ contract_keeps(local_date('events.occurred_at', 'customers.time_zone')) }}
+    left join days
+        on events.customer_id = days.customer_id
+        and events.occurred_at >= days.begins_at
+        and events.occurred_at < days.ends_at
+    where days.customer_id is null
 ),
 
 found as (
-    select * from within_a_day
+    select * from of_days
     union all
-    select * from over_days
+    select * from around_days
 )
 
 select
