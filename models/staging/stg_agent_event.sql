@@ -1,5 +1,5 @@
--- A row is an event of an agent outside calls that matters for the window. They are looked up per agent, so that the
--- cost follows them: those of calls are many more.
+-- A row is an event of an agent outside calls that matters for the window. Statuses of its days are looked up per day,
+-- as there are many; all else per agent, so that the cost follows it.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -46,14 +46,22 @@ events as not materialized (
 ),
 
 -- Statuses are shown only under a detailed contract. A customer without one has none here.
+detailed as (
+    select distinct customer_id
+    from days
+    where option = 'detailed'
+),
+
+shown_days as (
+    select days.*
+    from days
+    inner join detailed on days.customer_id = detailed.customer_id
+),
+
 shown_agents as (
-    select * from agents
-    where
-        customer_id in (
-            select days.customer_id
-            from days
-            where days.option = 'detailed'
-        )
+    select agents.*
+    from agents
+    inner join detailed on agents.customer_id = detailed.customer_id
 ),
 
 last_statuses as (
@@ -205,6 +213,15 @@ others_around as (
 ),
 
 of_days as (
+    select of_day.*
+    from shown_days
+    {{ lookup('shown_days', [
+        "events.event = 'agent_status'",
+        'events.agent_key is not null',
+        'events.occurred_at >= shown_days.begins_at',
+        'events.occurred_at < shown_days.ends_at',
+    ]) }} as of_day
+    union all
     select of_stretch.*
     from agents
     {{ lookup('agents', [
@@ -212,15 +229,6 @@ of_days as (
         "events.event <> 'agent_status'",
         'events.occurred_at >= agents.begins_at',
         'events.occurred_at < agents.ends_at',
-    ]) }} as of_stretch
-    union all
-    select of_stretch.*
-    from shown_agents
-    {{ lookup('shown_agents', [
-        'events.agent_key = shown_agents.agent_key',
-        "events.event = 'agent_status'",
-        'events.occurred_at >= shown_agents.begins_at',
-        'events.occurred_at < shown_agents.ends_at',
     ]) }} as of_stretch
 ),
 
