@@ -12,99 +12,87 @@
 {% set is_of_visit = 'event_no between ' ~ no.queue_joined ~ ' and ' ~ no.queue_left %}
 {% set is_of_agent = 'event_no between ' ~ no.ring_started ~ ' and ' ~ no.agent_released %}
 {% set is_step = 'event_no > ' ~ no.call_ended %}
-{% set halves = {'first_half': 'call_key < 0', 'second_half': 'call_key >= 0'} %}
 
-with events as not materialized (
-    select * from {{ ref('stg_call_event') }}
+-- The offset makes the number a column. Otherwise PostgreSQL would compute it at each comparison.
+with events as (
+    select
+        *,
+        case event
+            {% for event, number in no.items() %}
+                when '{{ event }}' then {{ number }}
+            {% endfor %}
+            else {{ no | length + 1 }}
+        end as event_no
+    from {{ ref('stg_call_event') }}
     where platform not in {{ line_platforms() }}
+    offset 0
 ),
 
--- In two halves, which PostgreSQL computes side by side where a core has nothing else to do. The offset makes the
--- number a column, which otherwise would be an expression at each comparison.
-{% for half, is_in_half in halves.items() %}
-    {{ half }} as (
-        select
-            *,
-            case event
-                {% for event, number in no.items() %}
-                    when '{{ event }}' then {{ number }}
-                {% endfor %}
-                else {{ no | length + 1 }}
-            end as event_no
-        from events
-        where {{ is_in_half }}
-        offset 0
-    ),
-{% endfor %}
-
 calls as (
-    {% for half in halves %}
-        select
-            customer_id,
-            call_key,
-            min(direction) filter (where event_no = {{ no.call_started }}) as direction,
-            min(agent_key) filter (where event_no < {{ no.call_ended }}) as placed_by,
-            coalesce(
-                min(number_key) filter (where event_no = {{ no.queue_joined }}),
-                min(number_key) filter (where event_no = {{ no.call_started }})
-            ) as number_key,
-            coalesce(bool_or(number_withheld), false) as number_withheld,
-            -- queue_log numbers its lines. It shows no holds, no wrap-up and no end of the whole call. A source that
-            -- shows that end, such as the channel event log, shows holds too.
-            bool_or(
-                (line_number is null and event_no <> {{ no.transferred }})
-                or event_no in ({{ no.call_ended }}, {{ no.hold_started }}, {{ no.hold_ended }})
-            ) as shows_holds,
-            bool_or(
-                (line_number is null and ({{ is_of_visit }} or event_no < {{ no.call_ended }}))
-                or event_no in ({{ no.wrapup_started }}, {{ no.wrapup_ended }})
-            ) as shows_wrapups,
-            min(occurred_at) filter (where event_no = {{ no.call_started }}) as started_at,
-            min(occurred_at) filter (where event_no = {{ no.call_answered }}) as answered_at,
-            min(duration_s) filter (where event_no = {{ no.call_answered }}) as dialled_s,
-            min(occurred_at) filter (where event_no = {{ no.call_ended }}) as ended_at,
-            min(reason) filter (where event_no = {{ no.call_ended }}) as end_reason,
-            max(occurred_at) as last_at,
-            min(queue) as queue,
-            min(agent_key) filter (where {{ is_of_agent }}) as agent_key,
-            min(occurred_at) filter (where event_no = {{ no.queue_joined }}) as joined_at,
-            min(occurred_at) filter (where event_no = {{ no.ring_started }}) as ring_started_at,
-            min(occurred_at) filter (where event_no = {{ no.ring_ended }}) as ring_ended_at,
-            min(duration_s) filter (where event_no = {{ no.ring_ended }}) as ring_duration_s,
-            min(reason) filter (where event_no = {{ no.ring_ended }}) as ring_reason,
-            min(occurred_at) filter (where event_no = {{ no.agent_connected }}) as connected_at,
-            coalesce(
-                min(duration_s) filter (where event_no = {{ no.agent_connected }}),
-                min(wait_s) filter (where event_no = {{ no.agent_released }})
-            ) as wait_s,
-            min(occurred_at) filter (where event_no = {{ no.agent_released }}) as released_at,
-            min(duration_s) filter (where event_no = {{ no.agent_released }}) as talk_duration_s,
-            min(reason) filter (where event_no = {{ no.agent_released }}) as release_reason,
-            min(occurred_at) filter (where event_no = {{ no.queue_left }}) as left_at,
-            min(duration_s) filter (where event_no = {{ no.queue_left }}) as left_duration_s,
-            min(reason) filter (where event_no = {{ no.queue_left }}) as left_reason,
-            min(occurred_at) filter (where event_no = {{ no.hold_started }}) as hold_started_at,
-            min(occurred_at) filter (where event_no = {{ no.hold_ended }}) as hold_ended_at,
-            min(duration_s) filter (where event_no = {{ no.hold_ended }}) as hold_duration_s,
-            min(occurred_at) filter (where event_no = {{ no.wrapup_started }}) as wrapup_started_at,
-            min(occurred_at) filter (where event_no = {{ no.wrapup_ended }}) as wrapup_ended_at,
-            min(duration_s) filter (where event_no = {{ no.wrapup_ended }}) as wrapup_duration_s,
-            min(occurred_at) filter (where event_no = {{ no.transferred }}) as transferred_at,
-            min(reason) filter (where event_no = {{ no.transferred }}) as transfer_reason,
-            min(target_kind) filter (where event_no = {{ no.transferred }}) as transfer_target_kind,
-            count(*) filter (where {{ is_step }}) as steps,
-            count(*) filter (where event_no = {{ no.queue_joined }}) as joinings,
-            count(*) filter (where {{ is_of_visit }}) as visit_steps,
-            count(queue) filter (where {{ is_of_visit }}) as visit_steps_with_queue,
-            count(*) filter (where {{ is_of_agent }}) as agent_steps,
-            count(agent_key) filter (where {{ is_of_agent }}) as agent_steps_with_agent,
-            coalesce(min(queue) = max(queue), true) as has_one_queue,
-            coalesce(min(agent_key) filter (where {{ is_step }}) = max(agent_key) filter (where {{ is_step }}), true)
-                as has_one_agent
-        from {{ half }}
-        group by customer_id, call_key
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
+    select
+        customer_id,
+        call_key,
+        min(direction) filter (where event_no = {{ no.call_started }}) as direction,
+        min(agent_key) filter (where event_no < {{ no.call_ended }}) as placed_by,
+        coalesce(
+            min(number_key) filter (where event_no = {{ no.queue_joined }}),
+            min(number_key) filter (where event_no = {{ no.call_started }})
+        ) as number_key,
+        coalesce(bool_or(number_withheld), false) as number_withheld,
+        -- queue_log numbers its lines. It shows no holds, no wrap-up and no end of the whole call. A source that
+        -- shows that end, such as the channel event log, shows holds too.
+        bool_or(
+            (line_number is null and event_no <> {{ no.transferred }})
+            or event_no in ({{ no.call_ended }}, {{ no.hold_started }}, {{ no.hold_ended }})
+        ) as shows_holds,
+        bool_or(
+            (line_number is null and ({{ is_of_visit }} or event_no < {{ no.call_ended }}))
+            or event_no in ({{ no.wrapup_started }}, {{ no.wrapup_ended }})
+        ) as shows_wrapups,
+        min(occurred_at) filter (where event_no = {{ no.call_started }}) as started_at,
+        min(occurred_at) filter (where event_no = {{ no.call_answered }}) as answered_at,
+        min(duration_s) filter (where event_no = {{ no.call_answered }}) as dialled_s,
+        min(occurred_at) filter (where event_no = {{ no.call_ended }}) as ended_at,
+        min(reason) filter (where event_no = {{ no.call_ended }}) as end_reason,
+        max(occurred_at) as last_at,
+        min(queue) as queue,
+        min(agent_key) filter (where {{ is_of_agent }}) as agent_key,
+        min(occurred_at) filter (where event_no = {{ no.queue_joined }}) as joined_at,
+        min(occurred_at) filter (where event_no = {{ no.ring_started }}) as ring_started_at,
+        min(occurred_at) filter (where event_no = {{ no.ring_ended }}) as ring_ended_at,
+        min(duration_s) filter (where event_no = {{ no.ring_ended }}) as ring_duration_s,
+        min(reason) filter (where event_no = {{ no.ring_ended }}) as ring_reason,
+        min(occurred_at) filter (where event_no = {{ no.agent_connected }}) as connected_at,
+        coalesce(
+            min(duration_s) filter (where event_no = {{ no.agent_connected }}),
+            min(wait_s) filter (where event_no = {{ no.agent_released }})
+        ) as wait_s,
+        min(occurred_at) filter (where event_no = {{ no.agent_released }}) as released_at,
+        min(duration_s) filter (where event_no = {{ no.agent_released }}) as talk_duration_s,
+        min(reason) filter (where event_no = {{ no.agent_released }}) as release_reason,
+        min(occurred_at) filter (where event_no = {{ no.queue_left }}) as left_at,
+        min(duration_s) filter (where event_no = {{ no.queue_left }}) as left_duration_s,
+        min(reason) filter (where event_no = {{ no.queue_left }}) as left_reason,
+        min(occurred_at) filter (where event_no = {{ no.hold_started }}) as hold_started_at,
+        min(occurred_at) filter (where event_no = {{ no.hold_ended }}) as hold_ended_at,
+        min(duration_s) filter (where event_no = {{ no.hold_ended }}) as hold_duration_s,
+        min(occurred_at) filter (where event_no = {{ no.wrapup_started }}) as wrapup_started_at,
+        min(occurred_at) filter (where event_no = {{ no.wrapup_ended }}) as wrapup_ended_at,
+        min(duration_s) filter (where event_no = {{ no.wrapup_ended }}) as wrapup_duration_s,
+        min(occurred_at) filter (where event_no = {{ no.transferred }}) as transferred_at,
+        min(reason) filter (where event_no = {{ no.transferred }}) as transfer_reason,
+        min(target_kind) filter (where event_no = {{ no.transferred }}) as transfer_target_kind,
+        count(*) filter (where {{ is_step }}) as steps,
+        count(*) filter (where event_no = {{ no.queue_joined }}) as joinings,
+        count(*) filter (where {{ is_of_visit }}) as visit_steps,
+        count(queue) filter (where {{ is_of_visit }}) as visit_steps_with_queue,
+        count(*) filter (where {{ is_of_agent }}) as agent_steps,
+        count(agent_key) filter (where {{ is_of_agent }}) as agent_steps_with_agent,
+        coalesce(min(queue) = max(queue), true) as has_one_queue,
+        coalesce(min(agent_key) filter (where {{ is_step }}) = max(agent_key) filter (where {{ is_step }}), true)
+            as has_one_agent
+    from events
+    group by customer_id, call_key
 )
 
 select
