@@ -11,9 +11,8 @@
 } %}
 {% set is_of_visit = 'event_no between ' ~ no.queue_joined ~ ' and ' ~ no.queue_left %}
 {% set is_of_agent = 'event_no between ' ~ no.ring_started ~ ' and ' ~ no.agent_released %}
-{% set is_step = 'event_no > ' ~ no.call_ended %}
 
--- The offset makes the number a column. Otherwise PostgreSQL would compute it at each comparison.
+-- The offset keeps the last two as columns. Without it, PostgreSQL would compute them again at each use.
 with events as (
     select
         *,
@@ -22,7 +21,8 @@ with events as (
                 when '{{ event }}' then {{ number }}
             {% endfor %}
             else {{ no | length + 1 }}
-        end as event_no
+        end as event_no,
+        not {{ is_of_whole_call() }} as is_step
     from {{ ref('stg_call_event') }}
     where platform not in {{ line_platforms() }}
     offset 0
@@ -82,14 +82,14 @@ calls as (
         min(occurred_at) filter (where event_no = {{ no.transferred }}) as transferred_at,
         min(reason) filter (where event_no = {{ no.transferred }}) as transfer_reason,
         min(target_kind) filter (where event_no = {{ no.transferred }}) as transfer_target_kind,
-        count(*) filter (where {{ is_step }}) as steps,
+        count(*) filter (where is_step) as steps,
         count(*) filter (where event_no = {{ no.queue_joined }}) as joinings,
         count(*) filter (where {{ is_of_visit }}) as visit_steps,
         count(queue) filter (where {{ is_of_visit }}) as visit_steps_with_queue,
         count(*) filter (where {{ is_of_agent }}) as agent_steps,
         count(agent_key) filter (where {{ is_of_agent }}) as agent_steps_with_agent,
         coalesce(min(queue) = max(queue), true) as has_one_queue,
-        coalesce(min(agent_key) filter (where {{ is_step }}) = max(agent_key) filter (where {{ is_step }}), true)
+        coalesce(min(agent_key) filter (where is_step) = max(agent_key) filter (where is_step), true)
             as has_one_agent
     from events
     group by customer_id, call_key
