@@ -551,6 +551,7 @@ def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -
     assert sees(opened, NAMED) == {NAMED}
 
 
+@pytest.mark.thorough
 def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
     opened: Callmart, make_callmart: Callable[[], Callmart], tmp_path: Path
 ) -> None:

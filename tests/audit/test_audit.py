@@ -531,6 +531,7 @@ def test_an_agent_in_a_file_that_standard_opens_is_a_breach(published: Callmart)
     assert len(found) == 2
 
 
+@pytest.mark.thorough
 def test_a_look_for_agents_that_finds_none_of_the_planted_proves_nothing(
     published: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,6 +585,7 @@ def test_with_nothing_to_look_at_it_fails(
     assert "plain: a plain query" in nothing
 
 
+@pytest.mark.thorough
 def test_with_a_single_customer_it_fails(published: Callmart) -> None:
     """When the others have left, its own rows prove nothing of theirs."""
     published.apply(REGISTRY.partition(f"  - id: {ANONYMOUS}\n")[0])

@@ -110,6 +110,7 @@ def test_the_audit_log_has_it(old: Callmart, made: Path) -> None:
     assert len(noted) == 1
 
 
+@pytest.mark.thorough
 def test_a_backup_from_before_an_upgrade_is_restored_and_upgraded(
     make_callmart: Callable[[], Callmart], tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def what_can_not_be_removed_is_said(
     assert f"{left} with a part of the data could not be removed (PermissionError: Perm" in str(said.value)
 
 
+@pytest.mark.thorough
 def test_killed_anywhere_the_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     """SIGKILL before each file or folder that is opened, made, changed or renamed."""
     assert exit_code(killed_anywhere, tmp_path) == 0

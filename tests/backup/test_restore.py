@@ -160,6 +160,7 @@ def test_no_row_is_sampled_and_no_login_is_kept(old: Callmart, new: Callmart) ->
 # the next run, and Tableau
 
 
+@pytest.mark.thorough
 def test_the_next_run_does_everything_but_publish(
     old: Callmart, new: Callmart, runbook: Runbook, emulated: tuple[dict[str, object], State]
 ) -> None:
@@ -186,6 +187,7 @@ def test_the_next_run_does_everything_but_publish(
     assert installation.ensure_id(new.home) != installation.ensure_id(old.home)
 
 
+@pytest.mark.thorough
 def test_it_takes_over_when_it_is_told_to(
     old: Callmart, new: Callmart, runbook: Runbook, emulated: tuple[dict[str, object], State]
 ) -> None:
@@ -282,6 +284,7 @@ def target(make_callmart: Callable[..., Callmart], old: Callmart) -> Callmart:
     return Callmart(old.settings.model_copy(update={"home": make_callmart().home}))
 
 
+@pytest.mark.thorough
 def test_wherever_it_breaks_off_nobody_logs_in_and_it_begins_anew(
     old: Callmart, target: Callmart, backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_lost_ledger_is_an_incident(
     assert len(told) == 1 and "erase again who was erased since the backup" in told[0]
 
 
+@pytest.mark.thorough
 def test_a_kill_in_the_middle_begins_anew(
     make_callmart: MakeCallmart, old: Callmart, backed_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, lis
         yield callmart, demo.demo(callmart.settings, ignore_step)
 
 
+@pytest.mark.thorough
 def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
     callmart, customers = shown
     assert [(one.customer_id, one.option) for one in customers] == [
@@ -63,6 +64,7 @@ def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[Cust
     assert min(filter(None, days_shown)) >= str(demo._mondays(weeks.last_complete(today))[0])
 
 
+@pytest.mark.thorough
 def test_of_many_customers_those_are_listed_that_need_a_look(
     shown: tuple[Callmart, list[CustomerStatus]],
     monkeypatch: pytest.MonkeyPatch,
@@ -93,6 +95,7 @@ def test_of_many_customers_those_are_listed_that_need_a_look(
         connection.execute("delete from ops.held_back")
 
 
+@pytest.mark.thorough
 def test_the_demo_ends_with_reports_and_mails(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
     callmart, customers = shown
     listed = shelf.index(callmart.settings).read_text()
@@ -104,6 +107,7 @@ def test_the_demo_ends_with_reports_and_mails(shown: tuple[Callmart, list[Custom
     assert str(places.folder(callmart.settings)) in words
 
 
+@pytest.mark.thorough
 def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
     callmart, customers = shown
     count = "select count(*) as rows, max(file_id) as file from raw.event"

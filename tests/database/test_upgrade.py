@@ -30,6 +30,7 @@ from pointing_columns import columns
 
 EARLIER = HOMES / "85f5234.dump"
 THIS = "this version"
+*OLDER, LAST = sorted(file.name for file in HOMES.glob("*.dump"))
 LATEST = len(migrating.known(migrating.FOLDER))
 GROUPS = ("queue", "line", "agent", "usage")
 
@@ -90,7 +91,9 @@ def plan(callmart: Callmart) -> list[str]:
         return list(upgrading.plan(owner, callmart.settings, dbt_project.marts(callmart.settings)))
 
 
-@pytest.mark.parametrize("version", [*(file.name for file in sorted(HOMES.glob("*.dump"))), THIS])
+@pytest.mark.parametrize(
+    "version", [*(pytest.param(name, marks=pytest.mark.thorough) for name in OLDER), LAST, THIS]
+)
 def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
     played: Callmart,
     make_callmart: Callable[[], Callmart],

@@ -18,7 +18,7 @@ from centre import DAYS, NAMED, STANDARD, agent_of
 from requests_of_persons import Command
 from tried import ENVIRONMENT, changed
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.thorough]
 
 TWO_DAYS = DAYS[1:]
 

@@ -456,6 +456,7 @@ def test_a_late_login_tells_of_later_days_who_was_not_there(
     assert callmart.told(late) == callmart.told(at_once)
 
 
+@pytest.mark.thorough
 def test_any_order_of_files_and_builds_gives_the_same(
     callmart: Callmart, walked: dict[int, list[Row]]
 ) -> None:

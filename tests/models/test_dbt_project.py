@@ -74,6 +74,7 @@ def test_only_staging_reads_sources(manifest: dict[str, Any]) -> None:
     assert readers == {(source, "models/staging") for source in manifest["sources"]}
 
 
+@pytest.mark.thorough
 def test_an_empty_build_and_freshness_work(built: Callmart) -> None:
     """An empty build leaves nothing to open, though days are dirty: it would empty them."""
     builds = built.rows("table ops.build")

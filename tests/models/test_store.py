@@ -559,6 +559,7 @@ def restored(played: Callmart, shared: Path) -> Iterator[None]:
     played.restore(shared / "played")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("restored")
 def test_a_column_is_added_in_two_places(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its SQL and its YAML: what is checked, drawn, extracted and written in the dictionary follows."""

@@ -56,6 +56,7 @@ def test_nothing_is_outdated_at_first(played: Callmart) -> None:
         assert status.earlier(owner) == []
 
 
+@pytest.mark.thorough
 def test_killed_twice_it_ends_as_if_computed_afresh(
     restored: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,7 @@ def test_an_agent_who_is_still_there_keeps_what_came_later(home: Callmart, work:
     assert home.rows("select agent from store.agent where agent_key = %s", agent_key(home, PARTLY))
 
 
+@pytest.mark.thorough
 def test_what_is_measured_back_before_the_end_is_told_no_more(home: Callmart, work: Work) -> None:
     """A source that tells how long something took, at its end. Landing it again, or late, changes nothing."""
     end, own = datetime.combine(DAYS[1], time(), AMSTERDAM), {"agent": "night-1"}
@@ -273,6 +274,7 @@ def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work)
     assert files_with(home.home, spelled | {raw for call in old_calls for raw in stored(call)}) == set()
 
 
+@pytest.mark.thorough
 def test_what_lands_after_a_kill_is_erased_with_the_rest(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +372,7 @@ def test_a_contact_goes(home: Callmart, work: Work) -> None:
     assert state(home) == before
 
 
+@pytest.mark.thorough
 def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
     home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -198,6 +198,7 @@ def shown(home: Callmart, agent: str) -> int:
     return sum(len(home.rows(f"select from store.{name} where agent_key = %s", key)) for name in marts)
 
 
+@pytest.mark.thorough
 def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
     work.connection.commit()
     for place in ("doorway", "marts"):
@@ -313,6 +314,7 @@ def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work
     assert shown(home, STAYER) == 0, "is left out"
 
 
+@pytest.mark.thorough
 def test_by_the_commands_from_the_letter_to_the_answer(
     home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -382,6 +382,7 @@ def keys_of_all(connection: psycopg.Connection) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.thorough
 def test_two_hundred_packages_have_nobody_else(
     crowd: Callmart, work: Work, unprinted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

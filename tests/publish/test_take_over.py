@@ -95,6 +95,7 @@ def test_customers_that_came_or_left_since_the_backup(
     assert users(server) == {}
 
 
+@pytest.mark.thorough
 def test_killed_while_taking_over_the_next_publication_finishes(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -360,6 +360,7 @@ def test_a_report_that_the_contract_no_longer_opens_is_not_drawn(site: Site) -> 
         owner.execute(change, ["detailed", NAMED])
 
 
+@pytest.mark.thorough
 def test_the_emulator_in_the_background_draws_by_the_command(site: Site) -> None:
     """Last, because another process then serves the state."""
     view, png = site.view(NAMED), exported(site.as_chef(NAMED), site.view(NAMED), "image")

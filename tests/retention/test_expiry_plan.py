@@ -163,6 +163,7 @@ def named(steps: Sequence[expiry_steps.Step]) -> list[tuple[str, str]]:
     return [(step.what, step.why) for step in steps]
 
 
+@pytest.mark.thorough
 def test_a_crash_in_any_step_is_finished_by_the_next(full: Callmart) -> None:
     """Each run crashes one step later than the one before, after all that the step does, before it is committed. The
     last one finishes, and nothing differs from what one run does without a crash.

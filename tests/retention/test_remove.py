@@ -222,6 +222,7 @@ def two_landed(make_callmart: Callable[..., Callmart]) -> Callmart:
     return callmart
 
 
+@pytest.mark.thorough
 def test_a_crash_in_the_middle_is_finished_by_the_next_run(
     two_landed: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_nobody_keeps_others_waiting(tmp_path: Path) -> None:
     assert asyncio.run(asyncio.wait_for(act(), 60)) == [b"drawn\n"] * 12
 
 
+@pytest.mark.thorough
 def test_a_command_ends_with_the_emulator(tmp_path: Path) -> None:
     folder, file = tmp_path / "emulator", tmp_path / "process"
     words = f"echo $$ > {shlex.quote(str(file))}; exec sleep 600"

@@ -22,6 +22,8 @@ from tableau_emulator.process import start, stop
 from tableau_emulator.state import VERSION, State
 from tableau_emulator.version import version
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
