@@ -28,7 +28,7 @@ pictures: .venv/installed ## the pictures of README, from the demo's customers
 test: .venv/installed-dev ## the suite, as CI runs it
 	$(BIN)/python -m pytest
 
-test-thorough: .venv/installed-dev ## kills at every step, long ways, another server: before a release
+test-thorough: .venv/installed-dev ## kills at every step, long ways, the demo, another server: before a release
 	$(BIN)/python -m pytest -m 'thorough and not external'
 
 test-quick: .venv/installed-dev ## what needs no server: most mistakes show here

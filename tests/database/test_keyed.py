@@ -99,7 +99,6 @@ def test_a_missing_key_is_named_before_anything_changes(earlier: Callmart) -> No
     away.rename(file)
 
 
-@pytest.mark.thorough
 def test_whenever_it_is_killed_it_goes_on(earlier: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     advance, note = migrating._advance, migrating.SQL["note"]
 

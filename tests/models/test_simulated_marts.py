@@ -216,6 +216,7 @@ def pieces(events: pa.Table, rng: random.Random) -> list[pa.Table]:
     return [events.take(order[max(0, start - overlap) : end]) for start, end in pairwise(cuts)]
 
 
+@pytest.mark.thorough
 def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart) -> None:
     rng = random.Random(20)
     events, play = all_kinds(rng)

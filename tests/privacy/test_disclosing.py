@@ -197,6 +197,7 @@ def test_what_is_shared_is_in_no_package(desk: Desk, command: Command, home: Cal
         assert command("close", number).code == 0
 
 
+@pytest.mark.thorough
 def test_who_takes_a_request_over_gets_a_package_of_the_own(
     desk: Desk, command: Command, home: Callmart, tmp_path: Path
 ) -> None:

@@ -198,7 +198,6 @@ def shown(home: Callmart, agent: str) -> int:
     return sum(len(home.rows(f"select from store.{name} where agent_key = %s", key)) for name in marts)
 
 
-@pytest.mark.thorough
 def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
     work.connection.commit()
     for place in ("doorway", "marts"):

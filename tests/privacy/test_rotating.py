@@ -61,7 +61,6 @@ def of_marts(stood: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str,
     return {table: rows for table, rows in stood.items() if table.startswith("store.")}
 
 
-@pytest.mark.thorough
 def test_killed_three_times_it_comes_to_the_same_end(centre: Callmart, tmp_path: Path) -> None:
     before, key = standing(centre), key_file(centre.home, NAMED).read_bytes()
     kill_after(centre, NAMED, "")
