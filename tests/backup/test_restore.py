@@ -320,25 +320,6 @@ def crash_after(step: Callable[..., object], *arguments: object) -> None:
     raise Crash
 
 
-def test_a_key_that_came_meanwhile_is_not_overwritten(
-    target: Callmart, old: Callmart, tmp_path: Path
-) -> None:
-    back_up(old, tmp_path / "b")
-    with target.connect() as connection, restoring.locked(connection):
-        restoring.begin(connection, manifest.read(tmp_path / "b").backup)
-    path = key_file(target.home, STANDARD)
-    key = path.read_bytes()
-    path.write_bytes(b"of somebody else")
-    try:
-        with pytest.raises(UserError, match="already holds keys"):
-            restored(target, tmp_path / "b")
-        assert path.read_bytes() == b"of somebody else"
-    finally:
-        path.write_bytes(key)
-        with target.connect() as connection:
-            restoring.clear(connection)
-
-
 @pytest.fixture
 def emptied(target: Callmart) -> Callmart:
     """A home and a database in which there is nothing but the roles of before."""
@@ -348,6 +329,25 @@ def emptied(target: Callmart) -> Callmart:
     for path in (*(target.home / "keys").glob("*"), target.home / "installation"):
         path.unlink(missing_ok=True)
     return target
+
+
+def test_a_key_that_came_meanwhile_is_not_overwritten(
+    emptied: Callmart, old: Callmart, tmp_path: Path
+) -> None:
+    back_up(old, tmp_path / "b")
+    with emptied.connect() as connection, restoring.locked(connection):
+        restoring.begin(connection, manifest.read(tmp_path / "b").backup)
+    path = key_file(emptied.home, STANDARD)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"of somebody else")
+    try:
+        with pytest.raises(UserError, match="already holds keys"):
+            restored(emptied, tmp_path / "b")
+        assert path.read_bytes() == b"of somebody else"
+    finally:
+        path.unlink()
+        with emptied.connect() as connection:
+            restoring.clear(connection)
 
 
 def test_two_restores_at_once(emptied: Callmart, backed_up: Path) -> None:
