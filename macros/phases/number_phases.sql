@@ -4,8 +4,8 @@
     need a `moment`, an `event`, a `reason` and a `duration_s`.
 
     Rows of one moment have no order of their own. They get the order in which phases follow each other: first the end
-    of the phase that is open, then starts and ends by turns. Whether a phase is open shows in the last moment before
-    with unequal numbers of starts and ends: it had more starts.
+    of the phase that is open, then starts and ends by turns. A phase is open if there were more starts than ends in the
+    last earlier moment in which they were not equally many.
 #}
 {% macro number_phases(relation, name, starts, ends, partition) -%}
     select

@@ -13,7 +13,8 @@
         min(moment) as moment,
         min(occurred_at) filter (where event = '{{ starts }}') as started_at,
         min(occurred_at) filter (where event = '{{ ends }}') as ended_at,
-        min(duration_s) filter (where event = '{{ ends }}') as duration_s
+        -- The first end counts, with its own measure.
+        (array_agg(duration_s order by moment, duration_s) filter (where event = '{{ ends }}'))[1] as duration_s
     from (
         {{ number_phases(
             relation,

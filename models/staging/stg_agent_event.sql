@@ -1,5 +1,5 @@
 -- A row is an event of an agent outside calls that matters for the window. Statuses of its days are looked up per day,
--- as there are many; all else per agent, so that the cost follows it.
+-- as there are many; everything else is rare and looked up per agent.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -88,7 +88,7 @@ last_statuses as (
     ) as latest
 ),
 
--- The last status before the days, from the last event of another status on, so that its beginning is known.
+-- The last status before the days. To know when it began, events are taken from the last one of another status on.
 status_before as (
     select
         last_statuses.customer_id,

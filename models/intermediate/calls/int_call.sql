@@ -39,8 +39,8 @@ calls as (
             min(number_key) filter (where event_no = {{ no.call_started }})
         ) as number_key,
         coalesce(bool_or(number_withheld), false) as number_withheld,
-        -- queue_log numbers its lines. It shows no holds, no wrap-up and no end of the whole call. A source that
-        -- shows that end, such as the channel event log, shows holds too.
+        -- queue_log numbers its lines. It shows no holds, no end of the whole call, and a wrap-up only by events of its
+        -- own. A source that shows the end, such as the channel event log, shows holds too.
         bool_or(
             (line_number is null and event_no <> {{ no.transferred }})
             or event_no in ({{ no.call_ended }}, {{ no.hold_started }}, {{ no.hold_ended }})
@@ -89,8 +89,7 @@ calls as (
         count(*) filter (where {{ is_of_agent }}) as agent_steps,
         count(agent_key) filter (where {{ is_of_agent }}) as agent_steps_with_agent,
         coalesce(min(queue) = max(queue), true) as has_one_queue,
-        coalesce(min(agent_key) filter (where is_step) = max(agent_key) filter (where is_step), true)
-            as has_one_agent
+        coalesce(min(agent_key) = max(agent_key), true) as has_one_agent
     from events
     group by customer_id, call_key
 )

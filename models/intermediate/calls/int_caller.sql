@@ -23,7 +23,8 @@ callers as (
         visits.call_date,
         visits.queue,
         visits.number_key,
-        min(visits.call_key) < max(visits.call_key) as called_again -- with two calls or more
+        min(visits.call_key) as first_call_key,
+        max(visits.call_key) as last_call_key
     from visits
     inner join days
         on visits.customer_id = days.customer_id
@@ -115,6 +116,7 @@ called_before as (
         customer_id,
         call_date,
         queue,
+        call_key,
         number_key
     from joined_before
     where number_key is not null
@@ -123,6 +125,7 @@ called_before as (
         joined_before.customer_id,
         joined_before.call_date,
         joined_before.queue,
+        joined_before.call_key,
         coalesce(min(numbers_before.number_at_join), min(numbers_before.number_at_start)) as number_key
     from joined_before
     inner join numbers_before
@@ -135,8 +138,12 @@ called_before as (
 
 days_called as (
     select
-        *,
-        false as called_again,
+        customer_id,
+        call_date,
+        queue,
+        number_key,
+        call_key as first_call_key,
+        call_key as last_call_key,
         false as is_of_window
     from called_before
     union all
@@ -145,20 +152,24 @@ days_called as (
         call_date,
         queue,
         number_key,
-        called_again,
+        first_call_key,
+        last_call_key,
         true as is_of_window
     from callers
 ),
 
--- On a day of the window a caller has one row. So the row before it is of an earlier day.
-followed as (
+-- Calls have different keys, and one that goes on after midnight is one call. So two keys are two calls.
+counted as (
     select
         *,
-        lag(call_date) over (
-            partition by customer_id, queue, number_key
-            order by call_date
-        ) as last_call_date
+        first_call_key < last_call_key as called_again,
+        min(first_call_key) over week < max(last_call_key) over week as called_again_in_week
     from days_called
+    window week as (
+        partition by customer_id, queue, number_key
+        order by call_date
+        range between interval '6 days' preceding and current row
+    )
 )
 
 select
@@ -167,6 +178,6 @@ select
     queue,
     number_key,
     called_again,
-    called_again or coalesce(last_call_date >= call_date - 6, false) as called_again_in_week
-from followed
+    called_again_in_week
+from counted
 where is_of_window

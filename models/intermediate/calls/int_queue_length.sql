@@ -36,14 +36,16 @@ steps as (
     from refusals
 ),
 
+-- Who leaves in one moment leaves at once, and before others join: these callers did not wait at once.
 lengths as (
     select
-        *,
-        -- Of two changes in one moment the leaving comes first: these two callers did not wait at once.
-        sum(step) over (
-            partition by customer_id, queue order by changed_at, step rows unbounded preceding
-        ) as length
+        customer_id,
+        queue,
+        changed_at,
+        sum(step) as changed_by,
+        sum(sum(step)) over (partition by customer_id, queue order by changed_at, step) as length
     from steps
+    group by customer_id, queue, changed_at, step
 )
 
 select
@@ -53,7 +55,7 @@ select
     {{ quarter_hour('lengths.changed_at') }} as interval_start,
     greatest(
         max(lengths.length),
-        max(lengths.length - lengths.step)
+        max(lengths.length - lengths.changed_by)
         filter (where lengths.changed_at > {{ quarter_hour('lengths.changed_at') }}),
         0
     )::integer as queue_max

@@ -19,7 +19,7 @@ talks as (
         call_key,
         1 as part,
         queue,
-        1::bigint as visit_no,
+        (joined_at is not null)::integer::bigint as visit_no,
         agent_key,
         true as begins_contact,
         1::bigint as connected_moment,
@@ -40,7 +40,7 @@ talks as (
     inner join calls
         on placed_talks.customer_id = calls.customer_id
         and placed_talks.call_key = calls.call_key
-    where not calls.is_connected or placed_talks.agent_key <> calls.agent_key
+    where not calls.is_connected or placed_talks.agent_key is distinct from calls.agent_key
 ),
 
 -- Ring, hold, wrap-up and transfer belong to the talk, or to the placing if there was no talk.
@@ -62,7 +62,7 @@ parts as (
     select
         talks.*,
         details.ring_s,
-        details.has_hold::integer as holds,
+        coalesce(details.has_hold, false)::integer as holds,
         -- A hold without an end ends with the talk.
         {{ measured_seconds(
             'details.hold_duration_s',
@@ -70,7 +70,7 @@ parts as (
             'coalesce(details.hold_ended_at, '
             ~ 'case when talks.released_at > details.hold_started_at then talks.released_at end)'
         ) }} as hold_s,
-        details.has_wrapup::integer as wrapups,
+        coalesce(details.has_wrapup, false)::integer as wrapups,
         details.wrapup_s,
         details.transfer_reason as transferred,
         details.transfer_target_kind as target_kind

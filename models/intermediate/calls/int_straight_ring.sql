@@ -11,7 +11,7 @@ select
     shows_holds,
     shows_wrapups,
     queue,
-    1::bigint as visit_no,
+    (joined_at is not null)::integer::bigint as visit_no,
     agent_key,
     ring_reason as reason,
     {{ is_unanswered('ring_reason') }} as is_unanswered,

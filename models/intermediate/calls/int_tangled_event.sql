@@ -89,7 +89,7 @@ select
     -- A source can write the connection before the joining. So events before the first joining belong to the first
     -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show.
     case
-        when visits_begun = 0 and (first_ended is null or first_ended >= first_joined) then 1
+        when visits_begun = 0 and first_joined is not null and coalesce(first_ended >= first_joined, true) then 1
         else visits_begun
     end as visit_no
 from with_first_moments

@@ -1,7 +1,12 @@
 -- A row is an agent's part of a tangled call, with the ringing before it, its holds, wrap-up and transfer.
 
 with talks as (
-    select * from {{ ref('int_tangled_talk') }}
+    select
+        *,
+        lag(connected_moment) over (
+            partition by customer_id, call_key, queue, agent_key order by connected_moment, part
+        ) as last_connected_moment
+    from {{ ref('int_tangled_talk') }}
 ),
 
 rings as (
@@ -35,7 +40,7 @@ transfers as (
     select * from {{ ref('int_tangled_transfer') }}
 ),
 
--- The ring that the agent answered: the last one before the connection.
+-- The ring that the agent answered: the last one between the agent's connection before and this one.
 answered_rings as (
     select distinct on (talks.customer_id, talks.call_key, talks.part)
         talks.customer_id,
@@ -49,6 +54,7 @@ answered_rings as (
         and talks.agent_key = rings.agent_key
         and talks.queue is not distinct from rings.queue
         and talks.connected_moment >= rings.ended_moment
+        and coalesce(talks.last_connected_moment < rings.ended_moment, true)
     order by talks.customer_id, talks.call_key, talks.part, -rings.ended_moment, rings.ring_s
 ),
 

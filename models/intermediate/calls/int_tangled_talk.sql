@@ -41,15 +41,15 @@ paired as (
             min(duration_s) filter (where event = 'agent_connected'),
             min(wait_s) filter (where event = 'agent_released')
         ) as wait_s,
-        -- If the source shows two endings, the transfer counts.
-        coalesce(
-            min(duration_s) filter (where reason = 'transfer'),
-            min(duration_s) filter (where event = 'agent_released')
-        ) as duration_s,
-        coalesce(
-            min(reason) filter (where reason = 'transfer'),
-            min(reason) filter (where event = 'agent_released')
-        ) as release_reason,
+        -- Of several ends the transfer counts, or else the first one, with its own measure.
+        (
+            array_agg(duration_s order by reason is distinct from 'transfer', moment, reason, duration_s)
+            filter (where event = 'agent_released')
+        )[1] as duration_s,
+        (
+            array_agg(reason order by reason is distinct from 'transfer', moment, reason)
+            filter (where event = 'agent_released')
+        )[1] as release_reason,
         bool_or(shows_holds) as shows_holds,
         bool_or(shows_wrapups) as shows_wrapups
     from numbered

@@ -89,22 +89,26 @@ def places(connection: psycopg.Connection, settings: Settings) -> list[Place]:
 
 
 def split(calls: Mapping[int, int], number: int) -> list[tuple[int, ...]]:
-    """Split customers into at most `number` groups with nearly as many calls each. No groups if that is impossible."""
+    """Split customers into at most `number` groups with nearly as many calls each: into fewer where a customer has more
+    than such a part. No groups if that is impossible.
+    """
     number = min(number, len(calls))
+    if number < 2:
+        return []
     groups: list[list[int]] = [[] for _ in range(number)]
     loads = [0] * number
     for customer in sorted(calls, key=lambda one: -calls[one]):
         least = loads.index(min(loads))
         groups[least].append(customer)
         loads[least] += calls[customer]
-    if number < 2 or max(loads) * number > MOST_OF_ONE * sum(loads):
-        return []
+    if max(loads) * number > MOST_OF_ONE * sum(loads):
+        return split(calls, number - 1)
     return [tuple(group) for group in groups]
 
 
 def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container[str]) -> Plan:
-    """Plan which models are computed at places: those that read events or calls, but not only what a mart has made of
-    them; and those that these read. The rows of marts come back, and of the models that are `checked`.
+    """Plan which models are computed at places: those that read events or calls other than through a mart, and what
+    these read. The rows of marts come back, and of the models that are `checked`.
 
     Raises UserError if one of them also reads a mart's history, which is on the coordinator of a cluster.
     """

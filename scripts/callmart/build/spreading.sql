@@ -3,8 +3,9 @@
 select distinct customer_id from build."window";
 
 -- name: calls
--- Per customer of the window, how many calls ended on its days, more or less: a day of UTC is near enough. In no order:
--- customers with detailed contracts, which take longer, may have every tenth number.
+-- Per customer of the window, how many calls ended on its days, more or less: a day of UTC is near enough. Ordered by
+-- a hash, so that customers of one kind do not all fall into one group: every tenth number may be one with a detailed
+-- contract, which takes longer.
 select
     w.customer_id,
     count(c.call_key)

@@ -102,7 +102,7 @@ def _fill_window(connection: psycopg.Connection, marts: list[Mart]) -> int:
 
 
 def computed_tables(connection: psycopg.Connection, marts: list[Mart]) -> dict[str, int | None]:
-    """The oid of each mart's table in `build`. dbt makes new tables each time, so they identify a build. A mart
+    """The oid of each mart's table in `build`. Each build makes new tables, so they identify it. A mart
     that was renamed or widened since has no table there.
     """
     tables: dict[str, int | None] = {}
