@@ -93,6 +93,8 @@ def test_customers_are_split_into_nearly_equal_numbers_of_calls() -> None:
     assert spreading.split({1: 100, 2: 60, 3: 50, 4: 40, 5: 0}, 2) == [(1, 4), (2, 3, 5)]
     assert spreading.split({1: 100, 2: 60}, 1) == [], "dbt computes it as well"
     assert spreading.split({1: 100, 2: 20}, 2) == [], "the first customer has most calls"
+    large = {1: 200} | dict.fromkeys(range(2, 82), 10)
+    assert len(spreading.split(large, 8)) == 7, "the first customer has a fifth"
 
 
 @given(

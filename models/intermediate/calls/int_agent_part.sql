@@ -31,8 +31,6 @@ select
         and coalesce(calls.placed_by = parts.agent_key, parts.part = 1),
         false
     ) as is_outbound,
-    parts.connected_moment,
-    parts.connected_at,
     -- A placed call that nobody answered counts when it was placed.
     coalesce(parts.connected_at, parts.placed_at) as begun_at,
     days.call_date,
