@@ -1,9 +1,13 @@
 """A window of many calls is computed in several sessions, customers apart. The marts are those that dbt makes."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from random import Random
+from threading import Thread, Timer
+from time import sleep
 from typing import Any
 
 import psycopg
@@ -69,6 +73,8 @@ def test_a_session_leaves_nothing_but_the_rows_of_marts(
         # dbt made this one, and its rows went when they were opened.
         assert owner.execute("select count(*) from build.stg_call_event").fetchone() == (0,)
         assert owner.execute("select count(*) from build.queue_interval").fetchone() != (0,)
+        options = "select reloptions from pg_class where oid = 'build.queue_interval'::regclass"
+        assert owner.execute(options).fetchone() == (["autovacuum_enabled=false"],)
     played.build_unchecked()
 
 
@@ -80,8 +86,8 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
         leave_opened_dirty(owner)
         owner.commit()
     for broken, told in {
-        "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run the same command again$",
-        "select pg_terminate_backend(pg_backend_pid())": r"^the server was lost while it computed: start it, then run",
+        "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run `dbt run --select int_visit` in ",
+        "select pg_terminate_backend(pg_backend_pid())": r"^the server broke off while it computed: if it",
     }.items():
         with monkeypatch.context() as patch, pytest.raises(UserError, match=told):
             patch.setattr(spreading, "_statements", breaking(broken))
@@ -102,6 +108,31 @@ def test_when_one_session_fails_the_others_end(
         with pytest.raises(UserError, match="model int_visit failed"):
             window.build(owner, played.settings, ignore_step)
     assert states == {"22012", "57014"}, "the others were canceled"
+
+
+def test_ctrl_c_ends_sessions_that_wait_for_somebody(
+    played: Callmart, computed: list[list[Counter[str]]]
+) -> None:
+    with played.connect() as owner, played.connect() as locking, played.connect() as watching:
+        leave_opened_dirty(owner)
+        owner.commit()
+        locking.execute("lock table registry.holiday in access exclusive mode")
+        watching.autocommit = True
+
+        def interrupt() -> None:
+            waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            while watching.execute(waiting).fetchall() == [(0,)]:
+                sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        Thread(target=interrupt, daemon=True).start()
+        (patience := Timer(60, locking.rollback)).start()  # otherwise a failure would hang
+        with pytest.raises(KeyboardInterrupt):
+            window.build(owner, played.settings, ignore_step)
+        assert patience.is_alive(), "they ended when the lock was gone"
+        patience.cancel()
+        owner.rollback()
+    played.build_unchecked()
 
 
 def test_few_calls_are_left_to_dbt(played: Callmart) -> None:

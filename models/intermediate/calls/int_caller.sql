@@ -167,8 +167,8 @@ counted as (
     from days_called
     window week as (
         partition by customer_id, queue, number_key
-        order by call_date
-        range between interval '6 days' preceding and current row
+        order by call_date - date '2000-01-01'
+        range between 6 preceding and current row
     )
 )
 

@@ -36,16 +36,14 @@ steps as (
     from refusals
 ),
 
--- Who leaves in one moment leaves at once, and before others join: these callers did not wait at once.
 lengths as (
     select
-        customer_id,
-        queue,
-        changed_at,
-        sum(step) as changed_by,
-        sum(sum(step)) over (partition by customer_id, queue order by changed_at, step) as length
+        *,
+        -- Of two changes in one moment the leaving comes first: these two callers did not wait at once.
+        sum(step) over (
+            partition by customer_id, queue order by changed_at, step rows unbounded preceding
+        ) as length
     from steps
-    group by customer_id, queue, changed_at, step
 )
 
 select
@@ -54,9 +52,12 @@ select
     lengths.queue,
     {{ quarter_hour('lengths.changed_at') }} as interval_start,
     greatest(
-        max(lengths.length),
-        max(lengths.length - lengths.changed_by)
+        max(lengths.length) filter (where lengths.step >= 0),
+        max(lengths.length - lengths.step)
         filter (where lengths.changed_at > {{ quarter_hour('lengths.changed_at') }}),
+        -- Who leaves as the quarter-hour begins leaves at once with others who do.
+        min(lengths.length)
+        filter (where lengths.step < 0 and lengths.changed_at = {{ quarter_hour('lengths.changed_at') }}),
         0
     )::integer as queue_max
 from lengths

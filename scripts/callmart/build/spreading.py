@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from threading import Event, Lock
@@ -21,9 +22,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError, kind
-from callmart.base.settings import Settings
-from callmart.database import cluster, lock
+from callmart.base.errors import DISK_FULL, UserError, kind
+from callmart.base.settings import PROJECT, Settings
+from callmart.database import cluster, lock, server
 from callmart.database.cluster import Place
 from callmart.database.piping import pipe
 from callmart.declarations import dbt_project, expectations
@@ -169,7 +170,7 @@ def compute(connection: psycopg.Connection, planned: Plan, places: Sequence[Plac
         try:
             for one in as_completed(computing):
                 one.result()
-        except BaseException:  # also Ctrl-C and SIGTERM
+        except BaseException:  # also Ctrl-C, and SIGTERM of a run
             work.end()
             raise
     return [one.result() for one in computing]
@@ -243,10 +244,11 @@ class _Work:
     running: list[psycopg.Connection] = field(default_factory=list)
 
     def end(self) -> None:
-        """End all sessions. Otherwise they would finish models that nobody waits for."""
+        """End what all sessions do. Otherwise they would finish models that nobody waits for, or wait for a lock."""
         self.over.set()
-        for there in self.running:
-            there.cancel_safe()
+        for session in self.running:
+            with suppress(psycopg.Error):  # a server that is lost does nothing more
+                session.cancel_safe()
 
 
 def _in_session(work: _Work, places: Sequence[Place]) -> Counter[str]:
@@ -254,16 +256,23 @@ def _in_session(work: _Work, places: Sequence[Place]) -> Counter[str]:
     rows: Counter[str] = Counter()
     node = places[0].node
     with (
-        lock.second(work.connection) as own,
-        cluster.connect(work.connection, node) if node else lock.second(work.connection) as there,
+        _connected(work.connection) as own,
+        cluster.connect(work.connection, node) if node else _connected(work.connection) as there,
     ):
         own.autocommit = there.autocommit = False
-        work.running.append(there)
+        work.running.extend((own, there))
         for place in places:
             with there.transaction(force_rollback=True):
                 rows += _at_place(own, there, place, work)
         own.commit()
     return rows
+
+
+def _connected(connection: psycopg.Connection) -> psycopg.Connection:
+    try:
+        return lock.second(connection)
+    except psycopg.OperationalError as error:
+        raise UserError(f"a build of many calls has several sessions: {server.cause(error)}") from None
 
 
 def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, work: _Work) -> Counter[str]:
@@ -272,12 +281,14 @@ def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, 
     names = {relation: f'pg_temp."{relation}"' for relation in carried.relations}
     names |= {f"build.{model.name}": f'pg_temp."build.{model.name}"' for model in planned.models}
     names |= dict(place.shards)
-    step = "what the models read"
+    step, remedy = "what the models read", (again := "run the same command again")
     where = f" on the node {place.node} of the cluster" if place.node else ""
     rows: Counter[str] = Counter()
     try:
         there.execute(TO_COMPUTE)
         for relation, columns in carried.relations.items():
+            if work.over.is_set():
+                return rows
             _carry(
                 own, there, relation, columns, place.customers if relation in carried.by_customer else None
             )
@@ -287,18 +298,21 @@ def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, 
             if work.over.is_set():
                 return rows
             step = f"model {model.name}"
+            remedy = f"run `dbt run --select {model.name}` in {PROJECT} to see why"
             for statement in _statements(model, planned.marts.get(model.name), names, own.info.dbname):
                 there.execute(statement.encode())
         for model in planned.models:
             if model.name in planned.returning:
-                step = f"bringing back {model.name}"
+                step, remedy = f"bringing back {model.name}", again
                 rows[model.name] = _bring_back(own, there, model, work.making)
     except psycopg.Error as error:
         if there.closed or there.broken:
             raise UserError(
-                f"the server{where} was lost while it computed: start it, then run the same command again"
+                f"the server{where} broke off while it computed: if it is not running, start it; then {again}"
             ) from None
-        raise UserError(f"{step} failed{where} ({kind(error)}): run the same command again") from None
+        if error.sqlstate == DISK_FULL:
+            remedy = f"make room, then {again}"
+        raise UserError(f"{step} failed{where} ({kind(error)}): {remedy}") from None
     return rows
 
 
@@ -352,7 +366,11 @@ def _bring_back(own: psycopg.Connection, there: psycopg.Connection, model: Compi
     name = model.name
     ((columns,),) = there.execute(SQL["columns_there"], {"relation": f'pg_temp."build.{name}"'}).fetchall()
     with making:
-        own.execute(f'create unlogged table if not exists build."{name}" ({columns})'.encode())
+        # As the macros of macros/store make it for dbt.
+        own.execute(
+            f'create unlogged table if not exists build."{name}" ({columns})'
+            " with (autovacuum_enabled = false)".encode()
+        )
         # At once: if the build breaks off here, no column is there that does not say it.
         own.execute(
             "select access.declare_persons(%s::regclass, %s)", [f'build."{name}"', Jsonb(dict(model.persons))]
