@@ -8,21 +8,36 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
+import adbc_driver_manager
 import adbc_driver_postgresql as driver
-from adbc_driver_manager import AdbcDatabase, Error
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, Error
 from adbc_driver_postgresql import dbapi
 
 from kept_sessions import NAME
 
 _CONNECT = dbapi.connect
+_COUNTING = Lock()
 
 
 class _KeptDatabase(AdbcDatabase):
     def close(self) -> None:
         """Another connection uses it."""
+
+
+class _CountedConnection(AdbcConnection):
+    """A database counts its connections, and miscounts if two threads connect or close at once."""
+
+    def __init__(self, database: AdbcDatabase, **named: Any) -> None:
+        with _COUNTING:
+            super().__init__(database, **named)
+
+    def close(self) -> None:
+        with _COUNTING:
+            super().close()
 
 
 @contextmanager
@@ -33,7 +48,10 @@ def known_types() -> Iterator[None]:
     def connect(uri: str) -> _KeptDatabase:
         return _KeptDatabase(driver=driver._driver_path(), uri=uri)
 
-    with patch.object(driver, "connect", lambda uri, **_: connect(uri)):
+    with (
+        patch.object(driver, "connect", lambda uri, **_: connect(uri)),
+        patch.object(adbc_driver_manager, "AdbcConnection", _CountedConnection),
+    ):
         yield
 
 
