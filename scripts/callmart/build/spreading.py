@@ -269,6 +269,7 @@ def _in_session(work: _Work, places: Sequence[Place]) -> Counter[str]:
 
 
 def _connected(connection: psycopg.Connection) -> psycopg.Connection:
+    """Another connection of the same login. Raises UserError with the cause if there is none."""
     try:
         return lock.second(connection)
     except psycopg.OperationalError as error:
