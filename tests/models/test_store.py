@@ -13,7 +13,6 @@ from ruamel.yaml import YAML
 
 from callmart.access import drift, memberships
 from callmart.base.errors import UserError
-from callmart.base.settings import PROJECT
 from callmart.build import window
 from callmart.cli import main
 from callmart.declarations import dbt_project, dictionary, metrics
@@ -27,7 +26,7 @@ from callmart_home import Callmart, ignore_step
 from catalogue import HELD_LOCKS, unprotected
 from centre import NAMED
 from commands import use
-from dbt_by_hand import run_dbt
+from dbt_by_hand import copy_project, run_dbt
 
 Declaration = dict[str, Any]
 
@@ -71,10 +70,7 @@ class Project:
 
 @pytest.fixture
 def project(played: Callmart, tmp_path: Path) -> Project:
-    for name in ("models", "macros"):
-        shutil.copytree(PROJECT / name, tmp_path / name)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT / name, tmp_path)
+    copy_project(tmp_path)
     return Project(played, tmp_path)
 
 

@@ -1,6 +1,5 @@
 """A straight call gives what it would give if its events were read one by one, as those of a tangled call are."""
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from callmart.base.settings import PROJECT
 from callmart.declarations import dbt_project
 from callmart_home import Callmart, leave_opened_dirty
+from dbt_by_hand import copy_project
 from events import DETAILED, Row, at, event, ndjson, registry
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
@@ -65,10 +64,7 @@ def call_at_random(rng: Random, number: int) -> Iterator[Row]:
 @pytest.fixture
 def all_tangled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Within it, the project is one that holds no call for straight."""
-    for name in ("models", "macros"):
-        shutil.copytree(PROJECT / name, tmp_path / name)
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(PROJECT / name, tmp_path)
+    copy_project(tmp_path)
     model = tmp_path / "models/intermediate/calls/int_call.sql"
     assert STRAIGHT in model.read_text()
     model.write_text(model.read_text().replace(STRAIGHT, f"and false {STRAIGHT}"))

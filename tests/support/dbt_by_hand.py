@@ -5,9 +5,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from callmart.base.settings import PROJECT
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
 from commands import in_a_process
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what dbt reads of the project."""
+    for name in ("models", "macros"):
+        shutil.copytree(PROJECT / name, folder / name)
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(PROJECT / name, folder)
 
 
 def run_dbt(callmart: Callmart, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
