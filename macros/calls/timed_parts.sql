@@ -11,6 +11,7 @@
         visit_no,
         agent_key,
         begins_contact,
+        begins_call,
         connected_moment,
         connected_at,
         placed_at,

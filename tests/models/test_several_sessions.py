@@ -14,9 +14,11 @@ import psycopg
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT
 from callmart.build import spreading, window
 from callmart.database.cluster import Place
 from callmart_home import Callmart, ignore_step, leave_opened_dirty
+from dbt_by_hand import run_dbt
 from on_cluster import marts
 
 SESSIONS = 3
@@ -86,7 +88,7 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
         leave_opened_dirty(owner)
         owner.commit()
     for broken, told in {
-        "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run `dbt run --select int_visit` in ",
+        "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run `dbt run --select \+int_visit` in ",
         "select pg_terminate_backend(pg_backend_pid())": r"^the server broke off while it computed: if it",
     }.items():
         with monkeypatch.context() as patch, pytest.raises(UserError, match=told):
@@ -94,6 +96,21 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
             played.build_unchecked()
     played.build_unchecked()
     assert marts(played) == before
+
+
+@pytest.mark.thorough
+def test_the_remedy_of_a_model_that_fails_computes_it_again_with_its_rows(
+    played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with played.connect() as owner:
+        leave_opened_dirty(owner)
+        owner.commit()
+        with monkeypatch.context() as patch, pytest.raises(UserError, match=r"--select \+int_visit"):
+            patch.setattr(spreading, "_statements", breaking("select 1 / 0"))
+            played.build_unchecked()
+        assert run_dbt(played, PROJECT, "run", "--select", "+int_visit").returncode == 0
+        assert owner.execute("select count(*) from build.int_visit").fetchone() != (0,)
+    played.build_unchecked()
 
 
 def test_when_one_session_fails_the_others_end(

@@ -27,7 +27,7 @@ select
     -- The call counts once, for the agent who made it, and not for a colleague who takes it over.
     coalesce(
         calls.direction = 'outbound'
-        and (parts.placed_at is not null or parts.begins_contact)
+        and parts.begins_call
         and coalesce(calls.placed_by = parts.agent_key, parts.part = 1),
         false
     ) as is_outbound,

@@ -1,13 +1,14 @@
 -- A row is a call with a part in the window, summed up from its events. Straight and tangled calls: docs/glossary.md.
 
-{# Each event is compared fifty times, and PostgreSQL compares numbers faster than names. The first three events are of
-   the whole call. The next six are of a visit, and the middle four of these of an agent. A refusal has the last number. #}
+{# Each event is compared fifty times, and PostgreSQL compares numbers faster than names. A source without line numbers
+   that shows one of 2 to 10 shows wrap-ups too. Of these, 5 to 10 are of a visit, and 6 to 9 of an agent. #}
 {% set no = {
-    'call_started': 1, 'call_answered': 2, 'call_ended': 3,
-    'queue_joined': 4,
-    'ring_started': 5, 'ring_ended': 6, 'agent_connected': 7, 'agent_released': 8,
-    'queue_left': 9,
-    'hold_started': 10, 'hold_ended': 11, 'wrapup_started': 12, 'wrapup_ended': 13, 'transferred': 14
+    'call_ended': 1,
+    'call_started': 2, 'call_answered': 3, 'queue_refused': 4,
+    'queue_joined': 5,
+    'ring_started': 6, 'ring_ended': 7, 'agent_connected': 8, 'agent_released': 9,
+    'queue_left': 10,
+    'hold_started': 11, 'hold_ended': 12, 'wrapup_started': 13, 'wrapup_ended': 14, 'transferred': 15
 } %}
 {% set is_of_visit = 'event_no between ' ~ no.queue_joined ~ ' and ' ~ no.queue_left %}
 {% set is_of_agent = 'event_no between ' ~ no.ring_started ~ ' and ' ~ no.agent_released %}
@@ -33,7 +34,7 @@ calls as (
         customer_id,
         call_key,
         min(direction) filter (where event_no = {{ no.call_started }}) as direction,
-        min(agent_key) filter (where event_no < {{ no.call_ended }}) as placed_by,
+        min(agent_key) filter (where event_no in ({{ no.call_started }}, {{ no.call_answered }})) as placed_by,
         coalesce(
             min(number_key) filter (where event_no = {{ no.queue_joined }}),
             min(number_key) filter (where event_no = {{ no.call_started }})
@@ -46,7 +47,7 @@ calls as (
             or event_no in ({{ no.call_ended }}, {{ no.hold_started }}, {{ no.hold_ended }})
         ) as shows_holds,
         bool_or(
-            (line_number is null and ({{ is_of_visit }} or event_no < {{ no.call_ended }}))
+            (line_number is null and event_no between {{ no.call_started }} and {{ no.queue_left }})
             or event_no in ({{ no.wrapup_started }}, {{ no.wrapup_ended }})
         ) as shows_wrapups,
         min(occurred_at) filter (where event_no = {{ no.call_started }}) as started_at,

@@ -79,10 +79,10 @@ contacts as (
         0 as rings_unanswered,
         0 as ring_s,
         0 as talk_s,
-        refusals.is_of_whole_source as shows_holds,
+        refusals.shows_holds,
         0 as holds,
         0 as hold_s,
-        refusals.is_of_whole_source as shows_wrapups,
+        refusals.shows_wrapups,
         0 as wrapup_s,
         0 as transferred_blind,
         0 as transferred_attended

@@ -47,6 +47,7 @@ select
     0::bigint as visit_no,
     placed_by as agent_key,
     answered_at is not null as begins_contact,
+    true as begins_call,
     0::bigint as connected_moment,
     answered_at as connected_at,
     talked_until as released_at,

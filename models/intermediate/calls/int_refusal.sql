@@ -11,5 +11,6 @@ select
     queue,
     occurred_at as refused_at,
     reason,
-    is_of_whole_source
+    shows_holds,
+    shows_wrapups
 from events

@@ -22,6 +22,7 @@ talks as (
         (joined_at is not null)::integer::bigint as visit_no,
         agent_key,
         true as begins_contact,
+        true as begins_call,
         1::bigint as connected_moment,
         {{ beginning('connected_at', 'released_at', 'talk_duration_s') }} as connected_at,
         released_at,

@@ -66,7 +66,10 @@ with_parts as (
         row_number() over (
             partition by customer_id, call_key, queue, visit_no, agent_key
             order by {{ beginning('connected_at', 'released_at', 'duration_s') }}, talk_no
-        ) = 1 as begins_contact
+        ) = 1 as begins_contact,
+        row_number() over (
+            partition by customer_id, call_key, agent_key order by connected_moment, connected_at, queue, talk_no
+        ) = 1 as begins_call
     from paired
 )
 
@@ -78,6 +81,7 @@ select
     visit_no,
     agent_key,
     begins_contact,
+    begins_call,
     connected_moment,
     {{ beginning('connected_at', 'released_at', 'duration_s') }} as connected_at,
     released_at,

@@ -299,7 +299,7 @@ def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, 
             if work.over.is_set():
                 return rows
             step = f"model {model.name}"
-            remedy = f"run `dbt run --select {model.name}` in {PROJECT} to see why"
+            remedy = f"run `dbt run --select +{model.name}` in {PROJECT} to see why"
             for statement in _statements(model, planned.marts.get(model.name), names, own.info.dbname):
                 there.execute(statement.encode())
         for model in planned.models:
