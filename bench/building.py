@@ -36,7 +36,8 @@ MACROS = """
 create macro date_bin(width, moment, origin) as time_bucket(width, moment, origin);
 create macro make_interval(secs := 0, mins := 0) as to_microseconds(((secs + 60 * mins) * 1000000)::bigint);
 create macro cardinality(list) as len(list);
-create macro num_nonnulls(a, b, c, d, e, f, g, h, i, j, k) as list_count([a, b, c, d, e, f, g, h, i, j, k]);
+create macro num_nonnulls(a, b, c := null, d := null, e := null, f := null, g := null, h := null, i := null) as
+    list_count([a, b, c, d, e, f, g, h, i]);
 create macro registry.agent_label(customer, key) as key;
 create macro registry.name_shown(customer, name) as name;
 create macro privacy.is_objector(customer, tombstone, key) as false;

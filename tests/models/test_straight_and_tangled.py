@@ -21,7 +21,9 @@ STRAIGHT = "and coalesce(wrapup_started_at < wrapup_ended_at, true) as is_straig
 
 
 def call_at_random(rng: Random, number: int) -> Iterator[Row]:
-    """Some steps of a call in their order, each once, by one agent; the agent who placed it may be another one."""
+    """Some steps of a call in their order, each once, by one agent; the agent who placed it may be another one. It may
+    ring more than once, at anybody.
+    """
     agent = {"agent": rng.choice(AGENTS)}
     queue = {"queue": rng.choice(["sales", "support"])} if rng.random() < 0.8 else {}
     direction = rng.choice(["inbound", "outbound", "internal"])
@@ -34,8 +36,14 @@ def call_at_random(rng: Random, number: int) -> Iterator[Row]:
         ),
         ("call_answered", {}),
         *([("queue_joined", queue)] if queue else []),
-        ("ring_started", agent | queue),
-        ("ring_ended", agent | queue | {"reason": rng.choice(["answered", "no_answer"])}),
+        *(
+            (name, rung | queue | reason)
+            for rung in rng.choices([agent, *({"agent": one} for one in AGENTS)], k=rng.choice([1, 1, 2, 3]))
+            for name, reason in (
+                ("ring_started", {}),
+                ("ring_ended", {"reason": rng.choice(["answered", "no_answer"])}),
+            )
+        ),
         ("agent_connected", agent | queue),
         ("hold_started", agent | queue),
         ("hold_ended", agent | queue),

@@ -1,7 +1,7 @@
 -- A row is a call with a part in the window, summed up from its events. Straight and tangled calls: docs/glossary.md.
 
 {# Each event is compared fifty times, and PostgreSQL compares numbers faster than names. A source without line numbers
-   that shows one of 2 to 10 shows wrap-ups too. Of these, 5 to 10 are of a visit, and 6 to 9 of an agent. #}
+   that shows one of 2 to 10 shows wrap-ups too. Of these, 5 to 10 are of a visit. #}
 {% set no = {
     'call_ended': 1,
     'call_started': 2, 'call_answered': 3, 'queue_refused': 4,
@@ -11,7 +11,8 @@
     'hold_started': 11, 'hold_ended': 12, 'wrapup_started': 13, 'wrapup_ended': 14, 'transferred': 15
 } %}
 {% set is_of_visit = 'event_no between ' ~ no.queue_joined ~ ' and ' ~ no.queue_left %}
-{% set is_of_agent = 'event_no between ' ~ no.ring_started ~ ' and ' ~ no.agent_released %}
+{% set is_of_ring = 'event_no between ' ~ no.ring_started ~ ' and ' ~ no.ring_ended %}
+{% set is_of_talk = 'event_no between ' ~ no.agent_connected ~ ' and ' ~ no.agent_released %}
 
 -- The offset keeps the last two as columns. Without it, PostgreSQL would compute them again at each use.
 with events as (
@@ -57,7 +58,8 @@ calls as (
         min(reason) filter (where event_no = {{ no.call_ended }}) as end_reason,
         max(occurred_at) as last_at,
         min(queue) as queue,
-        min(agent_key) filter (where {{ is_of_agent }}) as agent_key,
+        min(agent_key) filter (where {{ is_of_talk }}) as agent_key,
+        min(agent_key) filter (where {{ is_of_ring }}) as ring_agent_key,
         min(occurred_at) filter (where event_no = {{ no.queue_joined }}) as joined_at,
         min(occurred_at) filter (where event_no = {{ no.ring_started }}) as ring_started_at,
         min(occurred_at) filter (where event_no = {{ no.ring_ended }}) as ring_ended_at,
@@ -87,31 +89,44 @@ calls as (
         count(*) filter (where event_no = {{ no.queue_joined }}) as joinings,
         count(*) filter (where {{ is_of_visit }}) as visit_steps,
         count(queue) filter (where {{ is_of_visit }}) as visit_steps_with_queue,
-        count(*) filter (where {{ is_of_agent }}) as agent_steps,
-        count(agent_key) filter (where {{ is_of_agent }}) as agent_steps_with_agent,
+        count(*) filter (where {{ is_of_ring }}) as ring_steps,
+        count(agent_key) filter (where {{ is_of_ring }}) as ring_steps_with_agent,
+        count(agent_key) filter (where {{ is_of_talk }}) as talk_steps_with_agent,
         coalesce(min(queue) = max(queue), true) as has_one_queue,
-        coalesce(min(agent_key) = max(agent_key), true) as has_one_agent
+        coalesce(
+            min(agent_key) filter (where {{ is_of_ring }})
+            = max(agent_key) filter (where {{ is_of_ring }}),
+            true
+        ) as rings_one_agent,
+        coalesce(
+            min(agent_key) filter (where not {{ is_of_ring }})
+            = max(agent_key) filter (where not {{ is_of_ring }}),
+            true
+        ) as has_one_agent
     from events
     group by customer_id, call_key
 )
 
 select
-    -- These two stand first, as others ask each row for them, and PostgreSQL reads a row from its left.
+    -- These three stand first, as others ask each row for them, and PostgreSQL reads a row from its left.
     -- A refusal is a step too, but none of these: a call with a refusal is tangled.
-    steps = num_nonnulls(
-        joined_at, ring_started_at, ring_ended_at, connected_at, released_at, left_at, hold_started_at, hold_ended_at,
-        wrapup_started_at, wrapup_ended_at, transferred_at
+    steps - ring_steps = num_nonnulls(
+        joined_at, connected_at, released_at, left_at, hold_started_at, hold_ended_at, wrapup_started_at,
+        wrapup_ended_at, transferred_at
     )
     and has_one_queue
     and has_one_agent
     and visit_steps_with_queue in (0, visit_steps)
-    and agent_steps_with_agent in (0, agent_steps)
+    and talk_steps_with_agent in (0, num_nonnulls(connected_at, released_at))
     and (left_at is null or (connected_at is null and released_at is null))
     and coalesce(joined_at < least(left_at, released_at), true)
-    and coalesce(ring_started_at < ring_ended_at, true)
     and coalesce(connected_at < released_at, true)
     and coalesce(hold_started_at < hold_ended_at, true)
     and coalesce(wrapup_started_at < wrapup_ended_at, true) as is_straight,
+    ring_steps = num_nonnulls(ring_started_at, ring_ended_at)
+    and rings_one_agent
+    and ring_steps_with_agent in (0, ring_steps)
+    and coalesce(ring_started_at < ring_ended_at, true) as rings_once,
     joinings = 1
     and has_one_queue
     and visit_steps_with_queue = visit_steps

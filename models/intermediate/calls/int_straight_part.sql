@@ -13,6 +13,11 @@ placed_talks as (
     select * from {{ ref('int_placed_talk') }}
 ),
 
+rings as (
+    select * from {{ ref('int_tangled_ring') }}
+    where reason = 'answered'
+),
+
 talks as (
     select
         customer_id,
@@ -44,6 +49,21 @@ talks as (
     where not calls.is_connected or placed_talks.agent_key is distinct from calls.agent_key
 ),
 
+-- Of several rings, the last one before the connection.
+answered_rings as (
+    select distinct on (calls.customer_id, calls.call_key)
+        calls.customer_id,
+        calls.call_key,
+        rings.ring_s
+    from calls
+    inner join rings
+        on calls.customer_id = rings.customer_id
+        and calls.call_key = rings.call_key
+        and calls.agent_key = rings.agent_key
+        and coalesce(calls.connected_at, calls.released_at) >= rings.ended_at
+    order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
+),
+
 -- Ring, hold, wrap-up and transfer belong to the talk, or to the placing if there was no talk.
 details as (
     select
@@ -52,7 +72,11 @@ details as (
         hold_started_at is not null or hold_ended_at is not null as has_hold,
         wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
         case
-            when ring_reason = 'answered'
+            when
+                rings_once
+                and ring_reason = 'answered'
+                and ring_ended_at <= coalesce(connected_at, released_at)
+                and ring_agent_key = agent_key
                 then {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }}
         end as ring_s,
         {{ measured_seconds('wrapup_duration_s', 'wrapup_started_at', 'wrapup_ended_at') }} as wrapup_s
@@ -62,7 +86,7 @@ details as (
 parts as (
     select
         talks.*,
-        details.ring_s,
+        coalesce(details.ring_s, answered_rings.ring_s) as ring_s,
         coalesce(details.has_hold, false)::integer as holds,
         -- A hold without an end ends with the talk.
         {{ measured_seconds(
@@ -80,6 +104,9 @@ parts as (
         on talks.customer_id = details.customer_id
         and talks.call_key = details.call_key
         and talks.part = details.part
+    left join answered_rings
+        on talks.customer_id = answered_rings.customer_id
+        and talks.call_key = answered_rings.call_key
 )
 
 {{ timed_parts('parts') }}

@@ -1,8 +1,8 @@
--- A row is a finished attempt to reach an agent in a straight call.
+-- A row is the one finished attempt to reach an agent in a straight call that rings once.
 
 with calls as (
     select * from {{ ref('int_call') }}
-    where is_straight
+    where is_straight and rings_once
 )
 
 select
@@ -12,7 +12,7 @@ select
     shows_wrapups,
     queue,
     (joined_at is not null)::integer::bigint as visit_no,
-    agent_key,
+    ring_agent_key as agent_key,
     ring_reason as reason,
     {{ is_unanswered('ring_reason') }} as is_unanswered,
     1::bigint as ended_moment,

@@ -10,8 +10,33 @@ parts as (
     where part = 1
 ),
 
-rings as (
+straight_rings as (
     select * from {{ ref('int_straight_ring') }}
+),
+
+tangled_rings as (
+    select * from {{ ref('int_tangled_ring') }}
+),
+
+rings as (
+    select
+        customer_id,
+        call_key,
+        1 as rings,
+        (reason = 'answered')::integer as rings_answered,
+        is_unanswered::integer as rings_unanswered,
+        ring_s
+    from straight_rings
+    union all
+    select
+        customer_id,
+        call_key,
+        count(*) as rings,
+        count(*) filter (where reason = 'answered') as rings_answered,
+        count(*) filter (where is_unanswered) as rings_unanswered,
+        sum(ring_s) as ring_s
+    from tangled_rings
+    group by customer_id, call_key
 )
 
 select
@@ -36,9 +61,9 @@ select
     parts.wrapup_s,
     (parts.transferred = 'blind')::integer as transferred_blind,
     (parts.transferred = 'attended')::integer as transferred_attended,
-    (rings.call_key is not null)::integer as rings,
-    (rings.reason = 'answered')::integer as rings_answered,
-    rings.is_unanswered::integer as rings_unanswered,
+    coalesce(rings.rings, 0) as rings,
+    rings.rings_answered,
+    rings.rings_unanswered,
     rings.ring_s,
     calls.shows_holds,
     calls.shows_wrapups,

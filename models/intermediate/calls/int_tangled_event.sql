@@ -1,47 +1,53 @@
--- A row is an event of a tangled call, with its place in the call: its moment, and the visit that it belongs to.
+-- A row is an event of a tangled call, or of the rings of a straight call that rings more than once, with its place in
+-- the call: its moment, and the visit that it belongs to.
 
-with events as not materialized (
+with events as (
     select * from {{ ref('stg_call_event') }}
     where not {{ is_of_whole_call() }}
 ),
 
-calls as not materialized (
+calls as (
     select * from {{ ref('int_call') }}
-    where not is_straight
+    where not (is_straight and rings_once)
 ),
 
-{% for has_one_visit in [true, false] %}
-    {{ 'of_one_visit' if has_one_visit else 'of_several_visits' }} as (
-        select
-            events.customer_id,
-            events.call_key,
-            events.queue,
-            events.agent_key,
-            events.event,
-            events.reason,
-            events.target_kind,
-            coalesce(events.number_key, calls.number_key) as number_key,
-            calls.number_withheld,
-            events.occurred_at,
-            events.duration_s,
-            events.wait_s,
-            calls.shows_holds,
-            calls.shows_wrapups,
-            calls.last_at as call_last_at,
-            dense_rank() over (
-                partition by events.customer_id, events.call_key
-                order by
-                    events.occurred_at,
-                    case when events.line_number is not null then events.file_id end,
-                    events.line_number
-            ) as moment
-        from events
-        inner join calls
-            on events.customer_id = calls.customer_id
-            and events.call_key = calls.call_key
-            and {{ '' if has_one_visit else 'not ' }}calls.has_one_visit
-    ),
-{% endfor %}
+in_order as (
+    select
+        events.customer_id,
+        events.call_key,
+        events.queue,
+        events.agent_key,
+        events.event,
+        events.reason,
+        events.target_kind,
+        coalesce(events.number_key, calls.number_key) as number_key,
+        calls.number_withheld,
+        events.occurred_at,
+        events.duration_s,
+        events.wait_s,
+        calls.shows_holds,
+        calls.shows_wrapups,
+        calls.last_at as call_last_at,
+        calls.joinings,
+        calls.is_straight or calls.has_one_visit as has_one_visit,
+        dense_rank() over (
+            partition by events.customer_id, events.call_key
+            order by
+                events.occurred_at,
+                case when events.line_number is not null then events.file_id end,
+                events.line_number
+        ) as moment
+    from events
+    inner join calls
+        on events.customer_id = calls.customer_id
+        and events.call_key = calls.call_key
+        and (not calls.is_straight or events.event in ('ring_started', 'ring_ended'))
+),
+
+of_several_visits as (
+    select * from in_order
+    where not has_one_visit
+),
 
 numbered as (
     {{ number_phases(
@@ -63,9 +69,25 @@ with_first_moments as (
 )
 
 select
-    of_one_visit.*,
-    1::bigint as visit_no
-from of_one_visit
+    customer_id,
+    call_key,
+    queue,
+    agent_key,
+    event,
+    reason,
+    target_kind,
+    number_key,
+    number_withheld,
+    occurred_at,
+    duration_s,
+    wait_s,
+    shows_holds,
+    shows_wrapups,
+    call_last_at,
+    moment,
+    joinings as visit_no
+from in_order
+where has_one_visit
 union all
 select
     customer_id,

@@ -1,4 +1,4 @@
--- A row is a finished attempt to reach an agent in a tangled call.
+-- A row is a finished attempt to reach an agent in a tangled call, or in a straight one that rings more than once.
 
 with events as (
     select *
