@@ -49,7 +49,8 @@ talks as (
     where not calls.is_connected or placed_talks.agent_key is distinct from calls.agent_key
 ),
 
--- Of several rings, the last one before the connection.
+-- Where a call rings more than once: the agent's last answered ring that had ended by the connection. The one ring of
+-- other calls is in their row.
 answered_rings as (
     select distinct on (calls.customer_id, calls.call_key)
         calls.customer_id,
@@ -64,7 +65,7 @@ answered_rings as (
     order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
 ),
 
--- Ring, hold, wrap-up and transfer belong to the talk, or to the placing if there was no talk.
+-- Hold, wrap-up and transfer belong to the talk, or to the placing if there was no talk. A ring belongs to a talk only.
 details as (
     select
         *,

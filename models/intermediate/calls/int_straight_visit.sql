@@ -18,6 +18,7 @@ tangled_rings as (
     select * from {{ ref('int_tangled_ring') }}
 ),
 
+-- Most calls ring once, so they need no sums.
 rings as (
     select
         customer_id,
@@ -61,7 +62,7 @@ select
     parts.wrapup_s,
     (parts.transferred = 'blind')::integer as transferred_blind,
     (parts.transferred = 'attended')::integer as transferred_attended,
-    coalesce(rings.rings, 0) as rings,
+    rings.rings,
     rings.rings_answered,
     rings.rings_unanswered,
     rings.ring_s,

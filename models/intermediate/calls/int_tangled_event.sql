@@ -1,5 +1,5 @@
--- A row is an event of a tangled call, or of the rings of a straight call that rings more than once, with its place in
--- the call: its moment, and the visit that it belongs to.
+-- A row is an event with its place in the call: its moment, and the visit that it belongs to. Tangled calls have all
+-- their steps here; straight calls that ring more than once have only their rings.
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -28,8 +28,7 @@ in_order as (
         calls.shows_holds,
         calls.shows_wrapups,
         calls.last_at as call_last_at,
-        calls.joinings,
-        calls.is_straight or calls.has_one_visit as has_one_visit,
+        calls.has_one_visit,
         dense_rank() over (
             partition by events.customer_id, events.call_key
             order by
@@ -85,7 +84,7 @@ select
     shows_wrapups,
     call_last_at,
     moment,
-    joinings as visit_no
+    1::bigint as visit_no
 from in_order
 where has_one_visit
 union all

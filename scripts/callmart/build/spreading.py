@@ -282,7 +282,8 @@ def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, 
     names = {relation: f'pg_temp."{relation}"' for relation in carried.relations}
     names |= {f"build.{model.name}": f'pg_temp."build.{model.name}"' for model in planned.models}
     names |= dict(place.shards)
-    step, remedy = "what the models read", (again := "run the same command again")
+    again = "run the same command again"
+    step, remedy = "what the models read", again
     where = f" on the node {place.node} of the cluster" if place.node else ""
     rows: Counter[str] = Counter()
     try:
