@@ -22,10 +22,11 @@ STRAIGHT = "and coalesce(wrapup_started_at < wrapup_ended_at, true) as is_straig
 
 def call_at_random(rng: Random, number: int) -> Iterator[Row]:
     """Some steps of a call in their order, each once, by one agent; the agent who placed it may be another one. It may
-    ring more than once, at anybody.
+    ring more than once, at anybody. Some transfers name a queue of their own.
     """
     agent = {"agent": rng.choice(AGENTS)}
     queue = {"queue": rng.choice(["sales", "support"])} if rng.random() < 0.8 else {}
+    named = queue if rng.random() < 0.8 else {"queue": "sales"}
     direction = rng.choice(["inbound", "outbound", "internal"])
     placed = {"agent": rng.choice(AGENTS)} if direction != "inbound" and rng.random() < 0.9 else {}
     abandoned = rng.random() < 0.2
@@ -49,7 +50,7 @@ def call_at_random(rng: Random, number: int) -> Iterator[Row]:
         ("hold_ended", agent | queue),
         (
             "transferred",
-            agent | queue | {"reason": rng.choice(["blind", "attended"]), "target_kind": "other"},
+            agent | named | {"reason": rng.choice(["blind", "attended"]), "target_kind": "other"},
         ),
         ("agent_released", agent | queue | {"reason": rng.choice(["agent", "caller", "transfer"])}),
         *([("queue_left", queue | {"reason": rng.choice(["abandoned", "timeout"])})] if queue else []),

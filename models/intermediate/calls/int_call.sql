@@ -58,7 +58,7 @@ calls as (
         min(reason) filter (where event_no = {{ no.call_ended }}) as end_reason,
         max(occurred_at) as last_at,
         min(queue) as queue,
-        min(agent_key) filter (where {{ is_of_talk }}) as agent_key,
+        min(agent_key) filter (where not {{ is_of_ring }}) as agent_key,
         min(agent_key) filter (where {{ is_of_ring }}) as ring_agent_key,
         min(occurred_at) filter (where event_no = {{ no.queue_joined }}) as joined_at,
         min(occurred_at) filter (where event_no = {{ no.ring_started }}) as ring_started_at,
@@ -116,8 +116,8 @@ select
     )
     and has_one_queue
     and has_one_agent
-    and visit_steps_with_queue in (0, visit_steps)
-    and talk_steps_with_agent in (0, num_nonnulls(connected_at, released_at))
+    and (queue is null or visit_steps_with_queue = visit_steps)
+    and (agent_key is null or talk_steps_with_agent = num_nonnulls(connected_at, released_at))
     and (left_at is null or (connected_at is null and released_at is null))
     and coalesce(joined_at < least(left_at, released_at), true)
     and coalesce(connected_at < released_at, true)

@@ -46,10 +46,10 @@ talks as (
     inner join calls
         on placed_talks.customer_id = calls.customer_id
         and placed_talks.call_key = calls.call_key
-    where not calls.is_connected or placed_talks.agent_key is distinct from calls.agent_key
+    where not calls.is_connected
 ),
 
--- Where a call rings more than once: the agent's last answered ring that had ended by the connection. The one ring of
+-- Where a call rings more than once: the agent's last answered ring that had begun by the connection. The one ring of
 -- other calls is in their row.
 answered_rings as (
     select distinct on (calls.customer_id, calls.call_key)
@@ -61,7 +61,7 @@ answered_rings as (
         on calls.customer_id = rings.customer_id
         and calls.call_key = rings.call_key
         and calls.agent_key = rings.agent_key
-        and coalesce(calls.connected_at, calls.released_at) >= rings.ended_at
+        and coalesce(calls.connected_at, calls.released_at) >= coalesce(rings.started_at, rings.ended_at)
     order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
 ),
 
@@ -73,11 +73,7 @@ details as (
         hold_started_at is not null or hold_ended_at is not null as has_hold,
         wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
         case
-            when
-                rings_once
-                and ring_reason = 'answered'
-                and ring_ended_at <= coalesce(connected_at, released_at)
-                and ring_agent_key = agent_key
+            when rings_once and ring_reason = 'answered' and ring_agent_key = agent_key
                 then {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }}
         end as ring_s,
         {{ measured_seconds('wrapup_duration_s', 'wrapup_started_at', 'wrapup_ended_at') }} as wrapup_s
