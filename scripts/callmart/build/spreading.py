@@ -170,7 +170,7 @@ def compute(connection: psycopg.Connection, planned: Plan, places: Sequence[Plac
         try:
             for one in as_completed(computing):
                 one.result()
-        except BaseException:  # also Ctrl-C, and SIGTERM of a run
+        except BaseException:  # also Ctrl-C and SIGTERM
             work.end()
             raise
     return [one.result() for one in computing]

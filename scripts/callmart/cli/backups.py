@@ -1,6 +1,5 @@
 """`callmart backup` and `callmart restore`."""
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -25,7 +24,6 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CA
     """Back up the database, and the keys, which are encrypted with a passphrase."""
     from callmart.backup import backup as stage
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is removed
     # Also a database of an earlier version: one backs it up before the upgrade.
     with database(applied=False) as connection, exclusive(connection):
         rotation.refuse(connection)

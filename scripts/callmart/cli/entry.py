@@ -5,6 +5,7 @@
 
 import gc
 import logging
+import signal
 import sys
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def program(*groups: typer.Typer) -> typer.Typer:
 
 def main() -> None:
     """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is cleaned up
     gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
     # What libraries log can contain a row, and is no line of ours. One of them has all of it written to stderr.
     logging.basicConfig(handlers=[logging.NullHandler()], force=True)

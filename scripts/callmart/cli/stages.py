@@ -1,7 +1,6 @@
 """A command for each stage of a run, and one for the run itself."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -251,7 +250,6 @@ def run(as_json: Json = False) -> None:
     from callmart.operations import run as stages
 
     wanted, ran = settings(), None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what was done is printed
     try:
         with database() as connection:
             with progress(logs_stages=True) as step:
