@@ -24,7 +24,7 @@ talks as (
         call_key,
         1 as part,
         queue,
-        (joined_at is not null)::integer::bigint as visit_no,
+        joinings as visit_no,
         agent_key,
         true as begins_contact,
         true as begins_call,
@@ -65,11 +65,10 @@ answered_rings as (
     order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
 ),
 
--- Hold, wrap-up and transfer belong to the talk, or to the placing if there was no talk. A ring belongs to a talk only.
+-- A straight call has one part: the talk, or the placing if there was no talk.
 details as (
     select
         *,
-        is_connected::integer as part,
         hold_started_at is not null or hold_ended_at is not null as has_hold,
         wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
         case
@@ -84,7 +83,7 @@ parts as (
     select
         talks.*,
         coalesce(details.ring_s, answered_rings.ring_s) as ring_s,
-        coalesce(details.has_hold, false)::integer as holds,
+        details.has_hold::integer as holds,
         -- A hold without an end ends with the talk.
         {{ measured_seconds(
             'details.hold_duration_s',
@@ -92,15 +91,14 @@ parts as (
             'coalesce(details.hold_ended_at, '
             ~ 'case when talks.released_at > details.hold_started_at then talks.released_at end)'
         ) }} as hold_s,
-        coalesce(details.has_wrapup, false)::integer as wrapups,
+        details.has_wrapup::integer as wrapups,
         details.wrapup_s,
         details.transfer_reason as transferred,
         details.transfer_target_kind as target_kind
     from talks
-    left join details
+    inner join details
         on talks.customer_id = details.customer_id
         and talks.call_key = details.call_key
-        and talks.part = details.part
     left join answered_rings
         on talks.customer_id = answered_rings.customer_id
         and talks.call_key = answered_rings.call_key

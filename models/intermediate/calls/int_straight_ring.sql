@@ -11,7 +11,7 @@ select
     shows_holds,
     shows_wrapups,
     queue,
-    (joined_at is not null)::integer::bigint as visit_no,
+    joinings as visit_no,
     ring_agent_key as agent_key,
     ring_reason as reason,
     {{ is_unanswered('ring_reason') }} as is_unanswered,

@@ -44,7 +44,7 @@ select
     calls.customer_id,
     calls.call_key,
     calls.queue,
-    (calls.joined_at is not null)::integer::bigint as visit_no,
+    calls.joinings as visit_no,
     case when calls.joined_at is not null then calls.number_key end as number_key,
     calls.number_withheld,
     calls.joined_at,

@@ -28,14 +28,15 @@ in_order as (
         calls.shows_holds,
         calls.shows_wrapups,
         calls.last_at as call_last_at,
-        calls.has_one_visit,
         dense_rank() over (
             partition by events.customer_id, events.call_key
             order by
                 events.occurred_at,
                 case when events.line_number is not null then events.file_id end,
                 events.line_number
-        ) as moment
+        ) as moment,
+        -- Visits of other calls are numbered below.
+        case when calls.has_one_visit then 1::bigint end as visit_no
     from events
     inner join calls
         on events.customer_id = calls.customer_id
@@ -45,7 +46,7 @@ in_order as (
 
 of_several_visits as (
     select * from in_order
-    where not has_one_visit
+    where visit_no is null
 ),
 
 numbered as (
@@ -67,26 +68,8 @@ with_first_moments as (
     window visits_of_queue as (partition by customer_id, call_key, queue)
 )
 
-select
-    customer_id,
-    call_key,
-    queue,
-    agent_key,
-    event,
-    reason,
-    target_kind,
-    number_key,
-    number_withheld,
-    occurred_at,
-    duration_s,
-    wait_s,
-    shows_holds,
-    shows_wrapups,
-    call_last_at,
-    moment,
-    1::bigint as visit_no
-from in_order
-where has_one_visit
+select * from in_order
+where visit_no is not null
 union all
 select
     customer_id,
