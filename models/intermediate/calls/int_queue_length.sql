@@ -9,8 +9,8 @@ refusals as (
     select * from {{ ref('int_refusal') }}
 ),
 
-days as (
-    select * from {{ ref('stg_day') }}
+customers as (
+    select * from {{ ref('stg_customer') }}
 ),
 
 steps as (
@@ -44,22 +44,29 @@ lengths as (
             partition by customer_id, queue order by changed_at, step rows unbounded preceding
         ) as length
     from steps
+),
+
+longest as (
+    select
+        customer_id,
+        queue,
+        {{ quarter_hour('changed_at') }} as interval_start,
+        greatest(
+            max(length) filter (where step >= 0),
+            max(length - step) filter (where changed_at > {{ quarter_hour('changed_at') }}),
+            -- Who leaves as the quarter-hour begins leaves at once with others who do.
+            min(length) filter (where step < 0 and changed_at = {{ quarter_hour('changed_at') }}),
+            0
+        )::integer as queue_max
+    from lengths
+    group by customer_id, queue, {{ quarter_hour('changed_at') }}
 )
 
 select
-    lengths.customer_id,
-    days.call_date,
-    lengths.queue,
-    {{ quarter_hour('lengths.changed_at') }} as interval_start,
-    greatest(
-        max(lengths.length) filter (where lengths.step >= 0),
-        max(lengths.length - lengths.step)
-        filter (where lengths.changed_at > {{ quarter_hour('lengths.changed_at') }}),
-        -- Who leaves as the quarter-hour begins leaves at once with others who do.
-        min(lengths.length)
-        filter (where lengths.step < 0 and lengths.changed_at = {{ quarter_hour('lengths.changed_at') }}),
-        0
-    )::integer as queue_max
-from lengths
-{{ day_of('lengths', 'lengths.changed_at') }}
-group by lengths.customer_id, days.call_date, lengths.queue, {{ quarter_hour('lengths.changed_at') }}
+    longest.customer_id,
+    {{ local_date('longest.interval_start', 'customers.time_zone') }} as call_date,
+    longest.queue,
+    longest.interval_start,
+    longest.queue_max
+from longest
+inner join customers on longest.customer_id = customers.customer_id

@@ -34,11 +34,21 @@ days as (
     select * from {{ ref('stg_day') }}
 ),
 
+-- Joined before they are counted. If counts were joined, PostgreSQL would expect one row of them, and nest loops.
+of_days as (
+    select
+        visits.*,
+        days.option
+    from visits
+    inner join days using (customer_id, call_date)
+),
+
 visit_counts as (
     select
         customer_id,
         call_date,
         queue,
+        option,
         count(*) as offered,
         count(*) filter (where outcome = 'answered') as answered,
         count(*) filter (where outcome = 'abandoned') as abandoned,
@@ -48,8 +58,8 @@ visit_counts as (
         max(talk_s) filter (where outcome = 'answered') as talk_max_s,
         count(*) filter (where number_key is null and number_withheld) as withheld,
         count(*) filter (where number_key is null and not number_withheld) as unnumbered
-    from visits
-    group by customer_id, call_date, queue
+    from of_days
+    group by customer_id, call_date, queue, option
 ),
 
 longest as (
@@ -92,15 +102,14 @@ select
     visit_counts.unnumbered::integer as contacts_unnumbered,
     -- Under a standard contract, the work of a queue's only agent would be that agent's profile.
     case
-        when (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
+        when (visit_counts.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
             then {{ whole_sum('visit_counts.talk_max_s') }}
     end as talk_max_s,
     case
-        when (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_staffed is not true
+        when (visit_counts.option = 'detailed' or several_agents.queue is not null) and left_out.has_staffed is not true
             then staffed.staffed_s
     end::integer as staffed_s
 from visit_counts
-inner join days using (customer_id, call_date)
 left join longest using (customer_id, call_date, queue)
 left join caller_counts using (customer_id, call_date, queue)
 left join several_agents using (customer_id, call_date, queue)

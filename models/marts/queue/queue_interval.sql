@@ -80,7 +80,8 @@ counted as (
         (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
             as shows_agents
     from counts
-    inner join days using (customer_id, call_date)
+    -- Each has a day. But if the join were an inner one, PostgreSQL would expect one row of it, and nest loops.
+    left join days using (customer_id, call_date)
     left join several_agents using (customer_id, call_date, queue)
     left join left_out using (customer_id, call_date, queue)
 )
