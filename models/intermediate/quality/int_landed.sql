@@ -13,11 +13,11 @@ events as (
 select
     days.customer_id,
     days.call_date,
-    {{ name_shown('events.queue', 'days.customer_id') }} as queue,
-    count(distinct events.call_key) as calls_joined
+    {{ name_shown('of_day.queue', 'days.customer_id') }} as queue,
+    count(distinct of_day.call_key) as calls_joined
 from days
-inner join events
-    on days.customer_id = events.customer_id
-    and days.begins_at <= events.occurred_at
-    and days.ends_at > events.occurred_at
-group by days.customer_id, days.call_date, events.queue
+{{ lookup('days', [
+    'events.occurred_at >= days.begins_at',
+    'events.occurred_at < days.ends_at',
+], columns=['queue', 'call_key']) }} as of_day
+group by days.customer_id, days.call_date, of_day.queue
