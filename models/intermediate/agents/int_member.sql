@@ -31,14 +31,12 @@ day_sources as (
     select
         days.customer_id,
         days.call_date,
-        days.begins_at,
-        days.ends_at,
         count(login_days.login_date) > 0 as shows_logins
     from days
     left join login_days
         on days.customer_id = login_days.customer_id
         and login_days.login_date between days.call_date - 30 and days.call_date
-    group by days.customer_id, days.call_date, days.begins_at, days.ends_at
+    group by days.customer_id, days.call_date
 ),
 
 logged_in as (
@@ -60,7 +58,7 @@ members as (
     group by customer_id, agent_key, queue
 ),
 
-stretches as (
+present as (
     select
         members.customer_id,
         members.agent_key,
@@ -81,20 +79,16 @@ stretches as (
     from members
 ),
 
-of_days as (
+stretches as (
     select
-        stretches.customer_id,
-        stretches.agent_key,
-        stretches.queue,
-        day_sources.call_date,
-        greatest(lower(stretches.during), day_sources.begins_at) as from_moment,
-        least(upper(stretches.during), day_sources.ends_at) as until_moment
-    from stretches
-    inner join day_sources
-        on stretches.customer_id = day_sources.customer_id
-        and stretches.shows_logins = day_sources.shows_logins
-        and lower(stretches.during) < day_sources.ends_at
-        and upper(stretches.during) > day_sources.begins_at
+        *,
+        lower(during) as began_at,
+        upper(during) as ended_at
+    from present
+),
+
+of_days as (
+    {{ days_of_phases('stretches', 'began_at', 'ended_at') }}
 ),
 
 parts as (
@@ -107,6 +101,10 @@ parts as (
         greatest(of_days.from_moment, quarter_hours.interval_start) as from_moment,
         least(of_days.until_moment, quarter_hours.interval_start + interval '15 minutes') as until_moment
     from of_days
+    inner join day_sources
+        on of_days.customer_id = day_sources.customer_id
+        and of_days.call_date = day_sources.call_date
+        and of_days.shows_logins = day_sources.shows_logins
     cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
 )
 
