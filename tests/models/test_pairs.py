@@ -74,7 +74,7 @@ def test_no_model_joins_each_row_with_each_other(computed: Callmart) -> None:
 
 
 def _in_vain(node: dict[str, Any]) -> float:
-    return node["Actual Loops"] * float(node.get("Rows Removed by Join Filter", 0))
+    return float(node["Actual Loops"] * node.get("Rows Removed by Join Filter", 0))
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

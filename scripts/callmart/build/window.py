@@ -37,6 +37,7 @@ def build(
     """
     checking.require(settings)
     on_model("dbt starts", 0, 1)
+    dbt_project.import_ahead()
     with sessions.making_way(connection):
         marts = dbt_project.marts(settings)
         days = _fill_window(connection, marts)

@@ -9,8 +9,10 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
@@ -53,6 +55,11 @@ class _Project(Strict):
 
     fingerprint: str
     marts: tuple[Mart, ...]
+
+
+def import_ahead() -> None:
+    """Import dbt in a thread, which takes a second, while the caller waits for the server."""
+    Thread(target=import_module, args=["dbt.cli.main"], daemon=True).start()
 
 
 def run(
