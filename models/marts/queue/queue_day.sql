@@ -34,7 +34,7 @@ days as (
     select * from {{ ref('stg_day') }}
 ),
 
--- Joined before they are counted. If counts were joined, PostgreSQL would expect one row of them, and nest loops.
+-- Before they are counted: of counts with days PostgreSQL would expect one row, and compare each with each below.
 of_days as (
     select
         visits.*,

@@ -62,19 +62,17 @@ def make(connection: psycopg.Connection, home: Path, role: str) -> None:
     connection.execute(roles.statement("create role {}", role))
 
 
-def let_in(connection: psycopg.Connection, role: str, limits: Limits, *more: sql.Composed) -> None:
-    """Let a role log in, within its limits. Without a password, which may be among `more` attributes, nobody gets in
-    yet.
-    """
-    for limit in limiting(role, limits, sql.SQL("login"), *more):
+def let_in(connection: psycopg.Connection, role: str, limits: Limits) -> None:
+    """Let a role log in, within its limits. Without a password nobody gets in yet."""
+    for limit in limiting(role, limits):
         connection.execute(limit)
+    connection.execute(roles.statement("alter role {} login", role))
 
 
 def open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
     """Let a role log in, with a generated password in a file of its own."""
-    password = _generated()
-    let_in(connection, role, limits, _verifier(connection, role, password))
-    _keep(home, role, password)
+    let_in(connection, role, limits)
+    set_password(connection, home, role)
 
 
 def close(connection: psycopg.Connection, home: Path, role: str) -> None:
@@ -83,15 +81,10 @@ def close(connection: psycopg.Connection, home: Path, role: str) -> None:
     passfile(home, role).unlink(missing_ok=True)
 
 
-def limiting(role: str, limits: Limits, *more: sql.Composable) -> Iterator[sql.Composed]:
-    """The statements that set a login's limits and settings, and reset all others. The first one also gives it `more`
-    attributes: after each change of a role PostgreSQL looks once through all roles that the owner has made.
-    """
+def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
+    """The statements that set a login's limits and settings, and reset all others."""
     name = sql.Identifier(role)
-    attributes = sql.SQL(" ").join(more)
-    yield sql.SQL("alter role {} connection limit {} valid until 'infinity' {}").format(
-        name, limits.connections, attributes
-    )
+    yield sql.SQL("alter role {} connection limit {} valid until 'infinity'").format(name, limits.connections)
     yield sql.SQL("alter role {} reset all").format(name)
     for setting, value in limits.settings().items():
         yield sql.SQL("alter role {} set {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
@@ -99,9 +92,10 @@ def limiting(role: str, limits: Limits, *more: sql.Composable) -> Iterator[sql.C
 
 def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
     """Give a login a new password. Returns the file that has it, mode 0600."""
-    password = _generated()
+    password = secrets.token_urlsafe(32)
     _alter_password(connection, role, password)
-    return _keep(home, role, password)
+    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
+    return passfile(home, role)
 
 
 def choose_password(connection: psycopg.Connection, role: str, password: str) -> None:
@@ -119,27 +113,11 @@ def choose_password(connection: psycopg.Connection, role: str, password: str) ->
 
 
 def _alter_password(connection: psycopg.Connection, role: str, password: str) -> None:
-    connection.execute(
-        sql.SQL("alter role {} {}").format(sql.Identifier(role), _verifier(connection, role, password))
-    )
-
-
-def _generated() -> str:
-    return secrets.token_urlsafe(32)
-
-
-def _verifier(connection: psycopg.Connection, role: str, password: str) -> sql.Composed:
-    """The attribute of a role that has this password. It holds only the verifier: a password could end up in the
-    server's log.
-    """
+    # Send only the verifier: a password could end up in the server's log.
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
-    return sql.SQL("password {}").format(sql.Literal(verifier.decode()))
-
-
-def _keep(home: Path, role: str, password: str) -> Path:
-    """Write a generated password into its file."""
-    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
-    return passfile(home, role)
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
+    )
 
 
 def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:

@@ -58,7 +58,7 @@ class _Project(Strict):
 
 
 def import_ahead() -> None:
-    """Import dbt in a thread, which takes a second, while the caller waits for the server."""
+    """Import dbt, which takes a second, in a thread while the caller waits for the server."""
     Thread(target=import_module, args=["dbt.cli.main"], daemon=True).start()
 
 
