@@ -1,17 +1,15 @@
 """What a build reads: the days to compute, what they look back at, and of two years of events nothing else."""
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
-import psycopg
 import pytest
 from psycopg import sql
 
 from callmart_home import Callmart
 from events import DAY, event, ndjson, registry
 from events import at as moment
+from explained import explained
 
 LONG_AGO = 100  # days: in another month, and further back than anything that is looked for
 
@@ -61,7 +59,7 @@ def landed(callmart: Callmart) -> Callmart:
 @pytest.mark.parametrize("model", READERS)
 def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
     with landed.connect() as connection:
-        nodes = _explained(connection, landed.compiled(model))
+        nodes = explained(connection, landed.compiled(model))
     reads = Counter[str]()
     for node in nodes:
         if node.get("Relation Name", "").startswith("event_"):
@@ -73,7 +71,7 @@ def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
 
 def test_of_a_mart_only_the_weeks_before_are_read(landed: Callmart) -> None:
     with landed.connect() as connection:
-        nodes = _explained(connection, landed.compiled("int_volume"))
+        nodes = explained(connection, landed.compiled("int_volume"))
     reads = Counter[str]()
     for node in nodes:
         if node.get("Relation Name", "").startswith("queue_interval_"):
@@ -99,7 +97,7 @@ def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callma
         connection.execute("analyze raw.event")
         for cheaper_for_so_few in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
             connection.execute(f"set local enable_{cheaper_for_so_few} = off")
-        nodes = _explained(connection, landed.compiled("stg_agent_event"))
+        nodes = explained(connection, landed.compiled("stg_agent_event"))
         connection.rollback()
     rows_read = sum(
         node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
@@ -140,7 +138,7 @@ def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> Non
             """,
             [month],
         )
-        nodes = _explained(connection, landed.compiled("stg_agent_event"))
+        nodes = explained(connection, landed.compiled("stg_agent_event"))
         connection.rollback()
     rows_touched = max(
         node["Actual Loops"]
@@ -178,7 +176,7 @@ def test_agents_are_found_without_reading_all_events_of_a_small_customer(landed:
             [moment("09:00", 0)],
         )
         connection.execute("analyze raw.event")
-        nodes = _explained(connection, landed.compiled("stg_agent"))
+        nodes = explained(connection, landed.compiled("stg_agent"))
         connection.rollback()
     rows_read = sum(
         node["Actual Loops"] * node["Actual Rows"]
@@ -196,15 +194,3 @@ def test_autovacuum_leaves_the_tables_of_a_build_alone(landed: Callmart) -> None
         ).fetchall()
     assert {"int_call", "queue_interval"} <= {name for name, _ in tables}
     assert [name for name, options in tables if options != ["autovacuum_enabled=false"]] == []
-
-
-def _explained(connection: psycopg.Connection, query: str) -> list[dict[str, Any]]:
-    plan = connection.execute(f"explain (analyze, format json) {query}".encode()).fetchone()
-    assert plan is not None
-    return list(_nodes(plan[0][0]["Plan"]))
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from _nodes(part)

@@ -12,6 +12,7 @@ from callmart.build import spreading, window
 from callmart.declarations import dbt_project
 from callmart_home import Callmart, ignore_step
 from events import DETAILED, Row, at, event, registry
+from explained import explained
 
 QUEUES, QUARTERS, DAYS, CALLS_PER_DAY = 60, 20, 120, 10
 MOST = 5  # rows and pairs that are looked at in vain, per event that landed
@@ -66,9 +67,7 @@ def test_no_model_looks_at_much_in_vain(computed: Callmart) -> None:
         assert connection.execute("select count(*) from build.int_visit").fetchone() != (0,)
         for model in dbt_project.compiled_models(computed.settings):
             if not model.is_view:
-                query = f"explain (analyze, timing off, format json) {model.sql}"
-                ((plan,),) = connection.execute(query.encode()).fetchall()
-                in_vain[model.name] = sum(map(_in_vain, _nodes(plan[0]["Plan"])))
+                in_vain[model.name] = sum(map(_in_vain, explained(connection, model.sql)))
     assert {"int_visit", "queue_interval", "agent_interval"} <= in_vain.keys()
     assert {model: rows for model, rows in in_vain.items() if rows > MOST * events} == {}
 
@@ -78,9 +77,3 @@ def _in_vain(node: dict[str, Any]) -> float:
     loops = node["Actual Loops"]  # of which PostgreSQL gives the mean
     rows = node.get("Rows Removed by Filter", 0) if loops > 1 else 0
     return float(loops * (rows + node.get("Rows Removed by Join Filter", 0)))
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from _nodes(part)

@@ -34,7 +34,7 @@ days as (
     select * from {{ ref('stg_day') }}
 ),
 
--- Before they are counted: of counts with days PostgreSQL would expect one row, and compare each with each below.
+-- Before they are counted: of counts with their days PostgreSQL would expect one row, and nest the joins that follow.
 of_days as (
     select
         visits.*,

@@ -80,7 +80,7 @@ counted as (
         (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
             as shows_agents
     from counts
-    -- Each has a day. But of an inner join PostgreSQL would expect one row, and compare each with each below.
+    -- Each count has a day. But of an inner join PostgreSQL would expect one row, and nest the joins that follow.
     left join days using (customer_id, call_date)
     left join several_agents using (customer_id, call_date, queue)
     left join left_out using (customer_id, call_date, queue)

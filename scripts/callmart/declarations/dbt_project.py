@@ -9,10 +9,8 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from hashlib import sha256
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
@@ -57,9 +55,9 @@ class _Project(Strict):
     marts: tuple[Mart, ...]
 
 
-def import_ahead() -> None:
-    """Import dbt, which takes a second, in a thread while the caller waits for the server."""
-    Thread(target=import_module, args=["dbt.cli.main"], daemon=True).start()
+def load() -> None:
+    """Import dbt. `run` does too, but the second that it takes can pass while the caller waits for the server."""
+    import dbt.cli.main  # noqa: F401
 
 
 def run(
