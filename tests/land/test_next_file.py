@@ -47,7 +47,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, i
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], bool]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Waits until the first events of so many files are there. False if that does not happen."""
     known, firsts = Condition(), []
     batches = Prepared.batches
@@ -61,9 +61,9 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], bool]:
         yield first
         yield from made
 
-    def wait(count: int) -> bool:
+    def wait(count: int, at_most_s: float = LONG_ENOUGH_S) -> bool:
         with known:
-            return known.wait_for(lambda: len(firsts) >= count, LONG_ENOUGH_S)
+            return known.wait_for(lambda: len(firsts) >= count, at_most_s)
 
     monkeypatch.setattr(Prepared, "batches", noting)
     return wait
@@ -76,7 +76,7 @@ def landed(outcomes: list[Any]) -> list[Any]:
 def test_the_next_file_is_prepared_before_the_one_in_front_of_it_is_stored(
     callmart: Callmart,
     files: list[tuple[Path, int]],
-    begun: Callable[[int], bool],
+    begun: Callable[..., bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     commit, seen = Loader.commit, list[bool]()
@@ -90,21 +90,51 @@ def test_the_next_file_is_prepared_before_the_one_in_front_of_it_is_stored(
     assert seen == [True, True, True]
 
 
+def test_the_next_file_is_prepared_only_when_the_one_in_front_of_it_is_sent(
+    callmart: Callmart,
+    files: list[tuple[Path, int]],
+    begun: Callable[..., bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sending takes all cores."""
+    batches, early = Prepared.batches, list[bool]()
+
+    def lingering(prepared: Prepared) -> Iterator[pa.RecordBatch]:
+        yield from batches(prepared)
+        early.append(begun(len(early) + 2, 0.5))
+
+    monkeypatch.setattr(Prepared, "batches", lingering)
+    assert landed(callmart.land_all(*files)) == [2, 2, 2]
+    assert early == [False, False, False]
+
+
+def once_the_second_is_prepared(
+    begun: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]
+) -> list[bool]:
+    """Change something when the first file is stored and the second one prepared. Says afterwards whether it was."""
+    commit, prepared = Loader.commit, list[bool]()
+
+    def committing(loader: Loader) -> None:
+        if prepared:
+            commit(loader)
+        else:
+            prepared.append(begun(2))
+            commit(loader)
+            change()
+
+    monkeypatch.setattr(Loader, "commit", committing)
+    return prepared
+
+
 def test_a_customer_that_is_removed_after_its_file_was_prepared(
     callmart: Callmart,
     files: list[tuple[Path, int]],
-    begun: Callable[[int], bool],
+    begun: Callable[..., bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store, removed = Loader.store, list[bool]()
-
-    def storing(loader: Loader, *arguments: Any) -> Any:
-        if not removed:  # the first file has not been read yet, so what has begun is the second one
-            removed.append(begun(1))
-            callmart.apply(registry(*CUSTOMERS[1:]))
-        return store(loader, *arguments)
-
-    monkeypatch.setattr(Loader, "store", storing)
+    removed = once_the_second_is_prepared(
+        begun, monkeypatch, lambda: callmart.apply(registry(*CUSTOMERS[1:]))
+    )
     outcomes = callmart.land_all(*files)
     assert landed(outcomes) == [
         2, f"customer {LEAVING} is not in the registry; add it and apply the registry first", 2,
@@ -174,20 +204,13 @@ def erase_agent(callmart: Callmart, agent: str, request: int) -> None:
 def test_who_was_erased_after_the_file_was_prepared_does_not_land(
     callmart: Callmart,
     files: list[tuple[Path, int]],
-    begun: Callable[[int], bool],
+    begun: Callable[..., bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The server refuses the file as it is, and it is prepared again."""
-    path, store, erased = files[1][0], Loader.store, list[bool]()
+    path = files[1][0]
     path.write_text(path.read_text() + of_erased("x"))
-
-    def storing(loader: Loader, *arguments: Any) -> Any:
-        if not erased:
-            erased.append(begun(1))
-            erase_agent(callmart, "x", 1)
-        return store(loader, *arguments)
-
-    monkeypatch.setattr(Loader, "store", storing)
+    erased = once_the_second_is_prepared(begun, monkeypatch, lambda: erase_agent(callmart, "x", 1))
     outcomes = callmart.land_all(*((path, None) for path, _ in files))
     assert landed(outcomes) == [2, 2, 2]
     assert isinstance(outcomes[1], landing.Landed) and outcomes[1].erased == 1
@@ -197,28 +220,26 @@ def test_who_was_erased_after_the_file_was_prepared_does_not_land(
 def test_a_file_behind_that_is_damaged_does_not_stop_the_one_in_front_of_it(
     callmart: Callmart, files: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That one fails in its first block. So the session is closed by which this one is still to ask who was erased."""
-    erase_agent(callmart, "y", 2)
-    (front, _), (behind, _) = files[1:]
-    calls = front.read_text().splitlines(keepends=True)
-    front.write_text("".join(calls + calls * 20) + of_erased("y"))  # ends far behind what is prepared ahead
-    monkeypatch.setattr(found, "BLOCK", 400)
+    """It fails in its first block, and its session is closed, before the one in front is stored."""
+    *front, behind = (path for path, _ in files)
+    for path in front:
+        path.write_text(path.read_text() * 3)
     behind.write_text(behind.read_text().splitlines(keepends=True)[0] + "x" * 1000)
-    reset, store, closed, stored = Loader.reset, Loader.store, Event(), list[bool]()
+    monkeypatch.setattr(found, "BLOCK", 400)  # behind, it holds the first line and some of the second
+    reset, commit, closed, committed = Loader.reset, Loader.commit, Event(), list[bool]()
 
     def resetting(loader: Loader) -> None:
         reset(loader)
         if current_thread() is not main_thread():
             closed.set()
 
-    def storing(loader: Loader, *arguments: Any) -> Any:
-        stored.append(len(stored) == 1 and closed.wait(LONG_ENOUGH_S))
-        return store(loader, *arguments)
+    def committing(loader: Loader) -> None:
+        committed.append(len(committed) == 1 and closed.wait(LONG_ENOUGH_S))
+        commit(loader)
 
     monkeypatch.setattr(Loader, "reset", resetting)
-    monkeypatch.setattr(Loader, "store", storing)
+    monkeypatch.setattr(Loader, "commit", committing)
     first, second, third = callmart.land_all(*((path, None) for path, _ in files))
-    assert stored[:2] == [False, True]
-    assert landed([first, second]) == [2, 42]
-    assert isinstance(second, landing.Landed) and second.erased == 1
+    assert committed == [False, True]
+    assert landed([first, second]) == [6, 6]
     assert str(third).startswith(f"{behind}, line 2 is longer than ")

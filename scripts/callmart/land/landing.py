@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import duckdb
@@ -34,7 +35,7 @@ from callmart.land.source import Limits, Source, Tally
 
 MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
-MOST_BLOCKS = 3  # that small files fill; the server stores so many while as many are prepared
+MOST_BLOCKS = 3  # that small files fill, and that are prepared while the server stores what is before them
 TRIES = 3  # while the registry changes
 
 
@@ -141,8 +142,14 @@ def _land_read(
             except Exception as error:
                 outcomes[number] = _as_problem(delivery.path, error)
     groups = _groups(sources)
-    for group, begun in zip(groups, ahead(_begun(next_loader, groups)), strict=True):
-        outcomes.update(_land_together(loader, group, *begun))
+    beginnings = ahead(_begun(next_loader, groups))
+    try:
+        for group, begun in zip(groups, beginnings, strict=True):
+            outcomes.update(_land_together(loader, group, *begun))
+            group.sent.set()
+    finally:
+        for group in groups:  # so that nobody waits any more
+            group.sent.set()
     if again:
         landed = _land_read(loader, next_loader, [files[number] for number in again])
         for number, (_, outcome) in zip(again, landed, strict=True):
@@ -150,17 +157,24 @@ def _land_read(
     return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
 
 
-def _groups(sources: Sequence[Source]) -> list[list[Source]]:
-    """The files that share a transaction. Their order stays, as it decides which of contradicting events is stored."""
-    groups: list[list[Source]] = []
+class _Group(NamedTuple):
+    """Files that share a transaction. It is `sent` when all their events are on the server, or its turn is over."""
+
+    sources: list[Source]
+    sent: Event
+
+
+def _groups(sources: Sequence[Source]) -> list[_Group]:
+    """Group files. Their order stays, as it decides which of contradicting events is stored."""
+    groups: list[_Group] = []
     filled = math.inf
     for source in sources:
         blocks = source.blocks if source.is_small else math.inf
         filled += blocks
         if filled > MOST_BLOCKS:
-            groups.append([])
+            groups.append(_Group([], Event()))
             filled = blocks
-        groups[-1].append(source)
+        groups[-1].sources.append(source)
     return groups
 
 
@@ -174,16 +188,20 @@ class _Preparation(NamedTuple):
     outcomes: dict[int, Landed | Exception]
 
 
-def _begun(loader: Loader, groups: Sequence[Sequence[Source]]) -> Iterator[list[_Preparation]]:
-    """What is prepared of each group before its turn: nothing of the first one, which needn't wait."""
-    for number, sources in enumerate(groups):
-        yield _begin(loader, sources) if number else []
+def _begun(loader: Loader, groups: Sequence[_Group]) -> Iterator[list[_Preparation]]:
+    """What is prepared of each group before its turn: nothing of the first one, which needn't wait. Another is begun
+    when the one before it is sent: until then, that one takes all cores.
+    """
+    for before, group in zip([None, *groups], groups, strict=False):
+        if before:
+            before.sent.wait()
+        yield _begin(loader, group) if before else []
 
 
-def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
+def _begin(loader: Loader, group: _Group) -> list[_Preparation]:
     """Prepare the beginning of a group. Nothing if that fails: what is wrong is said when it is the group's turn."""
     try:
-        preparation = _prepare(loader, sources)
+        preparation = _prepare(loader, group)
         if not preparation.sources:  # their customers are not in the registry, which their turn says
             return []
         first = list(islice(preparation.batches, 1))
@@ -194,21 +212,25 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
     return [preparation._replace(batches=chain(first, preparation.batches))]
 
 
-def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
+def _prepare(loader: Loader, group: _Group) -> _Preparation:
     """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
     version, gate = loader.read(lambda connection: current_gate(connection, loader.settings))
-    outcomes = _of_strangers(sources, gate)
-    counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
+    outcomes = _of_strangers(group.sources, gate)
+    counted = [replace(source, tally=Tally()) for source in group.sources if source.number not in outcomes]
     prepared = prepare(counted, gate)
-    most = MOST_BLOCKS if sources[0].is_small else 1  # blocks of a large file would take memory for nothing
-    return _Preparation(version, counted, prepared, ahead(prepared.batches(), most), outcomes)
+    ahead_of_one = ahead(prepared.batches(), MOST_BLOCKS - 1)
+    return _Preparation(version, counted, prepared, _telling(ahead_of_one, group.sent), outcomes)
 
 
-def _land_together(
-    loader: Loader, sources: Sequence[Source], *begun: _Preparation
-) -> dict[int, Landed | Exception]:
+def _telling(batches: Iterator[pa.RecordBatch], sent: Event) -> Iterator[pa.RecordBatch]:
+    """The batches, with word when the last one was taken."""
+    yield from batches
+    sent.set()
+
+
+def _land_together(loader: Loader, group: _Group, *begun: _Preparation) -> dict[int, Landed | Exception]:
     """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
-    preparations = chain(begun, (_prepare(loader, sources) for _ in range(TRIES)))
+    preparations = chain(begun, (_prepare(loader, group) for _ in range(TRIES)))
     for tried, preparation in enumerate(preparations):
         known, outcomes = preparation.sources, preparation.outcomes
         if not known:
@@ -223,12 +245,13 @@ def _land_together(
             if len(known) == 1:
                 return outcomes | {known[0].number: _as_problem(known[0].path, error)}
             half = len(known) // 2
-            return outcomes | _land_together(loader, known[:half]) | _land_together(loader, known[half:])
+            first, second = (_Group(some, group.sent) for some in (known[:half], known[half:]))
+            return outcomes | _land_together(loader, first) | _land_together(loader, second)
         if stored is not None:
             return outcomes | stored
     return {
         source.number: UserError(f"the registry changed while {source.path} was being read; land it again")
-        for source in sources
+        for source in group.sources
     }
 
 

@@ -32,7 +32,9 @@ T = TypeVar("T")
 # may not tell times that are closer.
 YOUNG_S = 5
 
-STREAMED = 1 << 13  # rows handed to the driver at a time: it keeps them in memory once more, as they are sent
+STREAMED = (
+    1 << 10
+)  # rows handed to the driver at a time: on their way to the server while it makes the next ones
 
 
 class Kept(NamedTuple):

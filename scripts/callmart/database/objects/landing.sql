@@ -149,10 +149,11 @@ declare
     latest constant timestamptz := now() + interval '1 day';
     fault text;
 begin
-    -- raw.keep uses this table too, to find customers whose events may lie outside of their contracts.
+    -- What follows uses this table too, so that it needn't read all rows again.
     create temporary table arrived on commit drop as
     select
         file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld,
+        count(*) as events,
         min(occurred_at) as first_at,
         max(occurred_at) as last_at,
         count(queue) as queues,
@@ -317,35 +318,38 @@ set max_parallel_workers_per_gather = 0 -- nearly every row is a group, so worke
 set enable_hashagg = off -- sorting numbers takes a third of the time of hashing them
 as $$
 declare
-    any_went boolean;
+    any_went boolean := false;
 begin
-    create temporary table equal_row on commit drop as
-    select
-        *,
-        row_number() over (partition by customer_id, occurred_at, event_key, ordinal order by file_number) > 1
-        as is_of_earlier_file
-    from (
+    if (select count(distinct event_key) < count(*) from raw.incoming) then
+        create temporary table equal_row on commit drop as
         select
-            ctid as place,
-            file_number,
-            customer_id,
-            occurred_at,
-            event_key,
-            identified,
-            row_number() over (partition by customer_id, occurred_at, event_key, file_number order by line_number) - 1
-            as ordinal
-        from raw.incoming
-        where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1)
-    ) as numbered;
-    delete from raw.incoming as i
-    using equal_row as e
-    where i.ctid = e.place and (e.is_of_earlier_file or (e.identified and e.ordinal > 0));
-    any_went := found;
-    update raw.incoming as i
-    set ordinal = e.ordinal
-    from equal_row as e
-    where i.ctid = e.place and not e.is_of_earlier_file and not e.identified and e.ordinal > 0;
-    drop table equal_row;
+            *,
+            row_number() over (partition by customer_id, occurred_at, event_key, ordinal order by file_number) > 1
+            as is_of_earlier_file
+        from (
+            select
+                ctid as place,
+                file_number,
+                customer_id,
+                occurred_at,
+                event_key,
+                identified,
+                row_number() over (
+                    partition by customer_id, occurred_at, event_key, file_number order by line_number
+                ) - 1 as ordinal
+            from raw.incoming
+            where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1)
+        ) as numbered;
+        delete from raw.incoming as i
+        using equal_row as e
+        where i.ctid = e.place and (e.is_of_earlier_file or (e.identified and e.ordinal > 0));
+        any_went := found;
+        update raw.incoming as i
+        set ordinal = e.ordinal
+        from equal_row as e
+        where i.ctid = e.place and not e.is_of_earlier_file and not e.identified and e.ordinal > 0;
+        drop table equal_row;
+    end if;
 
     -- A file seldom overlaps with what is there, and then mostly at its edges. Only there rows have to be looked up. The
     -- table and its locks are there all the same: the loader can look at the locks of its transaction, and would see
@@ -499,10 +503,32 @@ begin
 end
 $$;
 
+-- Collect per half day the first and the last new event of each phase of an agent, and the earliest moment from which one
+-- is measured. Between these two events there is no other day, so only they need a look at what is before and after them.
+-- Makes the table `half_day`.
+create or replace function raw.collect_half_days(longest_phase interval) returns void
+language plpgsql
+set enable_sort = off -- as in raw.refuse_unprepared; sorting takes twice as long as hashing
+as $$
+begin
+    create temporary table half_day on commit drop as
+    select
+        customer_id,
+        agent_key,
+        raw.phase_of(event, device_key, queue) as phase,
+        min(occurred_at) as first_at,
+        max(occurred_at) as last_at,
+        min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), longest_phase)) as measured_from
+    from raw.incoming
+    where call_key is null and agent_key is not null
+    group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch');
+end
+$$;
+
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
 -- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
--- was there. Uses the table `given` of raw.keep. What reads many rows of raw.incoming is a table of its own: PostgreSQL
--- computes that on all cores, but not what is part of an insert.
+-- was there. Uses the tables `given` and `arrived` of raw.keep. What reads many rows of raw.incoming is a table of its
+-- own: PostgreSQL computes that on all cores, but not what is part of an insert.
 create or replace function raw.merge_incoming() returns void
 language plpgsql
 set timezone = 'UTC'
@@ -521,10 +547,10 @@ begin
         select
             file_number,
             customer_id,
-            min(occurred_at) as first_at,
-            max(occurred_at) as last_at,
-            count(*) as events
-        from raw.incoming
+            min(first_at) as first_at,
+            max(last_at) as last_at,
+            sum(events)::bigint as events
+        from arrived
         group by file_number, customer_id
     ) as i
     join given as g using (file_number);
@@ -591,19 +617,7 @@ begin
         where k.customer_id = joined.customer_id and k.call_key = joined.call_key;
     end loop;
 
-    -- Between the first and the last event within 12 hours there is no other day. So only these two events need a look
-    -- at the events before and after them.
-    create temporary table half_day on commit drop as
-    select
-        customer_id,
-        agent_key,
-        raw.phase_of(event, device_key, queue) as phase,
-        min(occurred_at) as first_at,
-        max(occurred_at) as last_at,
-        min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), longest_phase)) as measured_from
-    from raw.incoming
-    where call_key is null and agent_key is not null
-    group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch');
+    perform raw.collect_half_days(longest_phase);
 
     with neighbours as (
         select
@@ -861,6 +875,8 @@ set timezone = 'UTC'
 set jit = off -- what has just come has no statistics, so that small queries seem to be worth compiling
 as $$
 #variable_conflict use_column
+declare
+    any_went boolean;
 begin
     perform raw.refuse_snapshot();
     create temporary table given on commit drop as
@@ -907,6 +923,7 @@ begin
             from kept as k
             where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
         );
+    any_went := found;
 
     insert into raw.file (
         file_id, name_key, content_key, registry_version, asked, row_count, rejected, turned_away,
@@ -944,6 +961,13 @@ begin
 
     create temporary table settled on commit drop as select * from raw.settle_erased();
     perform raw.cut_reaching_back();
+    if any_went or exists (select 1 from settled) then
+        delete from arrived;
+        insert into arrived (file_number, customer_id, first_at, last_at, events)
+        select file_number, customer_id, min(occurred_at), max(occurred_at), count(*)
+        from raw.incoming
+        group by file_number, customer_id;
+    end if;
 
     -- Agents who object and were not here when a key was rotated: only who has the customer's key can tell.
     insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
