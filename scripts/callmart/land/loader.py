@@ -32,9 +32,8 @@ T = TypeVar("T")
 # may not tell times that are closer.
 YOUNG_S = 5
 
-STREAMED = (
-    1 << 10
-)  # rows handed to the driver at a time: on their way to the server while it makes the next ones
+# Rows handed to the driver at a time. They are on their way to the server while the driver makes the next ones.
+STREAMED = 1 << 10
 
 
 class Kept(NamedTuple):
