@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Condition, Event, current_thread, main_thread
+from threading import Condition, Event, active_count, current_thread, main_thread
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
 
+from callmart.base.errors import UserError
 from callmart.land import admission, found, landing
 from callmart.land.gate import Gate
 from callmart.land.loader import Loader
@@ -96,16 +97,32 @@ def test_the_next_file_is_prepared_only_when_the_one_in_front_of_it_is_sent(
     begun: Callable[..., bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Sending takes all cores."""
+    """Sending keeps two cores busy."""
     batches, early = Prepared.batches, list[bool]()
 
     def lingering(prepared: Prepared) -> Iterator[pa.RecordBatch]:
         yield from batches(prepared)
-        early.append(begun(len(early) + 2, 0.5))
+        early.append(len(early) < 2 and begun(len(early) + 2, 0.5))
 
     monkeypatch.setattr(Prepared, "batches", lingering)
     assert landed(callmart.land_all(*files)) == [2, 2, 2]
-    assert early == [False, False, False]
+    assert early[:2] == [False, False]
+
+
+def test_if_nothing_can_land_the_next_file_is_not_begun(
+    callmart: Callmart, files: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def current_gate(*_: Any) -> tuple[int, Gate]:
+        asked.append(current_thread() is main_thread())
+        raise UserError("a key is missing")
+
+    monkeypatch.setattr(landing, "current_gate", current_gate)
+    threads = active_count()
+    with pytest.raises(UserError, match="a key is missing"):
+        callmart.land_all(*files)
+    assert (asked, active_count()) == ([True], threads)
 
 
 def once_the_second_is_prepared(

@@ -4,16 +4,18 @@
 as binary COPY. A function of the owner merges it and marks the affected days as dirty, in the same transaction.
 
 Many small files share a transaction. If it fails, its halves are landed, and so on: what is wrong with one file stops
-none of the others. While the server stores some, the next ones are prepared.
+none of the others. The next ones are prepared while the server stores some, but not while these are sent: that keeps
+two cores busy already.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from threading import Event
 from typing import NamedTuple
 
 import duckdb
@@ -35,7 +37,7 @@ from callmart.land.source import Limits, Source, Tally
 
 MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
-MOST_BLOCKS = 3  # that small files fill, and that are prepared while the server stores what is before them
+MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared ahead
 TRIES = 3  # while the registry changes
 
 
@@ -142,14 +144,12 @@ def _land_read(
             except Exception as error:
                 outcomes[number] = _as_problem(delivery.path, error)
     groups = _groups(sources)
-    beginnings = ahead(_begun(next_loader, groups))
-    try:
-        for group, begun in zip(groups, beginnings, strict=True):
-            outcomes.update(_land_together(loader, group, *begun))
-            group.sent.set()
-    finally:
-        for group in groups:  # so that nobody waits any more
-            group.sent.set()
+    begun: list[_Preparation] = []
+    with ThreadPoolExecutor(1) as beside:
+        for group, following in zip(groups, [*groups[1:], []], strict=False):
+            begin = cache(partial(beside.submit, _begin, next_loader, following))  # at most once
+            outcomes.update(_land_together(loader, group, begin, *begun))
+            begun = begin().result()
     if again:
         landed = _land_read(loader, next_loader, [files[number] for number in again])
         for number, (_, outcome) in zip(again, landed, strict=True):
@@ -157,24 +157,17 @@ def _land_read(
     return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
 
 
-class _Group(NamedTuple):
-    """Files that share a transaction. It is `sent` when all their events are on the server, or its turn is over."""
-
-    sources: list[Source]
-    sent: Event
-
-
-def _groups(sources: Sequence[Source]) -> list[_Group]:
-    """Group files. Their order stays, as it decides which of contradicting events is stored."""
-    groups: list[_Group] = []
+def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+    """The files that share a transaction. Their order stays, as it decides which of contradicting events is stored."""
+    groups: list[list[Source]] = []
     filled = math.inf
     for source in sources:
         blocks = source.blocks if source.is_small else math.inf
         filled += blocks
         if filled > MOST_BLOCKS:
-            groups.append(_Group([], Event()))
+            groups.append([])
             filled = blocks
-        groups[-1].sources.append(source)
+        groups[-1].append(source)
     return groups
 
 
@@ -188,20 +181,12 @@ class _Preparation(NamedTuple):
     outcomes: dict[int, Landed | Exception]
 
 
-def _begun(loader: Loader, groups: Sequence[_Group]) -> Iterator[list[_Preparation]]:
-    """What is prepared of each group before its turn: nothing of the first one, which needn't wait. Another is begun
-    when the one before it is sent: until then, that one takes all cores.
-    """
-    for before, group in zip([None, *groups], groups, strict=False):
-        if before:
-            before.sent.wait()
-        yield _begin(loader, group) if before else []
-
-
-def _begin(loader: Loader, group: _Group) -> list[_Preparation]:
-    """Prepare the beginning of a group. Nothing if that fails: what is wrong is said when it is the group's turn."""
+def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
+    """Prepare the beginning of a group, if there is one. Nothing if that fails: what is wrong is said in its turn."""
+    if not sources:
+        return []
     try:
-        preparation = _prepare(loader, group)
+        preparation = _prepare(loader, sources)
         if not preparation.sources:  # their customers are not in the registry, which their turn says
             return []
         first = list(islice(preparation.batches, 1))
@@ -212,31 +197,29 @@ def _begin(loader: Loader, group: _Group) -> list[_Preparation]:
     return [preparation._replace(batches=chain(first, preparation.batches))]
 
 
-def _prepare(loader: Loader, group: _Group) -> _Preparation:
+def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
     version, gate = loader.read(lambda connection: current_gate(connection, loader.settings))
-    outcomes = _of_strangers(group.sources, gate)
-    counted = [replace(source, tally=Tally()) for source in group.sources if source.number not in outcomes]
+    outcomes = _of_strangers(sources, gate)
+    counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)
-    ahead_of_one = ahead(prepared.batches(), MOST_BLOCKS - 1)
-    return _Preparation(version, counted, prepared, _telling(ahead_of_one, group.sent), outcomes)
+    batches = ahead(prepared.batches(), MOST_BLOCKS - 1)  # one more is in hand
+    return _Preparation(version, counted, prepared, batches, outcomes)
 
 
-def _telling(batches: Iterator[pa.RecordBatch], sent: Event) -> Iterator[pa.RecordBatch]:
-    """The batches, with word when the last one was taken."""
-    yield from batches
-    sent.set()
-
-
-def _land_together(loader: Loader, group: _Group, *begun: _Preparation) -> dict[int, Landed | Exception]:
-    """Land files in one transaction, or if that fails, in two. Returns by number what became of them."""
-    preparations = chain(begun, (_prepare(loader, group) for _ in range(TRIES)))
+def _land_together(
+    loader: Loader, sources: Sequence[Source], on_sent: Callable[[], object], *begun: _Preparation
+) -> dict[int, Landed | Exception]:
+    """Land files in one transaction, or if that fails, in two. Calls `on_sent` whenever all their events were handed to
+    the driver. Returns by number what became of the files.
+    """
+    preparations = chain(begun, (_prepare(loader, sources) for _ in range(TRIES)))
     for tried, preparation in enumerate(preparations):
         known, outcomes = preparation.sources, preparation.outcomes
         if not known:
             return outcomes
         try:
-            stored = _stored(loader, preparation)
+            stored = _stored(loader, preparation._replace(batches=_telling(preparation.batches, on_sent)))
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
@@ -245,14 +228,20 @@ def _land_together(loader: Loader, group: _Group, *begun: _Preparation) -> dict[
             if len(known) == 1:
                 return outcomes | {known[0].number: _as_problem(known[0].path, error)}
             half = len(known) // 2
-            first, second = (_Group(some, group.sent) for some in (known[:half], known[half:]))
-            return outcomes | _land_together(loader, first) | _land_together(loader, second)
+            halves = known[:half], known[half:]
+            first, second = (_land_together(loader, some, on_sent) for some in halves)
+            return outcomes | first | second
         if stored is not None:
             return outcomes | stored
     return {
         source.number: UserError(f"the registry changed while {source.path} was being read; land it again")
-        for source in group.sources
+        for source in sources
     }
+
+
+def _telling(batches: Iterator[pa.RecordBatch], on_end: Callable[[], object]) -> Iterator[pa.RecordBatch]:
+    yield from batches
+    on_end()
 
 
 def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | Exception]:

@@ -149,7 +149,7 @@ declare
     latest constant timestamptz := now() + interval '1 day';
     fault text;
 begin
-    -- What follows uses this table too, so that it needn't read all rows again.
+    -- raw.keep and raw.merge_incoming use this table too, so that they needn't read all rows again.
     create temporary table arrived on commit drop as
     select
         file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld,
@@ -320,6 +320,7 @@ as $$
 declare
     any_went boolean := false;
 begin
+    -- By this table and its locks the loader learns nothing: whether keys are equal it knows.
     if (select count(distinct event_key) < count(*) from raw.incoming) then
         create temporary table equal_row on commit drop as
         select
@@ -504,7 +505,7 @@ end
 $$;
 
 -- Collect per half day the first and the last new event of each phase of an agent, and the earliest moment from which
--- one is measured. Between these two events there is no other day, so only they need a look at what is before and after
+-- such a phase is measured. Between these two events there is no other day, so only they need a look at what is before and after
 -- them. Makes the table `half_day`.
 create or replace function raw.collect_half_days(longest_phase interval) returns void
 language plpgsql
@@ -527,8 +528,8 @@ $$;
 
 -- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
 -- and of each status, login and membership that they begin, end or cut short. Files count what landed of them and what
--- was there. Uses the tables `given` and `arrived` of raw.keep. What reads many rows of raw.incoming is a table of its
--- own: PostgreSQL computes that on all cores, but not what is part of an insert.
+-- was there. Uses the tables `given` of raw.keep and `arrived` of raw.refuse_unprepared. What reads many rows of
+-- raw.incoming is a table of its own: PostgreSQL computes that on all cores, but not what is part of an insert.
 create or replace function raw.merge_incoming() returns void
 language plpgsql
 set timezone = 'UTC'
@@ -961,6 +962,7 @@ begin
 
     create temporary table settled on commit drop as select * from raw.settle_erased();
     perform raw.cut_reaching_back();
+    -- Rows went, so what is left is counted again.
     if any_went or exists (select 1 from settled) then
         delete from arrived;
         insert into arrived (file_number, customer_id, first_at, last_at, events)
