@@ -505,8 +505,8 @@ end
 $$;
 
 -- Collect per half day the first and the last new event of each phase of an agent, and the earliest moment from which
--- such a phase is measured. Between these two events there is no other day, so only they need a look at what is before and after
--- them. Makes the table `half_day`.
+-- such a phase is measured. Between these two events there is no other day, so only they need a look at what is before
+-- and after them. Makes the table `half_day`.
 create or replace function raw.collect_half_days(longest_phase interval) returns void
 language plpgsql
 set enable_sort = off -- as in raw.refuse_unprepared; sorting takes twice as long as hashing
