@@ -313,13 +313,15 @@ def test_a_session_that_is_lost_between_two_files_stops_neither(
     assert str(outcomes[1]).startswith(f"customer {UNKNOWN} is not in the registry")
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_a_landing_ends_when_it_is_interrupted(
-    callmart: Callmart, tmp_path: Path, by: signal.Signals
+    callmart: Callmart, tmp_path: Path, by: signal.Signals, together: bool
 ) -> None:
-    """The driver would take it for the failure of one file."""
-    paths = good(tmp_path, 4, WAITING, f"interrupted-{by}")
-    assert exit_code(land_interrupted, callmart.home, paths, by) == by
+    """The driver would take it for the failure of one file. Nor does it wait for the files behind."""
+    paths = good(tmp_path, 4, WAITING, f"interrupted-{by}-{together}")
+    block = found.BLOCK if together else paths[0].stat().st_size - 1
+    assert exit_code(land_interrupted, callmart.home, paths, by, block) == by
     outcomes = callmart.land_all(*((path, None) for path in paths))
     assert [one.landed for one in outcomes if isinstance(one, landing.Landed)] == [1] * 4
 

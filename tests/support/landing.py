@@ -195,10 +195,11 @@ def land_and_die(home: Path, paths: Sequence[Path]) -> None:
     _land(home, paths)
 
 
-def land_interrupted(home: Path, paths: Sequence[Path], by: signal.Signals) -> None:
+def land_interrupted(home: Path, paths: Sequence[Path], by: signal.Signals, block: int = found.BLOCK) -> None:
     """Land files. The first one is interrupted while the driver takes its events. Exits with the signal's number if
-    that ends the landing.
+    that ends the landing. Files of more than `block` bytes share no transaction.
     """
+    found.BLOCK = block
     signal.signal(by, signal.default_int_handler)
     stream = loader._stream_events
 
