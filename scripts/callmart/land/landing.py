@@ -37,7 +37,7 @@ from callmart.land.source import Limits, Source, Tally
 
 MOST_FILES = 1000  # in a transaction
 MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
-MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared ahead
+MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared before a file's turn
 TRIES = 3  # while the registry changes
 
 
@@ -189,7 +189,7 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
         preparation = _prepare(loader, sources)
         if not preparation.sources:  # their customers are not in the registry, which their turn says
             return []
-        first = list(islice(preparation.batches, 1))
+        first = list(islice(preparation.batches, MOST_BLOCKS - 1))  # and the next one is made meanwhile
     except Exception:
         with suppress(Exception):
             loader.reset()
@@ -203,8 +203,7 @@ def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     outcomes = _of_strangers(sources, gate)
     counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)
-    batches = ahead(prepared.batches(), MOST_BLOCKS - 1)  # one more is in hand
-    return _Preparation(version, counted, prepared, batches, outcomes)
+    return _Preparation(version, counted, prepared, ahead(prepared.batches()), outcomes)
 
 
 def _land_together(
