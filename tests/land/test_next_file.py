@@ -125,22 +125,24 @@ def test_if_nothing_can_land_the_next_file_is_not_begun(
     assert (asked, active_count()) == ([True], threads)
 
 
-def once_the_second_is_prepared(
-    begun: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]
+def behind_the_first(
+    monkeypatch: pytest.MonkeyPatch, waited: Callable[[], bool], change: Callable[[], object]
 ) -> list[bool]:
-    """Change something when the first file is stored and the second one prepared. Says afterwards whether it was."""
-    commit, prepared = Loader.commit, list[bool]()
+    """Wait before the first file is stored, and change something after it: its transaction no longer keeps the registry
+    as it is. Says afterwards how the wait ended.
+    """
+    commit, ended = Loader.commit, list[bool]()
 
     def committing(loader: Loader) -> None:
-        if prepared:
+        if ended:
             commit(loader)
         else:
-            prepared.append(begun(2))
+            ended.append(waited())
             commit(loader)
             change()
 
     monkeypatch.setattr(Loader, "commit", committing)
-    return prepared
+    return ended
 
 
 def test_a_customer_that_is_removed_after_its_file_was_prepared(
@@ -149,8 +151,8 @@ def test_a_customer_that_is_removed_after_its_file_was_prepared(
     begun: Callable[..., bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    removed = once_the_second_is_prepared(
-        begun, monkeypatch, lambda: callmart.apply(registry(*CUSTOMERS[1:]))
+    removed = behind_the_first(
+        monkeypatch, lambda: begun(2), lambda: callmart.apply(registry(*CUSTOMERS[1:]))
     )
     outcomes = callmart.land_all(*files)
     assert landed(outcomes) == [
@@ -186,7 +188,7 @@ def test_a_customer_that_is_added_after_its_file_was_prepared(
     callmart: Callmart, files: list[tuple[Path, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file's turn has come only when the registry knows it."""
-    commit, asked, added = Loader.commit, Event(), list[bool]()
+    asked = Event()
 
     def current_gate(*arguments: Any) -> tuple[int, Gate]:
         read = admission.current_gate(*arguments)
@@ -194,17 +196,11 @@ def test_a_customer_that_is_added_after_its_file_was_prepared(
             asked.set()
         return read
 
-    def committing(loader: Loader) -> None:
-        if not added:  # the first file is stored, and its transaction no longer keeps the registry as it is
-            added.append(asked.wait(LONG_ENOUGH_S))
-            commit(loader)
-            callmart.apply(registry(*CUSTOMERS))
-        else:
-            commit(loader)
-
     callmart.apply(registry(*CUSTOMERS[1:]))
     monkeypatch.setattr(landing, "current_gate", current_gate)
-    monkeypatch.setattr(Loader, "commit", committing)
+    added = behind_the_first(
+        monkeypatch, lambda: asked.wait(LONG_ENOUGH_S), lambda: callmart.apply(registry(*CUSTOMERS))
+    )
     assert landed(callmart.land_all(*files)) == [2, 2, 2]
     assert added == [True]
 
@@ -227,7 +223,7 @@ def test_who_was_erased_after_the_file_was_prepared_does_not_land(
     """The server refuses the file as it is, and it is prepared again."""
     path = files[1][0]
     path.write_text(path.read_text() + of_erased("x"))
-    erased = once_the_second_is_prepared(begun, monkeypatch, lambda: erase_agent(callmart, "x", 1))
+    erased = behind_the_first(monkeypatch, lambda: begun(2), lambda: erase_agent(callmart, "x", 1))
     outcomes = callmart.land_all(*((path, None) for path, _ in files))
     assert landed(outcomes) == [2, 2, 2]
     assert isinstance(outcomes[1], landing.Landed) and outcomes[1].erased == 1
