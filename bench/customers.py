@@ -1,8 +1,8 @@
 """What customers cost that nothing happens to: commands with many customers, compared with few, in one run.
 
-`python bench/customers.py [CUSTOMERS]`, beside 200. One in ten has a login of its own, one in two a detailed contract;
-all are on the emulated Tableau. Each command is a process of its own, start included. A night is the first run of a
-day: it looks on Tableau at those whose turn it is, which later runs of the day don't.
+`python bench/customers.py [CUSTOMERS] [ONE_IN]`, beside 200. One in ten, or in so many, has a login of its own, one in
+two a detailed contract; all are on the emulated Tableau. Each command is a process of its own, start included. A night
+is the first run of a day: it looks on Tableau at those whose turn it is, which later runs of the day don't.
 """
 
 import os
@@ -19,7 +19,7 @@ from callmart.publish import emulator
 from simulated import command
 
 MANY, FEW = 5000, 200
-WITH_LOGIN = 10  # one in so many
+WITH_LOGIN = 10  # one in so many, unless the command says otherwise
 # Seconds, for 5,000 customers.
 GOALS = {
     "registry apply, the first time": 180,
@@ -35,8 +35,8 @@ GOALS = {
 def main() -> None:
     """Print seconds, and their ratio to few customers."""
     out = Console(highlight=False, soft_wrap=True)
-    many = int(sys.argv[1]) if len(sys.argv) > 1 else MANY
-    few, more = _measure(FEW), _measure(many)
+    many, one_in = [*map(int, sys.argv[1:]), *(MANY, WITH_LOGIN)[len(sys.argv) - 1 :]]
+    few, more = _measure(FEW, one_in), _measure(many, one_in)
     for name, goal in GOALS.items():
         out.print(
             f"{name}: {few[name]:.1f} s with {FEW} customers, {more[name]:.1f} s with {many:,}, ratio "
@@ -45,11 +45,12 @@ def main() -> None:
         )
 
 
-def _measure(customers: int) -> dict[str, float]:
+def _measure(customers: int, one_in: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         registry = Path(folder) / "registry.yml"
-        registry.write_text(yaml.safe_dump({"customers": [_customer(1 + each) for each in range(customers)]}))
+        wanted = [_customer(1 + each, one_in) for each in range(customers)]
+        registry.write_text(yaml.safe_dump({"customers": wanted}))
         try:
             seconds = {
                 "registry apply, the first time": command(settings, "registry", "apply", registry).seconds
@@ -78,11 +79,11 @@ def _pass_a_day(settings: Settings) -> None:
         connection.execute("update ops.publication set looked_on = current_date - 1")
 
 
-def _customer(number: int) -> dict[str, object]:
+def _customer(number: int, one_in: int) -> dict[str, object]:
     return {
         "id": number,
         "name": f"bench {number}",
-        "sql_login": number % WITH_LOGIN == 0,
+        "sql_login": number % one_in == 0,
         "contracts": [{"option": "detailed" if number % 2 else "standard", "from": "2025-01-01"}],
         "queues": [{"name": "sales"}, {"name": "help"}],
         "recipients": [{"email": f"chef@{number}.example", "reports": []}],

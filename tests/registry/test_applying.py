@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from callmart.access import drift, logins, memberships, roles
+from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
 from callmart.database import clock, schema
@@ -42,6 +44,10 @@ customers:
   - {{id: {LATER}, name: Later, contracts: [{{option: standard, from: {SOON}}}]}}
   - {{id: {OVER}, name: Over, contracts: [{{option: standard, from: 2025-01-01, until: {YESTERDAY}}}]}}
 """
+WITH_NEW = FULL.replace(
+    f"id: {NOTHING}, name: Nothing",
+    "id: 77, name: New, sql_login: true, contracts: [{option: standard, from: 2025-01-01}]",
+)
 
 
 def log(agent: str = "Agent/1") -> str:
@@ -416,14 +422,11 @@ def test_only_the_database_s_own_roles_are_touched(applied: Callmart) -> None:
 
 
 def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The registry, its roles and their memberships are one transaction."""
+    """The registry, its roles and their memberships are one transaction. A password that is left over opens nothing,
+    and stops nothing.
+    """
     file = applied.home / "registry.yml"
-    file.write_text(
-        FULL.replace(
-            f"id: {NOTHING}, name: Nothing",
-            "id: 77, name: New, contracts: [{option: standard, from: 2025-01-01}]",
-        )
-    )
+    file.write_text(WITH_NEW)
     follow = memberships.follow_contracts
 
     def broken_off(*arguments: Any) -> None:
@@ -435,6 +438,33 @@ def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPa
         applying.apply(connection, applied.settings, load(file))
     assert applied.rows("select from registry.customer where customer_id = 77") == []
     assert applied.rows("select to_regrole('callmart_customer_77') as role") == [{"role": None}]
+
+    monkeypatch.setattr(memberships, "follow_contracts", follow)
+    left = logins.passfile(applied.home, "callmart_customer_77").read_text()
+    applied.apply(WITH_NEW)
+    assert applied.rows("select current_user as who", customer_id=77) == [{"who": "callmart_customer_77"}]
+    assert logins.passfile(applied.home, "callmart_customer_77").read_text() != left
+
+
+def test_what_makes_a_login_says_little_about_its_role(
+    applied: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each statement about a role that exists, PostgreSQL looks through all roles of the owner."""
+    said = []
+
+    class Recording(psycopg.Cursor[Any]):
+        def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
+            said.append(query.as_string(self) if isinstance(query, sql.Composed) else str(query))
+            return super().execute(query, *arguments, **options)
+
+    file = applied.home / "registry.yml"
+    file.write_text(WITH_NEW)
+    with applied.connect() as owner:
+        monkeypatch.setattr(owner, "cursor_factory", Recording)
+        assert applying.apply(owner, applied.settings, load(file)) == []
+    about = [one for one in said if one.split('"')[1:2] == ["callmart_customer_77"]]
+    settings = matrix.matrix().limits_of(None).settings()
+    assert [one.split()[0] for one in about] == ["create", *("alter" for _ in settings), "grant"]
 
 
 def test_many_customers_at_once_are_as_one_after_the_other(applied: Callmart) -> None:

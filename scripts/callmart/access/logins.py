@@ -62,11 +62,27 @@ def make(connection: psycopg.Connection, home: Path, role: str) -> None:
     connection.execute(roles.statement("create role {}", role))
 
 
+def make_open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
+    """Create a login, with a generated password in a file of its own.
+
+    Its creation says all that it can: for each later statement PostgreSQL looks through all roles of the owner.
+    """
+    password = _generated()
+    verifier = _verifier(connection, role, password)
+    connection.execute(
+        sql.SQL("create role {} {} password {}").format(
+            sql.Identifier(role), _attributes(limits), sql.Literal(verifier)
+        )
+    )
+    for setting in _settings(role, limits):
+        connection.execute(setting)
+    _keep_password(home, role, password)
+
+
 def let_in(connection: psycopg.Connection, role: str, limits: Limits) -> None:
     """Let a role log in, within its limits. Without a password nobody gets in yet."""
     for limit in limiting(role, limits):
         connection.execute(limit)
-    connection.execute(roles.statement("alter role {} login", role))
 
 
 def open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
@@ -82,20 +98,29 @@ def close(connection: psycopg.Connection, home: Path, role: str) -> None:
 
 
 def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
-    """The statements that set a login's limits and settings, and reset all others."""
+    """The statements that let a login in, set its limits and settings, and reset all others."""
     name = sql.Identifier(role)
-    yield sql.SQL("alter role {} connection limit {} valid until 'infinity'").format(name, limits.connections)
+    yield sql.SQL("alter role {} {}").format(name, _attributes(limits))
     yield sql.SQL("alter role {} reset all").format(name)
+    yield from _settings(role, limits)
+
+
+def _attributes(limits: Limits) -> sql.Composed:
+    return sql.SQL("login connection limit {} valid until 'infinity'").format(limits.connections)
+
+
+def _settings(role: str, limits: Limits) -> Iterator[sql.Composed]:
     for setting, value in limits.settings().items():
-        yield sql.SQL("alter role {} set {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
+        yield sql.SQL("alter role {} set {} = {}").format(
+            sql.Identifier(role), sql.Identifier(setting), sql.Literal(value)
+        )
 
 
 def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
     """Give a login a new password. Returns the file that has it, mode 0600."""
-    password = secrets.token_urlsafe(32)
+    password = _generated()
     _alter_password(connection, role, password)
-    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
-    return passfile(home, role)
+    return _keep_password(home, role, password)
 
 
 def choose_password(connection: psycopg.Connection, role: str, password: str) -> None:
@@ -112,12 +137,25 @@ def choose_password(connection: psycopg.Connection, role: str, password: str) ->
     )
 
 
+def _generated() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _keep_password(home: Path, role: str, password: str) -> Path:
+    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
+    return passfile(home, role)
+
+
 def _alter_password(connection: psycopg.Connection, role: str, password: str) -> None:
-    # Send only the verifier: a password could end up in the server's log.
-    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+    verifier = _verifier(connection, role, password)
     connection.execute(
-        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
+        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier))
     )
+
+
+def _verifier(connection: psycopg.Connection, role: str, password: str) -> str:
+    """What the server keeps of a password. Only this is sent: a password could end up in the server's log."""
+    return connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
 
 
 def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:

@@ -77,7 +77,10 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list
             logins.let_in(connection, role, logins.limits_of(database, role))
     missing = wanted - granted
     for role in sorted(customers - known):
-        logins.make(connection, settings.home, role)
+        if role in may_log_in:
+            logins.make_open(connection, settings.home, role, logins.limits_of(database, role))
+        else:
+            logins.make(connection, settings.home, role)
         # At once: PostgreSQL looks through all roles that the owner has made, so later it takes longer.
         becoming = {(role, member) for member in impersonators} & missing
         _grant(connection, becoming)
