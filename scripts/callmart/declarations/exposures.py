@@ -226,6 +226,9 @@ class Report(Strict):
                     "docs/report_types.md shows them"
                 )
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def names(self) -> list[str]:
         """All its names, the first one first and the present one last."""

@@ -12,8 +12,7 @@ from callmart.base.settings import PROJECT
 from callmart.declarations import exposures
 from callmart.declarations.exposures import Report
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.workbook import dashboard, leading, references, template
-from callmart.tableau_files.workbook.book import Book
+from callmart.tableau_files.workbook import draft, template
 from callmart.tableau_files.workbook.published import PublishedSource
 
 TEMPLATES = PROJECT / "models" / "reports"
@@ -39,13 +38,9 @@ def build(
     """
     if template_file := file or _own_template(report):
         return template.fill(template_file, report, customer, source, published)
-    book = Book(report, source, published, target)
-    dashboard.add(book, customer)
-    if report.rows_in and rows_at:
-        leading.add(book, exposures.reports()[report.rows_in], rows_at)
-    root = book.element()
-    references.check(root, source, report.name)
-    return references.serialized(root)
+    rows = exposures.reports()[report.rows_in] if report.rows_in and rows_at else None
+    shared = draft.of(report, source, published.server, bool(published.site), rows, target)
+    return shared.filled(customer, published, rows_at)
 
 
 def _own_template(report: Report) -> Path | None:

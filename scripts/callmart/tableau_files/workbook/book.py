@@ -48,6 +48,12 @@ WEEKS = texts(
 )
 
 
+def identity(content_url: str, *parts: str) -> str:
+    """Return the UUID, in Tableau's form, of a part of the workbook on the data source at this content URL."""
+    seed = "/".join(("callmart", content_url, *parts))
+    return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
+
+
 class Book:
     """The workbook. Its sheets register the fields that they use."""
 
@@ -65,6 +71,7 @@ class Book:
         self.dashboard: etree._Element | None = None
         self.windows: list[etree._Element] = []
         self.actions: list[etree._Element] = []
+        self.ids: dict[tuple[str, ...], None] = {}  # what each is made of, without the address
         self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
 
     def say(self, text: Any) -> str:
@@ -73,8 +80,9 @@ class Book:
 
     def id(self, *parts: str) -> str:
         """Return a UUID in Tableau's form that is always the same for the same parts."""
-        seed = "/".join(("callmart", self.published.content_url, self.report.first_name, *parts))
-        return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
+        made_of = (self.report.first_name, *parts)
+        self.ids[made_of] = None
+        return identity(self.published.content_url, *made_of)
 
     @property
     def choices(self) -> list[Field]:
