@@ -35,7 +35,8 @@ GOALS = {
 def main() -> None:
     """Print seconds, and their ratio to few customers."""
     out = Console(highlight=False, soft_wrap=True)
-    many, one_in = [*map(int, sys.argv[1:]), *(MANY, WITH_LOGIN)[len(sys.argv) - 1 :]]
+    many = int(sys.argv[1]) if len(sys.argv) > 1 else MANY
+    one_in = int(sys.argv[2]) if len(sys.argv) > 2 else WITH_LOGIN
     few, more = _measure(FEW, one_in), _measure(many, one_in)
     for name, goal in GOALS.items():
         out.print(

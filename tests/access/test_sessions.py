@@ -118,6 +118,22 @@ def test_a_run_goes_on_whatever_a_customer_holds_of_itself(opened: Callmart, wha
     assert ended_of(opened, STANDARD) == before + 1
 
 
+def test_a_run_lets_nobody_in_who_was_barred_by_hand(opened: Callmart) -> None:
+    role = role_of(STANDARD)
+    with opened.connect(STANDARD) as customer, opened.superuser() as superuser:
+        superuser.execute(f"alter role {role} nologin")
+        customer.execute("set transaction read write")
+        customer.execute("alter role current_user set timezone = 'UTC'")
+    with opened.connect() as owner:
+        assert memberships.sync(owner, opened.settings) == []
+    assert opened.rows(
+        "select rolcanlogin, rolconfig::text ~ 'UTC' as in_utc from pg_roles where rolname = %s", role
+    ) == [{"rolcanlogin": False, "in_utc": False}]
+    with opened.connect() as owner:
+        memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
+    assert opened.rows("select current_user as who", customer_id=STANDARD) == [{"who": role}]
+
+
 def test_a_customer_that_orders_its_login_no_more_is_out(opened: Callmart) -> None:
     text = REGISTRY.replace("name: Fietsen\n    sql_login: true", "name: Fietsen")
     with held(opened, STANDARD, "alter role current_user password 'mine'") as session:

@@ -40,6 +40,10 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
         {"CALLMART_TABLEAU__SERVR": "wr0ng"},
         "CALLMART_TABLEAU__SERVR is not a setting; unset it, or write CALLMART_TABLEAU__SERVER if",
     ),
+    "no site": (
+        {"CALLMART_TABLEAU__SITE": "Wr0ng BV"},
+        "setting tableau.site: not a Tableau site; write its name as in its URLs, after /site/",
+    ),
     "a slip": (
         {"CALLMART_TIMEZONE": "wr0ng"},
         "CALLMART_TIMEZONE is not a setting; unset it, or write CALLMART_TIME_ZONE",

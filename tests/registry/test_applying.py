@@ -1,5 +1,6 @@
 """Applying a registry changes the database, its roles, keys and passwords in one step, and nothing else."""
 
+import errno
 import stat
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
@@ -446,10 +447,28 @@ def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPa
     assert logins.passfile(applied.home, "callmart_customer_77").read_text() != left
 
 
-def test_what_makes_a_login_says_little_about_its_role(
-    applied: Callmart, monkeypatch: pytest.MonkeyPatch
+def _has_no_room(connection: psycopg.Connection, *_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _is_refused(connection: psycopg.Connection, *_: Any) -> None:
+    connection.execute("create role callmart_customer_77 superuser")
+
+
+@pytest.mark.parametrize("failing", [_has_no_room, _is_refused])
+def test_a_login_that_can_not_be_made_delays_no_closing(
+    applied: Callmart, monkeypatch: pytest.MonkeyPatch, failing: Callable[..., None]
 ) -> None:
-    """For each statement about a role that exists, PostgreSQL looks through all roles of the owner."""
+    """It is opened by itself, after contracts have opened and closed."""
+    monkeypatch.setattr(logins, "make_open", failing)
+    contract = ", contracts: [{option: standard, from: 2025-01-01}]"
+    applied.apply(WITH_NEW.replace(f"name: Standard, sql_login: true{contract}", "name: Standard"))
+    assert members(applied, STANDARD) == {}
+    assert applied.rows("select current_user as who", customer_id=77) == [{"who": "callmart_customer_77"}]
+
+
+def test_a_new_login_takes_few_statements(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cost of each grows with the roles that there are."""
     said = []
 
     class Recording(psycopg.Cursor[Any]):

@@ -63,15 +63,12 @@ def make(connection: psycopg.Connection, home: Path, role: str) -> None:
 
 
 def make_open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
-    """Create a login, with a generated password in a file of its own.
-
-    Its creation says all that it can: for each later statement PostgreSQL looks through all roles of the owner.
-    """
+    """Create a login, with a generated password in a file of its own. Raises OSError if there can be no such file."""
     password = _generated()
-    verifier = _verifier(connection, role, password)
     connection.execute(
-        sql.SQL("create role {} {} password {}").format(
-            sql.Identifier(role), _attributes(limits), sql.Literal(verifier)
+        # As much as one statement can say: each later one takes the longer the more roles there are.
+        sql.SQL("create role {} login {} password {}").format(
+            sql.Identifier(role), _attributes(limits), sql.Literal(_verifier(connection, role, password))
         )
     )
     for setting in _settings(role, limits):
@@ -83,6 +80,7 @@ def let_in(connection: psycopg.Connection, role: str, limits: Limits) -> None:
     """Let a role log in, within its limits. Without a password nobody gets in yet."""
     for limit in limiting(role, limits):
         connection.execute(limit)
+    connection.execute(roles.statement("alter role {} login", role))
 
 
 def open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
@@ -98,7 +96,7 @@ def close(connection: psycopg.Connection, home: Path, role: str) -> None:
 
 
 def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
-    """The statements that let a login in, set its limits and settings, and reset all others."""
+    """The statements that set a login's limits and settings, and reset all others."""
     name = sql.Identifier(role)
     yield sql.SQL("alter role {} {}").format(name, _attributes(limits))
     yield sql.SQL("alter role {} reset all").format(name)
@@ -106,7 +104,7 @@ def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
 
 
 def _attributes(limits: Limits) -> sql.Composed:
-    return sql.SQL("login connection limit {} valid until 'infinity'").format(limits.connections)
+    return sql.SQL("connection limit {} valid until 'infinity'").format(limits.connections)
 
 
 def _settings(role: str, limits: Limits) -> Iterator[sql.Composed]:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -35,8 +36,8 @@ class Applied:
 
 def sync(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """Make memberships and logins follow the contracts of today. Returns one sentence per login that could not be
-    changed. Commits the memberships first, then each login by itself. Raises UserError in another home than that of the
-    database.
+    changed. Commits the memberships first, with the logins of new customers, then each other login by itself. Raises
+    UserError in another home than that of the database.
 
     Rights that were given by hand stay. They are drift, and `apply` revokes them.
     """
@@ -48,8 +49,9 @@ def sync(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Make memberships follow the contracts of today, in the caller's transaction. No login can delay this. The steps
-    that a login could delay are left to `sync` and `finish`; here the roles that have to be closed are only noted.
+    """Make memberships follow the contracts of today, in the caller's transaction, and make the roles and logins of new
+    customers. No login can delay this. The steps that a login could delay are left to `sync` and `finish`; here the
+    roles that have to be closed are only noted.
 
     A customer of whom ledger and database differ reads nothing. Returns one sentence per customer for which that is so.
     """
@@ -75,17 +77,10 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list
         logins.make(connection, settings.home, role)
         if role in logins.typed(database):
             logins.let_in(connection, role, logins.limits_of(database, role))
-    missing = wanted - granted
-    for role in sorted(customers - known):
-        if role in may_log_in:
-            logins.make_open(connection, settings.home, role, logins.limits_of(database, role))
-        else:
-            logins.make(connection, settings.home, role)
-        # At once: PostgreSQL looks through all roles that the owner has made, so later it takes longer.
-        becoming = {(role, member) for member in impersonators} & missing
-        _grant(connection, becoming)
-        missing -= becoming
-    _grant(connection, missing)
+    missing, new = wanted - granted, customers - known
+    becoming = {(role, member) for role in new for member in impersonators} & missing
+    _make(connection, settings.home, new, new & may_log_in, becoming)
+    _grant(connection, missing - becoming)
     _note_changes(connection, database, granted, wanted)
 
     leaving = {role for role, _ in granted - wanted if roles.customer_of(database, role)} - customers
@@ -178,8 +173,9 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
 
 
 def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Close the logins that are noted, open new ones, and reset what logins changed of themselves. Each login has
-    transactions of its own, so that none can delay another. Commits. Returns one sentence per login that is left.
+    """Close the logins that are noted, open those that are not open yet, and reset what logins changed of themselves.
+    Each login has transactions of its own, so that none can delay another. Commits. Returns one sentence per login that
+    is left.
     """
     home, database = settings.home, connection.info.dbname
     known = roles.existing(connection, database)
@@ -319,6 +315,33 @@ def _run(connection: psycopg.Connection, found: Drift) -> None:
     with cluster.connect(connection, found.node) if found.node else nullcontext(connection) as where:
         for statement in found.repair:
             where.execute(statement)
+
+
+def _make(
+    connection: psycopg.Connection,
+    home: Path,
+    customers: set[str],
+    logging_in: set[str],
+    becoming: set[roles.Membership],
+) -> None:
+    """Create the roles of new customers, some with a login, and let the publisher become them.
+
+    No login may delay this: if one can't be made, none is, and `_settle` opens each by itself.
+    """
+    limits, becoming_each = matrix().limits_of(None), dict(_by_role(becoming))
+    try:
+        with connection.transaction():
+            for role in sorted(customers):
+                if role in logging_in:
+                    logins.make_open(connection, home, role, limits)
+                else:
+                    logins.make(connection, home, role)
+                # At once, too: later there are more roles.
+                _grant(connection, {(role, member) for member in becoming_each.get(role, ())})
+    except (psycopg.DatabaseError, OSError):
+        if not logging_in:
+            raise
+        _make(connection, home, customers, set(), becoming)
 
 
 def _by_role(memberships: set[roles.Membership]) -> Iterator[tuple[str, list[str]]]:

@@ -13,7 +13,15 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -106,13 +114,26 @@ class TableauLogin(Strict, strict=False):
 SITE = r"[A-Za-z0-9_-]+"  # a site's name in its URLs
 
 
+def _site_name(written: object) -> str:
+    """Return the name of a site. Raises ValueError if no site can have that name."""
+    if not isinstance(written, str) or not re.fullmatch(SITE, written):
+        raise ValueError(
+            "not a Tableau site; write its name as in its URLs, after /site/: letters, digits, - and _"
+        )
+    return written
+
+
+Site = Annotated[str, PlainValidator(_site_name)]
+
+
 class Tableau(TableauLogin):
     """The Tableau server to publish to, or the local emulator."""
 
     server: str | None = None
-    site: str = ""  # which customers share, unless they have one of their own
+    # Which customers share, unless they have one of their own.
+    site: Annotated[str, AfterValidator(lambda name: name and _site_name(name))] = ""
     # By site: how to sign in there, if not as on all others.
-    sites: dict[Annotated[str, Field(pattern=f"^{SITE}$")], TableauLogin] = Field(default={})
+    sites: dict[Site, TableauLogin] = Field(default={})
     allow_cloud: bool = False
     time_zone: TimeZone | None = None  # Tableau mails by this clock; by default the provider's
     keep_extracts: bool | None = None  # on disk after publishing; by default only with the emulator

@@ -227,7 +227,7 @@ class Report(Strict):
                 )
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return hash(self.name)  # its lists have none
 
     @property
     def names(self) -> list[str]:

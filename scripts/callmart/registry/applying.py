@@ -57,7 +57,8 @@ def apply(
     """Apply the registry to the database, its roles and the keys. `states` are those that `compare` has read in this
     transaction, if it has.
 
-    Commits twice: first the registry's contents together with the access that they open and close, then the logins.
+    Commits twice: first the registry's contents together with the access that they open and close, then the logins of
+    known customers.
     Returns one sentence per thing that a person has to do. Raises UserError in another home than that of the database.
     """
     with sessions.making_way(connection):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Val
 
 from callmart.base import matrix, yaml_file
 from callmart.base.errors import UserError
-from callmart.base.settings import SITE, TimeZone
+from callmart.base.settings import Site, TimeZone
 from callmart.base.spelling import plain
 from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures
@@ -29,14 +29,6 @@ def _share(written: object) -> float:
     return float(share)
 
 
-def _site(written: object) -> str:
-    if not isinstance(written, str) or not re.fullmatch(SITE, written):
-        raise ValueError(
-            "not a Tableau site; write its name as in its URLs, after /site/: letters, digits, - and _"
-        )
-    return written
-
-
 def _address(written: str) -> str:
     if not re.fullmatch(r"[^@\x00-\x20]+@[^@\x00-\x20]+", written):
         raise ValueError("not a mail address; write it as name@example.org")
@@ -48,7 +40,6 @@ Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f
 Share = Annotated[float, PlainValidator(_share)]
 Period = Annotated[hours.Period, PlainValidator(hours.period)]
 Holiday = Annotated[hours.Holiday, PlainValidator(hours.holiday)]
-Site = Annotated[str, PlainValidator(_site)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_address)]
 

@@ -48,9 +48,9 @@ WEEKS = texts(
 )
 
 
-def identity(content_url: str, *parts: str) -> str:
+def uuid_of(content_url: str, *made_of: str) -> str:
     """Return the UUID, in Tableau's form, of a part of the workbook on the data source at this content URL."""
-    seed = "/".join(("callmart", content_url, *parts))
+    seed = "/".join(("callmart", content_url, *made_of))
     return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
 
 
@@ -71,7 +71,7 @@ class Book:
         self.dashboard: etree._Element | None = None
         self.windows: list[etree._Element] = []
         self.actions: list[etree._Element] = []
-        self.ids: dict[tuple[str, ...], None] = {}  # what each is made of, without the address
+        self.ids: dict[str, tuple[str, ...]] = {}  # with what each is made of beside the content URL
         self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
 
     def say(self, text: Any) -> str:
@@ -81,8 +81,9 @@ class Book:
     def id(self, *parts: str) -> str:
         """Return a UUID in Tableau's form that is always the same for the same parts."""
         made_of = (self.report.first_name, *parts)
-        self.ids[made_of] = None
-        return identity(self.published.content_url, *made_of)
+        made = uuid_of(self.published.content_url, *made_of)
+        self.ids[made] = made_of
+        return made
 
     @property
     def choices(self) -> list[Field]:
