@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from itertools import batched
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ CUSTOMER = 1
 DAYS = 10
 CONTACTS_PER_DAY = 10_000
 ROUNDS = 3
+FILES = 100  # that are read at a time
 TOMBSTONES = {"call": 9_000, "caller": 900, "agent": 100}
 DEFAULTS = Defaults(CUSTOMER, "vcloud", False, None)
 
@@ -139,10 +141,12 @@ def copy(settings: Settings, deliveries: Sequence[Delivery]) -> tuple[int, float
     with server.connect(settings) as connection:
         _, gate = current_gate(connection, settings)
     with pa.ipc.new_file(prepared, EVENT_SCHEMA) as file:
-        for delivery in deliveries:
-            source = open_source(find(delivery), 1, landing.limits(settings))
-            for batch in prepare([source], gate).batches():
-                file.write_batch(batch)
+        for some in batched(deliveries, FILES):
+            found = [find(delivery) for delivery in some]
+            sources = [open_source(one, number, landing.limits(settings)) for number, one in enumerate(found)]
+            for group in landing._groups(sources):
+                for batch in prepare(group, gate).batches():
+                    file.write_batch(batch)
     with pa.memory_map(str(prepared)) as mapped, dbapi.connect(server.uri(settings)) as adbc:
         batches = pa.ipc.open_file(mapped)
         each = (batches.get_batch(number) for number in range(batches.num_record_batches))

@@ -79,9 +79,11 @@ def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
     fingerprint.
     """
     path = key_file(home, whose)
-    if not path.exists():
-        raise UserError(f"the key of {named(whose)} is missing ({path}): {RESTORE}")
-    key = with_fingerprint(path.read_bytes(), fingerprint)
+    try:
+        file = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"the key of {named(whose)} is missing ({path}): {RESTORE}") from None
+    key = with_fingerprint(file, fingerprint)
     if key is None:
         raise UserError(f"{path} is not the key of {named(whose)}'s data: {RESTORE}")
     return key

@@ -40,6 +40,7 @@ class Corrected:
             for customer, key in zip(
                 gate.keys["customer_id"].to_pylist(), gate.keys["key"].to_pylist(), strict=True
             )
+            if gate.corrections  # seldom, and there can be thousands of customers
         }
 
     def found(self, events: pa.Table) -> pa.Table:
