@@ -21,7 +21,7 @@ from callmart.tableau_files.workbook.sheet import literal
 CUSTOMER, SITE, CONTENT_URL, ROWS_AT = (
     f"callmart-{one}-of-a-draft" for one in ("customer", "site", "source", "rows")
 )
-_MOST = 256  # drafts that are kept, of some 150 KiB each
+_MOST = 128  # drafts that are kept, of 0.3 to 0.6 MiB each
 
 
 @dataclass(frozen=True)
