@@ -144,7 +144,7 @@ def copy(settings: Settings, deliveries: Sequence[Delivery]) -> tuple[int, float
         for some in batched(deliveries, FILES):
             found = [find(delivery) for delivery in some]
             sources = [open_source(one, number, landing.limits(settings)) for number, one in enumerate(found)]
-            for group in landing._groups(sources):
+            for group in landing.grouped(sources):
                 for batch in prepare(group, gate).batches():
                     file.write_batch(batch)
     with pa.memory_map(str(prepared)) as mapped, dbapi.connect(server.uri(settings)) as adbc:

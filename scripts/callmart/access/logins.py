@@ -66,7 +66,7 @@ def make_open(connection: psycopg.Connection, home: Path, role: str, limits: Lim
     """Create a login, with a generated password in a file of its own. Raises OSError if there can be no such file."""
     password = _generated()
     connection.execute(
-        # As much as one statement can say: each later one takes the longer the more roles there are.
+        # All that one statement can say, because each further one takes longer the more roles there are.
         sql.SQL("create role {} login {} password {}").format(
             sql.Identifier(role), _attributes(limits), sql.Literal(_verifier(connection, role, password))
         )

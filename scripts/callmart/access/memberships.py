@@ -336,7 +336,7 @@ def _make(
                     logins.make_open(connection, home, role, limits)
                 else:
                     logins.make(connection, home, role)
-                # At once, too: later there are more roles.
+                # At once: a grant takes longer the more roles there are.
                 _grant(connection, {(role, member) for member in becoming_each.get(role, ())})
     except (psycopg.DatabaseError, OSError):
         if not logging_in:

@@ -143,7 +143,7 @@ def _land_read(
                 sources.append(readers.open_source(file, number, limits(loader.settings)))
             except Exception as error:
                 outcomes[number] = _as_problem(delivery.path, error)
-    groups = _groups(sources)
+    groups = grouped(sources)
     begun: list[_Preparation] = []
     with ThreadPoolExecutor(1) as beside:
         for group, following in zip(groups, [*groups[1:], []], strict=False):
@@ -157,7 +157,7 @@ def _land_read(
     return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
 
 
-def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+def grouped(sources: Sequence[Source]) -> list[list[Source]]:
     """The files that share a transaction. Their order stays, as it decides which of contradicting events is stored."""
     groups: list[list[Source]] = []
     filled = math.inf

@@ -58,8 +58,8 @@ def apply(
     transaction, if it has.
 
     Commits twice: first the registry's contents together with the access that they open and close, then the logins of
-    known customers.
-    Returns one sentence per thing that a person has to do. Raises UserError in another home than that of the database.
+    customers who had a role before. Returns one sentence per thing that a person has to do. Raises UserError in another
+    home than that of the database.
     """
     with sessions.making_way(connection):
         if states is None:

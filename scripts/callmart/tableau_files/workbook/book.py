@@ -71,7 +71,7 @@ class Book:
         self.dashboard: etree._Element | None = None
         self.windows: list[etree._Element] = []
         self.actions: list[etree._Element] = []
-        self.ids: dict[str, tuple[str, ...]] = {}  # with what each is made of beside the content URL
+        self.ids: dict[str, tuple[str, ...]] = {}  # what each is made of, beside the content URL
         self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
 
     def say(self, text: Any) -> str:
