@@ -45,7 +45,7 @@ class Draft:
 def of(
     report: Report, source: Source, server: str, has_site: bool, rows: Report | None, target: float | None
 ) -> Draft:
-    """Return the draft of a report, for customers of this server, with a site of their own or without."""
+    """Return the draft of a report for customers on this server, on a site with a name or on the default one."""
     published = PublishedSource(server, SITE if has_site else "", CONTENT_URL)
     text, ids = drawn(report, CUSTOMER, source, published, rows, ROWS_AT, target)
     marks = "|".join(map(re.escape, (*_words("", published, ""), *ids)))
