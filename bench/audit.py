@@ -11,6 +11,7 @@ from itertools import pairwise
 from rich.console import Console
 
 from callmart import audit
+from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.operations import run
@@ -28,7 +29,7 @@ def main() -> None:
             with server.connect(settings) as connection:
                 ran = run.Ran()
                 begin = time.perf_counter()
-                run.deliver(connection, settings, ran, lambda *_: None)
+                run.deliver(connection, settings, ran, quietly)
                 out.print(f"extracts and publication: {time.perf_counter() - begin:.0f} s")
                 marks: list[tuple[str, float, int]] = []
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from rich.console import Console
 
+from callmart.base.person import quietly
 from callmart.base.settings import EMULATOR, Settings, Tableau
 from callmart.build import spreading, window
 from callmart.database import embedded_server, server
@@ -77,7 +78,7 @@ def night(settings: Settings, file: Path, customers: range) -> dict[str, float]:
                     land_all(settings, [Delivery(file, "auto", Defaults(None, "vcloud", False, None))])
                 )
             ),
-            "build": timed(lambda: window.build(connection, settings, lambda *step: None)),
+            "build": timed(lambda: window.build(connection, settings, quietly)),
         }
 
 

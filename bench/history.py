@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 
+from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server, server
 from callmart.declarations import dbt_project
@@ -28,7 +29,7 @@ def scratch(wanted: Registry | None = None) -> Iterator[Settings]:
                 applying.apply(
                     connection, settings, wanted or registry_of(dict.fromkeys(CUSTOMERS, "detailed"))
                 )
-            dbt_project.run(settings, lambda *_: None)
+            dbt_project.run(settings, quietly)
             yield settings
         finally:
             embedded_server.stop(settings.home)

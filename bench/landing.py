@@ -1,5 +1,5 @@
 """Landing, compared in one run with a COPY of the same rows into a table with the columns, indexes and rows of
-raw.event, and with landing while the customer has 10,000 tombstones that could match, of after all days of the file.
+raw.event, and with landing while the customer has 10,000 tombstones that each row has to be compared with.
 
 COPY is compared by the clock. Tombstones cost little, so they are compared by the CPU seconds of callmart and the
 server, which other work on the machine disturbs less. Autovacuum is off: it would come upon one of both only.
@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from itertools import batched
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ import pyarrow.parquet
 from adbc_driver_postgresql import dbapi
 from rich.console import Console
 
+from callmart.base.batches import batched
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.database import embedded_server, server

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from building import in_duckdb, require_equal
 from callmart.access import logins
+from callmart.base.person import quietly
 from callmart.base.settings import Folder, Mail, Rebuild, Settings
 from callmart.database import server
 from callmart.declarations import dbt_project, exposures
@@ -141,7 +142,7 @@ def _history(settings: Settings, contracts: Mapping[int, str], days: int | None)
     rows = fill_marts(settings, contracts, first, before)
     begin, ran = time.perf_counter(), run.Ran()
     with server.connect(settings) as connection:
-        run.deliver(connection, settings, ran, _ignore)
+        run.deliver(connection, settings, ran, quietly)
     _require_none(ran.problems)
     return (
         f"{len(contracts)} customers, {rows:,} rows since {first}; extracted and published for the first time in "
@@ -168,7 +169,7 @@ def _night(settings: Settings, asking: Sequence[Login]) -> Night:
     Reader.rows = timed(Reader.rows, spent, "sql")  # type: ignore[method-assign]
     vl_convert.vegalite_to_svg = timed(vl_convert.vegalite_to_svg, spent, "charts")
     with server.connect(settings) as connection, readers(asking) as waits:
-        ran = run.run(connection, settings, _ignore)
+        ran = run.run(connection, settings, quietly)
         connection.commit()
         done = record.last_run(connection)
     _require_none(ran.problems)
@@ -320,10 +321,6 @@ def _mail_server() -> Iterator[Mail]:
 def _require_none(problems: Sequence[str]) -> None:
     if problems:
         raise SystemExit("; ".join(problems))
-
-
-def _ignore(*step: object) -> None:
-    """Progress that nobody watches."""
 
 
 if __name__ == "__main__":

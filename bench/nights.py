@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from callmart.base.person import quietly
 from callmart.base.settings import Folder, Settings
 from callmart.database import server
 from callmart.database.lock import exclusive
@@ -140,17 +141,13 @@ def _run_unpublished(settings: Settings) -> None:
     """All stages of `callmart run` up to the extracts."""
     ran = run.Ran()
     with server.connect(settings) as connection, exclusive(connection):
-        run.remove_closed(connection, settings, ran, _ignore)
-        run.follow_calendar(connection, settings, ran, _ignore)
-        run.land_folders(connection, settings, ran, _ignore)
-        run.build_and_open(connection, settings, ran, _ignore)
-        extract.extract(connection, settings, _ignore)
+        run.remove_closed(connection, settings, ran, quietly)
+        run.follow_calendar(connection, settings, ran, quietly)
+        run.land_folders(connection, settings, ran, quietly)
+        run.build_and_open(connection, settings, ran, quietly)
+        extract.extract(connection, settings, quietly)
     if ran.problems:
         raise SystemExit("; ".join(ran.problems))
-
-
-def _ignore(*step: object) -> None:
-    """Progress that nobody watches."""
 
 
 if __name__ == "__main__":

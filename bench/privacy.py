@@ -21,7 +21,7 @@ from rich.console import Console
 
 from callmart.access import logins
 from callmart.base.keys import key_file
-from callmart.base.person import Person, Work
+from callmart.base.person import Person, Work, quietly
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
@@ -101,7 +101,7 @@ def main() -> None:
         rows, events = fill_marts(settings, options, first), _fill_events(settings, customers, days)
         (settings.home / "day.parquet").unlink()  # what was landed belongs to no place of the home
         with server.connect(settings) as connection:
-            run.deliver(connection, settings, run.Ran(), _ignore)
+            run.deliver(connection, settings, run.Ran(), quietly)
         files, grepped = _grep(settings)
         out.print(
             f"{customers} customers, {days} days: {events:,} events, {rows:,} rows of marts, {files:,} files, in "
@@ -109,7 +109,7 @@ def main() -> None:
         )
         with server.connect(settings) as connection, procedure.working(connection, settings) as work:
             begin = time.time()
-            window.build(connection, settings, _ignore)
+            window.build(connection, settings, quietly)
             idle = time.time() - begin
             asked = _asked(work, _naming(options, NAME), first)
             with readers([_reader(settings)]) as waits:
@@ -251,10 +251,6 @@ def _reader(settings: Settings) -> Login:
     """A customer who repeats a query."""
     with server.connect(settings) as owner:
         return Login(logins.customer_uri(owner, settings, READER), [READ])
-
-
-def _ignore(*step: object) -> None:
-    """Progress that nobody watches."""
 
 
 if __name__ == "__main__":

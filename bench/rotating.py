@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server, server
 from callmart.privacy import rotating
@@ -50,7 +51,7 @@ def _rotate(settings: Settings) -> tuple[float, float]:
     """Seconds to rotate the key, by the clock and of CPU."""
     with server.connect(settings) as connection:
         begin, cpu = time.perf_counter(), cpu_seconds(settings)
-        rotating.rotate(connection, settings, CUSTOMER, lambda *_: None)
+        rotating.rotate(connection, settings, CUSTOMER, quietly)
         return time.perf_counter() - begin, cpu_seconds(settings) - cpu
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
 
 import psycopg
 import pyarrow.parquet
 from psycopg import sql
 
 from callmart.access import roles
+from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
@@ -38,7 +38,7 @@ def _open_a_day(settings: Settings, day: date) -> None:
     pyarrow.parquet.write_table(events, file)
     landing.land(settings, file, "auto", Defaults(1, "vcloud", False, None))
     with server.connect(settings) as connection:
-        window.build(connection, settings, _ignore)
+        window.build(connection, settings, quietly)
         connection.execute("update ops.build set validated_at = clock_timestamp()")
         opening.open_build(connection, settings)
 
@@ -119,12 +119,8 @@ def _repeat(
 def extract_all(settings: Settings) -> list[extract.Extract]:
     """Make all extracts. Raises SystemExit if one can't be proved."""
     with server.connect(settings) as connection:
-        made = extract.extract(connection, settings, _ignore)
+        made = extract.extract(connection, settings, quietly)
     for one in made:
         if isinstance(one, Unproven):
             raise SystemExit(str(one))
     return made  # type: ignore[return-value]
-
-
-def _ignore(*step: Any) -> None:
-    """Progress that nobody watches."""

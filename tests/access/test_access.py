@@ -374,6 +374,7 @@ SHUTTING_OUT = {
     "large objects": "grant execute on function lo_create(oid) to public",
     "messages": "grant execute on function pg_logical_emit_message(boolean, text, bytea, boolean) to public",
     "counters": "grant execute on function pg_stat_get_tuples_returned(oid) to public",
+    "the write-ahead log": "grant execute on function pg_current_wal_lsn() to public",
     "definitions": "drop event trigger refuse_definitions",
 }
 

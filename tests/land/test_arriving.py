@@ -24,7 +24,7 @@ def put(folder: Path, name: str, changed: float = LONG_AGO) -> Path:
 
 def look(path: Path, **settings: Any) -> tuple[list[str], list[str]]:
     """The names of the files to land, and what is said about the others, without the name of the folder."""
-    found = arriving.arrived(Folder(path=path, **settings), NOW)
+    found = arriving.arrived(Folder(path=path, **settings), lambda: NOW)
     said = [*found.unfinished, *found.problems]
     assert all(sentence.startswith(f"{path}/") for sentence in said)
     return [file.name for file, _ in found.files], [sentence.removeprefix(f"{path}/") for sentence in said]
@@ -49,9 +49,29 @@ def test_what_stays_unfinished_is_a_problem_at_last(tmp_path: Path) -> None:
     put(tmp_path, "young.part", NOW - 3599)
     put(tmp_path, "old.part", NOW - 3600)
     put(tmp_path, "future.part", NOW + 1)
-    found = arriving.arrived(Folder(path=tmp_path), NOW)
+    found = arriving.arrived(Folder(path=tmp_path), lambda: NOW)
     assert [Path(one.split()[0]).name for one in found.unfinished] == ["young.part"]
     assert [Path(one.split()[0]).name for one in found.problems] == ["future.part", "old.part"]
+
+
+def test_a_file_need_not_rest_whatever_the_clock_of_its_machine_says(tmp_path: Path) -> None:
+    put(tmp_path, "calls.csv", NOW + 100)
+    assert look(tmp_path, settle_seconds=0) == (["calls.csv"], [])
+
+
+def test_a_file_that_is_written_while_the_folder_is_read_is_not_from_the_future(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, entries = [NOW], arriving._entries
+
+    def reading(path: Path) -> Any:
+        now.append(NOW + 5)
+        put(path, "calls.csv", NOW + 5)
+        return entries(path)
+
+    monkeypatch.setattr(arriving, "_entries", reading)
+    found = arriving.arrived(Folder(path=tmp_path), lambda: now[-1])
+    assert len(found.unfinished) == 1 and "it changed less than 60 seconds ago" in found.unfinished[0]
 
 
 def test_each_folder_says_how_long_a_file_has_to_rest(tmp_path: Path) -> None:
@@ -180,4 +200,4 @@ def test_a_wrong_setting_is_refused(tmp_path: Path, settings: dict[str, Any], re
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     for path in tmp_path / "none", put(tmp_path, "file"):
         with pytest.raises(UserError, match=r"is not a folder; correct `folders` in callmart\.toml"):
-            arriving.arrived(Folder(path=path), NOW)
+            arriving.arrived(Folder(path=path), lambda: NOW)

@@ -3,7 +3,7 @@
 import gzip
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,12 +14,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from callmart.base.errors import UserError
 from callmart.land import admission, found, judging, landing, readers
 from callmart.land.found import Delivery
-from callmart.land.gate import Gate
+from callmart.land.gate import Defaults, Gate
 from callmart.land.loader import Loader
 from callmart.land.look import Look
 from callmart.land.prepare import Prepared
+from callmart.land.source import Source
 from callmart_home import Callmart
 from commands import exit_code
 from events import DETAILED, Row, at, event, log, ndjson, registry
@@ -279,6 +281,49 @@ def test_a_file_that_vanishes_or_breaks_off_leaves_the_others(
     assert [isinstance(one, landing.Landed) and one.landed for one in outcomes] == [1, False, 1, False, 1]
     assert outcomes[1] == f"{paths[1]} is damaged or breaks off; deliver the whole file again"
     assert str(outcomes[3]).startswith(f"{paths[3]} can't be read (FileNotFoundError")
+
+
+def test_each_copy_of_a_file_that_can_not_land_is_told(callmart: Callmart, tmp_path: Path) -> None:
+    """However many there are. The one that can lands all the same."""
+    (fine,) = good(tmp_path, 1, WAITING, "copied")
+    broken = gzip.compress(fine.read_bytes())[:-9]
+    paths = [fine]
+    for number in range(landing.MOST_FILES):
+        (path := tmp_path / f"empty-{number}").write_bytes(b"")
+        paths.append(path)
+    for number in range(3):
+        (path := tmp_path / f"broken-{number}").write_bytes(broken)
+        paths.append(path)
+    (path := tmp_path / "second").write_bytes(fine.read_bytes())
+    outcomes = callmart.land_all(*((one, None) for one in [*paths, path]))
+    assert [one for one in outcomes if isinstance(one, landing.Landed)] == [outcomes[0], outcomes[-1]]
+    assert isinstance(outcomes[-1], landing.Landed) and outcomes[-1].unchanged
+    for one, outcome in zip(paths[1:], outcomes[1:-1], strict=True):
+        assert str(outcome).startswith(f"{one} ")
+
+
+def test_what_landed_is_told_though_the_next_can_not_land(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = good(tmp_path, 2, WAITING, "told")
+    monkeypatch.setattr(
+        found, "BLOCK", paths[0].stat().st_size - 1
+    )  # each is too large to share a transaction
+    prepared = landing._prepare
+
+    def failing(loader: Loader, sources: Sequence[Source]) -> Any:
+        if sources[0].path == paths[1]:
+            raise UserError("the key of a customer is missing")
+        return prepared(loader, sources)
+
+    monkeypatch.setattr(landing, "_prepare", failing)
+    defaults, told = Defaults(None, "vcloud", False, None), []
+    with pytest.raises(UserError, match="the key of a customer is missing"):
+        for delivery, _ in landing.land_all(
+            callmart.settings, [Delivery(path, "auto", defaults) for path in paths]
+        ):
+            told.append(delivery.path)
+    assert told == [paths[0]]
 
 
 def test_a_landing_that_is_killed_amid_many_files_loses_and_doubles_none(

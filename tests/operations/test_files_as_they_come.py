@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.base.settings import Folder
 from callmart.database import clock
-from callmart.land import arriving, found, landing, taking_away
+from callmart.land import arriving, found, landing, readers, taking_away
 from callmart.operations import run
 from callmart_home import Callmart, ignore_step
 from events import at, event, ndjson, registry
@@ -250,7 +251,7 @@ GROWING: dict[str, tuple[Callable[[Path], object], int]] = {
     "is cut and grows again": (lambda file: file.write_text("x" * 5000), 1),
     "grows": (lambda file: file.open("a").write("x"), 1),
     "is replaced": (lambda file: file.write_text(file.rename(file.with_name(".old")).read_text()), 0),
-    "becomes a link": (lambda file: file.symlink_to(file.rename(file.with_name(".old"))), 1),
+    "becomes a link": (lambda file: file.symlink_to(file.rename(file.with_name(".old"))), 0),
     "vanishes": (lambda file: file.unlink(), 0),
 }
 
@@ -294,6 +295,51 @@ def test_what_changes_while_it_is_read_does_not_land(
         ready.file_key("a"), ready.file_key(digest, "content"),
     )  # fmt: skip
     assert len(known) == len(ran.files)
+
+
+@pytest.mark.parametrize("settle_seconds", [60, 0])
+@pytest.mark.parametrize("is_small", [True, False], ids=["small", "large"])
+def test_a_link_in_the_place_of_a_file_leads_nowhere(
+    ready: Callmart,
+    inbox: Path,
+    put: Put,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settle_seconds: int,
+    is_small: bool,
+) -> None:
+    """Whoever sends could let it lead to another customer's folder. It must not be read, whenever it comes."""
+    file = put("a", queue=f"own-{settle_seconds}-{is_small}")
+    (others := tmp_path / "others").write_text(file.read_text().replace("own", "foreign"))
+    find, open_source, refuse_changed = found.find, readers.open_source, found.refuse_changed
+    monkeypatch.setattr(found, "BLOCK", file.stat().st_size - (not is_small))
+    os.utime(file, (0, 0))
+    aside = inbox / ".own"
+
+    def swap(inner: Callable[..., Any], *arguments: Any) -> Any:
+        file.rename(aside)
+        file.symlink_to(others)
+        return inner(*arguments)
+
+    def swap_back(read: found.Found) -> None:
+        if aside.exists():
+            aside.rename(file)
+        refuse_changed(read)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(found, "find", partial(swap, find))
+        early = landing_of(ready, path=inbox, settle_seconds=settle_seconds)
+    aside.rename(file)
+    monkeypatch.setattr(readers, "open_source", partial(swap, open_source))
+    monkeypatch.setattr(found, "refuse_changed", swap_back)
+    late = landing_of(ready, path=inbox, settle_seconds=settle_seconds)
+    refused = f"{file} changed meanwhile, and nothing of it landed; land it again when it is complete"
+    lands = is_small or settle_seconds == 0  # what was opened
+    assert (early.problems, late.problems) == ([refused], [] if lands else [refused])
+    landed = ready.rows(
+        "select distinct queue from raw.event where queue ~ %s", f"-{settle_seconds}-{is_small}"
+    )
+    assert [row["queue"] for row in landed] == [f"own-{settle_seconds}-{is_small}"][:lands]
 
 
 def test_a_file_that_is_replaced_before_its_turn_waits(
@@ -365,7 +411,7 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
         with pytest.raises(
             UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
         ):
-            arriving.arrived(Folder(path=tmp_path), 0)
+            arriving.arrived(Folder(path=tmp_path), lambda: 0)
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -266,6 +267,46 @@ def test_a_week_that_is_not_complete_stops_the_mail(
     assert said in why
     others = desired(applied, owner)[STANDARD].no_mail_because
     assert (others is None) is ("raw.file" not in change)
+
+
+@pytest.mark.parametrize(
+    ("hours", "waits"),
+    [
+        # Before the ends of five weeks, the last one first, the hours in which a customer had no data any more.
+        ([10, 2, 1.5, 2, 2.5], True),
+        ([3, 2, 1.5, 2, 2.5], False),
+        ([60, 54, 56, 55, 54], True),  # closed at the weekend, and Friday breaks off
+        ([57, 54, 56, 55, 54], False),
+        ([10, 2, 20, 3, 5], False),  # few calls: each week ends at another hour
+        ([80, 2, 20, 3, 5], True),
+        ([10, 2, 2], False),  # too new to know
+        ([10, 2, 2, 2], True),
+        ([-1, 10, 2, 2, 2, 2], False),  # more has come since the week ended
+        ([200, 2, 2, 2, 2], False),  # nothing at all: nothing is mailed anyway
+    ],
+)
+def test_a_week_that_breaks_off_early_stops_the_mail(
+    applied: Callmart, owner: psycopg.Connection, hours: list[float], waits: bool
+) -> None:
+    """Another customer's file, which lands later, does not make it whole."""
+    ends_at = datetime.combine(last_week(7), time(), ZoneInfo("Europe/Amsterdam"))
+    for number, quiet in enumerate(hours, start=-1 if hours[0] < 0 else 0):
+        last = (ends_at - timedelta(days=7) * max(number, 0)).timestamp() - quiet * 3600
+        owner.execute(
+            "select access.ensure_month('raw.event', date_trunc('month', to_timestamp(%s))::date)", [last]
+        )
+        owner.execute(
+            "insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id)"
+            " values (%s, to_timestamp(%s), %s, 'vcloud', 'queue_joined', 1)",
+            [DETAILED, last, number],
+        )
+    why = desired(applied, owner)[DETAILED].no_mail_because
+    assert why == (
+        "the data of last week ends earlier than usual; land the rest, or wait until more comes"
+        if waits
+        else None
+    )
+    assert desired(applied, owner)[STANDARD].no_mail_because is None
 
 
 @pytest.mark.parametrize("day", [-1, 7])

@@ -153,8 +153,8 @@ class Callmart:
         deliveries = [
             Delivery(path, "auto", Defaults(customer, "vcloud", False, None)) for path, customer in files
         ]
-        outcomes = land_all(self.settings, deliveries)
-        return [str(one) if isinstance(one, Exception) else one for _, one in outcomes]
+        outcomes = dict(land_all(self.settings, deliveries))
+        return [str(one) if isinstance(one, Exception) else one for one in map(outcomes.pop, deliveries)]
 
     def land_text(self, text: str, customer_id: int | None = None, **options: Any) -> Landed:
         file = self.home / f"landed-{abs(hash(text))}"

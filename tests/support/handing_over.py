@@ -20,7 +20,7 @@ def keep(**file: Any) -> str:
         "name_key": "a" * 32,
         "path_key": "c" * 32,
         "content_key": "b" * 32,
-        "asked": "[]",
+        "asked": '["auto", null, "vcloud", null]',
         "row_count": 1,
         "rejected": 0,
         "turned_away": 0,

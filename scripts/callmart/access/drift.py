@@ -19,7 +19,7 @@ SQL = sql_file.statements(__file__)
 
 # PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
-COUNTING = "^pg_stat_(get_(?!activity$)|statements$)"
+COUNTING = "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|control_checkpoint$)"
 # Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
@@ -96,7 +96,11 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
     remedy = f"have a superuser run {embedded_server.ADMINISTRATOR} in this database"
     for which, danger, what in (
         (SHUTTING_OUT, "any login can shut everybody out", "functions for locks and large objects"),
-        (COUNTING, "any login can count what others read", "functions for statistics"),
+        (
+            COUNTING,
+            "any login can count what others read",
+            "functions for statistics and the write-ahead log",
+        ),
     ):
         ((functions, example),) = connection.execute(SQL["open_functions"], {"which": which}).fetchall()
         if functions:

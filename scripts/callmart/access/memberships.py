@@ -153,8 +153,8 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
 
 
 def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> list[str]:
-    """Give logins new passwords. Commits. Returns one sentence per login that could not get one. Raises UserError in
-    another home than that of the database.
+    """Give logins new passwords, and end the sessions that were opened with the old ones. Commits. Returns one sentence
+    per login that could not get one. Raises UserError in another home than that of the database.
     """
     fingerprints.refuse_other_home(connection, settings)
     with sessions.making_way(connection):
@@ -167,6 +167,7 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
                     role,
                     "has no new password yet",
                     partial(logins.set_password, connection, settings.home, role),
+                    partial(sessions.end_all, connection, role),
                 )
             )
         ]

@@ -76,6 +76,7 @@ EVENT_SCHEMA = (
     .append(pa.field("file_number", pa.int32(), nullable=False))
 )
 
+FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 LINE_PLATFORMS: tuple[Platform, ...] = ("sip_trunk", "isdn2", "isdn30")  # no queues, no agents
 DIRECTIONS = ("inbound", "outbound", "internal")

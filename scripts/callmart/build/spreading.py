@@ -111,7 +111,7 @@ def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container
     """Plan which models are computed at places: those that read events or calls other than through a mart, and what
     these read. The rows of marts come back, and of the models that are `checked`.
 
-    Raises UserError if one of them also reads a mart's history, which is on the coordinator of a cluster.
+    Raises UserError if one of them also reads a mart's history, which a place doesn't have.
     """
     by_id = {model.model: model for model in compiled}
     by_name = {mart.name: mart for mart in marts}
@@ -124,18 +124,17 @@ def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container
             spread.add(model.model)
             if model.name not in by_name:
                 passing.add(model.model)
+    other_marts = {model.model for model in ordered if model.name in by_name} - spread
     needed = {*spread}
     for model in reversed(ordered):
-        if model.model in needed and (model.model in spread or model.name not in by_name):
+        if model.model in needed - other_marts:
             needed.update(model.reads)
-    there = tuple(
-        one for one in ordered if one.model in needed and (one.model in spread or one.name not in by_name)
-    )
+    there = tuple(one for one in ordered if one.model in needed - other_marts)
     for model in there:
         if '"store".' in model.sql:
             raise UserError(
-                f"model {model.name} reads events and a mart's history, which are on different machines of a cluster: "
-                "let one model read the events, and another that one and the history"
+                f"model {model.name} reads events and a mart's history, so it can't be computed some customers at a "
+                "time: let one model read the events, and another that one and the history"
             )
     returning = tuple(
         one.name for one in there if one.model in spread and (one.name in by_name or one.name in checked)
@@ -195,11 +194,7 @@ class _Carried:
 
 def _carried(connection: psycopg.Connection, planned: Plan) -> _Carried:
     """Find what the models read besides events and calls, themselves and through our functions."""
-    database = connection.info.dbname
-    texts = [
-        re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", model.sql)
-        for model in planned.models
-    ]
+    texts = [_without_database(model.sql, connection.info.dbname) for model in planned.models]
     own = {f"build.{model.name}" for model in planned.models} | {*cluster.DISTRIBUTED}
     functions: dict[str, str] = {}
     for text in texts:
@@ -354,13 +349,18 @@ def _placed(text: str, names: Mapping[str, str], database: str) -> str:
     """A text of SQL with the relations of a place instead of the server's or the coordinator's, and with its own
     functions instead of ours.
     """
-    text = re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", text)
+    text = _without_database(text, database)
     text = re.sub(rf"\b(?:{OURS})\.(\w+)(?=\s*\()", r"pg_temp.\1", text)
     return re.sub(
         rf'\b({OURS})\.(?:"(\w+)"|(\w+)\b)',
         lambda found: names.get(f"{found[1]}.{found[2] or found[3]}", found[0]),
         text,
     )
+
+
+def _without_database(text: str, database: str) -> str:
+    """A text of SQL that names our relations by their schema alone, as our functions do."""
+    return re.sub(f'"{re.escape(database)}"."({OURS})"."(\\w+)"', r"\1.\2", text)
 
 
 def _bring_back(own: psycopg.Connection, there: psycopg.Connection, model: Compiled, making: Lock) -> int:

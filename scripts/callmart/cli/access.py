@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from callmart.access import drift, logins, memberships, roles
+from callmart.access import drift, logins, memberships, roles, sessions
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
@@ -69,8 +69,8 @@ def access_rotate(
     duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every login.")] = False,
 ) -> None:
-    """Give logins new passwords. Prints the file of each password; only you can read it. Where access.yml says that a
-    person types the password, it asks for the new one instead.
+    """Give logins new passwords, and end their sessions. Prints the file of each password; only you can read it. Where
+    access.yml says that a person types the password, it asks for the new one instead.
     """
     if (customer is not None) + (duty is not None) + every != 1:
         raise UserError("whose password? name one of --customer, --duty and --all")
@@ -79,6 +79,7 @@ def access_rotate(
             connection.info.dbname
         ):
             logins.choose_password(connection, role, secret(f"new password of the {duty}", twice=True))
+            sessions.end_all(connection, role)
             out.print(f"access: the {duty} has a new password, and no file has it")
             return
         known = logins.known(connection)

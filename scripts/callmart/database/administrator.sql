@@ -17,21 +17,22 @@ select set_config('citus.enable_ddl_propagation', 'off', false);
 --
 -- The statistics counters show how much every query reads of each table and index. A login that watches them while the
 -- publisher reads as one customer after another learns how many rows each customer has. So does one that watches
--- pg_stat_statements, if that extension is there. Roles that monitor the server keep them, and so does the owner of the
--- database.
+-- pg_stat_statements, if that extension is there. The position of the write-ahead log shows how many bytes every
+-- transaction writes: the size of what lands of another customer, and when. Roles that monitor the server keep all of
+-- this, and so does the owner of the database.
 do $$
 declare
     everybodys regprocedure;
     counts     boolean;
 begin
     for everybodys, counts in
-        select p.oid, p.proname ~ '^pg_stat_'
+        select p.oid, p.proname ~ '^pg_(stat|current|last|control)_'
         from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
         where
             (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
             and (
                 p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-                or p.proname ~ '^pg_stat_(get_(?!activity$)|statements$)'
+                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|control_checkpoint$)'
             )
             and grantee = 0
     loop

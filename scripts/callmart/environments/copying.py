@@ -40,6 +40,7 @@ TABLES = {
     "privacy.ledger": "all_rows",
     "privacy.ledger_entry": "all_rows",
     "privacy.tombstone": "all_rows",
+    "privacy.renewed_tombstone": "of_customers",
     "privacy.correction": "all_rows",
     "privacy.secret": "of_customers",
 }

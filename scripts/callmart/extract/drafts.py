@@ -70,7 +70,7 @@ class Draft:
         hyper.attach(file, earlier, "earlier")
         for mart in self._marts:
             if mart.day and oldest:
-                replaced = self._read(mart)
+                replaced = self._was_read(mart)
                 columns = ", ".join(f'"{column}"' for column in mart.columns)
                 file.execute_command(
                     f"insert into {_table(self.path.stem, mart)} ({columns})"
@@ -78,7 +78,7 @@ class Draft:
                     f" where \"{mart.day}\" >= date '{oldest}' and not ({replaced})"
                 )
 
-    def _read(self, mart: Mart) -> str:
+    def _was_read(self, mart: Mart) -> str:
         """The condition of the rows that were read from the mart."""
         return " or ".join(part.condition(mart.day) for part in parts_of(mart, self._parts)) or "false"
 
@@ -113,7 +113,7 @@ class Draft:
         return (
             f"select '{mart.name}', held.*, read.* from"
             f" (select count(case when customer_id = {self._customer_id} then 1 end), count(*) from {table}) as held,"
-            f" (select {same} from {table} where {self._read(mart)}) as read"
+            f" (select {same} from {table} where {self._was_read(mart)}) as read"
         )
 
     def _sums(self, owner: psycopg.Connection, mart: Mart) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Draft:
         kept = f' and "{mart.day}" >= access.retention_floor()' if mart.day else ""
         row = owner.execute(
             f'select {", ".join(sums)} from store."{mart.name}"'
-            f" where customer_id = %s and ({self._read(mart)}){kept}",
+            f" where customer_id = %s and ({self._was_read(mart)}){kept}",
             [self._customer_id],
         ).fetchone()
         assert row is not None

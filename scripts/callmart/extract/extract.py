@@ -115,7 +115,7 @@ def extract(
                         return _make(own, paths[order[:2]], order, recorded.get(order[:2]))
                     except Unproven as failure:
                         return failure
-            except UserError as error:  # the connection failed, which says nothing about this customer
+            except UserError as error:  # no session could be opened
                 return Unproven(str(error))
             except Exception as error:  # about this customer; its session is not used again
                 return Unproven(

@@ -32,7 +32,7 @@ class Extracts:
             return Counts()
         counts = Counts()
         for made in extract.extract(work.connection, work.settings, quietly):
-            if isinstance(made, Unproven) and made.customer_id in (None, person.customer_id):
+            if isinstance(made, Unproven) and made.customer_id == person.customer_id:
                 raise Blocked("extract", str(made))
             if isinstance(made, extract.Extract) and made.customer_id == person.customer_id:
                 counts["files"] += made.written

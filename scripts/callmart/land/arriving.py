@@ -7,7 +7,7 @@ from the future. A clock that is behind can't be seen, so `found.find` looks at 
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from callmart.land.look import Look, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
-YOUNG_S = 3600  # an unfinished file that came or changed since is no problem where runs come often
+RECENT_S = 3600  # an unfinished file that came or changed since is no problem where runs come often
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """The files to land, sorted by name, as they are now; a sentence per unfinished file that is young; and one for
+    """The files to land, sorted by name, as they are now; a sentence per unfinished file that is recent; and one for
     everything else that a person should look at.
     """
 
@@ -31,12 +31,13 @@ class Arrived:
     problems: tuple[str, ...]
 
 
-def arrived(folder: Folder, now: float) -> Arrived:
+def arrived(folder: Folder, clock: Callable[[], float]) -> Arrived:
     """Look into a folder of callmart.toml. Names that begin with a dot are skipped, and so are the markers.
 
     Raises UserError if the folder can't be read.
     """
     entries, problems = _entries(folder.path)
+    now = clock()  # after that, as a file that is written meanwhile is not from the future
     files: list[tuple[Path, Look]] = []
     unfinished: list[str] = []
     for name, entry in entries.items():
@@ -45,8 +46,8 @@ def arrived(folder: Folder, now: float) -> Arrived:
         if problem := _no_file(entry):
             problems.append(f"{folder.path / name} {problem}")
         elif reason := awaited(folder, name, entries, now):
-            is_young = entry.st_mtime <= now < max(entry.st_mtime, entry.st_ctime) + YOUNG_S
-            (unfinished if is_young else problems).append(f"{folder.path / name} {reason}")
+            is_recent = entry.st_mtime <= now < max(entry.st_mtime, entry.st_ctime) + RECENT_S
+            (unfinished if is_recent else problems).append(f"{folder.path / name} {reason}")
         else:
             files.append((folder.path / name, Look.of(entry)))
     return Arrived(tuple(files), tuple(unfinished), tuple(problems))
@@ -63,7 +64,7 @@ def awaited(folder: Folder, name: str, entries: Mapping[str, os.stat_result], no
             "is unfinished: it was changed later than this machine's clock says now; correct the clock of the "
             "machine that wrote it, or `touch` the file"
         )
-    if changed > now - folder.settle_seconds:
+    if folder.settle_seconds and changed > now - folder.settle_seconds:
         return (
             f"is unfinished: it changed less than {folder.settle_seconds} seconds ago (settle_seconds); "
             "the next run takes it"

@@ -9,8 +9,6 @@ from callmart.base.errors import UserError
 from callmart.base.raw_format import COLUMNS, REQUIRED_COLUMNS
 from callmart.land.source import Form
 
-FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
-
 DETECT = 64 << 10  # bytes read to detect the format
 
 REALTIME_COLUMNS = (

@@ -1,10 +1,14 @@
 """A file that waits to land, and what it was found to be: its look, a digest, and its bytes if they are few."""
 
+import errno
 import json
 import os
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from callmart.base.errors import UserError
 from callmart.land.gate import Defaults
@@ -15,14 +19,15 @@ BLOCK = 4 << 20  # bytes read at a time; a longer line is an error
 
 @dataclass(frozen=True)
 class Delivery:
-    """A file to land, and how. `settled` is the file as it was found complete. Without it, lines may be added while it
-    is read, as to a log that is in use.
+    """A file to land, and how. `listed` is the file as its folder showed it; None if somebody named it, and then it may
+    be a link. If it is not `settled`, lines may be added while it is read, as to a log that is in use.
     """
 
     path: Path
     format: str
     defaults: Defaults
-    settled: Look | None = None
+    listed: Look | None = None
+    settled: bool = False
 
     @property
     def asked(self) -> str:
@@ -38,36 +43,59 @@ class Found:
 
     delivery: Delivery
     look: Look  # as the reading began
+    seen_ns: int  # when that was
     digest: str  # of the content
     data: bytes | None  # the content; None if it is larger than a block
+    file: BinaryIO  # what was opened, whatever is at its path now; open only without `data`
+
+    @property
+    def content(self) -> tuple[str, str]:
+        """What is the same for files of which only one lands: the digest, and the options."""
+        return self.digest, self.delivery.asked
 
 
 def find(delivery: Delivery) -> Found:
-    """Read a file once. Raises UserError if it can't be read, or changes meanwhile."""
+    """Read a file once. Raises UserError if it can't be read, or is no longer what its folder showed."""
     path = delivery.path
     if not path.is_file():
         raise UserError(
             f"{path} is not a file; name an existing file of raw events, or remove it from the landing folder"
         )
     try:
-        with path.open("rb") as file:
+        with ExitStack() as opened:
+            file = opened.enter_context(open(path, "rb", opener=_no_link if delivery.listed else None))
+            seen_ns = time.time_ns()
             look = Look.of(os.fstat(file.fileno()))
             start = file.read(BLOCK + 1)
             if len(start) <= BLOCK:
-                found = Found(delivery, look, sha256(start).hexdigest(), start)
+                found = Found(delivery, look, seen_ns, sha256(start).hexdigest(), start, file)
             else:
                 file.seek(0)
-                found = Found(delivery, look, file_digest(file, "sha256").hexdigest(), None)
-        refuse_changed(found)
+                found = Found(delivery, look, seen_ns, file_digest(file, "sha256").hexdigest(), None, file)
+            refuse_changed(found)
+            if found.data is None:
+                opened.pop_all()  # whoever lands it closes it
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise _changed(path) if error.errno == errno.ELOOP else unreadable(path, error) from None
     return found
 
 
 def refuse_changed(found: Found) -> None:
-    """Raise UserError unless the file is still what it was when the reading began."""
-    path, settled, look = found.delivery.path, found.delivery.settled, found.look
-    if not (Look.of(path.lstat()) == look == settled if settled else Look.of(path.stat()).grew_from(look)):
-        raise UserError(
-            f"{path} changed meanwhile, and nothing of it landed; land it again when it is complete"
-        )
+    """Raise UserError unless the file is still what it was when the reading began, and when its folder was read."""
+    path, look, listed = found.delivery.path, found.look, found.delivery.listed
+    now = Look.of(path.lstat() if listed else path.stat())
+    if not (
+        now == look == listed
+        if found.delivery.settled
+        else now.grew_from(look) and look.grew_from(listed or look)
+    ):
+        raise _changed(path)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open what is no link: one that took a file's place could lead to another customer's folder."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _changed(path: Path) -> UserError:
+    return UserError(f"{path} changed meanwhile, and nothing of it landed; land it again when it is complete")

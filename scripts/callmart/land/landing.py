@@ -11,7 +11,7 @@ two cores busy already.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain, islice
@@ -30,13 +30,13 @@ from callmart.land import found, readers
 from callmart.land.admission import current_gate
 from callmart.land.found import Delivery, Found
 from callmart.land.gate import Defaults, Gate
-from callmart.land.loader import Kept, Loader
+from callmart.land.loader import Kept, Loader, Occupied
 from callmart.land.look import Look, unreadable
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Source, Tally
 
-MOST_FILES = 1000  # in a transaction
-MOST_BYTES = 32 << 20  # of files that are read before they share a transaction
+MOST_FILES = 1000  # that are looked at and read together; no more share a transaction
+MOST_BYTES = 32 << 20  # of files that are read before the first lands; a larger file counts as a block
 MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared before a file's turn
 TRIES = 3  # while the registry changes
 
@@ -74,9 +74,9 @@ def land(settings: Settings, path: Path, format: str, defaults: Defaults) -> Lan
 
 
 def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Outcome]:
-    """Land files, and yield what became of each. Those that are known already come before the others.
+    """Land files, and yield what became of each as soon as that is known.
 
-    Raises UserError if nothing can land, because the loader can't log in, or a key is missing.
+    Raises UserError if nothing can land, because the loader can't log in, another session lands, or a key is missing.
     """
     with Loader(settings) as loader, Loader(settings) as next_loader:
         for some in batched(deliveries, MOST_FILES):
@@ -87,7 +87,11 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
                 else:
                     yield delivery, outcome
             for files in _read(waiting):
-                yield from _land_read(loader, next_loader, files)
+                with ExitStack() as opened:
+                    for _, file in files:
+                        if isinstance(file, Found):
+                            opened.callback(file.file.close)
+                    yield from _land_read(loader, next_loader, files)
 
 
 def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Landed | None]]:
@@ -113,7 +117,8 @@ def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found
         except Exception as error:
             file = error
         files.append((delivery, file))
-        size += len(file.data or b"") if isinstance(file, Found) else 0
+        if isinstance(file, Found):
+            size += found.BLOCK if file.data is None else len(file.data)
         if size >= MOST_BYTES:
             yield files
             files, size = [], 0
@@ -123,38 +128,46 @@ def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found
 
 def _land_read(
     loader: Loader, next_loader: Loader, files: Sequence[tuple[Delivery, Found | Exception]]
-) -> list[Outcome]:
-    """Land those files whose content has not landed. Of several with the same content only the first is stored."""
+) -> Iterator[Outcome]:
+    """Land those files whose content has not landed. Of several with the same content only one is stored."""
     known = loader.has_landed([file for _, file in files if isinstance(file, Found)])
-    outcomes: dict[int, Landed | Exception] = {}
-    sources: list[Source] = []
-    seen: set[tuple[str, str]] = set()
-    again: list[int] = []
+    sources: dict[tuple[str, str], Source] = {}
+    copies: list[Source] = []
     for number, (delivery, file) in enumerate(files):
         if isinstance(file, Exception):
-            outcomes[number] = file
-        elif (file.digest, delivery.asked) in known:
-            outcomes[number] = _unchanged(delivery)
-        elif (file.digest, delivery.asked) in seen:
-            again.append(number)
+            yield delivery, file
+        elif file.content in known:
+            yield delivery, _unchanged(delivery)
         else:
-            seen.add((file.digest, delivery.asked))
             try:
-                sources.append(readers.open_source(file, number, limits(loader.settings)))
+                source = readers.open_source(file, number, limits(loader.settings))
             except Exception as error:
-                outcomes[number] = _as_problem(delivery.path, error)
-    groups = grouped(sources)
-    begun: list[_Preparation] = []
+                yield delivery, _as_problem(delivery.path, error)
+            else:
+                if sources.setdefault(file.content, source) is not source:
+                    copies.append(source)
+    groups = grouped([*sources.values()])
+    begun: _Preparation | None = None
     with ThreadPoolExecutor(1) as beside:
         for group, following in zip(groups, [*groups[1:], []], strict=False):
             begin = cache(partial(beside.submit, _begin, next_loader, following))  # at most once
-            outcomes.update(_land_together(loader, group, begin, *begun))
+            outcomes = _land_together(loader, group, begin, begun)
             begun = begin().result()
-    if again:
-        landed = _land_read(loader, next_loader, [files[number] for number in again])
-        for number, (_, outcome) in zip(again, landed, strict=True):
-            outcomes[number] = outcome
-    return [(delivery, outcomes[number]) for number, (delivery, _) in enumerate(files)]
+            for source in group:
+                yield _noted(known, source, outcomes[source.number])
+    for source in copies:
+        if source.found.content in known:
+            yield source.found.delivery, _unchanged(source.found.delivery)
+        else:
+            (outcome,) = _land_together(loader, [source]).values()
+            yield _noted(known, source, outcome)
+
+
+def _noted(known: set[tuple[str, str]], source: Source, outcome: Landed | Exception) -> Outcome:
+    """What became of a file. Its content is known now if it landed."""
+    if isinstance(outcome, Landed):
+        known.add(source.found.content)
+    return source.found.delivery, outcome
 
 
 def grouped(sources: Sequence[Source]) -> list[list[Source]]:
@@ -181,20 +194,20 @@ class _Preparation(NamedTuple):
     outcomes: dict[int, Landed | Exception]
 
 
-def _begin(loader: Loader, sources: Sequence[Source]) -> list[_Preparation]:
-    """Prepare the beginning of a group, if there is one. Nothing if that fails: what is wrong is said in its turn."""
+def _begin(loader: Loader, sources: Sequence[Source]) -> _Preparation | None:
+    """Prepare the beginning of a group, if there is one. Not if that fails: what is wrong is said in its turn."""
     if not sources:
-        return []
+        return None
     try:
         preparation = _prepare(loader, sources)
         if not preparation.sources:  # their customers are not in the registry, which their turn says
-            return []
+            return None
         first = list(islice(preparation.batches, MOST_BLOCKS - 1))  # and the next one is made meanwhile
     except Exception:
         with suppress(Exception):
             loader.reset()
-        return []
-    return [preparation._replace(batches=chain(first, preparation.batches))]
+        return None
+    return preparation._replace(batches=chain(first, preparation.batches))
 
 
 def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
@@ -207,28 +220,34 @@ def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
 
 
 def _land_together(
-    loader: Loader, sources: Sequence[Source], on_sent: Callable[[], object], *begun: _Preparation
+    loader: Loader,
+    sources: Sequence[Source],
+    on_sent: Callable[[], object] = lambda: None,
+    begun: _Preparation | None = None,
 ) -> dict[int, Landed | Exception]:
     """Land files in one transaction, or if that fails, in two. Calls `on_sent` whenever all their events were handed to
     the driver. Returns by number what became of the files.
     """
-    preparations = chain(begun, (_prepare(loader, sources) for _ in range(TRIES)))
-    for tried, preparation in enumerate(preparations):
-        known, outcomes = preparation.sources, preparation.outcomes
-        if not known:
+    preparations = chain([begun] if begun else [], (_prepare(loader, sources) for _ in range(TRIES)))
+    for preparation in preparations:
+        registered, outcomes = preparation.sources, preparation.outcomes
+        if not registered:
             return outcomes
         try:
             stored = _stored(loader, preparation._replace(batches=_telling(preparation.batches, on_sent)))
+        except Occupied:
+            raise
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
-            if tried < len(begun) and not isinstance(error, UserError):
+            if preparation is begun and not isinstance(error, UserError):
                 continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
-            if len(known) == 1:
-                return outcomes | {known[0].number: _as_problem(known[0].path, error)}
-            half = len(known) // 2
-            halves = known[:half], known[half:]
-            first, second = (_land_together(loader, some, on_sent) for some in halves)
+            if len(registered) == 1:
+                return outcomes | {registered[0].number: _as_problem(registered[0].path, error)}
+            half = len(registered) // 2
+            first, second = (
+                _land_together(loader, some, on_sent) for some in (registered[:half], registered[half:])
+            )
             return outcomes | first | second
         if stored is not None:
             return outcomes | stored

@@ -4,7 +4,6 @@ Both are opened when they are first needed, and again after `reset`. Neither can
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -14,9 +13,11 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import psycopg
 import pyarrow as pa
+from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
 from callmart.access import logins
+from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
@@ -28,12 +29,18 @@ from callmart.land.source import Source
 
 T = TypeVar("T")
 
-# A file that changed later than this before it was looked at can change again without looking another: the file system
-# may not tell times that are closer.
+# A file that changed less than this before it was looked at is read again next time: if it changes once more, the file
+# system may tell the same time.
 YOUNG_S = 5
+
+TIMEOUT = "57014"  # the SQLSTATE when a statement has taken longer than access.yml allows
 
 # Rows handed to the driver at a time. They are on their way to the server while the driver makes the next ones.
 STREAMED = 1 << 10
+
+
+class Occupied(UserError):
+    """Another session has kept the server from taking in any file."""
 
 
 class Kept(NamedTuple):
@@ -98,12 +105,10 @@ class Loader:
         return self._ask("select raw.recognised(%s)", json.dumps(files))
 
     def has_landed(self, files: Sequence[Found]) -> set[tuple[str, str]]:
-        """The digests of the contents that have landed, with the options they were asked with. These files are
-        recognised from now on.
-        """
+        """The contents that have landed. These files are recognised from now on."""
         asked = [{"file_number": position, **self._identity(file)} for position, file in enumerate(files)]
         landed = self._ask("select raw.has_landed(%s)", json.dumps(asked))
-        return {(files[position].digest, files[position].delivery.asked) for position in landed}
+        return {files[position].content for position in landed}
 
     def store(
         self, prepared: Prepared, batches: Iterator[pa.RecordBatch], version: int
@@ -123,7 +128,7 @@ class Loader:
     ) -> dict[int, Kept] | None:
         with self._stream.cursor() as cursor:
             cursor.execute("set transaction isolation level read committed")  # whatever the server's default
-            if cursor.execute("select raw.receive($1::integer)", (version,)).fetchone() != (True,):
+            if not _received(cursor, version):
                 self._stream.rollback()
                 return None
             self.__dict__.pop("_key", None)  # it may have been rotated before; now it can't be
@@ -154,7 +159,7 @@ class Loader:
         return {"path_key": path, "asked": delivery.asked}
 
     def _identity(self, file: Found) -> dict[str, Any]:
-        is_young = file.look.changed_ns > (time.time() - YOUNG_S) * 1e9
+        is_young = file.look.changed_ns > file.seen_ns - YOUNG_S * 10**9
         return {
             **self._name(file.delivery),
             "content_key": keyed(self._key, "content", file.digest),
@@ -182,6 +187,20 @@ class Loader:
 
 def _as_text(look: Look) -> str:
     return " ".join(map(str, (*look.place, look.size, look.modified_ns, look.changed_ns)))
+
+
+def _received(cursor: dbapi.Cursor, version: int) -> bool:
+    """Wait until no other session lands. Returns whether the registry is still of this version."""
+    try:
+        (is_same,) = cursor.execute("select raw.receive($1::integer)", (version,)).fetchone()
+    except AdbcError as error:
+        if error.sqlstate == TIMEOUT:
+            raise Occupied(
+                "no file can land: another session of the loader has been at work for too long; if that is no landing, "
+                "`callmart access rotate --duty loader` ends it"
+            ) from None
+        raise
+    return bool(is_same)
 
 
 def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:

@@ -48,7 +48,9 @@ class Doorway:
                 work.connection.execute(f"truncate {', '.join(self.tables)}".encode())
         except psycopg.errors.LockNotAvailable:
             raise Blocked(
-                "landing", "a file is landing; wait until it has landed, then run this again"
+                "landing",
+                "a file is landing: wait until it has landed, then run this again; if none is landing, "
+                "`callmart access rotate --duty loader` ends what keeps it waiting",
             ) from None
         return Counts()
 

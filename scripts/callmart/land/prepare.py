@@ -20,7 +20,7 @@ from callmart.land.erased import Door
 from callmart.land.gate import Gate
 from callmart.land.keying import keyed_events
 from callmart.land.queue_log import QueueLog
-from callmart.land.source import QUEUE_LOGS, REJECT_SCHEMA, Source, refuse_many_rejects, reject
+from callmart.land.source import LOGS, QUEUE_LOGS, REJECT_SCHEMA, Source, refuse_many_rejects, reject
 
 AGENT_SCHEMA = pa.schema(
     [
@@ -102,7 +102,7 @@ class Prepared:
     def _canonical(self, sources: Sequence[Source], rows: pa.Table) -> pa.Table:
         """The rows by SOURCE_SCHEMA. Those of a log are converted."""
         form, number = sources[0].form, sources[0].number
-        if form not in (*QUEUE_LOGS, "cel"):
+        if form not in LOGS:
             return rows
         key = number if form in readers.WITH_STATE else None
         if key not in self._logs:
@@ -178,7 +178,7 @@ class Prepared:
 
 
 def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:
-    """Get ready to read the events of files. Several files are small ones."""
+    """Get ready to read the events of files. If there are several, all are small."""
     pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
     return Prepared(sources, duck.connect(), gate)

@@ -12,9 +12,10 @@ import duckdb
 import pyarrow as pa
 
 from callmart.base.errors import UserError
+from callmart.base.raw_format import FORMATS
 from callmart.land import formats, found, lines, parquet, text_formats
 from callmart.land.found import Found
-from callmart.land.source import QUEUE_LOGS, Limits, Source, as_source, broken, packed
+from callmart.land.source import LOGS, Limits, Source, as_source, broken, packed
 
 ENOUGH_ROWS, ENOUGH_BLOCKS = 1 << 15, 4  # fewer rows and bytes are joined with those that follow
 WITH_STATE = ("queue_log_realtime", "cel")  # what a row means depends on the rows before it
@@ -26,8 +27,8 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
     Raises UserError if the file can't be opened, its format isn't known, or is another one than asked for.
     """
     path, format = file.delivery.path, file.delivery.format
-    if format not in formats.FORMATS:
-        raise UserError(f"format {format!r} is not known; use one of {', '.join(formats.FORMATS)}")
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is not known; use one of {', '.join(FORMATS)}")
     start, compression, blocks = _start(file)
     if not start.strip(b"\xef\xbb\xbf\r\n"):
         raise UserError(f"{path} is empty; deliver it again, or leave it out")
@@ -45,7 +46,7 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
 
 def _naming_customer(source: Source) -> Source:
     """The source, if it is known whose its rows are. Raises UserError if not."""
-    is_log = source.form in (*QUEUE_LOGS, "cel")
+    is_log = source.form in LOGS
     if source.defaults.customer_id is None and (
         is_log or "customer_id" not in (source.header or ("customer_id",))
     ):

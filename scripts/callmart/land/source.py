@@ -15,6 +15,7 @@ from callmart.land.found import Found
 from callmart.land.gate import Defaults
 
 QUEUE_LOGS = ("queue_log", "queue_log_realtime")
+LOGS = (*QUEUE_LOGS, "cel")
 Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "cel"]
 REJECT_SCHEMA = pa.schema([*PLACE_SCHEMA, ("reason", pa.string())])
 
@@ -120,8 +121,8 @@ class Source:
 
 
 def packed(found: Found) -> Path | pa.BufferReader:
-    """What to read a file from: the bytes that were found, or the file itself if they are too many."""
-    return found.delivery.path if found.data is None else pa.BufferReader(found.data)
+    """What to read a file from: the bytes that were found, or the opened file if they are too many."""
+    return Path(f"/dev/fd/{found.file.fileno()}") if found.data is None else pa.BufferReader(found.data)
 
 
 def refuse_many_rejects(source: Source) -> None:

@@ -108,8 +108,8 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
     open, rebuild what is of an earlier definition, extract, publish, and mail if callmart does that.
 
-    A rotation of keys that broke off is finished first. Raises UserError if the run may not begin: that can't be
-    finished, another run is at work, the clock is not believed, no Tableau server is set, or a mart waits for its
+    A rotation of keys that broke off is finished first. Raises UserError if it can't be, or if the run may not begin:
+    another run is at work, the clock is not believed, no Tableau server is set, or a mart waits for its
     upgrade. Where runs come often, one that meets another at work is skipped instead: the next one does what is left.
     Everything that goes wrong later is in `problems`.
     """
@@ -361,7 +361,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     for folder in settings.folders:
         try:
             of_all = defaults(folder)
-            found = arriving.arrived(folder, time.time())
+            found = arriving.arrived(folder, time.time)
         except UserError as mistake:
             ran.note(str(mistake))
             continue
@@ -374,7 +374,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
             ran.note(problem)
         folders.append(folder)
         work |= {
-            Delivery(path, folder.format, of_all, look if folder.settle_seconds else None): folder
+            Delivery(path, folder.format, of_all, look, folder.settle_seconds > 0): folder
             for path, look in found.files
         }
     outcomes = landing.land_all(settings, work)
@@ -419,13 +419,13 @@ def _build(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step
 
 
 def _validate(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    validated = suites.validate(connection, settings, lambda *step: on_step("validate", *step))
+    validated = suites.validate(connection, settings, lambda *step: on_step("validation", *step))
     ran.warnings = validated.warnings
 
 
 def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     opened = opening.open_build(connection, settings)
-    on_step("open", "marts", 1, 1)
+    on_step("opening", "marts", 1, 1)
     ran.opened_days, ran.opened_rows = opened.days, opened.rows
     for problem in opened.problems:
         ran.note(problem)

@@ -78,6 +78,34 @@ weeks as (
     from registry.customer
 ),
 
+-- Of customers of whom nothing has come since: how long before the end of the week their data ends, and before the ends
+-- of the four weeks before it.
+quiet as (
+    select
+        w.customer_id,
+        number,
+        ends_at - raw.last_event(w.customer_id, ends_at) as quiet_for
+    from weeks as w
+    cross join generate_series(0, 4) as number
+    cross join timezone(w.time_zone, (w.after - 7 * number)::timestamp) as ends_at
+    where raw.last_event(w.customer_id, 'infinity') < w.after::timestamp at time zone w.time_zone
+),
+
+-- Usual is what three of these weeks had. How much they differ is how much another one may.
+cut_short as (
+    select customer_id
+    from quiet
+    where quiet_for < '7 days'
+    group by customer_id
+    having
+        count(*) filter (where number > 0) >= 3
+        and min(quiet_for) filter (where number = 0)
+        > max(quiet_for) filter (where number > 0)
+        + greatest(
+            max(quiet_for) filter (where number > 0) - min(quiet_for) filter (where number > 0), interval '1 hour'
+        )
+),
+
 counted as (
     select
         w.customer_id,
@@ -102,6 +130,10 @@ counted as (
             where f.landed_at >= w.after::timestamp at time zone w.time_zone
         ) as is_landed,
         exists(
+            select 1 from cut_short as c
+            where c.customer_id = w.customer_id
+        ) as is_cut_short,
+        exists(
             select 1 from ops.extract as e
             where
                 e.customer_id = w.customer_id
@@ -122,6 +154,8 @@ reasons as (
             when going_on > 0
                 then format('%s days of last week were open before they were over; run `callmart run`', going_on)
             when not is_landed then 'nothing was landed since the week ended; land its last day'
+            when is_cut_short
+                then 'the data of last week ends earlier than usual; land the rest, or wait until more comes'
             when is_behind then 'the extract does not contain all open days; run `callmart extract`'
         end as reason
     from counted

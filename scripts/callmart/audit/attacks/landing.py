@@ -22,11 +22,16 @@ def _insert(table: str, row: dict[str, str]) -> str:
     return f"insert into raw.{table} ({', '.join(row)}) values ({', '.join(row.values())});\n"
 
 
-def _keep(turned_away: int = 0, by: str = "{{}}", name: str = KEY, rejected: int = 0) -> str:
+OPTIONS = '["auto", null, "vcloud", null]'
+
+
+def _keep(
+    turned_away: int = 0, by: str = "{{}}", name: str = KEY, rejected: int = 0, asked: str = OPTIONS
+) -> str:
     """Land the rows in raw.incoming; a division by zero if none landed."""
     file = (
-        f"'file_number', 1, 'name_key', {name}, 'path_key', {KEY}, 'content_key', {KEY}, 'asked', '[]', 'row_count', 9,"
-        f" 'rejected', {rejected}, 'turned_away', {turned_away}, 'turned_away_by', '{by}'::jsonb,"
+        f"'file_number', 1, 'name_key', {name}, 'path_key', {KEY}, 'content_key', {KEY}, 'asked', '{asked}',"
+        f" 'row_count', 9, 'rejected', {rejected}, 'turned_away', {turned_away}, 'turned_away_by', '{by}'::jsonb,"
         " 'incomplete_last_line', false, 'erased', 0"
     )
     return f"select 1 / landed from raw.keep(0, jsonb_build_array(jsonb_build_object({file})))"
@@ -135,6 +140,18 @@ def _attacks() -> Iterator[Attack]:
             _insert("incoming_reject", {"line_number": "1", "reason": NUMBER}) + _keep(rejected=1),
         ),
         ("negative counts", "a negative count", _keep(-1, '{{"null": -1}}')),
+        (
+            "name in the options",
+            "a name as the time zone of a file",
+            _keep(asked='["auto", null, "vcloud", "Noor/Zandvliet"]'),
+        ),
+        ("other options", "options that no file has", _keep(asked='["Noor Zandvliet"]')),
+        (
+            "long reason",
+            "a reason that is too long",
+            _insert("incoming_reject", {"line_number": "1", "reason": "repeat('r', 256)"})
+            + _keep(rejected=1),
+        ),
     ):
         sql = LAND + _insert("incoming", SOUND) + keep
         yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=("23514",))

@@ -251,6 +251,8 @@ def _acts() -> Iterator[Attack]:
         ("pg_logical_emit_message", "false, 'mine', ''", "a message in the write-ahead log, of any size"),
         ("pg_stat_get_tuples_returned", "0", "how many rows others' queries read of a table or an index"),
         ("pg_stat_get_numscans", "0", "how often others read a table or an index"),
+        ("pg_current_wal_insert_lsn", "", "how many bytes others write"),
+        ("pg_control_checkpoint", "", "how many bytes others have written"),
     ):
         yield Attack(
             function, f"{tries} ({function})", "shutting out", "act", "server",

@@ -40,8 +40,8 @@ select
     {beginning} as begun_at
 from raw.event;
 
--- The customer's last event until a moment, or null. In a cluster, only a question about one customer may be of any
--- form, so this one and others of landing are asked per customer.
+-- The customer's last event until a moment, or null. In a cluster, Citus takes any SQL only about one customer,
+-- so this and others of landing are asked per customer.
 create or replace function raw.last_event(customer integer, moment timestamptz) returns timestamptz
 stable
 language plpgsql
@@ -136,6 +136,21 @@ begin
     );
 end
 $$;
+
+-- Whether these are the options of a file as callmart gives them: its format, customer, platform and time zone.
+create or replace function raw.are_options(asked text) returns boolean
+stable
+return case
+    when asked !~ '^\["[a-z]\w*", (null|\d{{1,10}}), "[a-z]\w*", (null|"[^"\\]+")\]$' then false
+    else
+        asked::jsonb ->> 0 = any({formats})
+        and asked::jsonb ->> 2 = any({platforms})
+        and (
+            asked::jsonb ->> 3 is null
+            or asked::jsonb ->> 3 in (select c.time_zone from registry.customer as c)
+            or asked::jsonb ->> 3 in (select z.name from pg_timezone_names as z)
+        )
+end;
 
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
@@ -258,6 +273,7 @@ begin
                     (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key)) is not true
                     or g.look !~ '^[0-9 ]{{1,150}}$'
                     then 'a file is not given as a key'
+                when raw.are_options(g.asked) is not true then 'the options of a file are not such as callmart has'
                 when
                     exists (
                         select 1 from jsonb_object_keys(g.turned_away_by) as customer
@@ -281,10 +297,15 @@ begin
                     or g.number <> 1
                     then 'the counts do not add up'
                 when r.has_number then 'a reason holds a number'
+                when r.longest_text > {longest_text} then 'a reason is too long'
             end as found
         from (select *, count(*) over (partition by file_number) as number from given) as g
         left join (
-            select file_number, count(*) as rejected, bool_or(raw.shows_number(reason)) as has_number
+            select
+                file_number,
+                count(*) as rejected,
+                bool_or(raw.shows_number(reason)) as has_number,
+                max(length(reason)) as longest_text
             from raw.incoming_reject
             group by file_number
         ) as r using (file_number)
@@ -320,7 +341,7 @@ as $$
 declare
     any_went boolean := false;
 begin
-    -- By this table and its locks the loader learns nothing: whether keys are equal it knows.
+    -- The loader may see this table and its locks: which keys are equal it knows anyway.
     if (select count(distinct event_key) < count(*) from raw.incoming) then
         create temporary table equal_row on commit drop as
         select
@@ -706,8 +727,8 @@ begin
 end
 $$;
 
--- Refuse a transaction that looks at the database as it was when it began. It would not see who was erased since, nor
--- which contract was ended.
+-- Refuse a transaction that looks at the database as it was when it began, or goes by a clock of long ago. It would not
+-- see who was erased since, nor which contract was ended.
 create or replace function raw.refuse_snapshot() returns void
 language plpgsql
 as $$
@@ -715,11 +736,29 @@ begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise check_violation using message = 'a file lands only in a transaction that is read committed';
     end if;
+    if clock_timestamp() > now() + interval '6 hours' then
+        raise check_violation using message = 'a file lands only in a transaction of the last six hours';
+    end if;
 end
 $$;
 
--- The functions that the loader may call. It can write to raw.incoming and read nothing. The search path ends with
--- pg_temp, so that types and functions that the loader makes there are not used.
+-- Let only this session land until it ends, and the registry and the keys stay as they are.
+create or replace function raw.hold_still() returns void
+language plpgsql
+as $$
+begin
+    perform raw.refuse_snapshot();
+    lock table raw.incoming in access exclusive mode;
+    lock table registry.version in share mode;
+    if exists (select 1 from ops.rotation) then
+        raise check_violation using message = 'the key of a customer is being rotated';
+    end if;
+end
+$$;
+
+-- The functions that the loader may call, and what they need. It can write to raw.incoming and its like, and read
+-- nothing that has landed. The search path ends with pg_temp, so that types and functions that it makes there are not
+-- used.
 
 -- Whether what landed under a version of the registry is all that lands today: since then nothing has changed about the
 -- customers of the file, and where it has rows of unknown customers, none was added.
@@ -776,7 +815,7 @@ begin
     ),
 
     noted as (
-        insert into raw.file_look as l (path_key, asked, look, file_id)
+        insert into raw.file_look (path_key, asked, look, file_id)
         select distinct on (k.path_key, k.asked) k.path_key, k.asked, k.look, k.file_id
         from known as k
         where raw.is_key(k.path_key) and k.look ~ '^[0-9 ]{{1,150}}$'
@@ -846,21 +885,15 @@ begin
 end
 $$;
 
--- Begin to land files; only one session lands at a time. False if the registry has changed since the files passed the
--- gate, or a key was rotated. The lock keeps the registry as it is until they have landed.
+-- Begin to land files. False if the registry has changed since they passed the gate, or a key was rotated.
 create or replace function raw.receive(registry_version integer) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform raw.refuse_snapshot();
-    lock table raw.incoming in access exclusive mode;
+    perform raw.hold_still();
     perform raw.empty_incoming(); -- of what this session has written before
-    lock table registry.version in share mode;
-    if exists (select 1 from ops.rotation) then
-        raise check_violation using message = 'the key of a customer is being rotated';
-    end if;
     return registry_version = (select coalesce(max(version), 0) from registry.version);
 end
 $$;
@@ -879,7 +912,7 @@ as $$
 declare
     any_went boolean;
 begin
-    perform raw.refuse_snapshot();
+    perform raw.hold_still(); -- whoever has the loader's password need not have begun with raw.receive
     create temporary table given on commit drop as
     select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
@@ -950,7 +983,7 @@ begin
         left join registry.customer as c using (customer_id)
         group by o.file_number
     ) as w using (file_number);
-    insert into raw.file_look as l (path_key, asked, look, file_id)
+    insert into raw.file_look (path_key, asked, look, file_id)
     select distinct on (path_key, asked) path_key, asked, look, file_id
     from given
     where look is not null
