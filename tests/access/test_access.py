@@ -494,6 +494,21 @@ def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -
         )
 
 
+def test_a_new_password_ends_the_sessions_that_had_the_old_one(opened: Callmart) -> None:
+    """Also one that holds up every landing and every erasure."""
+    role = roles.duty_role(embedded_server.DATABASE, "loader")
+    with logins.connect(opened.settings, "loader") as loader, opened.connect() as owner:
+        loader.execute("select raw.receive(-1)")
+        assert memberships.renew(owner, opened.settings, [role]) == []
+        owner.commit()
+        with pytest.raises(psycopg.OperationalError):
+            loader.execute("select 1")
+        assert owner.execute(
+            "select details ->> 'login' from ops.audit_log where action = 'sessions ended' order by at desc limit 1"
+        ).fetchone() == (role,)
+        logins.connect(opened.settings, "loader").close()
+
+
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
     with opened.connect(STANDARD) as customer:

@@ -106,10 +106,20 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
     ledger.append(
         owner, tried.settings, NAMED, "agent", clock.now(owner), {"objector": [mark]}, 1, "objection"
     )
+    renewed = tombstone(secret_of(key_file(tried.home, NAMED).read_bytes()), "objector", "f" * 32)
+    owner.execute(
+        "insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)"
+        " select customer_id, 'objector', %s, %s, key_fingerprint from registry.customer where customer_id = %s",
+        [mark, renewed, NAMED],
+    )
     owner.commit()
     make(tried, owner)
     settings = known.settings_of(owner, tried.settings, "another")
     with server.connect(settings) as own:
+        known_again = "select count(*) from privacy.objector where tombstone = any(%s)"
+        assert own.execute(known_again, [[mark, renewed]]).fetchone() == (2,), (
+            "by the keys before and after a rotation"
+        )
         assert own.execute("select privacy.objects(%s, %s)", [NAMED, agent]).fetchone() == (True,)
         assert ledger.compare(own, settings).problems == []
         assert own.execute("select count(*) from privacy.secret").fetchone() == (1,)
@@ -120,7 +130,7 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
         assert ledger.compare(own, settings).problems, "the control"
     databases.drop(owner, tried.settings, "another")
     owner.execute("delete from registry.agent where agent_key = 'nobody'")
-    for table in ("secret", "tombstone", "ledger_entry"):
+    for table in ("secret", "renewed_tombstone", "tombstone", "ledger_entry"):
         owner.execute(f"delete from privacy.{table}".encode())
     owner.commit()
     ledger_files.in_home(tried.settings).write_bytes(before)

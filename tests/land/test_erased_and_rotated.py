@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from callmart.access import logins
@@ -19,6 +20,7 @@ from callmart.registry.file import Registry
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from events import DETAILED, Row, at, event, log, ndjson, registry
+from handing_over import keep
 from landed import OWN, booked, figures
 from rotations import rotate
 
@@ -240,4 +242,12 @@ def test_a_stale_key_does_not_land(callmart: Callmart, customer: int, after: Cou
         owner.commit()
         with pytest.raises(UserError, match="the key of a customer is being rotated"):
             booked(callmart, customer, call("c-40", "15:00", OTHER, BEN))
+        # Whoever has the loader's password may leave out the question whether files may land.
+        refused = psycopg.errors.CheckViolation
+        with pytest.raises(refused, match="being rotated"):
+            loader.execute(keep().encode())
+        loader.rollback()
+        with pytest.raises(refused, match="a transaction of the last six hours"):
+            owner.execute("select raw.hold_still(now() - interval '6 hours 1 minute')")
+        owner.rollback()
         owner.execute("delete from ops.rotation")

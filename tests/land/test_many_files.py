@@ -14,7 +14,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from callmart.access import logins, roles
 from callmart.base.errors import UserError
+from callmart.database import embedded_server
 from callmart.land import admission, found, judging, landing, readers
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults, Gate
@@ -324,6 +326,29 @@ def test_what_landed_is_told_though_the_next_can_not_land(
         ):
             told.append(delivery.path)
     assert told == [paths[0]]
+
+
+def test_a_session_that_keeps_the_server_from_landing_is_told_once(
+    callmart: Callmart, tmp_path: Path
+) -> None:
+    """Not once per file, after an hour each."""
+    paths = good(tmp_path, 3, WAITING, "occupied")
+    role = roles.duty_role(embedded_server.DATABASE, "loader")
+
+    def allow(time: str) -> None:
+        with callmart.superuser() as superuser:
+            superuser.execute(f"alter role {role} set statement_timeout = '{time}'")
+            superuser.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = %s", [role]
+            )
+
+    allow("1s")
+    with logins.connect(callmart.settings, "loader") as other:
+        other.execute("select raw.receive(-1)")
+        with pytest.raises(UserError, match="no file can land: another session of the loader"):
+            callmart.land_all(*((path, None) for path in paths))
+    allow("1h")
+    assert [isinstance(one, landing.Landed) for one in callmart.land_all((paths[0], None))] == [True]
 
 
 def test_a_landing_that_is_killed_amid_many_files_loses_and_doubles_none(

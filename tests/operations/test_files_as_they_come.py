@@ -342,6 +342,23 @@ def test_a_link_in_the_place_of_a_file_leads_nowhere(
     assert [row["queue"] for row in landed] == [f"own-{settle_seconds}-{is_small}"][:lands]
 
 
+@pytest.mark.parametrize("settle_seconds", [60, 0])
+def test_a_file_that_took_the_place_of_a_listed_one_waits(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch, settle_seconds: int
+) -> None:
+    """Also if it is no link. The next run knows what it is."""
+    find = found.find
+    os.utime(put("a", f"{settle_seconds}"), (0, 0))
+
+    def finding(delivery: found.Delivery) -> found.Found:
+        put(".other", f"other {settle_seconds}").rename(delivery.path)
+        return find(delivery)
+
+    monkeypatch.setattr(found, "find", finding)
+    ran = landing_of(ready, path=inbox, settle_seconds=settle_seconds)
+    assert len(ran.problems) == 1 and "changed meanwhile, and nothing of it landed" in ran.problems[0]
+
+
 def test_a_file_that_is_replaced_before_its_turn_waits(
     ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:

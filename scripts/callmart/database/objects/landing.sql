@@ -727,8 +727,8 @@ begin
 end
 $$;
 
--- Refuse a transaction that looks at the database as it was when it began, or goes by a clock of long ago. It would not
--- see who was erased since, nor which contract was ended.
+-- Refuse a transaction that looks at the database as it was when it began. It would not see who was erased since, nor
+-- which contract was ended.
 create or replace function raw.refuse_snapshot() returns void
 language plpgsql
 as $$
@@ -736,18 +736,19 @@ begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise check_violation using message = 'a file lands only in a transaction that is read committed';
     end if;
-    if clock_timestamp() > now() + interval '6 hours' then
-        raise check_violation using message = 'a file lands only in a transaction of the last six hours';
-    end if;
 end
 $$;
 
--- Let only this session land until it ends, and the registry and the keys stay as they are.
-create or replace function raw.hold_still() returns void
+-- Let only this session land until it ends, and the registry and the keys stay as they are. `begun_at` is when the
+-- transaction began: what it lands is judged by the contracts and tombstones of then.
+create or replace function raw.hold_still(begun_at timestamptz) returns void
 language plpgsql
 as $$
 begin
     perform raw.refuse_snapshot();
+    if begun_at < clock_timestamp() - interval '6 hours' then
+        raise check_violation using message = 'a file lands only in a transaction of the last six hours';
+    end if;
     lock table raw.incoming in access exclusive mode;
     lock table registry.version in share mode;
     if exists (select 1 from ops.rotation) then
@@ -892,7 +893,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform raw.hold_still();
+    perform raw.hold_still(now());
     perform raw.empty_incoming(); -- of what this session has written before
     return registry_version = (select coalesce(max(version), 0) from registry.version);
 end
@@ -912,7 +913,7 @@ as $$
 declare
     any_went boolean;
 begin
-    perform raw.hold_still(); -- whoever has the loader's password need not have begun with raw.receive
+    perform raw.hold_still(now()); -- whoever has the loader's password need not have begun with raw.receive
     create temporary table given on commit drop as
     select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
