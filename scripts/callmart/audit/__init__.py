@@ -55,7 +55,8 @@ VISIBLE = (
     "the pages read. They show about how many rows a mart, a month or another table has, but never for a condition "
     "that a customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql "
     "has not been run, the counters in pg_stat_all_tables and similar views are visible too, and show how many rows "
-    "each query of others read.",
+    "each query of others read, and the position of the write-ahead log, which shows how many bytes each transaction "
+    "wrote.",
     "EXPLAIN's estimate for a day, which comes from a sample over all customers: about how many rows a day has. There "
     "is no sample of any other column, and the customer's number is a constant, the reader's own.",
     "Rows of days that are too old are hidden at once, but they are counted in those totals until the next run deletes "

@@ -78,8 +78,8 @@ weeks as (
     from registry.customer
 ),
 
--- Of customers of whom nothing has come since: how long before the end of the week their data ends, and before the ends
--- of the four weeks before it.
+-- Of customers who get mail and of whom nothing has come since: how long before the end of the week their data ends,
+-- and before the ends of the four weeks before it.
 quiet as (
     select
         w.customer_id,
@@ -88,7 +88,12 @@ quiet as (
     from weeks as w
     cross join generate_series(0, 4) as number
     cross join timezone(w.time_zone, (w.after - 7 * number)::timestamp) as ends_at
-    where raw.last_event(w.customer_id, 'infinity') < w.after::timestamp at time zone w.time_zone
+    where
+        exists (
+            select 1 from registry.recipient as r
+            where r.customer_id = w.customer_id
+        )
+        and raw.last_event(w.customer_id, 'infinity') < w.after::timestamp at time zone w.time_zone
 ),
 
 -- Usual is what three of these weeks had. How much they differ is how much another one may.
