@@ -3,6 +3,7 @@
 import gzip
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ import pytest
 
 from callmart.access import logins, roles
 from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.cli import main
 from callmart.database import embedded_server
 from callmart.land import admission, found, judging, landing, readers
 from callmart.land.found import Delivery
@@ -25,7 +28,7 @@ from callmart.land.look import Look
 from callmart.land.prepare import Prepared
 from callmart.land.source import Source
 from callmart_home import Callmart
-from commands import exit_code
+from commands import exit_code, use
 from events import DETAILED, Row, at, event, log, ndjson, registry
 from landing import land_and_die, land_interrupted
 from today import TODAY
@@ -328,6 +331,29 @@ def test_what_landed_is_told_though_the_next_can_not_land(
     assert told == [paths[0]]
 
 
+def test_the_command_tells_what_landed_before_nothing_could(
+    callmart: Callmart,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    paths, land_all = good(tmp_path, 2, WAITING, "command"), landing.land_all
+
+    def breaking_off(settings: Settings, deliveries: Sequence[Delivery]) -> Iterator[landing.Outcome]:
+        yield from land_all(settings, deliveries[:1])
+        raise UserError("no file can land; wait")
+
+    use(callmart.settings, monkeypatch)
+    monkeypatch.setattr(landing, "land_all", breaking_off)
+    monkeypatch.setattr(sys, "argv", ["callmart", "land", *map(str, paths)])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    said = capsys.readouterr()
+    assert end.value.code == 2
+    assert f"{paths[0].name}: 1 rows: " in said.out
+    assert "no file can land; wait" in said.err
+
+
 def test_a_session_that_keeps_the_server_from_landing_is_told_once(
     callmart: Callmart, tmp_path: Path
 ) -> None:
@@ -345,7 +371,7 @@ def test_a_session_that_keeps_the_server_from_landing_is_told_once(
     allow("1s")
     with logins.connect(callmart.settings, "loader") as other:
         other.execute("select raw.receive(-1)")
-        with pytest.raises(UserError, match="no file can land: another session of the loader"):
+        with pytest.raises(UserError, match="no file can land: another session"):
             callmart.land_all(*((path, None) for path in paths))
     allow("1h")
     assert [isinstance(one, landing.Landed) for one in callmart.land_all((paths[0], None))] == [True]

@@ -1,6 +1,7 @@
 """What becomes of files that landed: only what the database has goes, and a crash is made good by the next run."""
 
 import errno
+import gzip
 import os
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -310,7 +311,7 @@ def test_a_link_in_the_place_of_a_file_leads_nowhere(
 ) -> None:
     """Whoever sends could let it lead to another customer's folder. It must not be read, whenever it comes."""
     file = put("a", queue=f"own-{settle_seconds}-{is_small}")
-    (others := tmp_path / "others").write_text(file.read_text().replace("own", "foreign"))
+    (others := tmp_path / "others").write_bytes(gzip.compress(file.read_bytes().replace(b"own", b"foreign")))
     find, open_source, refuse_changed = found.find, readers.open_source, found.refuse_changed
     monkeypatch.setattr(found, "BLOCK", file.stat().st_size - (not is_small))
     os.utime(file, (0, 0))
@@ -340,6 +341,32 @@ def test_a_link_in_the_place_of_a_file_leads_nowhere(
         "select distinct queue from raw.event where queue ~ %s", f"-{settle_seconds}-{is_small}"
     )
     assert [row["queue"] for row in landed] == [f"own-{settle_seconds}-{is_small}"][:lands]
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nothing_up(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before the file is read nor before it is taken away."""
+    find, take_away = found.find, taking_away.take_away
+
+    def pipe(inner: Callable[..., Any], *arguments: Any) -> Any:
+        file.unlink()
+        os.mkfifo(file)
+        return inner(*arguments)
+
+    file = put("a", "read")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "is_file", lambda _: True)
+        patch.setattr(found, "find", partial(pipe, find))
+        ran = landing_of(ready, path=inbox)
+    assert ran.problems == [
+        f"{file} changed meanwhile, and nothing of it landed; land it again when it is complete"
+    ]
+    file.unlink()
+    file = put("a", "taken away")
+    monkeypatch.setattr(taking_away, "take_away", partial(pipe, take_away))
+    ran = landing_of(ready, path=inbox, after="delete")
+    assert ran.problems == [f"{file} changed after it landed, and stays; the next run lands it again"]
 
 
 @pytest.mark.parametrize("settle_seconds", [60, 0])

@@ -286,9 +286,14 @@ def test_a_week_that_is_not_complete_stops_the_mail(
     ],
 )
 def test_a_week_that_breaks_off_early_stops_the_mail(
-    applied: Callmart, owner: psycopg.Connection, hours: list[float], waits: bool
+    applied: Callmart,
+    owner: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    hours: list[float],
+    waits: bool,
 ) -> None:
-    """Another customer's file, which lands later, does not make it whole."""
+    """Another customer's file, which lands later, does not make it whole. Whoever has no data for longer is closed."""
+    monkeypatch.setattr(publishing, "PATIENCE", timedelta(days=8))
     ends_at = datetime.combine(last_week(7), time(), ZoneInfo("Europe/Amsterdam"))
     for number, quiet in enumerate(hours, start=-1 if hours[0] < 0 else 0):
         last = (ends_at - timedelta(days=7) * max(number, 0)).timestamp() - quiet * 3600
@@ -302,11 +307,13 @@ def test_a_week_that_breaks_off_early_stops_the_mail(
         )
     why = desired(applied, owner)[DETAILED].no_mail_because
     assert why == (
-        "the data of last week ends earlier than usual; land the rest, or wait until more comes"
+        "the data of last week ends earlier than usual; land the rest, or wait for more until Wednesday"
         if waits
         else None
     )
     assert desired(applied, owner)[STANDARD].no_mail_because is None
+    monkeypatch.setattr(publishing, "PATIENCE", timedelta())
+    assert desired(applied, owner)[DETAILED].no_mail_because is None
 
 
 @pytest.mark.parametrize("day", [-1, 7])

@@ -19,7 +19,7 @@ SQL = sql_file.statements(__file__)
 
 # PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
-COUNTING = "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|control_checkpoint$)"
+COUNTING = "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$)"
 # Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
@@ -90,15 +90,15 @@ def stopping(connection: psycopg.Connection, settings: Settings, found: list[Dri
 
 
 def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
-    """What a login could use to shut everybody out, or to count what others read. administrator.sql and the server's
-    configuration prevent it.
+    """What a login could use to shut everybody out, or to count what others read and write. administrator.sql and the
+    server's configuration prevent it.
     """
     remedy = f"have a superuser run {embedded_server.ADMINISTRATOR} in this database"
     for which, danger, what in (
         (SHUTTING_OUT, "any login can shut everybody out", "functions for locks and large objects"),
         (
             COUNTING,
-            "any login can count what others read",
+            "any login can count what others read and write",
             "functions for statistics and the write-ahead log",
         ),
     ):

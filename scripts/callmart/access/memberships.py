@@ -165,7 +165,7 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
                 problem := _done(
                     connection,
                     role,
-                    "has no new password yet",
+                    "has no new password yet, or its sessions go on",
                     partial(logins.set_password, connection, settings.home, role),
                     partial(sessions.end_all, connection, role),
                 )

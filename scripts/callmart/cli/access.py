@@ -79,6 +79,7 @@ def access_rotate(
             connection.info.dbname
         ):
             logins.choose_password(connection, role, secret(f"new password of the {duty}", twice=True))
+            connection.commit()  # from here on nobody gets in with the old one
             sessions.end_all(connection, role)
             out.print(f"access: the {duty} has a new password, and no file has it")
             return

@@ -51,15 +51,18 @@ def land(
         clock.believe(connection, settings())
     landed: list[stage.Landed] = []
     failures: list[Exception] = []
-    with progress() as step:
-        step("land", paths[0].name, 0, len(paths))
-        deliveries = [Delivery(path, format, defaults) for path in paths]
-        for number, (delivery, outcome) in enumerate(stage.land_all(settings(), deliveries), start=1):
-            if isinstance(outcome, stage.Landed):
-                landed.append(outcome)
-            else:
-                failures.append(outcome)
-            step("land", delivery.path.name, number, len(paths))
+    deliveries = [Delivery(path, format, defaults) for path in paths]
+    try:
+        with progress() as step:
+            step("land", paths[0].name, 0, len(paths))
+            for number, (delivery, outcome) in enumerate(stage.land_all(settings(), deliveries), start=1):
+                if isinstance(outcome, stage.Landed):
+                    landed.append(outcome)
+                else:
+                    failures.append(outcome)
+                step("land", delivery.path.name, number, len(paths))
+    except UserError as mistake:  # no file can land any more
+        failures.append(mistake)
     for one in landed:
         _print_landed(one)
     for failure in failures[:-1]:

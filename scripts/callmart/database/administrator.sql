@@ -1,5 +1,5 @@
 -- For the administrator of a server. This closes what only a superuser can close, so that no login of callmart can make
--- the server unusable for others, or count what others read.
+-- the server unusable for others, or count what others read and write.
 -- Run it once per database of callmart, and again after an upgrade of callmart or PostgreSQL:
 --
 --     psql --dbname callmart --username postgres --set ON_ERROR_STOP=1 \
@@ -26,13 +26,13 @@ declare
     counts     boolean;
 begin
     for everybodys, counts in
-        select p.oid, p.proname ~ '^pg_(stat|current|last|control)_'
+        select p.oid, p.proname ~ '^pg_(stat|current|last|control|get)_'
         from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
         where
             (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
             and (
                 p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|control_checkpoint$)'
+                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$)'
             )
             and grantee = 0
     loop

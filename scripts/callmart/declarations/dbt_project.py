@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
@@ -58,6 +60,12 @@ class _Project(Strict):
 def load() -> None:
     """Import dbt. `run` does too, but the second that it takes can pass while the caller waits for the server."""
     import dbt.cli.main  # noqa: F401
+
+
+@cache
+def load_beside() -> None:
+    """Begin to import dbt in a thread, once, and go on."""
+    Thread(target=load).start()
 
 
 def run(

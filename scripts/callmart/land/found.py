@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from callmart.base.errors import UserError
@@ -63,9 +64,12 @@ def find(delivery: Delivery) -> Found:
         )
     try:
         with ExitStack() as opened:
-            file = opened.enter_context(open(path, "rb", opener=_no_link if delivery.listed else None))
+            file = opened.enter_context(open(path, "rb", opener=no_link if delivery.listed else None))
             seen_ns = time.time_ns()
-            look = Look.of(os.fstat(file.fileno()))
+            stat = os.fstat(file.fileno())
+            if not S_ISREG(stat.st_mode):
+                raise _changed(path)
+            look = Look.of(stat)
             start = file.read(BLOCK + 1)
             if len(start) <= BLOCK:
                 found = Found(delivery, look, seen_ns, sha256(start).hexdigest(), start, file)
@@ -92,8 +96,10 @@ def refuse_changed(found: Found) -> None:
         raise _changed(path)
 
 
-def _no_link(path: str, flags: int) -> int:
-    """Open what is no link: one that took a file's place could lead to another customer's folder."""
+def no_link(path: str, flags: int) -> int:
+    """For `open`: a link that took a file's place could lead to another customer's folder, and is an error. A pipe that
+    took it does not block.
+    """
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 

@@ -76,7 +76,8 @@ def land(settings: Settings, path: Path, format: str, defaults: Defaults) -> Lan
 def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Outcome]:
     """Land files, and yield what became of each as soon as that is known.
 
-    Raises UserError if nothing can land, because the loader can't log in, another session lands, or a key is missing.
+    Raises UserError if nothing can land, because the loader can't log in, another session keeps the server from
+    it, or a key is missing.
     """
     with Loader(settings) as loader, Loader(settings) as next_loader:
         for some in batched(deliveries, MOST_FILES):
@@ -151,15 +152,14 @@ def _land_read(
     with ThreadPoolExecutor(1) as beside:
         for group, following in zip(groups, [*groups[1:], []], strict=False):
             begin = cache(partial(beside.submit, _begin, next_loader, following))  # at most once
-            outcomes = _land_together(loader, group, begin, begun)
+            for source, outcome in _land_together(loader, group, begin, begun):
+                yield _noted(known, source, outcome)
             begun = begin().result()
-            for source in group:
-                yield _noted(known, source, outcomes[source.number])
     for source in copies:
         if source.found.content in known:
             yield source.found.delivery, _unchanged(source.found.delivery)
         else:
-            (outcome,) = _land_together(loader, [source]).values()
+            ((_, outcome),) = _land_together(loader, [source])
             yield _noted(known, source, outcome)
 
 
@@ -224,37 +224,42 @@ def _land_together(
     sources: Sequence[Source],
     on_sent: Callable[[], object] = lambda: None,
     begun: _Preparation | None = None,
-) -> dict[int, Landed | Exception]:
+) -> Iterator[tuple[Source, Landed | Exception]]:
     """Land files in one transaction, or if that fails, in two. Calls `on_sent` whenever all their events were handed to
-    the driver. Returns by number what became of the files.
+    the driver. Yields what became of the files.
     """
     preparations = chain([begun] if begun else [], (_prepare(loader, sources) for _ in range(TRIES)))
     for preparation in preparations:
         registered, outcomes = preparation.sources, preparation.outcomes
-        if not registered:
-            return outcomes
-        try:
-            stored = _stored(loader, preparation._replace(batches=_telling(preparation.batches, on_sent)))
-        except Occupied:
-            raise
-        except Exception as error:
-            with suppress(Exception):
-                loader.reset()
-            if preparation is begun and not isinstance(error, UserError):
-                continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
-            if len(registered) == 1:
-                return outcomes | {registered[0].number: _as_problem(registered[0].path, error)}
+        stored: dict[int, Landed | Exception] | None = {}
+        problem: Exception | None = None
+        if registered:
+            try:
+                stored = _stored(loader, preparation._replace(batches=_telling(preparation.batches, on_sent)))
+            except Occupied:
+                raise
+            except Exception as error:
+                problem = error
+                with suppress(Exception):
+                    loader.reset()
+        if problem and preparation is begun and not isinstance(problem, UserError):
+            continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
+        if stored is None:
+            continue  # the registry changed
+        yield from ((source, outcomes[source.number]) for source in sources if source.number in outcomes)
+        if problem and len(registered) > 1:
             half = len(registered) // 2
-            first, second = (
-                _land_together(loader, some, on_sent) for some in (registered[:half], registered[half:])
-            )
-            return outcomes | first | second
-        if stored is not None:
-            return outcomes | stored
-    return {
-        source.number: UserError(f"the registry changed while {source.path} was being read; land it again")
-        for source in sources
-    }
+            yield from _land_together(loader, registered[:half], on_sent)
+            yield from _land_together(loader, registered[half:], on_sent)
+        else:
+            for source in registered:
+                yield source, _as_problem(source.path, problem) if problem else stored[source.number]
+        return
+    for source in sources:
+        yield (
+            source,
+            UserError(f"the registry changed while {source.path} was being read; land it again"),
+        )
 
 
 def _telling(batches: Iterator[pa.RecordBatch], on_end: Callable[[], object]) -> Iterator[pa.RecordBatch]:

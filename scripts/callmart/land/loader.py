@@ -196,8 +196,8 @@ def _received(cursor: dbapi.Cursor, version: int) -> bool:
     except AdbcError as error:
         if error.sqlstate == TIMEOUT:
             raise Occupied(
-                "no file can land: another session of the loader has been at work for too long; if that is no landing, "
-                "`callmart access rotate --duty loader` ends it"
+                "no file can land: another session has kept the server from it for too long; if no other command is at "
+                "work, `callmart access rotate --duty loader` ends a session that somebody left open"
             ) from None
         raise
     return bool(is_same)

@@ -5,6 +5,7 @@ Small files of one format are parsed together. An unreadable row becomes a rejec
 reason, never contents.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 
@@ -58,11 +59,9 @@ def _start(file: Found) -> tuple[bytes, str | None, float]:
     """The first bytes of a file, unpacked; its compression; and how many blocks they fill, if the file was read."""
     path = file.delivery.path
     try:
-        if file.data is None:
-            with path.open("rb") as opened:
-                start = opened.read(formats.DETECT)
-        else:
-            start = file.data[: formats.DETECT]
+        start = (os.pread(file.file.fileno(), formats.DETECT, 0) if file.data is None else file.data)[
+            : formats.DETECT
+        ]
         compression = formats.compression_of(start)
         if compression is None:
             return start, None, len(file.data or b"") / found.BLOCK

@@ -20,7 +20,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.keys import keyed
 from callmart.base.settings import Folder, Settings
 from callmart.database.fingerprints import installation_key
-from callmart.land.found import Delivery
+from callmart.land.found import Delivery, no_link
 from callmart.land.look import Look
 
 SQL = sql_file.statements(__file__)
@@ -38,7 +38,7 @@ def take_away(
         return
     path = delivery.path
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=no_link) as file:
             look = Look.of(os.fstat(file.fileno()))
             digest = file_digest(file, "sha256").hexdigest()
         key = keyed(installation_key(connection, settings), "content", digest)
@@ -137,7 +137,7 @@ def _carry(path: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         draft = target.with_name(f".{target.name}")
-        with path.open("rb") as source, draft.open("wb") as copy:
+        with open(path, "rb", opener=no_link) as source, draft.open("wb") as copy:
             draft.chmod(0o600)
             shutil.copyfileobj(source, copy, 1 << 20)
             copy.flush()

@@ -377,7 +377,6 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
             Delivery(path, folder.format, of_all, look, folder.settle_seconds > 0): folder
             for path, look in found.files
         }
-    beside = ThreadPoolExecutor(1)
     outcomes = landing.land_all(settings, work)
     for number, (delivery, outcome) in enumerate(outcomes, start=1):
         if isinstance(outcome, Exception):
@@ -386,9 +385,8 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
             ran.files.append(outcome)
             _noting(ran, taking_away.take_away, connection, settings, work[delivery], delivery, today)
             if outcome.landed:
-                beside.submit(dbt_project.load)  # there will be something to build
+                dbt_project.load_beside()  # there will be something to build
         on_step("land", delivery.path.name, number, len(work))
-    beside.shutdown(wait=False)
     for folder in folders:
         if folder.after != "keep":
             _noting(ran, arriving.clear_markers, folder, time.time())

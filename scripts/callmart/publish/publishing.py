@@ -36,6 +36,9 @@ SQL = sql_file.statements(__file__)
 # Workbooks are first built on this data source, only to see whether they changed: the real one isn't known yet.
 _NOWHERE = PublishedSource("http://localhost", "", "callmart")
 _DAYS_NAMED = 7  # in a warning
+
+# So long the mail of a week whose data ends earlier than usual waits for more. Whoever has none by then is closed.
+PATIENCE = timedelta(days=2)
 # Every customer on a site is looked at within so many days, and each day about so many at least.
 WEEK, ENOUGH = 7, 500
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -244,7 +247,7 @@ def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
 
 def mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
     """The customers whose last complete week must not be mailed, with the reason."""
-    return dict(connection.execute(SQL["mail_stopped"]).fetchall())
+    return dict(connection.execute(SQL["mail_stopped"], {"patience": PATIENCE}).fetchall())
 
 
 _Row = TypeVar("_Row", _Customer, _Recipient, _Extract)

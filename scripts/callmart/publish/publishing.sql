@@ -78,22 +78,25 @@ weeks as (
     from registry.customer
 ),
 
--- Of customers who get mail and of whom nothing has come since: how long before the end of the week their data ends,
--- and before the ends of the four weeks before it.
+mailed as materialized (
+    select *
+    from weeks
+    where customer_id in (select customer_id from registry.recipient)
+),
+
+-- Of customers of whom nothing has come since: how long before the end of the week their data ends by their clocks, and
+-- before the ends of the four weeks before it.
 quiet as (
     select
         w.customer_id,
-        number,
-        ends_at - raw.last_event(w.customer_id, ends_at) as quiet_for
-    from weeks as w
-    cross join generate_series(0, 4) as number
-    cross join timezone(w.time_zone, (w.after - 7 * number)::timestamp) as ends_at
+        ends_at = w.after as is_last,
+        ends_at
+        - (raw.last_event(w.customer_id, ends_at at time zone w.time_zone) at time zone w.time_zone) as quiet_for
+    from mailed as w
+    cross join generate_series(w.after::timestamp, w.after - interval '28 days', interval '-7 days') as ends_at
     where
-        exists (
-            select 1 from registry.recipient as r
-            where r.customer_id = w.customer_id
-        )
-        and raw.last_event(w.customer_id, 'infinity') < w.after::timestamp at time zone w.time_zone
+        raw.last_event(w.customer_id, 'infinity') < w.after::timestamp at time zone w.time_zone
+        and now() < (w.after + %(patience)s::interval) at time zone w.time_zone
 ),
 
 -- Usual is what three of these weeks had. How much they differ is how much another one may.
@@ -103,11 +106,11 @@ cut_short as (
     where quiet_for < '7 days'
     group by customer_id
     having
-        count(*) filter (where number > 0) >= 3
-        and min(quiet_for) filter (where number = 0)
-        > max(quiet_for) filter (where number > 0)
+        count(*) filter (where not is_last) >= 3
+        and min(quiet_for) filter (where is_last)
+        > max(quiet_for) filter (where not is_last)
         + greatest(
-            max(quiet_for) filter (where number > 0) - min(quiet_for) filter (where number > 0), interval '1 hour'
+            max(quiet_for) filter (where not is_last) - min(quiet_for) filter (where not is_last), interval '1 hour'
         )
 ),
 
@@ -154,13 +157,13 @@ reasons as (
     select
         customer_id,
         case
-            when held_back > 0 then format('%s days of last week are held back; see `callmart status`', held_back)
-            when unopened > 0 then format('%s days of last week are not open yet; run `callmart run`', unopened)
+            when held_back > 0 then format('%%s days of last week are held back; see `callmart status`', held_back)
+            when unopened > 0 then format('%%s days of last week are not open yet; run `callmart run`', unopened)
             when going_on > 0
-                then format('%s days of last week were open before they were over; run `callmart run`', going_on)
+                then format('%%s days of last week were open before they were over; run `callmart run`', going_on)
             when not is_landed then 'nothing was landed since the week ended; land its last day'
             when is_cut_short
-                then 'the data of last week ends earlier than usual; land the rest, or wait until more comes'
+                then 'the data of last week ends earlier than usual; land the rest, or wait for more until Wednesday'
             when is_behind then 'the extract does not contain all open days; run `callmart extract`'
         end as reason
     from counted

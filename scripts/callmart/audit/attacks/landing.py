@@ -145,6 +145,11 @@ def _attacks() -> Iterator[Attack]:
             "a name as the time zone of a file",
             _keep(asked='["auto", null, "vcloud", "Noor/Zandvliet"]'),
         ),
+        (
+            "number in the options",
+            "a number as the customer of a file",
+            _keep(asked='["auto", 612345678, "vcloud", null]'),
+        ),
         ("other options", "options that no file has", _keep(asked='["Noor Zandvliet"]')),
         (
             "long reason",

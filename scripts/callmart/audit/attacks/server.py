@@ -253,6 +253,7 @@ def _acts() -> Iterator[Attack]:
         ("pg_stat_get_numscans", "0", "how often others read a table or an index"),
         ("pg_current_wal_insert_lsn", "", "how many bytes others write"),
         ("pg_control_checkpoint", "", "how many bytes others have written"),
+        ("pg_get_replication_slots", "", "how many bytes others have written"),
     ):
         yield Attack(
             function, f"{tries} ({function})", "shutting out", "act", "server",

@@ -144,6 +144,10 @@ return case
     when asked !~ '^\["[a-z]\w*", (null|\d{{1,10}}), "[a-z]\w*", (null|"[^"\\]+")\]$' then false
     else
         asked::jsonb ->> 0 = any({formats})
+        and (
+            asked::jsonb ->> 1 is null
+            or (asked::jsonb ->> 1)::bigint in (select c.customer_id from registry.customer as c)
+        )
         and asked::jsonb ->> 2 = any({platforms})
         and (
             asked::jsonb ->> 3 is null
@@ -273,7 +277,6 @@ begin
                     (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key)) is not true
                     or g.look !~ '^[0-9 ]{{1,150}}$'
                     then 'a file is not given as a key'
-                when raw.are_options(g.asked) is not true then 'the options of a file are not such as callmart has'
                 when
                     exists (
                         select 1 from jsonb_object_keys(g.turned_away_by) as customer
@@ -312,6 +315,13 @@ begin
         order by found
         limit 1
     ));
+
+    if fault is null and exists (
+        select 1 from (select distinct g.asked from given as g) as o
+        where raw.are_options(o.asked) is not true
+    ) then
+        fault := 'the options of a file are not such as callmart has';
+    end if;
 
     if
         fault is null
@@ -739,18 +749,18 @@ begin
 end
 $$;
 
--- Let only this session land until it ends, and the registry and the keys stay as they are. `begun_at` is when the
--- transaction began: what it lands is judged by the contracts and tombstones of then.
+-- Until this transaction ends, no other session lands, and the registry and the keys stay as they are. `begun_at` is
+-- when it began: what it lands is judged by the clock of then.
 create or replace function raw.hold_still(begun_at timestamptz) returns void
 language plpgsql
 as $$
 begin
     perform raw.refuse_snapshot();
-    if begun_at < clock_timestamp() - interval '6 hours' then
-        raise check_violation using message = 'a file lands only in a transaction of the last six hours';
-    end if;
     lock table raw.incoming in access exclusive mode;
     lock table registry.version in share mode;
+    if begun_at < clock_timestamp() - interval '6 hours' then -- also if it has waited that long for the locks
+        raise check_violation using message = 'a file lands only in a transaction of the last six hours';
+    end if;
     if exists (select 1 from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
     end if;
