@@ -6,9 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 
+from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.cli import main, terminal
@@ -331,6 +333,19 @@ def test_the_approver_chooses_a_password(
         "select details ->> 'login' from ops.audit_log where action = 'password chosen' order by entry desc limit 1"
     )
     assert chosen.fetchone() == ("callmart_privacy_approver",)
+
+
+def test_a_password_that_is_chosen_anew_ends_the_approvers_sessions(
+    desk: Desk, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("status")  # so that the command has these settings
+    with logins.connect(desk.callmart.settings, "privacy_approver", APPROVERS_PASSWORD) as approver:
+        monkeypatch.setattr(sys, "argv", ["callmart", "access", "rotate", "--duty", "privacy_approver"])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{APPROVERS_PASSWORD}\n"))
+        with pytest.raises(SystemExit):
+            main.main()
+        with pytest.raises(psycopg.OperationalError):
+            approver.execute("select 1")
 
 
 def test_every_place_has_words_in_both_languages() -> None:

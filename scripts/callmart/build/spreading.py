@@ -125,11 +125,12 @@ def plan(compiled: Sequence[Compiled], marts: Sequence[Mart], checked: Container
             if model.name not in by_name:
                 passing.add(model.model)
     other_marts = {model.model for model in ordered if model.name in by_name} - spread
+    possible = [model for model in ordered if model.model not in other_marts]
     needed = {*spread}
-    for model in reversed(ordered):
-        if model.model in needed - other_marts:
+    for model in reversed(possible):
+        if model.model in needed:
             needed.update(model.reads)
-    there = tuple(one for one in ordered if one.model in needed - other_marts)
+    there = tuple(one for one in possible if one.model in needed)
     for model in there:
         if '"store".' in model.sql:
             raise UserError(

@@ -1,7 +1,6 @@
 """Computes the window: dbt computes the dirty days, and the days that look back at them, into the schema `build`."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -38,8 +37,8 @@ def build(
     """
     checking.require(settings)
     on_model("dbt starts", 0, 1)
-    with sessions.making_way(connection), ThreadPoolExecutor(1) as beside:
-        beside.submit(dbt_project.load)
+    with sessions.making_way(connection):
+        dbt_project.load_beside()
         marts = dbt_project.marts(settings)
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)

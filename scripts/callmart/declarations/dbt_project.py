@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
 from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
@@ -57,15 +58,12 @@ class _Project(Strict):
     marts: tuple[Mart, ...]
 
 
-def load() -> None:
-    """Import dbt. `run` does too, but the second that it takes can pass while the caller waits for the server."""
-    import dbt.cli.main  # noqa: F401
-
-
 @cache
 def load_beside() -> None:
-    """Begin to import dbt in a thread, once, and go on."""
-    Thread(target=load).start()
+    """Begin to import dbt in a thread, once. `run` does too, but the second that it takes can pass while the server has
+    work.
+    """
+    Thread(target=import_module, args=["dbt.cli.main"]).start()
 
 
 def run(

@@ -231,35 +231,31 @@ def _land_together(
     preparations = chain([begun] if begun else [], (_prepare(loader, sources) for _ in range(TRIES)))
     for preparation in preparations:
         registered, outcomes = preparation.sources, preparation.outcomes
-        stored: dict[int, Landed | Exception] | None = {}
-        problem: Exception | None = None
-        if registered:
-            try:
-                stored = _stored(loader, preparation._replace(batches=_telling(preparation.batches, on_sent)))
-            except Occupied:
-                raise
-            except Exception as error:
-                problem = error
-                with suppress(Exception):
-                    loader.reset()
-        if problem and preparation is begun and not isinstance(problem, UserError):
-            continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
-        if stored is None:
-            continue  # the registry changed
-        yield from ((source, outcomes[source.number]) for source in sources if source.number in outcomes)
-        if problem and len(registered) > 1:
-            half = len(registered) // 2
-            yield from _land_together(loader, registered[:half], on_sent)
-            yield from _land_together(loader, registered[half:], on_sent)
-        else:
-            for source in registered:
-                yield source, _as_problem(source.path, problem) if problem else stored[source.number]
-        return
+        try:
+            sent = preparation._replace(batches=_telling(preparation.batches, on_sent))
+            stored = _stored(loader, sent) if registered else {}
+        except Occupied:
+            raise
+        except Exception as error:
+            with suppress(Exception):
+                loader.reset()
+            if preparation is begun and not isinstance(error, UserError):
+                continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
+            if len(registered) > 1:
+                yield from (
+                    (source, outcomes[source.number]) for source in sources if source.number in outcomes
+                )
+                half = len(registered) // 2
+                for some in (registered[:half], registered[half:]):
+                    yield from _land_together(loader, some, on_sent)
+                return
+            stored = {registered[0].number: _as_problem(registered[0].path, error)}
+        if stored is not None:
+            known = outcomes | stored
+            yield from ((source, known[source.number]) for source in sources)
+            return
     for source in sources:
-        yield (
-            source,
-            UserError(f"the registry changed while {source.path} was being read; land it again"),
-        )
+        yield source, UserError(f"the registry changed while {source.path} was being read; land it again")
 
 
 def _telling(batches: Iterator[pa.RecordBatch], on_end: Callable[[], object]) -> Iterator[pa.RecordBatch]:
