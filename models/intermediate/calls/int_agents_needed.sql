@@ -1,8 +1,7 @@
 -- A row is a number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes, by
 -- Erlang C, to answer the targeted share of them within the threshold.
 
--- Not materialized, as all columns of the visits would be written once more.
-with recursive visits as not materialized (
+with recursive visits as (
     select * from {{ ref('int_visit') }}
 ),
 
@@ -14,14 +13,31 @@ queues as (
     select * from {{ ref('stg_queue') }}
 ),
 
+-- The targets are the queue's own, or else the customer's.
 quarter_hours as (
     select
-        customer_id,
-        call_date,
-        queue,
-        count(*) as offered
+        visits.customer_id,
+        visits.call_date,
+        visits.queue,
+        coalesce(queues.service_level_s, customers.service_level_s) as service_level_s,
+        coalesce(queues.service_level_target, customers.service_level_target) as service_level_target,
+        count(*) as offered,
+        count(*) filter (where visits.outcome = 'answered') as answered,
+        sum(visits.talk_s) as talk_s,
+        sum(visits.talk_s + coalesce(visits.hold_s, 0) + coalesce(visits.wrapup_s, 0)) as handled_s
     from visits
-    group by customer_id, call_date, queue, {{ quarter_hour('began_at') }}
+    inner join customers on visits.customer_id = customers.customer_id
+    left join queues
+        on visits.customer_id = queues.customer_id
+        and visits.queue = queues.queue
+    where coalesce(queues.service_level_target, customers.service_level_target) is not null
+    group by
+        visits.customer_id,
+        visits.call_date,
+        visits.queue,
+        coalesce(queues.service_level_s, customers.service_level_s),
+        coalesce(queues.service_level_target, customers.service_level_target),
+        {{ quarter_hour('visits.began_at') }}
 ),
 
 -- A quarter-hour has too few contacts to know how long one takes, so it is the mean of the day.
@@ -30,11 +46,10 @@ handled as (
         customer_id,
         call_date,
         queue,
-        sum(talk_s + coalesce(hold_s, 0) + coalesce(wrapup_s, 0))::double precision
-        / count(*) filter (where outcome = 'answered') as handling_s
-    from visits
+        sum(handled_s)::double precision / sum(answered) as handling_s
+    from quarter_hours
     group by customer_id, call_date, queue
-    having sum(talk_s) > 0 and count(*) filter (where outcome = 'answered') > 0
+    having sum(talk_s) > 0 and sum(answered) > 0
 ),
 
 loads as (
@@ -44,17 +59,13 @@ loads as (
         quarter_hours.queue,
         quarter_hours.offered,
         quarter_hours.offered * handled.handling_s / 900 as erlangs,
-        coalesce(queues.service_level_s, customers.service_level_s) / handled.handling_s as threshold,
+        quarter_hours.service_level_s / handled.handling_s as threshold,
         -- No number of agents answers all in time: 999 of 1,000 stand for all.
-        1 - least(0.999, coalesce(queues.service_level_target, customers.service_level_target)) as may_wait_longer
+        1 - least(0.999, quarter_hours.service_level_target) as may_wait_longer
     from quarter_hours
     inner join handled using (customer_id, call_date, queue)
-    inner join customers using (customer_id)
-    left join queues using (customer_id, queue)
-    where
-        coalesce(queues.service_level_target, customers.service_level_target) is not null
-        -- Nobody plans a thousand agents for a queue: then a call was never ended. Each agent is a step below.
-        and quarter_hours.offered * handled.handling_s / 900 <= 1000
+    -- Nobody plans a thousand agents for a queue: then a call was never ended. Each agent is a step below.
+    where quarter_hours.offered * handled.handling_s / 900 <= 1000
 ),
 
 -- `blocked` is Erlang B, the share of calls that would find no free agent if none could wait; each step adds an agent.

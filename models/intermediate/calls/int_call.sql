@@ -1,7 +1,7 @@
 -- A row is a call with a part in the window, summed up from its events. Straight and tangled calls: docs/glossary.md.
 
 {# Each event is compared fifty times, and PostgreSQL compares numbers faster than names. A source without line numbers
-   that shows one of 2 to 10 shows wrap-ups too. Of these, 5 to 10 are of a visit. #}
+   that shows one of 2 to 10 shows wrap-ups too. Of these, 5 to 10 are of a visit. 1 to 3 are of the whole call. #}
 {% set no = {
     'call_ended': 1,
     'call_started': 2, 'call_answered': 3, 'queue_refused': 4,
@@ -10,11 +10,12 @@
     'queue_left': 10,
     'hold_started': 11, 'hold_ended': 12, 'wrapup_started': 13, 'wrapup_ended': 14, 'transferred': 15
 } %}
+{% set is_step = 'event_no > ' ~ no.call_answered %}
 {% set is_of_visit = 'event_no between ' ~ no.queue_joined ~ ' and ' ~ no.queue_left %}
 {% set is_of_ring = 'event_no between ' ~ no.ring_started ~ ' and ' ~ no.ring_ended %}
 {% set is_of_talk = 'event_no between ' ~ no.agent_connected ~ ' and ' ~ no.agent_released %}
 
--- The offset keeps the last two as columns. Without it, PostgreSQL would compute them again at each use.
+-- The offset keeps the number as a column. Without it, PostgreSQL would compute it again at each use.
 with events as (
     select
         *,
@@ -23,8 +24,7 @@ with events as (
                 when '{{ event }}' then {{ number }}
             {% endfor %}
             else {{ no | length + 1 }}
-        end as event_no,
-        not {{ is_of_whole_call() }} as is_step
+        end as event_no
     from {{ ref('stg_call_event') }}
     where platform not in {{ line_platforms() }}
     offset 0
@@ -85,7 +85,7 @@ calls as (
         min(occurred_at) filter (where event_no = {{ no.transferred }}) as transferred_at,
         min(reason) filter (where event_no = {{ no.transferred }}) as transfer_reason,
         min(target_kind) filter (where event_no = {{ no.transferred }}) as transfer_target_kind,
-        count(*) filter (where is_step) as steps,
+        count(*) filter (where {{ is_step }}) as steps,
         count(*) filter (where event_no = {{ no.queue_joined }}) as joinings,
         count(*) filter (where {{ is_of_visit }}) as visit_steps,
         count(queue) filter (where {{ is_of_visit }}) as visit_steps_with_queue,

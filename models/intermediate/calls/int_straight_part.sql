@@ -4,7 +4,14 @@
 with calls as not materialized (
     select
         *,
-        connected_at is not null or released_at is not null as is_connected
+        connected_at is not null or released_at is not null as is_connected,
+        hold_started_at is not null or hold_ended_at is not null as has_hold,
+        wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
+        case
+            when rings_once and ring_reason = 'answered' and ring_agent_key = agent_key
+                then {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }}
+        end as own_ring_s,
+        {{ measured_seconds('wrapup_duration_s', 'wrapup_started_at', 'wrapup_ended_at') }} as wrapup_s
     from {{ ref('int_call') }}
     where is_straight
 ),
@@ -18,6 +25,7 @@ rings as (
     where reason = 'answered'
 ),
 
+-- A straight call has one part: the talk, or the placing if there was no talk.
 talks as (
     select
         customer_id,
@@ -36,12 +44,31 @@ talks as (
         {{ measured_seconds('talk_duration_s', 'connected_at', 'released_at') }} as connected_s,
         release_reason,
         shows_holds,
-        shows_wrapups
+        shows_wrapups,
+        own_ring_s,
+        has_hold,
+        hold_started_at,
+        hold_ended_at,
+        hold_duration_s,
+        has_wrapup,
+        wrapup_s,
+        transfer_reason,
+        transfer_target_kind
     from calls
     where is_connected
     union all
     -- int_placed_talk has its columns in the order of those above.
-    select placed_talks.*
+    select
+        placed_talks.*,
+        calls.own_ring_s,
+        calls.has_hold,
+        calls.hold_started_at,
+        calls.hold_ended_at,
+        calls.hold_duration_s,
+        calls.has_wrapup,
+        calls.wrapup_s,
+        calls.transfer_reason,
+        calls.transfer_target_kind
     from placed_talks
     inner join calls
         on placed_talks.customer_id = calls.customer_id
@@ -62,43 +89,26 @@ answered_rings as (
         and calls.call_key = rings.call_key
         and calls.agent_key = rings.agent_key
         and coalesce(calls.connected_at, calls.released_at) >= coalesce(rings.started_at, rings.ended_at)
+    where not calls.rings_once
     order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
-),
-
--- A straight call has one part: the talk, or the placing if there was no talk.
-details as (
-    select
-        *,
-        hold_started_at is not null or hold_ended_at is not null as has_hold,
-        wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
-        case
-            when rings_once and ring_reason = 'answered' and ring_agent_key = agent_key
-                then {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }}
-        end as ring_s,
-        {{ measured_seconds('wrapup_duration_s', 'wrapup_started_at', 'wrapup_ended_at') }} as wrapup_s
-    from calls
 ),
 
 parts as (
     select
         talks.*,
-        coalesce(details.ring_s, answered_rings.ring_s) as ring_s,
-        details.has_hold::integer as holds,
+        coalesce(talks.own_ring_s, answered_rings.ring_s) as ring_s,
+        talks.has_hold::integer as holds,
         -- A hold without an end ends with the talk.
         {{ measured_seconds(
-            'details.hold_duration_s',
-            'details.hold_started_at',
-            'coalesce(details.hold_ended_at, '
-            ~ 'case when talks.released_at > details.hold_started_at then talks.released_at end)'
+            'talks.hold_duration_s',
+            'talks.hold_started_at',
+            'coalesce(talks.hold_ended_at, '
+            ~ 'case when talks.released_at > talks.hold_started_at then talks.released_at end)'
         ) }} as hold_s,
-        details.has_wrapup::integer as wrapups,
-        details.wrapup_s,
-        details.transfer_reason as transferred,
-        details.transfer_target_kind as target_kind
+        talks.has_wrapup::integer as wrapups,
+        talks.transfer_reason as transferred,
+        talks.transfer_target_kind as target_kind
     from talks
-    inner join details
-        on talks.customer_id = details.customer_id
-        and talks.call_key = details.call_key
     left join answered_rings
         on talks.customer_id = answered_rings.customer_id
         and talks.call_key = answered_rings.call_key

@@ -1,7 +1,10 @@
 -- A row is the one visit of a straight call to a queue, with its outcome.
 
 with calls as (
-    select * from {{ ref('int_call') }}
+    select
+        *,
+        rings_once and ring_ended_at is not null as has_one_ring
+    from {{ ref('int_call') }}
     where is_straight and queue is not null
 ),
 
@@ -10,25 +13,12 @@ parts as (
     where part = 1
 ),
 
-straight_rings as (
-    select * from {{ ref('int_straight_ring') }}
-),
-
-tangled_rings as (
+rings as (
     select * from {{ ref('int_tangled_ring') }}
 ),
 
--- Most calls ring once, so they need no sums.
-rings as (
-    select
-        customer_id,
-        call_key,
-        1 as rings,
-        (reason = 'answered')::integer as rings_answered,
-        is_unanswered::integer as rings_unanswered,
-        ring_s
-    from straight_rings
-    union all
+-- Of calls that ring more than once. The one ring of other calls is in their row.
+ring_sums as (
     select
         customer_id,
         call_key,
@@ -36,7 +26,7 @@ rings as (
         count(*) filter (where reason = 'answered') as rings_answered,
         count(*) filter (where is_unanswered) as rings_unanswered,
         sum(ring_s) as ring_s
-    from tangled_rings
+    from rings
     group by customer_id, call_key
 )
 
@@ -62,10 +52,20 @@ select
     parts.wrapup_s,
     (parts.transferred = 'blind')::integer as transferred_blind,
     (parts.transferred = 'attended')::integer as transferred_attended,
-    rings.rings,
-    rings.rings_answered,
-    rings.rings_unanswered,
-    rings.ring_s,
+    case when calls.has_one_ring then 1 else ring_sums.rings end as rings,
+    case
+        when calls.has_one_ring then (calls.ring_reason = 'answered')::integer
+        else ring_sums.rings_answered
+    end as rings_answered,
+    case
+        when calls.has_one_ring then ({{ is_unanswered('calls.ring_reason') }})::integer
+        else ring_sums.rings_unanswered
+    end as rings_unanswered,
+    case
+        when calls.has_one_ring
+            then {{ measured_seconds('calls.ring_duration_s', 'calls.ring_started_at', 'calls.ring_ended_at') }}
+        else ring_sums.ring_s
+    end as ring_s,
     calls.shows_holds,
     calls.shows_wrapups,
     calls.last_at as call_last_at
@@ -73,7 +73,7 @@ from calls
 left join parts
     on calls.customer_id = parts.customer_id
     and calls.call_key = parts.call_key
-left join rings
-    on calls.customer_id = rings.customer_id
-    and calls.call_key = rings.call_key
+left join ring_sums
+    on calls.customer_id = ring_sums.customer_id
+    and calls.call_key = ring_sums.call_key
 where calls.joined_at is not null or calls.left_at is not null or parts.call_key is not null
