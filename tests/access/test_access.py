@@ -509,6 +509,31 @@ def test_a_new_password_ends_the_sessions_that_had_the_old_one(opened: Callmart)
         logins.connect(opened.settings, "loader").close()
 
 
+def test_sessions_that_go_on_after_a_new_password_are_named(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator grants the role, so the owner has to wait to end its sessions."""
+    monkeypatch.setattr(memberships, "TRIES", 1)
+    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
+    with (
+        opened.connect(STANDARD) as session,
+        opened.superuser(keep=False) as administrator,
+        opened.connect() as owner,
+    ):
+        administrator.execute(f"grant {role} to postgres")
+        stuck = memberships.end_old_sessions(owner, role)
+        assert stuck is not None
+        assert stuck.endswith(
+            "go on: an open transaction of another session holds its role; end that session, then run the same command"
+            " again"
+        )
+        session.execute("select 1")
+        administrator.rollback()
+        assert memberships.end_old_sessions(owner, role) is None
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("select 1")
+
+
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
     with opened.connect(STANDARD) as customer:

@@ -53,6 +53,8 @@ def computed(callmart: Callmart) -> Callmart:
         long.extend(_day_of_an_agent("a", "q", day))
         for call in range(CALLS_PER_DAY):
             long.extend(_call(f"c-{day}-{call}", "q", "a", day, 30 * call))
+            refused = at("09:10", day) + timedelta(minutes=30 * call)
+            long.append(event("queue_refused", refused, call_id=f"r-{day}-{call}", queue="q", reason="full"))
     callmart.land_together({1: wide, 2: long})
     with callmart.connect() as connection:
         window.build(connection, callmart.settings, ignore_step)

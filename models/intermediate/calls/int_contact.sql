@@ -87,10 +87,7 @@ contacts as (
         0 as transferred_blind,
         0 as transferred_attended
     from refusals
-    inner join days
-        on refusals.customer_id = days.customer_id
-        and refusals.refused_at >= days.begins_at
-        and refusals.refused_at < days.ends_at
+    {{ day_of('refusals', 'refusals.refused_at') }}
 ),
 
 -- The thresholds are the queue's own, or else the customer's.

@@ -168,9 +168,23 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
                     "has no new password yet, or its sessions go on",
                     partial(logins.set_password, connection, settings.home, role),
                     partial(sessions.end_all, connection, role),
+                    again="then run the same command again",
                 )
             )
         ]
+
+
+def end_old_sessions(connection: psycopg.Connection, role: str) -> str | None:
+    """End the sessions of a login whose password a person has just chosen. Commits. Returns None, or a sentence that says
+    what is left.
+    """
+    return _done(
+        connection,
+        role,
+        "has the new password, but sessions that were opened with the old one go on",
+        partial(sessions.end_all, connection, role),
+        again="then run the same command again",
+    )
 
 
 def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
@@ -214,8 +228,16 @@ def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
     return [problem for problem in problems if problem]
 
 
-def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable[[], object]) -> str | None:
-    """Change a login, one transaction per step, with some tries. Returns None, or a sentence that says what is left."""
+def _done(
+    connection: psycopg.Connection,
+    role: str,
+    left: str,
+    *steps: Callable[[], object],
+    again: str = "and the next run tries again",
+) -> str | None:
+    """Change a login, one transaction per step, with some tries. Returns None, or a sentence that says what is left and
+    what to do.
+    """
     why = ""
     for _ in range(TRIES):
         try:
@@ -238,7 +260,7 @@ def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable
             return None
     customer = roles.customer_of(connection.info.dbname, role)
     who = f"the login of customer {customer}" if customer else f"login {role}"
-    return f"{who} {left}: {why}, and the next run tries again"
+    return f"{who} {left}: {why}, {again}"
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:

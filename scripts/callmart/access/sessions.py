@@ -7,7 +7,7 @@ ends, and it may switch off all its timeouts. So everything for which the owner 
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
@@ -23,6 +23,8 @@ SQL = sql_file.statements(__file__)
 PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # how long to wait for an ended session to be gone
+# Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.
+NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
 
 
 @contextmanager
@@ -49,16 +51,20 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def end_all(connection: psycopg.Connection, role: str) -> None:
-    """End all sessions of a login, in any database, and write that into the audit log. The caller commits."""
+    """End all sessions of a login, in any database, and write that into the audit log. The caller commits. Raises one of
+    `NOT_ENDED` if they can't be ended.
+    """
     _note(connection, Counter({role: end(connection, role)}))
 
 
 def end(connection: psycopg.Connection, role: str) -> int:
-    """End all sessions of a login, in any database. Returns how many are gone."""
+    """End all sessions of a login, in any database. Returns how many are gone. Raises one of `NOT_ENDED` if they can't
+    be ended.
+    """
     pids = [
         pid for (pid,) in connection.execute("select pid from pg_stat_activity where usename = %s", [role])
     ]
-    return _end(connection, role, pids)
+    return _end(connection, role, pids) if pids else 0
 
 
 def _give_up(connection: psycopg.Connection) -> None:
@@ -78,7 +84,8 @@ def _watch(watcher: psycopg.Connection, done: threading.Event, ended: Counter[st
                 if _is_login(database, role):
                     in_the_way.setdefault(role, []).append(pid)
             for role, pids in in_the_way.items():
-                ended[role] += _end(watcher, role, pids)
+                with suppress(*NOT_ENDED):  # it tries again as long as they are in the way
+                    ended[role] += _end(watcher, role, pids)
     except psycopg.OperationalError:
         return  # the connection is lost: from now on there are only the lock timeouts
 
@@ -100,11 +107,7 @@ def _end(connection: psycopg.Connection, role: str, pids: Iterable[int]) -> int:
                 "select pg_terminate_backend(pid, %s) from pg_stat_activity where pid = any(%s) and usename = %s",
                 [_END_MS, list(pids), role],
             ).fetchall()
-    except (
-        psycopg.errors.LockNotAvailable,
-        psycopg.errors.InsufficientPrivilege,
-        psycopg.errors.UndefinedObject,
-    ):
+    except psycopg.errors.UndefinedObject:  # there is no such role any more
         return 0
     return sum(gone for (gone,) in rows)
 

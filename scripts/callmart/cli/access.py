@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from callmart.access import drift, logins, memberships, roles, sessions
+from callmart.access import drift, logins, memberships, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
@@ -80,9 +80,9 @@ def access_rotate(
         ):
             logins.choose_password(connection, role, secret(f"new password of the {duty}", twice=True))
             connection.commit()  # from here on nobody gets in with the old one
-            sessions.end_all(connection, role)
+            left = memberships.end_old_sessions(connection, role)
             out.print(f"access: the {duty} has a new password, and no file has it")
-            return
+            end_with([left] if left else [])
         known = logins.known(connection)
         if customer is not None:
             chosen = [roles.customer_role(connection.info.dbname, customer)]
