@@ -1,11 +1,11 @@
 -- Keys, and the names that keys stand in for.
 
 -- Whether a text has the form of a pseudonym (keys.py): 128 bits in hex. It is called for each key of a file, and a
--- regular expression would take ten times as long.
+-- regular expression for all 32 characters would take six times as long.
 create or replace function raw.is_key(key text) returns boolean
-stable
+immutable
 parallel safe
-return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
+return octet_length(key) = 32 and key !~ '[^0-9a-f]';
 
 -- Whether a name of a queue or line looks like a telephone number, and so may come as its key only (telephone.sql).
 create or replace function raw.shows_number(name text) returns boolean
