@@ -175,8 +175,8 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
 
 
 def end_old_sessions(connection: psycopg.Connection, role: str) -> str | None:
-    """End the sessions of a login whose password a person has just chosen. Commits. Returns None, or a sentence that says
-    what is left.
+    """End the sessions of a login whose password a person has just chosen. Commits. Returns None, or a sentence that
+    says what is left.
     """
     return _done(
         connection,

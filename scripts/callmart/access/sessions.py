@@ -51,8 +51,8 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def end_all(connection: psycopg.Connection, role: str) -> None:
-    """End all sessions of a login, in any database, and write that into the audit log. The caller commits. Raises one of
-    `NOT_ENDED` if they can't be ended.
+    """End all sessions of a login, in any database, and write that into the audit log. The caller commits. Raises one
+    of `NOT_ENDED` if they can't be ended.
     """
     _note(connection, Counter({role: end(connection, role)}))
 
