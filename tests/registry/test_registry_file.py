@@ -112,6 +112,11 @@ MISTAKES = {
         6,
         "this queue is given twice",
     ),
+    "a queue twice, named by a number": (
+        ONE + "    queues:\n      - {name: 020 123 4567}\n      - {name: '0201234567'}\n",
+        6,
+        "this queue is given twice",
+    ),
     "a line twice": (ONE + "    lines: [{name: q},\n      {name: q}]\n", 5, "this line is given twice"),
     "a line without channels": (ONE + "    lines: [{name: q, channels: 0}]\n", 4, "channels"),
     "an agent twice": (

@@ -25,7 +25,6 @@ rings as (
     where reason = 'answered'
 ),
 
--- A straight call has one part: the talk, or the placing if there was no talk.
 talks as (
     select
         customer_id,
@@ -57,7 +56,7 @@ talks as (
     from calls
     where is_connected
     union all
-    -- int_placed_talk has its columns in the order of those above.
+    -- int_placed_talk has the columns above, up to shows_wrapups, in this order.
     select
         placed_talks.*,
         calls.own_ring_s,

@@ -17,7 +17,7 @@ rings as (
     select * from {{ ref('int_tangled_ring') }}
 ),
 
--- Of calls that ring more than once. The one ring of other calls is in their row.
+-- The rings of a call that rings more than once. The one ring of another straight call is in its row.
 ring_sums as (
     select
         customer_id,

@@ -126,13 +126,18 @@ def choose_password(connection: psycopg.Connection, role: str, password: str) ->
 
     Raises UserError if it is short.
     """
-    if len(password) < SHORTEST:
-        raise UserError(f"that password is too short: choose one of at least {SHORTEST} characters")
+    refuse_short(password)
     _alter_password(connection, role, password)
     connection.execute(
         "insert into ops.audit_log (action, details) values ('password chosen', %s)",
         [Jsonb({"login": role, "by": getpass.getuser()})],
     )
+
+
+def refuse_short(password: str) -> None:
+    """Raise UserError if a person has chosen too short a password."""
+    if len(password) < SHORTEST:
+        raise UserError(f"that password is too short: choose one of at least {SHORTEST} characters")
 
 
 def _generated() -> str:

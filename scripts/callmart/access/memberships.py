@@ -154,7 +154,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
 
 def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> list[str]:
     """Give logins new passwords, and end the sessions that were opened with the old ones. Commits. Returns one sentence
-    per login that could not get one. Raises UserError in another home than that of the database.
+    per login for which that is not done. Raises UserError in another home than that of the database.
     """
     fingerprints.refuse_other_home(connection, settings)
     with sessions.making_way(connection):
@@ -162,28 +162,35 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
             problem
             for role in chosen
             if (
-                problem := _done(
-                    connection,
-                    role,
-                    "has no new password yet, or its sessions go on",
-                    partial(logins.set_password, connection, settings.home, role),
-                    partial(sessions.end_all, connection, role),
-                    again="then run the same command again",
+                problem := _change_password(
+                    connection, role, partial(logins.set_password, connection, settings.home, role)
                 )
             )
         ]
 
 
-def end_old_sessions(connection: psycopg.Connection, role: str) -> str | None:
-    """End the sessions of a login whose password a person has just chosen. Commits. Returns None, or a sentence that
-    says what is left.
+def choose_password(connection: psycopg.Connection, role: str, password: str) -> str | None:
+    """Give a login the password that a person has chosen, as `renew` does. Returns None, or a sentence if that is not
+    done. Raises UserError if it is short.
+    """
+    logins.refuse_short(password)
+    with sessions.making_way(connection):
+        return _change_password(connection, role, partial(logins.choose_password, connection, role, password))
+
+
+def _change_password(connection: psycopg.Connection, role: str, change: Callable[[], object]) -> str | None:
+    """Change a login's password, and end its sessions. Until they have ended nobody gets in, because a login can change
+    its own password: an old session could choose another one, and come back with it.
     """
     return _done(
         connection,
         role,
-        "has the new password, but sessions that were opened with the old one go on",
+        "has no new password yet, and may be shut out until it has one",
+        partial(connection.execute, roles.statement("alter role {} nologin", role)),
         partial(sessions.end_all, connection, role),
-        again="then run the same command again",
+        change,
+        partial(connection.execute, roles.statement("alter role {} login", role)),
+        again="then `callmart access rotate` its password",
     )
 
 
@@ -204,9 +211,8 @@ def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
         if role not in staying:
             steps.append(partial(logins.drop, connection, role))
         steps.append(partial(connection.execute, "delete from access.closing where role = %s", [role]))
-        problems.append(
-            _done(connection, role, "is not closed yet, but can't read anything any more", *steps)
-        )
+        reads = "and its sessions can still read" if role in staying else "but can't read anything any more"
+        problems.append(_done(connection, role, f"is not closed yet, {reads}", *steps))
     for role in logins.known(connection):
         if role in known and not logins.passfile(home, role).exists():
             problems.append(

@@ -51,8 +51,8 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def end_all(connection: psycopg.Connection, role: str) -> None:
-    """End all sessions of a login, in any database, and write that into the audit log. The caller commits. Raises one
-    of `NOT_ENDED` if they can't be ended.
+    """End all sessions of a login, in any database, and write that into the audit log. The caller commits. Raises as
+    `end` does.
     """
     _note(connection, Counter({role: end(connection, role)}))
 
@@ -77,17 +77,18 @@ def _give_up(connection: psycopg.Connection) -> None:
 
 def _watch(watcher: psycopg.Connection, done: threading.Event, ended: Counter[str]) -> None:
     database = watcher.info.dbname
-    try:
-        while not done.wait(_LOOK_S):
-            in_the_way: dict[str, list[int]] = {}
+    while not done.wait(_LOOK_S):
+        in_the_way: dict[str, list[int]] = {}
+        try:
             for role, pid in watcher.execute(SQL["in_the_way"], {"patience": PATIENCE}):
                 if _is_login(database, role):
                     in_the_way.setdefault(role, []).append(pid)
             for role, pids in in_the_way.items():
                 with suppress(*NOT_ENDED):  # it tries again as long as they are in the way
                     ended[role] += _end(watcher, role, pids)
-    except psycopg.OperationalError:
-        return  # the connection is lost: from now on there are only the lock timeouts
+        except psycopg.OperationalError:
+            if watcher.closed:
+                return  # from now on there are only the lock timeouts
 
 
 def _is_login(database: str, role: str) -> bool:

@@ -78,11 +78,11 @@ def access_rotate(
         if duty is not None and (role := roles.duty_role(connection.info.dbname, duty)) in logins.typed(
             connection.info.dbname
         ):
-            logins.choose_password(connection, role, secret(f"new password of the {duty}", twice=True))
-            connection.commit()  # from here on nobody gets in with the old one
-            left = memberships.end_old_sessions(connection, role)
+            password = secret(f"new password of the {duty}", twice=True)
+            if left := memberships.choose_password(connection, role, password):
+                end_with([left])
             out.print(f"access: the {duty} has a new password, and no file has it")
-            end_with([left] if left else [])
+            return
         known = logins.known(connection)
         if customer is not None:
             chosen = [roles.customer_role(connection.info.dbname, customer)]

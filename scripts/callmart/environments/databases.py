@@ -1,7 +1,6 @@
 """Creates and drops the database of an environment. Both are done at once, and no rollback undoes them."""
 
 import shutil
-from contextlib import suppress
 
 import psycopg
 from psycopg import sql
@@ -57,8 +56,7 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
             raise UserError(f"the database {database} is no environment of callmart: choose another name")
         its_roles = sorted(roles.existing(own, database))
         for role in its_roles:
-            with suppress(*sessions.NOT_ENDED):  # then dropping the database ends them
-                sessions.end(own, role)
+            sessions.end(own, role)
         own.execute(roles.statement("drop database if exists {} with (force)", database))
         for role in its_roles:
             own.execute(roles.statement("drop role {}", role))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
 
-from callmart.base import matrix, yaml_file
+from callmart.base import matrix, telephone, yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Site, TimeZone
 from callmart.base.spelling import plain
@@ -238,7 +238,14 @@ def _wrong_contact_lists(registry: Registry) -> Iterator[_Mistake]:
 
 
 def _given_twice(registry: Registry) -> Iterator[_Mistake]:
-    """Ids and names that are given twice: of customers, and of what each customer lists."""
+    """Ids and names that are given twice: of customers, and of what each customer lists. A queue or line named by a
+    telephone number is the same one however the number is written.
+    """
+    numbers = telephone.numbers_in_names(
+        name
+        for customer in registry.customers
+        for name in (*(queue.name for queue in customer.queues), *(line.name for line in customer.lines))
+    )
 
     def once(names: Iterable[str], place: tuple[str | int, ...], what: str) -> Iterator[_Mistake]:
         before: set[str] = set()
@@ -250,8 +257,8 @@ def _given_twice(registry: Registry) -> Iterator[_Mistake]:
     yield from once((str(c.id) for c in registry.customers), ("customers",), "this customer id")
     for at, customer in enumerate(registry.customers):
         for key, names, what in (
-            ("queues", [queue.name for queue in customer.queues], "this queue"),
-            ("lines", [line.name for line in customer.lines], "this line"),
+            ("queues", [numbers.get(queue.name, queue.name) for queue in customer.queues], "this queue"),
+            ("lines", [numbers.get(line.name, line.name) for line in customer.lines], "this line"),
             ("statuses", map(status_word, customer.statuses), "a status word, in any case of letters,"),
             ("agents", [agent.id for agent in customer.agents], "this agent id"),
             ("contacts", [plain(one.email) for one in customer.contacts], "this contact's address"),
