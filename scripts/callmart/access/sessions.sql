@@ -12,3 +12,13 @@ where
     and l.waitstart < clock_timestamp() - %(patience)s::interval
     and waiting.usename = current_user
     and waiting.datname = current_database();
+
+-- name: starting
+-- The sessions that are being started: until then they hold a lock on their database, and don't show whose they are.
+select l.pid
+from pg_locks as l
+left join pg_stat_activity as a on l.pid = a.pid
+where
+    l.locktype = 'object'
+    and l.classid = 'pg_database'::regclass
+    and a.usename is null;

@@ -60,7 +60,7 @@ def apply() -> None:
     out.print(
         f"access: {len(applied.mended)} differences corrected, {len(renewed) - len(stuck)} passwords renewed"
     )
-    end_with(left + applied.problems + stuck)
+    end_with([*left, *applied.problems, *stuck.values()])
 
 
 @app.command("rotate")
@@ -98,5 +98,6 @@ def access_rotate(
         memberships.note_applied(connection, 0, len(chosen) - len(stuck))
         connection.commit()
     for role in chosen:
-        print(logins.passfile(settings().home, role))
-    end_with(stuck)
+        if role not in stuck:
+            print(logins.passfile(settings().home, role))
+    end_with(stuck.values())
