@@ -52,14 +52,16 @@ def given_up(number: str, day: date, clock: str) -> list[Row]:
 
 
 def deliver(played: Callmart) -> None:
-    """With contacts, and what is extracted and published. Calls in another queue have landed and are not built yet."""
+    """With contacts, and what is extracted and published. Calls in another queue have landed since and are not built yet:
+    on a Monday they would suspend the weekly mail.
+    """
     played.apply(WITH_CONTACTS)
+    with played.connect() as connection:
+        run.deliver(connection, played.settings, run.Ran(), ignore_step)
     played.land_together(
         {NAMED: [row for number, day, clock in CALLS for row in given_up(number, day, clock)]}
     )
     next(played.home.glob("landed-*")).unlink()
-    with played.connect() as connection:
-        run.deliver(connection, played.settings, run.Ran(), ignore_step)
     (played.home / "registry.yml").unlink()
 
 
