@@ -52,8 +52,8 @@ def given_up(number: str, day: date, clock: str) -> list[Row]:
 
 
 def deliver(played: Callmart) -> None:
-    """With contacts, and what is extracted and published. Calls in another queue have landed since and are not built yet:
-    on a Monday they would suspend the weekly mail.
+    """With contacts, and what is extracted and published. Calls in another queue have landed since and are not built
+    yet: on a Monday they would suspend the weekly mail.
     """
     played.apply(WITH_CONTACTS)
     with played.connect() as connection:
