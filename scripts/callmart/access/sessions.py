@@ -100,13 +100,9 @@ def _is_login(database: str, role: str) -> bool:
 
 
 def _end(connection: psycopg.Connection, role: str, pids: Iterable[int]) -> int:
-    """End sessions of a login. Returns how many are gone. PostgreSQL requires the rights of the role, so the owner
-    grants itself the role and rolls that back. The sessions stay ended.
-    """
+    """End sessions of a login. Returns how many are gone."""
     try:
-        with connection.transaction(force_rollback=True):
-            connection.execute("set local lock_timeout = '1s'")
-            connection.execute(roles.statement("grant {} to current_user with inherit true", role))
+        with _with_rights_of(connection, role):
             rows = connection.execute(
                 "select pg_terminate_backend(pid, %s) from pg_stat_activity where pid = any(%s) and usename = %s",
                 [_END_MS, list(pids), role],
@@ -114,6 +110,17 @@ def _end(connection: psycopg.Connection, role: str, pids: Iterable[int]) -> int:
     except psycopg.errors.UndefinedObject:  # there is no such role any more
         return 0
     return sum(gone for (gone,) in rows)
+
+
+@contextmanager
+def _with_rights_of(connection: psycopg.Connection, role: str) -> Iterator[None]:
+    """PostgreSQL requires the rights of a role to end its sessions, so the owner grants itself the role and rolls that
+    back. The sessions stay ended.
+    """
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local lock_timeout = '1s'")
+        connection.execute(roles.statement("grant {} to current_user with inherit true", role))
+        yield
 
 
 def _end_starting(connection: psycopg.Connection, role: str) -> int:
@@ -128,10 +135,10 @@ def _end_starting(connection: psycopg.Connection, role: str) -> int:
     ended = 0
     for pid in starting:
         with (
-            suppress(psycopg.errors.InsufficientPrivilege),
-            connection.transaction(force_rollback=True),
-        ):  # of others
-            connection.execute(roles.statement("grant {} to current_user with inherit true", role))
+            _with_rights_of(connection, role),
+            suppress(psycopg.errors.InsufficientPrivilege),  # it may be another login's
+            connection.transaction(),
+        ):
             connection.execute("select pg_terminate_backend(%s)", [pid])
             ended += 1
     return ended
