@@ -266,13 +266,16 @@ def _copied(settings: Settings, files: Sequence[Path], events: int) -> float:
 
 
 def _table(night: Night, measured: Measured) -> Table:
-    """Each stage with its limit. Those without one only show what else a night takes."""
+    """Each stage with its limit. Those without one only show what else a night takes, and so does the mail on a Monday
+    before its hour.
+    """
     table = Table("stage", "seconds", "each", "compared with", "seconds", "ratio", "goal", "", box=None)
     for stage, seconds in night.seconds.items():
-        if stage not in GOALS:
+        limit = measured.limits.get(stage)
+        if limit is None or limit.seconds == 0:
             table.add_row(stage, f"{seconds:.1f}")
             continue
-        limit, goal = measured.limits[stage], GOALS[stage]
+        goal = GOALS[stage]
         ratio, each = seconds / limit.seconds, seconds * 1000 / measured.counts[goal.per]
         table.add_row(
             stage, f"{seconds:.1f}", f"{each * 1000:,.0f} µs per {goal.per}", limit.what, f"{limit.seconds:.1f}",
