@@ -17,7 +17,10 @@ app = typer.Typer(help="The keys behind the pseudonyms: docs/security.md.", no_a
 def rotate(
     customer: Annotated[int | None, typer.Option(min=1, help="The customer whose key it is.")] = None,
     installation: Annotated[
-        bool, typer.Option("--installation", help="Of the key that names of files and their contents have.")
+        bool,
+        typer.Option(
+            "--installation", help="The installation's key, by which names and contents of files are stored."
+        ),
     ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show how many rows have its keys, and change nothing.")

@@ -35,7 +35,7 @@ LISTED = 100  # customers; of more, `status` lists those that need a look
 def status_(
     as_json: Json = False,
     every: Annotated[
-        bool, typer.Option("--all", help=f"List all customers, also if there are more than {LISTED}.")
+        bool, typer.Option("--all", help=f"List all customers, even if there are more than {LISTED}.")
     ] = False,
 ) -> None:
     """Show how the last run ended, what each customer has ordered, and how far its data is."""
@@ -73,8 +73,8 @@ def status_(
             print_status(listed)
         if len(listed) < len(customers):
             out.print(
-                f"listed are {len(listed):,} of {len(customers):,} customers, those that need a look: "
-                "`callmart status --all` lists all",
+                f"listed are {len(listed):,} of {len(customers):,} customers, those that need a look, "
+                f"{LISTED} at most: `callmart status --all` lists all",
                 soft_wrap=True,
             )
         _print_earlier(earlier)

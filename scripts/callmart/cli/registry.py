@@ -7,7 +7,7 @@ import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import Yes, database, end_with, err, out, plain
+from callmart.cli.terminal import database, end_with, err, out, plain
 from callmart.database import clock, rotation, schema
 from callmart.database.lock import exclusive
 from callmart.registry import applying, planning
@@ -19,7 +19,7 @@ app = typer.Typer(help="Who the customers are and what they have ordered.", no_a
 @app.command("apply")
 def apply(
     file: Path,
-    yes: Yes = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also apply what deletes data.")] = False,
     request: Annotated[
         int,
         typer.Option(min=0, help="The request of a person for whom the file corrects a name or an address."),

@@ -159,7 +159,7 @@ def mail(
         typer.Option(
             min=1,
             metavar="CUSTOMER",
-            help="Once more to the recipients of whom it is not known, or who were refused.",
+            help="Send again to recipients who were refused, or of whom nobody knows whether the mail arrived.",
         ),
     ] = None,
 ) -> None:

@@ -23,7 +23,7 @@ UNDONE = 1  # finished, but something was held back, refused or left undone
 MISTAKE = 2
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
 
 
 def plain(text: object) -> str:

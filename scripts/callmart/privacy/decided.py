@@ -113,7 +113,7 @@ LEFT_OUT: Mapping[str, LeftOut] = {
         "written anew", "all of the customer's are removed, and drawn when somebody asks"
     ),
     "outbox": LeftOut("written anew", "all of the customer's mails are removed; those that went out stay"),
-    "packages": LeftOut("stays", "who asked for the own data gets it all the same"),
+    "packages": LeftOut("stays", "whoever asked for their own data gets it all the same"),
     "tableau content": LeftOut("written anew", "it has the rows of the marts"),
     "tableau users": LeftOut("stays", "an account is no report"),
     "emulator": LeftOut("written anew", "its database keeps what is deleted until then"),
