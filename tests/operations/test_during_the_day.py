@@ -19,10 +19,11 @@ from callmart.reports.drawing import Declared
 from callmart.reports.page import Page
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
-from callmart_home import Callmart
+from callmart_home import Callmart, hold_back
 from events import DAY, DETAILED, at, registry
 
 AS_IT_GOES, ONCE = 1, 2  # twins
+HELD_BACK = 3
 HOURS = (at("11:00"), at("17:00"))  # after which a contact begins that goes on
 MIDNIGHT = at("00:00", 1)
 LATE = 0.05  # of the events come with the file after theirs
@@ -49,12 +50,17 @@ def files(tmp_path_factory: pytest.TempPathFactory, seed: int) -> dict[str, Path
         for event, moment in events
     ]
     folder = tmp_path_factory.mktemp("files")
-    of = told.schema.get_field_index("customer_id")
-    twin = told.set_column(of, "customer_id", pa.repeat(ONCE, told.num_rows).cast(told.schema.field(of).type))
     tables = {name: told.filter([one == number for one in part]) for number, name in enumerate(parts)}
-    for name, table in (tables | {"whole": twin}).items():
+    for name, table in (tables | {"whole": as_of(ONCE, told)}).items():
         pyarrow.parquet.write_table(table, folder / name)
     return {name: folder / name for name in (*parts, "whole")}
+
+
+def as_of(customer: int, events: pa.Table) -> pa.Table:
+    """The events as another customer's."""
+    of = events.schema.get_field_index("customer_id")
+    customers = pa.repeat(customer, events.num_rows).cast(events.schema.field(of).type)
+    return events.set_column(of, "customer_id", customers)
 
 
 @pytest.fixture
@@ -148,3 +154,45 @@ def test_a_day_that_goes_on_says_how_far_its_data_goes_and_ends_as_if_computed_o
     assert as_it_went == once
     assert {mart for mart, rows in once.items() if not rows} == {"line_interval"}
     assert not callmart.rows("select 1 from ops.opened_day where so_far is not null")
+
+
+def test_of_a_day_that_is_held_back_no_part_stays_open_when_it_is_over(
+    callmart: Callmart, files: dict[str, Path], clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the next day, which is open, it would look whole."""
+    callmart.apply(registry(f"id: {HELD_BACK}, {DETAILED}"))
+
+    def land(part: str) -> None:
+        pyarrow.parquet.write_table(
+            as_of(HELD_BACK, pyarrow.parquet.read_table(files[part])), tmp_path / part
+        )
+        callmart.land(tmp_path / part)
+
+    def open_days() -> set[object]:
+        return {
+            row["call_date"] for row in callmart.rows("select distinct call_date from store.queue_interval")
+        }
+
+    land("first")
+    clock.moment = HOURS[0] + timedelta(hours=1)
+    assert callmart.build_and_open().held_back_days == 0
+    with callmart.connect() as connection:
+        connection.execute(
+            "insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)"
+            " values (%s, 'queue', '', 1, '{\"opened\": 1}')",
+            [HELD_BACK],
+        )
+        connection.commit()
+    monkeypatch.setattr(suites, "validate", hold_back(HELD_BACK, DAY))
+    tomorrow = DAY + timedelta(days=1)
+    for part, moment, last, is_open in (
+        ("second", HOURS[1], DAY, True),
+        ("rest", MIDNIGHT + timedelta(hours=1), tomorrow, False),
+    ):
+        land(part)
+        clock.moment = moment
+        assert callmart.build_and_open().held_back_days == 1
+        assert through(callmart, HELD_BACK)[0] == last
+        assert (DAY in open_days()) == is_open
+        (extract,) = callmart.rows("select basis ? 'opened' as is_known from ops.extract")
+        assert extract["is_known"] == is_open, "nothing would take the rows out of the file"

@@ -1,9 +1,8 @@
 """A rebuild computes again what is of an earlier definition, and nothing else comes back or changes by it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +15,7 @@ from callmart.opening import opening
 from callmart.operations import rebuild, run, status
 from callmart.operations.rebuild import Chosen, Plan, Rebuilt
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step, let_pass
+from callmart_home import Callmart, hold_back, ignore_step
 from centre import ANONYMOUS, DAYS, NAMED, NONE, STANDARD, agent_of
 from commands import use
 from erasing import erase, key_of, person
@@ -105,22 +104,6 @@ def test_only_what_is_chosen(restored: Callmart) -> None:
     assert (after[ANONYMOUS], after[STANDARD]) == (before[ANONYMOUS], before[STANDARD])
 
 
-def hold_back(callmart: Callmart, customer: int) -> Callable[..., suites.Validated]:
-    """A validation that this customer's days fail."""
-
-    def validate(connection: psycopg.Connection, *more: Any) -> suites.Validated:
-        for statement in (
-            "insert into ops.quality_result select max(build_id), 'queue_interval', 'x', 'critical', false"
-            " from ops.build",
-            "insert into ops.quality_failure select max(b.build_id), 'queue_interval', 'x', w.customer_id, w.call_date"
-            f" from ops.build as b, build.window as w where customer_id = {customer} group by 4, 5",
-        ):
-            connection.execute(statement)
-        return let_pass(connection, callmart.settings, ignore_step)
-
-    return validate
-
-
 def test_what_its_checks_hold_back_stays_held_back(
     restored: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +111,7 @@ def test_what_its_checks_hold_back_stays_held_back(
     make_outdated(restored)
     before = offered(restored)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suites, "validate", hold_back(restored, NAMED))
+        patch.setattr(suites, "validate", hold_back(NAMED))
         assert rebuilt(restored) == Rebuilt(9, 3, 0)
         after = offered(restored)
         assert after[NAMED] == before[NAMED]

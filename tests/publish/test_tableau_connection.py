@@ -214,6 +214,19 @@ def test_a_server_that_is_down(settings: Settings, monkeypatch: pytest.MonkeyPat
         pass
 
 
+def test_a_server_that_does_not_answer_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tableau, "_INFO_TIMEOUT_S", (1, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"no Tableau server answers at {url}"), \
+                connect(real(tmp_path, server=url, token="secret")):  # fmt: skip
+            pass
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
 def test_a_server_that_goes_down(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, tableau=Tableau())  # its emulator is a process, which can be stopped
     with pytest.raises(UserError, match="stopped answering"), connect(settings) as server:

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from callmart.build import months
-from callmart.database import clock
+from callmart.database import catalogue, clock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run
-from callmart.retention import expire, expired_months, expiry_plan
+from callmart.retention import expire, expiry_plan
 from callmart_home import Callmart, ignore_step
 from events import ndjson
 from six_days import DAYS, ZONES, expired, marts_with_days, too_old
@@ -42,7 +42,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
         assert ran.extracts == len(ZONES) * len(groups)
         for month in ahead:
             for name in ("raw.event", *marts_with_days(full)):
-                assert expired_months.exists(connection, f"{name}_{month:%Y%m}")
+                assert catalogue.exists(connection, f"{name}_{month:%Y%m}")
 
 
 @pytest.mark.waits

@@ -46,6 +46,25 @@ def let_pass(connection: psycopg.Connection, settings: Settings, on_mart: Any) -
     return suites.Validated(None)
 
 
+def hold_back(customer: int, day: date | None = None) -> Callable[..., suites.Validated]:
+    """As suites.validate where the customer's days fail, or this one."""
+
+    def validate(connection: psycopg.Connection, *more: Any) -> suites.Validated:
+        connection.execute(
+            "insert into ops.quality_result"
+            " select max(build_id), 'queue_interval', 'x', 'critical', false from ops.build"
+        )
+        connection.execute(
+            "insert into ops.quality_failure select max(b.build_id), 'queue_interval', 'x', w.customer_id, w.call_date"
+            " from ops.build as b, build.window as w"
+            " where customer_id = %s and call_date = coalesce(%s, call_date) group by 4, 5",
+            [customer, day],
+        )
+        return let_pass(connection, *more)
+
+    return validate
+
+
 def built_as_here(shared: Path, target: Callable[..., None], *arguments: object, **named: object) -> None:
     """In a process of its own, call something whose builds are those of the tests' own process: unchecked, with what
     the workers learnt of dbt. Reading the project anew and importing Great Expectations takes 6 s of CPU.

@@ -19,6 +19,7 @@ class Letters:
     def __init__(self) -> None:
         self.got: list[Envelope] = []
         self.refused: set[str] = set()
+        self.later: set[str] = set()
         self.logins: list[tuple[bytes, bytes]] = []
         self.before: Callable[[Envelope], Awaitable[str]] | None = (
             None  # answers instead, if it says something
@@ -29,6 +30,8 @@ class Letters:
     ) -> str:
         if address in self.refused:
             return "550 no such user"
+        if address in self.later:
+            return "450 try again later"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -1,55 +1,36 @@
 -- One row per agent of a customer. The agents are all those of the window's customers who have a day under a detailed
 -- contract, in the window or before, but for those who object.
 
+{% set marts = ['agent_day', 'agent_status_interval', 'agent_session', 'agent_queue_interval'] %}
+
 with days as (
     select * from {{ ref('stg_day') }}
     where not is_reached
-),
-
-agent_days as (
-    select * from {{ computed('agent_day') }}
 ),
 
 objectors as (
     select * from {{ ref('stg_objector') }}
 ),
 
-statuses as (
-    select * from {{ computed('agent_status_interval') }}
-),
-
-sessions as (
-    select * from {{ computed('agent_session') }}
-),
-
-queues as (
-    select * from {{ computed('agent_queue_interval') }}
+seen as (
+    {% for mart in marts %}
+        select
+            customer_id,
+            agent_key
+        from {{ computed(mart) }}
+        {{ 'union' if not loop.last }}
+    {% endfor %}
 ),
 
 history as (
-    select
-        customer_id,
-        call_date,
-        agent_key
-    from {{ ref('agent_day') }}
-    union all
-    select
-        customer_id,
-        call_date,
-        agent_key
-    from {{ ref('agent_status_interval') }}
-    union all
-    select
-        customer_id,
-        call_date,
-        agent_key
-    from {{ ref('agent_session') }}
-    union all
-    select
-        customer_id,
-        call_date,
-        agent_key
-    from {{ ref('agent_queue_interval') }}
+    {% for mart in marts %}
+        select
+            customer_id,
+            call_date,
+            agent_key
+        from {{ ref(mart) }}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
 ),
 
 listed as (
@@ -72,22 +53,7 @@ agents as (
     select
         customer_id,
         agent_key
-    from agent_days
-    union
-    select
-        customer_id,
-        agent_key
-    from statuses
-    union
-    select
-        customer_id,
-        agent_key
-    from sessions
-    union
-    select
-        customer_id,
-        agent_key
-    from queues
+    from seen
     union
     select
         listed.customer_id,

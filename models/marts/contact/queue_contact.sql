@@ -24,14 +24,12 @@ lists as (
     select * from {{ ref('stg_contact_list') }}
 ),
 
--- What agents did is shown where queue_interval shows it.
 listed as (
     select
         contacts.*,
         contacts.interval_start at time zone days.time_zone as interval_local,
         contacts.began_at at time zone days.time_zone as joined_local,
-        (days.option = 'detailed' or several_agents.queue is not null)
-        and left_out.has_handled is not true as shows_agents
+        {{ shows_work('days.option') }} as shows_agents
     from contacts
     inner join lists
         on contacts.customer_id = lists.customer_id

@@ -100,15 +100,8 @@ select
     coalesce(caller_counts.repeat_callers_week, 0)::integer as repeat_callers_week,
     visit_counts.withheld::integer as contacts_withheld,
     visit_counts.unnumbered::integer as contacts_unnumbered,
-    -- Under a standard contract, the work of a queue's only agent would be that agent's profile.
-    case
-        when (visit_counts.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
-            then {{ whole_sum('visit_counts.talk_max_s') }}
-    end as talk_max_s,
-    case
-        when (visit_counts.option = 'detailed' or several_agents.queue is not null) and left_out.has_staffed is not true
-            then staffed.staffed_s
-    end::integer as staffed_s
+    case when {{ shows_work('visit_counts.option') }} then {{ whole_sum('visit_counts.talk_max_s') }} end as talk_max_s,
+    case when {{ shows_work('visit_counts.option', 'has_staffed') }} then staffed.staffed_s end::integer as staffed_s
 from visit_counts
 left join longest using (customer_id, call_date, queue)
 left join caller_counts using (customer_id, call_date, queue)

@@ -69,16 +69,12 @@ counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under a standard contract, the work of a queue's only agent would be that agent's profile. So would be the work of
--- an agent who is left out: it is what the queue shows less what the agents' marts show.
 counted as (
     select
         *, -- noqa: RF02
         counts.interval_start at time zone days.time_zone as interval_local,
-        (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_staffed is not true
-            as shows_staffing,
-        (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
-            as shows_agents
+        {{ shows_work('days.option') }} as shows_agents,
+        {{ shows_work('days.option', 'has_staffed') }} as shows_staffing
     from counts
     -- Each count has a day. But of an inner join PostgreSQL would expect one row, and nest the joins that follow.
     left join days using (customer_id, call_date)

@@ -11,14 +11,13 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.types.json import Jsonb
 
 from callmart.access import roles
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import audit_log, server
 
 SHORTEST = 12  # characters of a password that a person chooses
 TRIED_AT_ONCE = 4  # logins; each takes the server and us some milliseconds of hashing
@@ -128,10 +127,7 @@ def choose_password(connection: psycopg.Connection, role: str, password: str) ->
     """
     refuse_short(password)
     _alter_password(connection, role, password)
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('password chosen', %s)",
-        [Jsonb({"login": role, "by": getpass.getuser()})],
-    )
+    audit_log.note(connection, "password chosen", {"login": role, "by": getpass.getuser()})
 
 
 def refuse_short(password: str) -> None:

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.access import drift, logins, rights, roles, sessions
 from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.database import clock, cluster, fingerprints, ledger, lock, schema
+from callmart.database import audit_log, clock, cluster, fingerprints, ledger, lock, schema
 from callmart.declarations import metrics, pointing
 from callmart.declarations.mart import Mart
 
@@ -297,10 +296,7 @@ def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
 
 def note_applied(connection: psycopg.Connection, mended: int, renewed: int) -> None:
     """Write into the audit log how many differences were corrected and how many passwords were renewed."""
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('access applied', %s)",
-        [Jsonb({"mended": mended, "passwords renewed": renewed})],
-    )
+    audit_log.note(connection, "access applied", {"mended": mended, "passwords renewed": renewed})
 
 
 def _of_duties(database: str) -> Iterator[roles.Membership]:
@@ -332,10 +328,9 @@ def _note_changes(
             for role, member in sorted(changed):
                 if customer := roles.customer_of(database, member):
                     groups.setdefault(customer, []).append(role.removeprefix(f"{database}_reads_"))
-            cursor.executemany(
-                "insert into ops.audit_log (action, customer_id, details) values (%s, %s, %s)",
-                [(action, customer, Jsonb({"groups": names})) for customer, names in groups.items()],
-            )
+            with connection.pipeline():
+                for customer, names in groups.items():
+                    audit_log.note(connection, action, {"groups": names}, customer)
 
 
 def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]:

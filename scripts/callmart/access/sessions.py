@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.access import roles
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
+from callmart.database import audit_log
 from callmart.database.lock import second
 
 SQL = sql_file.statements(__file__)
@@ -152,9 +151,9 @@ def _starting(connection: psycopg.Connection) -> set[int]:
 def _note(connection: psycopg.Connection, ended: Counter[str]) -> None:
     database = connection.info.dbname
     for role, sessions in sorted((+ended).items()):
-        connection.execute(
-            sql.SQL(
-                "insert into ops.audit_log (action, customer_id, details) values ('sessions ended', %s, %s)"
-            ),
-            [roles.customer_of(database, role), Jsonb({"login": role, "sessions": sessions})],
+        audit_log.note(
+            connection,
+            "sessions ended",
+            {"login": role, "sessions": sessions},
+            roles.customer_of(database, role),
         )

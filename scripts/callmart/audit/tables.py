@@ -12,7 +12,7 @@ from callmart.audit.check import Check, few
 from callmart.audit.scene import Scene, table_of
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.database import clock
+from callmart.database import catalogue, clock
 from callmart.declarations import dbt_project, mart_tables, pointing
 from callmart.retention import expiry_plan
 
@@ -117,7 +117,7 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
 def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
     """Check that no number over all customers reveals one of them. Numbers whose parts are gone can't be checked."""
     looked_at, found = 0, []
-    if connection.execute("select to_regclass('usage.function_month')").fetchone() != (None,):
+    if catalogue.exists(connection, "usage.function_month"):
         for cell, parts in connection.execute(SQL["usage"]):
             looked_at += 1
             if len(parts) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart import __version__
 from callmart.backup import contents, manifest, programs, sealed
@@ -20,7 +19,7 @@ from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key, secret_file
 from callmart.base.settings import Settings
-from callmart.database import clock, fingerprints, migrating, schema
+from callmart.database import audit_log, clock, fingerprints, migrating, schema
 from callmart.database.lock import second
 
 
@@ -63,10 +62,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             ledger=contents.ledger(reader) if is_current else None,
         )
         secret_file(draft / NAME, made.model_dump_json(indent=1))
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('backed up', %s)",
-        [Jsonb({"backup": made.backup, "rows": made.rows, "bytes": dump.size})],
-    )
+    audit_log.note(connection, "backed up", {"backup": made.backup, "rows": made.rows, "bytes": dump.size})
     connection.commit()
     return made
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.access import logins, memberships, rights, roles, sessions
 from callmart.backup import contents, manifest, programs, sealed
@@ -22,6 +21,7 @@ from callmart.base.keys import Whose, fits, key_file, named, secret_file, with_f
 from callmart.base.person import Work, quietly
 from callmart.base.settings import Settings
 from callmart.database import (
+    audit_log,
     clock,
     fingerprints,
     ledger,
@@ -117,10 +117,7 @@ def restore_keys(
             restored.append(whose)
         else:
             left.append(whose)
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('keys restored', %s)",
-        [Jsonb({"keys": restored})],
-    )
+    audit_log.note(connection, "keys restored", {"keys": restored})
     connection.commit()
     return restored, left
 
@@ -175,9 +172,7 @@ def _note(connection: psycopg.Connection, backup: Opened, done: dict[str, object
     """Write into the audit log what was restored, and what was done on the way."""
     found = backup.manifest
     details = {"backup": found.backup, "made": str(found.made_at), "rows": found.rows, **done}
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
-    )
+    audit_log.note(connection, "restored", details)
 
 
 def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> int:

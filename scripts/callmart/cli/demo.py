@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Mail, Settings
-from callmart.database import clock, schema, server
+from callmart.database import catalogue, clock, schema, server
 from callmart.database.lock import exclusive
 from callmart.land import landing
 from callmart.land.gate import Defaults
@@ -106,7 +106,7 @@ def what_next(settings: Settings) -> list[str]:
 
 def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> None:
     """Raise UserError if the database has customers that the demo's registry lacks: applying it would delete them."""
-    if connection.execute("select to_regclass('registry.customer')").fetchone() == (None,):
+    if not catalogue.exists(connection, "registry.customer"):
         return
     known = set(connection.execute("select customer_id, name from registry.customer"))
     if strangers := known - {(customer.id, customer.name) for customer in wanted.customers}:

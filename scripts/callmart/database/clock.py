@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import rotation
+from callmart.database import audit_log, catalogue, rotation
 from callmart.database.lock import exclusive
 
 DAYS = 7  # callmart may do nothing for so long, over a holiday for example
@@ -75,7 +74,7 @@ def read(connection: psycopg.Connection, settings: Settings) -> Reading:
 
 def last_day(connection: psycopg.Connection) -> date | None:
     """The day on which callmart last began work. None in a new database, or in one from before there was a clock."""
-    if connection.execute("select to_regclass('ops.clock')").fetchone() == (None,):
+    if not catalogue.exists(connection, "ops.clock"):
         return None
     return next((day for (day,) in connection.execute("select day from ops.clock")), None)
 
@@ -125,9 +124,10 @@ def accept(connection: psycopg.Connection, settings: Settings, day: date) -> Non
             "correct the clock, or accept the day that it says"
         )
     if reading.doubt:
-        connection.execute(
-            "insert into ops.audit_log (action, details) values ('clock accepted', %s)",
-            [Jsonb({"last": str(reading.last), "accepted": str(day), "by": getpass.getuser()})],
+        audit_log.note(
+            connection,
+            "clock accepted",
+            {"last": str(reading.last), "accepted": str(day), "by": getpass.getuser()},
         )
     _keep(connection, reading)
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.database import server
+from callmart.database import catalogue, server
 
 SQL = sql_file.statements(__file__)
 
@@ -50,7 +50,7 @@ class Place:
 
 def is_coordinator(connection: psycopg.Connection) -> bool:
     """Whether the database is the coordinator of a cluster with nodes that hold shards."""
-    if connection.execute("select to_regclass('pg_catalog.pg_dist_node')").fetchone() == (None,):
+    if not catalogue.exists(connection, "pg_catalog.pg_dist_node"):
         return False
     return connection.execute(SQL["has_nodes"]).fetchone() is not None
 

@@ -1,21 +1,30 @@
 """The keys that the data was stored with: the database knows them by their fingerprints, and the home has them."""
 
+from collections.abc import Iterable
+
 import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, RESTORE, Whose, fits, known_key
 from callmart.base.settings import Settings
+from callmart.database import catalogue
 
 SQL = sql_file.statements(__file__)
 
 
 def known(connection: psycopg.Connection) -> dict[Whose, str]:
     """The fingerprints of the customers' keys and the installation's. Before an upgrade that may have none."""
-    found: dict[Whose, str] = dict(connection.execute(SQL["of_customers"]).fetchall())
-    if connection.execute("select to_regclass('ops.installation')").fetchone() != (None,):
+    found: dict[Whose, str] = dict(of_customers(connection).items())
+    if catalogue.exists(connection, "ops.installation"):
         ((found[INSTALLATION],),) = connection.execute("select key_fingerprint from ops.installation")
     return found
+
+
+def of_customers(connection: psycopg.Connection, customers: Iterable[int] | None = None) -> dict[int, str]:
+    """The fingerprints of the keys of these customers, or of all. Who has no key is left out."""
+    asked = None if customers is None else list(customers)
+    return dict(connection.execute(SQL["of_customers"], {"customers": asked}).fetchall())
 
 
 def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:

@@ -20,7 +20,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.person import Person
 from callmart.base.settings import Settings
-from callmart.database import chain, clock, ledger_files, ledger_rows
+from callmart.database import chain, clock, fingerprints, ledger_files, ledger_rows
 from callmart.database.chain import Body, Chain, Entry
 from callmart.database.ledger_files import REPLAY
 from callmart.database.tombstones import Kind
@@ -102,7 +102,7 @@ def append(
     body = Body(
         customer_id,
         kind,
-        ledger_rows.fingerprints(connection, [customer_id]).get(customer_id),
+        fingerprints.of_customers(connection, [customer_id]).get(customer_id),
         until,
         clock.now(connection),
         request,

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import chain, ledger, ledger_files, ledger_rows, vacuum
+from callmart.database import audit_log, chain, ledger, ledger_files, ledger_rows, vacuum
 from callmart.database.chain import Chain
 from callmart.database.ledger import Said
 from callmart.database.ledger_files import REPLAY
@@ -46,10 +45,7 @@ def mend(connection: psycopg.Connection, settings: Settings, lost: Lost | None =
         agreeing = [each for each in readable if _continue_each_other([each, of_database])]
         readable = agreeing or readable
     if lost:
-        connection.execute(
-            "insert into ops.audit_log (action, details) values ('ledger lost', %s)",
-            [Jsonb({"reason": lost})],
-        )
+        audit_log.note(connection, "ledger lost", {"reason": lost})
     elif not readable and of_database is not None:
         where = " and ".join(map(str, reversed(ledger_files.both(settings))))
         raise UserError(
@@ -140,9 +136,6 @@ def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
         "privacy.ledger_entry",
     )
     if ended:  # after a crash only the files still have them
-        connection.execute(
-            "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",
-            [Jsonb({"entries": ended})],
-        )
+        audit_log.note(connection, "tombstones ended", {"entries": ended})
     connection.commit()
     return ended

@@ -8,7 +8,7 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.keys import epochs, fingerprint_of, key_file, with_fingerprint
 from callmart.base.settings import Settings
-from callmart.database import chain
+from callmart.database import chain, fingerprints
 from callmart.database.chain import Body, Chain, Entry
 from callmart.database.tombstones import secret_of
 
@@ -104,14 +104,9 @@ def secrets(connection: psycopg.Connection, settings: Settings, bodies: Iterable
     """
     made_with = {(body.customer_id, body.key) for body in bodies}
     found: dict[int, bytes] = {}
-    for customer, fingerprint in fingerprints(connection, (one for one, _ in made_with)).items():
+    for customer, fingerprint in fingerprints.of_customers(connection, (one for one, _ in made_with)).items():
         path = key_file(settings.home, customer)
         key = with_fingerprint(path.read_bytes(), fingerprint) if path.exists() else None
         if key and any((customer, fingerprint_of(epoch)) in made_with for epoch in epochs(key)):
             found[customer] = secret_of(key)
     return found
-
-
-def fingerprints(connection: psycopg.Connection, customers: Iterable[int]) -> dict[int, str]:
-    """The fingerprints of customers' keys."""
-    return dict(connection.execute(SQL["fingerprints"], {"customers": list(customers)}).fetchall())

@@ -76,13 +76,6 @@ select
 from unnest(%(tombstones)s::text[]) as tombstone
 on conflict do nothing;
 
--- name: fingerprints
-select
-    customer_id,
-    key_fingerprint
-from registry.customer
-where customer_id = any(%(customers)s) and key_fingerprint is not null;
-
 -- name: note_secret
 insert into privacy.secret as known (customer_id, secret)
 values (%(customer)s, %(secret)s)

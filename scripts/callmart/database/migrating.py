@@ -35,7 +35,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
-from callmart.database import lock
+from callmart.database import catalogue, lock
 
 SQL = sql_file.statements(__file__)
 
@@ -183,6 +183,6 @@ def _function(migration: Migration, name: str) -> Callable[..., Any] | None:
 
 def _begun(connection: psycopg.Connection) -> list[tuple[int, str, str, bool]]:
     """The migrations that the database has had, and whether each is done."""
-    if connection.execute("select to_regclass('ops.migration')").fetchone() == (None,):
+    if not catalogue.exists(connection, "ops.migration"):
         return []
     return connection.execute(SQL["begun"]).fetchall()

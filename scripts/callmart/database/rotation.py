@@ -10,6 +10,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.database import catalogue
 
 SQL = sql_file.statements(__file__)
 
@@ -33,7 +34,7 @@ class Unfinished(NamedTuple):
 
 def look(connection: psycopg.Connection) -> Unfinished | None:
     """The rotation that is not finished. One whose process is there holds the lock that keeps two runs apart."""
-    if connection.execute("select to_regclass('ops.rotation')").fetchone() == (None,):
+    if not catalogue.exists(connection, "ops.rotation"):
         return None  # of an earlier version
     found = connection.execute(SQL["unfinished"]).fetchone()
     return Unfinished(*found) if found else None

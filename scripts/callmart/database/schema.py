@@ -30,7 +30,7 @@ from callmart.base.raw_format import (
     TARGET_KINDS,
 )
 from callmart.base.settings import Settings
-from callmart.database import cluster, lock, migrating
+from callmart.database import catalogue, cluster, lock, migrating
 
 SQL = sql_file.statements(__file__)
 
@@ -92,7 +92,7 @@ def note(connection: psycopg.Connection, time_zone: str) -> None:
 
 def has_registry(connection: psycopg.Connection) -> bool:
     """Whether a registry has been applied to this database. Tables alone can be left by an attempt that broke off."""
-    if connection.execute("select to_regclass('registry.version')").fetchone() == (None,):
+    if not catalogue.exists(connection, "registry.version"):
         return False
     return connection.execute("select exists (select 1 from registry.version)").fetchone() == (True,)
 
@@ -104,7 +104,7 @@ def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
 
 def noted(connection: psycopg.Connection) -> str | None:
     """The fingerprint of what is replaceable, as this database was last brought up to date."""
-    if connection.execute("select to_regclass('access.applied')").fetchone() == (None,):
+    if not catalogue.exists(connection, "access.applied"):
         return None
     return next((text for (text,) in connection.execute("select fingerprint from access.applied")), None)
 

@@ -8,7 +8,7 @@ from psycopg import sql
 from callmart.access import roles, sessions
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import lock
+from callmart.database import audit_log, lock
 from callmart.environments import known
 from callmart.environments.known import Environment, database_of
 
@@ -65,11 +65,7 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
         if files.exists():
             shutil.rmtree(files)
         if was_there:
-            own.execute(
-                "insert into ops.audit_log (action, details)"
-                " values ('environment dropped', jsonb_build_object('environment', %s::text))",
-                [name],
-            )
+            audit_log.note(own, "environment dropped", {"environment": name})
     return was_there
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.access import memberships
 from callmart.base import sql_file
@@ -16,7 +15,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import Settings
 from callmart.build import window
-from callmart.database import clock, ledger_files, lock, schema, server
+from callmart.database import audit_log, clock, ledger_files, lock, schema, server
 from callmart.declarations import checking, dbt_project
 from callmart.environments import copying, databases, known
 from callmart.environments.known import Environment
@@ -102,13 +101,12 @@ def _begin(
         own.commit()
     copied = environment.model_copy(update={"state": "building"})
     databases.say(connection, copied)
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "insert into ops.audit_log (action, customer_id, details) values ('environment made', %s, %s)",
-            [
-                (customer, Jsonb({"environment": environment.name, "days": environment.days}))
-                for customer in environment.customers
-            ],
+    for customer in environment.customers:
+        audit_log.note(
+            connection,
+            "environment made",
+            {"environment": environment.name, "days": environment.days},
+            customer,
         )
     connection.commit()
     return copied

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.base.settings import Settings
+from callmart.database import audit_log
 from callmart.explain import contacts
 from callmart.explain.contacts import Contact, Totals
 from callmart.explain.question import Question
@@ -70,8 +70,5 @@ def _log(connection: psycopg.Connection, explained: Explained) -> None:
         "contacts": len(explained.counted),
         "by": getpass.getuser(),
     }
-    connection.execute(
-        "insert into ops.audit_log (action, customer_id, details) values ('explained', %s, %s)",
-        [question.customer_id, Jsonb(details)],
-    )
+    audit_log.note(connection, "explained", details, question.customer_id)
     connection.commit()

@@ -35,7 +35,10 @@ set basis = basis - 'opened'
 where customer_id = %(customer)s and mart_group = %(mart_group)s;
 
 -- name: note
-insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis, part_hashes, file_hash)
+-- `written_at` stays if the rows are the same: then nothing has to be published.
+insert into ops.extract as known (
+    customer_id, mart_group, content_hash, row_count, basis, part_hashes, file_hash
+)
 values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s, %(part_hashes)s, %(file_hash)s)
 on conflict (customer_id, mart_group) do update
     set
@@ -44,4 +47,7 @@ on conflict (customer_id, mart_group) do update
         basis = excluded.basis,
         part_hashes = excluded.part_hashes,
         file_hash = excluded.file_hash,
-        written_at = excluded.written_at;
+        written_at = case
+            when known.content_hash = excluded.content_hash then known.written_at
+            else excluded.written_at
+        end;

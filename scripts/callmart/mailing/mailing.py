@@ -22,7 +22,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key
 from callmart.base.settings import Settings
-from callmart.database import tombstones
+from callmart.database import audit_log, tombstones
 from callmart.declarations import exposures
 from callmart.mailing import letter, sending
 from callmart.mailing.letter import Enclosed, Format
@@ -76,11 +76,8 @@ def send(
     """
     mailed = Mailed(0, [])
     for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
-        mailed.note(
-            customer_id,
-            f"customer {customer_id}: whether {recipients} recipients got their mail is not known, as callmart was "
-            f"stopped while it went out: ask them; `callmart mail --again {customer_id}` sends it once more",
-        )
+        why = "callmart was stopped while it went out"
+        mailed.note(customer_id, f"customer {customer_id}: {_unknown(customer_id, recipients, why)}")
     connection.execute(SQL["forget_weeks"])
     connection.commit()
     due = _due(connection, settings, mailed)
@@ -189,27 +186,33 @@ def _send(
         for page in _drawn(publisher, declared, customer, week, wanted)
     }
     outcomes = Counter[str]()
-    for one in letters:
-        if enclosed := [drawn[name] for name in one.reports if name in drawn]:
-            book = _Book(
-                connection, customer.customer_id, week, one.known_by, [each.page.name for each in enclosed]
+    try:
+        for one in letters:
+            if enclosed := [drawn[name] for name in one.reports if name in drawn]:
+                book = _Book(
+                    connection,
+                    customer.customer_id,
+                    week,
+                    one.known_by,
+                    [each.page.name for each in enclosed],
+                )
+                written = letter.write(
+                    language, enclosed, one.recipient.mail_format,
+                    settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
+                )  # fmt: skip
+                outcomes[_carried(carry, written, book)] += 1
+    finally:  # some went out, even if the mail server is left alone now
+        mailed.mails += (sent := outcomes.pop("", 0))
+        if sent:
+            audit_log.note(
+                connection, "mailed", {"week": str(week), "recipients": sent}, customer.customer_id
             )
-            written = letter.write(
-                language, enclosed, one.recipient.mail_format,
-                settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
-            )  # fmt: skip
-            outcomes[_carried(carry, written, book)] += 1
-    mailed.mails += (sent := outcomes.pop("", 0))
-    if sent:
-        connection.execute(
-            SQL["log"], {"customer": customer.customer_id, "week": str(week), "recipients": sent}
-        )
-        connection.commit()
-    for outcome, recipients in outcomes.items():
-        mailed.note(
-            customer.customer_id,
-            f"customer {customer.customer_id}: {outcome.format(recipients=recipients, week=week)}",
-        )
+            connection.commit()
+        for outcome, recipients in outcomes.items():
+            mailed.note(
+                customer.customer_id,
+                f"customer {customer.customer_id}: {outcome.format(recipients=recipients, week=week)}",
+            )
 
 
 def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:
@@ -225,8 +228,18 @@ def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:
     except sending.Undelivered as failure:
         book.forget()
         return f"{{recipients}} recipients have not got the mail of {{week}} ({failure}): the next run tries again"
+    except sending.Unanswered as failure:
+        book.note("unknown")
+        return _unknown(book.customer_id, "{recipients}", f"the mail server did not answer ({failure})")
     book.note("sent")
     return ""
+
+
+def _unknown(customer_id: int, recipients: object, why: str) -> str:
+    return (
+        f"whether {recipients} recipients got their mail is not known, as {why}: ask them; "
+        f"`callmart mail --again {customer_id}` sends it once more"
+    )
 
 
 def _drawn(

@@ -47,14 +47,6 @@ where customer_id = %(customer)s and state in ('refused', 'unknown');
 delete from registry.mailed
 where week < current_date - 21;
 
--- name: log
-insert into ops.audit_log (action, customer_id, details)
-values (
-    'mailed',
-    %(customer)s,
-    jsonb_build_object('week', %(week)s::text, 'recipients', %(recipients)s::integer)
-);
-
 -- name: find_unknown
 -- The mails that were on their way when an earlier process ended: nobody knows whether they arrived.
 with unknown as (

@@ -13,7 +13,10 @@ from callmart.base.settings import MailServer, Settings
 from callmart.mailing import places
 
 TIMEOUT_S = 60.0
-FAILURES = 3  # in a row, after which the mail server is left alone
+# For the answer to a letter, which a server may look through first. RFC 5321 would wait twice as long, and a run waits.
+ANSWER_S = 300.0
+FAILURES = 3  # of sessions in a row, after which the mail server is left alone
+_CLOSING = 421  # the server ends the session
 
 # Takes a letter and the customer whose it is. Calls the third when the letter goes for good: what becomes of it after
 # that, only the mail server knows.
@@ -26,6 +29,10 @@ class Refused(Exception):
 
 class Undelivered(Exception):
     """The mail server did not take a letter now, and may take it later. The text is the cause, and names nobody."""
+
+
+class Unanswered(Exception):
+    """The mail server has the letter and has not said whether it takes it. The text is the cause, and names nobody."""
 
 
 class Unreachable(UserError):
@@ -64,22 +71,24 @@ class _Talking:
 
     def carry(self, letter: EmailMessage, customer_id: int, sent: Callable[[], None]) -> None:
         if self._failures == FAILURES:
-            raise Unreachable(self._says(f"{FAILURES} letters in a row failed"))
+            raise Unreachable(self._says(f"{FAILURES} sessions in a row failed"))
         session = self.open()
+        is_sent = False
         try:
             _accept(session.mail(str(letter["From"])))
             _accept(session.rcpt(str(letter["To"])))
             sent()
+            is_sent = True
+            assert session.sock is not None
+            session.sock.settimeout(ANSWER_S)
             _accept(session.data(letter.as_bytes(policy=SMTP)))
+            session.sock.settimeout(TIMEOUT_S)
         except smtplib.SMTPResponseException as error:
-            with suppress(OSError):
-                session.rset()
-            if 500 <= error.smtp_code < 600:
-                self._failures = 0
-                raise Refused(str(error.smtp_code)) from None
-            raise self._failed(error, str(error.smtp_code)) from None
+            self._answered(session, error.smtp_code)
+            raise (Refused if error.smtp_code >= 500 else Undelivered)(str(error.smtp_code)) from None
         except (OSError, ValueError) as error:
-            raise self._failed(error, kind(error)) from None
+            self._failed()
+            raise (Unanswered if is_sent else Undelivered)(kind(error)) from None
         self._failures = 0
 
     def open(self) -> smtplib.SMTP:
@@ -95,13 +104,21 @@ class _Talking:
                 raise Unreachable(self._says(f"{kind(error)}{code}")) from None
         return self._session
 
-    def _failed(self, error: Exception, cause: str) -> Undelivered:
-        """The failure of a letter. The next one gets a session of its own."""
+    def _answered(self, session: smtplib.SMTP, code: int) -> None:
+        """Go on after a letter that the server does not take, which says nothing of other letters."""
+        if code == _CLOSING:
+            self._failed()
+            return
+        self._failures = 0
+        with suppress(OSError):
+            session.rset()
+
+    def _failed(self) -> None:
+        """Give up a session that failed. The next letter gets another one."""
         self._failures += 1
         self._session = None
         with suppress(OSError, smtplib.SMTPException):
             self._sessions.close()
-        return Undelivered(cause)
 
     def _says(self, why: str) -> str:
         return (

@@ -102,6 +102,7 @@ def _open(
     begin_marts(connection, marts)
     rows = sum(_move(connection, build_id, mart, definitions.get(mart.name)) for mart in marts)
 
+    _close_left_half(connection, marts)
     connection.execute(SQL["hold_no_longer"])
     held_back = connection.execute(SQL["hold_back"], build).rowcount
     connection.execute(SQL["keep_dirty"])
@@ -137,12 +138,29 @@ def _move(connection: psycopg.Connection, build_id: int, mart: Mart, definition:
         "definition": sql.Literal(definition),
         "day": sql.Identifier("m", mart.day) if mart.day else sql.SQL("'-infinity'::date"),
         "replaced": sql.SQL(_days_of(mart)),
-        "pruned": _within_passed_days(connection, mart),
+        "pruned": _within(connection, mart, "passed"),
     }
     for name in ("delete_rows", "insert_rows", "delete_counts"):
         connection.execute(sql.SQL(SQL[name]).format(**parts))
     ((rows,),) = connection.execute(sql.SQL(SQL["insert_counts"]).format(**parts)).fetchall()
     return int(rows)
+
+
+def _close_left_half(connection: psycopg.Connection, marts: list[Mart]) -> None:
+    """Close days that were left half: when a later day is open, nobody could tell such a day from a whole one."""
+    if connection.execute(SQL["left_half"]).rowcount == 0:
+        return
+    for mart in marts:
+        if mart.day is not None:
+            parts = {
+                "mart": sql.Identifier("store", mart.name),
+                "replaced": sql.SQL("left_half"),
+                "day": sql.Identifier("m", mart.day),
+                "pruned": _within(connection, mart, "left_half"),
+            }
+            connection.execute(sql.SQL(SQL["delete_rows"]).format(**parts))
+    connection.execute(SQL["close_left_half"])
+    connection.execute(SQL["read_extracts_again"])
 
 
 def _days_of(mart: Mart) -> str:
@@ -152,9 +170,11 @@ def _days_of(mart: Mart) -> str:
     return "passed" if mart.reach_days else "changed"
 
 
-def _within_passed_days(connection: psycopg.Connection, mart: Mart) -> sql.Composable:
-    """A condition with the first and last passed day: from a join alone the planner can't skip any partition."""
-    first, last = connection.execute("select min(call_date), max(call_date) from passed").fetchall()[0]
+def _within(connection: psycopg.Connection, mart: Mart, days: str) -> sql.Composable:
+    """A condition with the first and last of some days: from a join alone the planner can't skip any partition."""
+    first, last = connection.execute(
+        f"select min(call_date), max(call_date) from {days}".encode()
+    ).fetchall()[0]
     if mart.day is None or first is None:
         return sql.SQL("true")
     return sql.SQL("{} between {} and {}").format(sql.Identifier("m", mart.day), first, last)

@@ -182,6 +182,28 @@ on conflict (customer_id, call_date) do update
         released_by = null,
         release_reason = null;
 
+-- name: left_half
+-- Days that are over and held back, of which a part was opened while they lasted.
+create temporary table left_half on commit drop as
+select distinct
+    f.customer_id,
+    f.call_date
+from failing as f
+inner join build."window" as w using (customer_id, call_date)
+inner join ops.opened_day as o using (customer_id, call_date)
+where not f.released and w.so_far is null and o.so_far is not null;
+
+-- name: close_left_half
+delete from ops.opened_day as o using left_half as l
+where o.customer_id = l.customer_id and o.call_date = l.call_date;
+
+-- name: read_extracts_again
+-- No later build shows which rows went.
+update ops.extract as e
+set basis = e.basis - 'opened'
+from (select distinct customer_id from left_half) as l
+where e.customer_id = l.customer_id;
+
 -- name: keep_dirty
 -- Failed days stay dirty. A failed day that only `reach` brought in becomes dirty.
 insert into ops.dirty_day (customer_id, call_date, cause)

@@ -22,7 +22,7 @@ from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import clock, ledger_mending
+from callmart.database import audit_log, clock, ledger_mending
 from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
@@ -315,11 +315,7 @@ def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, 
             continue
         if removed:
             ran.expired += removed
-            connection.execute(
-                "insert into ops.audit_log (action, details)"
-                " values ('raw files removed', jsonb_build_object('before', %s::date, 'files', %s::bigint))",
-                [today, removed],
-            )
+            audit_log.note(connection, "raw files removed", {"before": str(today), "files": removed})
     connection.commit()
 
 

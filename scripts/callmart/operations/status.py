@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import psycopg
 
 from callmart.base import sql_file
+from callmart.database import catalogue
 
 SQL = sql_file.statements(__file__)
 UNOPENED_WEEKS = 8  # after so many weeks, a report that nobody opens is worth a question
@@ -76,7 +77,7 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
     """Return the status of all customers in the registry, ordered by number."""
     customers = connection.execute(SQL["customers"]).fetchall()
     contacts: dict[int, int] = {}
-    if connection.execute("select to_regclass('store.queue_day')").fetchone() != (None,):
+    if catalogue.exists(connection, "store.queue_day"):
         contacts = dict(
             connection.execute(
                 "select customer_id, coalesce(sum(offered), 0)::bigint from store.queue_day group by customer_id"

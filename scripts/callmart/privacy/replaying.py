@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.keys import epochs, known_key
 from callmart.base.person import Person, Work, quietly
 from callmart.base.settings import Settings
-from callmart.database import ledger, ledger_mending, vacuum
+from callmart.database import audit_log, ledger, ledger_mending, vacuum
 from callmart.database.ledger import Act
 from callmart.database.ledger_mending import Lost
 from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
@@ -74,19 +73,16 @@ def replay(
     names = _forget_names(connection, settings)
     ledger.close(connection, settings)
     differing = tuple(sorted(mended.differing))
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('ledger replayed', %s)",
-        [
-            Jsonb(
-                {
-                    "entries": mended.entries,
-                    "customers": list(differing),
-                    "erased again": len(found),
-                    "objectors": len(objectors),
-                    "names": names,
-                }
-            )
-        ],
+    audit_log.note(
+        connection,
+        "ledger replayed",
+        {
+            "entries": mended.entries,
+            "customers": list(differing),
+            "erased again": len(found),
+            "objectors": len(objectors),
+            "names": names,
+        },
     )
     connection.commit()
     return Replayed(mended.entries, differing, len(found), len(objectors))

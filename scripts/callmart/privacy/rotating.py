@@ -20,7 +20,6 @@ from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
@@ -38,8 +37,7 @@ from callmart.base.keys import (
 )
 from callmart.base.person import quietly
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger, rotation, vacuum
-from callmart.database.fingerprints import installation_key
+from callmart.database import audit_log, catalogue, clock, fingerprints, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
 from callmart.environments import databases
 from callmart.mailing import places as outbox
@@ -121,17 +119,14 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
     Raises UserError if it can't be rotated now; then nothing has changed.
     """
     with clock.guarded(connection, settings):
-        key = add_layer(settings.home, INSTALLATION, installation_key(connection, settings))
+        key = add_layer(settings.home, INSTALLATION, fingerprints.installation_key(connection, settings))
         connection.execute(SQL["end_landings"])
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
         _note_new(connection, {text: layered(key[-LAYER:], text) for text in keys})
         files = connection.execute(SQL["key_files_anew"]).rowcount
         connection.execute(SQL["forget_looks"])
         connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
-        connection.execute(
-            "insert into ops.audit_log (action, details) values ('key of the installation rotated', %s)",
-            [Jsonb({"files": files})],
-        )
+        audit_log.note(connection, "key of the installation rotated", {"files": files})
         vacuum.note(connection, "raw.file", whole=True)
         connection.commit()
         vacuum.vacuum(connection)
@@ -142,10 +137,9 @@ def add_next_layers(connection: psycopg.Connection, settings: Settings) -> list[
     """Key a restored database anew with the next layer of each key that has more layers than the data. Commits. Returns
     the customers whose keys these are.
     """
-    found = connection.execute(SQL["fingerprints"]).fetchall()
     behind = [
         customer_id
-        for customer_id, fingerprint in found
+        for customer_id, fingerprint in fingerprints.of_customers(connection).items()
         if known_key(settings.home, customer_id, fingerprint)
         != key_file(settings.home, customer_id).read_bytes()
     ]
@@ -165,12 +159,12 @@ def finish(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
 
 def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
     """The customer's key. Raises UserError if it is missing, or if something has to be done before a rotation."""
-    found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
-    if found is None:
+    fingerprint = fingerprints.of_customers(connection, [customer_id]).get(customer_id)
+    if fingerprint is None:
         raise UserError(
             f"nothing was rotated: customer {customer_id} has no key; `callmart status` lists the customers"
         )
-    key = known_key(settings.home, customer_id, found[0])
+    key = known_key(settings.home, customer_id, fingerprint)
     if begun := connection.execute(SQL["begun_request"], {"customer": customer_id}).fetchone():
         number, step = begun
         raise UserError(
@@ -208,7 +202,7 @@ def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int)
     parameters = {"customer": customer_id, "fingerprint": fingerprint_of(key), "rows": rows}
     for statement in ("note_former", "of_requests", "new_fingerprint", "write_anew", "begin"):
         connection.execute(SQL[statement], parameters)
-    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,):
+    if catalogue.exists(connection, "store.agent"):
         connection.execute(SQL["name_agents"], parameters)
     connection.commit()
 
@@ -233,10 +227,7 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
     _remove_drawn(connection, settings, customer_id)
     change.renewing.forget_former(connection)
     ((rows,),) = connection.execute(SQL["end"]).fetchall()
-    connection.execute(
-        "insert into ops.audit_log (action, customer_id, details) values ('key rotated', %s, %s)",
-        [customer_id, Jsonb({"rows": rows})],
-    )
+    audit_log.note(connection, "key rotated", {"rows": rows}, customer_id)
     connection.commit()
     on_step("rotate", "done", len(tables), len(tables))
     vacuum.vacuum(connection)

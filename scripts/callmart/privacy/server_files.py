@@ -20,7 +20,7 @@ from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database import embedded_server, searching, vacuum
+from callmart.database import audit_log, embedded_server, searching, vacuum
 
 SQL = sql_file.statements(__file__)
 
@@ -128,7 +128,7 @@ def follow_removals(connection: psycopg.Connection, settings: Settings) -> None:
     connection.commit()
     if has_removed:
         _leave_behind(connection, settings)
-        connection.execute("insert into ops.audit_log (action) values ('log left')")
+        audit_log.note(connection, "log left")
         connection.commit()
 
 

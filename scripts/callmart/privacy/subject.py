@@ -8,6 +8,7 @@ from callmart.base.keys import first_layer, keyed, known_key
 from callmart.base.person import Blocked
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
+from callmart.database import fingerprints
 from callmart.database.tombstones import of_address
 from callmart.registry.contacts import key_contacts
 
@@ -20,9 +21,9 @@ def customer_key(connection: psycopg.Connection, settings: Settings, customer_id
     """The key of a customer. None if there is no such customer, or if it never had data. Raises Blocked if the key is
     missing: without it nobody can be found.
     """
-    found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
+    fingerprint = fingerprints.of_customers(connection, [customer_id]).get(customer_id)
     try:
-        return known_key(settings.home, customer_id, found[0]) if found else None
+        return known_key(settings.home, customer_id, fingerprint) if fingerprint else None
     except UserError as missing:
         blocked = Blocked(
             "key", f"{missing}; tell the contact why it takes longer (docs/privacy.md has the letter)"

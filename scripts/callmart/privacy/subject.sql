@@ -1,8 +1,3 @@
--- name: fingerprint
-select key_fingerprint
-from registry.customer
-where customer_id = %(customer)s and key_fingerprint is not null;
-
 -- name: agents
 select
     agent,

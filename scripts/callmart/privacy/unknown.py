@@ -7,12 +7,11 @@ contract counts as standard (privacy.unknown_objector).
 from typing import NamedTuple
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger
+from callmart.database import audit_log, clock, ledger
 from callmart.opening import opening
 
 SQL = sql_file.statements(__file__)
@@ -59,9 +58,6 @@ def entered_again(connection: psycopg.Connection, settings: Settings, customer_i
         "select registry.read_again(%s)", [customer_id]
     )  # so that files bring the ids of agents
     opening.forget_build(connection)
-    connection.execute(
-        "insert into ops.audit_log (action, customer_id, details) values ('objections entered again', %s, %s)",
-        [customer_id, Jsonb({"agents": len(marks)})],
-    )
+    audit_log.note(connection, "objections entered again", {"agents": len(marks)}, customer_id)
     connection.commit()
     return len(marks)

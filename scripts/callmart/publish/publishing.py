@@ -20,7 +20,7 @@ from callmart.access import logins, roles
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import clock, ledger
+from callmart.database import audit_log, clock, ledger
 from callmart.declarations import dbt_project, exposures, metrics
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
@@ -390,17 +390,9 @@ def record(
                     },
                 )
             if outcome.done or outcome.error:
-                connection.execute(
-                    "insert into ops.audit_log (action, customer_id, details)"
-                    " values (%s, %s, jsonb_build_object('steps', %s::integer))",
-                    [state, outcome.customer_id, len(outcome.done)],
-                )
+                audit_log.note(connection, state, {"steps": len(outcome.done)}, outcome.customer_id)
             if outcome.alert:
-                connection.execute(
-                    "insert into ops.audit_log (action, customer_id, details)"
-                    " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
-                    [outcome.customer_id, outcome.alert],
-                )
+                audit_log.note(connection, "mail held", {"reason": outcome.alert}, outcome.customer_id)
     gone = [outcome.customer_id for outcome in outcomes if outcome.is_gone]
     connection.execute(SQL["forget"], {"customers": gone, "sites": _names(settings, site)})
     connection.commit()
@@ -414,18 +406,12 @@ def record_unread(
         connection.execute(
             SQL["note_unread"], {"customer": outcome.customer_id, "sites": _names(settings, site)}
         )
-        connection.execute(
-            "insert into ops.audit_log (action, customer_id) values ('failed', %s)", [outcome.customer_id]
-        )
+        audit_log.note(connection, "failed", customer_id=outcome.customer_id)
     connection.commit()
 
 
 def forget_site(connection: psycopg.Connection, site: str) -> None:
     """Delete a site that is gone from the books. Commits."""
     connection.execute(SQL["forget_site"], {"site": site})
-    connection.execute(
-        "insert into ops.audit_log (action, details)"
-        " values ('site forgotten', jsonb_build_object('site', %s::text))",
-        [site],
-    )
+    audit_log.note(connection, "site forgotten", {"site": site})
     connection.commit()

@@ -23,6 +23,7 @@ from tableauserverclient.server.endpoint.exceptions import (
     TableauError,
     XMLError,
 )
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from callmart.base.errors import UserError
@@ -33,6 +34,7 @@ from callmart.publish.credentials import Credentials
 from callmart.publish.emulator import ensure_running
 
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publishing is slow
+_INFO_TIMEOUT_S = (10, 30)
 # What a call to Tableau can raise.
 FAILURES = (TableauError, ParseError, etree.XMLSyntaxError, requests.RequestException)
 LOST = (NotSignedInError, requests.ConnectionError)  # failures that can concern all customers, not just one
@@ -77,7 +79,8 @@ class _Target:
 class _Repeat(Retry):
     """Repeats requests: any that was refused as one too many, and else those that are safe to repeat.
 
-    A chunk of an upload is not safe to repeat, as the server would append it twice; `chunks.py` handles that.
+    A chunk of an upload is not safe to repeat, as the server would append it twice; `chunks.py` handles that. What was
+    not answered in time is not asked again: everything else would wait for it.
     """
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
@@ -93,7 +96,8 @@ class _Repeat(Retry):
         **kwargs: Any,
     ) -> Self:
         refused = response is not None and response.status == _TOO_MANY
-        rest = self.new(total=0) if url and "/fileUploads/" in url and not refused else self
+        is_chunk = url is not None and "/fileUploads/" in url and not refused
+        rest = self.new(total=0) if is_chunk or isinstance(kwargs.get("error"), ReadTimeoutError) else self
         return Retry.increment(rest, method, url, response, *args, **kwargs)
 
 
@@ -285,7 +289,7 @@ def _version(url: str) -> str:
     """The server's version of the REST API. Raises UserError if no Tableau server answers at `url`."""
     with _session(url) as session:
         try:
-            answer = session.get(url + _SERVER_INFO, timeout=TIMEOUT_S)
+            answer = session.get(url + _SERVER_INFO, timeout=_INFO_TIMEOUT_S)
             answer.raise_for_status()
             parser = etree.XMLParser(resolve_entities=False, no_network=True)
             version = etree.fromstring(answer.content, parser).findtext(".//{*}restApiVersion")

@@ -14,7 +14,7 @@ from callmart.access import memberships, sessions
 from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
-from callmart.database import clock, fingerprints, schema, vacuum
+from callmart.database import catalogue, clock, fingerprints, schema, vacuum
 from callmart.registry import erased, objectors
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
@@ -89,7 +89,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, states: State
 
 def _keys(connection: psycopg.Connection, settings: Settings, customers: list[int]) -> dict[int, bytes]:
     """The keys of these customers. A customer without data gets a new one: a file that exists then is from a backup."""
-    known: dict[int, str] = dict(connection.execute(SQL["fingerprints"], {"customers": customers}).fetchall())
+    known = fingerprints.of_customers(connection, customers)
     removed = {id for (id,) in connection.execute(SQL["removed"], {"customers": customers})}
     return {
         id: new_key(settings.home, id)
@@ -131,7 +131,7 @@ def _write(
 ) -> None:
     """Write customers as they should be. `keys` has those of customers that may have data."""
     columns = ("customer_id", *CUSTOMER, "key_fingerprint")
-    fingerprints = {id: fingerprint_of(key) for id, key in keys.items()}
+    made_with = {id: fingerprint_of(key) for id, key in keys.items()}
     with connection.cursor() as cursor:
         cursor.executemany(
             # The key's fingerprint stays until the data that was stored with the key is removed.
@@ -145,7 +145,7 @@ def _write(
                     sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
                 ),
             ),
-            [(id, *state.customer, fingerprints.get(id)) for id, state in states.items()],
+            [(id, *state.customer, made_with.get(id)) for id, state in states.items()],
         )
         for table, names in TABLES.items():
             cursor.execute(
@@ -210,7 +210,7 @@ def _write_agents(
                 for agent, name, email in states[id].agents
             ],
         )
-    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,) and (
+    if catalogue.exists(connection, "store.agent") and (
         connection.execute(SQL["label_agents"], {"customers": list(states)}).rowcount
     ):
         vacuum.note(connection, "store.agent")

@@ -1,11 +1,3 @@
--- name: fingerprints
--- The fingerprints of these customers' keys, with which data was stored.
-select
-    customer_id,
-    key_fingerprint
-from registry.customer
-where customer_id = any(%(customers)s) and key_fingerprint is not null;
-
 -- name: removed
 -- Those of these customers whose data was all removed.
 select customer_id

@@ -7,6 +7,7 @@ import psycopg
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed, known_key
 from callmart.base.settings import Settings
+from callmart.database import fingerprints
 from callmart.database.tombstones import Kind, of_address, of_name, secret_of, tombstone
 from callmart.registry.file import Customer, Registry
 
@@ -19,17 +20,11 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
         " where kind in ('agent', 'contact', 'recipient', 'name')"
     ):
         found.setdefault(customer_id, set()).add((kind, mark))
-    fingerprints: dict[int, str] = dict(
-        connection.execute(
-            "select customer_id, key_fingerprint from registry.customer"
-            " where key_fingerprint is not null and customer_id = any(%s)",
-            [list(found)],
-        ).fetchall()
-    )
+    keys = fingerprints.of_customers(connection, found)
     for customer in registry.customers:
-        if customer.id not in fingerprints:
+        if customer.id not in keys:
             continue
-        key = known_key(settings.home, customer.id, fingerprints[customer.id])
+        key = known_key(settings.home, customer.id, keys[customer.id])
         # A tombstone is of the pseudonym before the rotations that came later.
         named = (one for known in epochs(key) for one in _named(customer, known))
         for section, kind, pseudonym in named:

@@ -6,6 +6,7 @@ import psycopg
 
 from callmart.base.keys import epochs, keyed, known_key
 from callmart.base.settings import Settings
+from callmart.database import fingerprints
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.registry.states import State
 
@@ -17,15 +18,9 @@ def leave_out(connection: psycopg.Connection, settings: Settings, desired: Mappi
     objectors: dict[int, set[str]] = {}
     for customer_id, mark in connection.execute("select customer_id, tombstone from privacy.objector"):
         objectors.setdefault(customer_id, set()).add(mark)
-    fingerprints: dict[int, str] = dict(
-        connection.execute(
-            "select customer_id, key_fingerprint from registry.customer"
-            " where key_fingerprint is not null and customer_id = any(%s)",
-            [list(objectors)],
-        ).fetchall()
-    )
-    for customer_id in fingerprints.keys() & desired.keys():
-        key = known_key(settings.home, customer_id, fingerprints[customer_id])
+    keys = fingerprints.of_customers(connection, objectors)
+    for customer_id in keys.keys() & desired.keys():
+        key = known_key(settings.home, customer_id, keys[customer_id])
         state, secret = desired[customer_id], secret_of(key)
         state.agents = {
             (agent, name, email)

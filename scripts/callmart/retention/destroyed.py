@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import clock
+from callmart.database import audit_log, clock
 
 SQL = sql_file.statements(__file__)
 
@@ -33,10 +32,7 @@ def note(connection: psycopg.Connection, settings: Settings, customer_id: int) -
     """Write into the audit log that a customer's key is gone, in the caller's transaction."""
     kept = settings.backup_kept_days
     gone = clock.today(connection, settings) + timedelta(days=kept) if kept is not None else None
-    connection.execute(
-        "insert into ops.audit_log (action, customer_id, details) values ('key destroyed', %s, %s)",
-        [customer_id, Jsonb({"backups gone": gone and str(gone)})],
-    )
+    audit_log.note(connection, "key destroyed", {"backups gone": gone and str(gone)}, customer_id)
 
 
 def listed(connection: psycopg.Connection) -> list[Destroyed]:
@@ -62,7 +58,5 @@ def attest(connection: psycopg.Connection, settings: Settings, customer_id: int)
             f"nothing was attested: until {kept_until} a backup with the key of customer {customer_id} is kept "
             "(setting backup_kept_days); destroy these backups, and attest it then"
         )
-    connection.execute(
-        "insert into ops.audit_log (action, customer_id) values ('key backups destroyed', %s)", [customer_id]
-    )
+    audit_log.note(connection, "key backups destroyed", customer_id=customer_id)
     return next(one for one in listed(connection) if one.customer_id == customer_id)

@@ -13,7 +13,7 @@ from datetime import date
 import psycopg
 
 from callmart.base.settings import Settings
-from callmart.database import lock
+from callmart.database import audit_log, lock
 from callmart.database.vacuum import PAUSE_S, READERS_WAIT, TRIES, vacuum
 from callmart.retention.expiry_plan import Plan, plan
 from callmart.retention.expiry_steps import Step
@@ -88,11 +88,8 @@ def _try(
             lock.wait_at_most(connection, READERS_WAIT)
             if take(connection) != step.count:
                 raise _Changed
-            connection.execute(
-                "insert into ops.audit_log (action, details)"
-                " values ('expired', jsonb_build_object('before', %s::date, %s::text, %s::bigint))",
-                [planned.floor, step.what if step.kind != "files" else "files", step.count],
-            )
+            what = step.what if step.kind != "files" else "files"
+            audit_log.note(connection, "expired", {"before": str(planned.floor), what: step.count})
         return DONE
     except _Changed:
         return CHANGED

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.database import lock
+from callmart.database import catalogue, lock
 from callmart.database.vacuum import READERS_WAIT, WRITERS_WAIT, note
 
 SQL = sql_file.statements(__file__)
@@ -26,10 +26,6 @@ def count_of(connection: psycopg.Connection, table: sql.Composable) -> int:
     return number(connection, sql.SQL("select count(*) from {}").format(table))
 
 
-def exists(connection: psycopg.Connection, relation: str) -> bool:
-    return connection.execute("select to_regclass(%s) is not null", [relation]).fetchone() == (True,)
-
-
 def partitions(connection: psycopg.Connection, schema: str, name: str) -> list[str]:
     """Return the names of a table's months, oldest first. A partition is a month if its name ends in year and month."""
     return [
@@ -46,7 +42,7 @@ def dropping(schema: str, name: str, partition: str, planned: int) -> Callable[[
 
     def take(connection: psycopg.Connection) -> int:
         parent, month = sql.Identifier(schema, name), sql.Identifier(schema, partition)
-        if not exists(connection, f'{schema}."{partition}"'):
+        if not catalogue.exists(connection, f'{schema}."{partition}"'):
             return MISMATCH
         lock.wait_at_most(connection, WRITERS_WAIT)
         connection.execute(sql.SQL("lock table {} in share mode").format(month))

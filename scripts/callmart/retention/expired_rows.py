@@ -9,10 +9,11 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
+from callmart.database import catalogue
 from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
 from callmart.opening import opening
-from callmart.retention.expired_months import count_of, exists, number
+from callmart.retention.expired_months import count_of, number
 from callmart.retention.expiry_steps import CLOCKS, Steps
 from callmart.retention.unreferenced import unreferenced
 
@@ -98,7 +99,7 @@ def _unordered(steps: Steps, mart: Mart) -> None:
 def _usage(steps: Steps) -> None:
     """The statistics on all customers, and their source. A month expires as soon as its first day does."""
     for table in ("usage.function_month", "raw.function_use"):
-        if exists(steps.connection, table):
+        if catalogue.exists(steps.connection, table):
             steps.rows(
                 "usage", table, f"months with days before {steps.floor}", sql.SQL("t.month < %(floor)s")
             )
@@ -190,7 +191,7 @@ def _files_landed(steps: Steps) -> None:
 def _registry(steps: Steps) -> None:
     """Agents that were seen last long ago, and versions of the registry."""
     shown = "false"
-    if exists(steps.connection, agents := f"{mart_tables.SCHEMA}.agent"):
+    if catalogue.exists(steps.connection, agents := f"{mart_tables.SCHEMA}.agent"):
         shown = (
             f"exists (select 1 from {agents} as m"
             " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"

@@ -13,14 +13,13 @@ from datetime import date
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import fits, key_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.database import vacuum
+from callmart.database import audit_log, fingerprints, vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
 from callmart.environments import databases
@@ -105,10 +104,7 @@ def remove(
             )
             counts = +counts  # drops the zeros
             if counts:
-                connection.execute(
-                    "insert into ops.audit_log (action, customer_id, details) values ('removed', %s, %s)",
-                    [customer_id, Jsonb(counts)],
-                )
+                audit_log.note(connection, "removed", counts, customer_id)
             connection.commit()
             if counts:
                 removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
@@ -128,7 +124,7 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
 
     Raises UserError if the key is there, or if the customer has none.
     """
-    fingerprint = _fingerprint(connection, customer_id)
+    fingerprint = fingerprints.of_customers(connection, [customer_id]).get(customer_id)
     if fingerprint is None:
         raise UserError(f"customer {customer_id} has no key: `callmart status` lists the customers")
     if fits(settings.home, customer_id, fingerprint):
@@ -138,22 +134,11 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
     connection.execute(
         "select registry.read_again(%s)", [customer_id]
     )  # else files of several customers stay
-    connection.execute(
-        "insert into ops.audit_log (action, customer_id, details) values"
-        " ('removed', %(customer)s, %(counts)s), ('key lost', %(customer)s, '{}')",
-        {"customer": customer_id, "counts": Jsonb(counts)},
-    )
+    audit_log.note(connection, "removed", counts, customer_id)
+    audit_log.note(connection, "key lost", customer_id=customer_id)
     connection.commit()
     vacuum.vacuum(connection)
     return Removed(customer_id, True, dict(counts))
-
-
-def _fingerprint(connection: psycopg.Connection, customer_id: int) -> str | None:
-    """The fingerprint of the key that the customer's data was stored with; None if there was none."""
-    found = connection.execute(
-        "select key_fingerprint from registry.customer where customer_id = %s", [customer_id]
-    ).fetchone()
-    return found[0] if found else None
 
 
 def _follow_calendar(connection: psycopg.Connection) -> None:
@@ -221,8 +206,8 @@ def _remove_customer(
     opening.forget_build(connection)
 
     # After a crash the file can be gone, and the registry still knows it.
-    had_key = (
-        key_file(settings.home, customer_id).exists() or _fingerprint(connection, customer_id) is not None
+    had_key = key_file(settings.home, customer_id).exists() or customer_id in fingerprints.of_customers(
+        connection, [customer_id]
     )
     needs_key = forget_customer(connection, settings, customer_id)
     counts["extracts"] = len(list((extract.folder(settings) / str(customer_id)).glob("*.hyper")))

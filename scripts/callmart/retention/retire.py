@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import lock, vacuum
+from callmart.database import audit_log, lock, vacuum
 from callmart.declarations import dbt_project, mart_tables
 
 SQL = sql_file.statements(__file__)
@@ -103,10 +102,7 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
         " where tables ? %(mart)s",
     ):
         connection.execute(statement, parameters)
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('retired', %s)",
-        [Jsonb({"mart": planned.name, "by": getpass.getuser(), **planned.goes})],
-    )
+    audit_log.note(connection, "retired", {"mart": planned.name, "by": getpass.getuser(), **planned.goes})
 
 
 def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.access import memberships
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.database import lock
+from callmart.database import audit_log, lock
 from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
 
@@ -156,9 +155,10 @@ def _change(connection: psycopg.Connection, one: Changed) -> None:
         connection.execute(sql.SQL("alter table {} {}").format(_table(one.was), sql.SQL(", ").join(types)))
     if one.was != one.mart.name:
         _rename(connection, {"was": one.was, "now": one.mart.name})
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('mart changed', %s)",
-        [Jsonb({"mart": one.mart.name, "by": getpass.getuser(), "changes": list(one.lines())})],
+    audit_log.note(
+        connection,
+        "mart changed",
+        {"mart": one.mart.name, "by": getpass.getuser(), "changes": list(one.lines())},
     )
 
 

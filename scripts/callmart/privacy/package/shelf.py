@@ -20,6 +20,7 @@ from callmart.base.keys import fingerprint_of, secret_file
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.base.strict import Listed, Strict
+from callmart.database import fingerprints
 from callmart.database.tombstones import Kind, secret_of, tombstone
 from callmart.privacy.procedure import Case
 from callmart.privacy.subject import customer_key
@@ -101,12 +102,7 @@ def forget(settings: Settings, request: int) -> None:
 
 def tidy(connection: psycopg.Connection, settings: Settings, today: date) -> int:
     """Remove the packages that are too old, and those of customers who have left. Returns how many."""
-    known = {
-        known
-        for (known,) in connection.execute(
-            "select customer_id from registry.customer where key_fingerprint is not null"
-        )
-    }
+    known = fingerprints.of_customers(connection)
     oldest = str(today - timedelta(days=KEPT_DAYS))
     removed = 0
     for file in list(disk.files(folder(settings))):
