@@ -412,8 +412,11 @@ def test_statuses_have_their_order_and_colours_and_absence_is_grey() -> None:
 
 WEDNESDAY = date(2026, 11, 25)
 # Two weeks and a piece, until yesterday: of no two days are the numbers alike.
+THROUGH, SO_FAR = "through (data_through)", "so_far (data_through)"
 DAYS: list[Row] = [
     {
+        THROUGH: date(2026, 11, 24),
+        SO_FAR: None,
         "call_date": day,
         "offered": 40 + number,
         "short_abandoned": number % 3,
@@ -482,7 +485,9 @@ def test_a_key_figure_and_its_change_against_the_week_before(
 )
 def test_a_key_figure_says_what_is_missing(offered: dict[int, int], expected: tuple[Any, ...]) -> None:
     of = computed("accessibility")
-    rows = [{"call_date": date(2026, 11, day), "offered": number} for day, number in offered.items()]
+    rows = [
+        {**DAYS[-1], "call_date": date(2026, 11, day), "offered": number} for day, number in offered.items()
+    ]
     assert tuple(of.value(f"Workbook_{part}_offered", rows) for part in FIGURE) == expected
     said = of.value("Workbook_message", rows)
     assert said == ("Geen gesprekken in deze periode" if expected[0] is None else "")
@@ -546,13 +551,18 @@ def test_today_is_shown_by_day_and_counts_nowhere_else() -> None:
     assert of.value("Workbook_now_offered", [*DAYS, today]) == total(DAYS, "offered", 23, 24)
     assert (of.value("Workbook_both_by_day", [today]), of.value("Workbook_shown", [today])) == (True, False)
     assert of.value("Workbook_which", [today]) == "Deze week"
-    through: dict[str, Any] = {
-        "through (data_through)": WEDNESDAY,
-        "so_far (data_through)": datetime(2026, 11, 25, 14, 5),
-    }
+    through: dict[str, Any] = {THROUGH: WEDNESDAY, SO_FAR: datetime(2026, 11, 25, 14, 5)}
     assert of.value("Workbook_so_far", [through]) == " tot 14:05, tot nu toe"
-    assert of.value("Workbook_so_far", [through | {"so_far (data_through)": None}]) == ""
+    assert of.value("Workbook_so_far", [through | {SO_FAR: None}]) == ""
     assert computed("accessibility", 1).value("Workbook_so_far", [through]) == "", "another week"
+
+
+def test_a_day_that_was_published_before_its_end_counts_as_if_it_went_on() -> None:
+    """Tableau could not be reached since, or the customer's midnight comes later than that of Tableau's clock."""
+    of, days = computed("accessibility", 0), [{**day, SO_FAR: datetime(2026, 11, 24, 14, 5)} for day in DAYS]
+    now, was = (of.value(f"Workbook_{name}_offered", days) for name in ("now", "before"))
+    assert (now, was) == (total(DAYS, "offered", 23, 23), total(DAYS, "offered", 16, 16))
+    assert of.value("Workbook_both_by_day", [days[-1]])
 
 
 @each_report

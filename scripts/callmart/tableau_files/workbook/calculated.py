@@ -10,11 +10,11 @@ from callmart.tableau_files.workbook.sheet import Instance
 TREND = 13  # weeks or months
 
 WORDS = {
-    "shown": texts(nl="In deze week, voor vandaag", en="In this week, before today"),
+    "shown": texts(nl="In deze week, hele dagen", en="In this week, whole days"),
     "shown_by_day": texts(nl="In deze week", en="In this week"),
     "before": texts(nl="In de week ervoor", en="In the week before"),
     "both": texts(
-        nl="In deze week, voor vandaag, of die ervoor", en="In this week, before today, or the one before"
+        nl="In deze week, hele dagen, of die ervoor", en="In this week, whole days, or the one before"
     ),
     "both_by_day": texts(nl="In deze week of die ervoor", en="In this week or the one before"),
     "which": texts(nl="Week", en="Week"),
@@ -44,13 +44,13 @@ WORDS = {
 
 
 def shown(book: Book, mart: str, *, by_day: bool = False) -> Field:
-    """Return the condition that a row is in the chosen week. Today, which is not over, counts only where a sheet shows
+    """Return the condition that a row is in the chosen week. A day that is not over counts only where a sheet shows
     something `by_day`.
     """
     of_week = f"{_weeks_ago(book, mart)} = {WEEKS_BACK}"
     if by_day:
         return _condition(book, mart, "shown_by_day", of_week)
-    return _condition(book, mart, "shown", f"{of_week} AND [{book.day(mart).name}] < TODAY()")
+    return _condition(book, mart, "shown", f"{of_week} AND {_is_over(book, f'[{book.day(mart).name}]')}")
 
 
 def before(book: Book, mart: str) -> Field:
@@ -58,13 +58,9 @@ def before(book: Book, mart: str) -> Field:
 
     If the chosen week isn't over, only those days count whose weekday has passed in it.
     """
-    day = f"[{book.day(mart).name}]"
-    return _condition(
-        book,
-        mart,
-        "before",
-        f"{_weeks_ago(book, mart)} = {WEEKS_BACK} + 1 AND DATEADD('day', 7, {day}) < TODAY()",
-    )
+    a_week_later = f"DATEADD('day', 7, [{book.day(mart).name}])"
+    of_week = f"{_weeks_ago(book, mart)} = {WEEKS_BACK} + 1"
+    return _condition(book, mart, "before", f"{of_week} AND {_is_over(book, a_week_later)}")
 
 
 def both(book: Book, mart: str, *, by_day: bool) -> Field:
@@ -180,14 +176,13 @@ class Period(NamedTuple):
 
 def period(book: Book) -> Period:
     """Return the fields of the chosen week, and how far in it the data goes."""
-    through = f"[{book.source.name(THROUGH.name, 'through')}]"
+    through, moment = _data_through(book)
     monday = f"DATEADD('week', -{WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
 
     def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
         return _aggregate(book, "", name.replace(" ", "_"), _word(book, name), datatype, formula, form)
 
     sunday = f"DATE(DATEADD('day', 6, {monday}))"
-    moment = f"[{book.source.name(THROUGH.name, 'so_far')}]"
     hour, minute = (f"RIGHT('0' + STR(DATEPART('{part}', {moment})), 2)" for part in ("hour", "minute"))
     until = f"'{_word(book, 'until the time')}' + {hour} + ':' + {minute} + '{_word(book, 'so far')}'"
     return Period(
@@ -224,6 +219,20 @@ def _word(book: Book, name: str) -> str:
 
 def _weeks_ago(book: Book, mart: str) -> str:
     return f"[{book.part(mart, 'weeks_ago').name}]"
+
+
+def _data_through(book: Book) -> tuple[str, str]:
+    """The last day with data, and until when its data goes while it is not over."""
+    return (
+        f"[{book.source.name(THROUGH.name, 'through')}]",
+        f"[{book.source.name(THROUGH.name, 'so_far')}]",
+    )
+
+
+def _is_over(book: Book, day: str) -> str:
+    """The condition that a day is over: by Tableau's clock, and in the data, which may have been published before."""
+    through, so_far = _data_through(book)
+    return f"{day} < TODAY() AND NOT ({day} = {through} AND NOT ISNULL({so_far}))"
 
 
 def _digits(form: str) -> str:
