@@ -376,7 +376,9 @@ def test_an_export_with_a_header_and_local_times(tmp_path: Path) -> None:
         for one in (*WAIT, *TALK, *music(10, 14.5), *BYE)
     ]
     path.write_text(header + "\n" + text(lines, columns))
-    assert told(opened(path, customer=DETAILED, time_zone="UTC")) == [*HELD, ENDED]
+    log = opened(path, customer=DETAILED, time_zone="UTC")
+    assert told(log) == [*HELD, ENDED]
+    assert log.tally.time_zone == "UTC"
     hour = timedelta(hours=1) / timedelta(seconds=1)  # Amsterdam is the customer's, and ahead
     assert told(opened(path, customer=DETAILED))[-1] == ("call_ended", 90.5 - hour)
 

@@ -39,6 +39,7 @@ MOST_FILES = 1000  # that are looked at and read together; no more share a trans
 MOST_BYTES = 32 << 20  # of files that are read before the first lands; a larger file counts as a block
 MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared before a file's turn
 TRIES = 3  # while the registry changes
+OTHER_ZONE = "CM001"  # the SQLSTATE of raw.refuse_other_zone
 
 
 @dataclass(frozen=True)
@@ -327,6 +328,11 @@ def limits(settings: Settings) -> Limits:
 def _as_problem(path: Path, error: Exception) -> Exception:
     """What to say about a file that did not land."""
     if isinstance(error, AdbcError):
+        if error.sqlstate == OTHER_ZONE:
+            return UserError(
+                f"{path} did not land: {_primary(error)}; if the former zone is right, name it for the folder "
+                "(`time_zone`) or the file (`--timezone`); if not, docs/runbook.md says how to land anew"
+            )
         if error.sqlstate == "23514":  # raw.refuse_unprepared
             return UserError(f"{path} did not land: the server refused it ({_primary(error)}); land it again")
         return UserError(

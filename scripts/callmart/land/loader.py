@@ -173,6 +173,7 @@ class Loader:
             "file_number": source.number,
             "name_key": keyed(self._key, "file", source.path.name),
             **self._identity(source.found),
+            "time_zone": tally.time_zone,
             "row_count": tally.rows,
             "rejected": tally.rejected,
             "turned_away": tally.turned_away,

@@ -46,6 +46,7 @@ class Tally:
 
     rows: int = 0  # non-empty lines without the header, or rows of Parquet
     incomplete_last_line: bool = False
+    time_zone: str | None = None  # in which its local times are read, if it has some
     rejects: list[pa.Table] = field(default_factory=list)  # by REJECT_SCHEMA
     rejected: int = 0
     # By customer. The key None counts the rows of customers that the registry does not know.

@@ -38,6 +38,8 @@ class Times:
         else:
             now = {"zone": self._time_zone, "latest": self._latest}
             timed = self._connection.sql(SQL["local_times"], params=now).to_arrow_table()
+            for number in pc.unique(rows["file_number"]).to_pylist():
+                self._tallies[number].time_zone = self._time_zone
             latest = pc.max(timed["occurred_at"]).as_py()
             self._latest = max(filter(None, (self._latest, latest)), default=None)
         self._connection.unregister("log_rows")

@@ -137,6 +137,11 @@ begin
 end
 $$;
 
+-- Whether this is the name of a time zone. The customers' come first, as the list of all takes long.
+create or replace function raw.is_time_zone(zone text) returns boolean
+stable
+return zone in (select c.time_zone from registry.customer as c) or zone in (select z.name from pg_timezone_names as z);
+
 -- Whether these are the options of a file as callmart gives them: its format, customer, platform and time zone.
 create or replace function raw.are_options(asked text) returns boolean
 stable
@@ -149,11 +154,7 @@ return case
             or (asked::jsonb ->> 1)::bigint in (select c.customer_id from registry.customer as c)
         )
         and asked::jsonb ->> 2 = any({platforms})
-        and (
-            asked::jsonb ->> 3 is null
-            or asked::jsonb ->> 3 in (select c.time_zone from registry.customer as c)
-            or asked::jsonb ->> 3 in (select z.name from pg_timezone_names as z)
-        )
+        and (asked::jsonb ->> 3 is null or raw.is_time_zone(asked::jsonb ->> 3))
 end;
 
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
@@ -277,6 +278,7 @@ begin
                     (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key)) is not true
                     or g.look !~ '^[0-9 ]{{1,150}}$'
                     then 'a file is not given as a key'
+                when raw.is_time_zone(g.time_zone) is false then 'the time zone of a file is not known'
                 when
                     exists (
                         select 1 from jsonb_object_keys(g.turned_away_by) as customer
@@ -335,6 +337,56 @@ begin
 
     if fault is not null then
         raise check_violation using message = fault;
+    end if;
+end
+$$;
+
+-- Refuse a customer's file whose local times have landed as those of another time zone: they would land once more, as
+-- other moments. It is known by its content, or by its place unless its days are later than those that landed. Uses the
+-- tables `given` of raw.keep and `arrived` of raw.refuse_unprepared.
+create or replace function raw.refuse_other_zone() returns void
+language plpgsql
+as $$
+declare
+    former text;
+    present text;
+begin
+    with local_times as (
+        select
+            g.content_key,
+            g.path_key,
+            g.time_zone,
+            g.asked::jsonb ->> 1 as customer,
+            (min(a.first_at) at time zone g.time_zone)::date as first_day
+        from given as g
+        left join arrived as a using (file_number)
+        where g.time_zone is not null
+        group by g.file_number, g.content_key, g.path_key, g.time_zone, g.asked
+    ),
+
+    known as (
+        select f.file_id, t.customer, t.time_zone
+        from local_times as t
+        join raw.file as f using (content_key)
+        union all
+        select l.file_id, t.customer, t.time_zone
+        from local_times as t
+        join raw.file_look as l using (path_key)
+        join raw.file_customer as c on l.file_id = c.file_id
+        where c.last_day >= t.first_day
+    )
+
+    select f.time_zone, k.time_zone into former, present
+    from known as k
+    join raw.file as f using (file_id)
+    where f.asked::jsonb ->> 1 = k.customer and f.time_zone <> k.time_zone
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'CM001', -- landing.py says what to do
+            message = format(
+                'its times have landed as those of %s, and would land once more as those of %s', former, present
+            );
     end if;
 end
 $$;
@@ -927,11 +979,13 @@ begin
     create temporary table given on commit drop as
     select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
-        file_number integer, name_key text, path_key text, content_key text, asked text, look text, row_count bigint,
-        rejected bigint, turned_away bigint, turned_away_by jsonb, incomplete_last_line boolean, erased bigint
+        file_number integer, name_key text, path_key text, content_key text, asked text, look text, time_zone text,
+        row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb, incomplete_last_line boolean,
+        erased bigint
     )
     order by g.file_number;
     perform raw.refuse_unprepared();
+    perform raw.refuse_other_zone();
 
     -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
     -- moment, it covers all moments between them: no time zone of today sets its clock back to the day before.
@@ -971,13 +1025,13 @@ begin
     any_went := found;
 
     insert into raw.file (
-        file_id, name_key, content_key, registry_version, asked, row_count, rejected, turned_away,
+        file_id, name_key, content_key, registry_version, asked, time_zone, row_count, rejected, turned_away,
         incomplete_last_line, erased, customers
     )
     overriding system value
     select
-        g.file_id, g.name_key, g.content_key, keep.registry_version, g.asked, g.row_count, g.rejected, g.turned_away,
-        g.incomplete_last_line, g.erased, w.customers
+        g.file_id, g.name_key, g.content_key, keep.registry_version, g.asked, g.time_zone, g.row_count, g.rejected,
+        g.turned_away, g.incomplete_last_line, g.erased, w.customers
     from given as g
     left join (
         select o.file_number, array_agg(distinct c.customer_id) as customers
@@ -995,9 +1049,8 @@ begin
         group by o.file_number
     ) as w using (file_number);
     insert into raw.file_look (path_key, asked, look, file_id)
-    select distinct on (path_key, asked) path_key, asked, look, file_id
+    select distinct on (path_key, asked) path_key, asked, coalesce(look, '0'), file_id -- no file looks like this
     from given
-    where look is not null
     on conflict (path_key, asked) do update set look = excluded.look, file_id = excluded.file_id;
     insert into raw.reject (file_id, line_number, reason)
     select g.file_id, r.line_number, r.reason
