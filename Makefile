@@ -73,6 +73,7 @@ check-style:
 
 check-types:
 	$(BIN)/mypy
+	MYPYPATH=bench $(BIN)/mypy bench
 
 check-sql:
 	$(BIN)/sqlfluff lint models

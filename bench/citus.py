@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -40,8 +41,8 @@ def main() -> None:
     sent: list[list[Counter[str]]] = []
     compute = spreading.compute
 
-    def watched(*given: object) -> list[Counter[str]]:
-        sent.append(compute(*given))  # type: ignore[arg-type]
+    def watched(*given: Any, **named: Any) -> list[Counter[str]]:
+        sent.append(compute(*given, **named))
         return sent[-1]
 
     spreading.compute = watched

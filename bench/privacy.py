@@ -35,10 +35,10 @@ from callmart.privacy import (
     persons,
     procedure,
     renaming,
-    sealing,
 )  # fmt: skip
 from callmart.privacy.correcting import Correction
 from callmart.privacy.kept import Kept
+from callmart.privacy.package import sealing
 from callmart.privacy.procedure import Case, Procedure, Steps
 from callmart.registry import applying
 from callmart.registry.file import Agent, Registry
@@ -146,7 +146,7 @@ def _asked(work: Work, registry: Registry, first: date) -> list[_Asked]:
     rights: list[tuple[str, Procedure, Person]] = [
         ("access", disclosing, agent),
         ("name", renaming, agent),
-        ("correction", Correction(*other.keys, since), mistaken),
+        ("correction", Correction(next(iter(other.keys)), since), mistaken),
         ("objection", objecting, agent),
         ("lifting", lifting, agent),
         ("erasure", erasing, agent),
