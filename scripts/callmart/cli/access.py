@@ -35,7 +35,7 @@ def access_diff(as_json: Json = False) -> None:
         print(json.dumps(found))
     else:
         for text in found:
-            out.print(plain(text), soft_wrap=True)
+            out.print(plain(text))
         out.print(f"access: {len(found)} differences")
     raise typer.Exit(UNDONE if found else 0)
 
@@ -56,7 +56,7 @@ def apply() -> None:
             mart_tables.remark(connection, mart, marts) for mart in mart_tables.undeclared(connection, marts)
         ]
     for one in applied.mended:
-        out.print(plain(one.text), soft_wrap=True)
+        out.print(plain(one.text))
     out.print(
         f"access: {len(applied.mended)} differences corrected, {len(renewed) - len(stuck)} passwords renewed"
     )

@@ -31,8 +31,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CA
     size = sum(file.size for file in made.files.values())
     out.print(
         f"backup {made.backup}: {made.rows:,} rows of {len(made.tables)} tables and {len(made.keys)} keys "
-        f"in {plain(folder)} ({size:,} bytes)",
-        soft_wrap=True,
+        f"in {plain(folder)} ({size:,} bytes)"
     )
 
 
@@ -84,7 +83,7 @@ def restore(
             connection, settings(), opened, accepted, take_over=take_over, lost=ledger_lost
         )
     _say(opened, restored, is_ledger_lost=ledger_lost is not None)
-    out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
+    out.print(f"restore: {_next(take_over=take_over)}")
     end_with(restored.problems)
 
 
@@ -94,7 +93,7 @@ def _take_over_later(*, wanted: bool) -> None:
     if not wanted:
         raise UserError("name the folder of a backup")
     installation.take_over(settings().home)
-    out.print(f"restore: {_next(take_over=True)}", soft_wrap=True)
+    out.print(f"restore: {_next(take_over=True)}")
 
 
 def _restore_keys(folder: Path) -> NoReturn:
@@ -109,8 +108,7 @@ def _restore_keys(folder: Path) -> NoReturn:
 def _say(opened: "Opened", restored: "Restored", *, is_ledger_lost: bool) -> None:
     out.print(
         f"restore: done; {restored.rows:,} rows of {restored.tables} tables are those of backup "
-        f"{opened.manifest.backup}, and {restored.expired:,} rows and files that are too old by now were deleted",
-        soft_wrap=True,
+        f"{opened.manifest.backup}, and {restored.expired:,} rows and files that are too old by now were deleted"
     )
     if restored.erased:
         out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
@@ -119,8 +117,7 @@ def _say(opened: "Opened", restored: "Restored", *, is_ledger_lost: bool) -> Non
     else:
         out.print(
             f"restore: the privacy ledger ends with line {ledger.last(settings())[0]}; if the letter to a person names "
-            "a later line, this ledger is an old copy: let privacy.ledger_copy name the right one, and restore again",
-            soft_wrap=True,
+            "a later line, this ledger is an old copy: let privacy.ledger_copy name the right one, and restore again"
         )
 
 

@@ -14,7 +14,7 @@ def check() -> None:
 
     found = checking.check()
     for sentence in found:
-        out.print(plain(sentence), soft_wrap=True)
+        out.print(plain(sentence))
     mistakes = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
     out.print(f"check: {mistakes}" if found else "check: everything that is declared fits together")
     raise typer.Exit(MISTAKE if found else 0)

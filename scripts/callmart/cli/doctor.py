@@ -23,9 +23,7 @@ def doctor(as_json: Json = False) -> None:
         found.append(check)
         if not as_json:
             colour = _COLOURS[check.outcome]
-            out.print(
-                f"[{colour}]{check.outcome}[/]: {plain(check.name)}: {plain(check.found)}", soft_wrap=True
-            )
+            out.print(f"[{colour}]{check.outcome}[/]: {plain(check.name)}: {plain(check.found)}")
     if as_json:
         print(json.dumps([asdict(check) for check in found]))
     raise typer.Exit(UNDONE if any(check.outcome != "ok" for check in found) else 0)

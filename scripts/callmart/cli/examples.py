@@ -22,7 +22,7 @@ def demo() -> None:
         customers = example.demo(settings(), step)
     print_status(customers)
     for line in example.what_next(settings()):
-        out.print(line, soft_wrap=True)
+        out.print(line)
 
 
 @app.command("simulate")

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import typer
-from rich import box
-from rich.table import Table
 
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, err, looking, out, plain
+from callmart.cli.terminal import UNDONE, Json, err, looking, out, plain, show, table
 from callmart.database import clock
 
 if TYPE_CHECKING:
@@ -100,14 +98,12 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the first rows as a table, without the columns in which none of them has a value."""
     shown = rows[:SHOWN]
     names = [name for name in (rows[0] if rows else {}) if any(row[name] is not None for row in shown)]
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
-    for name in names:
-        number = any(isinstance(row[name], int | float) for row in shown)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    numbers = [name for name in names if any(isinstance(row[name], int | float) for row in shown)]
+    listed = table(*names, right=numbers)
     for row in shown:
-        table.add_row(*(_cell(row[name]) for name in names))
+        listed.add_row(*(_cell(row[name]) for name in names))
     if rows:
-        out.print(table)
+        show(listed)
     if len(rows) > SHOWN:
         out.print(f"... and {len(rows) - SHOWN} more: --out or --json has all")
 
@@ -133,8 +129,7 @@ def _print_number(explained: "Explained") -> None:
     said = "they add up to it" if explained.adds_up else "they do NOT add up to it"
     out.print(
         f"explain: {plain(called)} of customer {question.customer_id}, {question.first} to {question.last}: {number}"
-        f" ({sums}), behind it {len(explained.counted)} contacts; {said}",
-        soft_wrap=True,
+        f" ({sums}), behind it {len(explained.counted)} contacts; {said}"
     )
     if totals.hidden_days:
         out.print(
@@ -147,8 +142,7 @@ def _print_compared(compared: "Compared") -> None:
     out.print(
         f"against: {compared.here} contacts here, {compared.there} there: {compared.same} the same on both sides"
         + (f", {compared.elsewhere} of other queues" if compared.elsewhere else "")
-        + (f"; {compared.hint}" if compared.hint else ""),
-        soft_wrap=True,
+        + (f"; {compared.hint}" if compared.hint else "")
     )
     for (side, why), count in compared.whys.most_common():
         out.print(f"  {count:>6} {side}: {plain(why)}")

@@ -29,7 +29,7 @@ def health_(
         print(json.dumps({"troubles": [asdict(one) for one in found.troubles]}), flush=True)
     else:
         for trouble in found.troubles:
-            out.print(plain(trouble), soft_wrap=True)
+            out.print(plain(trouble))
         if not found.troubles:
             out.print("healthy")
     if not _tell(settings(), found, alert=alert):

@@ -36,23 +36,21 @@ def rotate(
             files = rotating.rotate_installation(connection, settings())
         out.print(
             f"keys: the names and contents of {files:,} files were keyed anew. Make a backup now, and destroy those "
-            "from before when you can",
-            soft_wrap=True,
+            "from before when you can"
         )
         return
     if plan:
         with looking() as connection:
             rows = rotating.plan(connection, settings(), customer)
         for relation, count in rows.items():
-            out.print(f"{plain(relation)}: {count:,}", soft_wrap=True)
+            out.print(f"{plain(relation)}: {count:,}")
         out.print(f"keys: {sum(rows.values()):,} rows of {len(rows)} tables would be keyed anew")
         return
     with database() as connection, progress() as step:
         keyed = rotating.rotate(connection, settings(), customer, step)
     out.print(
         f"keys: {keyed:,} rows of customer {customer} were keyed anew; the next run writes its extracts and publishes "
-        "them. Make a backup now, and destroy those from before when you can",
-        soft_wrap=True,
+        "them. Make a backup now, and destroy those from before when you can"
     )
 
 
@@ -74,16 +72,14 @@ def lost(
         objectors = unknown.of(connection, customer)
     out.print(
         f"keys: {removed.counts.get('events', 0):,} events of customer {customer} were removed, and it has another "
-        "key; run `callmart run`, which lands again the files that are still there",
-        soft_wrap=True,
+        "key; run `callmart run`, which lands again the files that are still there"
     )
     if corrections := removed.counts.get("corrections", 0):
         out.print(
-            f"its {corrections} corrections of events are gone with the key: enter these requests again before that",
-            soft_wrap=True,
+            f"its {corrections} corrections of events are gone with the key: enter these requests again before that"
         )
     if objectors:
-        out.print(str(objectors), soft_wrap=True)
+        out.print(str(objectors))
 
 
 @app.command("entered-again")
@@ -101,8 +97,7 @@ def entered_again(
     with at_work() as connection:
         agents = unknown.entered_again(connection, settings(), customer)
     out.print(
-        f"keys: {agents} former objections of customer {customer} have ended; the next run computes its agents' days",
-        soft_wrap=True,
+        f"keys: {agents} former objections of customer {customer} have ended; the next run computes its agents' days"
     )
 
 
@@ -120,8 +115,7 @@ def destroyed(as_json: Json = False) -> None:
         backups = f"gone from {one.backups_gone} on" if one.backups_gone else "of unknown age"
         attested = f"attested on {one.attested_at:%Y-%m-%d}" if one.attested_at else "not attested yet"
         out.print(
-            f"customer {one.customer_id}: destroyed on {one.at:%Y-%m-%d}; its backups are {backups}, {attested}",
-            soft_wrap=True,
+            f"customer {one.customer_id}: destroyed on {one.at:%Y-%m-%d}; its backups are {backups}, {attested}"
         )
 
 
@@ -134,6 +128,5 @@ def attest(customer: Annotated[int, typer.Option(min=1, help="The customer that 
         done = stage.attest(connection, settings(), customer)
         connection.commit()
     out.print(
-        f"keys: the key of customer {customer} was destroyed on {done.at:%Y-%m-%d}, and its last backup is gone",
-        soft_wrap=True,
+        f"keys: the key of customer {customer} was destroyed on {done.at:%Y-%m-%d}, and its last backup is gone"
     )

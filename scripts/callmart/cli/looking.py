@@ -11,15 +11,7 @@ from rich.table import Table
 
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import colour
-from callmart.cli.terminal import (
-    UNDONE,
-    Json,
-    err,
-    looking,
-    out,
-    plain,
-    progress,
-)
+from callmart.cli.terminal import UNDONE, Json, looking, out, plain, progress, show, tell
 from callmart.database import rotation
 from callmart.database.lock import exclusive
 from callmart.environments import known
@@ -56,26 +48,24 @@ def status_(
         }
         print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
-        out.print(_said_of(run), soft_wrap=True)
+        out.print(_said_of(run))
         if unfinished:
-            out.print(f"customer {unfinished.customer_id}: {unfinished}", soft_wrap=True)
+            out.print(f"customer {unfinished.customer_id}: {unfinished}")
         if waiting:
             first = min(waiting, key=lambda one: one.due)
             out.print(
                 f"requests of persons: {len(waiting)} to answer, the first by {first.due} (request {first.number}, "
-                f"customer {first.customer_id}), [{colour(first)}]{first.left}[/]",
-                soft_wrap=True,
+                f"customer {first.customer_id}), [{colour(first)}]{first.left}[/]"
             )
         for environment in environments:
-            out.print(f"environment {environment}", soft_wrap=True)
+            out.print(f"environment {environment}")
         listed = customers if every else _listed(customers)
         if listed:
             print_status(listed)
         if len(listed) < len(customers):
             out.print(
                 f"listed are {len(listed):,} of {len(customers):,} customers, those that need a look, "
-                f"{LISTED} at most: `callmart status --all` lists all",
-                soft_wrap=True,
+                f"{LISTED} at most: `callmart status --all` lists all"
             )
         _print_earlier(earlier)
 
@@ -120,7 +110,7 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
             f"{one.extract_rows:,}",
             plain(one.tableau),
         )
-    out.print(table)
+    show(table)
     for one in customers:
         _print_held_back(one)
         _print_unopened(one)
@@ -134,10 +124,7 @@ def _print_held_back(customer: status.CustomerStatus) -> None:
     for (checks, state), days in alike.items():
         why = f"{plain(checks[0])}{f' and {len(checks) - 1} more checks' if len(checks) > 1 else ''}"
         more = f" and {len(days) - 5} more" if len(days) > 5 else ""
-        out.print(
-            f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: {state}: {why}",
-            soft_wrap=True,
-        )
+        out.print(f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: {state}: {why}")
 
 
 def _held(held: status.HeldBack) -> str:
@@ -153,8 +140,7 @@ def _print_unopened(customer: status.CustomerStatus) -> None:
         names = ", ".join(f"{one.report} (since {one.since})" for one in customer.unopened)
         out.print(
             f"customer {customer.customer_id}: nobody has opened {names} on Tableau for "
-            f"{status.UNOPENED_WEEKS} weeks: ask whether they are still wanted",
-            soft_wrap=True,
+            f"{status.UNOPENED_WEEKS} weeks: ask whether they are still wanted"
         )
 
 
@@ -167,8 +153,7 @@ def _print_earlier(earlier: list[status.Earlier]) -> None:
             lacks += f" and {len(one.columns) - 5} more" if len(one.columns) > 5 else ""
         out.print(
             f"{one.mart}: {one.days:,} days from {one.first_day} to {one.last_day} are of "
-            f"{'an earlier definition' if one.is_known else 'a definition that nobody noted'}{lacks}",
-            soft_wrap=True,
+            f"{'an earlier definition' if one.is_known else 'a definition that nobody noted'}{lacks}"
         )
     if earlier:
         out.print("`callmart rebuild --plan` shows what can be computed again, and what that takes")
@@ -187,14 +172,14 @@ def audit(
         found = evidence.audit(connection, settings(), step)
     written = report.write(found, folder)
     for check in found.failed:
-        err.print(plain(f"{check.outcome}: {check.area}: {check.name}"), soft_wrap=True)
+        tell(f"{check.outcome}: {check.area}: {check.name}")
         for one in check.found:
-            err.print(f"  {plain(one)}", soft_wrap=True)
+            tell(f"  {one}")
     numbers = report.summary(found)
     out.print(
         f"audit: {numbers['customers']} customers, {numbers['marts']} marts, {numbers['checks']} checks: "
         f"{numbers['breaches']} breaches, {numbers['checks that looked at nothing']} checks looked at nothing"
     )
     for file in written:
-        out.print(f"  {plain(file)}", soft_wrap=True)
+        out.print(f"  {plain(file)}")
     raise typer.Exit(UNDONE if found.failed else 0)

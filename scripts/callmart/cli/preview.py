@@ -22,7 +22,7 @@ from starlette.routing import Route
 from callmart.base import disk, sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import COMMAND, PROJECT, settings
-from callmart.cli.terminal import err, looking, out, plain
+from callmart.cli.terminal import looking, out, tell
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Report
@@ -70,9 +70,7 @@ def preview(
         # Others who use this machine can reach the port, and must not see the report.
         secret = secrets.token_urlsafe(16)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/{secret}/"
-        out.print(
-            f"preview: {declared.name} of customer {words[2]} at {address} (Ctrl-C ends it)", soft_wrap=True
-        )
+        out.print(f"preview: {declared.name} of customer {words[2]} at {address} (Ctrl-C ends it)")
         config = uvicorn.Config(
             served(words, secret), log_level="error", access_log=False, timeout_graceful_shutdown=1
         )
@@ -109,7 +107,7 @@ def served(words: list[str], secret: str) -> Starlette:
         try:
             page = await asyncio.to_thread(draw, words)
         except UserError as mistake:
-            err.print(plain(str(mistake)), soft_wrap=True)
+            tell(mistake)
             page = _saying(str(mistake))
         return HTMLResponse(
             page + RELOAD.format(number=number).encode(), headers={"Cache-Control": "no-store"}

@@ -121,8 +121,7 @@ def open_(
         found = register.request(officer, number)
     out.print(
         f"request {number} of customer {customer}: answer it by {found.due} at the latest ({found.left}); "
-        f"{found.next_step}",
-        soft_wrap=True,
+        f"{found.next_step}"
     )
 
 
@@ -131,9 +130,7 @@ def forward(customer: Customer, right: AskedRight = "erasure", received: Receive
     """Enter that a person asked directly, and was sent to the customer. Nothing is kept of the person."""
     with _officer() as (owner, officer):
         number = register.forward(officer, customer, _day(received, owner), right)
-    out.print(
-        f"request {number}: send the letter on to customer {customer} today, and keep no copy", soft_wrap=True
-    )
+    out.print(f"request {number}: send the letter on to customer {customer} today, and keep no copy")
 
 
 @app.command()
@@ -186,7 +183,7 @@ def verify(
         if take_over:  # the contact before could open it
             shelf.forget(settings(), number)
         found = register.request(officer, number)
-    out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
+    out.print(f"request {number}: the contact is known; {found.next_step}")
 
 
 def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | None]:
@@ -239,10 +236,9 @@ def plan(
     for other in others:
         out.print(
             f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "
-            "and plan again with all ids that are",
-            soft_wrap=True,
+            "and plan again with all ids that are"
         )
-    out.print(f"plan {planned.hash} of request {number}; {found.next_step}", soft_wrap=True)
+    out.print(f"plan {planned.hash} of request {number}; {found.next_step}")
 
 
 @app.command()
@@ -282,16 +278,13 @@ def do(
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
-        out.print(f"package: {shelf.path(settings(), found.customer_id, number)}", soft_wrap=True)
+        out.print(f"package: {shelf.path(settings(), found.customer_id, number)}")
     if seal and seal.passphrase:
         out.print(
             f"passphrase: {seal.passphrase}\ntell it to the contact by another way than the package, now: nobody can "
-            "show it again",
-            soft_wrap=True,
+            "show it again"
         )
-    out.print(
-        f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
-    )
+    out.print(f"request {number}: everything is treated; `callmart privacy prove {number}` is next")
 
 
 def _seal(found: Request, public_key: Path | None) -> "Seal | None":
@@ -335,16 +328,13 @@ def prove(number: Number) -> None:
     if whole:
         out.print(
             f"{whole} words have less than {SHORTEST} bytes or are part of others: they were sought as whole values of "
-            "columns only",
-            soft_wrap=True,
+            "columns only"
         )
     if left:
         end_with(
             [f"request {number}: something is left; `callmart privacy do {number}`, then prove it again"]
         )
-    out.print(
-        f"request {number}: nothing is left; `callmart privacy answer {number}` is next", soft_wrap=True
-    )
+    out.print(f"request {number}: nothing is left; `callmart privacy answer {number}` is next")
 
 
 @app.command()
@@ -364,8 +354,7 @@ def replay(
         problems = replaying.uncorrected(owner) + memberships.sync(owner, settings())
     out.print(
         f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
-        f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says",
-        soft_wrap=True,
+        f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says"
     )
     end_with(problems)
 
@@ -412,7 +401,7 @@ def approve(
                 raise UserError(f"request {number} was not approved")
         register.approve(approver, number, plan or str(found.plan_hash))
         found = register.request(approver, number)
-    out.print(f"request {number}: approved; {found.next_step}", soft_wrap=True)
+    out.print(f"request {number}: approved; {found.next_step}")
 
 
 @app.command()
@@ -438,10 +427,7 @@ def answer(
         print(letter)
         return
     file.write_text(letter, encoding="utf-8")
-    out.print(
-        f"request {number}: answered; send {plain(file)} to the contact, then {found.next_step}",
-        soft_wrap=True,
-    )
+    out.print(f"request {number}: answered; send {plain(file)} to the contact, then {found.next_step}")
 
 
 @app.command()
@@ -463,10 +449,7 @@ def refuse(
         register.refuse(officer, number, because.replace("-", " "))
         kept.forget(settings().home, number)
         shelf.forget(settings(), number)
-    out.print(
-        f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)",
-        soft_wrap=True,
-    )
+    out.print(f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)")
 
 
 @app.command()

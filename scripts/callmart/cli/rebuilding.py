@@ -7,11 +7,9 @@ from functools import partial
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, at_work, err, looking, out, plain, progress
+from callmart.cli.terminal import UNDONE, Json, at_work, looking, out, progress, show, table, tell
 from callmart.database import clock
 from callmart.operations import rebuild as stage
 from callmart.upgrade import upgrading
@@ -50,11 +48,11 @@ def rebuild_(
         upgrading.require(connection, settings())
         done = stage.rebuild(connection, settings(), chosen, partial(step, "rebuild"))
     for problem in done.problems:
-        err.print(plain(problem), soft_wrap=True)
+        tell(problem)
     if as_json:
         print(json.dumps(asdict(done)))
     else:
-        out.print(f"rebuild: {', '.join(_results(done))}", soft_wrap=True)
+        out.print(f"rebuild: {', '.join(_results(done))}")
     raise typer.Exit(UNDONE if done.problems or done.held_back or done.left else 0)
 
 
@@ -74,15 +72,13 @@ def _print_plan(planned: stage.Plan, as_json: bool) -> None:
         print(json.dumps(asdict(planned), default=str))
         return
     if planned.marts:
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-        for column in ("mart", "days", "customers", "from", "to"):
-            table.add_column(column, justify="right" if column in ("days", "customers") else "left")
+        marts = table("mart", "days", "customers", "from", "to", right=["days", "customers"])
         for one in planned.marts:
-            table.add_row(one.mart, f"{one.days:,}", f"{one.customers:,}", str(one.first), str(one.last))
-        out.print(table)
+            marts.add_row(one.mart, f"{one.days:,}", f"{one.customers:,}", str(one.first), str(one.last))
+        show(marts)
     for sentence in _said(planned):
-        out.print(sentence, soft_wrap=True)
-    out.print(f"rebuild: {planned.due:,} days are of an earlier definition", soft_wrap=True)
+        out.print(sentence)
+    out.print(f"rebuild: {planned.due:,} days are of an earlier definition")
 
 
 def _said(planned: stage.Plan) -> Iterator[str]:

@@ -4,20 +4,10 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import (
-    UNDONE,
-    Json,
-    Yes,
-    at_work,
-    looking,
-    out,
-    plain,
-)
+from callmart.cli.terminal import UNDONE, Json, Yes, at_work, looking, out, plain, show, table
 from callmart.database import clock
 
 app = typer.Typer()
@@ -71,20 +61,18 @@ def expire(
     else:
         _print_expiry(outcomes)
         if plan and another and outcomes:
-            out.print(f"to do this: callmart expire --today {day} --accept {planned.hash}", soft_wrap=True)
-        out.print(f"expire: {said}; the oldest day that is kept is {planned.floor}", soft_wrap=True)
+            out.print(f"to do this: callmart expire --today {day} --accept {planned.hash}")
+        out.print(f"expire: {said}; the oldest day that is kept is {planned.floor}")
     raise typer.Exit(UNDONE if said in (stage.LOCKED, stage.CHANGED) else 0)
 
 
 def _print_expiry(outcomes: list[Any]) -> None:
     if not outcomes:
         return
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for column in ("what", "why", "count", "outcome"):
-        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    steps = table("what", "why", "count", "outcome", right=["count"])
     for one in outcomes:
-        table.add_row(plain(one.step.what), plain(one.step.why), f"{one.step.count:,}", one.outcome)
-    out.print(table)
+        steps.add_row(plain(one.step.what), plain(one.step.why), f"{one.step.count:,}", one.outcome)
+    show(steps)
 
 
 @app.command()
@@ -97,7 +85,7 @@ def retire(
     with at_work() as connection:
         planned = stage.plan(connection, settings(), mart)
         for what, count in planned.goes.items():
-            out.print(f"[red]-[/] {plain(what)}: {count:,}", soft_wrap=True)
+            out.print(f"[red]-[/] {plain(what)}: {count:,}")
         if not yes:
             raise UserError("nothing was retired: this can't be undone; confirm it with --yes")
         done = stage.retire(connection, planned)

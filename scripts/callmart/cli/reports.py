@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import Json, at_work, database, end_with, looking, out, plain, progress
+from callmart.cli.terminal import (
+    Json,
+    at_work,
+    database,
+    end_with,
+    looking,
+    out,
+    plain,
+    progress,
+    show,
+    table,
+)
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
 
@@ -33,14 +42,12 @@ def reports_(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps([report.model_dump() for report in declared]))
         return
-    table = Table(box=box.SIMPLE)
-    for column in ("report", "title", "contract", "marts", "mailed"):
-        table.add_column(column, overflow="fold")
+    reports = table("report", "title", "contract", "marts", "mailed")
     for report in declared:
         title = f"{report.title.nl} / {report.title.en}"
         schedule = f"{report.schedule.day}, {report.schedule.hour:02}:00"
-        table.add_row(report.name, plain(title), report.option, ", ".join(report.marts), schedule)
-    out.print(table)
+        reports.add_row(report.name, plain(title), report.option, ", ".join(report.marts), schedule)
+    show(reports)
 
 
 @app.command("workbook")
@@ -128,9 +135,7 @@ def _draw(
         only = drawing.NOTHING if is_open is None else {"open": [str(is_open).lower()]}
         page = drawing.draw(publisher, marts_and_words, declared, customer, week, locale, only=only)
     target.write_bytes(form(page))
-    out.print(
-        f"report: {plain(target)} shows {page.title}, {page.week}, of customer {customer_id}", soft_wrap=True
-    )
+    out.print(f"report: {plain(target)} shows {page.title}, {page.week}, of customer {customer_id}")
 
 
 def _draw_all(week: "Week | None") -> None:
@@ -145,10 +150,7 @@ def _draw_all(week: "Week | None") -> None:
             lambda customer, finished, of: step("draw", f"customer {customer}", finished, of),
         )
     drawn = sum(one.drawn for one in outcomes)
-    out.print(
-        f"report: {drawn} pages of {len(outcomes)} customers: {plain(shelf.index(settings()))}",
-        soft_wrap=True,
-    )
+    out.print(f"report: {drawn} pages of {len(outcomes)} customers: {plain(shelf.index(settings()))}")
     end_with(failure for one in outcomes for failure in one.failures)
 
 
@@ -180,5 +182,5 @@ def mail(
         )
     server = settings().mail.smtp
     where = f"the mail server {server.host}" if server else places.folder(settings())
-    out.print(f"mail: {sent.mails} mails to {plain(where)}", soft_wrap=True)
+    out.print(f"mail: {sent.mails} mails to {plain(where)}")
     end_with(problem for _, problem in sent.problems)

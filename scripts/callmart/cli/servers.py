@@ -50,10 +50,9 @@ def clock_(
         reading = clock.read(connection, settings())
     out.print(
         f"the clock says {reading.today}; "
-        f"{f'callmart last worked on {reading.last}' if reading.last else 'callmart has not worked yet'}",
-        soft_wrap=True,
+        f"{f'callmart last worked on {reading.last}' if reading.last else 'callmart has not worked yet'}"
     )
-    out.print(f"clock: {plain(reading.doubt) if reading.doubt else 'believed'}", soft_wrap=True)
+    out.print(f"clock: {plain(reading.doubt) if reading.doubt else 'believed'}")
     raise typer.Exit(UNDONE if reading.doubt else 0)
 
 
@@ -70,9 +69,9 @@ def upgrade(
             raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
         planned = list(upgrading.plan(connection, settings(), marts))
         for line in planned:
-            out.print(plain(line), soft_wrap=True)
+            out.print(plain(line))
         for line in changes.added(connection, marts) if plan else ():
-            out.print(plain(line), soft_wrap=True)
+            out.print(plain(line))
         if plan or not planned:
             out.print(f"upgrade: {len(planned)} changes to make" if planned else "upgrade: nothing to do")
             return

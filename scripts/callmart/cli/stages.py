@@ -13,16 +13,7 @@ import typer
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Platform, settings
 from callmart.cli import health
-from callmart.cli.terminal import (
-    UNDONE,
-    Json,
-    at_work,
-    database,
-    err,
-    out,
-    plain,
-    progress,
-)
+from callmart.cli.terminal import UNDONE, Json, at_work, database, err, out, plain, progress, tell
 from callmart.database import clock, rotation
 
 app = typer.Typer()
@@ -74,12 +65,11 @@ def land(
 
 def _print_landed(one: Any) -> None:
     if one.unchanged:
-        out.print(f"{plain(one.file)}: landed before, nothing to do", soft_wrap=True)
+        out.print(f"{plain(one.file)}: landed before, nothing to do")
         return
     out.print(
         f"{plain(one.file)}: {one.rows} rows: {one.landed} events landed, {one.repeated} repeated, "
-        f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)",
-        soft_wrap=True,
+        f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)"
     )
     if one.erased:
         out.print(f"  {one.erased} events of persons who were erased: left out, or landed without them")
@@ -126,8 +116,7 @@ def print_failing(validated: Any) -> None:
     for result in validated.results:
         if result.failing:
             out.print(
-                f"  {result.severity}: {result.mart}: {plain(result.expectation)}: {len(result.failing)} days",
-                soft_wrap=True,
+                f"  {result.severity}: {result.mart}: {plain(result.expectation)}: {len(result.failing)} days"
             )
 
 
@@ -140,7 +129,7 @@ def open_() -> None:
         opened = open_build(connection, settings())
     out.print(f"open: {opened.days} days opened ({opened.rows} rows), {opened.held_back} held back")
     for problem in opened.problems:
-        err.print(plain(problem), soft_wrap=True)
+        tell(problem)
     raise typer.Exit(UNDONE if opened.held_back or opened.problems else 0)
 
 
@@ -169,7 +158,7 @@ def extract() -> None:
     failures = [one for one in found if isinstance(one, Unproven)]
     files = [one for one in found if isinstance(one, stage.Extract)]
     for failure in dict.fromkeys(map(str, failures)):
-        err.print(plain(failure), soft_wrap=True)
+        tell(failure)
     on_disk = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
     out.print(f"extract: {on_disk} files in {stage.folder(settings())}, {written} written now")
@@ -212,7 +201,7 @@ def publish(
             outcomes = sites.apply(connection, settings(), at, planned, lambda *one: step("publish", *one))
     failures = [one for one in outcomes if one.error]
     for failure in failures:
-        err.print(plain(failure.error), soft_wrap=True)
+        tell(failure.error)
     changes = sum(len(one.done) for one in outcomes)
     if as_json:
         print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
@@ -225,7 +214,7 @@ def publish(
 def _print_plan(planned: Any) -> None:
     for line in planned.lines():
         colour = _COLOURS.get(line.strip()[0])
-        out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line), soft_wrap=True)
+        out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line))
 
 
 def _agreed(planned: Any) -> bool:
@@ -269,13 +258,13 @@ def _print_run(ran: Any, as_json: bool) -> None:
         print(json.dumps(asdict(ran)), flush=True)
         return
     if ran.skipped:
-        out.print(f"run: {ran.skipped}", soft_wrap=True)
+        out.print(f"run: {ran.skipped}")
         return
     for one in ran.files:
         _print_landed(one)
     if err.is_terminal:  # elsewhere they are in the log
         for problem in ran.problems:
-            err.print(plain(problem), soft_wrap=True)
+            tell(problem)
     out.print(
         f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
         f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"

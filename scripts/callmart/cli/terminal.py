@@ -1,14 +1,17 @@
 """What all commands share: output, exit codes, and the connection to the database."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from callmart.base import log
 from callmart.base.errors import UserError
@@ -16,7 +19,7 @@ from callmart.base.settings import settings
 from callmart.database import clock, restoring, schema, server
 
 # A file or a pipe has no width of its own, so tables get 130 columns there.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 130)
 err = Console(stderr=True, highlight=False)
 
 UNDONE = 1  # finished, but something was held back, refused or left undone
@@ -28,7 +31,25 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is
 
 def plain(text: object) -> str:
     """The text with brackets escaped, so that rich prints it as it is."""
-    return str(text).replace("[", r"\[")
+    return escape(str(text))
+
+
+def table(*columns: str, right: Collection[str] = ()) -> Table:
+    """A table without a frame. The columns of numbers stand on the `right`."""
+    made = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def show(filled: Table) -> None:
+    """Print a table. Sentences are left to the terminal to wrap; its columns have a width."""
+    out.print(filled, soft_wrap=False)
+
+
+def tell(problem: object) -> None:
+    """Print a sentence to stderr."""
+    err.print(plain(problem), soft_wrap=True)
 
 
 def secret(what: str, *, twice: bool = False, needed: bool = True) -> str:
@@ -52,7 +73,7 @@ def secret(what: str, *, twice: bool = False, needed: bool = True) -> str:
 def warn(sentence: str) -> None:
     """Print a sentence to stderr, as a log line where there is no terminal."""
     if err.is_terminal:
-        err.print(plain(sentence), soft_wrap=True)
+        tell(sentence)
     else:
         log.begin(settings().log)
         log.line("warning", sentence)
@@ -62,7 +83,7 @@ def end_with(problems: Iterable[str]) -> NoReturn:
     """Print the problems and end the program: with exit code 1 if there are any, otherwise with 0."""
     problems = list(problems)
     for problem in problems:
-        err.print(plain(problem), soft_wrap=True)
+        tell(problem)
     raise typer.Exit(UNDONE if problems else 0)
 
 

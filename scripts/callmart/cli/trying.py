@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import psycopg
 import typer
-from rich import box
-from rich.table import Table
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.stages import print_failing
-from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress
+from callmart.cli.terminal import UNDONE, Json, database, out, plain, progress, show, table
 from callmart.database import schema
 
 if TYPE_CHECKING:
@@ -63,9 +61,7 @@ def try_(
     chosen = _numbers(customers)
     if not once:
         made = _make(name, chosen, days)
-        out.print(
-            f"try: environment {made.environment}; compare it with `callmart diff {name}`", soft_wrap=True
-        )
+        out.print(f"try: environment {made.environment}; compare it with `callmart diff {name}`")
         raise typer.Exit(UNDONE if made.environment.held_back else 0)
     _once(name, chosen, days, target)
 
@@ -161,27 +157,26 @@ def _print(compared: "Compared", target: Path | None) -> None:
     for column in compared.differing:
         alike.setdefault((column.mart, _said_of(column)), []).append(column.column or "the whole mart")
     for (mart, said), columns in alike.items():
-        out.print(f"  {mart}: {', '.join(columns)}: {said}", soft_wrap=True)
+        out.print(f"  {mart}: {', '.join(columns)}: {said}")
     _print_cells(compared.cells)
     if compared.not_compared:
         out.print(f"  not compared, as no row is a customer's: {', '.join(compared.not_compared)}")
     written = f"; {plain(target)}" if target else ""
-    out.print(f"diff: {plain(compared)}{written}", soft_wrap=True)
+    out.print(f"diff: {plain(compared)}{written}")
 
 
 def _print_cells(cells: "list[Cell]") -> None:
     if not cells:
         return
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
-    for heading in ("mart", "column", "customer", "day", "outcome", "here", "there", "size"):
-        table.add_column(heading, justify="right" if heading in ("here", "there", "size") else "left")
+    numbers = ("here", "there", "size")
+    listed = table("mart", "column", "customer", "day", "outcome", *numbers, right=numbers)
     for cell in cells[:CELLS_SHOWN]:
-        table.add_row(
+        listed.add_row(
             cell.mart, cell.column, str(cell.customer_id), str(cell.day or ""), cell.outcome,
             *("" if one is None else f"{one:,}" for one in (cell.here, cell.there)),
             "" if cell.size is None else f"{cell.size:.1%}",
         )  # fmt: skip
-    out.print(table)
+    show(listed)
     if len(cells) > CELLS_SHOWN:
         out.print(f"... and {len(cells) - CELLS_SHOWN} more: --out or --json has them")
     out.print(
