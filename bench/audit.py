@@ -11,7 +11,7 @@ from itertools import pairwise
 from rich.console import Console
 
 from callmart import audit
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.operations import run

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import SecretStr
 from rich.console import Console
 
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import EMULATOR, Settings, Tableau
 from callmart.build import spreading, window
 from callmart.database import embedded_server, server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server, server
 from callmart.declarations import dbt_project

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from building import in_duckdb, require_equal
 from callmart.access import logins
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import Folder, Mail, Rebuild, Settings
 from callmart.database import server
 from callmart.declarations import dbt_project, exposures

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import Folder, Settings
 from callmart.database import server
 from callmart.database.lock import exclusive

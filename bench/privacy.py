@@ -21,7 +21,8 @@ from rich.console import Console
 
 from callmart.access import logins
 from callmart.base.keys import key_file
-from callmart.base.person import Person, Work, quietly
+from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server

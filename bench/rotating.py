@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server, server
 from callmart.privacy import rotating

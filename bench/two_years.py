@@ -8,7 +8,7 @@ import pyarrow.parquet
 from psycopg import sql
 
 from callmart.access import roles
-from callmart.base.person import quietly
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server

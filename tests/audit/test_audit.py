@@ -20,6 +20,7 @@ from callmart.audit import agents, limits, names, objectors, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.base.matrix import Limits, matrix
+from callmart.base.progress import quietly
 from callmart.base.settings import Tableau
 from callmart.cli import main
 from callmart.database import embedded_server, schema, server
@@ -29,7 +30,7 @@ from callmart.operations import run
 from callmart.publish import tableau
 from callmart.reports import shelf, weeks
 from callmart.tableau_files import hyper
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, REGISTRY, STANDARD, agent_of, call_of, queue_of
 from commands import use
 from today import TODAY
@@ -42,13 +43,13 @@ def published(played: Callmart) -> Callmart:
         holiday = f"({STANDARD}, '2024-01-01')"
         connection.execute(f"insert into registry.holiday (customer_id, call_date) values {holiday}")
         connection.commit()
-        assert run.run(connection, played.settings, ignore_step).problems == []
+        assert run.run(connection, played.settings, quietly).problems == []
     return played
 
 
 def look(callmart: Callmart) -> audit.Audit:
     with callmart.connect() as connection, infers_nothing():
-        return audit.audit(connection, callmart.settings, ignore_step)
+        return audit.audit(connection, callmart.settings, quietly)
 
 
 INFERRED = Check("inference", "stands for those of test_inference", 1, 0)
@@ -561,7 +562,7 @@ def test_after_all_that_everything_holds_again_and_files_that_are_not_kept_are_n
 ) -> None:
     forgetful = Callmart(published.settings.model_copy(update={"tableau": Tableau(keep_extracts=False)}))
     with forgetful.connect() as connection:
-        run.deliver(connection, forgetful.settings, run.Ran(), ignore_step)
+        run.deliver(connection, forgetful.settings, run.Ran(), quietly)
     assert not list(extract.folder(forgetful.settings).rglob("*.hyper"))
     assert failed(forgetful) == {}
 
@@ -591,8 +592,8 @@ def test_with_a_single_customer_it_fails(published: Callmart) -> None:
     published.apply(REGISTRY.partition(f"  - id: {ANONYMOUS}\n")[0])
     with published.connect() as connection:
         ran = run.Ran()
-        run.remove_closed(connection, published.settings, ran, ignore_step)
-        run.deliver(connection, published.settings, ran, ignore_step)
+        run.remove_closed(connection, published.settings, ran, quietly)
+        run.deliver(connection, published.settings, ran, quietly)
         assert ran.problems == []
     with attacks_at("mart", "dated mart", "closed mart"):
         found = by_name(look(published))

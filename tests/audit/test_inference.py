@@ -9,8 +9,9 @@ import pytest
 from callmart.access import logins, roles
 from callmart.audit import generated, inference, planner, scratch, timed
 from callmart.audit.scene import scene_of
+from callmart.base.progress import quietly
 from callmart.database import embedded_server, server
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, queue_of
 
 
@@ -25,7 +26,7 @@ def owner(played: Callmart) -> Iterator[psycopg.Connection]:
 
 def test_nothing_can_be_inferred(played: Callmart, owner: psycopg.Connection) -> None:
     scene = scene_of(owner, played.settings)
-    checks = list(inference.checks(owner, played.settings, scene, ignore_step))
+    checks = list(inference.checks(owner, played.settings, scene, quietly))
     assert [check.outcome for check in checks] == ["holds"] * 3, checks
     plans, estimates, time = (check.looked_at for check in checks)
     assert plans > 400 < estimates
@@ -49,7 +50,7 @@ def test_every_mart_is_asked_in_every_context(
     monkeypatch.setattr(planner, "estimates", lambda *_: (1, []))
     monkeypatch.setattr(inference, "_controls", lambda _: dict.fromkeys(inference.WAYS, True))
     monkeypatch.setattr(timed, "tells", lambda *_: False)
-    list(inference.checks(owner, played.settings, scene, ignore_step))
+    list(inference.checks(owner, played.settings, scene, quietly))
     assert len(seen) > 9
     assert all(sorted(contexts) == sorted(planner.CONTEXTS) for contexts in seen.values())
 

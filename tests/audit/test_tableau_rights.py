@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from callmart import publish
 from callmart.audit import tableau_rights, tableau_site
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.declarations import exposures
 from callmart.publish import Books, DataSource, Publication, Workbook
 from callmart.publish.grants import Grant
 from callmart.tableau_files import tds
-from callmart_home import ignore_step
 from emulated import World, world
 from tableau_emulator.access import Access
 from tableau_emulator.capabilities import CAPABILITIES, SITE_ROLES
@@ -115,7 +115,7 @@ def test_what_is_worked_out_is_what_is_enforced(mixed: Mixed, seed: int) -> None
     """Of any rules; where only a site role keeps a user from something, that counts as reached."""
     with mixed.world.state() as state:
         mix(mixed, state, Random(seed))
-        site = tableau_site.read(mixed.world.server, ignore_step)
+        site = tableau_site.read(mixed.world.server, quietly)
         for user in (state.all("select * from user where id = ?", luid)[0] for luid in mixed.users):
             access = Access(state, user)
             assert access.administrator == site.users[user["id"]].is_administrator
@@ -156,7 +156,7 @@ class Shop(World):
 
     def compare(self) -> tableau_rights.Compared:
         return tableau_rights.compare(
-            tableau_site.read(self.server, ignore_step), self.desired, publish.read(self.server, HOME)
+            tableau_site.read(self.server, quietly), self.desired, publish.read(self.server, HOME)
         )
 
     def one(self, kind: str, name: str, customer: int = OURS) -> TSC.WorkbookItem | TSC.DatasourceItem:
@@ -511,7 +511,7 @@ def test_a_list_that_lags_is_not_believed(shop: Shop) -> None:
 
 def test_a_recipient_sees_what_was_worked_out(shop: Shop) -> None:
     """As the user: with its own session, what the lists show is what is reached, and no more."""
-    site = tableau_site.read(shop.server, ignore_step)
+    site = tableau_site.read(shop.server, quietly)
     for name in (CHEF, OTHER, BOTH, STRANGER):
         user, server = shop.who(name), shop.as_user(name)
         reached = {thing.luid for thing in site.things if "Read" in site.reached(thing).get(user.id, ())}

@@ -21,7 +21,8 @@ from backups import PASSPHRASE, back_up, restored, with_settings
 from callmart.access import drift
 from callmart.backup import backup, contents, manifest, programs, restore, sealed
 from callmart.base.errors import UserError
-from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key, secret_file
+from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import PROJECT
 from callmart.database import clock, embedded_server, schema
 from callmart.declarations import dbt_project

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.cli import demo, looking, main
 from callmart.database import clock
 from callmart.mailing import mailing, places
 from callmart.operations.status import CustomerStatus
 from callmart.registry import file as registry_file
 from callmart.reports import shelf, weeks
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from commands import use
 from events import registry
 from nights import outcome, requests
@@ -29,7 +30,7 @@ def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, lis
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "WEEKS", 2)
         patch.setattr(mailing, "_has_come", lambda *_: True)
-        yield callmart, demo.demo(callmart.settings, ignore_step)
+        yield callmart, demo.demo(callmart.settings, quietly)
 
 
 @pytest.mark.thorough
@@ -114,7 +115,7 @@ def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatu
     before, events, made = outcome(callmart), callmart.rows(count), requests(callmart)
     with callmart.connect() as connection:  # on a home that has rested for a month
         connection.execute("update ops.clock set day = day - 30")
-    assert demo.demo(callmart.settings, ignore_step) == customers
+    assert demo.demo(callmart.settings, quietly) == customers
     assert callmart.rows(count) == events
     assert outcome(callmart) == before
     assert requests(callmart) == made
@@ -124,7 +125,7 @@ def test_the_demo_keeps_away_from_customers_of_yours(callmart: Callmart) -> None
     contracts = ("{option: detailed, from: 2020-01-01}", "{option: standard, from: 2020-01-01}", "")
     callmart.apply(registry(*(f"id: {id}, contracts: [{one}]" for id, one in enumerate(contracts, 1))))
     with pytest.raises(UserError, match="this database holds 3 customers of yours"):
-        demo.demo(callmart.settings, ignore_step)
+        demo.demo(callmart.settings, quietly)
     with callmart.connect() as connection:  # also from one that has the number of one of the demo's
         connection.execute("delete from registry.gate where customer_id = 3")
         connection.execute("update registry.customer set customer_id = 1042 where customer_id = 3")

@@ -17,13 +17,14 @@ from psycopg import sql
 import on_cluster
 from callmart.access import drift, logins, memberships, nodes
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.build import spreading
 from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.operations import run
 from callmart.privacy import replaying
 from callmart.retention import expire
-from callmart_home import Callmart, ignore_step, leave_opened_dirty
+from callmart_home import Callmart, leave_opened_dirty
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA, events, queue_of
 from events import event, ndjson
 from on_cluster import marts, size_of_events
@@ -342,7 +343,7 @@ def test_a_customer_that_leaves_leaves_nothing_on_a_node(citus: Callmart) -> Non
     assert without != REGISTRY
     citus.apply(without)
     with citus.connect() as owner:
-        run.remove_closed(owner, citus.settings, run.Ran(), ignore_step)
+        run.remove_closed(owner, citus.settings, run.Ran(), quietly)
         for table in cluster.DISTRIBUTED:
             query = sql.SQL("select count(*) from {} where customer_id = %s").format(
                 sql.Identifier(*table.split("."))

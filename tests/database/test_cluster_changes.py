@@ -14,6 +14,7 @@ import on_cluster
 from callmart.access import drift, memberships, nodes
 from callmart.base.errors import UserError
 from callmart.base.person import Blocked
+from callmart.base.progress import quietly
 from callmart.database import cluster, schema
 from callmart.declarations import dbt_project
 from callmart.land.places import Events
@@ -21,7 +22,7 @@ from callmart.opening import opening
 from callmart.operations import run
 from callmart.privacy import procedure, rotating
 from callmart.retention import expire
-from callmart_home import Callmart, ignore_step, leave_opened_dirty
+from callmart_home import Callmart, leave_opened_dirty
 from centre import DAYS, NAMED, WITH_DATA, agent_of, events
 from erasures import do, left, of, prove
 from on_cluster import marts, size_of_events
@@ -141,15 +142,7 @@ def test_a_node_that_is_killed_while_it_computes_is_named_and_the_next_run_finis
         ran = run.Ran()
         with losing(citus, node):
             assert not run._attempt(
-                "build",
-                run._build,
-                "the build broke off",
-                run.AGAIN,
-                owner,
-                citus.settings,
-                ran,
-                ignore_step,
-                None,
+                owner, citus.settings, ran, quietly, None, "build", run._build, "the build broke off"
             )
     (problem,) = ran.problems
     assert "\n" not in problem and "again" in problem
@@ -174,7 +167,7 @@ def test_what_is_open_goes_out_while_a_node_is_away_and_nothing_is_opened(
         with pytest.raises(opening.Drifted, match=f"the node {node.host}:1 of the cluster"):
             opening.follow_rights(owner, citus.settings)
         ran = run.Ran()
-        run.deliver(owner, citus.settings, ran, ignore_step)
+        run.deliver(owner, citus.settings, ran, quietly)
         assert (ran.problems, ran.extracts > 0) == ([away], True)
 
 
@@ -209,9 +202,9 @@ def test_a_key_is_rotated_whatever_breaks_off_and_the_marts_stay(citus: Callmart
     with citus.connect() as owner:
         node = node_of(owner, NAMED)
         with losing(citus, node), pytest.raises((psycopg.Error, UserError)):
-            rotating.rotate(owner, citus.settings, NAMED, ignore_step)
+            rotating.rotate(owner, citus.settings, NAMED, quietly)
     with citus.connect() as owner:
-        assert rotating.rotate(owner, citus.settings, NAMED, ignore_step) > 0
+        assert rotating.rotate(owner, citus.settings, NAMED, quietly) > 0
         owner.execute("select registry.read_again(%s)", [NAMED])
         owner.commit()
     assert len(raw(citus)) == len(events_before)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from callmart.access import logins, roles
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import embedded_server, server
 from callmart_home import Callmart

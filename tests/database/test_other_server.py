@@ -15,13 +15,14 @@ from callmart.access import drift, logins, roles
 from callmart.audit import attempts, generated, inference, scratch
 from callmart.audit.scene import attackers, scene_of
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import Privacy
 from callmart.database import server
 from callmart.extract import extract
 from callmart.extract.drafts import Unproven
 from callmart.opening.opening import Drifted, open_build
 from callmart.privacy import procedure
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from catalogue import unprotected
 from centre import DETAILED, NAMED, NONE, REGISTRY, STANDARD, WITH_DATA, agent_of, play, queue_of
 from commands import Command, command_of
@@ -193,7 +194,7 @@ def test_nothing_can_be_inferred(away: Callmart, seed: int) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""
     with server.connect(away.settings, autocommit=True) as owner:
         scene = scene_of(owner, away.settings)
-        checks = inference.checks(owner, away.settings, scene, ignore_step)
+        checks = inference.checks(owner, away.settings, scene, quietly)
         assert [check.outcome for check in checks] == ["holds"] * 3
         with generated.places(owner, away.settings) as places:
             outcome = generated.put(seed, 500, places)
@@ -255,7 +256,7 @@ def test_the_command_alone_lands_with_the_dsn_in_the_environment(away: Callmart,
 
 def test_every_customer_gets_its_extract(away: Callmart) -> None:
     with away.connect() as owner:
-        files = extract.extract(owner, away.settings, ignore_step)
+        files = extract.extract(owner, away.settings, quietly)
     assert not [failure for failure in files if isinstance(failure, Unproven)]
     assert {(file.customer_id, file.group) for file in files if isinstance(file, extract.Extract)} == {
         *((customer, group) for customer in WITH_DATA for group in ("queue", "line")),

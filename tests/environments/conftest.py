@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.cli import main
 from callmart.database import server
 from callmart.environments import known, making
-from callmart_home import Callmart, MakeOnce, ignore_step
+from callmart_home import Callmart, MakeOnce
 from centre import NAMED, STANDARD
 from commands import use
 from requests_of_persons import Command, Said
@@ -23,7 +24,7 @@ def tried(played: Callmart, make_once: MakeOnce, unchecked: None) -> Callmart:
 
     def make() -> None:
         with played.connect() as owner:
-            making.make(owner, played.settings, ENVIRONMENT, (NAMED, STANDARD), 2, ignore_step)
+            making.make(owner, played.settings, ENVIRONMENT, (NAMED, STANDARD), 2, quietly)
 
     make_once(played, "tried", make)
     return played

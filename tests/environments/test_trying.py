@@ -14,6 +14,7 @@ from callmart.audit import environments as audit
 from callmart.audit import limits
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
+from callmart.base.progress import quietly
 from callmart.database import clock, ledger, ledger_files, lock, server
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.declarations import dbt_project
@@ -23,7 +24,7 @@ from callmart.operations import run
 from callmart.privacy import rotating
 from callmart.retention import environments as retention
 from callmart.validate.suites import Validated
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, NONE, STANDARD, agent_of
 from requests_of_persons import Command
 from tried import ENVIRONMENT
@@ -60,7 +61,7 @@ def make(
 ) -> Any:
     """As the command makes it."""
     owner.rollback()
-    return making.make(owner, tried.settings, name, customers, days, ignore_step)
+    return making.make(owner, tried.settings, name, customers, days, quietly)
 
 
 def names(owner: psycopg.Connection) -> list[str]:
@@ -385,7 +386,7 @@ def test_it_is_dropped_when_it_ends_and_expires_until_then(
     assert list(retention.follow(owner, tried.settings, today - timedelta(days=1))) == []
     assert names(owner) == ["planted", ENVIRONMENT]
     ran = run.Ran()
-    run._follow_environments(owner, tried.settings, ran, ignore_step)
+    run._follow_environments(owner, tried.settings, ran, quietly)
     assert (names(owner), ran.problems) == ([ENVIRONMENT], [])
     environment = known.find(owner, ENVIRONMENT)
     assert environment.ends_on == today + timedelta(days=14)
@@ -426,7 +427,7 @@ def test_a_customer_that_leaves_takes_it_along(tried: Callmart, owner: psycopg.C
     assert known.folder(tried.settings, ENVIRONMENT).exists()
     text = (tried.home / "registry.yml").read_text()
     tried.apply(text.replace("contracts: [{option: standard, from: 2020-01-01}]", "contracts: []"))
-    run.remove_closed(owner, tried.settings, run.Ran(), ignore_step)
+    run.remove_closed(owner, tried.settings, run.Ran(), quietly)
     assert names(owner) == []
     assert not known.folder(tried.settings, ENVIRONMENT).exists()
     left = owner.execute(

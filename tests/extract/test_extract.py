@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from callmart import publish
 from callmart.access import roles
 from callmart.audit import channels
+from callmart.base.progress import quietly
 from callmart.base.settings import Tableau
 from callmart.declarations import data_through, dbt_project
 from callmart.declarations.mart import Mart
@@ -28,7 +29,7 @@ from callmart.extract.reading import Part
 from callmart.operations import run
 from callmart.publish import sites, tableau
 from callmart.tableau_files import hyper, tds
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
@@ -53,7 +54,7 @@ def owner(played: Callmart) -> Iterator[psycopg.Connection]:
 
 def write(callmart: Callmart, owner: psycopg.Connection) -> dict[tuple[int, str], Extract | Unproven]:
     """Extract; what came of each file. A failure stands under the customer and group that its file lacks."""
-    found = extract.extract(owner, callmart.settings, ignore_step)
+    found = extract.extract(owner, callmart.settings, quietly)
     done: dict[tuple[int, str], Extract | Unproven] = {
         (one.customer_id, one.group): one for one in found if isinstance(one, Extract)
     }
@@ -386,7 +387,7 @@ def test_what_says_otherwise_how_far_the_data_goes_does_not_leave(
     before = contents(played)
     spoil_what_is_read(monkeypatch, spoil, ["data_through"])
     touch(owner)
-    found = extract.extract(owner, played.settings, ignore_step)
+    found = extract.extract(owner, played.settings, quietly)
     failed = [one for one in found if isinstance(one, Unproven)]
     assert [one.customer_id for one in failed] == [NAMED] * 3
     assert all("does not say how far the data goes" in str(one) for one in failed)
@@ -444,7 +445,7 @@ def test_a_customer_that_is_live_has_no_file(played: Callmart, owner: psycopg.Co
     left.parent.mkdir()
     left.write_text("of a publication that was killed")
     owner.execute("update registry.customer set connection = 'live' where customer_id = %s", [STANDARD])
-    extract.extract(owner, played.settings, ignore_step)
+    extract.extract(owner, played.settings, quietly)
     assert files(played) == FILES - {(STANDARD, "queue"), (STANDARD, "line")}
     owner.execute("update registry.customer set connection = 'extract' where customer_id = %s", [STANDARD])
     owner.commit()
@@ -460,7 +461,7 @@ def test_what_no_contract_orders_any_more_is_removed(played: Callmart, owner: ps
     )
     played.apply(less)
     owner.rollback()
-    extract.extract(owner, played.settings, ignore_step)
+    extract.extract(owner, played.settings, quietly)
     assert files(played) == {(customer, group) for customer in DETAILED for group in ("queue", "line")}
     assert set(owner.execute("select customer_id, mart_group from ops.extract").fetchall()) == files(played)
     played.apply(REGISTRY)
@@ -480,10 +481,10 @@ class Away:
         """Extract and publish, as every night."""
         ran = run.Ran()
         with self.callmart.connect() as connection:
-            run.deliver(connection, self.callmart.settings, ran, ignore_step)
+            run.deliver(connection, self.callmart.settings, ran, quietly)
         return ran
 
-    def publish(self, on_step: Callable[..., None] = ignore_step) -> list[publish.Outcome]:
+    def publish(self, on_step: Callable[..., None] = quietly) -> list[publish.Outcome]:
         """Publish alone."""
         settings = self.callmart.settings
         with self.callmart.connect() as connection, tableau.at_sites(settings) as at:

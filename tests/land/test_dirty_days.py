@@ -4,10 +4,11 @@ from datetime import UTC
 
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.opening import opening
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import DAY, DETAILED, Row, at, days, event, log, ndjson, registry
 from landed import CALL, OWN, dirty, rows
 
@@ -184,8 +185,8 @@ def test_what_lands_between_build_and_open_stays_dirty(callmart: Callmart, custo
     first, second = rows(2)
     callmart.land_text(ndjson(first), customer)
     with callmart.connect() as connection:
-        window.build(connection, callmart.settings, ignore_step)
-        suites.validate(connection, callmart.settings, ignore_step)
+        window.build(connection, callmart.settings, quietly)
+        suites.validate(connection, callmart.settings, quietly)
         callmart.land_text(ndjson(second), customer)
         opening.open_build(connection, callmart.settings)
     offered = "select sum(offered) as offered from store.queue_interval where customer_id = %s"

@@ -19,12 +19,13 @@ from aiosmtpd.smtp import Envelope
 from pydantic import ValidationError
 
 from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Mail, Settings
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
 from home_settings import settings_of
 from mail_server import Letters, mail_server
@@ -68,7 +69,7 @@ def by_server(callmart: Callmart, port: int) -> Settings:
 
 
 def send(owner: psycopg.Connection, settings: Settings) -> mailing.Mailed:
-    return mailing.send(owner, settings, ignore_step)
+    return mailing.send(owner, settings, quietly)
 
 
 def read(content: bytes) -> EmailMessage:

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent_events import added, login, logout, removed, status, told_until, wrapup
+from callmart.base.progress import quietly
 from callmart.build import window
-from callmart_home import Callmart, ignore_step, leave_opened_dirty
+from callmart_home import Callmart, leave_opened_dirty
 from events import DETAILED, Row, at, event, log, ndjson, registry, together
 from today import TODAY, YESTERDAY
 
@@ -475,7 +476,7 @@ def test_any_order_of_files_and_builds_gives_the_same(
 def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]]) -> None:
     with callmart.connect() as connection:
         leave_opened_dirty(connection)
-        window.build(connection, callmart.settings, ignore_step)
+        window.build(connection, callmart.settings, quietly)
     for customer, rows in walked.items():
         found = callmart.rows("select * from build.int_staffed where customer_id = %s", customer)
         staffed = {(row["interval_start"], row["queue"]): row["staffed_s"] for row in found}

@@ -11,6 +11,7 @@ from call_events import call
 from callmart.audit import attempts
 from callmart.audit.channels import log_in_as
 from callmart.audit.scene import attackers, scene_of
+from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
@@ -18,7 +19,7 @@ from callmart.land import places
 from callmart.privacy.procedure import working
 from callmart.retention import expire
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step, leave_dirty
+from callmart_home import Callmart, leave_dirty
 from checking import compute
 from erasing import person
 from events import DAY, Row, at, days, registry
@@ -289,7 +290,7 @@ def expire_today(callmart: Callmart, owner: psycopg.Connection) -> int:
 
 
 def written(callmart: Callmart, owner: psycopg.Connection) -> dict[tuple[int, str], int]:
-    found = extract.extract(owner, callmart.settings, ignore_step)
+    found = extract.extract(owner, callmart.settings, quietly)
     return {(one.customer_id, one.group): one.rows for one in found if isinstance(one, extract.Extract)}
 
 

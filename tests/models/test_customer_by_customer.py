@@ -9,11 +9,12 @@ from typing import Any
 
 import pyarrow.parquet
 
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.simulator.simulate import simulate
-from callmart_home import Callmart, ignore_step, leave_dirty, let_pass
+from callmart_home import Callmart, leave_dirty, let_pass
 from centre import DAYS, DETAILED, REGISTRY, WITH_DATA
 
 USED_BY_ALL = ["intake", "balie"], ["medewerker-1", "medewerker-2", "medewerker-3"]
@@ -31,12 +32,12 @@ def land_the_same(callmart: Callmart, folder: Path) -> None:
 
 def build(callmart: Callmart) -> None:
     with callmart.connect() as owner:
-        window.build(owner, callmart.settings, ignore_step)
+        window.build(owner, callmart.settings, quietly)
 
 
 def open_all(callmart: Callmart) -> None:
     with callmart.connect() as owner:
-        let_pass(owner, callmart.settings, ignore_step)
+        let_pass(owner, callmart.settings, quietly)
         opening.open_build(owner, callmart.settings)
 
 

@@ -13,12 +13,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import PROJECT
 from callmart.build import definitions
 from callmart.declarations import dbt_project, metrics
 from callmart.operations import rebuild, status
 from callmart.operations.rebuild import Chosen, Rebuilt
-from callmart_home import Callmart, ignore_step, let_pass
+from callmart_home import Callmart, let_pass
 from events import AMSTERDAM, event, ndjson, registry
 from nights import Crash
 from today import TODAY
@@ -102,7 +103,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt_project, "PROJECT", project.folder)
         patch.setattr(dbt_project, "_target", lambda settings: project.folder / "target")
-        patch.setattr(metrics, "show", ignore_step)  # of marts that are not in this project
+        patch.setattr(metrics, "show", quietly)  # of marts that are not in this project
         yield project
 
 
@@ -159,7 +160,7 @@ def opened(callmart: Callmart) -> dict[str, list[tuple[Any, ...]]]:
 
 def rebuilt(callmart: Callmart, **chosen: Any) -> Rebuilt:
     with callmart.connect() as owner:
-        return rebuild.rebuild(owner, callmart.settings, Chosen(**chosen), ignore_step)
+        return rebuild.rebuild(owner, callmart.settings, Chosen(**chosen), quietly)
 
 
 def crash(*_: object) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import networkx
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.declarations.longest_first import LongestFirst
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from dbt_by_heart import RUN
 
 
@@ -56,5 +57,5 @@ def test_a_build_takes_its_models_from_this_queue(played: Callmart, monkeypatch:
         return model
 
     monkeypatch.setattr(LongestFirst, "get", recording)
-    models = RUN(played.settings, ignore_step)
+    models = RUN(played.settings, quietly)
     assert sorted(taken) == sorted(model.model for model in models)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.build import spreading, window
 from callmart.declarations import dbt_project
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import DETAILED, Row, at, event, registry
 from explained import explained
 
@@ -57,7 +58,7 @@ def computed(callmart: Callmart) -> Callmart:
             long.append(event("queue_refused", refused, call_id=f"r-{day}-{call}", queue="q", reason="full"))
     callmart.land_together({1: wide, 2: long})
     with callmart.connect() as connection:
-        window.build(connection, callmart.settings, ignore_step)
+        window.build(connection, callmart.settings, quietly)
     return callmart
 
 

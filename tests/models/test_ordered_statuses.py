@@ -1,8 +1,9 @@
 """Statuses are computed only of customers who have ordered reports that show them."""
 
 from agent_events import added, login, status, told_until, wrapup
+from callmart.base.progress import quietly
 from callmart.build import window
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import DETAILED, STANDARD, Row, registry
 
 STANDARD_ID, DETAILED_ID = 1, 2
@@ -27,7 +28,7 @@ def test_nor_are_those_from_before_the_days_of_the_build(callmart: Callmart) -> 
 def _land_and_build(callmart: Callmart, told: list[Row]) -> None:
     callmart.land_together({STANDARD_ID: told, DETAILED_ID: told})
     with callmart.connect() as connection:
-        window.build(connection, callmart.settings, ignore_step)
+        window.build(connection, callmart.settings, quietly)
 
 
 def _kinds(callmart: Callmart) -> dict[int, set[str]]:

@@ -14,10 +14,11 @@ import psycopg
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import PROJECT
 from callmart.build import spreading, window
 from callmart.database.cluster import Place
-from callmart_home import Callmart, ignore_step, leave_opened_dirty
+from callmart_home import Callmart, leave_opened_dirty
 from commands import command_of
 from dbt_by_hand import run_dbt
 from on_cluster import marts
@@ -71,7 +72,7 @@ def test_a_session_leaves_nothing_but_the_rows_of_marts(
 ) -> None:
     with played.connect() as owner:
         leave_opened_dirty(owner)
-        window.build(owner, played.settings, ignore_step)
+        window.build(owner, played.settings, quietly)
         assert owner.execute("select relname from pg_class where relpersistence = 't'").fetchall() == []
         # dbt made this one, and its rows went when they were opened.
         assert owner.execute("select count(*) from build.stg_call_event").fetchone() == (0,)
@@ -124,7 +125,7 @@ def test_when_one_session_fails_the_others_end(
         monkeypatch.setattr(spreading, "kind", lambda error: states.add(error.sqlstate))
         monkeypatch.setattr(spreading, "_statements", breaking("select pg_sleep(60)", "select 1 / 0"))
         with pytest.raises(UserError, match="model int_visit failed"):
-            window.build(owner, played.settings, ignore_step)
+            window.build(owner, played.settings, quietly)
     assert states == {"22012", "57014"}, "the others were canceled"
 
 

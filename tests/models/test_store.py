@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from callmart.access import drift, memberships
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.cli import main
 from callmart.declarations import dbt_project, dictionary, metrics
@@ -22,7 +23,7 @@ from callmart.opening import opening
 from callmart.tableau_files import tds
 from callmart.upgrade import upgrading
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from catalogue import HELD_LOCKS, unprotected
 from centre import NAMED
 from commands import use
@@ -346,7 +347,7 @@ def test_a_wrong_declaration_is_one_sentence_of_every_command(
 
 def refusal(project: Project) -> str:
     with pytest.raises(UserError) as refused:
-        dbt_project.run(project.callmart.settings, ignore_step)
+        dbt_project.run(project.callmart.settings, quietly)
     return str(refused.value)
 
 
@@ -354,7 +355,7 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
     for name in ("tiny_said", "tiny_unsaid", "tiny_differs"):
         small.declare(name)
         select(small, name, ROW)
-    dbt_project.run(small.callmart.settings, ignore_step)
+    dbt_project.run(small.callmart.settings, quietly)
 
     select(small, "tiny_unsaid", ROW.replace("7", "'geheim'::integer"))
     assert refusal(small) == (
@@ -384,7 +385,7 @@ def test_a_build_waits_for_the_upgrade_that_a_changed_declaration_needs(
     callmart = small.callmart
     small.declare("tiny_was")
     select(small, "tiny_was", ROW)
-    dbt_project.run(callmart.settings, ignore_step)
+    dbt_project.run(callmart.settings, quietly)
     for file in (small.folder / "models/marts/queue").glob("tiny_was.*"):
         file.unlink()
 
@@ -403,10 +404,10 @@ def test_a_build_waits_for_the_upgrade_that_a_changed_declaration_needs(
     )
     assert callmart.rows("select to_regclass('store.tiny_is') as made") == [{"made": None}]
 
-    monkeypatch.setattr(metrics, "show", ignore_step)  # of marts that are not in this project
+    monkeypatch.setattr(metrics, "show", quietly)  # of marts that are not in this project
     with callmart.connect() as owner:
         upgrading.upgrade(owner, callmart.settings, dbt_project.marts(callmart.settings))
-    dbt_project.run(callmart.settings, ignore_step)
+    dbt_project.run(callmart.settings, quietly)
     assert callmart.rows("select pg_typeof(others)::text as kind from build.tiny_is") == [
         {"kind": "double precision"}
     ]
@@ -420,7 +421,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     callmart = small.callmart
     small.declare("tiny_moved", meta(group="agent"))
     select(small, "tiny_moved", ROW)
-    dbt_project.run(callmart.settings, ignore_step)
+    dbt_project.run(callmart.settings, quietly)
     rights = (
         "select relacl::text, (select array_agg(polroles::regrole[]::text) from pg_policy where polrelid = c.oid)"
         " from pg_class as c where oid = 'store.tiny_moved'::regclass"
@@ -445,7 +446,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     assert callmart.rows(rights) == before
 
     # What docs/runbook.md says, and only then.
-    monkeypatch.setattr(metrics, "show", ignore_step)  # of marts that are not in this project
+    monkeypatch.setattr(metrics, "show", quietly)  # of marts that are not in this project
     with callmart.connect() as owner:
         owner.execute(
             "update access.mart set mart_group = 'queue' where relation = 'store.tiny_moved'::regclass"
@@ -591,7 +592,7 @@ def test_a_column_is_added_in_two_places(project: Project, monkeypatch: pytest.M
     )
 
     with project.callmart.connect() as owner:
-        extract.extract(owner, project.callmart.settings, ignore_step)
+        extract.extract(owner, project.callmart.settings, quietly)
         assert unprotected(owner) == []
     held = tds.held_types(project.callmart.home / "extracts" / str(NAMED) / "line.hyper")
     assert held["line_interval"]["waved"] == "integer"

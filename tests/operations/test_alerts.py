@@ -16,7 +16,7 @@ from aiosmtpd.smtp import Envelope
 from pydantic import ValidationError
 
 from callmart.base import log
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Alerts, Settings
 from callmart.cli import health as reporting
 from callmart.cli import stages

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import Folder
 from callmart.database import clock
 from callmart.land import arriving, found, landing, readers, taking_away
 from callmart.operations import run
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import at, event, ndjson, registry
 from nights import Crash
 
@@ -74,9 +75,7 @@ def landing_of(callmart: Callmart, **settings: Any) -> run.Ran:
     folder = Folder(**{"settle_seconds": 0} | settings)
     ran = run.Ran()
     with callmart.connect() as connection:
-        run.land_folders(
-            connection, callmart.settings.model_copy(update={"folders": [folder]}), ran, ignore_step
-        )
+        run.land_folders(connection, callmart.settings.model_copy(update={"folders": [folder]}), ran, quietly)
     return ran
 
 
@@ -435,7 +434,7 @@ def test_a_run_removes_what_was_moved_and_says_so(
     )
     ran = run.Ran()
     with ready.connect() as connection:
-        run.follow_calendar(connection, settings, ran, ignore_step)
+        run.follow_calendar(connection, settings, ran, quietly)
     assert (names(archive), ran.expired) == ([], 2)
     (problem,) = ran.problems
     assert problem.startswith(

@@ -7,6 +7,7 @@ from math import inf
 import psycopg
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.base.settings import Rebuild
 from callmart.build import window
 from callmart.cli import main
@@ -15,7 +16,7 @@ from callmart.opening import opening
 from callmart.operations import rebuild, run, status
 from callmart.operations.rebuild import Chosen, Plan, Rebuilt
 from callmart.validate import suites
-from callmart_home import Callmart, hold_back, ignore_step
+from callmart_home import Callmart, hold_back
 from centre import ANONYMOUS, DAYS, NAMED, NONE, STANDARD, agent_of
 from commands import use
 from erasing import erase, key_of, person
@@ -33,7 +34,7 @@ def planned(callmart: Callmart, chosen: Chosen = ALL) -> Plan:
 
 def rebuilt(callmart: Callmart, chosen: Chosen = ALL, budget_s: float = inf) -> Rebuilt:
     with callmart.connect() as owner:
-        return rebuild.rebuild(owner, callmart.settings, chosen, ignore_step, budget_s)
+        return rebuild.rebuild(owner, callmart.settings, chosen, quietly, budget_s)
 
 
 def crash(*_: object) -> None:
@@ -125,8 +126,8 @@ def test_what_its_checks_hold_back_stays_held_back(
         (problem,) = stopped.problems
         assert problem.startswith("the rebuild stopped, because 3 days that it computed are held back")
     with restored.connect() as owner:  # the definition is right again
-        window.build(owner, restored.settings, ignore_step)
-        suites.validate(owner, restored.settings, ignore_step)
+        window.build(owner, restored.settings, quietly)
+        suites.validate(owner, restored.settings, quietly)
         opening.open_build(owner, restored.settings)
     assert restored.rows("select 1 from ops.held_back union all select 1 from ops.dirty_day") == []
     assert rebuilt(restored) == Rebuilt(3, 0, 0)
@@ -152,8 +153,8 @@ def test_who_was_erased_or_objects_does_not_come_back(restored: Callmart) -> Non
 
 def test_a_night_computes_what_its_minutes_allow(restored: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """After what is new, and before the extracts, which are then not behind."""
-    monkeypatch.setattr(run, "_publish", ignore_step)
-    monkeypatch.setattr(run, "_extract", ignore_step)
+    monkeypatch.setattr(run, "_publish", quietly)
+    monkeypatch.setattr(run, "_extract", quietly)
     make_outdated(restored, f"customer_id = {STANDARD}")
     none = Callmart(restored.settings.model_copy(update={"rebuild": Rebuild(minutes_per_night=0)}))
     assert (night(none).rebuilt_days, planned(restored).due) == (0, 3)

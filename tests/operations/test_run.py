@@ -21,6 +21,7 @@ import pytest
 from callmart import publish
 from callmart.access import sessions
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.database import vacuum
@@ -34,7 +35,7 @@ from callmart.publish import installation, publishing, sites, tableau
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from commands import begun as begun_command
 from emulated import unmark
 from events import at, days, event, ndjson, registry
@@ -455,14 +456,14 @@ def test_a_customer_who_can_not_be_removed_leaves_the_others_alone(
     monkeypatch.setattr(remove, "_remove_customer", removing)
     ran = run.Ran()
     with twin.connect() as connection:
-        run.remove_closed(connection, twin.settings, ran, ignore_step)
+        run.remove_closed(connection, twin.settings, ran, quietly)
         assert ran.problems == [
             f"what no contract keeps of customer {DETAILED} was not removed (SQLSTATE 22012): the next run tries again"
         ]
         assert ran.removed_customers == 1
         assert twin.rows("select distinct customer_id from raw.event") == [{"customer_id": DETAILED}]
         monkeypatch.undo()
-        run.remove_closed(connection, twin.settings, again := run.Ran(), ignore_step)
+        run.remove_closed(connection, twin.settings, again := run.Ran(), quietly)
     assert (again.removed_customers, again.problems) == (1, [])
     assert twin.rows("select from raw.event") == []
 
@@ -541,7 +542,7 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
         plans = sites.plan(sites.read(connection, undisturbed.settings, at))
         steps = [step for plan in plans.by_site.values() for step in plan.steps]
         assert {str(step) for step in steps if step.customer_id and step.action != "adopt"} == set()
-        sites.apply(connection, undisturbed.settings, at, plans, ignore_step)
+        sites.apply(connection, undisturbed.settings, at, plans, quietly)
     assert (night(undisturbed).problems, outcome(undisturbed)) == ([], before)
     assert (
         undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")

@@ -10,6 +10,7 @@ from callmart.access import drift, logins
 from callmart.audit.ledger import of_ledger
 from callmart.base.errors import UserError
 from callmart.base.person import Person
+from callmart.base.progress import quietly
 from callmart.base.settings import Privacy
 from callmart.database import ledger, ledger_files
 from callmart.database.tombstones import of_address
@@ -20,7 +21,7 @@ from callmart.operations import health, run, status
 from callmart.privacy import replaying
 from callmart.publish import publishing
 from callmart.registry import applying, file
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, agent_of, queue_of
 from commands import command_of
 from erasing import erase, erase_events, key_of, person
@@ -85,7 +86,7 @@ def problems_of_publications(callmart: Callmart) -> dict[int, str | None]:
 def extracts(callmart: Callmart) -> tuple[set[int], set[int]]:
     """The customers of whom an extract was written, and those of whom none may be."""
     with callmart.connect() as connection:
-        made = extract.extract(connection, callmart.settings, ignore_step)
+        made = extract.extract(connection, callmart.settings, quietly)
     return (
         {one.customer_id for one in made if isinstance(one, extract.Extract) and one.written},
         {one.customer_id or 0 for one in made if isinstance(one, Unproven)},
@@ -104,7 +105,7 @@ def test_one_customer_is_closed_and_the_others_go_on(centre: Callmart) -> None:
 
     ran = run.Ran()
     with centre.connect() as connection:
-        run.remove_closed(connection, centre.settings, ran, ignore_step)
+        run.remove_closed(connection, centre.settings, ran, quietly)
     assert ran.problems == [f"customer {NAMED}: {ledger.DIFFERS}"]
     centre.build_unchecked()
     assert dirty(centre) == {NAMED}

@@ -15,13 +15,14 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.database import ledger_files, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
 from callmart.privacy import persons, places, procedure, register
 from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import DAYS, agent_of, events
 from home_settings import settings_of
 from landed import change_registry
@@ -67,7 +68,7 @@ def correction(work: Work, day: date, right: str = RIGHT) -> Correction:
     return Correction(keyed(key_of(work), "agent", right), since)
 
 
-def correct(work: Work, request: int, on_place: Any = ignore_step) -> None:
+def correct(work: Work, request: int, on_place: Any = quietly) -> None:
     person = of(work, MISTAKEN, DAYS[1])
     correction(work, DAYS[1]).do(case(work, person, request), Steps(on_place=on_place))
 

@@ -18,9 +18,10 @@ import pytest
 
 from callmart.access import logins
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Work
+from callmart.base.progress import quietly
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.operations import run
@@ -28,7 +29,7 @@ from callmart.privacy import disclosing, register
 from callmart.privacy.package import sealing, shelf
 from callmart.privacy.package.shelf import Packages
 from callmart.privacy.procedure import Steps
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD
 from erasures import ANOTHER, CALLER, CONTACT, LEAVER, STAYER, case, given_up, of
 from requests_of_persons import APPROVERS_PASSWORD, Command, Desk, choose_password, mistake
@@ -361,7 +362,7 @@ def test_the_nightly_run_removes_it(home: Callmart, work: Work, monkeypatch: pyt
     work.connection.commit()
     monkeypatch.setattr(clock, "today", lambda *_: TODAY + timedelta(days=14))
     ran = run.Ran()
-    run._remove_packages(work.connection, home.settings, ran, ignore_step)
+    run._remove_packages(work.connection, home.settings, ran, quietly)
     assert (ran.expired, file.exists()) == (1, False)
 
 
@@ -398,7 +399,7 @@ def test_killed_while_it_is_written_the_same_command_finishes(
     person = of(work, "caller", CALLER)
     assert not shelf.path(work.settings, NAMED, REQUEST).exists()
     with pytest.raises(Blocked, match="make it again"):
-        disclosing.prove(case(work, person, REQUEST), ignore_step)
+        disclosing.prove(case(work, person, REQUEST), quietly)
     make(work, "caller", CALLER)
     proofs: dict[str, Any] = {}
     disclosing.prove(case(work, person, REQUEST), proofs.__setitem__)
@@ -414,7 +415,7 @@ def test_only_the_package_that_was_made_is_proved(work: Work, change: str) -> No
     else:
         make(work, "caller", ANOTHER)
     with pytest.raises(Blocked, match="make it again"):
-        disclosing.prove(case(work, of(work, "caller", CALLER), REQUEST), ignore_step)
+        disclosing.prove(case(work, of(work, "caller", CALLER), REQUEST), quietly)
 
 
 # -- what a customer is told -----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.database import schema
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.land import places as landed
@@ -34,7 +35,7 @@ from callmart.registry import objectors
 from callmart.registry.file import load
 from callmart.registry.states import desired_states
 from callmart.reports import paper
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED
 from crowd import FIRST, SECOND, rows_of_a_crowd
 from erasures import (
@@ -144,16 +145,16 @@ def sealed(work: Work) -> None:
     file = shelf.path(work.settings, NAMED, 7)
     assert file.stat().st_mode & 0o777 == 0o600
     assert pyrage.decrypt(file.read_bytes(), [identity]).startswith(b"PK")
-    assert disclosing.prove(about, ignore_step) >= 0
+    assert disclosing.prove(about, quietly) >= 0
     assert Packages().find(work, about.person) == {"packages": 1}
     assert not Packages().find(work, of(work, "agent", STAYER))
     other = case(work, of(work, "caller", FIRST), 7)
     with pytest.raises(UserError, match="make it again"):
-        disclosing.prove(other, ignore_step)
+        disclosing.prove(other, quietly)
     whole = file.read_bytes()
     file.write_bytes(whole + b"more")
     with pytest.raises(UserError, match="make it again"):
-        disclosing.prove(about, ignore_step)
+        disclosing.prove(about, quietly)
     assert shelf.tidy(work.connection, work.settings, TODAY + timedelta(days=13)) == 0
     assert shelf.tidy(work.connection, work.settings, TODAY + timedelta(days=14)) == 1
     work.connection.commit()
@@ -224,7 +225,7 @@ def replace_connection(work: Work) -> Any:
 
     class Held:
         def __getattr__(self, name: str) -> Any:
-            return ignore_step if name in ("commit", "rollback") else getattr(work.connection, name)
+            return quietly if name in ("commit", "rollback") else getattr(work.connection, name)
 
     return replace(work, connection=Held())  # type: ignore[arg-type]
 
@@ -398,10 +399,10 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "of any customer": defined("function privacy.objects(", "o.customer_id = customer and ", ""),
         "everybody objects": defined("function privacy.objects(", OWN, " true"),
         "whoever says so objects": defined("function privacy.is_objector(", OWN, " true"),
-        "the file brings the name back": with_name("registry.objectors.leave_out", ignore_step),
-        "the name stays": with_name("privacy.objecting.drop_names", ignore_step),
-        "no day is computed again": with_name("privacy.objecting.landed.mark_shown", ignore_step),
-        "what was computed is opened": with_name("privacy.objecting.opening.forget_build", ignore_step),
+        "the file brings the name back": with_name("registry.objectors.leave_out", quietly),
+        "the name stays": with_name("privacy.objecting.drop_names", quietly),
+        "no day is computed again": with_name("privacy.objecting.landed.mark_shown", quietly),
+        "what was computed is opened": with_name("privacy.objecting.opening.forget_build", quietly),
         "until the day of the letter": with_name("privacy.objecting.always", lambda person: person),
         "the proof is blind to names": with_name("privacy.objecting._named", lambda work, person: 0),
     },

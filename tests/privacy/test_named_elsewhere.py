@@ -8,12 +8,13 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.base.keys import known_key
 from callmart.base.person import Counts, Kind, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.land.places import Stored
 from callmart.privacy import erasing, kept, objecting, persons, places, replaying
 from callmart.privacy.kept import Kept
 from callmart.privacy.procedure import Case
 from callmart.registry.places import Persons
-from callmart_home import Callmart, MakeOnce, ignore_step
+from callmart_home import Callmart, MakeOnce
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -173,7 +174,7 @@ def test_a_name_that_an_older_database_brings_back_is_forgotten(home: Callmart, 
     """As after a restore: there, contacts and labels still have the name."""
     erased(work, "agent", "Agent/4")
     assert [name for name, _ in left(home)].count("Do Vierde") == 1
-    replaying.replay(work.connection, home.settings, ignore_step)
+    replaying.replay(work.connection, home.settings, quietly)
     assert not [name for name, _ in left(home) if name == "Do Vierde"]
     assert ("elsewhere@een.example", "elsewhere@een.example") in left(home)
     labels = home.rows("select queue, label from registry.queue order by queue")

@@ -17,6 +17,7 @@ from callmart.audit import agents, channels, objectors, on_tableau
 from callmart.audit.scene import scene_of
 from callmart.base.errors import UserError
 from callmart.base.person import Counts, Kind, Proof, Work
+from callmart.base.progress import quietly
 from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
 from callmart.privacy import disclosing, lifting, objecting, places, procedure, replaying, withdrawing
@@ -24,7 +25,7 @@ from callmart.privacy.package import sealing, shelf
 from callmart.privacy.procedure import Steps
 from callmart.publish import places as published
 from callmart.reports import paper
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import DAYS, NAMED, agent_of, events
 from emulated import custom_view
 from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
@@ -255,7 +256,7 @@ def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = channels.board(work.connection, scene_of(work.connection, home.settings))
-    there = on_tableau.look(work.connection, home.settings, work.tableau, board, ignore_step)
+    there = on_tableau.look(work.connection, home.settings, work.tableau, board, quietly)
     assert [one.outcome for one in there.checks if one.name.startswith(objectors.NAME)] == ["holds"]
 
     def outcomes() -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, LAYER, key_file, keyed, layered
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.database import ledger, rotation
 from callmart.database.lock import exclusive
@@ -18,7 +19,7 @@ from callmart.extract import extract
 from callmart.operations import run
 from callmart.privacy import rotating
 from callmart.tableau_files import hyper
-from callmart_home import Callmart, MakeOnce, ignore_step, leave_dirty
+from callmart_home import Callmart, MakeOnce, leave_dirty
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, agent_of
 from commands import command_of
 from erasing import erase, person
@@ -51,7 +52,7 @@ def centre(home: Callmart, make_once: MakeOnce) -> Callmart:
         home.build_unchecked()
         with home.connect() as owner:  # computed, and not opened
             leave_dirty(owner, [(NAMED, DAYS[-1])])
-            window.build(owner, home.settings, ignore_step)
+            window.build(owner, home.settings, quietly)
 
     make_once(home, "with a number", make)
     return home
@@ -150,7 +151,7 @@ def test_extracts_are_written_anew_with_the_new_keys(centre: Callmart) -> None:
     books = centre.rows("select basis::text from ops.extract where customer_id = %s", NAMED)
     assert {row["basis"] for row in books} == {"{}"}, "whatever else has changed"
     with centre.connect() as owner:
-        run.deliver(owner, centre.settings, run.Ran(), ignore_step)
+        run.deliver(owner, centre.settings, run.Ran(), quietly)
     assert now in in_extracts() and former not in in_extracts()
 
 
@@ -188,11 +189,11 @@ def test_the_next_run_goes_on_and_a_second_layer_is_like_the_first(centre: Callm
     before = standing(centre)
     kill_after(centre, NAMED, "raw", 2)
     with centre.connect() as owner:
-        rotating.finish(owner, centre.settings, ignore_step)
+        rotating.finish(owner, centre.settings, quietly)
     assert standing(centre) == keyed_anew(before, NAMED, layer_of(centre, NAMED))[0]
     assert len(key_file(centre.home, NAMED).read_bytes()) == 3 * LAYER
     with centre.connect() as owner:
-        rotating.finish(owner, centre.settings, ignore_step)
+        rotating.finish(owner, centre.settings, quietly)
     assert len(key_file(centre.home, NAMED).read_bytes()) == 3 * LAYER, "there was nothing to finish"
 
 
@@ -244,7 +245,7 @@ def test_what_can_not_be_rotated_says_why_and_stays(centre: Callmart) -> None:
         owner.execute("create table registry.seen (agent_key text)")
         owner.execute("comment on column registry.seen.agent_key is 'person: agent'")
         with pytest.raises(UserError, match=r"the keys of registry\.seen\.agent_key can't be keyed anew"):
-            rotating.rotate(owner, centre.settings, STANDARD, ignore_step)
+            rotating.rotate(owner, centre.settings, STANDARD, quietly)
         owner.rollback()
     assert standing(centre) == before
     assert path.read_bytes() == key
@@ -261,7 +262,7 @@ def test_a_closed_customer_is_opened_first(centre: Callmart) -> None:
         with pytest.raises(
             UserError, match=f"customer {STANDARD}: the privacy ledger and the database differ"
         ):
-            rotating.rotate(owner, centre.settings, STANDARD, ignore_step)
+            rotating.rotate(owner, centre.settings, STANDARD, quietly)
         owner.rollback()
         assert ledger.compare(owner, centre.settings) == ledger.Comparison()
     rotate(centre, STANDARD)

@@ -17,13 +17,14 @@ from callmart.audit.check import Check
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Person, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.database import clock
 from callmart.declarations import exposures
 from callmart.operations import doctor, status
 from callmart.publish import DataSource, Outcome, credentials, places, publishing, sites, tableau
 from callmart.publish.tableau import At
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from published import projects, subscriptions, users
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
@@ -65,7 +66,7 @@ class Sites:
     def settings(self) -> Settings:
         return self.callmart.settings
 
-    def publish(self, on_step: Callable[..., None] = ignore_step, *, only_due: bool = False) -> list[Outcome]:
+    def publish(self, on_step: Callable[..., None] = quietly, *, only_due: bool = False) -> list[Outcome]:
         self.done.clear()
         with self.callmart.connect() as connection, tableau.at_sites(self.settings) as to:
             plans = sites.plan(sites.read(connection, self.settings, to, only_due=only_due))
@@ -385,7 +386,7 @@ def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch
 
     def failed() -> dict[str, tuple[str, ...]]:
         with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
-            found = on_tableau.look(connection, there.settings, to, board, ignore_step)
+            found = on_tableau.look(connection, there.settings, to, board, quietly)
         assert found.persons == {"ServerAdministrator": 2}, "on each of the two sites"
         return {check.name: check.found for check in found.checks if not check.good}
 

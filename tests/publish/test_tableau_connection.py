@@ -22,11 +22,11 @@ from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 from broken_requests import sending
 from callmart.audit import tableau_site
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import PROJECT, ConnectedApp, Settings, Tableau
 from callmart.publish import DataSource, Publication, credentials, plan, tableau
 from callmart.publish.emulator import ensure_running, stop
 from callmart.publish.tableau import connect
-from callmart_home import ignore_step
 from publications import MONDAY, live
 from published import NO_BOOKS, matches, publish, read, real, succeeded
 from tableau_emulator.faults import Fault, inject
@@ -127,7 +127,7 @@ def test_a_connected_app_may_do_all_that_is_needed_and_signs_in_again(
         mailed = replace(detailed, mails=(MONDAY,))
         assert succeeded(publish(server, mailed))
         assert matches(server, mailed)
-        tableau_site.read(server, ignore_step)  # all that the audit asks
+        tableau_site.read(server, quietly)  # all that the audit asks
         for source in TSC.Pager(server.datasources):
             server.datasources.download(source.id, str(settings.home / source.id))
         moved = Publication(detailed.customer_id, "Anders", (live("one"),))

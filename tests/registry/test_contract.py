@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from callmart.base.progress import quietly
 from callmart.declarations import dbt_project
 from callmart.registry import applying
 from callmart.registry.file import load
 from callmart.retention import remove
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import Row, at, days, event, ndjson
 from events import registry as customers
 from registries import LONG_AGO, Span, contracts, write
@@ -231,4 +232,4 @@ def test_a_night_with_nothing_to_remove_looks_at_no_event(
         other.execute("lock table raw.event, raw.call in access exclusive mode")
         with matrix.connect() as connection:
             connection.execute("set lock_timeout = '5s'")
-            assert remove.remove(connection, matrix.settings, ignore_step) == []
+            assert remove.remove(connection, matrix.settings, quietly) == []

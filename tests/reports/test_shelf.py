@@ -12,11 +12,12 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.declarations import exposures
 from callmart.reports import drawing, filling, shelf, weeks
 from callmart.reports.places import Pages
 from callmart.retention import expiry_plan
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import DETAILED, NAMED, STANDARD, WITH_DATA
 from drawn import BEFORE, WEEK
 from today import TODAY, YESTERDAY
@@ -35,7 +36,7 @@ def owner(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
 
 
 def fill(callmart: Callmart, owner: psycopg.Connection) -> list[filling.Outcome]:
-    return filling.fill(owner, callmart.settings, WEEK, ignore_step)
+    return filling.fill(owner, callmart.settings, WEEK, quietly)
 
 
 def on_shelf(callmart: Callmart) -> set[tuple[int, str]]:

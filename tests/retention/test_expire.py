@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from six_days import BORDER, DAYS, HERE, ZONES, content, expired, marts_with_days, planned, too_old
 from today import TODAY
 
@@ -322,7 +323,7 @@ def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart)
     assert oldest() == {}
     assert full.rows("select from ops.extract") == []
     with full.connect() as connection:
-        written = extract.extract(connection, full.settings, ignore_step)
+        written = extract.extract(connection, full.settings, quietly)
     assert all(isinstance(one, extract.Extract) for one in written), written
     assert set(oldest().values()) == {DAYS[2]}
     assert len(oldest()) == len(ZONES) * len(marts_with_days(full))

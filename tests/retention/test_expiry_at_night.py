@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.build import months
 from callmart.database import catalogue, clock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import ndjson
 from six_days import DAYS, ZONES, expired, marts_with_days, too_old
 from today import TODAY
@@ -34,7 +35,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
             with full.connect() as connection:
                 connection.execute(f"drop table if exists {parent}_{month:%Y%m}")
     with full.connect() as connection:
-        ran = run.run(connection, full.settings, ignore_step)
+        ran = run.run(connection, full.settings, quietly)
         assert ran.problems == ["the expiry broke off (RuntimeError): run `callmart expire` to finish it"]
         groups = {mart.group for mart in dbt_project.marts(full.settings)} - {
             "contact"
@@ -54,7 +55,7 @@ def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: p
         holder.execute(f"drop table if exists raw.event_{month:%Y%m}")
         holder.commit()
         holder.execute("lock table raw.event in share update exclusive mode")
-        run.follow_calendar(connection, full.settings, ran, ignore_step)
+        run.follow_calendar(connection, full.settings, ran, quietly)
         holder.rollback()
         assert ran.problems == ["the months ahead were not made (SQLSTATE 55P03): the next run tries again"]
         assert months.ensure_ahead(connection, full.settings) == 1

@@ -11,12 +11,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.database.lock import exclusive
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan, expiry_steps
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from commands import command_of, mistake
 from six_days import (
     BORDER,
@@ -140,7 +141,7 @@ def test_a_reader_keeps_nobodys_expired_rows(full: Callmart, monkeypatch: pytest
     with reading(full, "mart.queue_interval"):
         with full.connect() as connection:
             monkeypatch.setattr(clock, "today", lambda *_: two_years_after(BORDER))
-            run.follow_calendar(connection, full.settings, ran, ignore_step)
+            run.follow_calendar(connection, full.settings, ran, quietly)
             monkeypatch.undo()
         assert ran.problems == [], "nothing is left that should not be"
         assert ran.expired > held["rows"] > 0

@@ -7,12 +7,13 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
+from callmart.base.progress import quietly
 from callmart.database import ledger, rotation
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.operations import health, run
 from callmart.privacy import correcting, unknown
 from callmart.retention import destroyed, remove
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import at, days
 from leavers import file_of, leaver
 from registries import OPEN
@@ -52,7 +53,7 @@ def leave(callmart: Callmart, customer: int, *, backups: int | None) -> destroye
     settings = callmart.settings.model_copy(update={"backup_kept_days": backups})
     with callmart.connect() as owner:
         for _ in range(2):  # the second finds nothing
-            run.remove_closed(owner, settings, run.Ran(), ignore_step)
+            run.remove_closed(owner, settings, run.Ran(), quietly)
         (key,) = [one for one in destroyed.listed(owner) if one.customer_id == customer]
     assert not key_file(callmart.home, customer).exists()
     return key

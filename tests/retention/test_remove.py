@@ -12,6 +12,7 @@ import pytest
 import tableauserverclient as TSC
 
 from callmart.base import keys
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Folder
 from callmart.database import clock, vacuum
 from callmart.opening import opening
@@ -165,7 +166,7 @@ def test_the_registry_of_before_changes_nothing(house: Callmart, left: dict[str,
 
 def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dict[str, Any]) -> None:
     """Also where the old key stands there again, out of a backup; what is of before comes in no more."""
-    keys.secret_file(keys.key_file(house.home, BACK), left["key"])
+    secret_file(keys.key_file(house.home, BACK), left["key"])
     since = D2
     text = (
         (house.home / "registry.yml")
@@ -184,8 +185,8 @@ def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dic
 
 
 def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict[str, Any]) -> None:
-    keys.secret_file(keys.key_file(house.home, NONE), left["key"])
-    keys.secret_file(keys.key_file(house.home, 999), left["key"])  # of another database, it may be
+    secret_file(keys.key_file(house.home, NONE), left["key"])
+    secret_file(keys.key_file(house.home, 999), left["key"])  # of another database, it may be
     (removed,) = removing(house)
     assert isinstance(removed, remove.Removed) and removed.customer_id == NONE
     assert not keys.key_file(house.home, NONE).exists()

@@ -10,13 +10,14 @@ import pytest
 
 from audits import attacks_nothing
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan, remove, retire
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
 from commands import Command, command_of, mistake
 from drifting import apply, drifted
@@ -128,7 +129,7 @@ def test_the_run_does_all_the_rest_and_the_audit_finds_it(left: Callmart, tmp_pa
     with left.connect() as owner:
         owner.execute(f"delete from store.{NAME} where call_date < %s", [DAYS[0]])
         owner.commit()
-        ran = run.run(owner, left.settings, ignore_step)
+        ran = run.run(owner, left.settings, quietly)
     assert ran.problems == REMARKS
     assert ran.extracts > 0
     with attacks_nothing():

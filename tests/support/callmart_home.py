@@ -17,6 +17,7 @@ import psycopg
 
 from callmart.access import logins, roles
 from callmart.base.keys import INSTALLATION, key_file, keyed
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import embedded_server, server
@@ -33,10 +34,6 @@ from callmart.validate import suites
 from commands import exit_code
 from dbt_by_heart import dbt_by_heart
 from events import Line, Row, log, together
-
-
-def ignore_step(*step: Any, **named: Any) -> None:
-    """Progress that nobody watches."""
 
 
 def let_pass(connection: psycopg.Connection, settings: Settings, on_mart: Any) -> suites.Validated:
@@ -72,7 +69,7 @@ def built_as_here(shared: Path, target: Callable[..., None], *arguments: object,
     with (
         dbt_by_heart(shared),
         patch.object(suites, "validate", let_pass),
-        patch.object(suites, "load", ignore_step),
+        patch.object(suites, "load", quietly),
     ):
         target(*arguments, **named)
 
@@ -195,16 +192,16 @@ class Callmart:
     def build_and_open(self) -> run.Ran:
         ran = run.Ran()
         with self.connect() as connection:
-            run.remove_closed(connection, self.settings, ran, ignore_step)
-            run.build_and_open(connection, self.settings, ran, ignore_step)
+            run.remove_closed(connection, self.settings, ran, quietly)
+            run.build_and_open(connection, self.settings, ran, quietly)
         return ran
 
     def build_unchecked(self) -> None:
         """As build_and_open, without the checks, which take most of its time: where the marts are looked at anyway."""
         with self.connect() as connection:
-            run.remove_closed(connection, self.settings, run.Ran(), ignore_step)
-            window.build(connection, self.settings, ignore_step)
-            let_pass(connection, self.settings, ignore_step)
+            run.remove_closed(connection, self.settings, run.Ran(), quietly)
+            window.build(connection, self.settings, quietly)
+            let_pass(connection, self.settings, quietly)
             opening.open_build(connection, self.settings)
 
     def build_in_windows(self, rng: Random, windows: int = 3) -> None:

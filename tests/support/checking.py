@@ -5,9 +5,10 @@ from datetime import date
 import psycopg
 import pytest
 
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step, leave_dirty
+from callmart_home import Callmart, leave_dirty
 from centre import DAYS, WITH_DATA
 
 Day = tuple[int, date]
@@ -18,7 +19,7 @@ EVERY_DAY = [(customer, day) for customer in WITH_DATA for day in DAYS]
 def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day]) -> None:
     """Build these days, and no others."""
     leave_dirty(connection, days)
-    window.build(connection, callmart.settings, ignore_step)
+    window.build(connection, callmart.settings, quietly)
 
 
 def only(patch: pytest.MonkeyPatch, *marts: str) -> None:
@@ -33,4 +34,4 @@ def check(callmart: Callmart, connection: psycopg.Connection, *marts: str) -> su
     with pytest.MonkeyPatch.context() as patch:
         if marts:
             only(patch, *marts)
-        return suites.validate(connection, callmart.settings, ignore_step)
+        return suites.validate(connection, callmart.settings, quietly)

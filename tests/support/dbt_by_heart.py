@@ -7,7 +7,7 @@ in each process of its own.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import psycopg
 
+from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
@@ -61,7 +62,7 @@ def dbt_by_heart(shared: Path) -> Iterator[None]:
 
     def run(
         settings: Settings,
-        on_model: Callable[[str, int, int], None],
+        on_model: OnItem,
         *,
         only_statistics: bool = False,
         **on_cluster: Any,
@@ -114,7 +115,7 @@ def _learning(settings: Settings, known: Path) -> Iterator[list[dbt_project.Comp
         new.rename(known)
 
 
-def _repeated(settings: Settings, known: Path, on_model: Callable[[str, int, int], None]) -> bool:
+def _repeated(settings: Settings, known: Path, on_model: OnItem) -> bool:
     """Whether all of it was said again without an error."""
     said = json.loads((known / "said.json").read_text())
     models = [name for name in said if name.startswith("model.")]

@@ -10,11 +10,12 @@ from typing import Any
 from callmart.access import logins
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Kind, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.database import server
 from callmart.operations import run
 from callmart.privacy import erasing, persons, places, procedure, register
 from callmart.privacy.procedure import Case, Steps
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import DAYS, NAMED, REGISTRY, agent_of
 from events import AMSTERDAM, Row, event
 from home_settings import settings_of
@@ -57,7 +58,7 @@ def deliver(played: Callmart) -> None:
     """
     played.apply(WITH_CONTACTS)
     with played.connect() as connection:
-        run.deliver(connection, played.settings, run.Ran(), ignore_step)
+        run.deliver(connection, played.settings, run.Ran(), quietly)
     played.land_together(
         {NAMED: [row for number, day, clock in CALLS for row in given_up(number, day, clock)]}
     )
@@ -135,7 +136,7 @@ def die_after(
         if step == "treat":
             erasing.do(erased, steps)
         else:
-            erasing.prove(erased, ignore_step)
+            erasing.prove(erased, quietly)
 
 
 def kill_after(

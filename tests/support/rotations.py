@@ -10,9 +10,10 @@ from typing import Any
 
 from callmart.access import rights
 from callmart.base.keys import LAYER, key_file, keyed_number, layered, prefix_of
+from callmart.base.progress import quietly
 from callmart.database import server
 from callmart.privacy import rotating
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from home_settings import settings_of
 
 SMALL = 30  # rows of a batch, so that there are many
@@ -31,7 +32,7 @@ NAMES = ("queue", "line", "target")  # in which a key can stand for a number
 def rotate(callmart: Callmart, customer: int) -> int:
     """Rotate a key; returns the number of rows."""
     with callmart.connect() as connection:
-        return rotating.rotate(connection, callmart.settings, customer, ignore_step)
+        return rotating.rotate(connection, callmart.settings, customer, quietly)
 
 
 def layer_of(callmart: Callmart, customer: int) -> bytes:
@@ -61,7 +62,7 @@ def die_after(home: Path, customer: int, schema: str, times: int) -> None:
     changed._key_anew = killing(changed._key_anew, lambda *given: given[1].schema)
     settings = settings_of(home)
     with server.connect(settings) as connection:
-        rotating.rotate(connection, settings, customer, ignore_step)
+        rotating.rotate(connection, settings, customer, quietly)
 
 
 def kill_after(callmart: Callmart, customer: int, schema: str, times: int = 1) -> None:

@@ -13,12 +13,13 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pyarrow.parquet as pq
 
+from callmart.base.progress import quietly
 from callmart.database import cluster
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.retention import expire, expiry_plan
 from callmart.simulator.simulate import simulate
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from events import event, ndjson, registry
 from today import TODAY
 
@@ -114,7 +115,7 @@ def fill(callmart: Callmart) -> None:
     assert callmart.land_text(ndjson(*talk), HERE).landed == 3
     assert callmart.build_and_open().held_back_days == 0
     with callmart.connect() as connection:
-        extract.extract(connection, callmart.settings, ignore_step)
+        extract.extract(connection, callmart.settings, quietly)
         connection.execute("create schema saved")
         for name in data_tables(connection):
             connection.execute(f'create table saved."{name}" (like {name} including comments)')

@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from callmart.access import roles
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
 from callmart.base.matrix import Limits, matrix
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import audit_log, server
 

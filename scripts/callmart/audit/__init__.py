@@ -7,7 +7,7 @@ addresses.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,11 +39,10 @@ from callmart.audit.check import Check, few
 from callmart.audit.on_tableau import Published
 from callmart.audit.scene import Attacker, Scene, attackers, scene_of
 from callmart.base.errors import UserError
+from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.database import clock, server
 from callmart.publish import tableau
-
-OnStep = Callable[[str, str, int, int], None]
 
 VISIBLE = (
     "The names of all roles. They include the customers' numbers, so a customer can see which numbers are customers. "

@@ -17,6 +17,7 @@ from callmart.audit.channels import log_in_as
 from callmart.audit.check import Check, few
 from callmart.audit.scene import Attacker, Scene, attackers, table_of
 from callmart.base import sql_file
+from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
 
@@ -78,9 +79,7 @@ def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[Mart, s
     return found
 
 
-def checks(
-    owner: psycopg.Connection, settings: Settings, scene: Scene, on_step: Callable[[str, str, int, int], None]
-) -> Iterator[Check]:
+def checks(owner: psycopg.Connection, settings: Settings, scene: Scene, on_step: OnStep) -> Iterator[Check]:
     """Run all queries and the controls: one check per way. The owner's connection must be in autocommit mode."""
     looked_at: Counter[str] = Counter()
     found: dict[str, list[str]] = defaultdict(list)

@@ -1,7 +1,7 @@
 """The audit's checks of Tableau: what is there, who reaches it, and what the downloaded data sources contain."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
@@ -17,6 +17,7 @@ from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.base import disk
 from callmart.base.errors import UserError
+from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
 from callmart.publish import Actual, Publication, publishing
@@ -24,7 +25,6 @@ from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.tableau import FAILURES, At, reason
 
 _LOCK = TSC.ProjectItem.ContentPermissions
-OnStep = Callable[[str, str, int, int], None]
 
 
 @dataclass(frozen=True)

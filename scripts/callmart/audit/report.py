@@ -9,7 +9,7 @@ from typing import Any
 from callmart.audit import VISIBLE, Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
 from callmart.audit.check import Check
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.base.templates import template
 from callmart.publish.grants import ALLOWED

@@ -17,7 +17,8 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, NAME, Manifest
 from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import known_key, secret_file
+from callmart.base.keys import known_key
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import audit_log, clock, fingerprints, migrating, schema
 from callmart.database.lock import second

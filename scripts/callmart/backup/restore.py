@@ -17,8 +17,10 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import Whose, fits, key_file, named, secret_file, with_fingerprint
-from callmart.base.person import Work, quietly
+from callmart.base.keys import Whose, fits, key_file, named, with_fingerprint
+from callmart.base.person import Work
+from callmart.base.progress import quietly
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import (
     audit_log,

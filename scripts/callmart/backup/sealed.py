@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from callmart.base.errors import UserError
-from callmart.base.keys import INSTALLATION, Whose, set_secret
+from callmart.base.keys import INSTALLATION, Whose
+from callmart.base.secret_files import set_secret
 from callmart.base.settings import Settings
 
 _HEADER = b"callmart keys 1\n"

@@ -26,12 +26,13 @@ Name = Annotated[str, Field(max_length=63), AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
-def _listed(written: object) -> object:
+def as_list(written: object) -> object:
+    """What may be written as one value or as a list of them."""
     return [written] if isinstance(written, str) else written
 
 
 # One name, or a list of them, the oldest first.
-EarlierNames = Annotated[list[Name], BeforeValidator(_listed)]
+EarlierNames = Annotated[list[Name], BeforeValidator(as_list)]
 
 
 class Texts(Strict):

@@ -21,6 +21,14 @@ def sync(path: Path) -> None:
         os.close(number)
 
 
+def on_one_volume(one: Path, other: Path) -> bool:
+    """Whether two files or folders are on the same volume. Not if one can't be looked at."""
+    try:
+        return one.stat().st_dev == other.stat().st_dev
+    except OSError:
+        return False
+
+
 def entries(folder: Path, within: re.Pattern[str] | None = None) -> list[os.DirEntry[str]]:
     """All that is below a folder and is no folder itself, sorted by path; a link to a folder is one of them. `within`
     says which names in the folder itself are looked at. What vanishes meanwhile is left out. Raises UserError if a

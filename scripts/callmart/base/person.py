@@ -38,7 +38,7 @@ class Person:
 
 
 class Seal(Protocol):
-    """How a package for a person is encrypted (privacy/sealing.py)."""
+    """How a package for a person is encrypted (privacy/package/sealing.py)."""
 
     @property
     def how(self) -> str:
@@ -102,10 +102,6 @@ class Place(Protocol):
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Look for the person again."""
-
-
-def quietly(*step: object) -> None:
-    """Ignores the progress of a place: its steps are those that other commands show."""
 
 
 class Blocked(UserError):

@@ -32,7 +32,7 @@ from pydantic_settings import (
 )
 
 from callmart.base.errors import UserError
-from callmart.base.keys import refuse_shared
+from callmart.base.secret_files import refuse_shared
 from callmart.base.strict import Strict, first_mistake
 
 PROJECT = Path(__file__).resolve().parents[3]

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from callmart.base.keys import set_secret
+from callmart.base.secret_files import set_secret
 from callmart.base.settings import MailServer
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}

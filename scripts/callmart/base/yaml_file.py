@@ -35,11 +35,6 @@ DEEPEST = 16
 class _Values(SafeConstructor):
     """Makes plain values. Dates stay text, so that whoever reads the file can say that one does not exist."""
 
-    def construct_mapping(self, node: MappingNode, deep: bool = False) -> Any:
-        if not all(isinstance(key, ScalarNode) for key, _ in node.value):
-            raise YAMLError
-        return super().construct_mapping(node, deep)
-
 
 class _ValuesWithLines(RoundTripConstructor):
     """As `_Values`, and lists and maps know their lines."""

@@ -10,7 +10,7 @@ tables of `build` where dbt computes them. What follows on a build is the same.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import DISK_FULL, UserError, kind
+from callmart.base.progress import OnItem
 from callmart.base.settings import PROJECT, Settings
 from callmart.database import cluster, lock, server
 from callmart.database.cluster import Place
@@ -66,7 +67,7 @@ def run(
     settings: Settings,
     marts: Sequence[Mart],
     places: Sequence[Place],
-    on_model: Callable[[str, int, int], None],
+    on_model: OnItem,
 ) -> list[Compiled]:
     """As `dbt_project.run`: what reads events is computed at these places, then dbt computes what is left. Commits."""
     compiled = dbt_project.compiled_models(settings)

@@ -1,6 +1,5 @@
 """Computes the window: dbt computes the dirty days, and the days that look back at them, into the schema `build`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -10,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
 from callmart.base import sql_file
+from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.build import definitions, spreading
 from callmart.database import clock
@@ -27,9 +27,7 @@ class Built:
     days: int
 
 
-def build(
-    connection: psycopg.Connection, settings: Settings, on_model: Callable[[str, int, int], None]
-) -> Built:
+def build(connection: psycopg.Connection, settings: Settings, on_model: OnItem) -> Built:
     """Compute every dirty day that has not expired. Commits. If it is run again, it computes the same days again.
 
     `on_model` is called with the name of a model, how many are finished, and how many there are. Raises UserError if a

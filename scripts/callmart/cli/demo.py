@@ -20,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from callmart.base.errors import UserError
+from callmart.base.progress import OnStep
 from callmart.base.settings import PROJECT, Mail, Settings
 from callmart.database import catalogue, clock, schema, server
 from callmart.database.lock import exclusive
@@ -44,7 +45,7 @@ WORKING_DAYS = 5
 WEEKS = 5
 
 
-def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]:
+def demo(settings: Settings, on_step: OnStep) -> list[status.CustomerStatus]:
     """Apply the example registry, land the example data, and do what the nightly run does. A second run changes
     nothing. Returns the status of each customer.
     """
@@ -68,7 +69,7 @@ def play(
     connection: psycopg.Connection,
     settings: Settings,
     ran: run.Ran,
-    on_step: run.OnStep,
+    on_step: OnStep,
     last: Week | None = None,
 ) -> None:
     """Apply the example registry, land the weeks that end with `last`, by default last week, and open them."""
@@ -116,7 +117,7 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> 
         )
 
 
-def _land(settings: Settings, ran: run.Ran, mondays: list[date], on_step: run.OnStep) -> None:
+def _land(settings: Settings, ran: run.Ran, mondays: list[date], on_step: OnStep) -> None:
     work = [
         (_place(settings, monday) / name, make, monday) for monday in mondays for name, make in FILES.items()
     ]
@@ -141,9 +142,7 @@ def _mondays(last: Week) -> list[date]:
     return [last.monday - timedelta(weeks=back) for back in reversed(range(WEEKS))]
 
 
-def _draw_and_mail(
-    connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: run.OnStep
-) -> None:
+def _draw_and_mail(connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: OnStep) -> None:
     """Draw all reports of last week, and put its mails into the outbox, whatever [mail] says."""
     outcomes = filling.fill(
         connection, settings, None, lambda customer, *step: on_step("draw", f"customer {customer}", *step)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import typer
 
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, Json, err, looking, out, plain, show, table
 from callmart.database import clock

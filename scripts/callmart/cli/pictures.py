@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from callmart.access import logins
+from callmart.base.progress import quietly
 from callmart.base.settings import PROJECT, Settings
 from callmart.cli import demo
 from callmart.database import embedded_server, server
@@ -27,7 +28,7 @@ def main() -> None:
         settings = Settings(home=Path(folder), dsn=None, folders=[])
         try:
             with server.connect(settings) as connection, exclusive(connection):
-                demo.play(connection, settings, run.Ran(), lambda *_: None, WEEK)
+                demo.play(connection, settings, run.Ran(), quietly, WEEK)
                 customers = {name: reading.customer(connection, number) for name, number in PICTURES.items()}
                 connection.commit()
                 declared = drawing.Declared.of(settings)

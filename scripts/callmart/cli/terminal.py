@@ -15,6 +15,7 @@ from rich.table import Table
 
 from callmart.base import log
 from callmart.base.errors import UserError
+from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import settings
 from callmart.database import clock, restoring, schema, server
 
@@ -116,7 +117,7 @@ def looking() -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def progress(*, logs_stages: bool = False) -> Iterator[Any]:
+def progress(*, logs_stages: bool = False) -> Iterator[OnStep]:
     """Show progress: on a terminal a bar per stage, elsewhere a log line per finished stage, unless the command itself
     `logs_stages`. Yields `step(stage, item, finished, of)`.
     """
@@ -125,7 +126,7 @@ def progress(*, logs_stages: bool = False) -> Iterator[Any]:
             yield step
     else:
         log.begin(settings().log)
-        yield (lambda *_: None) if logs_stages else _log_finished
+        yield quietly if logs_stages else _log_finished
 
 
 def _log_finished(stage: str, item: str, finished: int, of: int) -> None:
@@ -135,7 +136,7 @@ def _log_finished(stage: str, item: str, finished: int, of: int) -> None:
 
 
 @contextmanager
-def _bars() -> Iterator[Any]:
+def _bars() -> Iterator[OnStep]:
     bars = Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description:<9}"),

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
 from callmart.base.errors import UserError
-from callmart.base.keys import refuse_shared
+from callmart.base.secret_files import refuse_shared
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
 

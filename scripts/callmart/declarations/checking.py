@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from callmart.base import declared, duck, matrix
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
 from callmart.base.matrix import Matrix
 from callmart.base.nearest import instead, nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import keys
 from callmart.declarations import (

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from callmart.base import declared
 from callmart.base import matrix as access
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
 from callmart.base.matrix import Matrix, matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
+from callmart.base.progress import OnItem
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Strict, first_mistake
 from callmart.database import server
@@ -68,7 +69,7 @@ def load_beside() -> None:
 
 def run(
     settings: Settings,
-    on_model: Callable[[str, int, int], None],
+    on_model: OnItem,
     *,
     only_statistics: bool = False,
     without: Sequence[str] = (),

@@ -4,7 +4,6 @@ it is now is built, checked and opened.
 What was done can be done again: the same command goes on after a kill.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -12,7 +11,8 @@ import psycopg
 from callmart.access import memberships
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
+from callmart.base.progress import OnStep
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import audit_log, clock, ledger_files, lock, schema, server
@@ -24,8 +24,6 @@ from callmart.validate import suites
 from callmart.validate.suites import Validated
 
 SQL = sql_file.statements(__file__)
-
-OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.templates import template
 from callmart.environments.comparing import FEWEST_PERSONS
 from callmart.environments.differences import Compared

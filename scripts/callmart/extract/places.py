@@ -4,7 +4,8 @@ from pathlib import Path
 
 from callmart.base import disk
 from callmart.base.needles import Hits, Needles
-from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.extract import extract
 from callmart.extract.drafts import Unproven
 from callmart.tableau_files import hyper

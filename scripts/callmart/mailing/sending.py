@@ -8,7 +8,7 @@ from email.policy import SMTP
 
 from callmart.base import smtp
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import MailServer, Settings
 from callmart.mailing import places
 

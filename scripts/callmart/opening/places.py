@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.database import searching, vacuum
 from callmart.declarations import dbt_project, mart_tables

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from callmart.base import smtp
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import LOOPBACK, AlarmMail, Settings
 from callmart.database import lock, server
 from callmart.operations.health import KINDS, Health, Trouble

@@ -18,8 +18,9 @@ from pydantic import SecretStr
 
 from callmart.access import drift, logins
 from callmart.backup import sealed
-from callmart.base import keys
+from callmart.base import disk, keys
 from callmart.base.errors import UserError, kind
+from callmart.base.secret_files import refuse_shared
 from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailServer, Settings
 from callmart.database import clock, fingerprints, ledger, restoring, schema, server
 from callmart.mailing import sending
@@ -147,18 +148,14 @@ def _privacy(settings: Settings) -> str:
     if not copy.parent.is_dir():
         raise UserError(f"privacy.ledger_copy: {copy.parent} is not a folder; make it, or mount its volume")
     if copy.exists():
-        keys.refuse_shared(copy, "privacy.ledger_copy")
+        refuse_shared(copy, "privacy.ledger_copy")
     if not os.access(copy.parent, os.W_OK | os.X_OK, effective_ids=True):
         raise UserError(f"privacy.ledger_copy: {copy.parent} can't be written to; give it to this user")
-    if _is_same_volume(copy.parent, settings.home):
+    if disk.on_one_volume(copy.parent, settings.home):
         return (
             f"the second copy of the ledger is {copy}, on the volume of CALLMART_HOME: better on another one"
         )
     return f"the second copy of the ledger is {copy}"
-
-
-def _is_same_volume(one: Path, other: Path) -> bool:
-    return other.exists() and one.stat().st_dev == other.stat().st_dev
 
 
 def _of_alerts(settings: Settings) -> Iterator[Check]:
@@ -308,7 +305,7 @@ def _logins(connection: psycopg.Connection, settings: Settings) -> str:
     connection.rollback()
     for role in known:
         try:
-            keys.refuse_shared(logins.passfile(settings.home, role), f"login {role}")
+            refuse_shared(logins.passfile(settings.home, role), f"login {role}")
             psycopg.connect(logins.login_uri(reached, role)).close()
         except UserError as mistake:
             wrong.append(str(mistake))
@@ -330,7 +327,7 @@ def _keys(connection: psycopg.Connection, home: Path) -> str:
     for whose, fingerprint in known.items():
         path = keys.key_file(home, whose)
         try:
-            keys.refuse_shared(path, f"the key of {keys.named(whose)}")
+            refuse_shared(path, f"the key of {keys.named(whose)}")
         except OSError:
             raise UserError(
                 f"the key of {keys.named(whose)} is missing or can't be read ({path}): {keys.RESTORE}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import INSTALLATION, known_key
 from callmart.base.settings import Settings
@@ -272,7 +272,7 @@ def _disks(settings: Settings) -> dict[str, Disk | str]:
     folders = {"home": settings.home, "database": settings.health.database_folder or embedded}
     found: dict[str, Disk | str] = {}
     for name, folder in folders.items():
-        if folder is not None and not (name == "database" and _is_same_volume(folder, settings.home)):
+        if folder is not None and not (name == "database" and disk.on_one_volume(folder, settings.home)):
             try:
                 found[name] = disk_of(folder)
             except OSError as error:
@@ -286,20 +286,13 @@ def disk_of(folder: Path) -> Disk:
     return Disk(free, total)
 
 
-def _is_same_volume(one: Path, other: Path) -> bool:
-    try:
-        return one.stat().st_dev == other.stat().st_dev
-    except OSError:
-        return False
-
-
 def _full_disks(disks: dict[str, Disk | str], settings: Settings) -> Iterator[Trouble]:
-    for name, disk in disks.items():
+    for name, one in disks.items():
         volume = f"the volume of {'CALLMART_HOME' if name == 'home' else 'the database'}"
-        if isinstance(disk, str):
-            yield Trouble(f"{name}_disk", None, f"{volume} can't be looked at ({disk}): correct its folder")
-        elif disk.free < disk.least_free(settings):
-            said = f"{volume} has {disk.free / 2**30:.1f} GiB left, {disk.free / disk.total:.0%}: make room"
+        if isinstance(one, str):
+            yield Trouble(f"{name}_disk", None, f"{volume} can't be looked at ({one}): correct its folder")
+        elif one.free < one.least_free(settings):
+            said = f"{volume} has {one.free / 2**30:.1f} GiB left, {one.free / one.total:.0%}: make room"
             yield Trouble(f"{name}_disk", None, said)
 
 

@@ -9,10 +9,8 @@ import getpass
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from math import inf
 from time import monotonic
-from typing import Protocol
 
 import psycopg
 from psycopg.rows import dict_row
@@ -20,6 +18,7 @@ from psycopg.rows import dict_row
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.nearest import instead
+from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.build import definitions, window
 from callmart.build.definitions import Definitions
@@ -37,12 +36,6 @@ PIECE_S = 300  # and that is about so long, so that little is lost if it is kill
 HELD_BACK_MOST = 100
 
 Day = tuple[int, date]
-
-
-class OnStep(Protocol):
-    """Is told what is at work, and how many days are finished."""
-
-    def __call__(self, item: str, finished: int, of: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,7 @@ def rebuild(
     connection: psycopg.Connection,
     settings: Settings,
     chosen: Chosen,
-    on_step: OnStep,
+    on_step: OnItem,
     budget_s: float = inf,
 ) -> Rebuilt:
     """Compute again what is chosen, in pieces. Commits. If it is run again, it goes on from there.
@@ -128,6 +121,10 @@ def rebuild(
     connection.commit()
     problems: list[str] = []
     done, began = 0, monotonic()
+
+    def on_item(item: str) -> None:
+        on_step(item, done, len(days))
+
     while done < len(days):
         if problem := _too_many_held_back(connection):
             problems.append(problem)
@@ -135,13 +132,11 @@ def rebuild(
         piece = days[done : done + _size(seconds_per_day, ends_at - monotonic())]
         if not piece:
             break
-        problems += _compute(
-            connection, settings, piece, present, partial(on_step, finished=done, of=len(days))
-        )
+        problems += _compute(connection, settings, piece, present, on_item)
         done += len(piece)
         seconds_per_day = (monotonic() - began) / done
     if done:
-        on_step("", finished=done, of=done)
+        on_step("", done, done)
     return Rebuilt(done, _held_back(connection), len(days) - done, tuple(problems))
 
 

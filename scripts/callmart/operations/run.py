@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ParamSpec
 
 import psycopg
@@ -20,6 +21,7 @@ import psycopg
 from callmart.access import memberships
 from callmart.base import log
 from callmart.base.errors import UserError, kind
+from callmart.base.progress import OnStep
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.database import audit_log, clock, ledger_mending
@@ -41,7 +43,6 @@ from callmart.retention import environments, expire, remove
 from callmart.upgrade import upgrading
 from callmart.validate import suites
 
-OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 P = ParamSpec("P")
 
 
@@ -174,49 +175,36 @@ def _stages(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep, record: Record
 ) -> None:
     """Do the stages in order. A stage that breaks off is noted as a problem."""
-    arguments = (connection, settings, ran, on_step, record)
+    attempt = partial(_attempt, connection, settings, ran, on_step, record)
     # The build refuses what this says. All that needs no build goes on: what a contract ends is removed in any case.
-    _attempt("check", _check, "the check of what is declared broke off", AGAIN, *arguments)
-    _attempt("remove", remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
-    follow_calendar(*arguments)
-    _attempt("land", land_folders, "the landing broke off", AGAIN, *arguments)
+    attempt("check", _check, "the check of what is declared broke off")
+    attempt("remove", remove_closed, "the removal of what no contract keeps broke off")
+    follow_calendar(connection, settings, ran, on_step, record)
+    attempt("land", land_folders, "the landing broke off")
     # Each needs the one before: `all` stops at the first that breaks off.
-    is_open = all(
-        _attempt(name, stage, f"the {name} broke off", AGAIN, *arguments)
-        for name, stage in BUILD_AND_OPEN.items()
-    )
+    is_open = all(attempt(name, stage, f"the {name} broke off") for name, stage in BUILD_AND_OPEN.items())
     # Before the extracts, so that what Tableau holds is not behind at the end of the run.
     if is_open and settings.rebuild.minutes_per_night:
-        _attempt("rebuild", _rebuild, "the rebuild broke off", AGAIN, *arguments)
-    if _attempt(
-        "rights",
-        _follow_rights,
-        "the check of rights broke off, so nothing was extracted or published",
-        AGAIN,
-        *arguments,
+        attempt("rebuild", _rebuild, "the rebuild broke off")
+    if attempt(
+        "rights", _follow_rights, "the check of rights broke off, so nothing was extracted or published"
     ):
-        _extract_and_publish(*arguments)
+        _extract_and_publish(connection, settings, ran, on_step, record)
         if settings.mail.sender == "callmart":
-            _attempt("mail", mail, "the mailing broke off", AGAIN, *arguments)
-    _attempt(
-        "marts",
-        _name_undeclared_marts,
-        "the search for marts that are no longer declared broke off",
-        AGAIN,
-        *arguments,
-    )
+            attempt("mail", mail, "the mailing broke off")
+    attempt("marts", _name_undeclared_marts, "the search for marts that are no longer declared broke off")
 
 
 def _attempt(
-    name: str,
-    stage: Stage,
-    broke_off: str,
-    remedy: str,
     connection: psycopg.Connection,
     settings: Settings,
     ran: Ran,
     on_step: OnStep,
     record: Record | None,
+    name: str,
+    stage: Stage,
+    broke_off: str,
+    remedy: str = AGAIN,
 ) -> bool:
     """Do a stage. An error becomes a problem of the run. Returns whether the stage was finished."""
     if connection.closed:
@@ -283,12 +271,12 @@ def follow_calendar(
     day has passed, the packages for persons that are two weeks old, and the environments that have ended. An error in
     one stops neither the others nor the run.
     """
-    arguments = (connection, settings, ran, on_step, record)
-    _attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
-    _attempt("months", _make_months, "the months ahead were not made", AGAIN, *arguments)
-    _attempt("moved", _remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
-    _attempt("packages", _remove_packages, "the removal of packages for persons broke off", AGAIN, *arguments)
-    _attempt("environments", _follow_environments, "the expiry of environments broke off", AGAIN, *arguments)
+    attempt = partial(_attempt, connection, settings, ran, on_step, record)
+    attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it")
+    attempt("months", _make_months, "the months ahead were not made")
+    attempt("moved", _remove_moved, "the removal of raw files that were moved broke off")
+    attempt("packages", _remove_packages, "the removal of packages for persons broke off")
+    attempt("environments", _follow_environments, "the expiry of environments broke off")
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -484,9 +472,9 @@ def _extract_and_publish(
     on_step: OnStep,
     record: Record | None = None,
 ) -> None:
-    arguments = (connection, settings, ran, on_step, record)
-    _attempt("extract", _extract, "the extraction broke off", AGAIN, *arguments)
-    _attempt("publish", _publish, "the publication broke off", AGAIN, *arguments)
+    attempt = partial(_attempt, connection, settings, ran, on_step, record)
+    attempt("extract", _extract, "the extraction broke off")
+    attempt("publish", _publish, "the publication broke off")
 
 
 def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from callmart.base.disk import sync
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
 from callmart.base.person import Person, Proof
+from callmart.base.secret_files import secret_file
 from callmart.land.places import Stored
 from callmart.privacy.procedure import Case
 

@@ -14,7 +14,8 @@ import psycopg
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.land.places import Cell
 from callmart.opening.places import Marts

@@ -9,7 +9,8 @@ from typing import cast
 import psycopg
 
 from callmart.base.errors import UserError
-from callmart.base.person import Counts, Kind, Person, Place, Proof, Work, quietly
+from callmart.base.person import Counts, Kind, Person, Place, Proof, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
 from callmart.database import clock, searching

@@ -10,7 +10,8 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.keys import epochs, known_key
-from callmart.base.person import Person, Work, quietly
+from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import audit_log, ledger, ledger_mending, vacuum
 from callmart.database.ledger import Act

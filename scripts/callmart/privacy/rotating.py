@@ -14,7 +14,7 @@ them. Landing looks them up before it adds the layer (land/erased.py). The serve
 who objects: so beside the tombstone of an agent who is stored, a rotation writes what it is under the new key.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple
 
@@ -35,7 +35,7 @@ from callmart.base.keys import (
     layered,
     prefix_of,
 )
-from callmart.base.person import quietly
+from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import Settings
 from callmart.database import audit_log, catalogue, clock, fingerprints, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
@@ -53,8 +53,6 @@ RAW = "raw"
 # The tombstones that are looked up once per layer (land/erased.py, registry/erased.py). By any other, nobody would be
 # known again unless it is renewed.
 ASKED_PER_LAYER = ("agent", "device", "caller", "call", "contact", "recipient", "name")
-
-OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 
 
 class Table(NamedTuple):

@@ -6,6 +6,7 @@
 | `actual` | reads what Tableau has |
 | `planning` | the difference, as steps |
 | `applying` | carries out the steps |
+| `sites` | all of this for all customers, on each of their sites |
 | `publishing` | works out from the database what is desired, and records the outcome there |
 
 All installations on a site share one project. In it, every customer has a locked project, and on the site a group.

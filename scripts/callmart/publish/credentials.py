@@ -9,7 +9,7 @@ import jwt
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
-from callmart.base.keys import set_secret
+from callmart.base.secret_files import set_secret
 from callmart.base.settings import ConnectedApp, Tableau, TableauLogin
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau accepts 600 at most

@@ -16,7 +16,8 @@ from callmart import publish
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.needles import Hits, Needles
-from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
 from callmart.publish import emulator, holdings, publishing, sites

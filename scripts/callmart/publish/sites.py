@@ -6,7 +6,7 @@ the old one. A site that can't be read stops only the customers that are, or sho
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ import psycopg
 
 from callmart import publish
 from callmart.base.errors import UserError
+from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.extract import extract
 from callmart.publish import (
@@ -31,7 +32,6 @@ from callmart.publish import (
 )
 from callmart.publish.tableau import FAILURES, At, reason
 
-OnStep = Callable[[str, int, int], None]
 _GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
 
 
@@ -235,7 +235,7 @@ def _named(site: str) -> str:
 
 
 def apply(
-    connection: psycopg.Connection, settings: Settings, at: At, plans: Plans, on_step: OnStep
+    connection: psycopg.Connection, settings: Settings, at: At, plans: Plans, on_step: OnItem
 ) -> list[Outcome]:
     """Carry out the plans, and record and return the outcomes per customer and site. Commits.
 

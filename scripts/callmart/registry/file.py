@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
 
 from callmart.base import matrix, telephone, yaml_file
+from callmart.base.declared import as_list
 from callmart.base.errors import UserError
 from callmart.base.settings import Site, TimeZone
 from callmart.base.spelling import plain
@@ -44,16 +45,12 @@ Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_address)]
 
 
-def _listed(written: object) -> object:
-    return [written] if isinstance(written, str) else written
-
-
 class Service(Strict):
     """How well contacts are to be answered, and when: for all customers, a customer, or a queue."""
 
     service_level_target: Share | None = None
     opening_hours: Annotated[list[Period], Field(min_length=1)] | None = None
-    holidays: Annotated[list[Holiday], BeforeValidator(_listed)] | None = None
+    holidays: Annotated[list[Holiday], BeforeValidator(as_list)] | None = None
 
 
 class Defaults(Service):

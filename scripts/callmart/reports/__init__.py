@@ -4,6 +4,8 @@
 | --- | --- |
 | `weeks` | weeks, and the days of one that a report counts |
 | `reading` | reads a customer's marts, as the customer's role |
+| `definitions` | which figures are of an earlier definition |
+| `records` | the values of a sheet, for a table |
 | `measures`, `language` | what is measured; numbers, days and words in Dutch and English |
 | `scene` | what the sheets of one report are drawn from |
 | `sheets` | a module per kind of sheet; `focus` says where to look first |

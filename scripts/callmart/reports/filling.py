@@ -7,7 +7,7 @@ import psycopg
 
 from callmart.access import logins
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.reports import drawing, html, reading, shelf, weeks

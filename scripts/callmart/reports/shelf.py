@@ -13,7 +13,7 @@ from typing import NamedTuple
 import psycopg
 
 from callmart.base import sql_file
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale

@@ -24,7 +24,7 @@ EMPTIED = "rows deleted, their month is dropped later"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a step: DONE, EMPTIED, LOCKED or CHANGED. With the last two, nothing was deleted."""
+    """The outcome of a step: DONE, EMPTIED, LOCKED or CHANGED; with the last two, nothing was deleted. Or PLANNED."""
 
     step: Step
     outcome: str

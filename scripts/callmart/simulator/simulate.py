@@ -268,9 +268,6 @@ class _Centre:
         agent.break_due = True
         self.settle(agent)
 
-    def end_break(self, agent: _Agent) -> None:
-        self.free(agent)
-
     def enter(self, agent: _Agent, status: str) -> None:
         """Set the agent's status. The agent's telephone reports a change."""
         if status == agent.status:
@@ -330,7 +327,7 @@ class _Centre:
         elif agent.break_due:
             agent.break_due, agent.busy = False, True
             self.enter(agent, self.rng.choices(_OFF_WORK, (8, 1, 1))[0])
-            self.after(self.seconds(600, 1800), partial(self.end_break, agent))
+            self.after(self.seconds(600, 1800), partial(self.free, agent))
         else:
             for queue in agent.queues:
                 self.dispatch(queue)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from lxml import html
 
-from callmart.base.keys import secret_file
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 
 COUNTS = ("element_count", "missing_count", "missing_percent", "unexpected_count", "unexpected_percent")

@@ -7,7 +7,7 @@ values. The checks run under the login `quality`, which can read the window and 
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from callmart.access import logins
 from callmart.base.errors import UserError
+from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import cluster
@@ -60,9 +61,7 @@ class Validated:
         return sum(1 for r in self.results if r.severity == "warning" and r.failing)
 
 
-def validate(
-    connection: psycopg.Connection, settings: Settings, on_mart: Callable[[str, int, int], None]
-) -> Validated:
+def validate(connection: psycopg.Connection, settings: Settings, on_mart: OnItem) -> Validated:
     """Check the last build if it hasn't been opened yet, and store the results. Commits.
 
     Raises UserError if the window changed since the build, an expectation can't be evaluated, or a node of the cluster

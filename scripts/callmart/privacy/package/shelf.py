@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from callmart.base import disk
 from callmart.base.errors import UserError
-from callmart.base.keys import fingerprint_of, secret_file
+from callmart.base.keys import fingerprint_of
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.base.strict import Listed, Strict
 from callmart.database import fingerprints

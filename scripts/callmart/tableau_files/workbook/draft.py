@@ -11,6 +11,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from callmart.declarations.exposures import Report
+from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import dashboard, leading, references
 from callmart.tableau_files.workbook.book import Book, uuid_of
@@ -68,7 +69,7 @@ def drawn(
         leading.add(book, rows, rows_at)
     root = book.element()
     references.check(root, source, report.name)
-    return references.serialized(root), book.ids
+    return tds.serialized(root), book.ids
 
 
 def _words(customer: str, published: PublishedSource, rows_at: str) -> dict[str, str]:

@@ -10,8 +10,6 @@ from callmart.base.errors import UserError
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Source
 
-serialized = tds.serialized
-
 # Fields that Tableau itself adds to every data source.
 OWN = re.compile(r"^(:Measure Names|Multiple Values|Number of Records|:ordinal)$")
 OBJECT_ID = "__tableau_internal_object_id__"  # precedes the name of a table whose rows are counted

@@ -61,7 +61,7 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     attach(own, source, published)
     _list_features(root)
     references.check(root, source, name)
-    return references.serialized(root)
+    return tds.serialized(root)
 
 
 def _parse(file: Path, name: str) -> etree._Element:

@@ -1,0 +1,41 @@
+"""Files that hold a secret: only their owner can read them."""
+
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from callmart.base.errors import UserError
+
+
+def secret_file(path: Path, content: str | bytes) -> None:
+    """Write a file that only its owner can read. It is written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def refuse_shared(path: Path, named: str) -> None:
+    """Raise UserError if other users can open a file that holds a secret; OSError if it can't be looked at."""
+    if path.stat().st_mode & 0o077:
+        raise UserError(f"{named}: other users can open {path}; close it with `chmod 600 {path}`")
+
+
+def set_secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
+    """Return a secret that is set by its value or by a file. `setting` is the name of the setting of the file. Raises
+    UserError if the file can't be read, or if other users can open it, or if the secret is empty.
+    """
+    try:
+        if file is not None and value is None:
+            refuse_shared(file, f"setting {setting}")
+        secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"setting {setting}: {file} can't be read; create it with the secret in it") from None
+    if not secret:
+        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it")
+    return secret
