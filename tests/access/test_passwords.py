@@ -149,6 +149,28 @@ def test_a_password_that_broke_off_is_given_by_the_next_apply(
     assert sees(opened, STANDARD) == {STANDARD}
 
 
+def test_a_rotation_of_all_that_breaks_off_has_said_whose_password_is_new(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (
+        roles.customer_role(embedded_server.DATABASE, customer) for customer in sorted(WITH_DATA)[:2]
+    )
+    inner, told = logins.set_password, list[str]()
+
+    def broken(connection: psycopg.Connection, home: Path, role: str) -> Path:
+        if role == second:
+            raise RuntimeError
+        return inner(connection, home, role)
+
+    with opened.connect() as owner:
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+            patch.setattr(logins, "set_password", broken)
+            memberships.renew(owner, opened.settings, [first, second], told.append)
+        assert told == [first]
+        owner.rollback()
+        assert memberships.renew(owner, opened.settings, [second]) == {}
+
+
 def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

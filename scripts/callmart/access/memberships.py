@@ -17,6 +17,7 @@ from callmart.access import drift, logins, rights, roles, sessions
 from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import audit_log, clock, cluster, fingerprints, ledger, lock, schema
 from callmart.declarations import metrics, pointing
@@ -151,21 +152,27 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
     return Applied(mended, problems)
 
 
-def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> dict[str, str]:
-    """Give logins new passwords, and end the sessions that were opened with the old ones. Commits. Returns one sentence
-    per login for which that is not done. Raises UserError in another home than that of the database.
+def renew(
+    connection: psycopg.Connection,
+    settings: Settings,
+    chosen: list[str],
+    on_renewed: Callable[[str], None] = quietly,
+) -> dict[str, str]:
+    """Give logins new passwords, and end the sessions that were opened with the old ones. Commits. Tells each login
+    that has one, and returns one sentence per login for which that is not done. Raises UserError in another home than
+    that of the database.
     """
     fingerprints.refuse_other_home(connection, settings)
+    left = {}
     with sessions.making_way(connection):
-        return {
-            role: problem
-            for role in chosen
-            if (
-                problem := _change_password(
-                    connection, role, partial(logins.set_password, connection, settings.home, role)
-                )
-            )
-        }
+        for role in chosen:
+            if problem := _change_password(
+                connection, role, partial(logins.set_password, connection, settings.home, role)
+            ):
+                left[role] = problem
+            else:
+                on_renewed(role)
+    return left
 
 
 def choose_password(connection: psycopg.Connection, role: str, password: str) -> str | None:

@@ -94,10 +94,9 @@ def access_rotate(
             raise UserError(
                 f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
             )
-        stuck = memberships.renew(connection, settings(), chosen)
+        stuck = memberships.renew(
+            connection, settings(), chosen, lambda role: print(logins.passfile(settings().home, role))
+        )
         memberships.note_applied(connection, 0, len(chosen) - len(stuck))
         connection.commit()
-    for role in chosen:
-        if role not in stuck:
-            print(logins.passfile(settings().home, role))
     end_with(stuck.values())
