@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from callmart.base import disk
 from callmart.base.keys import INSTALLATION, key_file
 from callmart.base.settings import Settings, Tableau
 from callmart.database import embedded_server
@@ -360,7 +361,7 @@ def test_the_database_s_volume_is_looked_at_apart(played: Callmart, monkeypatch:
     wanted = with_health(played.settings, database_folder=Path("/nowhere"))
     (trouble,) = health.look(wanted).troubles
     assert (trouble.kind, "FileNotFoundError" in trouble.what) == ("database_disk", True)
-    monkeypatch.setattr(health, "_is_same_volume", lambda *_: False)
+    monkeypatch.setattr(disk, "on_one_volume", lambda *_: False)
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: (100 * GIB, 0, GIB if path.name == "postgres" else 50 * GIB)
     )
