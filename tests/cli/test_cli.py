@@ -20,12 +20,15 @@ from callmart.base.errors import kind
 from callmart.cli import main
 from callmart.database import embedded_server
 from callmart.database.lock import exclusive
+from callmart.mailing import places
+from callmart.reports import shelf, weeks
 from callmart_home import Callmart
 from commands import Command, command_from_scratch, command_of, mistake
 from tableau_emulator.state import State
 from today import TODAY, YESTERDAY
 
 DETAILED, NOTHING, GONE = 1042, 1046, 999
+WEEK = weeks.last_complete(TODAY)
 REGISTRY = f"""\
 customers:
   - {{id: {DETAILED}, name: One, sql_login: true, contracts: [{{option: detailed, from: 2025-01-01}}],
@@ -192,6 +195,25 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tm
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "registry: 0 customers, 2 changes applied"
     assert other.rows("select from registry.customer") == []
+
+
+def test_what_was_drawn_with_names_goes_when_agents_become_anonymous(
+    make_callmart: Callable[..., Callmart], tmp_path: Path
+) -> None:
+    other, file = make_callmart(ready=True), tmp_path / "registry.yml"
+    command = command_of(other.home)
+    file.write_text(REGISTRY)
+    assert command("registry", "apply", file).returncode == 0
+    pages = [shelf.place(other.settings, customer, "agents", WEEK) for customer in (DETAILED, GONE)]
+    mail = places.folder(other.settings) / str(DETAILED) / f"{WEEK}.agents.1.eml"
+    for path in (*pages, mail):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("Ada")
+    file.write_text(REGISTRY.replace("agents: [{id: A, name: Ada}]", "anonymous_agents: true"))
+    assert command("registry", "apply", file).returncode == 2
+    assert all(path.exists() for path in (*pages, mail)), "nothing was confirmed"
+    assert command("registry", "apply", file, "--yes").returncode == 0
+    assert [path.exists() for path in (*pages, mail)] == [False, False, False]
 
 
 @pytest.mark.parametrize(

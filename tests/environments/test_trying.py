@@ -21,7 +21,7 @@ from callmart.declarations import dbt_project
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
 from callmart.operations import run
-from callmart.privacy import rotating
+from callmart.retention import drawn
 from callmart.retention import environments as retention
 from callmart.validate.suites import Validated
 from callmart_home import Callmart
@@ -414,11 +414,11 @@ def test_one_that_can_not_be_reached_is_named_and_stops_no_other(
 
 def test_a_rotation_drops_it(tried: Callmart, owner: psycopg.Connection, planted: Environment) -> None:
     assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 0
-    rotating._remove_drawn(owner, tried.settings, ANONYMOUS)
+    drawn.remove_all(owner, tried.settings, ANONYMOUS)
     assert "planted" in names(owner)
     databases.say(owner, planted.model_copy(update={"customers": (ANONYMOUS,)}))
     owner.commit()
-    rotating._remove_drawn(owner, tried.settings, ANONYMOUS)
+    drawn.remove_all(owner, tried.settings, ANONYMOUS)
     assert names(owner) == [ENVIRONMENT]
 
 

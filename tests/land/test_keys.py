@@ -157,6 +157,9 @@ def test_a_key_of_several_layers_gives_what_rotations_make_of_the_first(
         ("112", "112"),
         ("1408", "1408"),
         ("020", "020"),
+        ("31612345678.0", "+31612345678"),
+        ("1408.0", "1408"),
+        ("0800.0", "0800"),
     ],
 )
 def test_a_number_has_one_key_however_it_is_written(tmp_path: Path, written: str, number: str) -> None:

@@ -1,5 +1,6 @@
 """Local times have landed in one time zone: in another one the same events would be others, in the same calls."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,24 @@ def test_a_file_of_later_days_may_have_another_zone(
 ) -> None:
     """The log was rotated, and the telephone system has moved."""
     path = tmp_path / "log.csv"
-    before = DAY.replace(day=DAY.day - 3)
+    before = DAY - timedelta(days=1)
     assert callmart.land(realtime(path, *moments(*CALLS, day=before)), customer).landed == 2
     apply(callmart, customer)
     assert callmart.land(realtime(path, *moments(*CALLS)), customer).landed == 2
+
+
+def test_a_zone_of_another_name_is_the_same(callmart: Callmart, tmp_path: Path, customer: int) -> None:
+    path = realtime(tmp_path / "log.csv", *moments(*CALLS))
+    callmart.land(path, customer)
+    assert callmart.land(path, customer, time_zone="Europe/Berlin").repeated == 2
+
+
+def test_what_was_turned_away_may_land_in_the_right_zone(
+    callmart: Callmart, tmp_path: Path, customer: int
+) -> None:
+    path = realtime(tmp_path / "log.csv", *moments(*CALLS, day=DAY.replace(year=2019)))
+    assert callmart.land(path, customer).turned_away == 2
+    assert callmart.land(path, customer, time_zone="America/New_York").turned_away == 2
 
 
 def test_epoch_seconds_have_no_zone(callmart: Callmart, tmp_path: Path, customer: int) -> None:

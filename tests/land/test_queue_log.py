@@ -2,7 +2,9 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -325,11 +327,12 @@ def test_verbs_without_meaning_and_verbs_unknown(tmp_path: Path) -> None:
         f"{SOLD}|NONE|CALLBACKREQUEST|0655530202",
         f"{SOLD}|NONE|SURVEY|4|ja|q1",
         f"{SOLD}|NONE|jan jansen 0655530202|",
+        f"{SOLD}|Jan|0655530202|CONNECT|5|y|2",
         f"{SOLD}|NONE|",
     )
     assert taken(prepared) == []
-    assert prepared.unknown_verbs == {"CALLBACKREQUEST": 2, "SURVEY": 1, "other": 2}
-    assert (prepared.rows, prepared.rejected, prepared.turned_away) == (14, 0, 0)
+    assert prepared.unknown_verbs == {"CALLBACKREQUEST": 2, "SURVEY": 1, "other": 3}
+    assert (prepared.rows, prepared.rejected, prepared.turned_away) == (15, 0, 0)
 
 
 def test_rejects_of_a_log(tmp_path: Path) -> None:
@@ -564,7 +567,12 @@ def test_parameters_beyond_five_stand_in_the_fifth_column(tmp_path: Path) -> Non
 
 def test_a_log_of_ever_new_verbs_is_counted_up_to_a_point(tmp_path: Path) -> None:
     path = tmp_path / "queue_log"
-    path.write_text("".join(f"1795529567|c|sales|NONE|VERB{number}|\n" for number in range(500)))
+    path.write_text(
+        "".join(
+            f"1795529567|c|sales|NONE|VERB{''.join(pair)}|\n"
+            for pair in product(ascii_uppercase[:25], ascii_uppercase[:20])
+        )
+    )
     prepared = opened(path, customer=DETAILED)
     assert taken(prepared) == []
     assert (len(prepared.unknown_verbs), sum(prepared.unknown_verbs.values())) == (101, 500)

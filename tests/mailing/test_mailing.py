@@ -214,6 +214,27 @@ def test_what_the_server_does_not_take_now_goes_out_later(
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
+def test_a_server_that_goes_away_before_it_has_the_letter_gets_it_later(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, inner = by_server(two_weeks, free_port), smtplib.SMTP.docmd
+    leave_out_drawings(monkeypatch)
+
+    def lost(session: smtplib.SMTP, command: str, *more: str) -> tuple[int, bytes]:
+        if command == "DATA":
+            raise smtplib.SMTPServerDisconnected
+        return inner(session, command, *more)
+
+    with mail_server(free_port) as letters:
+        with monkeypatch.context() as patch:
+            patch.setattr(smtplib.SMTP, "docmd", lost)
+            mailed = send(owner, settings)
+        assert mailed.mails == 0
+        assert all("have not got the mail" in said for _, said in mailed.problems)
+        assert send(owner, settings) == mailing.Mailed(2, [])
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
 @pytest.mark.parametrize("what", ["slow", "gone"])
 def test_what_the_server_does_not_answer_is_not_sent_twice(
     two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch, what: str
@@ -284,12 +305,12 @@ def die_while_mailing(home: Path, port: int, moment: str) -> None:
     inner = sending._accept
     calls = iter(range(100))
 
-    def accept(answer: tuple[int, bytes]) -> None:
-        inner(answer)
-        if next(calls) == {"before": 1, "within": 99, "after": 2}[moment]:
+    def accept(answer: tuple[int, bytes], wanted: int = 2) -> None:
+        inner(answer, wanted)
+        if next(calls) == {"before": 1, "within": 99, "after": 3}[moment]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def data(*_: object) -> None:
+    def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     callmart = Callmart(settings_of(home))
@@ -298,7 +319,7 @@ def die_while_mailing(home: Path, port: int, moment: str) -> None:
         patch.setattr(mailing, "_has_come", lambda *_: True)
         patch.setattr(sending, "_accept", accept)
         if moment == "within":
-            patch.setattr(smtplib.SMTP, "data", data)
+            patch.setattr(sending, "_hand_over", die)
         send(connection, by_server(callmart, port))
 
 

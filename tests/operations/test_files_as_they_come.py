@@ -418,6 +418,17 @@ def test_what_can_not_be_taken_away_says_so(ready: Callmart, inbox: Path, archiv
     assert (names(inbox), archive.exists()) == (["a"], False), "a mount that is missing is not made up for"
 
 
+def test_a_name_that_is_not_utf_8_stops_only_that_file(ready: Callmart, inbox: Path, put: Put) -> None:
+    odd = inbox / os.fsdecode(b"Belgi\xeb.csv")
+    put("a").rename(odd)
+    put("b")
+    ran = landing_of(ready, path=inbox, settle_seconds=0)
+    assert [file.file for file in ran.files] == ["b"]
+    assert ran.problems == [f"{inbox}/Belgi\ufffd.csv has a name that is not UTF-8; rename it"]
+    with pytest.raises(UserError, match=r"Belgi\ufffd.csv has a name that is not UTF-8; rename it$"):
+        ready.land(odd)
+
+
 def test_a_run_removes_what_was_moved_and_says_so(
     ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
 ) -> None:
@@ -445,8 +456,10 @@ def test_a_run_removes_what_was_moved_and_says_so(
     ) == [{"files": "2"}]
 
 
-def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
-    tmp_path.chmod(0o000)
+@pytest.mark.parametrize("mode", [0o000, 0o644], ids=oct)
+def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "a").touch()
+    tmp_path.chmod(mode)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)

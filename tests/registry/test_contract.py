@@ -11,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callmart.base.progress import quietly
+from callmart.build import window
 from callmart.declarations import dbt_project
+from callmart.opening import opening
 from callmart.registry import applying
 from callmart.registry.file import load
 from callmart.retention import remove
-from callmart_home import Callmart
+from callmart.validate import suites
+from callmart_home import Callmart, hold_back
 from events import Row, at, days, event, ndjson
 from events import registry as customers
 from registries import LONG_AGO, Span, contracts, write
@@ -24,6 +27,7 @@ from today import TODAY
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 D0, D1, D2, D3 = days(4)
+ALONE = 9000
 
 # -- what is kept today ------------------------------------------------------------------------------------------
 
@@ -233,3 +237,63 @@ def test_a_night_with_nothing_to_remove_looks_at_no_event(
         with matrix.connect() as connection:
             connection.execute("set lock_timeout = '5s'")
             assert remove.remove(connection, matrix.settings, quietly) == []
+
+
+# -- a registry between a build and its opening -------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_agent(matrix: Callmart) -> Callmart:
+    """Of a detailed customer, a day is open on which one agent answered all contacts of a queue."""
+    matrix.apply(customers(f"id: {ALONE}, {contracts(*STATES['detailed'])}"))
+    call = {"call_id": "alone", "queue": "sales"}
+    matrix.land_text(
+        ndjson(
+            event("queue_joined", at("10:00"), **call),
+            event("agent_connected", at("10:00:25"), agent="SIP/1", **call),
+            event("agent_released", at("10:02"), agent="SIP/1", reason="agent", **call),
+        ),
+        ALONE,
+    )
+    matrix.build_unchecked()
+    return matrix
+
+
+def worked(callmart: Callmart) -> list[Any]:
+    """What is shown of the agent's work."""
+    query = "select talk_s from store.queue_interval where customer_id = %s and talk_s is not null"
+    return [row["talk_s"] for row in callmart.rows(query, ALONE)]
+
+
+def test_of_a_day_that_is_held_back_standard_shows_no_more_than_it_may(
+    one_agent: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worked(one_agent) == [95]
+    monkeypatch.setattr(suites, "validate", hold_back(ALONE))
+    one_agent.apply(customers(f"id: {ALONE}, {contracts(*STATES['standard'])}"))
+    late = event("queue_joined", at("11:00"), call_id="late", queue="sales")
+    one_agent.land_text(ndjson(late), ALONE)  # and marks the day, too
+    assert one_agent.build_and_open().held_back_days == 1
+    assert worked(one_agent) == []
+
+
+def test_what_the_registry_changes_between_a_build_and_its_opening_is_built_anew(one_agent: Callmart) -> None:
+    def answered_in_time() -> list[Any]:
+        query = "select sum(answered_in_threshold)::int as n from store.queue_interval where customer_id = %s"
+        return [row["n"] for row in one_agent.rows(query, ALONE)]
+
+    again = event("queue_joined", at("12:00"), call_id="again", queue="sales")
+    one_agent.land_text(ndjson(again), ALONE)
+    with one_agent.connect() as connection:
+        window.build(connection, one_agent.settings, quietly)
+    one_agent.apply(
+        customers(
+            f"id: {ALONE}, queues: [{{name: sales, service_level_s: 60}}], {contracts(*STATES['detailed'])}"
+        )
+    )
+    with one_agent.connect() as connection:
+        suites.validate(connection, one_agent.settings, quietly)
+        assert opening.open_build(connection, one_agent.settings).days == 0
+    assert answered_in_time() == [0]
+    one_agent.build_unchecked()
+    assert answered_in_time() == [1]

@@ -41,6 +41,13 @@ def months(day: date) -> int:
     return 12 * day.year + day.month
 
 
+def moved(part: str, number: int, day: date) -> date:
+    if part != "month":
+        return day + timedelta(**{f"{part}s": number})
+    year, month = divmod(months(day) + number - 1, 12)
+    return day.replace(year=year, month=month + 1)
+
+
 # What is NULL where an argument is, with the parts of dates and the first day of the week that are used.
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ROUND": round,
@@ -51,7 +58,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
         ("week", "monday"): monday,
         ("month",): first_of_month,
     }[(part, *start)](day),
-    "DATEADD": lambda part, number, day: day + timedelta(**{f"{part}s": number}),
+    "DATEADD": moved,
     "DATEDIFF": lambda part, first, last, *start: {
         ("week", "monday"): (monday(last) - monday(first)).days // 7,
         ("month",): months(last) - months(first),
@@ -164,6 +171,10 @@ class _Parser:
         if token == "(":
             inner = self._or()
             self._take(")")
+            return inner
+        if token == "{":  # over all rows of the data source, of which these rows tell the same
+            inner = self._or()
+            self._take("}")
             return inner
         if token == "IF":
             return self._if()

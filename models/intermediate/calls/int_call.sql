@@ -35,7 +35,10 @@ calls as (
         customer_id,
         call_key,
         min(direction) filter (where event_no = {{ no.call_started }}) as direction,
-        min(agent_key) filter (where event_no in ({{ no.call_started }}, {{ no.call_answered }})) as placed_by,
+        coalesce(
+            min(agent_key) filter (where event_no = {{ no.call_started }}),
+            min(agent_key) filter (where event_no = {{ no.call_answered }})
+        ) as placed_by,
         coalesce(
             min(number_key) filter (where event_no = {{ no.queue_joined }}),
             min(number_key) filter (where event_no = {{ no.call_started }})

@@ -3,9 +3,10 @@
 with talks as (
     select
         *,
-        lag(connected_moment) over (
+        coalesce(connected_at, released_at) as began_at,
+        lag(coalesce(connected_at, released_at)) over (
             partition by customer_id, call_key, queue, agent_key order by connected_moment, part
-        ) as last_connected_moment
+        ) as last_began_at
     from {{ ref('int_tangled_talk') }}
 ),
 
@@ -40,7 +41,8 @@ transfers as (
     select * from {{ ref('int_tangled_transfer') }}
 ),
 
--- The ring that the agent answered: the last one between the agent's connection before and this one.
+-- The ring that the agent answered: the last one that had begun by the connection, after the agent's one before. Its
+-- end can be told a moment after the connection.
 answered_rings as (
     select distinct on (talks.customer_id, talks.call_key, talks.part)
         talks.customer_id,
@@ -53,8 +55,8 @@ answered_rings as (
         and talks.call_key = rings.call_key
         and talks.agent_key = rings.agent_key
         and talks.queue is not distinct from rings.queue
-        and talks.connected_moment >= rings.ended_moment
-        and coalesce(talks.last_connected_moment < rings.ended_moment, true)
+        and talks.began_at >= coalesce(rings.started_at, rings.ended_at)
+        and coalesce(talks.last_began_at < coalesce(rings.started_at, rings.ended_at), true)
     order by talks.customer_id, talks.call_key, talks.part, -rings.ended_moment, rings.ring_s
 ),
 

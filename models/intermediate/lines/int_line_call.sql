@@ -34,16 +34,22 @@ timed as (
             shown_answer - {{ seconds_interval('given_ring_s') }},
             first_at
         ) as started_at,
-        shown_answer as answered_at,
+        shown_answer as answered_at
+    from calls
+),
+
+measured as (
+    select
+        *,
         coalesce(
             given_ring_s,
-            greatest({{ seconds_between('shown_start', 'shown_answer') }}, 0)
+            greatest({{ seconds_between('started_at', 'answered_at') }}, 0)
         ) as answered_ring_s,
         coalesce(
             given_call_s,
-            greatest({{ seconds_between('shown_start', 'ended_at') }}, 0)
+            greatest({{ seconds_between('started_at', 'ended_at') }}, 0)
         ) as call_s
-    from calls
+    from timed
 )
 
 select
@@ -63,15 +69,15 @@ select
         when end_reason = 'system' then 'busy'
         else 'unanswered'
     end as outcome,
-    case when answered_at is not null then answered_ring_s else call_s end as ring_s,
+    case
+        when answered_at is not null then answered_ring_s
+        when ended_at is not null then call_s
+    end as ring_s,
     case
         when answered_at is not null and ended_at is not null
             then greatest(
-                coalesce(
-                    given_call_s - coalesce(answered_ring_s, {{ seconds_between('started_at', 'answered_at') }}),
-                    {{ seconds_between('answered_at', 'ended_at') }}
-                ),
+                coalesce(given_call_s - answered_ring_s, {{ seconds_between('answered_at', 'ended_at') }}),
                 0
             )
     end as talk_s
-from timed
+from measured

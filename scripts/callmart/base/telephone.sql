@@ -6,9 +6,13 @@ create macro is_withheld(number) as regexp_full_match(
     || '([^a-z].*)?'
 );
 
+-- A program that takes numbers for fractions writes `31612345678.0`.
 create macro _undecorated(number) as regexp_replace(
     regexp_replace(
-        regexp_replace(number, '[\s./\x{A0}-]', '', 'g'),
+        regexp_replace(
+            regexp_replace(number, '^(\s*\+?\d+)\.0\s*$', '\1'),
+            '[\s./\x{A0}-]', '', 'g'
+        ),
         '^(\+31|0031)\(0\)', '\1'
     ),
     '[()]', '', 'g'

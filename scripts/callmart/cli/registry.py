@@ -60,6 +60,11 @@ def apply(
             from callmart.privacy import renaming  # it takes Tableau's library with it
 
             renaming.remember(connection, settings(), request, states.current, states.desired)
+        if anonymous := states.become_anonymous():
+            from callmart.retention import drawn
+
+            for customer_id in anonymous:  # first: after a crash nobody would know that names are drawn there
+                drawn.remove_all(connection, settings(), customer_id)
         problems = applying.apply(connection, settings(), wanted, states)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
     end_with(problems)

@@ -1,12 +1,12 @@
 """The keys that the data was stored with: the database knows them by their fingerprints, and the home has them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import INSTALLATION, RESTORE, Whose, fits, known_key
+from callmart.base.keys import INSTALLATION, RESTORE, Whose, fingerprint_of, fits, key_file, known_key
 from callmart.base.settings import Settings
 from callmart.database import catalogue
 
@@ -25,6 +25,17 @@ def of_customers(connection: psycopg.Connection, customers: Iterable[int] | None
     """The fingerprints of the keys of these customers, or of all. Who has no key is left out."""
     asked = None if customers is None else list(customers)
     return dict(connection.execute(SQL["of_customers"], {"customers": asked}).fetchall())
+
+
+def with_leaving(
+    connection: psycopg.Connection, settings: Settings, customers: Collection[int]
+) -> dict[int, str]:
+    """As of_customers, also of those who were taken out of the registry and whose data is still to be removed: they
+    can come back before that.
+    """
+    found = of_customers(connection, customers)
+    files = {id: key_file(settings.home, id) for id in customers if id not in found}
+    return found | {id: fingerprint_of(file.read_bytes()) for id, file in files.items() if file.exists()}
 
 
 def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Folder
-from callmart.land.look import Look, unreadable
+from callmart.land.look import Look, refuse_name, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
@@ -101,7 +101,7 @@ def _is_marked(name: str, entries: Mapping[str, os.stat_result]) -> bool:
 
 
 def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
-    """What is in a folder, by name, and a sentence for what vanished meanwhile."""
+    """What is in a folder, by name, and a sentence per entry that can't be looked at, or vanished meanwhile."""
     try:
         names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -111,11 +111,18 @@ def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
     found, problems = {}, []
     for name in names:
         try:
+            refuse_name(folder / name)
             found[name] = (folder / name).lstat()
+        except UserError as refused:
+            problems.append(str(refused))
+        except PermissionError as error:  # it concerns all of them
+            raise unreadable(folder, error) from None
         except FileNotFoundError:
             problems.append(
                 f"{folder / name} vanished while the folder was read; the next run takes it if it is back"
             )
+        except OSError as error:
+            problems.append(str(unreadable(folder / name, error)))
     return found, problems
 
 

@@ -175,7 +175,7 @@ class ChannelLog:
         for count in pc.value_counts(types.combine_chunks()).to_pylist():
             name = count["values"]
             if name not in FOLLOWED and name not in SILENT:
-                is_word = name is not None and re.fullmatch(r"[A-Z0-9_]{1,40}", name)
+                is_word = name is not None and re.fullmatch(r"[A-Z_]{1,40}", name)
                 self._tally.unknown_verbs.note(name if is_word else "other", count["counts"])
 
     # -- Channels

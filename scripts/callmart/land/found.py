@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from callmart.base.errors import UserError
 from callmart.land.gate import Defaults
-from callmart.land.look import Look, unreadable
+from callmart.land.look import Look, refuse_name, unreadable
 
 BLOCK = 4 << 20  # bytes read at a time; a longer line is an error
 
@@ -58,6 +58,7 @@ class Found:
 def find(delivery: Delivery) -> Found:
     """Read a file once. Raises UserError if it can't be read, or is no longer what its folder showed."""
     path = delivery.path
+    refuse_name(path)
     if not path.is_file():
         raise UserError(
             f"{path} is not a file; name an existing file of raw events, or remove it from the landing folder"

@@ -31,7 +31,7 @@ from callmart.land.admission import current_gate
 from callmart.land.found import Delivery, Found
 from callmart.land.gate import Defaults, Gate
 from callmart.land.loader import Kept, Loader, Occupied
-from callmart.land.look import Look, unreadable
+from callmart.land.look import Look, refuse_name, unreadable
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Source, Tally
 
@@ -101,8 +101,9 @@ def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Deli
     looks: list[tuple[Delivery, Look]] = []
     for delivery in deliveries:
         try:
+            refuse_name(delivery.path)
             looks.append((delivery, Look.of(delivery.path.lstat())))
-        except OSError:
+        except (OSError, UserError):
             yield delivery, None  # reading it says what is wrong
     recognised = loader.recognised(looks)
     for position, (delivery, _) in enumerate(looks):

@@ -31,6 +31,15 @@ class Look:
         return self.place == earlier.place and self.size >= earlier.size
 
 
+def refuse_name(path: Path) -> None:
+    """Raise UserError if the name of a file or folder is not UTF-8. No message and no key could have it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="replace")
+        raise UserError(f"{shown} has a name that is not UTF-8; rename it") from None
+
+
 def unreadable(path: Path, error: Exception) -> UserError:
     """Return the error for a file or folder that can't be read."""
     return UserError(

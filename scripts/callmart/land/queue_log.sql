@@ -86,7 +86,7 @@ where event <> 'wrapup_ended' or duration is not null;
 -- One row per file and unknown verb, with the number of rows. Text that does not look like a verb counts as `other`.
 select
     file_number,
-    case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,
+    case when regexp_full_match(event, '[A-Z_]{1,40}') then event else 'other' end as verb,
     count(*)
 from timed
 where event is null or not list_contains($known, event)

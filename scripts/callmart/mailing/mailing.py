@@ -203,16 +203,16 @@ def _send(
                 outcomes[_carried(carry, written, book)] += 1
     finally:  # some went out, even if the mail server is left alone now
         mailed.mails += (sent := outcomes.pop("", 0))
-        if sent:
-            audit_log.note(
-                connection, "mailed", {"week": str(week), "recipients": sent}, customer.customer_id
-            )
-            connection.commit()
         for outcome, recipients in outcomes.items():
             mailed.note(
                 customer.customer_id,
                 f"customer {customer.customer_id}: {outcome.format(recipients=recipients, week=week)}",
             )
+        if sent:
+            audit_log.note(
+                connection, "mailed", {"week": str(week), "recipients": sent}, customer.customer_id
+            )
+            connection.commit()
 
 
 def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:

@@ -1,5 +1,6 @@
 """Hands letters to the mail server, or puts them into the outbox if none is set."""
 
+import re
 import smtplib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +18,7 @@ TIMEOUT_S = 60.0
 ANSWER_S = 300.0
 FAILURES = 3  # of sessions in a row, after which the mail server is left alone
 _CLOSING = 421  # the server ends the session
+_BEGIN = 3  # the first digit of the answer to DATA: the server waits for the letter
 
 # Takes a letter and the customer whose it is. Calls the third when the letter goes for good: what becomes of it after
 # that, only the mail server knows.
@@ -77,12 +79,10 @@ class _Talking:
         try:
             _accept(session.mail(str(letter["From"])))
             _accept(session.rcpt(str(letter["To"])))
+            _accept(session.docmd("DATA"), _BEGIN)
             sent()
             is_sent = True
-            assert session.sock is not None
-            session.sock.settimeout(ANSWER_S)
-            _accept(session.data(letter.as_bytes(policy=SMTP)))
-            session.sock.settimeout(TIMEOUT_S)
+            _accept(_hand_over(session, letter.as_bytes(policy=SMTP)))
         except smtplib.SMTPResponseException as error:
             self._answered(session, error.smtp_code)
             raise (Refused if error.smtp_code >= 500 else Undelivered)(str(error.smtp_code)) from None
@@ -110,12 +110,17 @@ class _Talking:
             self._failed()
             return
         self._failures = 0
-        with suppress(OSError):
-            session.rset()
+        try:
+            _accept(session.rset())
+        except OSError:
+            self._close()
 
     def _failed(self) -> None:
-        """Give up a session that failed. The next letter gets another one."""
         self._failures += 1
+        self._close()
+
+    def _close(self) -> None:
+        """Give up the session. The next letter gets another one."""
         self._session = None
         with suppress(OSError, smtplib.SMTPException):
             self._sessions.close()
@@ -127,7 +132,19 @@ class _Talking:
         )
 
 
-def _accept(answer: tuple[int, bytes]) -> None:
+def _hand_over(session: smtplib.SMTP, letter: bytes) -> tuple[int, bytes]:
+    """Send a letter to a server that waits for it, and return the answer. It is not `session.data`, which does not tell
+    a server that goes away before from one that goes away after it has the letter.
+    """
+    assert session.sock is not None
+    session.sock.settimeout(ANSWER_S)
+    session.send(re.sub(rb"(?m)^\.", b"..", letter) + b".\r\n")
+    answer = session.getreply()
+    session.sock.settimeout(TIMEOUT_S)
+    return answer
+
+
+def _accept(answer: tuple[int, bytes], wanted: int = 2) -> None:
     code, words = answer
-    if code // 100 != 2:
+    if code // 100 != wanted:
         raise smtplib.SMTPResponseException(code, words)

@@ -102,7 +102,7 @@ def _open(
     begin_marts(connection, marts)
     rows = sum(_move(connection, build_id, mart, definitions.get(mart.name)) for mart in marts)
 
-    _close_left_half(connection, marts)
+    _close(connection, marts)
     connection.execute(SQL["hold_no_longer"])
     held_back = connection.execute(SQL["hold_back"], build).rowcount
     connection.execute(SQL["keep_dirty"])
@@ -146,20 +146,20 @@ def _move(connection: psycopg.Connection, build_id: int, mart: Mart, definition:
     return int(rows)
 
 
-def _close_left_half(connection: psycopg.Connection, marts: list[Mart]) -> None:
-    """Close days that were left half: when a later day is open, nobody could tell such a day from a whole one."""
-    if connection.execute(SQL["left_half"]).rowcount == 0:
+def _close(connection: psycopg.Connection, marts: list[Mart]) -> None:
+    """Close the days whose open version may not stay: beside a later day, a part of a day looks like a whole one."""
+    if connection.execute(SQL["closing"]).rowcount == 0:
         return
     for mart in marts:
         if mart.day is not None:
             parts = {
                 "mart": sql.Identifier("store", mart.name),
-                "replaced": sql.SQL("left_half"),
+                "replaced": sql.SQL("closing"),
                 "day": sql.Identifier("m", mart.day),
-                "pruned": _within(connection, mart, "left_half"),
+                "pruned": _within(connection, mart, "closing"),
             }
             connection.execute(sql.SQL(SQL["delete_rows"]).format(**parts))
-    connection.execute(SQL["close_left_half"])
+    connection.execute(SQL["close_days"])
     connection.execute(SQL["read_extracts_again"])
 
 

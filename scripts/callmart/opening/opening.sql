@@ -161,6 +161,39 @@ with counts as (
 
 select coalesce(sum(row_count), 0)::bigint from counts;
 
+-- name: closing
+-- Days that are held back and whose open version may not stay: those that are over, of which a part was opened while
+-- they lasted; and those that were opened under another contract, and show more than a standard one may.
+create temporary table closing on commit drop as
+select distinct
+    f.customer_id,
+    f.call_date
+from failing as f
+inner join build."window" as w using (customer_id, call_date)
+inner join ops.opened_day as o using (customer_id, call_date)
+left join ops.dirty_day as d using (customer_id, call_date)
+left join registry.kept_contract as k
+    on f.customer_id = k.customer_id
+    and f.call_date >= k.valid_from
+    and (f.call_date < k.valid_until or k.valid_until is null)
+where
+    not f.released
+    and (
+        (w.so_far is null and o.so_far is not null)
+        or (d.cause = 'contract' and k.option = 'standard')
+    );
+
+-- name: close_days
+delete from ops.opened_day as o using closing as c
+where o.customer_id = c.customer_id and o.call_date = c.call_date;
+
+-- name: read_extracts_again
+-- No later build shows which rows went.
+update ops.extract as e
+set basis = e.basis - 'opened'
+from (select distinct customer_id from closing) as c
+where e.customer_id = c.customer_id;
+
 -- name: hold_no_longer
 delete from ops.held_back as h using passed as p
 where h.customer_id = p.customer_id and h.call_date = p.call_date;
@@ -181,28 +214,6 @@ on conflict (customer_id, call_date) do update
         released_at = null,
         released_by = null,
         release_reason = null;
-
--- name: left_half
--- Days that are over and held back, of which a part was opened while they lasted.
-create temporary table left_half on commit drop as
-select distinct
-    f.customer_id,
-    f.call_date
-from failing as f
-inner join build."window" as w using (customer_id, call_date)
-inner join ops.opened_day as o using (customer_id, call_date)
-where not f.released and w.so_far is null and o.so_far is not null;
-
--- name: close_left_half
-delete from ops.opened_day as o using left_half as l
-where o.customer_id = l.customer_id and o.call_date = l.call_date;
-
--- name: read_extracts_again
--- No later build shows which rows went.
-update ops.extract as e
-set basis = e.basis - 'opened'
-from (select distinct customer_id from left_half) as l
-where e.customer_id = l.customer_id;
 
 -- name: keep_dirty
 -- Failed days stay dirty. A failed day that only `reach` brought in becomes dirty.
@@ -233,7 +244,8 @@ union all
 select
     'held back',
     customer_id,
-    jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
+    jsonb_build_object('build', %(build)s::bigint, 'days', count(*), 'closed', count(c.call_date))
 from failing
+left join closing as c using (customer_id, call_date)
 where not released
 group by customer_id;

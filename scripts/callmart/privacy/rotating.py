@@ -39,11 +39,9 @@ from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import Settings
 from callmart.database import audit_log, catalogue, clock, fingerprints, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
-from callmart.environments import databases
-from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.privacy.renewing import RENEWED, Renewing
-from callmart.reports import shelf
+from callmart.retention import drawn
 
 SQL = sql_file.statements(__file__)
 
@@ -222,7 +220,7 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
                 SQL["note_batch"], {"rows": rows, "reached": table.relation, "left_from": batch.until}
             )
             connection.commit()
-    _remove_drawn(connection, settings, customer_id)
+    drawn.remove_all(connection, settings, customer_id)  # nameless agents are called by their keys there
     change.renewing.forget_former(connection)
     ((rows,),) = connection.execute(SQL["end"]).fetchall()
     audit_log.note(connection, "key rotated", {"rows": rows}, customer_id)
@@ -230,19 +228,6 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
     on_step("rotate", "done", len(tables), len(tables))
     vacuum.vacuum(connection)
     return int(rows)
-
-
-def _remove_drawn(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
-    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names.
-    Environments have the former keys.
-    """
-    drawn = [(page.customer_id, page.path) for page in shelf.pages(settings)]
-    drawn += [(mail.customer_id, mail.path) for mail in outbox.mails(settings)]
-    for whose, path in drawn:
-        if whose == customer_id:
-            path.unlink()
-    shelf.tidy(connection, settings)
-    databases.drop_of(connection, settings, customer_id)
 
 
 def _tables(connection: psycopg.Connection) -> list[Table]:

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from callmart.access import memberships, sessions
 from callmart.base import sql_file, telephone
-from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
+from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import catalogue, clock, fingerprints, schema, vacuum
 from callmart.registry import erased, objectors
@@ -41,6 +41,14 @@ class States:
     now: datetime
     current: dict[int, State]
     desired: dict[int, State]
+
+    def become_anonymous(self) -> list[int]:
+        """The customers whose agents become anonymous."""
+        return [
+            id
+            for id, after in self.desired.items()
+            if id in self.current and after.becomes_anonymous(self.current[id])
+        ]
 
 
 def compare(connection: psycopg.Connection, settings: Settings, registry: Registry) -> States:
@@ -77,19 +85,28 @@ def _write_all(connection: psycopg.Connection, settings: Settings, states: State
     now, current, desired = states.now, states.current, states.desired
     gone = current.keys() - desired.keys()
     connection.execute("delete from registry.customer where customer_id = any(%s)", [list(gone)])
-    keys = _keys(connection, settings, [id for id, after in desired.items() if after.tables["contract"]])
+    ordering = [id for id, after in desired.items() if after.tables["contract"]]
+    known = fingerprints.of_customers(connection, ordering)
+    keys = _keys(connection, settings, ordering, known)
     changed = {id: after for id, after in desired.items() if after != current.get(id)}
     _write(connection, changed, keys, now)
+    _write_former(connection, {id: key for id, key in keys.items() if id not in known})
     _mark_days(connection, {id: (current.get(id, NOBODY), after) for id, after in changed.items()}, now)
     connection.execute("select ops.follow_contracts()")
+    if changed or gone:  # what is built and not open was computed by what the registry said before
+        connection.execute("delete from ops.build where opened_at is null")
+        connection.execute("delete from ops.built_state")
     if changed or gone or not schema.has_registry(connection):
         connection.execute("insert into registry.version default values")
         connection.execute(SQL["note_applied"], {"customers": sorted(changed.keys() | gone)})
 
 
-def _keys(connection: psycopg.Connection, settings: Settings, customers: list[int]) -> dict[int, bytes]:
-    """The keys of these customers. A customer without data gets a new one: a file that exists then is from a backup."""
-    known = fingerprints.of_customers(connection, customers)
+def _keys(
+    connection: psycopg.Connection, settings: Settings, customers: list[int], known: Mapping[int, str]
+) -> dict[int, bytes]:
+    """The keys of these customers, of which some are `known` by their fingerprints. A customer whose data was removed
+    gets a new one: a file that exists then is from a backup.
+    """
     removed = {id for (id,) in connection.execute(SQL["removed"], {"customers": customers})}
     return {
         id: new_key(settings.home, id)
@@ -97,6 +114,16 @@ def _keys(connection: psycopg.Connection, settings: Settings, customers: list[in
         else ensure_key(settings.home, id, known.get(id))
         for id in customers
     }
+
+
+def _write_former(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> None:
+    """Note what the keys of customers who come back, before their data was removed, were before each rotation."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into registry.former_fingerprint (customer_id, key_fingerprint) values (%s, %s)"
+            " on conflict do nothing",
+            [(id, fingerprint_of(former)) for id, key in keys.items() for former in epochs(key)[:-1]],
+        )
 
 
 def forget_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bool:

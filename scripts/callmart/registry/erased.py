@@ -20,7 +20,7 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
         " where kind in ('agent', 'contact', 'recipient', 'name')"
     ):
         found.setdefault(customer_id, set()).add((kind, mark))
-    keys = fingerprints.of_customers(connection, found)
+    keys = fingerprints.with_leaving(connection, settings, found)
     for customer in registry.customers:
         if customer.id not in keys:
             continue

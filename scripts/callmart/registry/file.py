@@ -185,8 +185,8 @@ def wants_csv(registry: Registry) -> int:
 
 
 def status_word(written: str) -> str:
-    """Return a customer's own word for a status in the form in which words are compared."""
-    return written.casefold().strip()
+    """Return a customer's own word for a status in the form in which words are compared (judging.sql)."""
+    return written.strip(" ").lower()
 
 
 def _wrong_dates(registry: Registry) -> Iterator[_Mistake]:

@@ -18,7 +18,7 @@ def leave_out(connection: psycopg.Connection, settings: Settings, desired: Mappi
     objectors: dict[int, set[str]] = {}
     for customer_id, mark in connection.execute("select customer_id, tombstone from privacy.objector"):
         objectors.setdefault(customer_id, set()).add(mark)
-    keys = fingerprints.of_customers(connection, objectors)
+    keys = fingerprints.with_leaving(connection, settings, objectors)
     for customer_id in keys.keys() & desired.keys():
         key = known_key(settings.home, customer_id, keys[customer_id])
         state, secret = desired[customer_id], secret_of(key)

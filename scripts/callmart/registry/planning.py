@@ -35,7 +35,7 @@ def plan(current: dict[int, State], desired: dict[int, State], today: date) -> l
             changes.append(Change(customer_id, f"new: {options}"))
         else:
             changes.extend(Change(customer_id, text) for text in _edits(before, after))
-            if after.value("anonymous_agents") and not before.value("anonymous_agents"):
+            if after.becomes_anonymous(before):
                 changes.append(Change(customer_id, "agents become anonymous: their names are deleted", True))
             changes.extend(Change(customer_id, text, True) for text in _shorter_lists(before, after))
         changes.extend(Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today))

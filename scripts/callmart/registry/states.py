@@ -77,6 +77,10 @@ class State:
         """Return whether ids and names of agents may be kept at all."""
         return self.is_ordered("detailed", today=today) and not self.value("anonymous_agents")
 
+    def becomes_anonymous(self, before: "State") -> bool:
+        """Return whether its agents were not anonymous before, and are now."""
+        return self.value("anonymous_agents") and not before.value("anonymous_agents")
+
     def own_names(self) -> set[str]:
         """Return the names of the queues and lines that the registry knows as the customer's own."""
         return {name for table in NAMED for name, *_ in self.tables[table]}

@@ -28,10 +28,13 @@ from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
 from callmart.reports import shelf
-from callmart.retention import destroyed
+from callmart.retention import destroyed, drawn
 from callmart.retention.unreferenced import unreferenced
 
 SQL = sql_file.statements(__file__)
+
+
+LONGEST_PHASE = 31  # days that a status, a login or a membership lasts at most (macros/phases)
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,7 @@ def _remove_days(
     parameters = _bounds(customer_id, span)
     if counts["events"]:
         reach = max((mart.reach_days for mart in dbt_project.marts(settings)), default=0)
-        connection.execute(SQL["mark_reached"], parameters | {"reach": reach})
+        connection.execute(SQL["mark_reached"], parameters | {"reach": max(reach, LONGEST_PHASE)})
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.format(day=sql.Identifier(mart.day))
@@ -266,7 +269,11 @@ def _remove_days(
         _delete(connection, f"ops.{table}", outside, parameters)
     counts += _remove_agents(connection, customer_id, span, marts)
     if counts:
-        connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", parameters)
+        counts["pages"] = drawn.remove_before(connection, settings, customer_id, span.first)
+        # They are written anew. Until then the expiry has to know their oldest day.
+        connection.execute(
+            "update ops.extract set basis = basis - 'opened' where customer_id = %(customer)s", parameters
+        )
         opening.forget_build(connection)
         _note_to_vacuum(connection, marts)
     return counts
@@ -298,6 +305,7 @@ def _remove_events(
     if counts["events"] and rest is None:  # no data is left, so it starts over like a new customer
         forget_customer(connection, settings, customer_id)
         counts["keys"] = 1  # replaced by a new one
+        destroyed.note(connection, settings, customer_id)
     return counts
 
 

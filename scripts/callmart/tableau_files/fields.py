@@ -252,7 +252,7 @@ class Source:
                 Relationship(
                     mart.name,
                     pairs,
-                    is_root_unique=len(shared) == len(root_key),
+                    is_root_unique=set(shared) >= set(root_key),
                     is_mart_unique={"customer_id", *shared} >= set(mart.key),
                 )
             )

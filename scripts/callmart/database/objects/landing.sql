@@ -278,7 +278,8 @@ begin
                     (raw.is_key(g.name_key) and raw.is_key(g.path_key) and raw.is_key(g.content_key)) is not true
                     or g.look !~ '^[0-9 ]{{1,150}}$'
                     then 'a file is not given as a key'
-                when raw.is_time_zone(g.time_zone) is false then 'the time zone of a file is not known'
+                when g.time_zone is not null and raw.is_time_zone(g.time_zone) is not true
+                    then 'the time zone of a file is not known'
                 when
                     exists (
                         select 1 from jsonb_object_keys(g.turned_away_by) as customer
@@ -357,29 +358,36 @@ begin
             g.path_key,
             g.time_zone,
             g.asked::jsonb ->> 1 as customer,
-            (min(a.first_at) at time zone g.time_zone)::date as first_day
+            min(a.first_at) as first_at,
+            max(a.last_at) as last_at
         from given as g
-        left join arrived as a using (file_number)
+        join arrived as a using (file_number)
         where g.time_zone is not null
         group by g.file_number, g.content_key, g.path_key, g.time_zone, g.asked
     ),
 
     known as (
-        select f.file_id, t.customer, t.time_zone
+        select t.*, f.file_id, true as is_same
         from local_times as t
         join raw.file as f using (content_key)
         union all
-        select l.file_id, t.customer, t.time_zone
+        select t.*, l.file_id, false as is_same
         from local_times as t
         join raw.file_look as l using (path_key)
-        join raw.file_customer as c on l.file_id = c.file_id
-        where c.last_day >= t.first_day
     )
 
     select f.time_zone, k.time_zone into former, present
     from known as k
     join raw.file as f using (file_id)
-    where f.asked::jsonb ->> 1 = k.customer and f.time_zone <> k.time_zone
+    where
+        f.asked::jsonb ->> 1 = k.customer
+        and f.last_local_day is not null
+        and (k.is_same or f.last_local_day >= (k.first_at at time zone k.time_zone)::date)
+        -- Two names can be of one zone.
+        and (
+            k.first_at at time zone f.time_zone <> k.first_at at time zone k.time_zone
+            or k.last_at at time zone f.time_zone <> k.last_at at time zone k.time_zone
+        )
     limit 1;
     if found then
         raise exception using
@@ -759,10 +767,12 @@ begin
         join registry.customer using (customer_id)
     )
 
-    insert into ops.dirty_day (customer_id, call_date, cause)
+    -- A day whose contract has changed stays marked as that: if it fails a check, nobody may see it as it is.
+    insert into ops.dirty_day as d (customer_id, call_date, cause)
     select distinct customer_id, day::date, 'landed'
     from days, generate_series(first_day, last_day, interval '1 day') as day
-    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
+    on conflict (customer_id, call_date) do update
+    set mark = excluded.mark, cause = case when d.cause = 'contract' then d.cause else excluded.cause end;
 
     insert into raw.event ({event_names}, ordinal, file_id)
     select {event_names}, ordinal, g.file_id
@@ -1025,13 +1035,27 @@ begin
     any_went := found;
 
     insert into raw.file (
-        file_id, name_key, content_key, registry_version, asked, time_zone, row_count, rejected, turned_away,
-        incomplete_last_line, erased, customers
+        file_id, name_key, content_key, registry_version, asked, time_zone, last_local_day, row_count, rejected,
+        turned_away, incomplete_last_line, erased, customers
     )
     overriding system value
     select
-        g.file_id, g.name_key, g.content_key, keep.registry_version, g.asked, g.time_zone, g.row_count, g.rejected,
-        g.turned_away, g.incomplete_last_line, g.erased, w.customers
+        g.file_id,
+        g.name_key,
+        g.content_key,
+        keep.registry_version,
+        g.asked,
+        g.time_zone,
+        (
+            select (max(a.last_at) at time zone g.time_zone)::date from arrived as a
+            where a.file_number = g.file_number
+        ),
+        g.row_count,
+        g.rejected,
+        g.turned_away,
+        g.incomplete_last_line,
+        g.erased,
+        w.customers
     from given as g
     left join (
         select o.file_number, array_agg(distinct c.customer_id) as customers

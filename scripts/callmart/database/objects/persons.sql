@@ -45,7 +45,7 @@ from (
         ('raw.timed_event', 'nobody. Keyed', 'queue'),
         ('raw.event', 'nobody', 'platform, event, file_id, line_number, direction, reason, target_kind'),
         ('raw.event', 'nobody. Keyed', 'queue, line, target'),
-        ('raw.file', 'nobody', 'file_id, name_key, content_key, asked, time_zone, customers'),
+        ('raw.file', 'nobody', 'file_id, name_key, content_key, asked, time_zone, last_local_day, customers'),
         ('raw.file', 'nobody', 'row_count, landed, repeated, rejected, turned_away, erased'),
         ('raw.file_customer', 'nobody', 'file_id, events'),
         ('raw.file_look', 'nobody', 'path_key, asked, look, file_id'),

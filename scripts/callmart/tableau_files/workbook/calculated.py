@@ -92,12 +92,13 @@ def recent(book: Book, mart: str, what: str) -> Field:
     day = f"[{book.day(mart).name}]"
     monday = f"DATEADD('week', 1 - {WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
     after = f"(IF {WEEKS_BACK} = 0 THEN TODAY() ELSE DATE({monday}) END)"
-    ago = (
-        f"DATEDIFF('week', {day}, {after}, 'monday')"
-        if what == "weeks"
-        else f"DATEDIFF('month', {day}, {after})"
-    )
-    return _condition(book, mart, what, f"{ago} >= 1 AND {ago} <= {TREND}")
+    if what == "weeks":
+        ago = f"DATEDIFF('week', {day}, {after}, 'monday')"
+        last = f"DATEADD('day', 6, DATETRUNC('week', {day}, 'monday'))"
+    else:
+        ago = f"DATEDIFF('month', {day}, {after})"
+        last = f"DATEADD('day', -1, DATEADD('month', 1, DATETRUNC('month', {day})))"
+    return _condition(book, mart, what, f"{ago} >= 1 AND {ago} <= {TREND} AND {_has_whole(book, last)}")
 
 
 def count(book: Book, mart: str) -> Field:
@@ -231,8 +232,15 @@ def _data_through(book: Book) -> tuple[str, str]:
 
 def _is_over(book: Book, day: str) -> str:
     """The condition that a day is over: by Tableau's clock, and in the data, which may have been published before."""
-    through, so_far = _data_through(book)
-    return f"{day} < TODAY() AND NOT ({day} = {through} AND NOT ISNULL({so_far}))"
+    return f"{day} < TODAY() AND {_has_whole(book, day)}"
+
+
+def _has_whole(book: Book, day: str) -> str:
+    """The condition that the data has the whole of a day, if it breaks off within one. Both are the same for all rows:
+    joined with each row, rows of a mart that is not the first of its data source would count several times.
+    """
+    through, so_far = (f"{{MAX({field})}}" for field in _data_through(book))
+    return f"(ISNULL({so_far}) OR {day} < {through})"
 
 
 def _digits(form: str) -> str:

@@ -1,0 +1,38 @@
+"""Removes what was drawn of a customer before its registry or its keys changed: pages, and mails in the outbox."""
+
+from datetime import date
+
+import psycopg
+
+from callmart.base.settings import Settings
+from callmart.environments import databases
+from callmart.mailing import places as outbox
+from callmart.reports import shelf
+
+
+def remove_all(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+    """Remove all pages and mails, which can have names or keys of agents, and the environments that hold the customer.
+    They can be made again.
+    """
+    remove_before(connection, settings, customer_id, date.max)
+    databases.drop_of(connection, settings, customer_id)
+
+
+def remove_before(connection: psycopg.Connection, settings: Settings, customer_id: int, first: date) -> int:
+    """Remove the pages and mails that can show a day before the first one. Returns how many."""
+    found = [
+        page.path
+        for page in shelf.pages(settings)
+        if page.customer_id == customer_id and shelf.first_day(page.report, page.week) < first
+    ]
+    found += [
+        mail.path
+        for mail in outbox.mails(settings)
+        if mail.customer_id == customer_id
+        and any(shelf.first_day(report, mail.week) < first for report in mail.reports)
+    ]
+    for path in found:
+        path.unlink()
+    if found:
+        shelf.tidy(connection, settings)
+    return len(found)
