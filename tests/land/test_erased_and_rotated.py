@@ -19,7 +19,7 @@ from callmart.registry.applying import forget_customer
 from callmart.registry.file import Registry
 from callmart_home import Callmart
 from erasing import erase, key_of, person
-from events import DETAILED, Row, at, event, log, ndjson, registry
+from events import DAY, DETAILED, Row, at, event, log, ndjson, registry
 from handing_over import keep
 from landed import OWN, booked, figures
 from rotations import rotate
@@ -251,3 +251,27 @@ def test_a_stale_key_does_not_land(callmart: Callmart, customer: int, after: Cou
             owner.execute("select raw.hold_still(now() - interval '6 hours 1 minute')")
         owner.rollback()
         owner.execute("delete from ops.rotation")
+
+
+def test_who_comes_back_before_the_next_run_is_still_known(callmart: Callmart, customer: int) -> None:
+    """The registry was wrong: the customer is taken out of it, and applied again before its data is removed."""
+    booked(callmart, customer, day())
+    erase(callmart, person(callmart, customer, "agent", NOOR, UNTIL))
+    rotate(callmart, customer)
+    former = callmart.rows(
+        "select key_fingerprint from registry.former_fingerprint where customer_id = %s", customer
+    )
+    assert former
+    others = [f"id: {number}, {DETAILED}" for number in OWN if number != customer]
+    callmart.apply(registry(*others))
+    with pytest.raises(UserError, match="section `agents` of the registry file still names somebody"):
+        callmart.apply(registry(*others, f"id: {customer}, agents: [{{id: {NOOR}, name: Noor}}], {DETAILED}"))
+    callmart.apply(registry(*others, f"id: {customer}, {DETAILED}"))
+    assert (
+        callmart.rows(
+            "select key_fingerprint from registry.former_fingerprint where customer_id = %s", customer
+        )
+        == former
+    )
+    (kept,) = callmart.rows("select valid_from from registry.kept_contract where customer_id = %s", customer)
+    assert kept["valid_from"] < DAY
