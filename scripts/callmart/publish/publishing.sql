@@ -90,12 +90,15 @@ quiet as (
     select
         w.customer_id,
         ends_at = w.after as is_last,
-        ends_at
-        - (raw.last_event(w.customer_id, ends_at at time zone w.time_zone) at time zone w.time_zone) as quiet_for
+        ends_at - raw.last_event_within(
+            w.customer_id,
+            (ends_at - interval '7 days') at time zone w.time_zone,
+            ends_at at time zone w.time_zone
+        ) at time zone w.time_zone as quiet_for
     from mailed as w
     cross join generate_series(w.after::timestamp, w.after - interval '28 days', interval '-7 days') as ends_at
     where
-        raw.last_event(w.customer_id, 'infinity') < w.after::timestamp at time zone w.time_zone
+        raw.last_event_within(w.customer_id, w.after::timestamp at time zone w.time_zone, 'infinity') is null
         and now() < (w.after + %(patience)s::interval) at time zone w.time_zone
 ),
 
@@ -103,7 +106,7 @@ quiet as (
 cut_short as (
     select customer_id
     from quiet
-    where quiet_for < '7 days'
+    where quiet_for is not null
     group by customer_id
     having
         count(*) filter (where not is_last) >= 3

@@ -107,7 +107,7 @@ begin
             or o.old is null
             and o.new is not null
             and (
-                raw.last_event(o.customer_id, ends_at - interval '1 microsecond') >= begins_at
+                raw.last_event_within(o.customer_id, begins_at, ends_at) is not null
                 or exists (select 1 from raw.calls_over_days(o.customer_id, begins_at, ends_at))
             )
     ),

@@ -58,6 +58,24 @@ begin
 end
 $$;
 
+-- The customer's last event from one moment on and before another, or null. It looks only into the months between them.
+create or replace function raw.last_event_within(customer integer, since timestamptz, until timestamptz)
+returns timestamptz
+stable
+language plpgsql
+as $$
+declare
+    found_at timestamptz;
+begin
+    select e.occurred_at into found_at
+    from raw.event as e
+    where e.customer_id = customer and e.occurred_at >= since and e.occurred_at < until
+    order by e.occurred_at desc
+    limit 1;
+    return found_at;
+end
+$$;
+
 -- From the customer's first event between two moments to the last one, or null if there is none.
 create or replace function raw.known_between(customer integer, since timestamptz, until timestamptz) returns tstzrange
 stable
