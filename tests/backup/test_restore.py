@@ -32,7 +32,7 @@ from today import YESTERDAY
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
-NO_PUBLICATION = "this home was restored from a backup, so it does not publish"
+NO_PUBLICATION = "this home was restored from a backup, so it publishes and mails nothing"
 
 
 @pytest.fixture(scope="module")

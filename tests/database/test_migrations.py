@@ -251,7 +251,7 @@ REFUSED = {
 }
 # Every command that needs the database as it should be, with the rest of its line.
 COMMANDS = {
-    "access apply": "", "access diff": "", "access rotate": "--all", "audit": "", "build": "", "clock": "", "demo": "",
+    "access apply": "", "access diff": "", "access rotate": "--all", "audit": "", "build": "", "demo": "",
     "dsn": "", "expire": "--plan", "extract": "", "land": "events.csv", "open": "", "publish": "",
     "registry apply": "registry.yml", "release": "--customer 1001 --day 2026-11-01 --reason why",
     "rebuild": "", "retire": "queue_day", "run": "", "status": "", "validate": "",
@@ -266,11 +266,11 @@ COMMANDS = {
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
 # `try` and `diff` work with functions of another version, for a project that has a new group: tests/environments.
-# `doctor` and `health` say it among other things, and `backup` is what is to be done first. `check` and
-# `privacy ledger` ask no database.
+# `doctor` and `health` say it among other things. `backup` is what is to be done first, and `clock` what an upgrade
+# after a long pause waits for. `check` and `privacy ledger` ask no database.
 OTHERS = {
-    "backup", "check", "diff", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate",
-    "start", "stop", "try",
+    "backup", "check", "clock", "diff", "doctor", "emulator", "health", "privacy ledger", "reports", "restore",
+    "simulate", "start", "stop", "try",
 }  # fmt: skip
 
 

@@ -352,6 +352,21 @@ def test_starting_again_is_the_same_server(callmart: Callmart, socket: Path) -> 
     assert (callmart.home / "postgres" / "postmaster.pid").read_text().splitlines()[0] == process
 
 
+def test_a_server_that_crashed_starts_though_another_process_has_its_number(home: Path) -> None:
+    embedded_server.start(home)
+    noted = home / "postgres" / "postmaster.pid"
+    pid = int(noted.read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    while embedded_server.is_running(home):
+        time.sleep(0.05)
+    for left in (noted, *(home / "socket").glob("*.lock")):
+        left.write_text(left.read_text().replace(str(pid), str(os.getpid()), 1))
+    assert not embedded_server.stop(home), "or it would end this process"
+    embedded_server.start(home)
+    assert embedded_server.is_running(home)
+    assert embedded_server.stop(home)
+
+
 def test_what_was_stopped_comes_back_as_it_was(home: Path) -> None:
     settings = Settings(home=home, dsn=None, folders=[])
     assert not embedded_server.stop(home)

@@ -27,6 +27,7 @@ from centre import DETAILED, WITH_DATA, queue_of
 from commands import use
 from dumps import HOMES, dump, restore
 from pointing_columns import columns
+from today import TODAY
 
 EARLIER = HOMES / "85f5234.dump"
 THIS = "this version"
@@ -338,6 +339,10 @@ def test_the_plan_of_an_upgrade_changes_nothing_and_two_are_not_done_at_once(
         owner.execute("update ops.clock set day = day - 30")
     code, _, error = command("upgrade")
     assert (code, "nothing was done: the clock says" in error) == (2, True)
+    assert command("clock")[0] == 1
+    assert command("clock", "--accept", str(TODAY))[:2] == (
+        0, f"the clock says {TODAY}; callmart last worked on {TODAY}\nclock: believed\n"
+    )  # fmt: skip
     assert plan(earlier) == [f"migration {migrating.known(migrating.FOLDER)[-1]}"]
 
 

@@ -18,11 +18,13 @@ import pytest
 from aiosmtpd.smtp import Envelope
 from pydantic import ValidationError
 
+from callmart.base.errors import UserError
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Mail, Settings
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
+from callmart.publish import installation
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
 from callmart_home import Callmart
@@ -298,6 +300,16 @@ def test_without_a_server_nothing_goes_out_and_later_everything(
     )
     with mail_server(free_port):
         assert send(owner, settings) == mailing.Mailed(2, [])
+
+
+def test_a_restored_home_mails_nothing(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its former home may be at work, and mail."""
+    monkeypatch.setattr(installation, "_state", lambda _: installation._RESTORED)
+    with pytest.raises(UserError, match="restored from a backup, so it publishes and mails nothing"):
+        send(owner, by(two_weeks))
+    assert in_outbox(two_weeks) == {}
 
 
 def die_while_mailing(home: Path, port: int, moment: str) -> None:

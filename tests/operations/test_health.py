@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from callmart.base import disk
 from callmart.base.keys import INSTALLATION, key_file
 from callmart.base.settings import Settings, Tableau
-from callmart.database import embedded_server
+from callmart.database import embedded_server, ledger_files
 from callmart.database.lock import exclusive
 from callmart.operations import certificates, health
 from callmart.operations.health import Trouble
@@ -355,6 +355,21 @@ def test_a_full_disk(
     if is_full:
         assert f"has {free / GIB:.1f} GiB left" in found[0].what
     assert health.look(with_health(played.settings, disk_free_gib=0, disk_free_share=0)).troubles == []
+
+
+def test_a_ledger_on_a_volume_that_is_gone_is_a_trouble(
+    played: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_files, "in_home", lambda _: played.home)
+        patch.setattr(ledger_files, "read", gone)
+        (trouble,) = [one for one in health.look(played.settings).troubles if one.kind == "ledger"]
+        assert "can't be read (TimeoutError): mount its volume" in trouble.what
+    monkeypatch.setattr(health, "_books", lambda *_: gone(Path()))
+    assert "not everything could be looked at (TimeoutError)" in health.look(played.settings).troubles[0].what
 
 
 def test_the_database_s_volume_is_looked_at_apart(played: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:

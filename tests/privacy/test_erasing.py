@@ -363,7 +363,15 @@ def without_callers(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_contact_goes(home: Callmart, work: Work) -> None:
-    before, person = state(home), of(work, "contact", CONTACT)
+    person = of(work, "contact", CONTACT)
+    with home.connect() as owner:  # who asks is in the register by the key of the address
+        owner.execute(
+            "insert into privacy.request"
+            " (customer_id, asked_right, contact_key, received, state, refused_why, ended_at)"
+            " values (%s, 'erasure', %s, current_date, 'refused', 'identity', now())",
+            [person.customer_id, *person.keys],
+        )
+    before = state(home)
     assert home.settings.dsn or files_with(home.home, {CONTACT.encode()})
     assert plan_of(work, person).counts["registry"] == {"registry.contact": 1}
     do(work, person, request=5)

@@ -466,6 +466,17 @@ def test_words_of_others_that_are_our_own_are_no_strangers(
     assert disclosing._strangers(contents, packing.pack(contents)) == {"telefoniste"}
 
 
+def test_a_number_in_the_own_id_is_no_stranger(look: Callable[..., Contents], unprinted: None) -> None:
+    contents = look("agent", LEAVER)
+    (events,) = (one for one in contents.tables if one.holding.table == "registry.agent")
+    own = "Local/0612345678@from-queue"
+    numbered = replace(events, rows=tuple((*row[:3], own, *row[4:]) for row in events.rows))
+    contents = replace(contents, tables=[numbered])
+    assert disclosing._strangers(contents, packing.pack(contents)) == {"0612345678"}
+    contents = replace(contents, own=replace(contents.own, texts=contents.own.texts | {own}))
+    assert disclosing._strangers(contents, packing.pack(contents)) == set()
+
+
 def test_somebody_is_told_in_both_languages() -> None:
     several = Somebody(("agent", "caller"))
     assert page.somebody(several, "nl") == "een medewerker of een beller"

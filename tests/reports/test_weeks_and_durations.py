@@ -28,6 +28,19 @@ def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
     assert not weeks.counted(Week(monday), monday, []).has_begun
 
 
+def test_a_week_is_compared_only_with_days_that_are_whole() -> None:
+    week, monday, sunday = Week(date(2026, 11, 16)), date(2026, 11, 9), date(2026, 11, 15)
+    today = date(2026, 11, 23)
+    assert weeks.counted(week, today, [], first=monday).before == Week(monday).days
+    assert weeks.counted(week, today, [], first=date(2026, 11, 10)).before == ()
+    assert weeks.counted(week, today, [sunday]).before == ()
+    assert sunday - date.resolution not in weeks.counted(week, today, [], date(2026, 11, 21)).before
+    with_it = weeks.counted(week, today, [], sunday)
+    assert (with_it.before, sunday in with_it.weeks, week.sunday in with_it.weeks) == ((), False, True)
+    assert weeks.counted(week, today, [], first=date(2026, 11, 18)).days == week.days[2:]
+    assert weeks.counted(week, today, [], first=date(2026, 11, 18)).lacks("months")
+
+
 def test_durations_have_the_unit_that_says_something() -> None:
     said = Language("nl").value
     assert [said("hours", hours) for hours in (0, 0.01, 0.0225, 0.99999, 51.49)] == [

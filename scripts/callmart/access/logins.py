@@ -238,7 +238,8 @@ def owner_uri(settings: Settings) -> str:
     own = conninfo_to_dict(server.uri(settings))
     user, database, password = str(own.pop("user")), str(own.pop("dbname")), own.pop("password", None)
     if password is not None:
-        secret_file(passfile(settings.home, user), f"*:*:*:{user}:{password}\n")
+        line = ":".join(re.sub(r"([\\:])", r"\\\1", part) for part in (user, str(password)))
+        secret_file(passfile(settings.home, user), f"*:*:*:{line}\n")
         own["passfile"] = str(passfile(settings.home, user))
     return _as_uri(user, database, {key: str(value) for key, value in own.items()})
 

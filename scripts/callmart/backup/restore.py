@@ -201,7 +201,9 @@ def _remove_unknown(connection: psycopg.Connection, settings: Settings) -> list[
     customers = [customer for (customer,) in found]
     connection.commit()
     if customers:
-        remove.remove(connection, settings, quietly)
+        for one in remove.remove(connection, settings, quietly):
+            if isinstance(one, remove.Unremoved):
+                raise one
     return [
         f"customer {customer}: since this backup somebody was erased under another key, so the days before that were "
         "removed; if the key was rotated, restore again and name a backup made since with `--later-keys`"

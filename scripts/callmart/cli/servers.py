@@ -42,7 +42,10 @@ def clock_(
     ] = "",
 ) -> None:
     """Show what the clock says and whether it is believed. With --accept, believe it again after a long pause."""
-    with database() as connection:
+    # Also in a database of an earlier version: `upgrade` needs a clock that is believed.
+    with database(applied=False) as connection:
+        if not schema.has_registry(connection):
+            schema.require(connection, settings().time_zone)
         if accept:
             with exclusive(connection):
                 clock.accept(connection, settings(), clock.parse_day("--accept", accept))

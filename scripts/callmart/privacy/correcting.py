@@ -83,6 +83,7 @@ class Correction:
             connection.execute(SQL["mark_days"], parameters)
             days = {day for (day,) in connection.execute(SQL["correct"], parameters)}
             vacuum.note(connection, *vacuum.months(connection, "raw.event", days))
+            connection.execute(SQL["renew_tombstones"], parameters)
             ((erased_until,),) = connection.execute(SQL["erased_until"], parameters).fetchall()
             if erased_until is not None:
                 own = frozenset({self.agent_key})
@@ -129,6 +130,7 @@ class Correction:
             "customer": person.customer_id,
             "keys": sorted(person.keys),
             "agent": self.agent_key,
+            "former": sorted(self.former),
             "asked": sorted({key for _, key in person.all_keys} | {self.agent_key} | self.former),
             "since": self.since,
             "until": person.until,

@@ -39,6 +39,26 @@ where
     and o.call_date <= (%(until)s at time zone t.time_zone)::date + 31
 on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
+-- name: renew_tombstones
+-- If the agent was erased, or objects, under a key from before a rotation, that counts for the present key: a rotation
+-- renews the tombstones only of agents of whom something was left.
+insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
+select
+    t.customer_id,
+    t.kind,
+    t.tombstone,
+    privacy.tombstone_of(s.secret, t.kind, %(agent)s),
+    c.key_fingerprint
+from unnest(%(former)s::text[]) as former
+cross join privacy.tombstone as t
+inner join privacy.secret as s on t.customer_id = s.customer_id
+inner join registry.customer as c on t.customer_id = c.customer_id
+where
+    t.customer_id = %(customer)s
+    and t.kind in ('agent', 'objector')
+    and t.tombstone = privacy.tombstone_of(s.secret, t.kind, former)
+on conflict do nothing;
+
 -- name: erased_until
 -- Until when the agent was erased whose the events are.
 select max(t.until)

@@ -118,12 +118,18 @@ def _strangers(contents: Contents, content: bytes) -> set[str]:
     hits, ours = Hits(), Hits()
     for text in texts:
         hits |= needles.in_bytes(text.encode())
-    for text in _texts(packing.pack(contents.without_rows)) if hits else ():
+    numbers = {
+        number
+        for text in texts
+        for number in _NUMBERS.findall(text)
+        if not any(number in own for own in contents.own.texts)
+    }
+    for text in _texts(packing.pack(contents.without_rows)) if hits or numbers else ():
         ours |= needles.in_bytes(text.encode())
+        numbers -= set(_NUMBERS.findall(text))
     found = {needles.texts[place] for place in hits.texts - ours.texts}
     keys = {key for text in texts for key in _KEYS.findall(text)}
-    numbers = {number for text in texts for number in _NUMBERS.findall(text)}
-    return found | (keys - set(map(str, contents.own.numbers)) | numbers) - contents.own.texts
+    return found | numbers | (keys - set(map(str, contents.own.numbers)) - contents.own.texts)
 
 
 def _needles(contents: Contents) -> Needles:

@@ -89,13 +89,14 @@ def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_e
     without. Those of a caller's calls are in extracts, too.
 
     If there is something of the person that came later, ids and keys stay for that, and only what leads to the erased
-    events is sought, and a number in clear.
+    events is sought, and a number in clear. The key of an address stays: the register has it of whoever made a request.
     """
     keys = stored.traces | before.traces if by_events else stored.calls | before.calls
     if stored.is_active_later:
         texts = before.words if person.kind == "caller" else frozenset[str]()
     else:
-        texts = before.words | person.keys | stored.devices | before.devices
+        keys_of_person = person.keys if person.kind in ("agent", "caller") else frozenset[str]()
+        texts = before.words | keys_of_person | stored.devices | before.devices
     return persons.sought(work, person, texts, keys)
 
 

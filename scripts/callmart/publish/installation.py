@@ -62,8 +62,8 @@ def refuse_restored(home: Path) -> None:
     """
     if _state(home) == _RESTORED:
         raise UserError(
-            "this home was restored from a backup, so it does not publish: if the installation that the backup is of "
-            "is gone for good, run `callmart restore --take-over`"
+            "this home was restored from a backup, so it publishes and mails nothing: if the installation that the "
+            "backup is of is gone for good, run `callmart restore --take-over`"
         )
 
 

@@ -87,7 +87,8 @@ def draw(
             # People's choice counts for all sheets. Other columns are one mart's own, as a field is on Tableau.
             reader.narrow(dimension, words, None if dimension == report.filtered else report.main_mart)
         unfinished = reader.through.day if reader.through and reader.through.so_far else None
-        period = weeks.counted(week, customer.today, reader.held_back, unfinished)
+        first = customer.contacts_since if report.shows_contacts else None
+        period = weeks.counted(week, customer.today, reader.held_back, unfinished, first)
         if not (period.has_begun or period.unfinished or or_empty):
             raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
@@ -98,7 +99,8 @@ def draw(
         has_data = any(row.get(NOW, True) for section in of_week for row in section.records.rows)
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through, "open" in only))
-        notices = list(_notices(scene, reader.through, [day for day in reader.held_back if day in week.days]))
+        two_weeks = {*week.days, *week.before.days}
+        notices = list(_notices(scene, reader.through, [day for day in reader.held_back if day in two_weeks]))
         notices += definitions.notes(scene, report)
         notices += _narrowed(scene, report, only)
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
@@ -187,6 +189,8 @@ def _notices(scene: Scene, through: Through | None, held_back: list[date]) -> It
 
 
 def _compared(language: Language, period: Period) -> str:
+    if period.days and not period.before:
+        return language.say("not_compared", number=period.week.before.number)
     return language.say(
         "compared" if len(period.days) == 7 else "compared_days", number=period.week.before.number
     )

@@ -30,6 +30,10 @@ WORDS = {
     "month_of": _texts("Maand", "Month"),
     "from_to": _texts("{first} t/m {last}", "{first} to {last}"),
     "compared": _texts("vergeleken met week {number}", "compared with week {number}"),
+    "not_compared": _texts(
+        "niet vergeleken met week {number}, waarvan dagen ontbreken",
+        "not compared with week {number}, which lacks days",
+    ),
     "compared_days": _texts(
         "vergeleken met dezelfde dagen van week {number}", "compared with the same days of week {number}"
     ),

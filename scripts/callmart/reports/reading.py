@@ -36,6 +36,7 @@ class Customer:
     today: date
     option: str
     orders: Sequence[str]  # what it has ordered besides
+    contacts_since: date | None  # the first day of its list of contacts
 
 
 def customer(connection: psycopg.Connection, customer_id: int) -> Customer:

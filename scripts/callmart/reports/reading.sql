@@ -1,15 +1,17 @@
 -- name: customer
--- A customer by its number: what it is called, its language, its day by its own clock, and what it has ordered
--- today.
+-- A customer by its number: what it is called, its language, its day by its own clock, what it has ordered today, and
+-- from which day on its list of contacts is kept.
 select
     c.customer_id,
     c.name,
     c.locale,
     (now() at time zone c.time_zone)::date as today,
     o.option,
-    o.orders
+    o.orders,
+    l.first_day as contacts_since
 from registry.customer as c
 left join registry.current_option as o using (customer_id)
+left join registry.contact_list as l using (customer_id)
 where c.customer_id = %(customer)s;
 
 -- name: agents

@@ -1,7 +1,7 @@
 """Weeks, Monday to Sunday, as ISO numbers them; and the days of one that a report counts."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -76,7 +76,7 @@ def _refuse(written: str) -> Week:
 @dataclass(frozen=True)
 class Period:
     """The days of a week that a report counts. Those of the week before have the same weekdays, so that a week that
-    goes on, or lacks a day, is never compared with a whole one.
+    goes on, or lacks a day, is never compared with a whole one. If one of them can't be counted, there are none.
     """
 
     week: Week
@@ -84,6 +84,7 @@ class Period:
     has_begun: bool  # whether a day of it is over
     is_going_on: bool
     unfinished: date | None  # a day that is open, and not over: it is shown by day, and counts nowhere else
+    before: tuple[date, ...]  # the days of the week before with which these are compared
     weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
     months: tuple[date, ...]
 
@@ -91,11 +92,6 @@ class Period:
     def shown(self) -> tuple[date, ...]:
         """The days that are shown by day."""
         return (*self.days, self.unfinished) if self.unfinished else self.days
-
-    @property
-    def before(self) -> tuple[date, ...]:
-        """The days of the week before with which these are compared."""
-        return tuple(day - timedelta(days=7) for day in self.days)
 
     def firsts(self, what: str) -> list[date]:
         """The first days of the weeks or months that a trend counts."""
@@ -108,17 +104,33 @@ class Period:
         return len(self.firsts(what)) < TREND
 
 
-def counted(week: Week, today: date, held_back: Collection[date], unfinished: date | None = None) -> Period:
-    """The days of a week that are over and not held back. The last open day can be `unfinished`."""
+def counted(
+    week: Week,
+    today: date,
+    held_back: Collection[date],
+    unfinished: date | None = None,
+    first: date | None = None,
+) -> Period:
+    """The days of a week that are over and not held back. The last open day can be `unfinished`. A list of contacts is
+    kept from its `first` day on.
+    """
     after = min(week.monday + timedelta(days=7), today)
+    lacking = {*held_back, *([unfinished] if unfinished else ())}
+
+    def is_whole(day: date) -> bool:
+        return day not in lacking and (first is None or day >= first)
+
+    days = tuple(day for day in week.days if day < today and is_whole(day))
+    before = tuple(day - timedelta(days=7) for day in days)
     return Period(
         week,
-        tuple(day for day in week.days if day < today and day not in held_back and day != unfinished),
+        days,
         has_begun=week.monday < today,
         is_going_on=week.sunday >= today,
         unfinished=unfinished if unfinished in week.days and unfinished not in held_back else None,
-        weeks=_whole(_weeks(after), held_back),
-        months=_whole(_months(after), held_back),
+        before=before if all(map(is_whole, before)) else (),
+        weeks=_whole(_weeks(after), is_whole),
+        months=_whole(_months(after), is_whole),
     )
 
 
@@ -136,11 +148,7 @@ def _months(after: date) -> Iterator[tuple[date, date]]:
         yield date(month // 12, month % 12 + 1, 1), date((month + 1) // 12, (month + 1) % 12 + 1, 1)
 
 
-def _whole(spans: Iterable[tuple[date, date]], held_back: Collection[date]) -> tuple[date, ...]:
-    """The days of spans of which no day is held back: one that lacks a day can't be compared with the others."""
-    return tuple(
-        first + timedelta(days=day)
-        for first, after in spans
-        if not any(first <= day < after for day in held_back)
-        for day in range((after - first).days)
-    )
+def _whole(spans: Iterable[tuple[date, date]], is_whole: Callable[[date], bool]) -> tuple[date, ...]:
+    """The days of spans of which each is whole: one that lacks a day can't be compared with the others."""
+    each = ([first + timedelta(days=day) for day in range((after - first).days)] for first, after in spans)
+    return tuple(day for days in each if all(map(is_whole, days)) for day in days)

@@ -38,7 +38,7 @@ SQL = sql_file.statements(__file__)
 # The columns by which the rows of a person are found, and what they are compared with. A column that only says
 # something of the person, such as the name, finds no row.
 _LEADS: Mapping[Whom, Mapping[str, str]] = {
-    "agent": {"agent_key": "keys", "target_key": "keys", "subject": "subjects"},
+    "agent": {"agent_key": "keys", "target_key": "keys", "device_key": "devices", "subject": "subjects"},
     "caller": {"number_key": "keys", "target_key": "keys", "call_key": "calls", "subject": "subjects"},
     "contact": {"email": "addresses", "contact_key": "address_keys", "subject": "subjects"},
     "recipient": {"email": "addresses", "recipient_key": "address_keys", "subject": "subjects"},
@@ -69,6 +69,7 @@ class Own:
 
     texts: frozenset[str] = field(repr=False)
     numbers: frozenset[int] = field(repr=False)  # keys of calls
+    devices: frozenset[str] = field(repr=False)  # keys of those that nobody else uses
     addresses: tuple[str, ...] = field(repr=False)  # as the registry spells them
     others: frozenset[str] = field(repr=False)  # names, ids and addresses of everybody else in the registry
     names_of_others: frozenset[str] = field(repr=False)
@@ -110,6 +111,7 @@ def of(connection: psycopg.Connection, settings: Settings, person: Person, key: 
         "customer": person.customer_id,
         "keys": sorted(person.keys),
         "calls": sorted(mine.numbers),
+        "devices": sorted(mine.devices),
         "addresses": list(mine.addresses),
         "address_keys": sorted(_address_keys(key, mine.addresses)),
         "subjects": sorted(_subjects(key, person, mine.addresses)),
@@ -168,6 +170,7 @@ def _own(connection: psycopg.Connection, person: Person, key: bytes) -> Own:
     return Own(
         frozenset(words | keys),
         frozenset(calls),
+        frozenset(devices),
         tuple(sorted(addresses)),
         frozenset(others),
         frozenset(one.name for one in theirs if one.name in others),
