@@ -10,10 +10,12 @@ import pytest
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed
-from callmart.base.person import Person
+from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.database import ledger, ledger_mending
 from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.privacy import replaying
+from callmart.privacy.correcting import Correction
 from callmart.registry import erased
 from callmart.registry.applying import forget_customer
 from callmart.registry.file import Registry
@@ -275,3 +277,18 @@ def test_who_comes_back_before_the_next_run_is_still_known(callmart: Callmart, c
     )
     (kept,) = callmart.rows("select valid_from from registry.kept_contract where customer_id = %s", customer)
     assert kept["valid_from"] < DAY
+
+
+def test_what_is_corrected_to_an_agent_who_was_erased_before_a_rotation_is_erased(
+    callmart: Callmart, customer: int
+) -> None:
+    """Nothing was left of the agent when the key was rotated, so the rotation renewed no tombstone."""
+    booked(callmart, customer, [*call("c-1", "09:00", CALLER, NOOR), *call("c-2", "10:00", OTHER, BEN)])
+    erase(callmart, person(callmart, customer, "agent", NOOR, UNTIL))
+    rotate(callmart, customer)
+    *former, now = (keyed(key, "agent", NOOR) for key in epochs(key_of(callmart, customer)))
+    with callmart.connect() as connection:
+        work = Work(connection, callmart.settings, quietly)
+        mistaken = person(callmart, customer, "agent", BEN, UNTIL)
+        assert Correction(now, at("00:00"), frozenset(former)).correct(work, mistaken).total() > 0
+    assert traces(callmart, customer, ("agent", NOOR)) == 0
