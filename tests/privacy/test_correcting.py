@@ -255,6 +255,21 @@ def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart
     assert NAME in {row["agent"] for row in names} and WRONG not in {row["agent"] for row in names}
 
 
+def test_by_the_commands_a_name_that_was_corrected_before_is_looked_for(
+    home: Callmart, command: Commands
+) -> None:
+    """Somebody has applied the right registry without the request."""
+    number = command.approved(ONE, CONTACT, "rectification", "agent", MISTAKEN, "", "", plan=())
+    registry = home.home / "registry.yml"
+    registry.write_text(REGISTRY.replace(WRONG, NAME, 1))
+    assert command("registry", "apply", registry)[0] == 0
+    words = (MISTAKEN, "", "")
+    assert command("privacy", "do", number, lines=words)[0] == 2
+    assert command("privacy", "do", number, lines=(*words, WRONG))[0] == 0
+    assert "verbeterd" in command.done(number, *words)
+    assert not home.home.joinpath("privacy", f"request-{number}").exists()
+
+
 def test_what_is_still_wrong_is_found(home: Callmart, command: Commands) -> None:
     """The control: somebody has put the wrong name back where people see it."""
     number = command.approved(ONE, CONTACT, "rectification", "agent", MISTAKEN, "", "", plan=())

@@ -254,7 +254,7 @@ def do(
     ] = None,
 ) -> None:
     """Do what was planned and approved. After a crash it goes on."""
-    from callmart.privacy import places, procedure
+    from callmart.privacy import places, procedure, renaming
     from callmart.privacy.package import shelf
 
     with _officer() as (owner, officer), progress() as on_step:
@@ -274,7 +274,12 @@ def do(
         begin = partial(register.begin_doing, officer, number)
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
             work.seal = seal
-            doing.do(procedure.Case(work, person, key, number), procedure.Steps(begin, control, note))
+            case = procedure.Case(work, person, key, number)
+            if doing is renaming and not renaming.is_remembered(case):
+                ask = "the wrong name or address, if registry.yml has the right one already, or nothing"
+                if word := secret(ask, needed=False):
+                    renaming.remember_words(case, [word])
+            doing.do(case, procedure.Steps(begin, control, note))
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:

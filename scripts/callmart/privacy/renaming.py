@@ -2,7 +2,7 @@
 what has the wrong one, and looks that it is nowhere any more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -56,11 +56,22 @@ def remember(
                 until = clock.now(connection)
                 person = persons.person(connection, key, found.customer_id, kind, [normal], until)
                 case = Case(Work(connection, settings, quietly), person, key, number)
-                kept.keep(case, Kept(frozenset(wrong)))
+                remember_words(case, wrong, right=_named(after, kind).get(normal, frozenset()))
                 return
     raise UserError(
         f"request {number}: the file corrects no name or address of the person; correct it there, and apply it again"
     )
+
+
+def is_remembered(case: Case) -> bool:
+    """Whether the wrong name or address is kept for the proof. It is not if the registry was corrected without it."""
+    return kept.recall(case) is not None
+
+
+def remember_words(case: Case, wrong: Collection[str], right: Collection[str] = ()) -> None:
+    """Keep what was wrong for the proof, beside what is kept already and is not right now."""
+    earlier = kept.recall(case)
+    kept.keep(case, Kept(frozenset(wrong) | ((earlier.words if earlier else frozenset()) - frozenset(right))))
 
 
 def plan(case: Case) -> Plan:
@@ -104,7 +115,8 @@ def _former(case: Case) -> tuple[Work, Person]:
     if content is None:
         raise UserError(
             f"request {case.request}: correct the name or address in registry.yml, then `callmart registry apply "
-            f"registry.yml --request {case.request}`, and run this again"
+            f"registry.yml --request {case.request}`, and run this again; if it is right there already, enter the "
+            "wrong one here when `do` asks for it"
         )
     former = replace(case.person, words=content.words, addresses=content.words, named=frozenset())
     return persons.sought(case.work, replace(former, keys=frozenset()), content.words), former
