@@ -79,6 +79,25 @@ def test_fewer_agents_than_needed_are_said(
     assert panel.readings[0] == said
 
 
+def test_who_is_there_is_compared_with_who_is_needed_of_the_same_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A quarter-hour with refusals alone shows who was there, and needs nobody."""
+    asked, declared = list[str](), Declared.of(Settings())
+
+    def rows(*_: Any, where: str, **__: Any) -> list[Any]:
+        asked.append(where)
+        return []
+
+    reader = SimpleNamespace(rows=rows)
+    period = weeks.counted(Week(date(2026, 11, 16)), date(2026, 11, 27), [])
+    scene = Scene(
+        cast(Any, reader), period, Language("nl"), declared.marts, declared.metrics, declared.captions
+    )
+    lines.draw(scene, sheet("traffic", "agents_over_the_day"))
+    assert asked[:2] == ["true", 'true and "needed_s" is not null and "staffed_s" is not null']
+
+
 def test_a_quarter_hour_without_a_number_is_not_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = quarters("10:00")
     rows[4]["agents_present"] = None

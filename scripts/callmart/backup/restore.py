@@ -256,7 +256,7 @@ def _refuse_full(connection: psycopg.Connection, settings: Settings, backup: Ope
             "with an empty CALLMART_HOME"
         )
     ours = {key_file(settings.home, whose): key for whose, key in backup.keys.items()}
-    for path in sorted((settings.home / "keys").glob("*")):
+    for path in sorted((settings.home / "keys").glob("*.key")):
         if unfinished is None or path not in ours or path.read_bytes() != ours[path]:
             raise UserError(
                 f"{path.parent} already holds keys: restore into an empty CALLMART_HOME, or move them away first"

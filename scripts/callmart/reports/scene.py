@@ -60,9 +60,16 @@ class Scene:
         ]
 
     def rows(
-        self, sheet: Sheet, *grains: Grain, compared: bool = False, with_total: bool = False
+        self,
+        sheet: Sheet,
+        *grains: Grain,
+        compared: bool = False,
+        with_total: bool = False,
+        where_all_are_known: bool = False,
     ) -> list[Row]:
-        """The measures of a sheet by dimensions, of the week; compared, also of the week before."""
+        """The measures of a sheet by dimensions, of the week; compared, also of the week before. Ratios leave out what
+        they don't know, each its own rows, or all of them those that one of them leaves out.
+        """
         dimensions = {grain: expression(grain) for grain in grains}
         days = self.period.shown if "day" in grains else self.period.days
         if compared:
@@ -73,6 +80,10 @@ class Scene:
         where = "true"
         if sheet.without is not None and sheet.by is not None:
             where = f"{expression(sheet.by)} is distinct from '{sheet.without}'"
+        if where_all_are_known:
+            ratios = [one.metric for one in self.measures(sheet) if one.metric]
+            known = sorted({column for ratio in ratios for column in ratio.known})
+            where += "".join(f' and "{column}" is not null' for column in known)
         return self.reader.rows(
             sheet.mart, dimensions, self.measures(sheet), days, where=where, with_total=with_total
         )

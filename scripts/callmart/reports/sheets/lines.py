@@ -24,6 +24,9 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     over, shown, language = sheet.over or "day", scene.measures(sheet), scene.language
     is_compared = not (sheet.together or sheet.is_trend)
     rows = scene.rows(sheet, over, compared=is_compared)
+    # Whoever was there is compared with who was needed for the same queues and quarter-hours.
+    if sheet.needed and (same := scene.rows(sheet, over, where_all_are_known=True)):
+        rows = same
     title = language.of(sheet.title)
     now = [row for row in rows if row.get(NOW, True)]
     known = [one for one in shown if any(row[one.name] is not None for row in now)]
