@@ -367,6 +367,21 @@ def test_a_server_that_crashed_starts_though_another_process_has_its_number(home
     assert embedded_server.stop(home)
 
 
+def test_a_process_that_nobody_may_look_into_is_the_server(
+    callmart: Callmart, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root in a container may often not: the server runs as another account."""
+
+    def refused(*_: object) -> bool:
+        raise PermissionError
+
+    noted = callmart.home / "postgres" / "postmaster.pid"
+    before = noted.read_text()
+    monkeypatch.setattr(Path, "samefile", refused)
+    embedded_server.start(callmart.home)
+    assert noted.read_text() == before
+
+
 def test_what_was_stopped_comes_back_as_it_was(home: Path) -> None:
     settings = Settings(home=home, dsn=None, folders=[])
     assert not embedded_server.stop(home)

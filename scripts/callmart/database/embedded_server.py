@@ -237,8 +237,11 @@ def _noted(data: Path) -> int | None:
     """The process that the data folder names, if it is alive. After a crash that can be another one's."""
     try:
         pid = int((data / "postmaster.pid").read_text().split()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return None
+    try:
         os.kill(pid, 0)
-    except (FileNotFoundError, ProcessLookupError, ValueError, IndexError):
+    except ProcessLookupError:
         return None
     except PermissionError:  # of another user
         pass
@@ -246,16 +249,21 @@ def _noted(data: Path) -> int | None:
 
 
 def _works_in(pid: int, data: Path) -> bool:
-    """Whether this process is a server of the data folder: it works there. Where there is no /proc, nobody knows."""
+    """Whether this process is a server of the data folder: it works there. Where nobody may see that, or there is no
+    /proc, one of the account that the folder is of is taken for it.
+    """
+    process = PROCESSES / str(pid)
     try:
-        return not PROCESSES.exists() or (PROCESSES / str(pid) / "cwd").samefile(data)
-    except OSError:  # it has ended, or is of another user
-        return False
+        return (process / "cwd").samefile(data)
+    except PermissionError:
+        return process.stat().st_uid == data.stat().st_uid
+    except OSError:
+        return not PROCESSES.exists()
 
 
 def _forget_other(data: Path, socket: Path) -> None:
     """Forget a process that took the number of a server that crashed. PostgreSQL would not start beside it."""
-    if (pid := _noted(data)) is not None and not _works_in(pid, data):
+    if not _answers(socket) and (pid := _noted(data)) is not None and not _works_in(pid, data):
         for left in (data / "postmaster.pid", *socket.glob("*.lock")):
             left.unlink()
 

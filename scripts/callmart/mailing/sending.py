@@ -89,6 +89,10 @@ class _Talking:
         except (OSError, ValueError) as error:
             self._failed()
             raise (Unanswered if is_sent else Undelivered)(kind(error)) from None
+        except BaseException:  # the server can be waiting for the letter
+            session.close()
+            self._close()
+            raise
         self._failures = 0
 
     def open(self) -> smtplib.SMTP:

@@ -75,8 +75,13 @@ select
     w.call_date,
     w.mark,
     w.reached,
-    w.so_far
+    w.so_far,
+    k.option = 'detailed' as is_detailed
 from build."window" as w
+left join registry.kept_contract as k
+    on w.customer_id = k.customer_id
+    and w.call_date >= k.valid_from
+    and (w.call_date < k.valid_until or k.valid_until is null)
 where
     w.call_date >= access.retention_floor() -- a day can become too old after it was computed
     and not exists (
@@ -96,7 +101,8 @@ create temporary table changed on commit drop as
 select
     customer_id,
     call_date,
-    so_far
+    so_far,
+    is_detailed
 from passed
 where not reached;
 
@@ -106,7 +112,8 @@ create temporary table changed_customer on commit drop as
 select distinct
     customer_id,
     '-infinity'::date as call_date,
-    null::timestamptz as so_far
+    null::timestamptz as so_far,
+    null::boolean as is_detailed
 from changed;
 
 -- name: begin_mart
@@ -144,7 +151,9 @@ where o.mart = {mart_name} and o.customer_id = r.customer_id and o.call_date = r
 -- name: insert_counts
 -- Record how many rows each day has now, by which definition, and how far its data goes. Returns the sum of the rows.
 with counts as (
-    insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id, so_far)
+    insert into ops.opened_day (
+        customer_id, call_date, mart, row_count, build_id, definition_id, so_far, is_detailed
+    )
     select
         r.customer_id,
         r.call_date,
@@ -152,10 +161,11 @@ with counts as (
         count(m.customer_id),
         {build},
         {definition},
-        r.so_far
+        r.so_far,
+        r.is_detailed
     from {replaced} as r
     left join {computed} as m on r.customer_id = m.customer_id and {day} = r.call_date
-    group by r.customer_id, r.call_date, r.so_far
+    group by r.customer_id, r.call_date, r.so_far, r.is_detailed
     returning row_count
 )
 
@@ -163,7 +173,7 @@ select coalesce(sum(row_count), 0)::bigint from counts;
 
 -- name: closing
 -- Days that are held back and whose open version may not stay: those that are over, of which a part was opened while
--- they lasted; and those that were opened under another contract, and show more than a standard one may.
+-- they lasted; and those that a detailed contract opened, and that show more than the standard one of now may.
 create temporary table closing on commit drop as
 select distinct
     f.customer_id,
@@ -171,7 +181,6 @@ select distinct
 from failing as f
 inner join build."window" as w using (customer_id, call_date)
 inner join ops.opened_day as o using (customer_id, call_date)
-left join ops.dirty_day as d using (customer_id, call_date)
 left join registry.kept_contract as k
     on f.customer_id = k.customer_id
     and f.call_date >= k.valid_from
@@ -180,7 +189,7 @@ where
     not f.released
     and (
         (w.so_far is null and o.so_far is not null)
-        or (d.cause = 'contract' and k.option = 'standard')
+        or (o.is_detailed and k.option = 'standard')
     );
 
 -- name: close_days

@@ -73,12 +73,17 @@ def apply(
         if states is None:
             schema.ensure(connection, settings)
             states = compare(connection, settings, registry)
-        fingerprints.refuse_other_home(connection, settings)
-        erased.refuse(connection, settings, registry)
+        refuse(connection, settings, registry)
         _write_all(connection, settings, states)
         differing = memberships.follow_contracts(connection, settings)
         connection.commit()
         return differing + memberships.finish(connection, settings, None).problems
+
+
+def refuse(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
+    """Raise UserError in another home than that of the database, and if the registry names somebody who was erased."""
+    fingerprints.refuse_other_home(connection, settings)
+    erased.refuse(connection, settings, registry)
 
 
 def _write_all(connection: psycopg.Connection, settings: Settings, states: States) -> None:

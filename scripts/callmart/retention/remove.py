@@ -34,9 +34,6 @@ from callmart.retention.unreferenced import unreferenced
 SQL = sql_file.statements(__file__)
 
 
-LONGEST_PHASE = 31  # days that a status, a login or a membership lasts at most (macros/phases)
-
-
 @dataclass(frozen=True)
 class Removed:
     """What was removed of a customer, counted by kind. A key counts also if a new one replaced it. `whole` is true if
@@ -253,7 +250,7 @@ def _remove_days(
     parameters = _bounds(customer_id, span)
     if counts["events"]:
         reach = max((mart.reach_days for mart in dbt_project.marts(settings)), default=0)
-        connection.execute(SQL["mark_reached"], parameters | {"reach": max(reach, LONGEST_PHASE)})
+        connection.execute(SQL["mark_reached"], parameters | {"reach": reach})
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.format(day=sql.Identifier(mart.day))

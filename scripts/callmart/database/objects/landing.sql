@@ -401,10 +401,10 @@ begin
         f.asked::jsonb ->> 1 = k.customer
         and f.last_local_day is not null
         and (k.is_same or f.last_local_day >= (k.first_at at time zone k.time_zone)::date)
-        -- Two names can be of one zone.
-        and (
-            k.first_at at time zone f.time_zone <> k.first_at at time zone k.time_zone
-            or k.last_at at time zone f.time_zone <> k.last_at at time zone k.time_zone
+        and exists ( -- two names can be of one zone
+            select 1
+            from generate_series(k.first_at, k.last_at + interval '7 days', interval '7 days') as moment
+            where moment at time zone f.time_zone <> moment at time zone k.time_zone
         )
     limit 1;
     if found then
@@ -785,12 +785,10 @@ begin
         join registry.customer using (customer_id)
     )
 
-    -- A day whose contract has changed stays marked as that: if it fails a check, nobody may see it as it is.
-    insert into ops.dirty_day as d (customer_id, call_date, cause)
+    insert into ops.dirty_day (customer_id, call_date, cause)
     select distinct customer_id, day::date, 'landed'
     from days, generate_series(first_day, last_day, interval '1 day') as day
-    on conflict (customer_id, call_date) do update
-    set mark = excluded.mark, cause = case when d.cause = 'contract' then d.cause else excluded.cause end;
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     insert into raw.event ({event_names}, ordinal, file_id)
     select {event_names}, ordinal, g.file_id
@@ -1064,10 +1062,7 @@ begin
         keep.registry_version,
         g.asked,
         g.time_zone,
-        (
-            select (max(a.last_at) at time zone g.time_zone)::date from arrived as a
-            where a.file_number = g.file_number
-        ),
+        (t.last_at at time zone g.time_zone)::date,
         g.row_count,
         g.rejected,
         g.turned_away,
@@ -1089,7 +1084,8 @@ begin
         ) as o
         left join registry.customer as c using (customer_id)
         group by o.file_number
-    ) as w using (file_number);
+    ) as w using (file_number)
+    left join (select file_number, max(last_at) as last_at from arrived group by file_number) as t using (file_number);
     insert into raw.file_look (path_key, asked, look, file_id)
     select distinct on (path_key, asked) path_key, asked, coalesce(look, '0'), file_id -- no file looks like this
     from given

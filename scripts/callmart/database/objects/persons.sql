@@ -79,7 +79,7 @@ from (
         ('ops.held_back', 'nobody', 'build_id, cause, release_reason'),
         ('ops.installation', 'nobody', 'key_fingerprint'),
         ('ops.migration', 'nobody', 'name, checksum, place'),
-        ('ops.opened_day', 'nobody', 'mart, row_count, build_id'),
+        ('ops.opened_day', 'nobody', 'mart, row_count, build_id, is_detailed'),
         ('ops.outdated_day', 'nobody', 'mart'),
         ('ops.publication', 'nobody', 'state, project_id, site, wanted'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation, failing_rows'),
