@@ -90,7 +90,7 @@ quiet as (
     select
         w.customer_id,
         ends_at = w.after as is_last,
-        ends_at - raw.last_event_within(
+        ends_at - raw.last_event(
             w.customer_id,
             (ends_at - interval '7 days') at time zone w.time_zone,
             ends_at at time zone w.time_zone
@@ -98,7 +98,7 @@ quiet as (
     from mailed as w
     cross join generate_series(w.after::timestamp, w.after - interval '28 days', interval '-7 days') as ends_at
     where
-        raw.last_event_within(w.customer_id, w.after::timestamp at time zone w.time_zone, 'infinity') is null
+        raw.last_event(w.customer_id, w.after::timestamp at time zone w.time_zone, 'infinity') is null
         and now() < (w.after + %(patience)s::interval) at time zone w.time_zone
 ),
 

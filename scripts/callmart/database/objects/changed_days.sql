@@ -107,7 +107,7 @@ begin
             or o.old is null
             and o.new is not null
             and (
-                raw.last_event_within(o.customer_id, begins_at, ends_at) is not null
+                raw.last_event(o.customer_id, begins_at, ends_at) is not null
                 or exists (select 1 from raw.calls_over_days(o.customer_id, begins_at, ends_at))
             )
     ),
@@ -216,7 +216,7 @@ begin
         select
             going_on.customer_id,
             going_on.call_date,
-            coalesce(raw.last_event(going_on.customer_id, moment), moment) as so_far
+            coalesce(raw.last_event(going_on.customer_id, '-infinity', moment + interval '1 microsecond'), moment) as so_far
         from build."window" as going_on
         inner join registry.customer as c on c.customer_id = going_on.customer_id
         where (going_on.call_date + 1)::timestamp at time zone c.time_zone > moment

@@ -40,27 +40,9 @@ select
     {beginning} as begun_at
 from raw.event;
 
--- The customer's last event until a moment, or null. In a cluster, Citus takes any SQL only about one customer,
--- so this and others of landing are asked per customer.
-create or replace function raw.last_event(customer integer, moment timestamptz) returns timestamptz
-stable
-language plpgsql
-as $$
-declare
-    found_at timestamptz;
-begin
-    select e.occurred_at into found_at
-    from raw.event as e
-    where e.customer_id = customer and e.occurred_at <= moment
-    order by e.occurred_at desc
-    limit 1;
-    return found_at;
-end
-$$;
-
 -- The customer's last event from one moment on and before another, or null. It looks only into the months between them.
-create or replace function raw.last_event_within(customer integer, since timestamptz, until timestamptz)
-returns timestamptz
+-- In a cluster, Citus takes any SQL only about one customer, so this and others of landing are asked per customer.
+create or replace function raw.last_event(customer integer, since timestamptz, until timestamptz) returns timestamptz
 stable
 language plpgsql
 as $$
@@ -673,7 +655,7 @@ begin
             min(first_at) as first_at,
             max(last_at) as last_at,
             raw.known_between(customer_id, min(first_at), max(last_at)) as known_between,
-            raw.last_event(customer_id, 'infinity') as known_until
+            raw.last_event(customer_id, '-infinity', 'infinity') as known_until
         from brought_by
         group by customer_id
     ) as i;
