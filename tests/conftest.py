@@ -519,6 +519,11 @@ def two_weeks(played: Callmart) -> Callmart:
             if mart.name == "queue_interval":  # whose weeks and months are drawn
                 add_week_before(owner, mart, weeks=6)
             add_week_before(owner, mart)
+            add_week_before(owner, mart, weeks=70)  # the data goes back to before all weeks and months
+        owner.execute(
+            "update ops.opened_day set call_date = call_date - 490 where (customer_id, call_date, mart) in"
+            " (select customer_id, min(call_date), min(mart) from ops.opened_day where isfinite(call_date) group by 1)"
+        )
         owner.execute("update registry.customer set service_level_target = 0.8")
         owner.execute("update store.queue_interval set needed_s = 900 * (1 + offered) where offered > 0")
         owner.execute(

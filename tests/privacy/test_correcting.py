@@ -235,6 +235,23 @@ def test_by_the_commands_events_get_their_agent(home: Callmart, command: Command
         assert keyed(key, "agent", agent)[:6] in said and agent not in said
 
 
+def test_what_a_restored_register_asks_for_again_comes_to_an_end(
+    home: Callmart, work: Work, command: Commands, landed: Path
+) -> None:
+    """The correction was made after the backup, so the register does not know it, and the ledger does."""
+    words, plan = (OTHER, "", MISTAKEN, str(DAYS[0])), ("--until", str(DAYS[0]))
+    (before,) = home.rows("select count(*) from privacy.correction")
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=plan)
+    command.done(number, *words)
+    assert home.rows("select count(*) from privacy.correction") == [{"count": before["count"] + 1}]
+    told = raw(home)
+    with work.connection.transaction():
+        work.connection.execute("select registry.read_again(customer_id) from registry.customer")
+    assert home.land(landed).landed == 0 and raw(home) == told
+    with pytest.raises(UserError, match="another correction is about one of these agents"):
+        correction(work, DAYS[0], RIGHT).plan(case(work, of(work, OTHER, DAYS[0])))
+
+
 def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart, command: Commands) -> None:
     number = command.approved(ONE, CONTACT, "rectification", "agent", MISTAKEN, "", "", plan=())
     words, registry = (MISTAKEN, "", ""), home.home / "registry.yml"

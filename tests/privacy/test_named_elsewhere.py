@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.base.keys import known_key
+from callmart.base.keys import keyed, known_key
 from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.land.places import Stored
@@ -67,6 +67,7 @@ def work(home: Callmart) -> Iterator[Work]:
         connection.rollback()
         connection.execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.ledger cascade")
         connection.execute("delete from registry.customer")
+        connection.execute("delete from raw.event")
         connection.commit()
     (home.home / "privacy" / "ledger").unlink(missing_ok=True)
     home.apply(registry())
@@ -227,6 +228,40 @@ def test_a_queue_or_line_that_the_source_calls_like_the_person_is_attested(
     )
     work.connection.execute("insert into registry.line (customer_id, line) values (%s, %s)", [ONE, line])
     assert proof_of(work, person, "registry of customers").to_attest == ("queue or line of that name",)
+
+
+@pytest.mark.parametrize("table", ["raw.event", "registry.queue", "registry.line"])
+def test_the_number_of_a_caller_that_a_queue_or_line_has_as_well_is_attested(
+    home: Callmart, work: Work, table: str
+) -> None:
+    """It is sought nowhere, because it stays there. Another caller's is."""
+    number, key = "+31201234567", key_of(work)
+    named = [ONE, keyed(key, "number", number)]
+    match table:
+        case "raw.event":
+            work.connection.execute("select access.ensure_month('raw.event', %s)", [UNTIL.date()])
+            work.connection.execute(
+                "insert into raw.event (customer_id, queue, occurred_at, event_key, platform, event, file_id)"
+                " values (%s, %s, %s, 1, 'vcloud', 'queue_joined', 1)",
+                [*named, UNTIL],
+            )
+        case "registry.queue":
+            work.connection.execute(
+                "insert into registry.queue"
+                " (customer_id, queue_key, queue, label, service_level_s, short_abandon_s)"
+                " values (%s, %s, '020 - 123 45 67', 'Desk', 20, 5)",
+                named,
+            )
+        case _:
+            work.connection.execute(
+                "insert into registry.line (customer_id, line_key, line) values (%s, %s, '020 - 123 45 67')",
+                named,
+            )
+    for asked, attested in (number, ("queue or line of that name",)), ("+31207654321", ()):
+        person = persons.person(work.connection, key, ONE, "caller", [asked], UNTIL)
+        for place in "events", "registry of customers":
+            assert proof_of(work, person, place).left == {}, place
+        assert proof_of(work, person, "registry of customers").to_attest == attested
 
 
 def test_when_reports_were_last_opened_goes_with_who_gets_them(home: Callmart, work: Work) -> None:

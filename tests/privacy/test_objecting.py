@@ -173,7 +173,7 @@ def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     assert home.rows(names, NAMED, LEAVER) == [{"name": "Noor Zandvliet", "email": "noor@example.org"}]
     assert state(home) == before, "everything is as before"
     with pytest.raises(UserError, match="is left out of nothing"):
-        lifting.plan(case(work, of(work, "agent", LEAVER)))
+        lifting.plan(case(work, of(work, "agent", STAYER)))
 
 
 # -- whatever comes between ------------------------------------------------------------------------------------------

@@ -13,8 +13,10 @@ import typer
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
+from callmart.base.secret_files import secret_file
 from callmart.cli import main, terminal
-from callmart.privacy import letters, places, register, subject
+from callmart.database import restoring
+from callmart.privacy import kept, letters, places, register, subject
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Command, Desk, Said, mistake
 from rotations import rotate
 from today import TODAY
@@ -294,6 +296,27 @@ def test_while_a_request_is_carried_out_its_key_stays(desk: Desk, command: Comma
             UserError, match=f"request {number} .* has begun; finish it with `callmart privacy {step}"
         ):
             rotate(desk.callmart, ONE)
+    desk.owner.execute("delete from privacy.ledger_entry where request = %s", [number])
+    with restoring.locked(desk.owner):
+        restoring.begin(desk.owner, "backup")
+        try:
+            rotate(desk.callmart, ONE)
+        finally:
+            restoring.end(desk.owner)
+    restoring.clear(desk.owner)
+
+
+def test_what_the_registry_corrects_for_a_request_keeps_its_key(desk: Desk, command: Command) -> None:
+    """Between `registry apply --request` and `do`."""
+    number = desk.open(ONE, CONTACT)
+    desk.bring(number, "approved")
+    secret_file(desk.callmart.home / "privacy" / f"request-{number}", b"kept")
+    with pytest.raises(
+        UserError, match=f"request {number} .* has begun; finish it with `callmart privacy do"
+    ):
+        rotate(desk.callmart, ONE)
+    kept.forget(desk.callmart.home, number)
+    rotate(desk.callmart, ONE)
 
 
 def test_at_a_terminal_it_is_hidden_and_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,8 +269,9 @@ def test_taken_back_the_agents_are_shown_again(home: Callmart, work: Work) -> No
     build_all(home)
     assert home.told(ONE) == home.told(TWIN)
     assert shown(home, OBJECTOR) and shown(home, ABSENT)
+    lifting.plan(case(work, ONE, OBJECTOR, DAYS[-1]))  # a register from before would ask for it again
     with pytest.raises(UserError, match="is left out of nothing"):
-        lifting.plan(case(work, ONE, OBJECTOR, DAYS[-1]))
+        lifting.plan(case(work, ONE, OTHER, DAYS[-1]))
     assert named(home) == {OBJECTOR, ABSENT, NEVER, OTHER, "nobody"}
     work.connection.commit()
     rotate(home, ONE)

@@ -267,6 +267,47 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
     assert page.compared == f"compared with the same days of week {WEEK.before.number}"
 
 
+@contextmanager
+def told(callmart: Callmart, *statements: str) -> Iterator[None]:
+    """The books say something else for a while. Each statement is followed by the one that takes it back."""
+    for statement in statements[::2]:
+        asked(callmart, f"{statement} returning 1")
+    yield
+    for statement in statements[::-2]:
+        asked(callmart, f"{statement} returning 1")
+
+
+def test_a_week_in_which_the_data_began_is_compared_with_nothing(two_weeks: Callmart, draw: Draw) -> None:
+    """It lacks days. Data about agents can begin later, with a detailed contract."""
+    monday, number = WEEK.monday - BEFORE, WEEK.before.number
+    lacks = f"niet vergeleken met week {number}, waarvan dagen ontbreken"
+    ((first,),) = asked(
+        two_weeks,
+        "select min(call_date) from ops.opened_day where customer_id = %s and isfinite(call_date)",
+        NAMED,
+    )
+
+    def begin(day: date, former: date) -> str:
+        return f"update ops.opened_day set call_date = '{day}' where customer_id = {NAMED} and call_date = '{former}'"
+
+    for day, is_whole in (monday, True), (monday + date.resolution, False):
+        with told(two_weeks, begin(day, first), begin(first, day)):
+            page = draw("traffic", NAMED)
+        assert (page.compared != lacks) is is_whole
+    contract, standard = f"from registry.contract where customer_id = {NAMED}", "option = 'standard'"
+    for day, is_whole in (monday, True), (monday + date.resolution, False):
+        with told(
+            two_weeks,
+            f"update registry.contract set valid_from = '{day}' where customer_id = {NAMED}",
+            f"update registry.contract set valid_from = '2020-01-01' where customer_id = {NAMED}",
+            "insert into registry.contract (customer_id, option, valid_from, valid_until)"
+            f" values ({NAMED}, 'standard', '2020-01-01', '{day}')",
+            f"delete {contract} and {standard}",
+        ):
+            assert draw("traffic", NAMED).compared != lacks
+            assert (draw("agents", NAMED).compared != lacks) is is_whole
+
+
 def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: Draw) -> None:
     """And those that are not known yet; of no other mart, and of no other customer."""
     day = YESTERDAY - BEFORE

@@ -205,7 +205,7 @@ class Tableau:
         formulas |= {each.get("name")[1:-1]: each.find("calculation").get("formula") for each in own}
         formulas.pop("Person_agent", None)
         back = (weeks.of(TODAY).monday - WEEK.monday).days // 7
-        self.formulas = Formulas(formulas, {"weeks_back": back}, TODAY)
+        self.formulas = Formulas(formulas, {"weeks_back": back}, TODAY, [])
 
     def through(self, customer: int) -> dict[str, Any]:
         """How far the data goes, as each row is joined with it."""
@@ -215,11 +215,13 @@ class Tableau:
     def rows(self, mart: str, customer: int) -> list[dict[str, Any]]:
         through = self.through(customer)
         found = self.callmart.rows(f"select * from store.{mart} where customer_id = %s", customer)
-        return [
+        rows = [
             {**through, **row, **{self.source.name(mart, column): value for column, value in row.items()},
              "Person_agent": self.names.get(row.get("agent_key", ""))}
             for row in found
         ]  # fmt: skip
+        self.formulas.hold(rows)
+        return rows
 
     def value(self, used: Used, rows: list[dict[str, Any]]) -> Any:
         if used.derivation in TOTALS:

@@ -23,11 +23,13 @@ def add_week_before(owner: psycopg.Connection, mart: Mart, weeks: int = 1) -> No
     moments = ("interval_start", "interval_local", "joined_at", "joined_local")
     moved = {name: f"{{}} - interval '{7 * weeks} days'" for name in moments}
     moved[mart.day] = f"{{}} - {7 * weeks}"
-    for day in (WEEK.monday - weeks * BEFORE, YESTERDAY - weeks * BEFORE):
+    table = sql.Identifier("store", mart.name)
+    days = sql.SQL("select distinct {} - %s from {}").format(sql.Identifier(mart.day), table)
+    for (day,) in owner.execute(days, [7 * weeks]).fetchall():
         owner.execute("select access.ensure_month(%s, %s)", [f"store.{mart.name}", day])
     owner.execute(
         sql.SQL("insert into {table} ({names}) select {columns} from {table} where {half}").format(
-            table=sql.Identifier("store", mart.name),
+            table=table,
             names=sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
             columns=sql.SQL(", ").join(
                 sql.SQL(moved.get(name, "{}")).format(sql.Identifier(name)) for name in mart.columns

@@ -68,11 +68,18 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 
 
 class Formulas:
-    """The calculated fields of a workbook, with its parameters, on a day."""
+    """The calculated fields of a workbook, with its parameters, on a day. `data` are all rows of its data source."""
 
-    def __init__(self, formulas: Mapping[str, str], parameters: Mapping[str, Any], today: date) -> None:
+    def __init__(
+        self, formulas: Mapping[str, str], parameters: Mapping[str, Any], today: date, data: Sequence[Row]
+    ) -> None:
         self.formulas, self.parameters, self.today = formulas, parameters, today
         self.field = cache(self._field)
+        self.hold(data)
+
+    def hold(self, data: Sequence[Row]) -> None:
+        """From here on, these are all rows of the data source."""
+        self.of_all = cache(lambda expression: expression(data))
 
     def value(self, field: str, rows: Sequence[Row]) -> Any:
         """What a field of that name is for these rows."""
@@ -172,10 +179,10 @@ class _Parser:
             inner = self._or()
             self._take(")")
             return inner
-        if token == "{":  # over all rows of the data source, of which these rows tell the same
+        if token == "{":
             inner = self._or()
             self._take("}")
-            return inner
+            return lambda _: self.of.of_all(inner)
         if token == "IF":
             return self._if()
         if token.startswith("[Parameters]"):

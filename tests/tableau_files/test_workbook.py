@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -428,10 +429,10 @@ DAYS: list[Row] = [
 ]
 
 
-def computed(name: str, weeks_back: int = 1, today: date = WEDNESDAY) -> Formulas:
+def computed(name: str, weeks_back: int = 1, today: date = WEDNESDAY, data: Sequence[Row] = DAYS) -> Formulas:
     columns = parsed(name).iterfind("datasources/datasource[@caption]/column[calculation]")
     formulas = {column.get("name")[1:-1]: column.find("calculation").get("formula") for column in columns}
-    return Formulas(formulas, {"weeks_back": weeks_back}, today)
+    return Formulas(formulas, {"weeks_back": weeks_back}, today, data)
 
 
 def total(rows: list[Row], column: str, first: int, last: int) -> int:
@@ -510,7 +511,7 @@ def test_the_target_is_a_line_and_beside_the_key_figure(target: float, said: str
         column.get("name")[1:-1]: column.find("calculation").get("formula")
         for column in document.iterfind("datasources/datasource[@caption]/column[calculation]")
     }
-    of = Formulas(formulas, {"weeks_back": 1}, WEDNESDAY)
+    of = Formulas(formulas, {"weeks_back": 1}, WEDNESDAY, DAYS)
     assert of.value("Workbook_note_Calculation_service_level", DAYS) == said
     assert of.value("Workbook_note_offered", DAYS) == ""
 
@@ -561,10 +562,27 @@ def test_a_day_that_was_published_before_its_end_counts_as_if_it_went_on() -> No
     """Tableau could not be reached since, or the customer's midnight comes later than that of Tableau's clock."""
     days = [{**day, SO_FAR: datetime(2026, 11, 24, 14, 5)} for day in DAYS]
     for today in (WEDNESDAY, date(2026, 11, 27)):
-        of = computed("accessibility", 0, today)
+        of = computed("accessibility", 0, today, days)
         now, was = (of.value(f"Workbook_{name}_offered", days) for name in ("now", "before"))
         assert (now, was) == (total(DAYS, "offered", 23, 23), total(DAYS, "offered", 16, 16)), "the same days"
         assert of.value("Workbook_both_by_day", [days[-1]])
+
+
+def test_a_week_or_month_in_which_the_data_begins_is_compared_with_nothing() -> None:
+    """It lacks days."""
+    begun = DAYS[2:]
+    for data, was, trend in (DAYS, (9, 15), list(range(9, 23))), (begun, None, list(range(16, 23))):
+        of = computed("handling", data=data)
+        shown = [day["call_date"].day for day in data if of.value("Workbook_weeks", [day])]
+        assert shown == trend
+        of = computed("accessibility", data=data)
+        assert of.value("Workbook_before_offered", data) == (total(DAYS, "offered", *was) if was else None)
+        assert of.value("Workbook_now_offered", data) == total(DAYS, "offered", 16, 22)
+    days = [{**DAYS[-1], "call_date": date(2026, 9, 1) + timedelta(days=n)} for n in range(85)]
+    of = computed("handling", data=days)
+    assert {day["call_date"].month for day in days if of.value("Workbook_months", [day])} == {9, 10}
+    of = computed("handling", data=days[1:])
+    assert {day["call_date"].month for day in days if of.value("Workbook_months", [day])} == {10}
 
 
 @each_report

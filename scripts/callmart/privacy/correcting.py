@@ -35,16 +35,19 @@ class Correction:
     former: frozenset[str] = field(default=frozenset(), repr=False)  # that key before rotations
 
     def plan(self, case: Case) -> Plan:
-        """Count the events. Raises UserError if they are none, or if another correction is in the way."""
+        """Count the events. Raises UserError if they are none, or if another correction is in the way. They can be none
+        if this correction is made already: a restored register does not know what was done since its backup.
+        """
         connection, person = case.work.connection, case.person
         require_covered(case.work)
-        self._refuse_wrong(connection, person)
         counts = {place.name: Counts() for place in PLACES}
         counts[Events.name] = self._count(connection, person)
-        if not counts[Events.name]:
-            raise UserError(
-                "this agent has no events on these days: ask the contact which days and agent it is"
-            )
+        if not self._stands(connection, person):
+            self._refuse_wrong(connection, person)
+            if not counts[Events.name]:
+                raise UserError(
+                    "this agent has no events on these days: ask the contact which days and agent it is"
+                )
         whose = keyed(case.key, "plan", f"{case.whose} {self.agent_key} {self.since.timestamp()}")
         return Plan(whose, counts, ())
 
@@ -111,6 +114,11 @@ class Correction:
         with connection.transaction():
             ((outside, inside),) = connection.execute(SQL["count"], self._parameters(person)).fetchall()
         return +Counts({"events outside calls": outside, "events in calls": inside})
+
+    def _stands(self, connection: psycopg.Connection, person: Person) -> bool:
+        found = connection.execute(SQL["stands"], self._parameters(person)).fetchone()
+        connection.rollback()
+        return found == (True,)
 
     def _refuse_wrong(self, connection: psycopg.Connection, person: Person) -> None:
         if self.agent_key in person.keys:

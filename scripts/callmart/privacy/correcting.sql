@@ -69,6 +69,21 @@ where
     and t.kind = 'agent'
     and t.tombstone = privacy.tombstone_of(s.secret, 'agent', %(agent)s);
 
+-- name: stands
+-- Whether this very correction is made already.
+select exists(
+    select 1
+    from privacy.correction as c
+    inner join privacy.secret as s on c.customer_id = s.customer_id
+    cross join unnest(%(asked)s::text[]) as asked
+    where
+        c.customer_id = %(customer)s
+        and c.since = %(since)s
+        and c.until = %(until)s
+        and (c.agent_key = %(agent)s or c.erased = privacy.tombstone_of(s.secret, 'agent', %(agent)s))
+        and c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', asked)
+);
+
 -- name: overlapping
 -- A correction of the same customer whose days overlap, and which names one of the agents in any part, by a key of now
 -- or from before a rotation.

@@ -81,6 +81,11 @@ def recall(case: Case) -> Kept | None:
     return Kept(**{name: frozenset(values) for name, values in json.loads(content).items()})
 
 
+def is_kept(home: Path, request: int) -> bool:
+    """Whether there is a file."""
+    return _path(home, request).exists()
+
+
 def forget_if_gone(case: Case, proofs: Iterable[Proof]) -> None:
     """Delete the file if nothing is left of the person."""
     if not any(proof.left.total() for proof in proofs):

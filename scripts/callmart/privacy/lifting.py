@@ -13,8 +13,10 @@ from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 
 def plan(case: Case) -> Plan:
-    """Find out what would show the agent again. Raises UserError if nothing leaves the agent out."""
-    if not objecting.is_left_out(case.work, case.person):
+    """Find out what would show the agent again. Raises UserError if nothing has ever left the agent out. One who is
+    shown already can be planned: a restored register does not know what was done since its backup.
+    """
+    if not objecting.was_left_out(case.work, case.person):
         raise UserError(
             "this agent is left out of nothing: if the letter names another id, enter the request with that"
         )

@@ -103,16 +103,12 @@ def note(case: Case, right: Act) -> None:
 
 def is_left_out(work: Work, person: Person) -> bool:
     """Whether the ledger leaves the agent out, under all ids."""
-    found = work.connection.execute(
-        SQL["is_left_out"],
-        {
-            "customer": person.customer_id,
-            "agents": [agent for agent, _ in person.all_keys],
-            "keys": [key for _, key in person.all_keys],
-        },
-    ).fetchone()
-    work.connection.rollback()
-    return found == (True,)
+    return _ask(work, "is_left_out", person)
+
+
+def was_left_out(work: Work, person: Person) -> bool:
+    """Whether the ledger has ever left the agent out, under any id."""
+    return _ask(work, "was_left_out", person)
 
 
 def settle(connection: psycopg.Connection, person: Person) -> None:
@@ -134,6 +130,19 @@ def follow(work: Work, person: Person, on_place: OnPlace) -> None:
 def always(person: Person) -> Person:
     """The agent on all days."""
     return replace(person, until=ALWAYS)
+
+
+def _ask(work: Work, question: str, person: Person) -> bool:
+    found = work.connection.execute(
+        SQL[question],
+        {
+            "customer": person.customer_id,
+            "agents": [agent for agent, _ in person.all_keys],
+            "keys": [key for _, key in person.all_keys],
+        },
+    ).fetchone()
+    work.connection.rollback()
+    return found == (True,)
 
 
 def _kept(case: Case) -> Kept:

@@ -6,3 +6,16 @@ from (
     from unnest(%(agents)s::text[], %(keys)s::text[]) as known (agent, key)
     group by known.agent
 ) as each;
+
+-- name: was_left_out
+-- Whether the ledger has ever left one of the agents out.
+select exists(
+    select 1
+    from privacy.known_tombstone as t
+    inner join privacy.secret as s on t.customer_id = s.customer_id
+    cross join unnest(%(keys)s::text[]) as known (key)
+    where
+        t.customer_id = %(customer)s
+        and t.kind = 'objector'
+        and t.tombstone = privacy.tombstone_of(s.secret, 'objector', known.key)
+);

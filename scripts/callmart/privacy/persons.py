@@ -16,6 +16,7 @@ from callmart.base.person import Kind, Person, Work
 from callmart.base.spelling import plain
 from callmart.database import clock, tombstones
 from callmart.database.tombstones import of_name
+from callmart.registry.places import keys_of_names
 
 SQL = sql_file.statements(__file__)
 
@@ -128,10 +129,11 @@ def _by_address(key: bytes, addresses: Collection[str]) -> set[str]:
 def sought(work: Work, person: Person, texts: Collection[str], traces: Collection[int] = ()) -> Work:
     """The work, with the words and the keys of events that may be left nowhere of a person. Commits.
 
-    A word that somebody else of the customer has as well, such as a name, can't be sought; one that is part of others'
-    words, only as a whole value.
+    What somebody or something else of the customer has as well, such as a name or the number of a line, can't be
+    sought; a word that is part of others' words, only as a whole value.
     """
     same, all_others = _words_of_others(work.connection, person)
+    same |= keys_of_names(work.connection, person)
     work.connection.commit()
     own = {text for text in texts if text.lower() not in same}
     parts = {text for text in own if any(text.lower() in other for other in all_others)}

@@ -37,9 +37,10 @@ from callmart.base.keys import (
 )
 from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import Settings
-from callmart.database import audit_log, catalogue, clock, fingerprints, ledger, rotation, vacuum
+from callmart.database import audit_log, catalogue, clock, fingerprints, ledger, restoring, rotation, vacuum
 from callmart.database.lock import exclusive
 from callmart.opening import opening
+from callmart.privacy import kept
 from callmart.privacy.renewing import RENEWED, Renewing
 from callmart.retention import drawn
 
@@ -161,12 +162,7 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
             f"nothing was rotated: customer {customer_id} has no key; `callmart status` lists the customers"
         )
     key = known_key(settings.home, customer_id, fingerprint)
-    if begun := connection.execute(SQL["begun_request"], {"customer": customer_id}).fetchone():
-        number, step = begun
-        raise UserError(
-            f"nothing was rotated: request {number} of customer {customer_id} has begun; finish it with "
-            f"`callmart privacy {step} {number}`, then rotate"
-        )
+    _refuse_begun(connection, settings, customer_id)
     parameters = {"customer": customer_id, "kinds": [*ASKED_PER_LAYER, *RENEWED]}
     if other := connection.execute(SQL["other_tombstone"], parameters).fetchone():
         raise UserError(
@@ -180,6 +176,20 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
             "with a customer_id"
         )
     return key
+
+
+def _refuse_begun(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+    """Raise UserError if a request has begun: what is kept for its proof is found by the key (privacy/kept.py). In a
+    database that is being restored nothing is kept.
+    """
+    is_restored = restoring.unfinished(connection) is not None
+    requests = connection.execute(SQL["approved_requests"], {"customer": customer_id}).fetchall()
+    for number, has_begun, step in requests:
+        if (has_begun and not is_restored) or kept.is_kept(settings.home, number):
+            raise UserError(
+                f"nothing was rotated: request {number} of customer {customer_id} has begun; finish it with "
+                f"`callmart privacy {step} {number}`, then rotate"
+            )
 
 
 def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:

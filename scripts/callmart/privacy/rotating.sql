@@ -1,13 +1,12 @@
--- name: begun_request
--- A request in which something is erased, or was and is not proved, and the command that goes on with it. What is kept
--- to prove it is found by the key (privacy/kept.py).
+-- name: approved_requests
+-- The requests that are approved and not answered, whether they have begun, and the command that goes on.
 select
     number,
-    case when state = 'executing' then 'do' else 'prove' end
+    state <> 'approved',
+    case when state = 'proving' then 'prove' else 'do' end
 from privacy.request
-where customer_id = %(customer)s and state in ('executing', 'proving')
-order by number
-limit 1;
+where customer_id = %(customer)s and state in ('approved', 'executing', 'proving')
+order by number;
 
 -- name: other_tombstone
 select kind

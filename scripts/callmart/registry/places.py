@@ -5,10 +5,13 @@ from dataclasses import replace
 import psycopg
 from psycopg import sql
 
+from callmart.base import sql_file
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.spelling import plain
 from callmart.database import searching, vacuum
+
+SQL = sql_file.statements(__file__)
 
 # An agent who had events later under a detailed contract has an id there, too.
 _AGENT = "agent_key = any(%(keys)s) and not coalesce(last_day >= (%(until)s at time zone t.time_zone)::date, false)"
@@ -68,24 +71,27 @@ class Customers(searching.Books):
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the tables whole, and look whether a queue or line of the customer is called like the person."""
         searched = super().prove(work, person)
-        called = any(_is_called(name, person) for name in _names_at_source(work, person.customer_id))
-        return replace(searched, to_attest=("queue or line of that name",) if called else ())
+        with work.connection.transaction():
+            is_called = _is_called(work.connection, person) or keys_of_names(work.connection, person)
+        return replace(searched, to_attest=("queue or line of that name",) if is_called else ())
 
 
-def _names_at_source(work: Work, customer_id: int) -> list[str]:
-    with work.connection.transaction():
-        names = work.connection.execute(
-            "select queue from registry.queue where customer_id = %(customer)s"
-            " union all select line from registry.line where customer_id = %(customer)s",
-            {"customer": customer_id},
-        ).fetchall()
-    return [plain(name) for (name,) in names]
+def keys_of_names(connection: psycopg.Connection, person: Person) -> frozenset[str]:
+    """The keys of a caller that a queue or line of the customer has as well, because it is called like the number."""
+    if person.kind != "caller":
+        return frozenset()
+    parameters = {"customer": person.customer_id, "keys": sorted(person.keys)}
+    return frozenset(key for (key,) in connection.execute(SQL["keys_of_names"], parameters))
 
 
-def _is_called(name: str, person: Person) -> bool:
-    """Whether a name is one of the person's words. One that is not too short can be a part of it."""
-    words = map(plain, person.words)
-    return any(word in name if len(word.encode()) >= SHORTEST else word == name for word in words)
+def _is_called(connection: psycopg.Connection, person: Person) -> bool:
+    """Whether a queue or line is called by one of the person's words. One that is not too short can be a part of it."""
+    found = connection.execute(SQL["names_at_source"], {"customer": person.customer_id})
+    names = [plain(name) for (name,) in found]
+    words = [plain(word) for word in person.words]
+    return any(
+        word in name if len(word.encode()) >= SHORTEST else word == name for word in words for name in names
+    )
 
 
 def drop_names(connection: psycopg.Connection, person: Person) -> None:

@@ -87,8 +87,9 @@ def draw(
             # People's choice counts for all sheets. Other columns are one mart's own, as a field is on Tableau.
             reader.narrow(dimension, words, None if dimension == report.filtered else report.main_mart)
         unfinished = reader.through.day if reader.through and reader.through.so_far else None
-        first = customer.contacts_since if report.shows_contacts else None
-        period = weeks.counted(week, customer.today, reader.held_back, unfinished, first)
+        period = weeks.counted(
+            week, customer.today, reader.held_back, unfinished, _first_day(customer, report)
+        )
         if not (period.has_begun or period.unfinished or or_empty):
             raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
@@ -106,6 +107,16 @@ def draw(
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))
         return _page(scene, report, customer, week, drawn, notices)
+
+
+def _first_day(customer: Customer, report: Report) -> date | None:
+    """The first day of which a report has the whole data. None if no day is open."""
+    first_days = [
+        customer.since,
+        customer.detailed_since if report.option == "detailed" else None,
+        customer.contacts_since if report.shows_contacts else None,
+    ]
+    return max(filter(None, first_days), default=None)
 
 
 def _page(

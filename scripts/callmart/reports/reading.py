@@ -36,6 +36,8 @@ class Customer:
     today: date
     option: str
     orders: Sequence[str]  # what it has ordered besides
+    since: date | None  # its first open day
+    detailed_since: date | None  # the first day of which data about agents is kept
     contacts_since: date | None  # the first day of its list of contacts
 
 

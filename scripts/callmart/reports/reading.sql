@@ -1,6 +1,6 @@
 -- name: customer
--- A customer by its number: what it is called, its language, its day by its own clock, what it has ordered today, and
--- from which day on its list of contacts is kept.
+-- A customer by its number: what it is called, its language, its day by its own clock, what it has ordered today, its
+-- first open day, and from which day on data about agents and its list of contacts are kept.
 select
     c.customer_id,
     c.name,
@@ -8,6 +8,14 @@ select
     (now() at time zone c.time_zone)::date as today,
     o.option,
     o.orders,
+    (
+        select min(d.call_date) from ops.opened_day as d
+        where d.customer_id = c.customer_id and d.call_date > '-infinity'
+    ) as since,
+    (
+        select min(k.valid_from) from registry.kept_contract as k
+        where k.customer_id = c.customer_id and k.option = 'detailed'
+    ) as detailed_since,
     l.first_day as contacts_since
 from registry.customer as c
 left join registry.current_option as o using (customer_id)

@@ -111,8 +111,8 @@ def counted(
     unfinished: date | None = None,
     first: date | None = None,
 ) -> Period:
-    """The days of a week that are over and not held back. The last open day can be `unfinished`. A list of contacts is
-    kept from its `first` day on.
+    """The days of a week that are over and not held back. The last open day can be `unfinished`. The data begins with
+    its `first` day.
     """
     after = min(week.monday + timedelta(days=7), today)
     lacking = {*held_back, *([unfinished] if unfinished else ())}

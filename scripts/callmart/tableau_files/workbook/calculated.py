@@ -56,11 +56,15 @@ def shown(book: Book, mart: str, *, by_day: bool = False) -> Field:
 def before(book: Book, mart: str) -> Field:
     """Return the condition that a row is in the week before the chosen one.
 
-    If the chosen week isn't over, only those days count whose weekday has passed in it.
+    If the chosen week isn't over, only those days count whose weekday has passed in it. None does in the week in which
+    the mart's days begin.
     """
-    a_week_later = f"DATEADD('day', 7, [{book.day(mart).name}])"
-    of_week = f"{_weeks_ago(book, mart)} = {WEEKS_BACK} + 1"
-    return _condition(book, mart, "before", f"{of_week} AND {_is_over(book, a_week_later)}")
+    day = f"[{book.day(mart).name}]"
+    is_over = _is_over(book, f"DATEADD('day', 7, {day})")
+    has_first = _has_first(day, f"DATETRUNC('week', {day}, 'monday')")
+    return _condition(
+        book, mart, "before", f"{_weeks_ago(book, mart)} = {WEEKS_BACK} + 1 AND {is_over} AND {has_first}"
+    )
 
 
 def both(book: Book, mart: str, *, by_day: bool) -> Field:
@@ -94,11 +98,14 @@ def recent(book: Book, mart: str, what: str) -> Field:
     after = f"(IF {WEEKS_BACK} = 0 THEN TODAY() ELSE DATE({monday}) END)"
     if what == "weeks":
         ago = f"DATEDIFF('week', {day}, {after}, 'monday')"
-        last = f"DATEADD('day', 6, DATETRUNC('week', {day}, 'monday'))"
+        first = f"DATETRUNC('week', {day}, 'monday')"
+        last = f"DATEADD('day', 6, {first})"
     else:
         ago = f"DATEDIFF('month', {day}, {after})"
-        last = f"DATEADD('day', -1, DATEADD('month', 1, DATETRUNC('month', {day})))"
-    return _condition(book, mart, what, f"{ago} >= 1 AND {ago} <= {TREND} AND {_has_whole(book, last)}")
+        first = f"DATETRUNC('month', {day})"
+        last = f"DATEADD('day', -1, DATEADD('month', 1, {first}))"
+    is_whole = f"{_has_first(day, first)} AND {_has_whole(book, last)}"
+    return _condition(book, mart, what, f"{ago} >= 1 AND {ago} <= {TREND} AND {is_whole}")
 
 
 def count(book: Book, mart: str) -> Field:
@@ -241,6 +248,11 @@ def _has_whole(book: Book, day: str) -> str:
     """
     through, so_far = (f"{{MAX({field})}}" for field in _data_through(book))
     return f"(ISNULL({so_far}) OR {day} < {through})"
+
+
+def _has_first(day: str, first: str) -> str:
+    """The condition that the mart's days go back to the first day of a week or month."""
+    return f"{{MIN({day})}} <= {first}"
 
 
 def _digits(form: str) -> str:
