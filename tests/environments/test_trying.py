@@ -18,6 +18,7 @@ from callmart.base.progress import quietly
 from callmart.database import clock, ledger, ledger_files, lock, server
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.declarations import dbt_project
+from callmart.declarations.mart import reach
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
 from callmart.operations import run
@@ -141,7 +142,7 @@ def test_events_come_along_from_a_month_before_or_from_where_a_call_began(
     owner: psycopg.Connection,
 ) -> None:
     first_day = DAYS[1]
-    asked = {"customers": [NAMED], "first_day": first_day, "looks_back": copying.LOOKS_BACK_DAYS}
+    asked = {"customers": [NAMED], "first_day": first_day, "looks_back": reach([]) + 1}
     ((since,),) = owner.execute(copying.SQL["since"], asked).fetchall()
     assert since.date() == first_day - timedelta(days=32)
     for days, whose in ((40, STANDARD), (41, NAMED)):

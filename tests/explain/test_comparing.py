@@ -25,7 +25,9 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def asked(column: str = "answered") -> Question:
     part = parse(column)
     measure = Measure(column, None, {"value": part}, Ratio(over=part, per=part))
-    return Question(measure, 1, ZoneInfo("Europe/Amsterdam"), ("q",), {"q": "Vragen"}, DAY, DAY)
+    return Question(
+        measure, 1, ZoneInfo("Europe/Amsterdam"), ("q",), {"q": "Vragen", "r": "Vragen"}, DAY, DAY
+    )
 
 
 def contact(seconds: float = 0, *, counted: bool = True, **values: Any) -> Contact:
@@ -67,7 +69,7 @@ REASONS = {
     "the same": ([A], [listed(A)], "answered", []),
     "a second later": ([A], [listed(A, moment=NOON + WITHIN)], "answered", []),
     "nothing else is known": ([A], [Other(2, NOON, None, None, None)], "answered", []),
-    "its queue by its label": ([A], [listed(A, queue="Vragen")], "answered", []),
+    "its queue by its label, which another has as well": ([A], [listed(A, queue="Vragen")], "answered", []),
     "not there": ([A], [], "answered", [("only here", "unknown there")]),
     "not here": ([], [listed(A)], "answered", [("only there", "unknown here")]),
     "too late": ([A], [listed(A, moment=NOON + 2 * WITHIN)], "answered",

@@ -505,6 +505,30 @@ def test_the_repeated_hour_follows_the_call(tmp_path: Path) -> None:
     ]
 
 
+def test_a_table_that_was_exported_from_its_end_is_read_from_there(tmp_path: Path) -> None:
+    """Whole days, since an hour or two that go back may be those that come twice."""
+    rows = [
+        abandon("2026-10-25 00:30:00", "x.1"),
+        abandon(
+            "2026-10-25 02:15:00", f"pbx1-{int(datetime(2026, 10, 25, 0, 14, tzinfo=UTC).timestamp())}.7"
+        ),
+        abandon("2026-10-25 02:50:00", "x.2"),
+        abandon("2026-10-25 02:20:00", "x.3"),
+        abandon(
+            "2026-10-25 14:00:00", f"pbx1-{int(datetime(2026, 10, 25, 12, 59, tzinfo=UTC).timestamp())}.8"
+        ),
+    ]
+    forwards, backwards = (at(realtime(tmp_path, *each)) for each in (rows, rows[::-1]))
+    assert forwards == [
+        datetime(2026, 10, 24, 22, 30, tzinfo=UTC),
+        datetime(2026, 10, 25, 0, 15, tzinfo=UTC),
+        datetime(2026, 10, 25, 0, 50, tzinfo=UTC),
+        datetime(2026, 10, 25, 1, 20, tzinfo=UTC),
+        datetime(2026, 10, 25, 13, 0, tzinfo=UTC),
+    ]
+    assert sorted(backwards) == forwards
+
+
 def test_two_years_have_two_repeated_hours(tmp_path: Path) -> None:
     prepared = realtime(
         tmp_path,

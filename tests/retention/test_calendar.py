@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 AGENTS = matrix().groups["agent"].title.nl  # the data source of agents
 SOON = TODAY + timedelta(days=3)
-LEAVES_DETAILED, BEGINS, ANONYMOUS, NAMED = 21, 22, 23, 24
+LEAVES_DETAILED, BEGINS, ANONYMOUS, NAMED, LATER = 21, 22, 23, 24, 25
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,7 @@ CALENDAR = "customers:\n" + "".join(
         leaver(BEGINS, ("detailed", SOON, None)),
         leaver(ANONYMOUS, OPEN),
         leaver(NAMED, OPEN),
+        leaver(LATER, OPEN),
     )
 )
 
@@ -120,6 +121,27 @@ def test_a_contract_that_begins_by_the_calendar_takes_the_file_that_it_turned_aw
     removing(calendar)
     assert calendar.land_text(of_today, BEGINS).landed == 1
     assert removing(calendar) == []
+
+
+def test_no_day_knows_what_was_before_a_contract_that_begins_later_now(calendar: Callmart) -> None:
+    """A status goes on for 31 days at most."""
+    agent, shown = (
+        f"SIP/geheim{LATER}",
+        "select distinct call_date from mart.agent_status_interval where status = 'break'",
+    )
+    statuses = ndjson(
+        event("agent_status", at("09:00"), agent=agent, reason="break"),
+        event("agent_status", at("09:00", 14), agent=agent, reason="available"),
+    )
+    assert calendar.land_text(statuses, LATER).landed == 2
+    assert night(calendar).problems == []
+    before = {row["call_date"] for row in calendar.rows(shown, customer_id=LATER)}
+    assert {DAY + timedelta(days=day) for day in range(15)} >= before >= {DAY + timedelta(days=14)}
+    text = (calendar.home / "registry.yml").read_text()
+    later = ("detailed", DAY + timedelta(days=3), None)
+    calendar.apply(text.replace(leaver(LATER, OPEN), leaver(LATER, later)))
+    assert night(calendar).problems == []
+    assert calendar.rows(shown, customer_id=LATER) == []
 
 
 # -- anonymous agents ----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -24,6 +24,8 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 
 # Of a mart. Its months and the view of its ratios have longer names, and PostgreSQL cuts off at 63.
 LONGEST_NAME = 48
+
+LONGEST_PHASE = 31  # days
 
 # The mart with what agents are called. Every other column that points to a person has keys.
 NAMES_OF_AGENTS = "agent"
@@ -286,3 +288,10 @@ class Mart(Strict):
                 f"a mart of the group {self.group} may not show a person ({column.person}): remove the column "
                 f"{column.name} from its YAML{other}"
             )
+
+
+def reach(marts: Iterable[Mart]) -> int:
+    """How many days before its own a row of one of these marts can read: a phase goes on for 31 days at most
+    (macros/phases/longest_phase.sql).
+    """
+    return max((LONGEST_PHASE, *(mart.reach_days for mart in marts)))

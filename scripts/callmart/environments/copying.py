@@ -13,13 +13,11 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import ledger
 from callmart.database.piping import pipe
-from callmart.declarations.mart import Mart
+from callmart.declarations.mart import Mart, reach
 from callmart.environments.known import Environment
 
 SQL = sql_file.statements(__file__)
 
-# A phase can be 31 days old (macros/phases/longest_phase.sql). One day more, because days are of the customer's clock.
-LOOKS_BACK_DAYS = 32
 KEPT_DAYS = 14  # that an environment stays
 
 # Per table the statement that says which rows. A table that is not here stays empty.
@@ -104,7 +102,7 @@ def copy(
         "customers": list(environment.customers),
         "first_day": environment.first_day,
         "last_day": environment.last_day,
-        "looks_back": max(LOOKS_BACK_DAYS, *(mart.reach_days + 1 for mart in marts)),
+        "looks_back": reach(marts) + 1,  # days are of the customer's clock
     }
     ((parameters["since"],),) = connection.execute(SQL["since"], parameters).fetchall()
     own.execute(SQL["make_months"], parameters)

@@ -6,7 +6,7 @@ and wait agree too. Of all ways to pair them, the one with most pairs is taken, 
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from typing import Literal
@@ -55,38 +55,33 @@ class Compared:
 def compare(explained: Explained, listed: Sequence[Other], within: timedelta) -> Compared:
     """Compare the contacts behind a number with a list. Moments and waits may differ by `within`."""
     ours = sorted((*explained.counted, *explained.others), key=lambda one: one.joined_at)
-    named = {label: name for name, label in explained.question.labels.items()}
-    there = [_renamed(one, named) for one in listed]
-    pairs = _pairs(ours, there, within)
+    labels = explained.question.labels
+    pairs = _pairs(ours, listed, within, labels)
     partner = {id(other): contact for contact, other in pairs}
     found, same, elsewhere = [], 0, 0
-    for other in there:
+    for other in listed:
         contact = partner.get(id(other))
         if contact is not None and _is_elsewhere(explained, contact, other):
             elsewhere += 1
         elif contact is None or not contact.is_counted:
             found.append(_only_there(explained, contact, other))
-        elif difference := _differs(contact, other, within):
+        elif difference := _differs(contact, other, within, labels):
             found.append(difference)
         else:
             same += 1
     met = {id(contact) for contact, _ in pairs}
-    found += [_only_here(explained, one, there) for one in explained.counted if id(one) not in met]
-    hint = _hint(ours, there, within) if 2 * len(pairs) < len(there) else None
+    found += [_only_here(explained, one, listed) for one in explained.counted if id(one) not in met]
+    hint = _hint(ours, listed, within) if 2 * len(pairs) < len(listed) else None
     found.sort(key=lambda one: one.here.joined_at if one.here else one.there.moment)  # type: ignore[union-attr] # one is there
-    return Compared(len(explained.counted), len(there), same, elsewhere, tuple(found), hint)
-
-
-def _renamed(other: Other, named: dict[str, str]) -> Other:
-    """The same contact with the name of its queue at the source, if the list has the label."""
-    queue = named.get(other.queue or "", other.queue)
-    return Other(other.line, other.moment, queue, other.outcome, other.wait_s)
+    return Compared(len(explained.counted), len(listed), same, elsewhere, tuple(found), hint)
 
 
 # -- pairs -------------------------------------------------------------------------------------------------------------
 
 
-def _pairs(ours: Sequence[Contact], there: Sequence[Other], within: timedelta) -> list[tuple[Contact, Other]]:
+def _pairs(
+    ours: Sequence[Contact], there: Sequence[Other], within: timedelta, labels: Mapping[str, str]
+) -> list[tuple[Contact, Other]]:
     """The contacts that are on both sides. Both sequences are in the order of their moments."""
     from scipy.sparse import coo_array  # takes longer to import than all of callmart
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -98,7 +93,7 @@ def _pairs(ours: Sequence[Contact], there: Sequence[Other], within: timedelta) -
     for i, contact in enumerate(ours):
         first = bisect_left(moments, contact.joined_at - within)
         end = bisect_right(moments, contact.joined_at + within)
-        alike = ((_cost(contact, there[j], within), j) for j in range(first, end))
+        alike = ((_cost(contact, there[j], within, labels), j) for j in range(first, end))
         edges += [(cost, i, j) for cost, j in alike if cost is not None]
         edges.append((ALONE, i, len(there) + i))
     costs, rows, columns = zip(*edges, strict=True)
@@ -107,9 +102,9 @@ def _pairs(ours: Sequence[Contact], there: Sequence[Other], within: timedelta) -
     return [(ours[i], there[j]) for i, j in paired if j < len(there)]
 
 
-def _cost(contact: Contact, other: Other, within: timedelta) -> float | None:
+def _cost(contact: Contact, other: Other, within: timedelta, labels: Mapping[str, str]) -> float | None:
     """How unlike a contact and one of the list are, above 0; None if they can't be the same."""
-    is_other_queue = other.queue is not None and other.queue != contact.queue
+    is_other_queue = other.queue is not None and not _is_of_queue(contact, other, labels)
     is_other_outcome = other.outcome is not None and other.outcome != contact.outcome
     waits_differ = _waits_differ(contact, other, within)
     if is_other_queue and (is_other_outcome or waits_differ):
@@ -117,6 +112,11 @@ def _cost(contact: Contact, other: Other, within: timedelta) -> float | None:
     apart = abs(contact.joined_at - other.moment) / max(within, timedelta(microseconds=1))
     cost = 1 + apart + QUEUE * is_other_queue + OUTCOME * is_other_outcome + WAIT * waits_differ
     return cost + UNCOUNTED * (not contact.is_counted)
+
+
+def _is_of_queue(contact: Contact, other: Other, labels: Mapping[str, str]) -> bool:
+    """Whether the list names the contact's queue, as the source does or by its label, which several queues can have."""
+    return other.queue in (contact.queue, labels.get(contact.queue, contact.queue))
 
 
 def _waits_differ(contact: Contact, other: Other, within: timedelta) -> bool:
@@ -131,12 +131,15 @@ def _waits_differ(contact: Contact, other: Other, within: timedelta) -> bool:
 
 def _is_elsewhere(explained: Explained, contact: Contact, other: Other) -> bool:
     """Whether the list says the same of it as we do: that it belongs to a queue that is not asked about."""
-    return contact.queue == other.queue and contact.queue not in explained.question.queues
+    question = explained.question
+    return _is_of_queue(contact, other, question.labels) and contact.queue not in question.queues
 
 
-def _differs(contact: Contact, other: Other, within: timedelta) -> Difference | None:
+def _differs(
+    contact: Contact, other: Other, within: timedelta, labels: Mapping[str, str]
+) -> Difference | None:
     """What the two sides say differently of a contact that both have."""
-    if other.queue is not None and other.queue != contact.queue:
+    if other.queue is not None and not _is_of_queue(contact, other, labels):
         return Difference("differs", "another queue", f"there it is of {other.queue}", contact, other)
     if other.outcome is not None and other.outcome != contact.outcome:
         return Difference("differs", "another outcome", f"there it is {other.outcome}", contact, other)

@@ -35,9 +35,10 @@ from callmart.land.look import Look, refuse_name, unreadable
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Source, Tally
 
-MOST_FILES = 1000  # that are looked at and read together; no more share a transaction
+MOST_FILES = 1000  # that are looked at and read together
 MOST_BYTES = 32 << 20  # of files that are read before the first lands; a larger file counts as a block
 MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared before a file's turn
+FILES_TOGETHER = 500  # small files that share a transaction at most, so that others can be prepared meanwhile
 TRIES = 3  # while the registry changes
 OTHER_ZONE = "CM001"  # the SQLSTATE of raw.refuse_other_zone
 
@@ -177,7 +178,7 @@ def grouped(sources: Sequence[Source]) -> list[list[Source]]:
     groups: list[list[Source]] = []
     filled = math.inf
     for source in sources:
-        blocks = source.blocks if source.is_small else math.inf
+        blocks = max(source.blocks, MOST_BLOCKS / FILES_TOGETHER) if source.is_small else math.inf
         filled += blocks
         if filled > MOST_BLOCKS:
             groups.append([])

@@ -1,28 +1,25 @@
-"""Reads the rows of a Parquet file as text, batch by batch."""
+"""Reads the rows of Parquet files batch by batch, and writes those of many small ones as text at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
-from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, REQUIRED_COLUMNS
+from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIRED_COLUMNS
 from callmart.land.formats import check_header
 from callmart.land.found import Found
 from callmart.land.lines import decoded
-from callmart.land.source import Source, broken, packed, reject
+from callmart.land.source import Footer, Source, broken, packed, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 
 
-def header(found: Found) -> tuple[tuple[str, ...], int]:
-    """Return the column names of a Parquet file, and its number of rows.
-
-    Raises UserError if a name, a type or a row group is not allowed.
-    """
+def footer(found: Found) -> Footer:
+    """Return what a Parquet file says of itself. Raises UserError if a name, a type or a row group is not allowed."""
     path = found.delivery.path
     try:
         with pq.ParquetFile(packed(found)) as file:
@@ -42,46 +39,72 @@ def header(found: Found) -> tuple[tuple[str, ...], int]:
         other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
         if other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
-    return tuple(schema.names), metadata.num_rows
+    return Footer(metadata, schema)
 
 
 def rows(source: Source) -> Iterator[pa.Table]:
-    """Yield the rows of a Parquet file as text, whatever the types of its columns.
+    """Yield the rows of a Parquet file with their places, by the types of its columns. Text comes in dictionaries: one
+    long text can be the value of all rows.
 
-    Raises UserError if the file breaks off or exceeds a limit.
+    Raises UserError if the file breaks off, or has more rows than the limit.
     """
+    assert source.footer is not None
+    metadata, schema = source.footer
+    texts = [column.name for column in schema if _is_text(column.type)]
     first = 1
-    size = 0
     try:
-        schema = pq.read_schema(packed(source.found))
-        texts = [column.name for column in schema if _is_text(column.type)]
-        # One long text in a dictionary can be the value of all rows, so dictionaries are not unpacked here.
         # A buffer would keep everything that was read.
-        file = pq.ParquetFile(packed(source.found), read_dictionary=texts, pre_buffer=False)
+        file = pq.ParquetFile(
+            packed(source.found), metadata=metadata, read_dictionary=texts, pre_buffer=False
+        )
         with file:
             for batch in file.iter_batches(ROWS):
-                columns = {
-                    name: _as_text(column)
-                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
-                }
-                size += sum(text.nbytes for text in columns.values())
-                source.stay_within(first - 1 + batch.num_rows, size)
+                source.tally.rows += batch.num_rows
+                source.stay_within(source.tally.rows, 0)
                 place = {
                     "file_number": pa.repeat(pa.scalar(source.number, pa.int32()), batch.num_rows),
                     "line_number": pa.arange(first, first + batch.num_rows),
                 }
                 first += batch.num_rows
-                source.tally.rows += batch.num_rows
-                readable = pa.repeat(True, batch.num_rows)
-                for name, text in columns.items():
-                    if text.null_count > batch[name].null_count:
-                        readable = pc.and_(readable, pc.equal(pc.is_null(text), pc.is_null(batch[name])))
-                table = pa.table({**place, **columns})
-                unreadable = table.filter(pc.invert(readable))
-                reject({source.number: source.tally}, unreadable, "a value is not UTF-8 text")
-                yield table.filter(readable)
+                yield pa.table({**place, **dict(zip(batch.schema.names, batch.columns, strict=True))})
     except (OSError, pa.ArrowInvalid):
         raise broken(source.path) from None
+
+
+def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of files that have the same types as text, whatever these are.
+
+    Raises UserError if a large file unpacks to more than the limit. A small one is refused alone, in its Tally.
+    """
+    size = 0
+    for table in tables:
+        if not table.num_rows:
+            continue
+        typed = table.combine_chunks()
+        columns = {name: _as_text(typed[name].chunk(0)) for name in typed.column_names[len(PLACE_SCHEMA) :]}
+        text = typed.select(PLACE_SCHEMA.names)
+        readable = pa.repeat(True, typed.num_rows)
+        for name, column in columns.items():
+            text = text.append_column(name, column)
+            if column.null_count > typed[name].null_count:
+                readable = pc.and_(readable, pc.equal(pc.is_null(column), pc.is_null(typed[name])))
+        tallies = {source.number: source.tally for source in sources}
+        reject(tallies, text.filter(pc.invert(readable)), "a value is not UTF-8 text")
+        size += text.nbytes
+        if not sources[0].is_small:
+            sources[0].stay_within(0, size)
+        elif text.nbytes > sources[0].limits.gib * (1 << 30):
+            _refuse_large(sources, text)
+        yield text.filter(readable)
+
+
+def _refuse_large(sources: Sequence[Source], text: pa.Table) -> None:
+    for source in sources:
+        own = text.filter(pc.equal(text["file_number"], source.number))
+        try:
+            source.stay_within(0, own.nbytes)
+        except UserError as refusal:
+            source.tally.refusal = refusal
 
 
 def _is_text(type: pa.DataType) -> bool:

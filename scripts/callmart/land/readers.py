@@ -36,9 +36,9 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
     if start.startswith(b"PAR1"):
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
-        names, rows = parquet.header(file)
-        blocks = rows / parquet.ROWS
-        return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits))
+        footer = parquet.footer(file)
+        names, blocks = tuple(footer.schema.names), footer.metadata.num_rows / parquet.ROWS
+        return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits, footer))
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use --format auto")
     form, header = formats.text_form(path, format, formats.first_lines(path, start))
@@ -98,8 +98,8 @@ def batches(
 
 def _alike(source: Source) -> tuple[str, ...]:
     """Files of which this is equal are parsed together."""
-    if source.form == "parquet":
-        return (source.form,)
+    if source.footer is not None:
+        return (source.form, *(f"{column.name} {column.type}" for column in source.footer.schema))
     if source.form in WITH_STATE:
         return (source.form, str(source.number))
     return (source.form, *(source.header or ()))
@@ -108,7 +108,7 @@ def _alike(source: Source) -> tuple[str, ...]:
 def _read_alike(sources: list[Source], connection: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
     match sources[0].form:
         case "parquet":
-            return gathered(_pieces(sources, lambda source: map(as_source, parquet.rows(source))))
+            return map(as_source, parquet.as_text(sources, gathered(_pieces(sources, parquet.rows))))
         case "csv":
             return map(as_source, text_formats.csv(sources, gathered(_pieces(sources, _csv_lines))))
         case "ndjson":

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
 from callmart.base.raw_format import PLACE_SCHEMA, SOURCE_SCHEMA
@@ -75,6 +76,13 @@ def reject(tallies: Mapping[int, Tally], rows: pa.Table, reason: str | pa.Array 
         tallies[number].rejects.append(of_file)
 
 
+class Footer(NamedTuple):
+    """What a Parquet file says of itself at its end."""
+
+    metadata: pq.FileMetaData
+    schema: pa.Schema
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened file; `readers.batches` reads it."""
@@ -86,6 +94,7 @@ class Source:
     header: tuple[str, ...] | None  # the columns of CSV and Parquet
     compression: str | None
     limits: Limits
+    footer: Footer | None = None  # of Parquet
     tally: Tally = field(default_factory=Tally)
 
     @property

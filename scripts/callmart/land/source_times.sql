@@ -17,7 +17,8 @@ from log_rows;
 -- name: local_times
 -- When clocks go back, an hour occurs twice. A time in it is taken as the first occurrence until a row proves that it
 -- is the second: the row's call began after the first occurrence, or an earlier row has a later time. From then on, the
--- times of that day are the second. One minute of slack allows for rows that are not exactly in order.
+-- times of that day are the second. One minute of slack allows for rows that are not exactly in order. A table that was
+-- exported from its end is read from there.
 with read as (
     select
         *,
@@ -29,15 +30,23 @@ with read as (
     from log_rows
 ),
 
+directions as (
+    select arg_min(local_time, line_number) - arg_max(local_time, line_number) > interval 2 hours as is_from_end
+    from read
+),
+
 offsets as (
     select
-        *,
+        read.*,
+        is_from_end,
+        case when is_from_end then -line_number else line_number end as place,
         timezone($zone, local_time) as about,
         list_transform(
             [about - interval 1 day, about + interval 1 day],
             lambda near: local_time - (timezone($zone, near) - timezone('UTC', near))
         ) as guesses
     from read
+    cross join directions
 ),
 
 candidates as (
@@ -56,20 +65,22 @@ bounded as (
     select
         *,
         greatest(
-            $latest::timestamptz,
-            max(first_instant) over (order by line_number rows between unbounded preceding and 1 preceding),
+            case when not is_from_end then $latest::timestamptz end,
+            max(first_instant) over (order by place rows between unbounded preceding and 1 preceding),
             max(case when call_began <= last_instant + interval 1 minute then call_began end)
-                over (order by line_number)
+                over (order by place)
         ) as not_before
     from candidates
 )
 
 select
-    * exclude (time, local_time, call_began, instants, first_instant, last_instant, not_before),
+    * exclude (
+        time, local_time, call_began, is_from_end, place, instants, first_instant, last_instant, not_before
+    ),
     case
         when
             bool_or(first_instant < last_instant and first_instant < not_before - interval 1 minute)
-                over (partition by cast(local_time as date) order by line_number)
+                over (partition by cast(local_time as date) order by place)
             then last_instant
         else first_instant
     end as occurred_at

@@ -21,7 +21,7 @@ from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import audit_log, fingerprints, vacuum
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.mart import Mart
+from callmart.declarations.mart import Mart, reach
 from callmart.environments import databases
 from callmart.extract import extract
 from callmart.mailing import places as outbox
@@ -249,8 +249,8 @@ def _remove_days(
     counts = _remove_events(connection, settings, customer_id, span)
     parameters = _bounds(customer_id, span)
     if counts["events"]:
-        reach = max((mart.reach_days for mart in dbt_project.marts(settings)), default=0)
-        connection.execute(SQL["mark_reached"], parameters | {"reach": reach})
+        days = reach(dbt_project.marts(settings))
+        connection.execute(SQL["mark_reached"], parameters | {"reach": days})
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.format(day=sql.Identifier(mart.day))
