@@ -202,7 +202,7 @@ def test_a_documentation_without_the_markers_is_left_alone(tmp_path: Path, what:
 def values(ratio: Ratio, rows: Rows) -> str:
     """The rows as a table that SQL can take from, with the columns of the ratio."""
     columns = sorted(
-        {term.column for term in ratio.terms} | ({"interval_local"} if ratio.is_at_once else set())
+        {term.column for term in ratio.terms} | ({"interval_start"} if ratio.is_at_once else set())
     )
     lines = ", ".join(
         f"({', '.join('null::int' if row.get(c) is None else str(row[c]) for c in columns)})" for row in rows
@@ -283,9 +283,9 @@ EXAMPLES = [
     ("occupancy", AMAZON | {"ready_s": 12500, "ring_s": 500}, 0.75),
     ("agent_average_handling_time", AMAZON | {"contacts": 30}, 300.0),
     ("agent_ring_answer_rate", AMAZON, 0.8),
-    ("agents_present", {"interval_local": 9, "staffed_s": 2700}, 3.0),
-    ("agents_needed", {"interval_local": 9, "needed_s": 3600}, 4.0),
-    ("agents_needed", {"interval_local": 9, "needed_s": None}, None),
+    ("agents_present", {"interval_start": 9, "staffed_s": 2700}, 3.0),
+    ("agents_needed", {"interval_start": 9, "needed_s": 3600}, 4.0),
+    ("agents_needed", {"interval_start": 9, "needed_s": None}, None),
     # What is not known: no wrap-up and no hold told; suppressed; nothing offered.
     ("average_handling_time", AMAZON | {"hold_s": None, "wrapup_s": None}, 180.0),
     ("average_wrapup_time", AMAZON | {"wrapup_s": None}, None),
@@ -320,7 +320,7 @@ def by_hand(ratio: Ratio, rows: Rows) -> float | None:
     def total(part: Sum) -> int:
         return sum((row[t.column] or 0) * (1 if t.is_added else -1) for row in kept for t in part.terms)
 
-    per = 900 * len({row["interval_local"] for row in kept}) if ratio.is_at_once else total(ratio.per)
+    per = 900 * len({row["interval_start"] for row in kept}) if ratio.is_at_once else total(ratio.per)
     return total(ratio.over) / per if per else None
 
 
@@ -359,7 +359,7 @@ def test_agents_at_once_are_added_over_queues_and_averaged_over_quarter_hours(
 ) -> None:
     """Two queues in one quarter-hour, one of them in the next; in the third nothing is known."""
     told = ((1, 1800), (1, 900), (2, 900), (3, None))
-    rows = [{"interval_local": quarter, "staffed_s": seconds} for quarter, seconds in told]
+    rows = [{"interval_start": quarter, "staffed_s": seconds} for quarter, seconds in told]
     for answer in (by_sql, by_tableau):
         assert answer(owner, metrics.metrics()["agents_present"], rows) == 2.0
 

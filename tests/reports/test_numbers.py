@@ -53,9 +53,9 @@ RATIOS = {
     " / nullif(sum(answered) filter (where transferred_blind is not null), 0)",
     "overflow_rate": "sum(overflowed)::float / nullif(sum(offered), 0)",
     "agents_present": "sum(staffed_s)::float / 900"
-    " / nullif(count(distinct interval_local) filter (where staffed_s is not null), 0)",
+    " / nullif(count(distinct interval_start) filter (where staffed_s is not null), 0)",
     "agents_needed": "sum(needed_s)::float / 900"
-    " / nullif(count(distinct interval_local) filter (where needed_s is not null), 0)",
+    " / nullif(count(distinct interval_start) filter (where needed_s is not null), 0)",
     "agent_average_handling_time": f"{HANDLING}::float / nullif(sum(contacts), 0)",
     "agent_ring_answer_rate": "sum(rings_answered)::float / nullif(sum(rings_answered + rings_unanswered), 0)",
     "occupancy": "(sum(talk_s + coalesce(hold_s, 0) + coalesce(wrapup_s, 0)) filter (where ready_s is not null))::float"

@@ -47,7 +47,7 @@ select
     parts.wrapup_s,
     case
         when parts.transferred is not null then 'transfer'
-        when parts.connected_at is null then 'no_answer'
+        when parts.connected_at is null then case when calls.ended_at is not null then 'no_answer' end
         else parts.release_reason
     end as ended,
     parts.transferred,

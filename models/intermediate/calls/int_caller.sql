@@ -147,6 +147,20 @@ days_called as (
         false as is_of_window
     from called_before
     union all
+    -- A call that goes on in the window can show its number there only.
+    select
+        visits.customer_id,
+        visits.call_date,
+        visits.queue,
+        visits.number_key,
+        visits.call_key as first_call_key,
+        visits.call_key as last_call_key,
+        false as is_of_window
+    from visits
+    inner join days_before
+        on visits.customer_id = days_before.customer_id
+        and visits.call_date = days_before.call_date
+    union all
     select
         customer_id,
         call_date,

@@ -65,9 +65,7 @@ contacts as (
         days.call_date,
         refusals.queue,
         refusals.call_key,
-        -row_number() over (
-            partition by refusals.customer_id, refusals.call_key, refusals.queue order by refusals.refused_at
-        ) as visit_no,
+        -refusals.refusal_no as visit_no,
         refusals.refused_at as began_at,
         'refused_' || refusals.reason as outcome,
         0 as offered,

@@ -9,6 +9,7 @@ select
     customer_id,
     call_key,
     queue,
+    row_number() over (partition by customer_id, call_key, queue order by occurred_at, reason) as refusal_no,
     occurred_at as refused_at,
     reason,
     shows_holds,

@@ -33,11 +33,15 @@ visits as (
     group by customer_id, call_key, queue, visit_no
 ),
 
--- The call's next visit shows to which queue it went on.
+-- The call's next visit shows to which queue it went on. Of those that begin in one moment, one that ends in it is the
+-- earlier one.
 ordered_visits as (
     select
         *,
-        lead(queue) over (partition by customer_id, call_key order by moment, joined_at, queue, visit_no) as next_queue
+        lead(queue) over (
+            partition by customer_id, call_key
+            order by moment, left_moment nulls last, joined_at, queue, visit_no
+        ) as next_queue
     from visits
 ),
 

@@ -241,7 +241,7 @@ def _misfits(metric: Metric, mart: Mart, metrics: Iterable[Metric]) -> Iterator[
         for term in metric.over.terms:
             if term.column in mart.additive and not term.column.endswith("_s"):
                 yield f"{mart.name}.{term.column} holds no seconds; correct `over` or `unit`"
-    if metric.is_at_once and "interval_local" not in mart.columns:
+    if metric.is_at_once and "interval_start" not in mart.columns:
         yield f"{mart.name} has no quarter-hours; divide by another sum"
     if not mart.additive:
         yield f"{mart.name} has no column that can be summed; name another mart"
@@ -272,7 +272,7 @@ def _named_as_another(metric: Metric, metrics: Iterable[Metric], marts: Collecti
 def total_sql(ratio: Ratio, part: Sum) -> str:
     """One of the ratio's two sums as an aggregate over the mart's rows: of the rows that count."""
     if ratio.is_at_once and part == ratio.per:
-        return f"900 * count(distinct interval_local) filter (where {counts_sql(ratio)})"
+        return f"900 * count(distinct interval_start) filter (where {counts_sql(ratio)})"
     return f"sum({sum_sql(part)}) filter (where {counts_sql(ratio)})"
 
 
@@ -302,7 +302,7 @@ def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: 
 
     def total(part: Sum) -> str:
         if ratio.is_at_once and part == ratio.per:
-            return f"(900 * COUNTD(IF {' AND '.join(conditions)} THEN {field('interval_local')} END))"
+            return f"(900 * COUNTD(IF {' AND '.join(conditions)} THEN {field('interval_start')} END))"
         columns = part.written(
             lambda term: f"ZN({field(term.column)})" if term.is_optional else field(term.column)
         )

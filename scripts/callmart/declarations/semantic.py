@@ -90,7 +90,7 @@ def _measures(metric: Metric) -> Iterator[dict[str, Any]]:
 
     yield measure("over", "sum", sum_sql(metric.over))
     if metric.is_at_once:
-        yield measure("per", "count_distinct", "interval_local")
+        yield measure("per", "count_distinct", "interval_start")
     else:
         yield measure("per", "sum", sum_sql(metric.per))
 
