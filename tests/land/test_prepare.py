@@ -327,7 +327,7 @@ def test_texts_are_kept_as_they_are(tmp_path: Path) -> None:
 def test_statuses(tmp_path: Path) -> None:
     words = {
         "away": "away", " In_Call ": "in_call", "LUNCH": "break", " overleg": "training",
-        "ziek": "other", " ": "other",
+        "außer HAUS ": "away", "ziek": "other", " ": "other",
     }  # fmt: skip
     found = events_of(
         tmp_path / "events",

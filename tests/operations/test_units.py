@@ -84,7 +84,7 @@ def test_a_service_may_do_little(units: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("timer", "when"),
     [
-        ("callmart.timer", "03:00:00"),
+        ("callmart.timer", "03:02:00"),
         ("callmart-day.timer", "*:00/5:00"),
         ("callmart-health.timer", "07..18:30:00"),
         ("callmart-mail.timer", "05..20:02:00"),
@@ -98,6 +98,16 @@ def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
 
 
 # What needs no program of Debian's.
+
+
+def test_the_night_begins_when_no_run_of_the_day_does() -> None:
+    """Of two that begin at once, one does nothing."""
+    night, day, mail = (
+        re.findall(r"^OnCalendar=(.*)$", (UNITS / f"callmart{timer}.timer").read_text(), flags=re.MULTILINE)
+        for timer in ("", "-day", "-mail")
+    )
+    assert day == ["*:0/5"]
+    assert all(int(calendar.split(":")[1]) % 5 for calendar in [*night, *mail])
 
 
 def test_all_services_have_the_same_account() -> None:

@@ -23,6 +23,7 @@ from callmart.land.loader import Loader
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.readers import open_source
 from callmart.land.source import Limits, Tally
+from callmart.registry.file import status_word
 from home_settings import settings_of
 
 AT = "2026-10-05T12:00:31+02:00"
@@ -74,9 +75,9 @@ def gate() -> Gate:
         ),
         statuses=pa.table(
             {
-                "customer_id": pa.array([DETAILED, DETAILED], pa.int32()),
-                "word": ["Lunch", "Overleg"],
-                "status": ["break", "training"],
+                "customer_id": pa.array([DETAILED, DETAILED, DETAILED], pa.int32()),
+                "word": ["Lunch", "Overleg", status_word(" Auẞer Haus")],
+                "status": ["break", "training", "away"],
             }
         ),
         keys=pa.table(
