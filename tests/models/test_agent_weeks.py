@@ -453,7 +453,7 @@ def test_a_late_login_tells_of_later_days_who_was_not_there(
 ) -> None:
     late, at_once = LOGS_IN_LATE
     found = callmart.rows("select staffed_s from store.queue_interval where customer_id = %s", at_once)
-    assert found == [{"staffed_s": None}]
+    assert found == [{"staffed_s": 0}], "a member who was not logged in"
     assert callmart.told(late) == callmart.told(at_once)
 
 

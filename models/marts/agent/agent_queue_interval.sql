@@ -12,8 +12,9 @@ members as (
     select * from {{ ref('int_member') }}
 ),
 
-staffed as (
-    select * from {{ ref('int_staffed') }}
+-- If no source shows memberships of a queue on a day, nobody's time as a member is known there.
+membership_days as (
+    select * from {{ ref('int_membership_day') }}
 ),
 
 open_quarters as (
@@ -81,15 +82,6 @@ facts as (
     inner join days using (customer_id, call_date)
 ),
 
--- If no source shows memberships of a queue on a day, nobody's time as a member is known there.
-staffed_days as (
-    select distinct
-        customer_id,
-        call_date,
-        queue
-    from staffed
-),
-
 -- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
@@ -127,10 +119,10 @@ select
     summed.talk_s,
     summed.hold_s,
     summed.wrapup_s,
-    case when staffed_days.queue is not null then coalesce(summed.member_s, 0) end as member_s
+    case when membership_days.queue is not null then coalesce(summed.member_s, 0) end as member_s
 from summed
-left join staffed_days
-    on summed.customer_id = staffed_days.customer_id
-    and summed.call_date = staffed_days.call_date
-    and summed.queue = staffed_days.queue
+left join membership_days
+    on summed.customer_id = membership_days.customer_id
+    and summed.call_date = membership_days.call_date
+    and summed.queue = membership_days.queue
 {{ opening('summed', of_queues=true) }}

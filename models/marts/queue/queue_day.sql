@@ -30,6 +30,11 @@ staffed as (
     group by customer_id, call_date, queue
 ),
 
+-- If no source shows memberships of a queue on a day, its staffing is not known there.
+membership_days as (
+    select * from {{ ref('int_membership_day') }}
+),
+
 days as (
     select * from {{ ref('stg_day') }}
 ),
@@ -101,10 +106,14 @@ select
     visit_counts.withheld::integer as contacts_withheld,
     visit_counts.unnumbered::integer as contacts_unnumbered,
     case when {{ shows_work('visit_counts.option') }} then {{ whole_sum('visit_counts.talk_max_s') }} end as talk_max_s,
-    case when {{ shows_work('visit_counts.option', 'has_staffed') }} then staffed.staffed_s end::integer as staffed_s
+    case
+        when {{ shows_work('visit_counts.option', 'has_staffed') }} and membership_days.queue is not null
+            then coalesce(staffed.staffed_s, 0)
+    end::integer as staffed_s
 from visit_counts
 left join longest using (customer_id, call_date, queue)
 left join caller_counts using (customer_id, call_date, queue)
 left join several_agents using (customer_id, call_date, queue)
 left join left_out using (customer_id, call_date, queue)
 left join staffed using (customer_id, call_date, queue)
+left join membership_days using (customer_id, call_date, queue)

@@ -37,12 +37,8 @@ needed as (
 ),
 
 -- If no source shows memberships of a queue on a day, its staffing is not known there.
-staffed_days as (
-    select distinct
-        customer_id,
-        call_date,
-        queue
-    from staffed
+membership_days as (
+    select * from {{ ref('int_membership_day') }}
 ),
 
 open_quarters as (
@@ -101,12 +97,12 @@ select
         case when counted.shows_agents and counted.holds_known then counted.{{ name }} end as {{ name }},
     {%- endfor %}
     case when counted.shows_agents and counted.wrapups_known then counted.wrapup_s end as wrapup_s,
-    case when counted.shows_staffing and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
+    case when counted.shows_staffing and membership_days.queue is not null then coalesce(staffed.staffed_s, 0) end
         as staffed_s,
     case when counted.shows_agents then 900 * needed.agents end as needed_s
 from counted
 left join lengths using (customer_id, call_date, queue, interval_start)
 left join staffed using (customer_id, call_date, queue, interval_start)
-left join staffed_days using (customer_id, call_date, queue)
+left join membership_days using (customer_id, call_date, queue)
 left join needed using (customer_id, call_date, queue, offered)
 {{ opening('counted', of_queues=true) }}
