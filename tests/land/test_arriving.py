@@ -129,6 +129,13 @@ def test_where_no_marker_is_expected_it_is_a_file_like_any_other(tmp_path: Path)
     assert look(tmp_path) == (["a.done"], [])
 
 
+def test_what_was_changed_first_lands_first(tmp_path: Path) -> None:
+    """The new part of a log that was rotated has the shorter name."""
+    for age, name in (100, "queue_log"), (200, "queue_log.1"), (200, "queue_log.0"):
+        put(tmp_path, name, NOW - age)
+    assert look(tmp_path) == (["queue_log.0", "queue_log.1", "queue_log"], [])
+
+
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     """A link could lead into the folder of another customer, whose calls would land as this one's."""
     put(tmp_path, "b.csv")

@@ -22,8 +22,8 @@ RECENT_S = 3600  # an unfinished file that came or changed since is no problem w
 
 @dataclass(frozen=True)
 class Arrived:
-    """The files to land, sorted by name, as they are now; a sentence per unfinished file that is recent; and one for
-    everything else that a person should look at.
+    """The files to land, as they are now; a sentence per unfinished file that is recent; and one for everything else
+    that a person should look at. What was changed first lands first: the older part of a log that was rotated.
     """
 
     files: tuple[tuple[Path, Look], ...]
@@ -50,6 +50,7 @@ def arrived(folder: Folder, clock: Callable[[], float]) -> Arrived:
             (unfinished if is_recent else problems).append(f"{folder.path / name} {reason}")
         else:
             files.append((folder.path / name, Look.of(entry)))
+    files.sort(key=lambda file: (file[1].modified_ns, file[0].name))
     return Arrived(tuple(files), tuple(unfinished), tuple(problems))
 
 
