@@ -9,6 +9,7 @@ import tableauserverclient as TSC
 import bad_days
 from bad_days import Held
 from broken_requests import is_killed
+from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.publish import Books, DataSource, Publication, apply, plan
 from emulated import unmark
@@ -86,6 +87,35 @@ def test_two_projects_with_one_mark_are_for_a_person_to_mend(
     assert first.error is not None
     assert "several projects" in first.error
     assert second.error is None
+
+
+def test_a_project_that_was_moved_is_moved_back_by_a_person(
+    server: TSC.Server, standard: Publication, detailed: Publication
+) -> None:
+    """Nothing is published beside it; and it goes when its customer does."""
+
+    def move(name: str, parent: str, new_name: str = "") -> None:
+        item = projects(server)[name]
+        item.parent_id, item.name = projects(server)[parent].id if parent else "", new_name or name
+        server.projects.update(item)
+
+    assert succeeded(publish(server, standard, detailed))
+    server.projects.create(TSC.ProjectItem("elders"))
+    move(standard.project, "elders")
+    before = reached_by(server, standard.project)
+    first, second = publish(server, standard, detailed)
+    assert first.error is not None and second.error is None
+    assert f"its project {standard.project} was moved: move it back into the project callmart" in first.error
+    assert reached_by(server, standard.project) == before
+    move(standard.project, "callmart")
+    assert succeeded(publish(server, standard, detailed))
+    move(standard.project, "elders")
+    assert succeeded(publish(server, detailed))
+    assert standard.project not in projects(server)
+    move("callmart", "", "anders")
+    with pytest.raises(UserError, match="there is no project callmart at the top of the site, but 1 of its"):
+        publish(server, detailed)
+    assert "callmart" not in projects(server)
 
 
 ELSEWHERE = Books("ba9876543210")

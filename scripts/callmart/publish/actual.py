@@ -200,7 +200,23 @@ def read(server: TSC.Server, books: Books) -> Actual:
         unread=unread,
         known=books.known,
     )
-    return found if top is None else _with_projects(server, found, top, projects, books, of_one)
+    moved = [
+        (mark.customer_id, each)
+        for each in projects
+        if (mark := marks.described(each))
+        and _is_ours(mark, books)
+        and (top is None or each.parent_id != top.id)
+    ]
+    if moved and top is None:
+        raise UserError(
+            f"there is no project {TOP_PROJECT} at the top of the site, but {len(moved)} of its projects are elsewhere: "
+            "give it that name and move it back, or remove them"
+        )
+    for customer_id, each in moved:
+        unread[customer_id] = (
+            f"its project {each.name} was moved: move it back into the project {TOP_PROJECT}"
+        )
+    return found if top is None else _with_projects(server, found, top, projects, moved, books, of_one)
 
 
 _OfOne = Callable[[int], AbstractContextManager[None]]
@@ -226,16 +242,20 @@ def _with_projects(
     found: Actual,
     top: TSC.ProjectItem,
     projects: Iterable[TSC.ProjectItem],
+    moved: Iterable[tuple[int, TSC.ProjectItem]],
     books: Books,
     of_one: _OfOne,
 ) -> Actual:
-    """What was found, with what is in the top project. Of customers who are not due only the project is read."""
+    """What was found, with what is in the top project, and projects of customers that were moved out of it. Of
+    customers who are not due only the project is read.
+    """
     beside = _Beside(books)
     ours = [
         (customer_id, item)
         for item in projects
         if item.parent_id == top.id and (customer_id := beside.sort("project", item)) is not None
     ]
+    ours += moved
     due = [(customer_id, item) for customer_id, item in ours if books.is_due(customer_id)]
 
     def read_access(customer_id: int, item: TSC.ProjectItem) -> Access:
