@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import tableauserverclient as TSC
 from aiosmtpd.controller import Controller
@@ -150,6 +151,12 @@ def test_a_check_that_breaks_off_stops_no_other(ready: Callmart, monkeypatch: py
     assert only_wrong(ready.settings, "clock") == (
         "the check broke off (RuntimeError); correct that, and run it again"
     )
+
+    def failing(connection: psycopg.Connection, _: Settings) -> None:
+        connection.execute("select 1 / 0")
+
+    monkeypatch.setattr(clock, "read", failing)
+    assert "22012" in only_wrong(ready.settings, "clock")
 
 
 # this machine

@@ -402,6 +402,20 @@ def test_a_database_that_can_not_be_used(played: Callmart, free_port: int) -> No
     assert "s3cret" not in trouble.what
 
 
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("postgresql://u@127.0.0.1/d?passfile=/nowhere/passfile", "/nowhere/passfile can't be read"),
+        ("postgresql://u:s3@cret@127.0.0.1/d", "CALLMART_DSN is not understood"),
+    ],
+)
+def test_a_wrong_dsn_is_a_trouble(played: Callmart, dsn: str, said: str) -> None:
+    found = health.look(played.settings.model_copy(update={"dsn": SecretStr(dsn)}))
+    (trouble,) = found.troubles
+    assert (trouble.kind, found.certificates) == ("database", {})
+    assert said in trouble.what
+
+
 @pytest.mark.skipif(not WITH_OPENSSL, reason="needs openssl")
 def test_a_certificate_that_ends_soon(played: Callmart, tmp_path: Path, free_port: int) -> None:
     shown = certificate(tmp_path, "localhost")  # for two days

@@ -125,13 +125,18 @@ def require(connection: psycopg.Connection, time_zone: str) -> None:
 def require_tables(connection: psycopg.Connection) -> None:
     """Raise UserError if this database has no registry yet, or a migration waits."""
     pending = migrating.pending(connection)
-    if not has_registry(connection):
-        raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
+    require_registry(connection)
     if pending:
         raise UserError(
             f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "
             "back up, then run `callmart upgrade`"
         )
+
+
+def require_registry(connection: psycopg.Connection) -> None:
+    """Raise UserError if this database has no registry yet. It may be of an earlier version."""
+    if not has_registry(connection):
+        raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
 
 
 def fingerprint(time_zone: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from callmart.base.errors import kind
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import server
 
@@ -20,10 +20,14 @@ Ends = dict[str, datetime | str]
 
 def ends(settings: Settings) -> Ends:
     """When the certificates of the database server and of Tableau end, or why one can't be looked at. If the database
-    has several servers, the first to end counts.
+    has several servers, the first to end counts. A DSN that is wrong names no server: connecting says so.
     """
     found: Ends = {}
-    of_database = [_end_of(host, port, _SSL_REQUEST) for host, port in server.tls_servers(settings)]
+    try:
+        servers = server.tls_servers(settings)
+    except UserError:
+        servers = []
+    of_database = [_end_of(host, port, _SSL_REQUEST) for host, port in servers]
     if of_database:
         found["database"] = min(of_database, key=lambda end: (isinstance(end, datetime), end))
     url = settings.tableau.server or ""

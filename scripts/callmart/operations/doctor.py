@@ -232,8 +232,16 @@ def _of_database(settings: Settings) -> Iterator[Check]:
                 yield Check(name, "not checked", "the database has to answer first")
             return
         (connection,) = connections
-        yield _tried("TLS", partial(_tls, connection, settings))
-        yield (current := _tried("schema", partial(_schema, connection, settings)))
+
+        def tried(name: str, check: Callable[[], str]) -> Check:
+            def anew() -> str:
+                connection.rollback()  # an error of the last check would be one of this, too
+                return check()
+
+            return _tried(name, anew)
+
+        yield tried("TLS", partial(_tls, connection, settings))
+        yield (current := tried("schema", partial(_schema, connection, settings)))
         for name, check in (
             ("clock", partial(_clock, connection, settings)),
             ("rights", partial(_rights, connection, settings)),
@@ -243,7 +251,7 @@ def _of_database(settings: Settings) -> Iterator[Check]:
             ("Tableau sites", partial(_sites, connection, settings)),
         ):
             if current.outcome == "ok":
-                yield _tried(name, check)
+                yield tried(name, check)
             else:
                 yield Check(name, "not checked", "the schema has to be current first")
 
