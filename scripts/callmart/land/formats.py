@@ -10,6 +10,7 @@ from callmart.base.raw_format import COLUMNS, REQUIRED_COLUMNS
 from callmart.land.source import Form
 
 DETECT = 64 << 10  # bytes read to detect the format
+PARQUET = b"PAR1"  # a Parquet file begins with it
 
 REALTIME_COLUMNS = (
     "time",
