@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -272,6 +273,25 @@ def test_parquet_of_any_types_becomes_text(tmp_path: Path) -> None:
         },
     ]
     assert rejected(opened) == {2: "a value is not UTF-8 text"}
+
+
+@pytest.mark.parametrize("in_dictionary", [False, True])
+def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
+    tmp_path: Path, in_dictionary: bool
+) -> None:
+    numbers = pa.array([31612345678.0, None, float("nan"), 31612345678.5, 5.0, 0.1, 2.0**60, float("inf")])
+    few = pa.array(np.array([5, 0.5] * 4, np.float16))
+    columns = {"other_number": numbers, "duration_s": few}
+    if in_dictionary:
+        columns = {name: column.dictionary_encode() for name, column in columns.items()}
+    path = write(tmp_path, parquet(8, **columns))
+    opened = source(path)
+    rows = read(opened)
+    assert [row.get("other_number") for row in rows] == [
+        "31612345678", None, None, "3.16123456785e+10", "5", "0.1", "1.152921504606847e+18", "inf",
+    ]  # fmt: skip
+    assert [row["duration_s"] for row in rows] == ["5", "0.5"] * 4
+    assert rejected(opened) == {}
 
 
 @pytest.mark.parametrize(
