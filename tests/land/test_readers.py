@@ -237,6 +237,14 @@ def test_ndjson_rejects_line_by_line(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "nan", "-inf", "-NaN", "INF"])
+def test_what_json_has_no_word_for_is_no_json(tmp_path: Path, word: str) -> None:
+    lines = [f'{{"event": "a", "agent": {word}}}', f'{{"event": "a", "agent": "{word}"}}']
+    opened = source(write(tmp_path, "\n".join(lines) + "\n"))
+    assert read(opened) == [{"line_number": 2, "event": "a", "agent": word}]
+    assert rejected(opened) == {1: "the line is not a JSON object"}
+
+
 def test_parquet_of_any_types_becomes_text(tmp_path: Path) -> None:
     at = datetime(2026, 10, 25, 0, 30, 0, 123456, UTC)
     not_all_text = pa.array([b"c1", b"\xff", b"c3"], pa.binary())
