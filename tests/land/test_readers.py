@@ -308,7 +308,8 @@ def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        (pa.array([0], pa.timestamp("us")), "a time without a time zone"),
+        (pa.array([0], pa.timestamp("us")), "a time without a time zone; write it with the time zone UTC"),
+        (pa.array([b"0123456789abcdef"], pa.uuid()), "has type extension<arrow.uuid>; write it as text"),
         (pa.array([0], pa.date32()), "has type date32"),
         (pa.array([["x"]]), "has type list"),
     ],

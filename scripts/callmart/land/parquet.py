@@ -39,9 +39,12 @@ def footer(found: Found) -> Footer:
     for column in schema:
         kind = _kind(column.type)
         if pa.types.is_timestamp(kind) and kind.tz is None:
-            raise UserError(f"{path}: column {column.name} is a time without a time zone; write it in UTC")
+            raise UserError(
+                f"{path}: column {column.name} is a time without a time zone; write it with the time zone UTC"
+            )
         other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
-        if other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+        is_extended = isinstance(kind, pa.BaseExtensionType)  # such as a UUID
+        if is_extended or other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
     return Footer(metadata, schema)
 
