@@ -168,8 +168,12 @@ def test_a_last_line_without_its_end_is_left_for_the_next_landing(callmart: Call
     text = ndjson(*rows(3))
     cut = callmart.land_text(text[:-1], customer)
     assert (cut.incomplete_last_line, cut.rows, cut.landed, cut.rejected) == (True, 2, 2, 0)
+    again = callmart.land_text(text[:-1], customer)
+    assert (again.unchanged, again.incomplete_last_line) == (True, True)
     whole = callmart.land_text(text, customer)
     assert (whole.incomplete_last_line, whole.landed, whole.repeated) == (False, 1, 2)
+    again = callmart.land_text(text, customer)
+    assert (again.unchanged, again.incomplete_last_line) == (True, False)
 
 
 # whole or not at all

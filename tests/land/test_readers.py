@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -135,7 +136,7 @@ def test_a_last_line_without_its_end_waits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pack", [gzip.compress, zstd])
 def test_a_compressed_file_must_be_whole(tmp_path: Path, pack: Pack) -> None:
     cut = source(write(tmp_path, pack((HEADER + ROW.rstrip("\n")).encode())))
-    with pytest.raises(UserError, match="breaks off in line 2"):
+    with pytest.raises(UserError, match="line 2 is the last one and has no line end"):
         read(cut)
     noise = "".join(f"7001,call_answered,2026-10-05T00:00:31Z,{n * 7919 % 99991}\n" for n in range(50_000))
     packed = pack((HEADER + noise).encode())
@@ -158,6 +159,9 @@ def test_a_compressed_file_must_be_whole(tmp_path: Path, pack: Pack) -> None:
         (b'"","0205551234","100","from-internal","""A"" <1>"\n', "or a line of a queue_log"),
         (b'[{"event": "call_answered"}]\n', "one object per line"),
         (b"customer_id;event;occurred_at\n", "commas"),
+        ((HEADER + ROW).replace("\n", "\r").encode(), "its lines end in CR; save it with LF or CRLF"),
+        ((HEADER + ROW).replace("\n", "\r").encode() + b"\n", "its lines end in CR; save it with LF or CRLF"),
+        (LOG_LINE.replace("\n", "\r").encode() * 2, "its lines end in CR; save it with LF or CRLF"),
         (b"customer_id,event,occured_at\n", "column 3 of the header is not known"),
         (b"event,occurred_at,extension\n", r"column 3 of the header \(extension\) is not known"),
         (b"event,occurred_at,event\n", r"column 3 of the header \(event\) occurs twice"),
@@ -236,6 +240,14 @@ def test_ndjson_rejects_line_by_line(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "nan", "-inf", "-NaN", "INF"])
+def test_what_json_has_no_word_for_is_no_json(tmp_path: Path, word: str) -> None:
+    lines = [f'{{"event": "a", "agent": {word}}}', f'{{"event": "a", "agent": "{word}"}}']
+    opened = source(write(tmp_path, "\n".join(lines) + "\n"))
+    assert read(opened) == [{"line_number": 2, "event": "a", "agent": word}]
+    assert rejected(opened) == {1: "the line is not a JSON object"}
+
+
 def test_parquet_of_any_types_becomes_text(tmp_path: Path) -> None:
     at = datetime(2026, 10, 25, 0, 30, 0, 123456, UTC)
     not_all_text = pa.array([b"c1", b"\xff", b"c3"], pa.binary())
@@ -274,10 +286,30 @@ def test_parquet_of_any_types_becomes_text(tmp_path: Path) -> None:
     assert rejected(opened) == {2: "a value is not UTF-8 text"}
 
 
+@pytest.mark.parametrize("in_dictionary", [False, True])
+def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
+    tmp_path: Path, in_dictionary: bool
+) -> None:
+    numbers = pa.array([31612345678.0, None, float("nan"), 31612345678.5, 5.0, 0.1, 2.0**60, float("inf")])
+    few = pa.array(np.array([5, 0.5] * 4, np.float16))
+    columns = {"other_number": numbers, "duration_s": few}
+    if in_dictionary:
+        columns = {name: column.dictionary_encode() for name, column in columns.items()}
+    path = write(tmp_path, parquet(8, **columns))
+    opened = source(path)
+    rows = read(opened)
+    assert [row.get("other_number") for row in rows] == [
+        "31612345678", None, None, "3.16123456785e+10", "5", "0.1", "1.152921504606847e+18", "inf",
+    ]  # fmt: skip
+    assert [row["duration_s"] for row in rows] == ["5", "0.5"] * 4
+    assert rejected(opened) == {}
+
+
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        (pa.array([0], pa.timestamp("us")), "a time without a time zone"),
+        (pa.array([0], pa.timestamp("us")), "a time without a time zone; write it with the time zone UTC"),
+        (pa.array([b"0123456789abcdef"], pa.uuid()), "has type extension<arrow.uuid>; write it as text"),
         (pa.array([0], pa.date32()), "has type date32"),
         (pa.array([["x"]]), "has type list"),
     ],

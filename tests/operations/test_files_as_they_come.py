@@ -134,6 +134,18 @@ def test_a_file_without_the_end_of_its_last_line_stays_however_often_it_lands(
     assert names(inbox) == []
 
 
+@pytest.mark.parametrize("settle_seconds", [60, 0])
+def test_a_last_line_without_its_end_is_named_unless_it_is_still_being_written(
+    ready: Callmart, inbox: Path, put: Put, settle_seconds: int
+) -> None:
+    file = put("a")
+    file.write_text(file.read_text() + put("b", "b").read_text().rstrip("\n"))
+    (inbox / "b").unlink()
+    os.utime(file, (0, 0))
+    (problem,) = landing_of(ready, path=inbox, settle_seconds=settle_seconds).problems or [""]
+    assert problem.endswith("stays; let the sender end the line") == (settle_seconds > 0)
+
+
 def test_a_moved_file_is_kept_as_long_as_its_folder_says(
     ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
 ) -> None:

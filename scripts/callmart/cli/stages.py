@@ -65,7 +65,11 @@ def land(
 
 def _print_landed(one: Any) -> None:
     if one.unchanged:
-        out.print(f"{plain(one.file)}: landed before, nothing to do")
+        out.print(
+            f"{plain(one.file)}: landed before, without its last line, which has no line end: land it again when it has"
+            if one.incomplete_last_line
+            else f"{plain(one.file)}: landed before, nothing to do"
+        )
         return
     out.print(
         f"{plain(one.file)}: {one.rows} rows: {one.landed} events landed, {one.repeated} repeated, "

@@ -10,6 +10,7 @@ from callmart.base.raw_format import COLUMNS, REQUIRED_COLUMNS
 from callmart.land.source import Form
 
 DETECT = 64 << 10  # bytes read to detect the format
+PARQUET = b"PAR1"  # a Parquet file begins with it
 
 REALTIME_COLUMNS = (
     "time",
@@ -69,13 +70,17 @@ def compression_of(start: bytes) -> str | None:
 
 
 def first_lines(path: Path, start: bytes) -> list[str]:
-    """Return the lines in the first bytes of a text file. Raises UserError if the file is not UTF-8 text."""
+    """Return the lines in the first bytes of a text file. Raises UserError if the file is not UTF-8 text, or its
+    lines don't end in LF.
+    """
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path} is UTF-16; save it as UTF-8")
-    lines = start.removeprefix(b"\xef\xbb\xbf").splitlines()
+    lines = [line.rstrip(b"\r") for line in start.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     first = next(line for line in lines if line)
     if b"\0" in first or start.startswith(b"PK\x03\x04"):
         raise UserError(f"{path} is a binary file, or UTF-16; deliver UTF-8 text or Parquet")
+    if b"\r" in first:
+        raise UserError(f"{path}: its lines end in CR; save it with LF or CRLF")
     return [line.decode(errors="replace") for line in lines if line]
 
 

@@ -26,7 +26,7 @@ from callmart.base.ahead import ahead
 from callmart.base.batches import batched
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.land import found, readers
+from callmart.land import found, lines, readers
 from callmart.land.admission import current_gate
 from callmart.land.found import Delivery, Found
 from callmart.land.gate import Defaults, Gate
@@ -55,7 +55,7 @@ class Landed:
     turned_away: int = 0
     erased: int = 0  # of persons or calls that were erased: left out, known already, or landed without them
     unchanged: bool = False  # landed before, and what the registry says of its customers is the same
-    incomplete_last_line: bool = False
+    incomplete_last_line: bool = False  # of an unchanged file only known if somebody named it
     first_rejects: tuple[tuple[int, str], ...] = ()
     unknown_verbs: tuple[tuple[str, int], ...] = ()
 
@@ -314,7 +314,9 @@ def _landed(source: Source, kept: Kept) -> Landed:
 
 
 def _unchanged(delivery: Delivery) -> Landed:
-    return Landed(delivery.path.name, unchanged=True)
+    # A run has named the missing line when the rest landed, and does not open files that are known.
+    is_incomplete = delivery.listed is None and lines.lacks_last_line_end(delivery.path)
+    return Landed(delivery.path.name, unchanged=True, incomplete_last_line=is_incomplete)
 
 
 def limits(settings: Settings) -> Limits:

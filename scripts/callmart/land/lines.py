@@ -1,6 +1,8 @@
 """Reads a text file as whole lines of UTF-8, each with its line number."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,6 +10,7 @@ import pyarrow.compute as pc
 from callmart.base import duck
 from callmart.base.errors import UserError
 from callmart.land import found
+from callmart.land.formats import PARQUET, compression_of
 from callmart.land.source import Source, broken, reject
 
 
@@ -39,8 +42,24 @@ def blocks(source: Source) -> Iterator[pa.Table]:
     except (OSError, EOFError):
         raise broken(source.path) from None
     if rest and source.compression:
-        raise UserError(f"{source.path} breaks off in line {line_number}; deliver the whole file again")
+        raise UserError(
+            f"{source.path}, line {line_number} is the last one and has no line end, so it may be half a line; "
+            "deliver the whole file again, with that line end"
+        )
     source.tally.incomplete_last_line = bool(rest)
+
+
+def lacks_last_line_end(path: Path) -> bool:
+    """Whether a file is a text whose last line has no line end. Of a file that is packed this is not known. False if it
+    can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(PARQUET))
+            file.seek(-1, os.SEEK_END)
+            return not (start == PARQUET or compression_of(start)) and file.read(1) != b"\n"
+    except OSError:
+        return False
 
 
 def _clean(source: Source, block: bytes, first: int) -> pa.Table:

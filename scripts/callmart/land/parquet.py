@@ -16,6 +16,10 @@ from callmart.land.source import Footer, Source, broken, packed, reject
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
+EXPONENT_FROM, EXACT_UNTIL = (
+    1e10,
+    2.0**53,
+)  # Arrow writes larger doubles as 1e+10; above the other, integers are lost
 
 
 def footer(found: Found) -> Footer:
@@ -33,11 +37,14 @@ def footer(found: Found) -> Footer:
             )
     check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
     for column in schema:
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        kind = _kind(column.type)
         if pa.types.is_timestamp(kind) and kind.tz is None:
-            raise UserError(f"{path}: column {column.name} is a time without a time zone; write it in UTC")
+            raise UserError(
+                f"{path}: column {column.name} is a time without a time zone; write it with the time zone UTC"
+            )
         other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
-        if other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+        is_extended = isinstance(kind, pa.BaseExtensionType)  # such as a UUID
+        if is_extended or other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
     return Footer(metadata, schema)
 
@@ -86,7 +93,8 @@ def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[p
         readable = pa.repeat(True, typed.num_rows)
         for name, column in columns.items():
             text = text.append_column(name, column)
-            if column.null_count > typed[name].null_count:
+            is_float = pa.types.is_floating(_kind(typed[name].type))  # then it is null where it is no number
+            if column.null_count > typed[name].null_count and not is_float:
                 readable = pc.and_(readable, pc.equal(pc.is_null(column), pc.is_null(typed[name])))
         tallies = {source.number: source.tally for source in sources}
         reject(tallies, text.filter(pc.invert(readable)), "a value is not UTF-8 text")
@@ -107,6 +115,11 @@ def _refuse_large(sources: Sequence[Source], text: pa.Table) -> None:
             source.tally.refusal = refusal
 
 
+def _kind(type: pa.DataType) -> pa.DataType:
+    """The type of the values, whether or not they come in a dictionary."""
+    return type.value_type if pa.types.is_dictionary(type) else type
+
+
 def _is_text(type: pa.DataType) -> bool:
     return any(is_one(type) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
 
@@ -125,7 +138,24 @@ def _as_text(column: pa.Array) -> pa.Array:
         column = column.cast(pa.binary())
     if pa.types.is_binary(column.type):
         return decoded(pc.binary_slice(column, 0, CLIP) if _is_long(column) else column)
+    if pa.types.is_floating(column.type):
+        return _float_as_text(column)
     return column.cast(pa.string())
+
+
+def _float_as_text(column: pa.Array) -> pa.Array:
+    """Numbers as text; null where a program wrote NaN for a missing value. A program makes integers fractions as soon
+    as one is missing, so a whole number has no exponent, as far as it is exact.
+    """
+    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    text = numbers.cast(pa.string())
+    if column.type != pa.float64():  # a smaller one can't hold a number of ten digits
+        return text
+    size = pc.abs(numbers)
+    if not pc.any(pc.greater_equal(size, EXPONENT_FROM)).as_py():
+        return text
+    is_whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(size, EXACT_UNTIL))
+    return pc.if_else(is_whole, pc.if_else(is_whole, numbers, 0.0).cast(pa.int64()).cast(pa.string()), text)
 
 
 def _is_long(column: pa.Array) -> bool:

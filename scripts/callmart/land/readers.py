@@ -33,7 +33,7 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
     start, compression, blocks = _start(file)
     if not start.strip(b"\xef\xbb\xbf\r\n"):
         raise UserError(f"{path} is empty; deliver it again, or leave it out")
-    if start.startswith(b"PAR1"):
+    if start.startswith(formats.PARQUET):
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
         footer = parquet.footer(file)

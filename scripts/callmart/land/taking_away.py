@@ -77,6 +77,13 @@ def remove_moved(move_to: Path, today: date) -> int:
     return removed
 
 
+def without_last_line(path: Path) -> UserError:
+    """Return the error for a file that can't have landed whole."""
+    return UserError(
+        f"{path} landed without its last line, which has no line end, and stays; let the sender end the line"
+    )
+
+
 def _last_day(
     connection: psycopg.Connection, folder: Folder, path: Path, content_key: str, asked: str, today: date
 ) -> date:
@@ -90,9 +97,7 @@ def _last_day(
         raise _changed(path)
     incomplete, last_day = found
     if incomplete:
-        raise UserError(
-            f"{path} landed without its last line, which has no line end, and stays; let the sender end the line"
-        )
+        raise without_last_line(path)
     return last_day  # type: ignore[no-any-return]
 
 

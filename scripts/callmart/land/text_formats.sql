@@ -5,6 +5,7 @@ with objects as (
     select
         file_number,
         line_number,
+        text,
         case when json_valid(text) and json_type(text) = 'OBJECT' then text end as object
     from block
 ),
@@ -16,6 +17,19 @@ parsed as (
         json_extract_string(object, $paths) as fields,
         case
             when object is null then 'the line is not a JSON object'
+            -- DuckDB takes bare NaN and Infinity for JSON. Few lines have these letters at all, which is quickly seen.
+            when
+                (
+                    contains(text, 'NaN') or contains(text, 'nan') or contains(text, 'NAN')
+                    or contains(text, 'Inf') or contains(text, 'inf') or contains(text, 'INF')
+                )
+                and len(
+                    list_filter(
+                        json_extract(object, $paths),
+                        lambda value: regexp_matches(value::varchar, '^-?(?i:nan|inf)')
+                    )
+                ) > 0
+                then 'the line is not a JSON object'
             when not list_has_all($columns, json_keys(object))
                 then 'a key is not in the raw format'
             when len(list_distinct(json_keys(object))) < len(json_keys(object))

@@ -367,6 +367,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
             ran.note(_sentence(outcome, f"{delivery.path} did not land", AGAIN))
         else:
             ran.files.append(outcome)
+            _noting(ran, _require_last_line, delivery, outcome)
             _noting(ran, taking_away.take_away, connection, settings, work[delivery], delivery, today)
             if outcome.landed:
                 dbt_project.load_beside()  # there will be something to build
@@ -374,6 +375,12 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     for folder in folders:
         if folder.after != "keep":
             _noting(ran, arriving.clear_markers, folder, time.time())
+
+
+def _require_last_line(delivery: Delivery, landed: landing.Landed) -> None:
+    """Raise UserError if a file landed without its last line, and nobody will end that line."""
+    if landed.incomplete_last_line and delivery.settled:
+        raise taking_away.without_last_line(delivery.path)
 
 
 def _noting(ran: Ran, step: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
