@@ -113,7 +113,10 @@ def test_a_project_that_was_moved_is_moved_back_by_a_person(
     assert succeeded(publish(server, detailed))
     assert standard.project not in projects(server)
     move("callmart", "", "anders")
-    with pytest.raises(UserError, match="there is no project callmart at the top of the site, but 1 of its"):
+    with pytest.raises(
+        UserError,
+        match="there is no project callmart at the top of the site, but 1 of its projects are there",
+    ):
         publish(server, detailed)
     assert "callmart" not in projects(server)
 

@@ -209,7 +209,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
     ]
     if moved and top is None:
         raise UserError(
-            f"there is no project {TOP_PROJECT} at the top of the site, but {len(moved)} of its projects are elsewhere: "
+            f"there is no project {TOP_PROJECT} at the top of the site, but {len(moved)} of its projects are there: "
             "give it that name and move it back, or remove them"
         )
     for customer_id, each in moved:
