@@ -115,7 +115,7 @@ def test_a_project_that_was_moved_is_moved_back_by_a_person(
     move("callmart", "", "anders")
     with pytest.raises(
         UserError,
-        match="there is no project callmart at the top of the site, but 1 of its projects are there",
+        match="the site has 1 projects of customers, and no project callmart at its top",
     ):
         publish(server, detailed)
     assert "callmart" not in projects(server)
