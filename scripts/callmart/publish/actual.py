@@ -209,8 +209,8 @@ def read(server: TSC.Server, books: Books) -> Actual:
     ]
     if moved and top is None:
         raise UserError(
-            f"the site has {len(moved)} projects of customers, and no project {TOP_PROJECT} at its top: give that one its "
-            "name and its place again, or remove them"
+            f"the site has {len(moved)} projects of customers, and no project {TOP_PROJECT} at its top: give that one "
+            "its name and its place again, or remove them"
         )
     for customer_id, each in moved:
         unread[customer_id] = (
