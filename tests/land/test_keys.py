@@ -160,6 +160,12 @@ def test_a_key_of_several_layers_gives_what_rotations_make_of_the_first(
         ("31612345678.0", "+31612345678"),
         ("1408.0", "1408"),
         ("0800.0", "0800"),
+        ("612345678", "+31612345678"),
+        ("612345678.0", "+31612345678"),
+        ("20 555 12 34", "+31205551234"),
+        ("8001234", "8001234"),
+        ("012345678", "+3112345678"),
+        ("1123456789", "1123456789"),
     ],
 )
 def test_a_number_has_one_key_however_it_is_written(tmp_path: Path, written: str, number: str) -> None:
