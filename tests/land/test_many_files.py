@@ -28,7 +28,7 @@ from callmart.land.look import Look
 from callmart.land.prepare import Prepared
 from callmart.land.source import Source
 from callmart_home import Callmart
-from commands import exit_code, use
+from commands import command_of, exit_code, use
 from events import DETAILED, Row, at, event, log, ndjson, registry
 from landing import land_and_die, land_interrupted
 from today import TODAY
@@ -352,6 +352,17 @@ def test_the_command_tells_what_landed_before_nothing_could(
     assert end.value.code == 2
     assert f"{paths[0].name}: 1 rows: " in said.out
     assert "no file can land; wait" in said.err
+
+
+def test_the_command_tells_that_a_known_file_lacks_its_last_line(callmart: Callmart, tmp_path: Path) -> None:
+    whole, cut = good(tmp_path, 2, WAITING, "last line")
+    cut.write_text(cut.read_text() + '{"event": "call_')
+    land = command_of(callmart.home)
+    assert land("land", whole, cut).returncode == 0
+    assert land("land", whole, cut).stdout.splitlines() == [
+        f"{whole.name}: landed before, nothing to do",
+        f"{cut.name}: landed before, without its last line, which has no line end: land it again when it has",
+    ]
 
 
 def test_a_session_that_keeps_the_server_from_landing_is_told_once(

@@ -64,6 +64,13 @@ def test_what_looks_like_a_number(tmp_path: Path, name: str, is_kept: bool) -> N
     assert (telephone.numbers_in_names([name]) == {}) is is_kept
 
 
+@pytest.mark.parametrize("name", ["201234567", "20-1234567"])
+def test_a_name_of_nine_digits_stays_one(tmp_path: Path, name: str) -> None:
+    (found,) = events_of(tmp_path / "events", [row("queue_joined", queue=name)])
+    assert found["queue"] == keyed(KEYS[DETAILED], "number", "201234567")
+    assert telephone.numbers_in_names([name]) == {name: "201234567"}
+
+
 def test_names_that_look_like_numbers_are_told_apart(tmp_path: Path) -> None:
     names = ("sales 0612345678", "support 0612345678", "0612345678", "0612345679")
     found = events_of(tmp_path / "events", [row("queue_joined", queue=name) for name in names])

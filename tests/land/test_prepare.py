@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,12 +20,16 @@ from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, STATUSES
 from callmart.base.settings import PROJECT
+from callmart.land.found import Delivery, find
 from callmart.land.gate import Defaults
+from callmart.land.prepare import prepare
+from callmart.land.readers import batches, open_source
 from landing import (
     ANONYMOUS,
     AT,
     DETAILED,
     KEYS,
+    LIMITS,
     NONE,
     STANDARD,
     Opened,
@@ -337,6 +342,47 @@ def test_statuses(tmp_path: Path) -> None:
     wanted = {keyed(KEYS[DETAILED], "agent", f"of {word}"): status for word, status in words.items()}
     wanted[keyed(KEYS[ANONYMOUS], "agent", "another's")] = "other"
     assert {event["agent_key"]: event["reason"] for event in found} == wanted
+
+
+def test_local_times_of_small_files_are_read_together_and_each_for_itself(tmp_path: Path) -> None:
+    """In the hour that comes twice what one file shows says nothing of the others."""
+    second_hour = int(datetime(2026, 10, 25, 1, 5, tzinfo=UTC).timestamp())
+    logs = [
+        [("02:50", "a.1"), ("02:10", "a.2"), ("02:55", "a.3")],
+        [("02:20", "b.1"), ("02:30", "b.2")],
+        [("14:00", "c.1"), ("02:20", "c.2"), ("02:50", "c.3"), ("00:30", "c.4")],  # from its end
+        [("02:10", f"{second_hour}.1"), ("02:20", "d.2")],
+        [("02:40", "e.1")],
+    ]
+    sources = []
+    for number, rows in enumerate(logs):
+        path = tmp_path / str(number)
+        path.write_text(
+            "time,callid,queuename,agent,event,data1,data2,data3,data4,data5\n"
+            + "".join(f"2026-10-25 {time}:00,{call},sales,NONE,ABANDON,1,1,5,,\n" for time, call in rows)
+        )
+        delivery = Delivery(path, "auto", Defaults(DETAILED, "vcloud", False, None))
+        sources.append(open_source(find(delivery), number, LIMITS))
+    together = pa.Table.from_batches(prepare(sources, gate()).batches()).to_pylist()
+    for number in range(len(logs)):
+        alone = taken(opened(tmp_path / str(number), customer=DETAILED))
+        assert sorted(each["occurred_at"] for each in together if each["file_number"] == number) == sorted(
+            each["occurred_at"] for each in alone
+        )
+    assert len(list(batches(sources, duckdb.connect()))) == 1
+
+
+def test_the_hour_that_comes_twice_goes_on_in_the_next_part_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callmart.land.found.BLOCK", 200)
+    (path := tmp_path / "log").write_text(
+        "time,callid,queuename,agent,event,data1,data2,data3,data4,data5\n"
+        + "".join(f"2026-10-25 02:{n % 60:02}:00,x.1,sales,NONE,ABANDON,1,1,5,,\n" for n in range(120))
+    )
+    begin = datetime(2026, 10, 25, 0, tzinfo=UTC)
+    found = taken(opened(path, customer=DETAILED))
+    assert [event["occurred_at"] for event in found] == [begin + timedelta(minutes=n) for n in range(120)]
 
 
 # -- Formats

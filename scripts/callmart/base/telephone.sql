@@ -18,11 +18,12 @@ create macro _undecorated(number) as regexp_replace(
     '[()]', '', 'g'
 );
 
--- At most one of the three applies.
+-- At most one of the three applies. Nine digits are a Dutch number without its 0, as a program writes it that takes
+-- numbers for amounts, and ISDN for the caller.
 create macro _international(digits) as regexp_replace(
     regexp_replace(
         regexp_replace(digits, '^00', '+'),
-        '^0([1-9]\d{6,})$', '+31\1'
+        '^0([1-9]\d{6,})$|^([1-9]\d{8})$', '+31\1\2'
     ),
     '^(31\d{9})$', '+\1'
 );
@@ -39,8 +40,11 @@ regexp_full_match(exten, '[+0].*|\d{6,}') and telephone_number(exten) is not nul
 create macro looks_like_number(name) as
 regexp_matches(name, '\p{Nd}([\s\p{Zs}\p{Pd}]*\p{Nd}){6}|^[0-9a-f]{32}$');
 
--- A number has one key however it is written, and any other name its own.
-create macro number_in_name(name) as coalesce(telephone_number(name), name);
+-- A number has one key however it is written, and any other name its own. Nine digits stay: the registry and what has
+-- landed know the name by them.
+create macro number_in_name(name) as coalesce(
+    nullif(regexp_extract(_undecorated(name), '^[1-9]\d{8}$'), ''), telephone_number(name), name
+);
 
 -- name: numbers_in_names
 select

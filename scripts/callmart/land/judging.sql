@@ -30,6 +30,12 @@ create temp macro truth(word) as case
     when lower(word) in ('false', 'f', '0') then false
 end;
 
+-- A program that takes ids for amounts writes `1001.0`.
+create temp macro agent_id(id) as case
+    when ends_with(id, '.0') then regexp_replace(id, '^(\d+)\.0$', '\1')
+    else id
+end;
+
 create temp macro instant(text) as case
     when regexp_full_match(text, '{time}(\.\d{{1,6}})?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)')
         then try_cast(text as timestamptz)
@@ -52,7 +58,10 @@ with texts as (
 
 parsed as (
     select
-        texts.* exclude (customer_id, occurred_at),
+        texts.* exclude (customer_id, occurred_at) replace (
+            agent_id(texts.agent) as agent,
+            case when texts.target_kind = 'agent' then agent_id(texts.target) else texts.target end as target
+        ),
         case
             when texts.customer_id is null then customer_given
             when regexp_full_match(texts.customer_id, '\d{{1,10}}')

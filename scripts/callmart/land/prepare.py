@@ -104,7 +104,7 @@ class Prepared:
         form, number = sources[0].form, sources[0].number
         if form not in LOGS:
             return rows
-        key = number if form in readers.WITH_STATE else None
+        key = None if form == "queue_log" else number  # the others have a time zone, or a state
         if key not in self._logs:
             self._logs[key] = self._log(sources[0])
         return self._logs[key].canonical(rows)

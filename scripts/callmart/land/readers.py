@@ -19,7 +19,6 @@ from callmart.land.found import Found
 from callmart.land.source import LOGS, Limits, Source, as_source, broken, packed
 
 ENOUGH_ROWS, ENOUGH_BLOCKS = 1 << 15, 4  # fewer rows and bytes are joined with those that follow
-WITH_STATE = ("queue_log_realtime", "cel")  # what a row means depends on the rows before it
 
 
 def open_source(file: Found, number: int, limits: Limits) -> Source:
@@ -100,8 +99,11 @@ def _alike(source: Source) -> tuple[str, ...]:
     """Files of which this is equal are parsed together."""
     if source.footer is not None:
         return (source.form, *(f"{column.name} {column.type}" for column in source.footer.schema))
-    if source.form in WITH_STATE:
+    if source.form == "cel":  # what a row means depends on the rows before it
         return (source.form, str(source.number))
+    if source.form == "queue_log_realtime":  # its local times are those of a customer or a folder
+        defaults = source.defaults
+        return (source.form, str(defaults.customer_id), str(defaults.time_zone), *(source.header or ()))
     return (source.form, *(source.header or ()))
 
 
@@ -117,7 +119,7 @@ def _read_alike(sources: list[Source], connection: duckdb.DuckDBPyConnection) ->
         case "queue_log":
             return text_formats.queue_log(connection, sources, gathered(_pieces(sources, lines.blocks)))
         case "queue_log_realtime":
-            rows = text_formats.csv(sources, _pieces(sources, _csv_lines))
+            rows = text_formats.csv(sources, gathered(_pieces(sources, _csv_lines)))
             return map(text_formats.log_of_realtime, rows)
         case "cel":
             columns = ["file_number", "line_number", *formats.CEL_READ]

@@ -18,7 +18,7 @@ from log_rows;
 -- When clocks go back, an hour occurs twice. A time in it is taken as the first occurrence until a row proves that it
 -- is the second: the row's call began after the first occurrence, or an earlier row has a later time. From then on, the
 -- times of that day are the second. One minute of slack allows for rows that are not exactly in order. A table that was
--- exported from its end is read from there.
+-- exported from its end is read from there. Each file is read for itself; $latest is of the one that came in parts.
 with read as (
     select
         *,
@@ -31,8 +31,11 @@ with read as (
 ),
 
 directions as (
-    select arg_min(local_time, line_number) - arg_max(local_time, line_number) > interval 2 hours as is_from_end
+    select
+        file_number,
+        arg_min(local_time, line_number) - arg_max(local_time, line_number) > interval 2 hours as is_from_end
     from read
+    group by file_number
 ),
 
 offsets as (
@@ -46,7 +49,7 @@ offsets as (
             lambda near: local_time - (timezone($zone, near) - timezone('UTC', near))
         ) as guesses
     from read
-    cross join directions
+    inner join directions on read.file_number = directions.file_number
 ),
 
 candidates as (
@@ -66,9 +69,10 @@ bounded as (
         *,
         greatest(
             case when not is_from_end then $latest::timestamptz end,
-            max(first_instant) over (order by place rows between unbounded preceding and 1 preceding),
+            max(first_instant)
+                over (partition by file_number order by place rows between unbounded preceding and 1 preceding),
             max(case when call_began <= last_instant + interval 1 minute then call_began end)
-                over (order by place)
+                over (partition by file_number order by place)
         ) as not_before
     from candidates
 )
@@ -80,7 +84,7 @@ select
     case
         when
             bool_or(first_instant < last_instant and first_instant < not_before - interval 1 minute)
-                over (partition by cast(local_time as date) order by place)
+                over (partition by file_number, cast(local_time as date) order by place)
             then last_instant
         else first_instant
     end as occurred_at
