@@ -335,11 +335,57 @@ def test_rows_that_a_policy_hides_are_not_left_out_silently(old: Callmart, tmp_p
             "create policy hidden on store.queue_interval as restrictive using (customer_id <> 1003)"
         )
     try:
-        with pytest.raises(UserError, match=r"the policies of store\.queue_interval are not callmart's"):
+        with pytest.raises(
+            UserError, match=r"the policies of store\.queue_interval are not callmart's.*`callmart acc"
+        ):
+            back_up(old, tmp_path / "b")
+        with (
+            upgrade_due(old),
+            pytest.raises(UserError, match="or run `callmart upgrade` without this backup"),
+        ):
             back_up(old, tmp_path / "b")
     finally:
         with old.superuser() as superuser:
             superuser.execute("drop policy hidden on store.queue_interval")
+
+
+@contextmanager
+def upgrade_due(callmart: Callmart) -> Iterator[None]:
+    """With functions of another version. Most commands refuse before the upgrade, and say to back up first."""
+    (noted,) = callmart.rows("delete from access.applied returning fingerprint")
+    try:
+        yield
+    finally:
+        callmart.rows("insert into access.applied values (%s) returning 1", noted["fingerprint"])
+
+
+def test_what_the_owner_may_not_read_is_named(
+    old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "of_tables", lambda _: {})  # else it can be the first to notice
+    with old.superuser() as superuser:
+        superuser.execute("alter table ops.to_vacuum owner to current_user")
+    try:
+        with pytest.raises(UserError, match=r"the owner may not read the table to_vacuum, which belongs to"):
+            back_up(old, tmp_path / "b")
+    finally:
+        with old.superuser() as superuser:
+            superuser.execute("alter table ops.to_vacuum owner to callmart_owner")
+
+
+def test_a_rotation_that_broke_off_is_finished_first(old: Callmart, tmp_path: Path) -> None:
+    goes_on = f"`callmart keys rotate --customer {NAMED}` goes on"
+    old.rows("insert into ops.rotation (customer_id) values (%s) returning 1", NAMED)
+    try:
+        with pytest.raises(UserError, match=f"is being rotated; if that broke off, {goes_on}"):
+            back_up(old, tmp_path / "b")
+        with (
+            upgrade_due(old),
+            pytest.raises(UserError, match=f"`callmart upgrade` without this backup, and then {goes_on}"),
+        ):
+            back_up(old, tmp_path / "b")
+    finally:
+        old.rows("delete from ops.rotation returning 1")
 
 
 def test_programs_that_can_t_work_with_a_server_are_not_used(

@@ -20,7 +20,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
-from callmart.database import audit_log, clock, fingerprints, migrating, schema
+from callmart.database import audit_log, clock, fingerprints, migrating, rotation, schema
 from callmart.database.lock import second
 
 
@@ -32,9 +32,10 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
     if not schema.has_registry(connection):
         raise UserError("there is nothing to back up: run `callmart registry apply registry.yml` first")
     is_current = not migrating.pending(connection) and schema.is_current(connection, settings.time_zone)
+    _refuse_half_rotated(connection, is_current=is_current)
     phrase = sealed.passphrase(settings)
     found = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
-    _refuse_unguarded(connection)
+    _refuse_unguarded(connection, is_current=is_current)
     connection.commit()
     target = _checked(folder, settings)
     with _draft(target) as draft, _snapshot(connection) as (reader, snapshot):
@@ -68,13 +69,30 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
     return made
 
 
-def _refuse_unguarded(connection: psycopg.Connection) -> None:
+def _refuse_half_rotated(connection: psycopg.Connection, *, is_current: bool) -> None:
+    """Raise UserError if a rotation of a key broke off. This version goes on with it only after an upgrade."""
+    if is_current:
+        rotation.refuse(connection)
+    elif found := rotation.look(connection):
+        raise UserError(
+            f"nothing was backed up: the rotation of the key of customer {found.customer_id} broke off; finish it with "
+            "the version of callmart that began it, or run `callmart upgrade` without this backup, and then "
+            f"{found.remedy}"
+        )
+
+
+def _refuse_unguarded(connection: psycopg.Connection, *, is_current: bool) -> None:
     """Raise UserError if a policy could hide rows from the owner: then they would be missing from the backup."""
     hidden = connection.execute(contents.SQL["hidden"], {"schemas": contents.schemas(connection)}).fetchone()
     if hidden is not None:
+        remedy = (
+            "run `callmart access apply`"
+            if is_current
+            else "correct them by hand, or run `callmart upgrade` without this backup"
+        )
         raise UserError(
             f"nothing was backed up: the policies of {hidden[0]} are not callmart's, and rows could be missing; "
-            "run `callmart access apply`, and then this again"
+            f"{remedy}, and then this again"
         )
 
 

@@ -99,8 +99,11 @@ def _why(said: str) -> str:
     """Why pg_dump failed, and the remedy."""
     if "No space left on device" in said:
         return FULL
-    if "permission denied" in said:
-        return "nothing was backed up: something no longer belongs to the owner; `callmart access diff` shows what"
+    if denied := re.search(r"permission denied for (.+)", said):
+        return (
+            f"nothing was backed up: the owner may not read the {denied[1]}, which belongs to somebody else; have a "
+            "superuser give it back with `alter … owner to`, and run the same command again"
+        )
     if "canceling statement due to lock timeout" in said or "could not obtain lock" in said:
         return "nothing was backed up: another session has a table locked; end it, and run the same command again"
     return "nothing was backed up: pg_dump broke off; see the server's log, and run the same command again"

@@ -9,7 +9,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import named
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
-from callmart.database import clock, ledger, rotation, schema, server
+from callmart.database import clock, ledger, schema, server
 from callmart.database.ledger_mending import Lost
 from callmart.database.lock import exclusive
 
@@ -26,7 +26,6 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CA
 
     # Also a database of an earlier version: one backs it up before the upgrade.
     with database(applied=False) as connection, exclusive(connection):
-        rotation.refuse(connection)
         made = stage.back_up(connection, settings(), folder)
     size = sum(file.size for file in made.files.values())
     out.print(

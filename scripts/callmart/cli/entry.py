@@ -20,7 +20,10 @@ from callmart.cli.terminal import MISTAKE, UNDONE, err, out, plain
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {
     DISK_FULL: "the database's disk is full: make room, then run the same command again",
-    "42501": "something no longer belongs to the owner: `callmart access diff` shows what",
+    "42501": (
+        "something no longer belongs to the owner: `callmart access diff` shows what, or before an upgrade the "
+        "server's log"
+    ),
     "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
 
