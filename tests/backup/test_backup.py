@@ -24,8 +24,9 @@ from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import PROJECT
-from callmart.database import clock, embedded_server, schema
+from callmart.database import clock, embedded_server, rotation, schema
 from callmart.declarations import dbt_project
+from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import unprotected
 from centre import NAMED, WITH_DATA, queue_of
@@ -384,6 +385,11 @@ def test_a_rotation_that_broke_off_is_finished_first(old: Callmart, tmp_path: Pa
             pytest.raises(UserError, match=f"`callmart upgrade` without this backup, and then {goes_on}"),
         ):
             back_up(old, tmp_path / "b")
+        old.rows("delete from access.applied returning 1")
+        with old.connect() as connection:
+            upgrading.upgrade(connection, old.settings, dbt_project.marts(old.settings))
+            schema.require(connection, old.settings.time_zone)
+            assert rotation.unfinished(connection) == NAMED
     finally:
         old.rows("delete from ops.rotation returning 1")
 

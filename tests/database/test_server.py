@@ -367,6 +367,21 @@ def test_a_server_that_crashed_starts_though_another_process_has_its_number(home
     assert embedded_server.stop(home)
 
 
+def test_a_server_in_another_container_is_used_and_no_second_one_starts(
+    callmart: Callmart, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is not to be seen there, so PostgreSQL itself would start a second server on the same data."""
+    noted = callmart.home / "postgres" / "postmaster.pid"
+    before = noted.read_text()
+    monkeypatch.setattr(embedded_server, "_noted", lambda _: None)
+    assert embedded_server.start(callmart.home) == socket
+    monkeypatch.setattr(embedded_server, "_answers", lambda _: False)  # its socket is not to be seen either
+    monkeypatch.setattr(embedded_server, "PATIENCE_S", 0)
+    with pytest.raises(UserError, match="is at work elsewhere, such as in another container"):
+        embedded_server.start(callmart.home)
+    assert noted.read_text() == before
+
+
 def test_a_process_that_nobody_may_look_into_is_the_server(
     callmart: Callmart, socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 
-from callmart.access import logins
+from callmart.access import logins, sessions
 from callmart.audit import environments as audit
 from callmart.audit import limits
 from callmart.base.errors import UserError
@@ -234,6 +236,34 @@ def test_what_a_killed_removal_left_goes_with_the_same_command(
     assert command("try", "gone", "--drop").err == (
         "error: there is no environment gone: `callmart status` lists those that there are\n"
     )
+
+
+def test_what_a_killed_removal_left_goes_with_the_next_run(
+    tried: Callmart, owner: psycopg.Connection, planted: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.execute("create role callmart_try_planted_quality")
+    owner.commit()
+    folder = known.folder(tried.settings, "planted")
+    (folder / "secrets").mkdir(parents=True)
+    other = known.folder(tried.settings, "Not one")  # no environment can have that name
+    other.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "end", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            databases.drop(owner, tried.settings, "planted")
+        patch.undo()
+        patch.setattr(shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            databases.drop(owner, tried.settings, "planted")
+    assert (names(owner), folder.exists()) == ([ENVIRONMENT], True)
+    owner.execute("create role callmart_try_planted_quality")  # as if it had been killed before that
+    today = clock.today(owner, tried.settings)
+    owner.commit()
+    assert list(retention.follow(owner, tried.settings, today)) == []
+    assert not folder.exists()
+    assert owner.execute("select to_regrole('callmart_try_planted_quality')").fetchone() == (None,)
+    assert (other.exists(), names(owner)) == (True, [ENVIRONMENT])
+    other.rmdir()
 
 
 # -- wrong input -------------------------------------------------------------------------------------------------------

@@ -1,19 +1,23 @@
 """A key goes with its customer, which is attested; and after a key was lost its customer starts over."""
 
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from backups import PASSPHRASE
 from callmart.base.errors import UserError
-from callmart.base.keys import key_file, keyed
+from callmart.base.keys import INSTALLATION, LAYER, is_pseudonym, key_file, keyed
 from callmart.base.progress import quietly
 from callmart.database import ledger, rotation
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.operations import health, run
-from callmart.privacy import correcting, unknown
+from callmart.privacy import correcting, rotating, unknown
 from callmart.retention import destroyed, remove
 from callmart_home import Callmart
+from commands import command_of, mistake
 from events import at, days
 from leavers import file_of, leaver
 from registries import OPEN
@@ -127,6 +131,55 @@ def test_after_a_loss_the_customer_starts_over_with_what_lands_again(house: Call
         "select count(distinct call_date) as n from store.queue_day where customer_id = %s", LOST
     )
     assert row["n"] == len(days(3))
+
+
+def test_after_the_loss_of_the_installation_s_key_files_land_once_more_and_no_event_doubles(
+    house: Callmart, tmp_path: Path
+) -> None:
+    file, folder = key_file(house.home, INSTALLATION), tmp_path / "backup"
+    lost, command = file.read_bytes(), command_of(house.home)
+    assert "the key of this installation is there" in mistake(
+        command("keys", "lost", "--installation", "--yes")
+    )
+    events, known = house.rows("select * from raw.event order by event_key"), keys_of_files(house)
+    file.unlink()
+    with pytest.raises(UserError, match="the key of this installation is missing"):
+        house.land_text(file_of(STAYS), STAYS)
+    for options, said in (
+        (("--installation",), "land once more, without doubling an event"),
+        (("--yes",), "say whose key it was"),
+        (("--installation", "--customer", STAYS, "--yes"), "say whose key it was"),
+    ):
+        assert said in mistake(command("keys", "lost", *options))
+    other = house.settings.model_copy(update={"home": tmp_path})
+    with (
+        house.connect() as owner,
+        pytest.raises(UserError, match="has none of the keys of this database's data"),
+    ):
+        rotating.replace_installation_key(owner, other)
+    assert (file.exists(), keys_of_files(house)) == (False, known)
+
+    file.write_bytes(secrets.token_bytes(LAYER))  # as a kill before the commit leaves it
+    done = command("keys", "lost", "--installation", "--yes")
+    assert (done.returncode, f"{len(known) // 2} files are not known again" in done.stdout) == (0, True)
+    assert file.read_bytes() != lost
+    new = keys_of_files(house)
+    assert len(new) == len(known) and not new & known and all(map(is_pseudonym, new))
+    assert house.rows("select from raw.file_look") == []
+    again = house.land_text(file_of(STAYS), STAYS)
+    assert (again.landed, again.repeated) == (0, 6)
+    assert house.rows("select * from raw.event order by event_key") == events
+    assert [str(one) for one in health.look(house.settings).troubles if one.kind == "key"] == []
+    assert house.rows("select from ops.audit_log where action = 'key of the installation lost'") == [{}]
+    backed_up = command("backup", folder, CALLMART_BACKUP_PASSPHRASE=PASSPHRASE)
+    assert backed_up.returncode == 0, backed_up.stderr
+
+
+def keys_of_files(callmart: Callmart) -> set[str]:
+    """The keys of names and contents of all files that have landed."""
+    return {
+        key for row in callmart.rows("select name_key, content_key from raw.file") for key in row.values()
+    }
 
 
 def agents_of(callmart: Callmart, customer: int) -> list[str]:

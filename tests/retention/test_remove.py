@@ -6,7 +6,9 @@ import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import tableauserverclient as TSC
@@ -14,13 +16,13 @@ import tableauserverclient as TSC
 from callmart.base import keys
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Folder
-from callmart.database import clock, vacuum
+from callmart.database import audit_log, clock, vacuum
 from callmart.opening import opening
 from callmart.publish import tableau
 from callmart.registry.file import load
 from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
-from callmart.retention import remove
+from callmart.retention import destroyed, remove
 from callmart_home import Callmart
 from events import DAY, days
 from leavers import file_of, leaver, paths_of, tables_with
@@ -191,6 +193,38 @@ def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict
     assert isinstance(removed, remove.Removed) and removed.customer_id == NONE
     assert not keys.key_file(house.home, NONE).exists()
     assert keys.key_file(house.home, 999).exists()
+
+
+@pytest.mark.parametrize("killed_before", ["the commit", "the file is deleted"])
+def test_a_kill_loses_no_record_of_a_destroyed_key(
+    house: Callmart, left: dict[str, Any], monkeypatch: pytest.MonkeyPatch, killed_before: str
+) -> None:
+    """Of a customer without data only the key's file says that there is a key."""
+
+    def recorded() -> int:
+        with house.connect() as owner:
+            return sum(one.customer_id == NONE for one in destroyed.listed(owner))
+
+    secret_file(keys.key_file(house.home, NONE), left["key"])
+    before, note = recorded(), audit_log.note
+
+    def killed(*arguments: Any) -> None:
+        if "removed" in arguments:
+            raise Crash
+        note(*arguments)
+
+    with monkeypatch.context() as patch:
+        if killed_before == "the commit":
+            patch.setattr(audit_log, "note", killed)
+        else:
+            patch.setattr(Path, "unlink", Mock(side_effect=Crash))
+        with pytest.raises(Crash):
+            removing(house)
+    assert keys.key_file(house.home, NONE).exists()
+    (removed,) = removing(house)
+    assert isinstance(removed, remove.Removed) and removed.counts == {"keys": 1}
+    assert not keys.key_file(house.home, NONE).exists()
+    assert recorded() - before == (1 if killed_before == "the commit" else 2)
 
 
 @pytest.mark.waits

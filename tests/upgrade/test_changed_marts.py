@@ -1,5 +1,6 @@
 """What a mart's YAML declares as renamed or widened, the upgrade does in place: rows, rights and books go with it."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from callmart.access import drift, sessions
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.build import window
-from callmart.database import lock
+from callmart.database import lock, schema
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Column, Mart
 from callmart.retention import retire
@@ -265,6 +266,31 @@ def test_both_names_in_one_database_are_refused_and_nothing_is_done(
             assert structure(owner) == before
             owner.execute(undone)
             owner.commit()
+
+
+@pytest.mark.parametrize(("other", "retired"), [("person", "agent"), ("earlier_agent", "earlier_agent")])
+def test_before_a_person_decides_between_two_names_everything_else_is_upgraded(
+    played: Callmart, marts: list[Mart], monkeypatch: pytest.MonkeyPatch, other: str, retired: str
+) -> None:
+    """Else the upgrade would say to retire one, and that would say to upgrade."""
+    declared = redeclared(marts, "agent", {}, name="person", renamed_from=["earlier_agent", "agent"])
+    monkeypatch.setattr(dbt_project, "marts", lambda settings: declared)
+    with played.connect() as owner:
+        before = structure(owner)
+        owner.execute(f"create table store.{other} (like store.agent including all)".encode())
+        owner.execute("delete from access.applied")
+        owner.commit()
+        both = "mart person was called .* the database has both .* remove the other with `callmart retire`"
+        first, then = upgrading.plan(owner, played.settings, declared)
+        assert first == "functions, views and policies are replaced"
+        assert re.match(f"no mart is changed: {both}", then)
+        with pytest.raises(UserError, match=both):
+            upgrading.upgrade(owner, played.settings, declared)
+        schema.require(owner, played.settings.time_zone)
+        assert retire.plan(owner, played.settings, retired).name == retired
+        owner.execute(f"drop table store.{other}".encode())
+        owner.commit()
+        assert structure(owner) == before
 
 
 def test_no_run_begins_while_a_mart_waits_for_its_upgrade(

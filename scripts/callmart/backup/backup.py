@@ -32,9 +32,9 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
     if not schema.has_registry(connection):
         raise UserError("there is nothing to back up: run `callmart registry apply registry.yml` first")
     is_current = not migrating.pending(connection) and schema.is_current(connection, settings.time_zone)
+    _refuse_half_rotated(connection, is_current=is_current)
     phrase = sealed.passphrase(settings)
     found = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
-    _refuse_half_rotated(connection, is_current=is_current)
     _refuse_unguarded(connection, is_current=is_current)
     connection.commit()
     target = _checked(folder, settings)

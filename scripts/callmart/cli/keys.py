@@ -56,12 +56,21 @@ def rotate(
 
 @app.command()
 def lost(
-    customer: Annotated[int, typer.Option(min=1, help="The customer whose key it was.")], yes: Yes = False
+    customer: Annotated[int | None, typer.Option(min=1, help="The customer whose key it was.")] = None,
+    installation: Annotated[
+        bool, typer.Option("--installation", help="The key was that of names and contents of files.")
+    ] = False,
+    yes: Yes = False,
 ) -> None:
-    """Start over after a customer's key is lost and in no backup: remove what was stored with it, and make another."""
+    """Make another key after one is lost and in no backup. What was stored with that of a customer is removed."""
     from callmart.privacy import unknown
     from callmart.retention import remove
 
+    if (customer is None) != installation:
+        raise UserError("say whose key it was: either `--customer N`, or `--installation`")
+    if customer is None:
+        _lost_of_installation(yes=yes)
+        return
     if not yes:
         raise UserError(
             f"nothing was removed: all days of customer {customer} whose files are no longer there are lost with this; "
@@ -80,6 +89,24 @@ def lost(
         )
     if objectors:
         out.print(str(objectors))
+
+
+def _lost_of_installation(*, yes: bool) -> None:
+    from callmart.privacy import rotating
+
+    if not yes:
+        raise UserError(
+            "nothing was done: after this no file that has landed is known again, so all that are still in the folders "
+            "land once more, without doubling an event, and a file of another time zone is refused only if it was "
+            "landed after this; try `callmart restore FOLDER --keys` with every backup first, then confirm it with "
+            "--yes"
+        )
+    with at_work() as connection:
+        files = rotating.replace_installation_key(connection, settings())
+    out.print(
+        f"keys: the installation has another key, and {files:,} files are not known again; those that are still in the "
+        "folders land once more with the next run. Make a backup now"
+    )
 
 
 @app.command("entered-again")

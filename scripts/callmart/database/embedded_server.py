@@ -12,8 +12,9 @@ import shlex
 import shutil
 import socket
 import subprocess
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +37,7 @@ DATABASE = "callmart"
 OWNER = "callmart_owner"
 SYSTEM_USER = "embedded_postgres"  # runs the server if we are root, because PostgreSQL refuses to run as root
 PORT = 5432  # part of the socket's name; always given, because PGPORT may say another
+PATIENCE_S = 30  # for the last processes of a server that crashed
 LONGEST_SOCKET_FOLDER = 90  # the whole path of a socket must be shorter than 108 bytes
 
 CONFIGURATION = f"""
@@ -84,9 +86,11 @@ def start(home: Path) -> Path:
         if not ready.exists():
             _create(data)
         _make_socket_folder(socket)
-        if not _running(data):
-            _forget_other(data, socket)
-            _start(data, socket)
+        # One that answers may be of another container, where we don't see its process.
+        if not _running(data) and not _answers(socket):
+            with _handed_over(home) as held:
+                _forget_other(data, socket)
+                _start(data, socket, held)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
         wanted = _fingerprint(closed + HBA)
         if not ready.exists():
@@ -126,6 +130,27 @@ def _locked(home: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _handed_over(home: Path) -> Iterator[int]:
+    """A lock that the server gets when it starts, and that ends with its last process. Raises UserError if another one
+    has it. PostgreSQL looks for another server by the number of its process, which other containers don't see.
+    """
+    with (home / "postgres.lock").open("w") as lock:
+        patient_until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > patient_until:
+                    raise UserError(
+                        f"the embedded PostgreSQL of {home} is at work elsewhere, such as in another container: stop "
+                        "that one, or name another home or server"
+                    ) from None
+            time.sleep(0.1)
+        yield lock.fileno()
 
 
 def _socket_folder(home: Path) -> Path:
@@ -206,7 +231,7 @@ def _answers(folder: Path) -> bool:
         return client.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
 
 
-def _start(data: Path, socket: Path) -> None:
+def _start(data: Path, socket: Path, held: int) -> None:
     try:
         _run(
             "pg_ctl",
@@ -219,6 +244,7 @@ def _start(data: Path, socket: Path) -> None:
             "-o",
             f"-k {shlex.quote(str(socket))}",
             "start",
+            keeping=(held,),
         )
     except subprocess.CalledProcessError:
         raise UserError(
@@ -268,13 +294,14 @@ def _forget_other(data: Path, socket: Path) -> None:
             left.unlink()
 
 
-def _run(program: str, data: Path, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs on the data folder, as the server's account."""
+def _run(program: str, data: Path, *arguments: str, keeping: Collection[int] = ()) -> None:
+    """Run one of PostgreSQL's programs on the data folder, as the server's account, with open files that it keeps."""
     subprocess.run(
         [PROGRAMS / program, "-D", data, *arguments],
         cwd="/",
         env=environment(),
         **_account(),
+        pass_fds=keeping,
         stdout=subprocess.DEVNULL,  # the server would keep a pipe open
         stderr=subprocess.DEVNULL,
         check=True,

@@ -63,9 +63,18 @@ def _shape(mart: Mart) -> tuple[object, ...]:
 
 
 def becomes(connection: psycopg.Connection, name: str, declared: Iterable[Mart]) -> Mart | None:
-    """The mart that a table is declared to be now, if `callmart upgrade` has not renamed the table yet."""
+    """The mart that a table is declared to be now, if `callmart upgrade` has not renamed the table yet. None if the
+    mart has a table, or another one of its former names: then a person has to decide which holds the history.
+    """
     there = {mart.name for mart in marts(connection)}
-    return next((mart for mart in declared if name in mart.renamed_from and mart.name not in there), None)
+    return next(
+        (
+            mart
+            for mart in declared
+            if name in mart.renamed_from and there & {mart.name, *mart.renamed_from} == {name}
+        ),
+        None,
+    )
 
 
 def remark(connection: psycopg.Connection, mart: Mart, declared: Iterable[Mart]) -> str:

@@ -60,7 +60,7 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
         own.execute(roles.statement("drop database if exists {} with (force)", database))
         for role in its_roles:
             own.execute(roles.statement("drop role {}", role))
-        files = known.folder(settings, name)
+        files = known.folder(settings, name)  # last: while it is there, the next run finishes the removal
         was_there = existed or bool(its_roles) or files.exists()
         if files.exists():
             shutil.rmtree(files)

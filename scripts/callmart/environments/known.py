@@ -5,6 +5,7 @@ holds, in the comment of its database, so no book can be wrong about it: not aft
 """
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from callmart.base.strict import Strict
 from callmart.database import server
 
 FOLDER = "environments"  # in the home
+NAME = "[a-z][a-z0-9_]*"
 
 
 class Environment(Strict):
@@ -54,7 +56,7 @@ def database_of(connection: psycopg.Connection, name: str) -> str:
     """The name of an environment's database. Raises UserError if no database can be called so."""
     beginning = _beginning(connection)
     longest = server.LONGEST_DATABASE_NAME - len(beginning)
-    if len(name) > longest or not re.fullmatch("[a-z][a-z0-9_]*", name):
+    if len(name) > longest or not re.fullmatch(NAME, name):
         raise UserError(
             f"{name} can't be the name of an environment: begin it with a lower-case letter, and use at most {longest} "
             "lower-case letters, digits and _, such as pr_812"
@@ -74,6 +76,18 @@ def all_of(connection: psycopg.Connection) -> list[Environment]:
         found
         for database, said, is_open in rows
         if (found := _read(database.removeprefix(beginning), said, is_open)) is not None
+    ]
+
+
+def half_removed(settings: Settings, environments: Iterable[Environment]) -> list[Environment]:
+    """What is left of environments whose removal broke off: their folders, which go last, without a database. These
+    hold passwords and a copy of the ledger, and roles can be left, too.
+    """
+    there = {one.name for one in environments}
+    return [
+        Environment(name=place.name)
+        for place in sorted(settings.home.glob(f"{FOLDER}/*/"))
+        if re.fullmatch(NAME, place.name) and place.name not in there
     ]
 
 

@@ -28,11 +28,13 @@ from callmart.base.keys import (
     LAYER,
     add_layer,
     fingerprint_of,
+    fits,
     is_pseudonym,
     key_file,
     keyed_number,
     known_key,
     layered,
+    new_key,
     prefix_of,
 )
 from callmart.base.progress import OnStep, quietly
@@ -128,6 +130,30 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
         connection.commit()
         vacuum.vacuum(connection)
         return files
+
+
+def replace_installation_key(connection: psycopg.Connection, settings: Settings) -> int:
+    """Make another key of the installation after it was lost: no file that has landed is known again. Commits. Returns
+    the number of files. The caller lets no other command work meanwhile.
+
+    Raises UserError if the key is there, or in another home than that of the database; then nothing has changed.
+    """
+    if fingerprints.of_customers(connection):
+        fingerprints.refuse_other_home(connection, settings)
+    if fits(settings.home, INSTALLATION, fingerprints.known(connection)[INSTALLATION]):
+        raise UserError("nothing was done: the key of this installation is there, and fits its data")
+    connection.execute(SQL["end_landings"])
+    files = connection.execute(SQL["forget_files"]).rowcount
+    connection.execute(SQL["forget_looks"])
+    key = new_key(
+        settings.home, INSTALLATION
+    )  # a kill before the commit leaves a key that does not fit either
+    connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
+    audit_log.note(connection, "key of the installation lost", {"files": files})
+    vacuum.note(connection, "raw.file", whole=True)
+    connection.commit()
+    vacuum.vacuum(connection)
+    return files
 
 
 def add_next_layers(connection: psycopg.Connection, settings: Settings) -> list[int]:

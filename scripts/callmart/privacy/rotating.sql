@@ -169,6 +169,13 @@ from
     new_text as c
 where n.former = f.name_key and c.former = f.content_key;
 
+-- name: forget_files
+-- Their key is lost, so their names and contents are not known again. Random ones don't wait for whoever finds it.
+update raw.file
+set
+    name_key = replace(gen_random_uuid()::text, '-', ''),
+    content_key = replace(gen_random_uuid()::text, '-', '');
+
 -- name: forget_looks
 -- They are keyed by the former key. The next run reads the files, and notes their looks under the new one.
 truncate raw.file_look;

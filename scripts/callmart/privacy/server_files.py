@@ -26,6 +26,7 @@ SQL = sql_file.statements(__file__)
 
 # What PostgreSQL has in its folder.
 PATHS = (
+    "postgres.lock",
     "postgres.ready",
     "server.lock",
     "socket/.s.PGSQL.#",

@@ -1,4 +1,4 @@
-"""Drops the environments that have ended, and lets the others expire like everything else."""
+"""Drops the environments that have ended and what is left of others, and lets the rest expire like everything else."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -15,6 +15,7 @@ from callmart.retention import expire
 def follow(connection: psycopg.Connection, settings: Settings, today: date) -> Iterator[str]:
     """Drop what has ended, and expire the rest. Yields one sentence per environment in which that was not possible."""
     environments = known.all_of(connection)
+    environments += known.half_removed(settings, environments)
     connection.commit()
     for environment in environments:
         try:

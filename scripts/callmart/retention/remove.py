@@ -2,7 +2,8 @@
 
 The books say what is stored (which customers and days the files contain, which days were opened). Comparing them with
 registry.kept_contract is cheap, so a night with nothing to remove costs nothing. Each customer is one transaction. Its
-files are deleted before the commit: after a crash the books still name the customer, so the next run finishes.
+files are deleted before the commit: after a crash the books still name the customer, so the next run finishes. Its key
+goes after the commit: in the books of a customer that left the registry nothing else says that there was one.
 """
 
 import shutil
@@ -105,6 +106,8 @@ def remove(
             counts = +counts  # drops the zeros
             if counts:
                 audit_log.note(connection, "removed", counts, customer_id)
+            if customer_id in gone:
+                _commit_and_delete_key(connection, settings, customer_id)
             connection.commit()
             if counts:
                 removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
@@ -136,7 +139,7 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
     )  # else files of several customers stay
     audit_log.note(connection, "removed", counts, customer_id)
     audit_log.note(connection, "key lost", customer_id=customer_id)
-    connection.commit()
+    _commit_and_delete_key(connection, settings, customer_id)
     vacuum.vacuum(connection)
     return Removed(customer_id, True, dict(counts))
 
@@ -180,7 +183,7 @@ def _with_surplus(connection: psycopg.Connection, marts: list[Mart]) -> list[int
 def _remove_customer(
     connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[Mart]
 ) -> Counter[str]:
-    """Remove everything of a customer; return the counts by kind."""
+    """Remove everything of a customer but the file of its key; return the counts by kind."""
     counts: Counter[str] = Counter()
     parameters: Parameters = {"customer": customer_id}
     for mart in marts:
@@ -210,18 +213,26 @@ def _remove_customer(
         connection, [customer_id]
     )
     needs_key = forget_customer(connection, settings, customer_id)
+    # A new key replaces it, for what is ordered for later.
+    counts["keys"] = int(had_key or needs_key)
     counts["extracts"] = len(list((extract.folder(settings) / str(customer_id)).glob("*.hyper")))
     for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings)):
         if (folder / str(customer_id)).exists():
             shutil.rmtree(folder / str(customer_id))
-    counts["keys"] = 1  # replaced by a new one, for what is ordered for later
-    if not needs_key:
-        counts["keys"] = int(had_key)
-        key_file(settings.home, customer_id).unlink(missing_ok=True)
     if had_key:
         destroyed.note(connection, settings, customer_id)
     _note_to_vacuum(connection, marts)
     return counts
+
+
+def _commit_and_delete_key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+    """Commit a customer's removal, and then delete the key's file, unless there is a new key. A kill in between leaves
+    the file, and the next run removes and records it once more.
+    """
+    has_key = customer_id in fingerprints.of_customers(connection, [customer_id])
+    connection.commit()
+    if not has_key:
+        key_file(settings.home, customer_id).unlink(missing_ok=True)
 
 
 def _note_to_vacuum(connection: psycopg.Connection, marts: list[Mart]) -> None:

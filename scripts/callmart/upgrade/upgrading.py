@@ -18,13 +18,29 @@ from callmart.upgrade import marts as changes
 
 
 def plan(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> Iterator[str]:
-    """What an upgrade would do, as sentences. Changes nothing."""
+    """What an upgrade would do, as sentences. Changes nothing.
+
+    Raises UserError if it would do nothing, because a person has to decide about a mart.
+    """
+    of_schema = list(_of_schema(connection, settings))
+    yield from of_schema
+    try:
+        planned = changes.planned(connection, marts)
+    except UserError as undecided:
+        if not of_schema:
+            raise
+        yield f"no mart is changed: {undecided}"
+    else:
+        for changed in planned:
+            yield from changed.lines()
+
+
+def _of_schema(connection: psycopg.Connection, settings: Settings) -> Iterator[str]:
+    """What an upgrade would do besides the marts."""
     for migration in migrating.pending(connection):
         yield f"migration {migration}"
     if not schema.is_current(connection, settings.time_zone):
         yield "functions, views and policies are replaced"
-    for changed in changes.planned(connection, marts):
-        yield from changed.lines()
 
 
 def require(connection: psycopg.Connection, settings: Settings) -> None:
@@ -48,11 +64,17 @@ def require(connection: psycopg.Connection, settings: Settings) -> None:
 def upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> memberships.Applied:
     """Bring everything up to date. Commits. If it is run again, it goes on from there.
 
-    Raises UserError if the clock is not believed, if something can't be changed, or has to be decided by a person.
+    Raises UserError if the clock is not believed, if something can't be changed, or has to be decided by a person. Then
+    no mart was changed, and everything else is up to date: what the person runs needs that.
     """
     if doubt := clock.read(connection, settings).doubt:
         raise UserError(f"nothing was done: {doubt}")
-    changes.planned(connection, marts)  # what it refuses, it refuses before anything is done
+    try:
+        changes.planned(connection, marts)
+    except UserError:
+        if any(_of_schema(connection, settings)):
+            memberships.apply(connection, settings, None)
+        raise
     with sessions.making_way(connection):
         schema.apply(connection, settings)
         connection.commit()
