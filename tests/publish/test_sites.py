@@ -25,7 +25,7 @@ from callmart.operations import doctor, status
 from callmart.publish import DataSource, Outcome, credentials, places, publishing, sites, tableau
 from callmart.publish.tableau import At
 from callmart_home import Callmart
-from published import projects, subscriptions, users
+from published import groups, projects, subscriptions, users
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
 from today import TODAY
@@ -300,6 +300,42 @@ def test_two_names_of_one_site_remove_nothing(there: Sites, monkeypatch: pytest.
     with there.callmart.connect() as connection:
         there.callmart.rows("update ops.publication set site = 'een' where site = 'EEN' returning 1")
         connection.commit()
+
+
+def test_another_spelling_of_a_site_that_is_not_due_removes_nothing(
+    there: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = "from: 2020-01-01, until: 2021-01-01"
+    there.callmart.apply(registry(other=at("een"), contract=ended))
+    assert there.errors() == []
+    real = credentials.of
+    monkeypatch.setattr(credentials, "of", lambda wanted, site="": real(wanted, site.lower()))
+    there.callmart.apply(registry(own=at("EEN"), other=at("een")))
+    errors = [one.error for one in there.publish(only_due=True) if one.error]
+    assert len(errors) == 2
+    assert all("it is the same site as the site '" in error for error in errors)
+    assert there.held() == {"een": TWEE}
+    there.callmart.apply(registry(other=at("een")))
+    named = there.settings.model_copy(
+        update={"tableau": there.settings.tableau.model_copy(update={"site": "EEN"})}
+    )
+    with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+        unread = sites.read(connection, named, to).unread
+    assert unread.keys() == {"", "een"}
+
+
+def test_nobody_leaves_while_the_group_of_a_customer_that_moves_is_unread(there: Sites) -> None:
+    there.callmart.apply(registry(own=at("een"), other=at("een")))
+    assert there.errors() == []
+    with tableau.connect(there.settings, "een") as server:
+        group = next(luid for name, luid in groups(server).items() if name.endswith(f"-customer-{OWN}"))
+    there.callmart.apply(registry(own=at("twee"), other=at("een")))
+    there.inject(f"/groups/{group}/users$", "GET")
+    there.inject("/workbooks$")
+    assert len(there.errors()) == 1
+    assert there.held()["een"] == {"1 Een", "chef@een.example", *TWEE}, "it is not there yet"
+    assert there.errors() == []
+    assert there.held() == {"een": TWEE, "twee": EEN}
 
 
 def test_the_site_of_the_settings_is_the_shared_one(there: Sites) -> None:

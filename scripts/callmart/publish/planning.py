@@ -226,6 +226,8 @@ def plan(
         for name, user in actual.users.items()
         if user.is_ours and name not in members and user.luid not in in_use
     ]
+    if wait & actual.unread.keys():
+        leavers = []  # nobody knows whom those who wait still need
     # An account that another installation also uses stays on the site.
     removable = {user.luid: user for user in leavers if not user.is_others}
 

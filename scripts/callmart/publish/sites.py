@@ -30,6 +30,7 @@ from callmart.publish import (
     installation,
     publishing,
 )
+from callmart.publish.actual import identity
 from callmart.publish.tableau import FAILURES, At, reason
 
 _GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
@@ -142,32 +143,33 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
         }
     connection.commit()
     actual: dict[str, Actual] = {}
-    unread: dict[str, str] = {}
-    names_of = defaultdict(list)
+    unread = _spelled_otherwise(settings, names)
     for site in names:
-        if books[site].due == frozenset():
+        if site in unread or books[site].due == frozenset():
             continue
         try:
-            server = at(site)
-            actual[site] = publish.read(server, books[site])
-            names_of[server.site_id].append(site)
+            actual[site] = publish.read(at(site), books[site])
         except (UserError, *FAILURES) as error:
             unread[site] = reason(error)
-    for several in names_of.values():
-        for site, others in _others(several):
-            del actual[site]
-            unread[site] = (
-                f"it is the same site as {others}; write its name in one way, in registry.yml and in the settings"
-            )
     if unread and names == [""]:
         raise UserError(unread[""])
     return Found(desired, books, actual, unread)
 
 
-def _others(names: list[str]) -> Iterator[tuple[str, str]]:
-    """Each name of one site, with the others. What is under one name would be removed under the other."""
-    for site in names if len(names) > 1 else ():
-        yield site, " and ".join(_named(each) for each in names if each != site)
+def _spelled_otherwise(settings: Settings, names: list[str]) -> dict[str, str]:
+    """The names that differ from others only in case, with what is wrong. They are of one site, and what is under one
+    of them would be removed under the other, also if only one is read.
+    """
+    alike = defaultdict(list)
+    for site in names:
+        alike[identity(site or settings.tableau.site)].append(site)
+    return {
+        site: f"it is the same site as {' and '.join(_named(each) for each in several if each != site)}; "
+        "write its name in one way, in registry.yml and in the settings"
+        for several in alike.values()
+        for site in several
+        if len(several) > 1
+    }
 
 
 def plan(found: Found, *, adopts: bool = True) -> Plans:
