@@ -22,7 +22,16 @@ from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.database import clock
 from callmart.declarations import exposures
 from callmart.operations import doctor, status
-from callmart.publish import DataSource, Outcome, credentials, places, publishing, sites, tableau
+from callmart.publish import (
+    DataSource,
+    Outcome,
+    credentials,
+    installation,
+    places,
+    publishing,
+    sites,
+    tableau,
+)
 from callmart.publish.tableau import At
 from callmart_home import Callmart
 from published import groups, projects, subscriptions, users
@@ -336,6 +345,22 @@ def test_nobody_leaves_while_the_group_of_a_customer_that_moves_is_unread(there:
     assert there.held()["een"] == {"1 Een", "chef@een.example", *TWEE}, "it is not there yet"
     assert there.errors() == []
     assert there.held() == {"een": TWEE, "twee": EEN}
+
+
+def test_the_plan_of_one_customer_does_not_end_a_take_over(
+    there: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a person's erasure, before everything of the former installation is adopted."""
+    settled: list[Path] = []
+    monkeypatch.setattr(installation, "takes_over", lambda _: True)
+    monkeypatch.setattr(installation, "settle", settled.append)
+    with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+        plans = sites.plan(sites.read(connection, there.settings, to))
+        for wanted in (plans.of(OWN), plans):
+            assert settled == []
+            outcomes = sites.apply(connection, there.settings, to, wanted, quietly)
+            assert outcomes[0].error is None
+    assert settled == [there.settings.home]
 
 
 def test_the_site_of_the_settings_is_the_shared_one(there: Sites) -> None:

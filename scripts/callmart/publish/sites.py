@@ -60,6 +60,7 @@ class Plans:
     adopts: bool
     by_site: Mapping[str, Plan]
     clearing: Mapping[str, Plan]  # what follows on a site when those who move from it are on another
+    is_of_all: bool = True  # and not of one customer alone
 
     @property
     def filling(self) -> list[tuple[str, Plan]]:
@@ -87,7 +88,7 @@ class Plans:
         """Return the changes for one customer, and those above all customers."""
         by_site = {site: _of(plan, {customer_id}) for site, plan in self.by_site.items()}
         clearing = {site: _of(plan, {customer_id}) for site, plan in self.clearing.items()}
-        return replace(self, by_site=by_site, clearing=clearing)
+        return replace(self, by_site=by_site, clearing=clearing, is_of_all=False)
 
     def lines(self) -> Iterator[str]:
         """Yield the plans as text for a person, each under the name of its site if there are several."""
@@ -282,7 +283,7 @@ def apply(
     for site, plan in plans.clearing.items():
         if moved := {one.customer_id for one in plan.customers} & filled:
             outcomes += carry_out(site, _clearing(plans, site, moved))
-    _tidy(settings, outcomes)
+    _tidy(settings, outcomes, is_of_all=plans.is_of_all)
     return outcomes
 
 
@@ -320,10 +321,12 @@ def _failed(
     return outcomes
 
 
-def _tidy(settings: Settings, outcomes: Iterable[Outcome]) -> None:
-    """If all went well, forget whom this installation took over from. Delete extracts that an interrupted run left."""
+def _tidy(settings: Settings, outcomes: Iterable[Outcome], *, is_of_all: bool) -> None:
+    """If all went well for all customers, forget whom this installation took over from. Delete extracts that an
+    interrupted run left.
+    """
     failed = {one.customer_id for one in outcomes if one.error}
-    if installation.takes_over(settings.home) and not failed:
+    if is_of_all and installation.takes_over(settings.home) and not failed:
         installation.settle(settings.home)
     if not settings.tableau.keeps_extracts:
         for customer in {one.customer_id for one in outcomes} - failed:
