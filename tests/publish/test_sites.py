@@ -20,7 +20,7 @@ from callmart.base.person import Blocked, Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.database import clock
-from callmart.declarations import exposures
+from callmart.declarations import dbt_project, exposures
 from callmart.operations import doctor, status
 from callmart.publish import (
     DataSource,
@@ -471,6 +471,37 @@ def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch
     assert failed() == before, "what can't be read is said once"
     there.callmart.apply(registry(own=at("een")))
     assert "everything that Tableau gives back can be read" in failed()
+
+
+def test_a_closed_project_with_content_of_others_is_no_breach_of_rights(there: Sites) -> None:
+    mart = dbt_project.marts(there.settings)[0]
+    board = Board({OWN: "none", OTHER: "standard"}, (mart,), {}, {}, "", frozenset(), {})
+
+    def looked() -> tuple[set[str], dict[int, str]]:
+        with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+            found = on_tableau.look(connection, there.settings, to, board, quietly)
+        of_own = {cell.customer_id: str(cell.outcome) for cell in found.cells if cell.customer_id == OWN}
+        return {what for check in found.checks for what in check.found}, of_own
+
+    ended = "from: 2020-01-01, until: 2021-01-01"
+    with tableau.connect(there.settings) as server:
+        inside = TSC.ProjectItem("van een mens", parent_id=projects(server)["1 Een"].id)
+        luid = server.projects.create(inside).id
+    there.callmart.apply(registry(contract=ended))
+    of_rights = "customer 1: rights on a project that is to be closed; publish again"
+    said, cells = looked()
+    assert of_rights in said
+    assert cells == {OWN: "OPEN"}
+    assert there.errors() == []
+    said, cells = looked()
+    assert {each for each in said if "1" in each} == {
+        "customer 1 has no contract, but a project or a group",
+        "customer 1: a project that is not ours",
+    }
+    assert cells == {OWN: "closed"}
+    with tableau.connect(there.settings) as server:
+        server.projects.delete(luid)
+    assert there.errors() == []
 
 
 def test_persons_are_sought_on_each_site(there: Sites) -> None:
