@@ -13,6 +13,7 @@ from callmart.access import drift, logins, memberships, roles, sessions
 from callmart.base.progress import quietly
 from callmart.database import embedded_server, lock
 from callmart.declarations import dbt_project
+from callmart.opening import opening
 from callmart.operations import run as stages
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, REGISTRY, STANDARD
@@ -149,6 +150,23 @@ def test_a_customer_that_orders_its_login_no_more_is_out(opened: Callmart) -> No
     assert opened.rows(
         "select distinct customer_id from mart.queue_interval", customer_id=STANDARD
     )  # by the publisher
+
+
+def test_a_contract_that_ends_or_begins_at_midnight_stops_nobody(opened: Callmart) -> None:
+    for ending in ("(now() at time zone 'Europe/Amsterdam')::date", "null"):
+        with opened.connect() as owner:
+            changed = f"update registry.contract set valid_until = {ending} where customer_id = %s"
+            owner.execute(changed.encode(), [STANDARD])
+            owner.commit()
+            assert opening.follow_rights(owner, opened.settings) == []
+        roles_ = opened.rows("select rolcanlogin from pg_roles where rolname = %s", role_of(STANDARD))
+        assert [row["rolcanlogin"] for row in roles_] == [True] * (ending == "null")
+        with opened.connect() as owner:
+            owner.execute("grant select on store.queue_interval to public")
+        with opened.connect() as owner, pytest.raises(opening.Drifted, match="by hand"):
+            opening.follow_rights(owner, opened.settings)
+        with opened.connect() as owner:
+            owner.execute("revoke select on store.queue_interval from public")
 
 
 READS = {

@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner, Result
 
-from audits import attacks_at, attacks_nothing, infers_nothing
+from audits import attacks_at, attacks_nothing, done, infers_nothing
 from callmart import audit
 from callmart.access import roles
-from callmart.audit import agents, limits, names, objectors, report
+from callmart.audit import agents, names, objectors, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
-from callmart.base.matrix import Limits, matrix
 from callmart.base.progress import quietly
 from callmart.base.settings import Tableau
 from callmart.cli import main
-from callmart.database import embedded_server, schema, server
+from callmart.database import embedded_server, schema
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
@@ -148,16 +146,6 @@ def of_queues(check: Check, customer: int, outcome: str) -> bool:
     return f"customer {customer}, queue_interval: {outcome}" in found and all(
         one.endswith(outcome) for one in found
     )
-
-
-@contextmanager
-def done(callmart: Callmart, change: str, undo: str) -> Iterator[None]:
-    """A change by the superuser, and its end."""
-    for statement in (change, undo):
-        with callmart.superuser() as superuser:
-            superuser.execute(statement)
-        if statement == change:
-            yield
 
 
 # -- green -----------------------------------------------------------------------------------------------------------
@@ -387,43 +375,6 @@ def test_nothing_else_is_wrong(wrong: dict[str, Check]) -> None:
         "audit log", "extracts: no file", "file: own rows", "expiry", "one place", "agents", "rights",
     )  # fmt: skip
     assert only(wrong, *about), sorted(wrong)
-
-
-TAKES_MORE = {
-    "shut everybody out": (
-        "grant execute on function pg_advisory_lock(bigint) to public",
-        "revoke execute on function pg_advisory_lock(bigint) from public",
-    ),
-    "temporary files": (
-        "alter role callmart_owner set temp_file_limit = -1",
-        "alter role callmart_owner reset temp_file_limit",
-    ),
-    "sessions are the owner's": (
-        "revoke pg_use_reserved_connections from callmart_owner",
-        "grant pg_use_reserved_connections to callmart_owner",
-    ),
-    "another database": (
-        "grant connect on database postgres to public",
-        "revoke connect on database postgres from public",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", TAKES_MORE)
-def test_a_limit_that_is_not_in_place_is_a_breach(published: Callmart, what: str) -> None:
-    with done(published, *TAKES_MORE[what]), psycopg.connect(server.uri(published.settings)) as owner:
-        found = [check for check in limits.of_limits(owner, published.settings) if not check.good]
-    assert [what in check.name for check in found] == [True]
-
-
-def test_more_sessions_than_the_server_has_are_a_breach(
-    published: Callmart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generous = matrix().model_copy(update={"limits": Limits(connections=200)})
-    monkeypatch.setattr(limits, "matrix", lambda: generous)
-    with published.connect() as owner:
-        (found,) = [check for check in limits.of_limits(owner, published.settings) if not check.good]
-    assert "the server has 287" in found.found[0]
 
 
 @contextmanager

@@ -212,6 +212,24 @@ def test_what_the_contract_does_not_open_is_not_published_whatever_the_books_say
     assert [each.name for each in desired(applied, owner)[STANDARD].data_sources] == ["Lines", "Queues"]
 
 
+def test_an_extract_that_was_not_made_takes_nothing_from_tableau(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    """As after a change from live, or of the order, if the extract then fails."""
+    owner.execute("delete from ops.extract where customer_id = %s and mart_group = 'queue'", [STANDARD])
+    found = desired(applied, owner)
+    assert found[STANDARD].problem is None, "nothing is open"
+    owner.execute(
+        "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id) values (%s, %s, %s, 9, 1)",
+        [STANDARD, TODAY - timedelta(days=1), "queue_day"],
+    )
+    found = desired(applied, owner)
+    assert found[STANDARD].problem == (
+        "the queue extract was not made: run `callmart extract`, and then this again"
+    )
+    assert found[DETAILED].problem is None
+
+
 def test_the_same_is_the_same_and_what_changes_is_another(
     applied: Callmart, owner: psycopg.Connection
 ) -> None:

@@ -16,17 +16,20 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.publish import DataSource, Publication, Step, Workbook, actual, apply, plan
 from callmart.publish.tableau import connect
-from publications import MONDAY
+from publications import MONDAY, with_members
 from published import (
     NO_BOOKS,
     Emptied,
     group_of,
     groups,
     matches,
+    members,
     of,
     projects,
     publish,
     read,
+    sources,
+    subscriptions,
     succeeded,
     uploads,
     users,
@@ -158,6 +161,23 @@ def test_a_user_who_cannot_be_removed_leaves_the_others(
     assert succeeded(publish(server, later))
     assert matches(server, later)
     assert users(server) == {}
+
+
+def test_a_user_who_owns_content_stays_and_sees_nothing(
+    emptied: Emptied, detailed: Publication, standard: Publication
+) -> None:
+    _, state, server = emptied
+    both = (replace(detailed, mails=(MONDAY,)), with_members(standard, "chef@example.org"))
+    assert succeeded(publish(server, *both))
+    source = next(iter(sources(server).values()))
+    source.owner_id = state.user("chef@example.org")["id"]
+    server.datasources.update(source)
+    nobody = (with_members(detailed), with_members(standard))
+    assert succeeded(publish(server, *nobody))
+    assert users(server) == {"chef@example.org": "Unlicensed"}
+    assert members(server, group_of(1042)) == members(server, group_of(7)) == set()
+    assert subscriptions(server) == []
+    assert succeeded(publish(server, *nobody))
 
 
 LOOKUPS = ("/projects", "/groups", "/datasources", "/workbooks", "/permissions")

@@ -20,12 +20,21 @@ from callmart.base.person import Blocked, Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.database import clock
-from callmart.declarations import exposures
+from callmart.declarations import dbt_project, exposures
 from callmart.operations import doctor, status
-from callmart.publish import DataSource, Outcome, credentials, places, publishing, sites, tableau
+from callmart.publish import (
+    DataSource,
+    Outcome,
+    credentials,
+    installation,
+    places,
+    publishing,
+    sites,
+    tableau,
+)
 from callmart.publish.tableau import At
 from callmart_home import Callmart
-from published import projects, subscriptions, users
+from published import groups, projects, subscriptions, users
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
 from today import TODAY
@@ -302,6 +311,58 @@ def test_two_names_of_one_site_remove_nothing(there: Sites, monkeypatch: pytest.
         connection.commit()
 
 
+def test_another_spelling_of_a_site_that_is_not_due_removes_nothing(
+    there: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = "from: 2020-01-01, until: 2021-01-01"
+    there.callmart.apply(registry(other=at("een"), contract=ended))
+    assert there.errors() == []
+    real = credentials.of
+    monkeypatch.setattr(credentials, "of", lambda wanted, site="": real(wanted, site.lower()))
+    there.callmart.apply(registry(own=at("EEN"), other=at("een")))
+    errors = [one.error for one in there.publish(only_due=True) if one.error]
+    assert len(errors) == 2
+    assert all("it is the same site as the site '" in error for error in errors)
+    assert there.held() == {"een": TWEE}
+    there.callmart.apply(registry(other=at("een")))
+    named = there.settings.model_copy(
+        update={"tableau": there.settings.tableau.model_copy(update={"site": "EEN"})}
+    )
+    with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+        unread = sites.read(connection, named, to).unread
+    assert unread.keys() == {"", "een"}
+
+
+def test_nobody_leaves_while_the_group_of_a_customer_that_moves_is_unread(there: Sites) -> None:
+    there.callmart.apply(registry(own=at("een"), other=at("een")))
+    assert there.errors() == []
+    with tableau.connect(there.settings, "een") as server:
+        group = next(luid for name, luid in groups(server).items() if name.endswith(f"-customer-{OWN}"))
+    there.callmart.apply(registry(own=at("twee"), other=at("een")))
+    there.inject(f"/groups/{group}/users$", "GET")
+    there.inject("/workbooks$")
+    assert len(there.errors()) == 1
+    assert there.held()["een"] == {"1 Een", "chef@een.example", *TWEE}, "it is not there yet"
+    assert there.errors() == []
+    assert there.held() == {"een": TWEE, "twee": EEN}
+
+
+def test_the_plan_of_one_customer_does_not_end_a_take_over(
+    there: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a person's erasure, before everything of the former installation is adopted."""
+    settled: list[Path] = []
+    monkeypatch.setattr(installation, "takes_over", lambda _: True)
+    monkeypatch.setattr(installation, "settle", settled.append)
+    with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+        plans = sites.plan(sites.read(connection, there.settings, to))
+        for wanted in (plans.of(OWN), plans):
+            assert settled == []
+            outcomes = sites.apply(connection, there.settings, to, wanted, quietly)
+            assert outcomes[0].error is None
+    assert settled == [there.settings.home]
+
+
 def test_the_site_of_the_settings_is_the_shared_one(there: Sites) -> None:
     wanted = there.settings.tableau.model_copy(update={"site": "een"})
     named = Sites(Callmart(there.settings.model_copy(update={"tableau": wanted})), there.folder)
@@ -410,6 +471,37 @@ def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch
     assert failed() == before, "what can't be read is said once"
     there.callmart.apply(registry(own=at("een")))
     assert "everything that Tableau gives back can be read" in failed()
+
+
+def test_a_closed_project_with_content_of_others_is_no_breach_of_rights(there: Sites) -> None:
+    mart = dbt_project.marts(there.settings)[0]
+    board = Board({OWN: "none", OTHER: "standard"}, (mart,), {}, {}, "", frozenset(), {})
+
+    def looked() -> tuple[set[str], dict[int, str]]:
+        with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
+            found = on_tableau.look(connection, there.settings, to, board, quietly)
+        of_own = {cell.customer_id: str(cell.outcome) for cell in found.cells if cell.customer_id == OWN}
+        return {what for check in found.checks for what in check.found}, of_own
+
+    ended = "from: 2020-01-01, until: 2021-01-01"
+    with tableau.connect(there.settings) as server:
+        inside = TSC.ProjectItem("van een mens", parent_id=projects(server)["1 Een"].id)
+        luid = server.projects.create(inside).id
+    there.callmart.apply(registry(contract=ended))
+    of_rights = "customer 1: rights on a project that is to be closed; publish again"
+    said, cells = looked()
+    assert of_rights in said
+    assert cells == {OWN: "OPEN"}
+    assert there.errors() == []
+    said, cells = looked()
+    assert {each for each in said if "1" in each} == {
+        "customer 1 has no contract, but a project or a group",
+        "customer 1: a project that is not ours",
+    }
+    assert cells == {OWN: "closed"}
+    with tableau.connect(there.settings) as server:
+        server.projects.delete(luid)
+    assert there.errors() == []
 
 
 def test_persons_are_sought_on_each_site(there: Sites) -> None:

@@ -15,6 +15,7 @@ from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
+from callmart.publish import publishing
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
@@ -316,12 +317,33 @@ def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart)
             found |= {f"{path.parent.name}/{mart}": day.to_date() for mart, day in hyper.rows(path, query)}
         return found
 
+    def on_tableau() -> dict[int, tuple[list[str], str | None, str | None]]:
+        with full.connect() as connection:
+            found = publishing.desired(connection, full.settings)
+            stopped = publishing.mail_stopped(connection)
+        return {
+            one.customer_id: (
+                [each.content_hash for each in one.data_sources],
+                stopped.get(one.customer_id),
+                one.problem,
+            )
+            for one in found
+        }
+
     # Who logs in for the first night does so in the evening before.
     assert max(oldest().values()) == DAYS[0]
     assert len(oldest()) == len(ZONES) * len(marts_with_days(full))
+    wanted = on_tableau()
+    assert {len(sources) for sources, *_ in wanted.values()} == {3}
     expired(full, DAYS[2])
     assert oldest() == {}
-    assert full.rows("select from ops.extract") == []
+    # If the next extract fails, what is on Tableau stays, and nothing of it is mailed.
+    assert {customer: sources for customer, (sources, *_) in on_tableau().items()} == {
+        customer: sources for customer, (sources, *_) in wanted.items()
+    }
+    assert {(why, problem) for _, why, problem in on_tableau().values()} == {
+        ("the extract does not contain all open days; run `callmart extract`", None)
+    }
     with full.connect() as connection:
         written = extract.extract(connection, full.settings, quietly)
     assert all(isinstance(one, extract.Extract) for one in written), written

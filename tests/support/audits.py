@@ -8,6 +8,7 @@ from callmart import audit
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Aim
 from callmart.audit.check import Check
+from callmart_home import Callmart
 
 
 @contextmanager
@@ -31,3 +32,13 @@ def attacks_nothing() -> Iterator[None]:
     """The audit looks, and neither attacks nor infers."""
     with attacks_at(), infers_nothing():
         yield
+
+
+@contextmanager
+def done(callmart: Callmart, change: str, undo: str) -> Iterator[None]:
+    """A change by the superuser, and its end."""
+    for statement in (change, undo):
+        with callmart.superuser() as superuser:
+            superuser.execute(statement)
+        if statement == change:
+            yield

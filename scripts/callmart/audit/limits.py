@@ -68,21 +68,24 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
 
 def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check that no login can connect to another database. There it could use up what all databases share. The login
-    really connects, because pg_hba.conf may refuse what a grant allows.
+    really connects, because pg_hba.conf may refuse what a grant allows; but one whose password only a person has.
     """
-    others = connection.execute(
-        "select datname from pg_database where datname <> current_database()"
+    database = connection.info.dbname
+    ((others,),) = connection.execute(
+        "select count(*) from pg_database where datname <> current_database()"
     ).fetchall()
+    every = [*logins.of_duties(database), *logins.of_customers(connection)]
+    allowed = connection.execute(SQL["elsewhere"], {"logins": every, "of_all": _tried(connection)})
+    typed = logins.typed(database)
     found = [
-        f"{role} gets into database {other}: revoke connect on it from public, or refuse callmart's logins there"
-        " in pg_hba.conf"
-        for (other,) in others
-        for role in _tried(connection)
-        if _gets_in(settings, role, dbname=other)
+        f"{role} gets into database {other}: revoke connect on it from public and from that login, or refuse"
+        " callmart's logins there in pg_hba.conf"
+        for role, other in allowed
+        if role in typed or _gets_in(settings, role, dbname=other)
     ]
     return Check(
         "limits", "no login gets into another database of the server, where it could use up what is shared",
-        len(others), len(found), few(found), applies=bool(others),
+        others, len(found), few(found), applies=bool(others),
     )  # fmt: skip
 
 

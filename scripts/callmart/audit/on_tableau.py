@@ -37,7 +37,9 @@ class Published:
         str, int
     ]  # users who see customers' content because of their position: how many per position
     words: agents.Words  # in the data sources that every contract opens
-    customers: frozenset[int] = frozenset()  # who have a project there
+    customers: frozenset[int] = (
+        frozenset()
+    )  # who have content there, or a project on which anybody has rights
 
 
 def look(
@@ -105,7 +107,12 @@ def _look_at(
         _content(actual, desired, elsewhere),
         *_reach(actual, compared, any(one.members for one in desired.values())),
     )
-    return Published(tuple(cells), checks, compared.persons, words, frozenset(actual.projects))
+    has_something = frozenset(
+        customer
+        for customer, projects in actual.projects.items()
+        if any(project.content or project.access != NOBODY for project in projects)
+    )
+    return Published(tuple(cells), checks, compared.persons, words, has_something)
 
 
 def _together(found: list[tuple[str, tuple[Check, ...]]]) -> Iterator[Check]:
@@ -168,9 +175,13 @@ def _projects(actual: Actual, desired: dict[int, Publication]) -> Check:
         for project in projects:
             if project.lock != _LOCK.LockedToProject:
                 found.append(f"customer {customer}: not locked; publish again")
-            group = actual.groups.get(customer)
-            exports = customer in desired and desired[customer].exports
-            if group is None or project.access != customer_access(group.luid, exports=exports):
+            group, own = actual.groups.get(customer), desired.get(customer)
+            if own is None:  # what is not ours keeps the project
+                if project.access != NOBODY:
+                    found.append(
+                        f"customer {customer}: rights on a project that is to be closed; publish again"
+                    )
+            elif group is None or project.access != customer_access(group.luid, exports=own.exports):
                 found.append(f"customer {customer}: other rights than those of its group; publish again")
     return _check(
         "each customer has one locked project, on which only the customer's own group has rights",
@@ -234,7 +245,7 @@ def _reach(actual: Actual, compared: tableau_rights.Compared, has_recipients: bo
 
 
 def _of_closed(board: Board, there: frozenset[int]) -> Iterator[Cell]:
-    """The outcomes for customers without a contract. `there` are those with a project on any site."""
+    """The outcomes for customers without a contract. `there` are those with something on any site."""
     for customer, option in board.customers.items():
         if option == "none":
             for mart in board.marts:

@@ -68,9 +68,11 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 def follow_rights(connection: psycopg.Connection, settings: Settings, *, opens: bool = True) -> list[str]:
     """Make rights follow the contracts of today. Commits. Returns one sentence per login that could not be changed.
 
-    Raises Drifted if the server differs from what is declared. If nothing `opens`, a node of a cluster that can't be
-    asked is only named: what is open already is on the coordinator.
+    Raises Drifted if the server then differs from what is declared. If nothing `opens`, a node of a cluster that can't
+    be asked is only named: what is open already is on the coordinator.
     """
+    # First: the login of a contract that ended at midnight is no drift.
+    problems = memberships.sync(connection, settings)
     found = drift.stopping(connection, settings, drift.find(connection, dbt_project.marts(settings)))
     if drifted := [one for one in found if opens or not one.away]:
         raise Drifted(
@@ -78,7 +80,7 @@ def follow_rights(connection: psycopg.Connection, settings: Settings, *, opens: 
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
             "look at `callmart access diff`, then run `callmart access apply`"
         )
-    return memberships.sync(connection, settings) + [one.text for one in found]
+    return problems + [one.text for one in found]
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:

@@ -151,6 +151,7 @@ class _Site:
         self._ours = {name for name, user in plan.users.items() if user.is_ours}
         self.users_group = plan.users_group
         self._before = plan.users_before
+        self._belongings = plan.belongings
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
 
     def perform(self, step: Step) -> None:
@@ -208,12 +209,19 @@ class _Site:
                 self.schedules[name] = subscriptions.add_schedule(self.server, name)
 
     def _remove_user(self, luid: str) -> None:
-        """Remove a user from the site. One who owns content can't be removed, only kept from signing in."""
+        """Remove a user from the site. One who owns content can't be removed, only kept from signing in. Then it loses
+        by itself what goes with a user: should somebody give it a licence, it must see nothing.
+        """
         try:
             self.server.users.remove(luid)
         except TSC.ServerResponseError as error:
             if not error.code.startswith("409"):
                 raise
+            groups, subscribed = self._belongings[luid]
+            for group in groups:
+                self.server.groups.remove_user(_group(group), luid)
+            for each in subscribed:
+                self.server.subscriptions.delete(each)
             self._set_role(luid, "Unlicensed")
 
     def _set_role(self, luid: str, role: str) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
 
@@ -75,6 +75,13 @@ class Step:
         return f"{_SIGNS[self.action]} {self.kind} '{self.shown}'" + (f" ({rows:,} rows)" if rows else "")
 
 
+class Belongings(NamedTuple):
+    """What a user has of ours, by LUID: the customers' groups, and subscriptions to their workbooks."""
+
+    groups: tuple[str, ...]
+    subscriptions: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class CustomerPlan:
     """The changes for one customer, in a safe order. With a `problem`, the only steps are those that stop its mail.
@@ -118,6 +125,8 @@ class Plan:
     users_before: Group | None
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud
     others: Mapping[str, int]  # number of projects by other installation
+    # Of users who are removed from the site, by LUID: what they would keep if that can't be done.
+    belongings: Mapping[str, Belongings] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -226,6 +235,8 @@ def plan(
         for name, user in actual.users.items()
         if user.is_ours and name not in members and user.luid not in in_use
     ]
+    if wait & actual.unread.keys():
+        leavers = []  # nobody knows whom those who wait still need
     # An account that another installation also uses stays on the site.
     removable = {user.luid: user for user in leavers if not user.is_others}
 
@@ -251,6 +262,20 @@ def plan(
         users_before=actual.users_before,
         schedules=actual.schedules,
         others=actual.others,
+        belongings={luid: _belongings(luid, actual) for luid in removable},
+    )
+
+
+def _belongings(user: str, actual: Actual) -> Belongings:
+    return Belongings(
+        tuple(group.luid for group in actual.groups.values() if user in group.members),
+        tuple(
+            each.luid
+            for projects in actual.projects.values()
+            for project in projects
+            for each in project.subscriptions
+            if each.user == user
+        ),
     )
 
 

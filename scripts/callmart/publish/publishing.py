@@ -55,6 +55,7 @@ class _Customer(NamedTuple):
     option: str
     orders: list[str]
     target: float | None  # of the service level
+    has_days: bool
 
 
 class _Recipient(NamedTuple):
@@ -321,11 +322,18 @@ class _Shared:
                     names[report.name] = made.name
 
 
-def _extracts(shared: _Shared, customer: _Customer, extracts: Iterable[_Extract]) -> list[DataSource]:
+def _extracts(shared: _Shared, customer: _Customer, extracts: Collection[_Extract]) -> list[DataSource]:
     """The data sources around the customer's extracts. Until the next extract, the books still list what an earlier
     contract opened.
+
+    Raises UserError if days are open and an extract was not made: what is on Tableau in its place has to stay.
     """
     opened = roles.opens(customer.option, customer.orders)
+    missing = shared.groups.intersection(opened) - {each.mart_group for each in extracts}
+    if missing and customer.has_days:
+        raise UserError(
+            f"the {min(missing)} extract was not made: run `callmart extract`, and then this again"
+        )
     return [shared.extract(customer.locale, each) for each in extracts if each.mart_group in opened]
 
 

@@ -1,5 +1,6 @@
 -- name: customers
 -- The customers with a contract today. `target` is that of the service level, if all queues have the same.
+-- `has_days`: days of theirs are open that are not too old.
 with targets as (
     select
         customer_id,
@@ -31,7 +32,11 @@ select
     c.tableau_site,
     o.option,
     o.orders,
-    t.target
+    t.target,
+    exists(
+        select 1 from ops.opened_day as d
+        where d.customer_id = c.customer_id and d.call_date >= access.retention_floor()
+    ) as has_days
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 left join shared_targets as t using (customer_id)

@@ -30,6 +30,7 @@ from callmart.publish import (
     installation,
     publishing,
 )
+from callmart.publish.actual import identity
 from callmart.publish.tableau import FAILURES, At, reason
 
 _GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
@@ -59,6 +60,7 @@ class Plans:
     adopts: bool
     by_site: Mapping[str, Plan]
     clearing: Mapping[str, Plan]  # what follows on a site when those who move from it are on another
+    is_of_all: bool = True  # and not of one customer alone
 
     @property
     def filling(self) -> list[tuple[str, Plan]]:
@@ -86,7 +88,7 @@ class Plans:
         """Return the changes for one customer, and those above all customers."""
         by_site = {site: _of(plan, {customer_id}) for site, plan in self.by_site.items()}
         clearing = {site: _of(plan, {customer_id}) for site, plan in self.clearing.items()}
-        return replace(self, by_site=by_site, clearing=clearing)
+        return replace(self, by_site=by_site, clearing=clearing, is_of_all=False)
 
     def lines(self) -> Iterator[str]:
         """Yield the plans as text for a person, each under the name of its site if there are several."""
@@ -142,32 +144,33 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
         }
     connection.commit()
     actual: dict[str, Actual] = {}
-    unread: dict[str, str] = {}
-    names_of = defaultdict(list)
+    unread = _spelled_otherwise(settings, names)
     for site in names:
-        if books[site].due == frozenset():
+        if site in unread or books[site].due == frozenset():
             continue
         try:
-            server = at(site)
-            actual[site] = publish.read(server, books[site])
-            names_of[server.site_id].append(site)
+            actual[site] = publish.read(at(site), books[site])
         except (UserError, *FAILURES) as error:
             unread[site] = reason(error)
-    for several in names_of.values():
-        for site, others in _others(several):
-            del actual[site]
-            unread[site] = (
-                f"it is the same site as {others}; write its name in one way, in registry.yml and in the settings"
-            )
     if unread and names == [""]:
         raise UserError(unread[""])
     return Found(desired, books, actual, unread)
 
 
-def _others(names: list[str]) -> Iterator[tuple[str, str]]:
-    """Each name of one site, with the others. What is under one name would be removed under the other."""
-    for site in names if len(names) > 1 else ():
-        yield site, " and ".join(_named(each) for each in names if each != site)
+def _spelled_otherwise(settings: Settings, names: list[str]) -> dict[str, str]:
+    """The names that differ from others only in case, with what is wrong. They are of one site, and what is under one
+    of them would be removed under the other, also if only one is read.
+    """
+    alike = defaultdict(list)
+    for site in names:
+        alike[identity(site or settings.tableau.site)].append(site)
+    return {
+        site: f"it is the same site as {' and '.join(_named(each) for each in several if each != site)}; "
+        "write its name in one way, in registry.yml and in the settings"
+        for several in alike.values()
+        for site in several
+        if len(several) > 1
+    }
 
 
 def plan(found: Found, *, adopts: bool = True) -> Plans:
@@ -280,7 +283,7 @@ def apply(
     for site, plan in plans.clearing.items():
         if moved := {one.customer_id for one in plan.customers} & filled:
             outcomes += carry_out(site, _clearing(plans, site, moved))
-    _tidy(settings, outcomes)
+    _tidy(settings, outcomes, is_of_all=plans.is_of_all)
     return outcomes
 
 
@@ -318,10 +321,12 @@ def _failed(
     return outcomes
 
 
-def _tidy(settings: Settings, outcomes: Iterable[Outcome]) -> None:
-    """If all went well, forget whom this installation took over from. Delete extracts that an interrupted run left."""
+def _tidy(settings: Settings, outcomes: Iterable[Outcome], *, is_of_all: bool) -> None:
+    """If all went well for all customers, forget whom this installation took over from. Delete extracts that an
+    interrupted run left.
+    """
     failed = {one.customer_id for one in outcomes if one.error}
-    if installation.takes_over(settings.home) and not failed:
+    if is_of_all and installation.takes_over(settings.home) and not failed:
         installation.settle(settings.home)
     if not settings.tableau.keeps_extracts:
         for customer in {one.customer_id for one in outcomes} - failed:

@@ -27,11 +27,10 @@ def find(steps: Steps) -> None:
     def unlink_extracts(connection: psycopg.Connection) -> int:
         if _old_extracts(connection, steps.settings, steps.floor) != old:
             return MISMATCH
+        # The rows stay: Tableau has what they say, and keeps it if the next extract fails.
         for path, customer_id, group in old:
-            path.unlink(missing_ok=True)
-            connection.execute(
-                "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
-            )
+            connection.execute(SQL["read_again"], {"customer": customer_id, "mart_group": group})
+            path.unlink()
         return len(old)
 
     old = _old_extracts(steps.connection, steps.settings, steps.floor)
@@ -77,14 +76,13 @@ def find(steps: Steps) -> None:
 def _old_extracts(
     connection: psycopg.Connection, settings: Settings, floor: date
 ) -> list[tuple[Path, int, str]]:
-    """The extracts whose oldest day is before the floor, as (path, customer, group)."""
-    return [
-        (extract.place(settings, customer_id, group), customer_id, group)
-        for customer_id, group in connection.execute(
-            "select customer_id, mart_group from ops.extract where (basis ->> 'oldest')::date < %s order by 1, 2",
-            [floor],
-        )
-    ]
+    """The extracts on disk whose oldest day is before the floor, as (path, customer, group)."""
+    old = connection.execute(
+        "select customer_id, mart_group from ops.extract where (basis ->> 'oldest')::date < %s order by 1, 2",
+        [floor],
+    )
+    found = [(extract.place(settings, customer_id, group), customer_id, group) for customer_id, group in old]
+    return [each for each in found if each[0].exists()]
 
 
 def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:
