@@ -82,6 +82,15 @@ facts as (
     inner join days using (customer_id, call_date)
 ),
 
+-- Before they are summed: of sums PostgreSQL would expect too few rows for this.
+known as (
+    select
+        facts.*,
+        membership_days.queue is not null as shows_members
+    from facts
+    left join membership_days using (customer_id, call_date, queue)
+),
+
 -- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
@@ -99,9 +108,8 @@ summed as (
         {{ whole_sum('sum(hold_s)') }} as hold_s,
         {{ whole_sum('sum(wrapup_s)') }} as wrapup_s,
         sum(member_s)::integer as member_s,
-        bool_or(membership_days.queue is not null) as shows_members
-    from facts
-    left join membership_days using (customer_id, call_date, queue)
+        bool_or(shows_members) as shows_members
+    from known
     where queue is not null and agent_key is not null and not {{ is_left_out('agent_key') }}
     group by customer_id, call_date, agent_key, queue, interval_start
 )
