@@ -17,12 +17,12 @@ def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
         "those that are over"
     )
     assert (period.months[0], period.months[-1]) == (date(2025, 10, 1), date(2026, 10, 31))
-    assert not period.lacks("weeks") and not period.lacks("months")
+    assert period.lacks == frozenset()
     over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
     assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, (
         "a week that lacks a day is left out"
     )
-    assert over.lacks("weeks") and not over.lacks("months")
+    assert over.lacks == {"weeks"}
     assert not over.is_going_on
     assert len(over.days) == 6
     assert not weeks.counted(Week(monday), monday, []).has_begun
@@ -38,7 +38,8 @@ def test_a_week_is_compared_only_with_days_that_are_whole() -> None:
     with_it = weeks.counted(week, today, [], sunday)
     assert (with_it.before, sunday in with_it.weeks, week.sunday in with_it.weeks) == ((), False, True)
     assert weeks.counted(week, today, [], first=date(2026, 11, 18)).days == week.days[2:]
-    assert weeks.counted(week, today, [], first=date(2026, 11, 18)).lacks("months")
+    begun = weeks.counted(week, today, [], first=date(2026, 11, 18))
+    assert (begun.weeks, begun.months, begun.lacks) == ((), (), frozenset()), "nothing is held back"
 
 
 def test_durations_have_the_unit_that_says_something() -> None:

@@ -87,6 +87,9 @@ class Period:
     before: tuple[date, ...]  # the days of the week before with which these are compared
     weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
     months: tuple[date, ...]
+    lacks: frozenset[
+        str
+    ]  # whether a trend of weeks or months lacks one, because a day of it is held back or not over
 
     @property
     def shown(self) -> tuple[date, ...]:
@@ -98,10 +101,6 @@ class Period:
         if what == "weeks":
             return list(self.weeks[::7])
         return [day for day in self.months if day.day == 1]
-
-    def lacks(self, what: str) -> bool:
-        """Whether a trend of weeks or months lacks one of them."""
-        return len(self.firsts(what)) < TREND
 
 
 def counted(
@@ -131,6 +130,11 @@ def counted(
         before=before if all(map(is_whole, before)) else (),
         weeks=_whole(_weeks(after), is_whole),
         months=_whole(_months(after), is_whole),
+        lacks=frozenset(
+            what
+            for what, spans in (("weeks", _weeks(after)), ("months", _months(after)))
+            if any(begin <= day < end for begin, end in spans for day in lacking)
+        ),
     )
 
 

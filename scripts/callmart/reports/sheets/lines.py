@@ -186,7 +186,7 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
     target = scene.target(measure)
     if target is not None and (below := [row for row in known if row[measure.name] < target]):
         yield language.say("below", where=language.listed([scene.sentence(over, row) for row in below]))
-    if sheet.is_trend and scene.period.lacks(over):
+    if sheet.is_trend and over in scene.period.lacks:
         yield language.say(f"without_{over}")
 
 
