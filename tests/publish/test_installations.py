@@ -99,25 +99,30 @@ def test_a_project_that_was_moved_is_moved_back_by_a_person(
         item.parent_id, item.name = projects(server)[parent].id if parent else "", new_name or name
         server.projects.update(item)
 
-    assert succeeded(publish(server, standard, detailed))
-    server.projects.create(TSC.ProjectItem("elders"))
+    made = publish(server, standard, detailed)
+    assert succeeded(made)
+    books = Books(HOME, {one.customer_id: one.project_id for one in made if one.customer_id})
+    top = server.projects.create(TSC.ProjectItem("elders"))
+    fake = server.projects.create(TSC.ProjectItem("nep", f"callmart {HOME} customer 7", parent_id=top.id))
+    assert succeeded(publish(server, standard, detailed, books=books)), "anybody can write our mark there"
     move(standard.project, "elders")
     before = reached_by(server, standard.project)
-    first, second = publish(server, standard, detailed)
+    first, second = publish(server, standard, detailed, books=books)
     assert first.error is not None and second.error is None
     assert f"its project {standard.project} was moved: move it back into the project callmart" in first.error
     assert reached_by(server, standard.project) == before
     move(standard.project, "callmart")
-    assert succeeded(publish(server, standard, detailed))
+    assert succeeded(publish(server, standard, detailed, books=books))
     move(standard.project, "elders")
-    assert succeeded(publish(server, detailed))
+    assert succeeded(publish(server, detailed, books=books))
     assert standard.project not in projects(server)
+    assert projects(server)["nep"].id == fake.id, "it is not ours"
     move("callmart", "", "anders")
     with pytest.raises(
         UserError,
         match="the site has 1 projects of customers, and no project callmart at its top",
     ):
-        publish(server, detailed)
+        publish(server, detailed, books=books)
     assert "callmart" not in projects(server)
 
 

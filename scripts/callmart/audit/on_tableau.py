@@ -37,9 +37,7 @@ class Published:
         str, int
     ]  # users who see customers' content because of their position: how many per position
     words: agents.Words  # in the data sources that every contract opens
-    customers: frozenset[int] = (
-        frozenset()
-    )  # who have content there, or a project on which anybody has rights
+    customers: frozenset[int] = frozenset()  # who have content there, or a project with rights
 
 
 def look(

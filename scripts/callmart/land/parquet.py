@@ -16,10 +16,8 @@ from callmart.land.source import Footer, Source, broken, packed, reject
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
-EXPONENT_FROM, EXACT_UNTIL = (
-    1e10,
-    2.0**53,
-)  # Arrow writes larger doubles as 1e+10; above the other, integers are lost
+EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
+EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
 
 
 def footer(found: Found) -> Footer:

@@ -45,6 +45,11 @@ class Books:
     known: frozenset[int] = frozenset()  # the customers of whom something is there, or may be
     due: frozenset[int] | None = None  # the only customers to plan for; None: all
 
+    @property
+    def published(self) -> dict[str, int]:
+        """The customer of each project whose LUID is known."""
+        return {luid: customer for customer, luid in self.projects.items() if luid is not None}
+
     def is_due(self, customer_id: int) -> bool:
         """Whether a customer is planned for. Of the others, only the group and the project are read."""
         return self.due is None or customer_id in self.due
@@ -200,13 +205,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
         unread=unread,
         known=books.known,
     )
-    moved = [
-        (mark.customer_id, each)
-        for each in projects
-        if (mark := marks.described(each))
-        and _is_ours(mark, books)
-        and (top is None or each.parent_id != top.id)
-    ]
+    moved = _moved(projects, top, books)
     if moved and top is None:
         raise UserError(
             f"the site has {len(moved)} projects of customers, and no project {TOP_PROJECT} at its top: give that one "
@@ -217,6 +216,23 @@ def read(server: TSC.Server, books: Books) -> Actual:
             f"its project {each.name} was moved: move it back into the project {TOP_PROJECT}"
         )
     return found if top is None else _with_projects(server, found, top, projects, moved, books, of_one)
+
+
+def _moved(
+    projects: Iterable[TSC.ProjectItem], top: TSC.ProjectItem | None, books: Books
+) -> list[tuple[int, TSC.ProjectItem]]:
+    """The customers' projects outside the top project. They are those of our books: elsewhere on a site anybody who may
+    make a project can write our mark into its description.
+    """
+    published = books.published
+    return [
+        (published[each.id], each)
+        for each in projects
+        if each.id in published
+        and (top is None or each.parent_id != top.id)
+        and (mark := marks.described(each)) is not None
+        and _is_ours(mark, books)
+    ]
 
 
 _OfOne = Callable[[int], AbstractContextManager[None]]
@@ -326,7 +342,7 @@ class _Beside:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._published = {luid: customer for customer, luid in books.projects.items() if luid is not None}
+        self._published = books.published
         self.foreign: list[Foreign] = []
         self.others: Counter[str] = Counter()
         self.taken: dict[str, str | None] = {}

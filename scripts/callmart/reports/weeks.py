@@ -87,9 +87,7 @@ class Period:
     before: tuple[date, ...]  # the days of the week before with which these are compared
     weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
     months: tuple[date, ...]
-    lacks: frozenset[
-        str
-    ]  # whether a trend of weeks or months lacks one, because a day of it is held back or not over
+    lacks: frozenset[str]  # what of weeks and months a trend lacks for a day that is held back or not over
 
     @property
     def shown(self) -> tuple[date, ...]:
@@ -119,6 +117,7 @@ def counted(
     def is_whole(day: date) -> bool:
         return day not in lacking and (first is None or day >= first)
 
+    spans = {"weeks": list(_weeks(after)), "months": list(_months(after))}
     days = tuple(day for day in week.days if day < today and is_whole(day))
     before = tuple(day - timedelta(days=7) for day in days)
     return Period(
@@ -128,12 +127,12 @@ def counted(
         is_going_on=week.sunday >= today,
         unfinished=unfinished if unfinished in week.days and unfinished not in held_back else None,
         before=before if all(map(is_whole, before)) else (),
-        weeks=_whole(_weeks(after), is_whole),
-        months=_whole(_months(after), is_whole),
+        weeks=_whole(spans["weeks"], is_whole),
+        months=_whole(spans["months"], is_whole),
         lacks=frozenset(
             what
-            for what, spans in (("weeks", _weeks(after)), ("months", _months(after)))
-            if any(begin <= day < end for begin, end in spans for day in lacking)
+            for what, each in spans.items()
+            if any(begin <= day < end for begin, end in each for day in lacking)
         ),
     )
 
