@@ -450,7 +450,7 @@ def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[int, float, float]]]:
     ), holds  # stable: a channel's rows keep their order
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(drawn=calls(), block=st.sampled_from([2000, 4 << 20]), where=st.floats(0, 1))
 def test_calls_at_the_same_time(
     tmp_path_factory: pytest.TempPathFactory,
@@ -479,7 +479,7 @@ def test_calls_at_the_same_time(
     } <= identity
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     rows=st.lists(
         st.lists(st.text(st.characters(blacklist_characters="\n\r\0", blacklist_categories=["Cs"]), max_size=12),

@@ -129,7 +129,7 @@ def test_when_one_session_fails_the_others_end(
     assert states == {"22012", "57014"}, "the others were canceled"
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("by", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGTERM])
 def test_an_interruption_ends_sessions_that_wait_for_somebody(
     played: Callmart, computed: list[list[Counter[str]]], by: signal.Signals
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_frozen_month_stands(frozen: Callmart) -> None:
     assert uses_of(frozen) == {key: uses for key, uses in used.items() if key[0] not in (LEAVES, *changed)}
 
 
+@pytest.mark.thorough
 def test_a_full_refresh_leaves_it_as_it_was(frozen: Callmart) -> None:
     """Though what is landed by now would make another month of it."""
     before, used = shown(frozen), uses_of(frozen)
