@@ -119,7 +119,9 @@ def _kind(type: pa.DataType) -> pa.DataType:
 
 
 def _is_text(type: pa.DataType) -> bool:
-    return any(is_one(type) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+    return type in (
+        pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
+    )  # fmt: skip
 
 
 def _as_text(column: pa.Array) -> pa.Array:
