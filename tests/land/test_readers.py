@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -319,6 +320,16 @@ def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
     ]  # fmt: skip
     assert [row["duration_s"] for row in rows] == ["5", "0.5"] * 4
     assert rejected(opened) == {}
+
+
+@pytest.mark.parametrize("type", [pa.decimal64(18, 3), pa.decimal128(38, 10), pa.decimal256(50, 18)], ids=str)
+def test_an_integer_that_became_a_decimal_in_parquet_is_written_as_it_was(
+    tmp_path: Path, type: pa.DataType
+) -> None:
+    numbers = pa.array([Decimal(text) for text in ("1001", "0", "612345678", "-100", "1.5", "0.001")], type)
+    texts = [str(row["agent"]) for row in read(source(write(tmp_path, parquet(6, agent=numbers))))]
+    assert texts[:4] == ["1001", "0", "612345678", "-100"]
+    assert [float(text) for text in texts[4:]] == [1.5, 0.001]
 
 
 @pytest.mark.parametrize(

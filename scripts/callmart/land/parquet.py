@@ -140,6 +140,8 @@ def _as_text(column: pa.Array) -> pa.Array:
         return decoded(pc.binary_slice(column, 0, CLIP) if _is_long(column) else column)
     if pa.types.is_floating(column.type):
         return _float_as_text(column)
+    if pa.types.is_decimal(column.type):  # a program writes an id as one with ten digits after the point
+        return pc.replace_substring_regex(column.cast(pa.string()), r"^(-?\d+)\.0+$|^(0)E-\d+$", r"\1\2")
     return column.cast(pa.string())
 
 
