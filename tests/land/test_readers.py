@@ -421,6 +421,41 @@ def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path: Path) -> None:
         read(opened)
 
 
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+@pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)
+def test_text_of_parquet_that_can_not_be_read_into_a_dictionary(
+    tmp_path: Path, type: pa.DataType, encoding: str
+) -> None:
+    """As Spark and programs in Go write it."""
+    texts = pa.array([f"é-{number}" for number in range(50)] + ["c" * 5000, None]).cast(type)
+    table = pa.table({"event": texts, "occurred_at": texts, "call_id": texts})
+    path = tmp_path / "file"
+    pq.write_table(
+        table, path, use_dictionary=["call_id"], column_encoding={"event": encoding, "occurred_at": encoding}
+    )
+    rows = read(source(path))
+    assert [row.get("event") for row in rows] == [f"é-{number}" for number in range(50)] + ["c" * CLIP, None]
+    assert all(row.get("call_id") == row.get("event") == row.get("occurred_at") for row in rows)
+
+
+def test_a_later_part_of_a_parquet_file_that_can_not_be_read_into_dictionaries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB decides per row group."""
+    monkeypatch.setattr("callmart.land.parquet.ROWS", 1000)
+    monkeypatch.setattr("callmart.land.parquet.ROW_GROUP", 1 << 23)
+    path = tmp_path / "file"
+    duckdb.sql(
+        "copy (select 'a' as event, 'b' as occurred_at, case when n < 5000 then 'few' else 'call-' || n end as call_id"
+        f" from range(9000) as numbers (n)) to '{path}' (format parquet, parquet_version v2, row_group_size 2048)"
+    )
+    opened = source(path)
+    assert [(row["line_number"], row["call_id"]) for row in read(opened)] == [
+        (number + 1, "few" if number < 5000 else f"call-{number}") for number in range(9000)
+    ]
+    assert opened.tally.rows == 9000
+
+
 @pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)
 @pytest.mark.parametrize("encoded", [True, False], ids=["dictionary", "plain"])
 def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memory(

@@ -53,27 +53,59 @@ def rows(source: Source) -> Iterator[pa.Table]:
 
     Raises UserError if the file breaks off, or has more rows than the limit.
     """
-    assert source.footer is not None
-    metadata, schema = source.footer
-    texts = [column.name for column in schema if _is_text(column.type)]
     first = 1
+    for batch in _batches(source):
+        source.tally.rows += batch.num_rows
+        source.stay_within(source.tally.rows, 0)
+        place = {
+            "file_number": pa.repeat(pa.scalar(source.number, pa.int32()), batch.num_rows),
+            "line_number": pa.arange(first, first + batch.num_rows),
+        }
+        first += batch.num_rows
+        yield pa.table({**place, **dict(zip(batch.schema.names, batch.columns, strict=True))})
+
+
+def _batches(source: Source) -> Iterator[pa.RecordBatch]:
+    assert source.footer is not None
+    texts = [column.name for column in source.footer.schema if _is_text(column.type)]
+    read = 0
     try:
-        # A buffer would keep everything that was read.
-        file = pq.ParquetFile(
-            packed(source.found), metadata=metadata, read_dictionary=texts, pre_buffer=False
-        )
-        with file:
-            for batch in file.iter_batches(ROWS):
-                source.tally.rows += batch.num_rows
-                source.stay_within(source.tally.rows, 0)
-                place = {
-                    "file_number": pa.repeat(pa.scalar(source.number, pa.int32()), batch.num_rows),
-                    "line_number": pa.arange(first, first + batch.num_rows),
-                }
-                first += batch.num_rows
-                yield pa.table({**place, **dict(zip(batch.schema.names, batch.columns, strict=True))})
+        for batch in _read(source, ROWS, texts):
+            read += batch.num_rows
+            yield batch
+    except (OSError, pa.ArrowInvalid):
+        # Of some encodings, such as DELTA_BYTE_ARRAY, Arrow makes no dictionaries.
+        yield from _batches_after(source, read)
+
+
+def _batches_after(source: Source, read: int) -> Iterator[pa.RecordBatch]:
+    """The rows after those that were read. Here no dictionary keeps a long text from being repeated. So we read as many
+    rows at a time as fit into memory if each has a text as long as a row group, and cut the texts off.
+    """
+    assert source.footer is not None
+    metadata = source.footer.metadata
+    longest = max(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    try:
+        for batch in _read(source, min(max(ROW_GROUP // max(longest, 1), 1), ROWS), []):
+            rest = batch.slice(min(read, batch.num_rows))
+            read -= batch.num_rows - rest.num_rows
+            columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
+            yield pa.record_batch(columns, names=rest.schema.names)
     except (OSError, pa.ArrowInvalid):
         raise broken(source.path) from None
+
+
+def _read(source: Source, at_once: int, in_dictionaries: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    assert source.footer is not None
+    # A buffer would keep everything that was read.
+    file = pq.ParquetFile(
+        packed(source.found),
+        metadata=source.footer.metadata,
+        read_dictionary=in_dictionaries,
+        pre_buffer=False,
+    )
+    with file:
+        yield from file.iter_batches(at_once)
 
 
 def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -133,11 +165,8 @@ def _as_text(column: pa.Array) -> pa.Array:
         utc = pc.binary_join_element_wise(moment.cast(pa.string()), "Z", "")
         # Zero nanoseconds are cut off. A time with other nanoseconds is rejected later.
         return pc.replace_substring_regex(utc, r"(\.\d{6})000Z$", r"\1Z") if column.type.unit == "ns" else utc
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.cast(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())
-        column = column.cast(pa.binary())
-    if pa.types.is_binary(column.type):
-        return decoded(pc.binary_slice(column, 0, CLIP) if _is_long(column) else column)
+    if _is_text(column.type):
+        return decoded(_clipped(column))
     if pa.types.is_floating(column.type):
         return _float_as_text(column)
     if pa.types.is_decimal(column.type):  # a program writes an id as one with ten digits after the point
@@ -160,6 +189,14 @@ def _float_as_text(column: pa.Array) -> pa.Array:
     return pc.if_else(is_whole, pc.if_else(is_whole, numbers, 0.0).cast(pa.int64()).cast(pa.string()), text)
 
 
-def _is_long(column: pa.Array) -> bool:
+def _clipped(text: pa.Array) -> pa.Array:
+    """The bytes of a text, no more of them than are needed to recognise it as too long."""
+    column = text.cast(pa.binary())
     longest: int | None = pc.max(pc.binary_length(column)).as_py()
-    return longest is not None and longest > CLIP
+    return pc.binary_slice(column, 0, CLIP) if longest is not None and longest > CLIP else column
+
+
+def _in_dictionary(text: pa.Array) -> pa.Array:
+    """A text as Arrow reads it into a dictionary, but cut off."""
+    is_string = text.type in (pa.string(), pa.large_string(), pa.string_view())
+    return _clipped(text).view(pa.string() if is_string else pa.binary()).dictionary_encode()
