@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.parquet.encryption import create_encryption_properties
 
 from callmart.base.errors import UserError
 from callmart.land.found import Delivery, find
@@ -156,6 +157,9 @@ def test_a_compressed_file_must_be_whole(tmp_path: Path, pack: Pack) -> None:
         (b"PK\x03\x04 a workbook", "binary file"),
         (b"\x7fELF\x02\x01\0\0\0", "binary file"),
         (b"PAR1 but no more", "damaged"),
+        (b"PARE and the rest", "is an encrypted Parquet file; deliver it without encryption"),
+        (gzip.compress(b"PAR1", mtime=0), "is a Parquet file packed with gzip; unpack it"),
+        (zstd(b"PAR1"), "is a Parquet file packed with zstd; unpack it"),
         (b"[2026-11-24 15:12:38] VERBOSE[1] app_queue.c: hello\n", "or a line of a queue_log"),
         (b'"","0205551234","100","from-internal","""A"" <1>"\n', "or a line of a queue_log"),
         (b'[{"event": "call_answered"}]\n', "one object per line"),
@@ -419,6 +423,15 @@ def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path: Path) -> None:
     opened = source(write(tmp_path, content), limits=replace(LIMITS, gib=2**20 / 2**30))
     with pytest.raises(UserError, match=r"more than .* GiB unpacked"):
         read(opened)
+
+
+def test_encrypted_columns_of_parquet_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    table = pa.table({"event": ["call_answered"], "occurred_at": ["2026-10-05T00:00:31Z"]})
+    key = create_encryption_properties(b"0123456789abcdef", plaintext_footer=True)
+    pq.write_table(table, path, encryption_properties=key)
+    with pytest.raises(UserError, match=r"or has encrypted columns; .*, without encryption$"):
+        read(source(path))
 
 
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])

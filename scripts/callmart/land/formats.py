@@ -11,6 +11,7 @@ from callmart.land.source import Form
 
 DETECT = 64 << 10  # bytes read to detect the format
 PARQUET = b"PAR1"  # a Parquet file begins with it
+ENCRYPTED_PARQUET = b"PARE"  # or with this, if also its footer is encrypted
 
 REALTIME_COLUMNS = (
     "time",

@@ -1,6 +1,7 @@
 """Reads the rows of Parquet files batch by batch, and writes those of many small ones as text at once."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIR
 from callmart.land.formats import check_header
 from callmart.land.found import Found
 from callmart.land.lines import decoded
-from callmart.land.source import Footer, Source, broken, packed, reject
+from callmart.land.source import Footer, Source, packed, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
@@ -27,7 +28,7 @@ def footer(found: Found) -> Footer:
         with pq.ParquetFile(packed(found)) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowInvalid):
-        raise broken(path) from None
+        raise _broken(path) from None
     for number in range(metadata.num_row_groups):
         if metadata.row_group(number).total_byte_size > ROW_GROUP:
             raise UserError(
@@ -92,7 +93,7 @@ def _batches_after(source: Source, read: int) -> Iterator[pa.RecordBatch]:
             columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
             yield pa.record_batch(columns, names=rest.schema.names)
     except (OSError, pa.ArrowInvalid):
-        raise broken(source.path) from None
+        raise _broken(source.path) from None
 
 
 def _read(source: Source, at_once: int, in_dictionaries: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -106,6 +107,12 @@ def _read(source: Source, at_once: int, in_dictionaries: Sequence[str]) -> Itera
     )
     with file:
         yield from file.iter_batches(at_once)
+
+
+def _broken(path: Path) -> UserError:
+    return UserError(
+        f"{path} is damaged, breaks off or has encrypted columns; deliver the whole file again, without encryption"
+    )
 
 
 def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
