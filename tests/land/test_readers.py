@@ -75,6 +75,7 @@ def rejected(opened: Source) -> dict[int, str]:
     [
         (HEADER + ROW, "csv"),
         ('{"event": "call_answered"}\n', "ndjson"),
+        (' \t{"event": "call_answered"}\n\n', "ndjson"),
         (LOG_LINE, "queue_log"),
         (REALTIME_HEADER + "2026-11-24 15:12:38,NONE,NONE,NONE,QUEUESTART,,,,,\r\n", "queue_log_realtime"),
     ],

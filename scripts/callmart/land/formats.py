@@ -93,7 +93,7 @@ def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[st
     first = lines[0]
     found: Form | None = None
     header: tuple[str, ...] = ()
-    if first.startswith("{"):
+    if first.lstrip(" \t").startswith("{"):  # `psql -t` puts a space before each line
         found = "ndjson"
     elif any(_LOG_LINE.match(line) for line in lines[:20]):
         found = "queue_log"
