@@ -45,6 +45,14 @@ def write(folder: Path, content: str | bytes, name: str = "file") -> Path:
     return path
 
 
+def parquet(rows: int, **columns: pa.Array) -> bytes:
+    sink = pa.BufferOutputStream()
+    event = pa.repeat("call_answered", rows).dictionary_encode()
+    table = pa.table({"event": event, "occurred_at": pa.nulls(rows, pa.string())} | columns)
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
 def source(path: Path, format: str = "auto", *, limits: Limits = LIMITS) -> Source:
     delivery = Delivery(path, format, Defaults(1, "vcloud", False, None))
     return open_source(find(delivery), 1, limits)
@@ -158,6 +166,7 @@ def test_a_compressed_file_must_be_whole(tmp_path: Path, pack: Pack) -> None:
         (b"PK\x03\x04 a workbook", "binary file"),
         (b"\x7fELF\x02\x01\0\0\0", "binary file"),
         (b"PAR1 but no more", "damaged"),
+        (parquet(1).replace(b"occurred_at", b"occurr\xffd_at"), "damaged"),
         (b"PARE and the rest", "is an encrypted Parquet file; deliver it without encryption"),
         (gzip.compress(b"PAR1", mtime=0), "is a Parquet file packed with gzip; unpack it"),
         (zstd(b"PAR1"), "is a Parquet file packed with zstd; unpack it"),
@@ -366,14 +375,6 @@ def test_queue_log_lines_with_too_few_fields_are_rejects(tmp_path: Path) -> None
 
 
 # how much a file may hold
-
-
-def parquet(rows: int, **columns: pa.Array) -> bytes:
-    sink = pa.BufferOutputStream()
-    event = pa.repeat("call_answered", rows).dictionary_encode()
-    table = pa.table({"event": event, "occurred_at": pa.nulls(rows, pa.string())} | columns)
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue())
 
 
 LARGE = {

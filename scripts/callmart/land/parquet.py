@@ -20,6 +20,9 @@ CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised 
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
 
+# What reading a damaged file raises. Too little memory is none of these.
+_DAMAGED = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError)
+
 
 def footer(found: Found) -> Footer:
     """Return what a Parquet file says of itself. Raises UserError if a name, a type or a row group is not allowed."""
@@ -27,14 +30,15 @@ def footer(found: Found) -> Footer:
     try:
         with pq.ParquetFile(packed(found)) as file:
             schema, metadata = file.schema_arrow, file.metadata
-    except (OSError, pa.ArrowInvalid):
+            names = tuple(schema.names)
+    except _DAMAGED:
         raise _broken(path) from None
     for number in range(metadata.num_row_groups):
         if metadata.row_group(number).total_byte_size > ROW_GROUP:
             raise UserError(
                 f"{path}: row group {number + 1} holds more than {ROW_GROUP >> 30} GiB; write smaller row groups"
             )
-    check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
+    check_header(path, names, COLUMNS, REQUIRED_COLUMNS)
     for column in schema:
         kind = _kind(column.type)
         if pa.types.is_timestamp(kind) and kind.tz is None:
@@ -74,7 +78,7 @@ def _batches(source: Source) -> Iterator[pa.RecordBatch]:
         for batch in _read(source, ROWS, texts):
             read += batch.num_rows
             yield batch
-    except (OSError, pa.ArrowInvalid):
+    except _DAMAGED:
         # Of some encodings, such as DELTA_BYTE_ARRAY, Arrow makes no dictionaries.
         yield from _batches_after(source, read)
 
@@ -92,7 +96,7 @@ def _batches_after(source: Source, read: int) -> Iterator[pa.RecordBatch]:
             read -= batch.num_rows - rest.num_rows
             columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
             yield pa.record_batch(columns, names=rest.schema.names)
-    except (OSError, pa.ArrowInvalid):
+    except _DAMAGED:
         raise _broken(source.path) from None
 
 
