@@ -75,8 +75,15 @@ def rejected(opened: Source) -> dict[int, str]:
     return {row["line_number"]: row["reason"] for table in opened.tally.rejects for row in table.to_pylist()}
 
 
+def pzstd(data: bytes) -> bytes:
+    """Frames, each after a frame to be skipped, which tells its size."""
+    frames = [zstd(data[:20]), zstd(data[20:])]
+    return b"".join(b"\x50\x2a\x4d\x18\4\0\0\0" + len(one).to_bytes(4, "little") + one for one in frames)
+
+
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, zstd, lambda data: gzip.compress(data) + gzip.compress(b"", mtime=0)]
+    "pack",
+    [bytes, gzip.compress, zstd, pzstd, lambda data: gzip.compress(data) + gzip.compress(b"", mtime=0)],
 )
 @pytest.mark.parametrize(
     ("content", "form"),

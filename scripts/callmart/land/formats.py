@@ -58,7 +58,11 @@ CEL_READ = (
 )  # fmt: skip
 CEL_IGNORED = ("id", "eventname", "peeraccount")  # further columns that tables of it can have
 
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x50\x2a\x4d\x18": "zstd",  # the sizes that pzstd puts before each frame
+}
 _LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
 _CEL_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
 _CEL_TIME = re.compile(r"\d{9,10}(\.\d{1,6})?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
