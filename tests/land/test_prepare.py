@@ -82,7 +82,14 @@ def test_times_are_what_python_reads(
 
 @pytest.mark.parametrize(
     "spelling",
-    ["2026-10-05T10:00:31Z", "2026-10-05 10:00:31.000+00", "2026-10-05T12:00:31.000000+0200", AT],
+    [
+        "2026-10-05T10:00:31Z",
+        "2026-10-05 10:00:31.000+00",
+        "2026-10-05T12:00:31.000000+0200",
+        "2026-10-05T12:00:31.0000000+02:00",
+        "2026-10-05T10:00:31.000000000Z",
+        AT,
+    ],
 )
 def test_one_instant_in_many_spellings_is_one_event(tmp_path: Path, spelling: str) -> None:
     first, second = events_of(
@@ -91,13 +98,22 @@ def test_one_instant_in_many_spellings_is_one_event(tmp_path: Path, spelling: st
     assert first == second
 
 
+def test_a_time_without_seconds_is_the_beginning_of_its_minute(tmp_path: Path) -> None:
+    (event,) = events_of(tmp_path / "events", [row("call_answered", occurred_at="2026-10-05T12:00+02:00")])
+    assert event["occurred_at"] == datetime(2026, 10, 5, 10, 0, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("occurred_at", "reason"),
     [
         ("", "occurred_at is missing"),
         ("2026-10-05T12:00:31", "occurred_at has no offset"),
         ("2026-10-05 12:00:31.5", "occurred_at has no offset"),
+        ("2026-10-05T12:00", "occurred_at has no offset"),
+        ("2026-10-05T12:00.5Z", "occurred_at is not a time"),
+        ("2026-10-05T12Z", "occurred_at is not a time"),
         ("2026-10-05T12:00:31.1234567Z", "occurred_at has more than six digits after the second"),
+        ("2026-10-05T12:00:31.0000000001Z", "occurred_at has more than six digits after the second"),
         ("2026-10-05", "occurred_at is not a time"),
         ("2026-02-29T12:00:31Z", "occurred_at is not a time"),
         ("2026-10-05T24:00:00Z", "occurred_at is not a time"),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.parquet.encryption import create_encryption_properties
 
 from callmart.base.errors import UserError
 from callmart.land.found import Delivery, find
@@ -43,6 +45,14 @@ def write(folder: Path, content: str | bytes, name: str = "file") -> Path:
     return path
 
 
+def parquet(rows: int, **columns: pa.Array) -> bytes:
+    sink = pa.BufferOutputStream()
+    event = pa.repeat("call_answered", rows).dictionary_encode()
+    table = pa.table({"event": event, "occurred_at": pa.nulls(rows, pa.string())} | columns)
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
 def source(path: Path, format: str = "auto", *, limits: Limits = LIMITS) -> Source:
     delivery = Delivery(path, format, Defaults(1, "vcloud", False, None))
     return open_source(find(delivery), 1, limits)
@@ -65,14 +75,22 @@ def rejected(opened: Source) -> dict[int, str]:
     return {row["line_number"]: row["reason"] for table in opened.tally.rejects for row in table.to_pylist()}
 
 
+def pzstd(data: bytes) -> bytes:
+    """Frames, each after a frame to be skipped, which tells its size."""
+    frames = [zstd(data[:20]), zstd(data[20:])]
+    return b"".join(b"\x50\x2a\x4d\x18\4\0\0\0" + len(one).to_bytes(4, "little") + one for one in frames)
+
+
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, zstd, lambda data: gzip.compress(data) + gzip.compress(b"", mtime=0)]
+    "pack",
+    [bytes, gzip.compress, zstd, pzstd, lambda data: gzip.compress(data) + gzip.compress(b"", mtime=0)],
 )
 @pytest.mark.parametrize(
     ("content", "form"),
     [
         (HEADER + ROW, "csv"),
         ('{"event": "call_answered"}\n', "ndjson"),
+        (' \t{"event": "call_answered"}\n\n', "ndjson"),
         (LOG_LINE, "queue_log"),
         (REALTIME_HEADER + "2026-11-24 15:12:38,NONE,NONE,NONE,QUEUESTART,,,,,\r\n", "queue_log_realtime"),
     ],
@@ -155,6 +173,10 @@ def test_a_compressed_file_must_be_whole(tmp_path: Path, pack: Pack) -> None:
         (b"PK\x03\x04 a workbook", "binary file"),
         (b"\x7fELF\x02\x01\0\0\0", "binary file"),
         (b"PAR1 but no more", "damaged"),
+        (parquet(1).replace(b"occurred_at", b"occurr\xffd_at"), "damaged"),
+        (b"PARE and the rest", "is an encrypted Parquet file; deliver it without encryption"),
+        (gzip.compress(b"PAR1", mtime=0), "is a Parquet file packed with gzip; unpack it"),
+        (zstd(b"PAR1"), "is a Parquet file packed with zstd; unpack it"),
         (b"[2026-11-24 15:12:38] VERBOSE[1] app_queue.c: hello\n", "or a line of a queue_log"),
         (b'"","0205551234","100","from-internal","""A"" <1>"\n', "or a line of a queue_log"),
         (b'[{"event": "call_answered"}]\n', "one object per line"),
@@ -286,6 +308,22 @@ def test_parquet_of_any_types_becomes_text(tmp_path: Path) -> None:
     assert rejected(opened) == {2: "a value is not UTF-8 text"}
 
 
+@pytest.mark.parametrize(
+    "type",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view()],
+    ids=str,
+)
+def test_text_of_parquet_is_utf_8_whatever_its_type(tmp_path: Path, type: pa.DataType) -> None:
+    is_view = type in (pa.string_view(), pa.binary_view())
+    bytes_of_it = pa.array([b"c1", b"\xff", b"\xc3\xa9"], pa.binary_view() if is_view else pa.binary())
+    large = (
+        bytes_of_it.cast(pa.large_binary()) if type in (pa.large_string(), pa.large_binary()) else bytes_of_it
+    )
+    opened = source(write(tmp_path, parquet(3, call_id=large.view(type))))
+    assert [row["call_id"] for row in read(opened)] == ["c1", "é"]
+    assert rejected(opened) == {2: "a value is not UTF-8 text"}
+
+
 @pytest.mark.parametrize("in_dictionary", [False, True])
 def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
     tmp_path: Path, in_dictionary: bool
@@ -303,6 +341,16 @@ def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
     ]  # fmt: skip
     assert [row["duration_s"] for row in rows] == ["5", "0.5"] * 4
     assert rejected(opened) == {}
+
+
+@pytest.mark.parametrize("type", [pa.decimal64(18, 3), pa.decimal128(38, 10), pa.decimal256(50, 18)], ids=str)
+def test_an_integer_that_became_a_decimal_in_parquet_is_written_as_it_was(
+    tmp_path: Path, type: pa.DataType
+) -> None:
+    numbers = pa.array([Decimal(text) for text in ("1001", "0", "612345678", "-100", "1.5", "0.001")], type)
+    texts = [str(row["agent"]) for row in read(source(write(tmp_path, parquet(6, agent=numbers))))]
+    assert texts[:4] == ["1001", "0", "612345678", "-100"]
+    assert [float(text) for text in texts[4:]] == [1.5, 0.001]
 
 
 @pytest.mark.parametrize(
@@ -334,14 +382,6 @@ def test_queue_log_lines_with_too_few_fields_are_rejects(tmp_path: Path) -> None
 
 
 # how much a file may hold
-
-
-def parquet(rows: int, **columns: pa.Array) -> bytes:
-    sink = pa.BufferOutputStream()
-    event = pa.repeat("call_answered", rows).dictionary_encode()
-    table = pa.table({"event": event, "occurred_at": pa.nulls(rows, pa.string())} | columns)
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue())
 
 
 LARGE = {
@@ -392,6 +432,50 @@ def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path: Path) -> None:
     opened = source(write(tmp_path, content), limits=replace(LIMITS, gib=2**20 / 2**30))
     with pytest.raises(UserError, match=r"more than .* GiB unpacked"):
         read(opened)
+
+
+def test_encrypted_columns_of_parquet_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    table = pa.table({"event": ["call_answered"], "occurred_at": ["2026-10-05T00:00:31Z"]})
+    key = create_encryption_properties(b"0123456789abcdef", plaintext_footer=True)
+    pq.write_table(table, path, encryption_properties=key)
+    with pytest.raises(UserError, match=r"or has encrypted columns; .*, without encryption$"):
+        read(source(path))
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+@pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)
+def test_text_of_parquet_that_can_not_be_read_into_a_dictionary(
+    tmp_path: Path, type: pa.DataType, encoding: str
+) -> None:
+    """As Spark and programs in Go write it."""
+    texts = pa.array([f"é-{number}" for number in range(50)] + ["c" * 5000, None]).cast(type)
+    table = pa.table({"event": texts, "occurred_at": texts, "call_id": texts})
+    path = tmp_path / "file"
+    pq.write_table(
+        table, path, use_dictionary=["call_id"], column_encoding={"event": encoding, "occurred_at": encoding}
+    )
+    rows = read(source(path))
+    assert [row.get("event") for row in rows] == [f"é-{number}" for number in range(50)] + ["c" * CLIP, None]
+    assert all(row.get("call_id") == row.get("event") == row.get("occurred_at") for row in rows)
+
+
+def test_a_later_part_of_a_parquet_file_that_can_not_be_read_into_dictionaries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB decides per row group."""
+    monkeypatch.setattr("callmart.land.parquet.ROWS", 1000)
+    monkeypatch.setattr("callmart.land.parquet.ROW_GROUP", 1 << 23)
+    path = tmp_path / "file"
+    duckdb.sql(
+        "copy (select 'a' as event, 'b' as occurred_at, case when n < 5000 then 'few' else 'call-' || n end as call_id"
+        f" from range(9000) as numbers (n)) to '{path}' (format parquet, parquet_version v2, row_group_size 2048)"
+    )
+    opened = source(path)
+    assert [(row["line_number"], row["call_id"]) for row in read(opened)] == [
+        (number + 1, "few" if number < 5000 else f"call-{number}") for number in range(9000)
+    ]
+    assert opened.tally.rows == 9000
 
 
 @pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)

@@ -11,6 +11,7 @@ from callmart.land.source import Form
 
 DETECT = 64 << 10  # bytes read to detect the format
 PARQUET = b"PAR1"  # a Parquet file begins with it
+ENCRYPTED_PARQUET = b"PARE"  # or with this, if also its footer is encrypted
 
 REALTIME_COLUMNS = (
     "time",
@@ -57,7 +58,11 @@ CEL_READ = (
 )  # fmt: skip
 CEL_IGNORED = ("id", "eventname", "peeraccount")  # further columns that tables of it can have
 
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x50\x2a\x4d\x18": "zstd",  # the sizes that pzstd puts before each frame
+}
 _LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
 _CEL_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
 _CEL_TIME = re.compile(r"\d{9,10}(\.\d{1,6})?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
@@ -92,7 +97,7 @@ def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[st
     first = lines[0]
     found: Form | None = None
     header: tuple[str, ...] = ()
-    if first.startswith("{"):
+    if first.lstrip(" \t").startswith("{"):  # `psql -t` puts a space before each line
         found = "ndjson"
     elif any(_LOG_LINE.match(line) for line in lines[:20]):
         found = "queue_log"

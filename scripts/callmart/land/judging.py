@@ -29,7 +29,9 @@ from callmart.land.source import QUEUE_LOGS, Source
 
 SQL = sql_file.statements(__file__)
 
-_TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_MINUTE = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d"
+# Java leaves out seconds of zero. .NET and SQL Server write seven digits after the second, and zeros say nothing.
+_TIME = _MINUTE + r"(:[0-5]\d(\.\d{1,6}0*)?)?"
 
 
 def rules(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
@@ -80,7 +82,7 @@ def _first_fault(condition: str, fault: str) -> str:
 
 # What judges a batch (`source`), to stand in a query. Views would be read anew for each view over them.
 ARRIVED = SQL["arrived"].format(
-    time=_TIME, values=", ".join(f"nullif(source.{column}, '') as {column}" for column in SOURCE_COLUMNS)
+    minute=_MINUTE, values=", ".join(f"nullif(source.{column}, '') as {column}" for column in SOURCE_COLUMNS)
 )
 JUDGED = SQL["judged"].format(
     arrived=ARRIVED,

@@ -37,7 +37,7 @@ create temp macro agent_id(id) as case
 end;
 
 create temp macro instant(text) as case
-    when regexp_full_match(text, '{time}(\.\d{{1,6}})?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)')
+    when regexp_full_match(text, '{time}(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)')
         then try_cast(text as timestamptz)
 end;
 
@@ -74,7 +74,7 @@ parsed as (
             when customer <> customer_given then 'customer_id differs from --customer'
             when instant is not null then null
             when texts.occurred_at is null then 'occurred_at is missing'
-            when regexp_full_match(texts.occurred_at, '{time}(\.\d+)?') then 'occurred_at has no offset'
+            when regexp_full_match(texts.occurred_at, '{minute}(:[0-5]\d(\.\d+)?)?') then 'occurred_at has no offset'
             when regexp_matches(texts.occurred_at, '\.\d{{7}}')
                 then 'occurred_at has more than six digits after the second'
             else 'occurred_at is not a time'

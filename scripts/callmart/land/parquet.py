@@ -1,6 +1,7 @@
 """Reads the rows of Parquet files batch by batch, and writes those of many small ones as text at once."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,13 +12,16 @@ from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIR
 from callmart.land.formats import check_header
 from callmart.land.found import Found
 from callmart.land.lines import decoded
-from callmart.land.source import Footer, Source, broken, packed, reject
+from callmart.land.source import Footer, Source, packed, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
+
+# What reading a damaged file raises. Too little memory is none of these.
+_DAMAGED = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError)
 
 
 def footer(found: Found) -> Footer:
@@ -26,14 +30,15 @@ def footer(found: Found) -> Footer:
     try:
         with pq.ParquetFile(packed(found)) as file:
             schema, metadata = file.schema_arrow, file.metadata
-    except (OSError, pa.ArrowInvalid):
-        raise broken(path) from None
+            names = tuple(schema.names)
+    except _DAMAGED:
+        raise _broken(path) from None
     for number in range(metadata.num_row_groups):
         if metadata.row_group(number).total_byte_size > ROW_GROUP:
             raise UserError(
                 f"{path}: row group {number + 1} holds more than {ROW_GROUP >> 30} GiB; write smaller row groups"
             )
-    check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
+    check_header(path, names, COLUMNS, REQUIRED_COLUMNS)
     for column in schema:
         kind = _kind(column.type)
         if pa.types.is_timestamp(kind) and kind.tz is None:
@@ -53,27 +58,65 @@ def rows(source: Source) -> Iterator[pa.Table]:
 
     Raises UserError if the file breaks off, or has more rows than the limit.
     """
-    assert source.footer is not None
-    metadata, schema = source.footer
-    texts = [column.name for column in schema if _is_text(column.type)]
     first = 1
+    for batch in _batches(source):
+        source.tally.rows += batch.num_rows
+        source.stay_within(source.tally.rows, 0)
+        place = {
+            "file_number": pa.repeat(pa.scalar(source.number, pa.int32()), batch.num_rows),
+            "line_number": pa.arange(first, first + batch.num_rows),
+        }
+        first += batch.num_rows
+        yield pa.table({**place, **dict(zip(batch.schema.names, batch.columns, strict=True))})
+
+
+def _batches(source: Source) -> Iterator[pa.RecordBatch]:
+    assert source.footer is not None
+    texts = [column.name for column in source.footer.schema if _is_text(column.type)]
+    read = 0
     try:
-        # A buffer would keep everything that was read.
-        file = pq.ParquetFile(
-            packed(source.found), metadata=metadata, read_dictionary=texts, pre_buffer=False
-        )
-        with file:
-            for batch in file.iter_batches(ROWS):
-                source.tally.rows += batch.num_rows
-                source.stay_within(source.tally.rows, 0)
-                place = {
-                    "file_number": pa.repeat(pa.scalar(source.number, pa.int32()), batch.num_rows),
-                    "line_number": pa.arange(first, first + batch.num_rows),
-                }
-                first += batch.num_rows
-                yield pa.table({**place, **dict(zip(batch.schema.names, batch.columns, strict=True))})
-    except (OSError, pa.ArrowInvalid):
-        raise broken(source.path) from None
+        for batch in _read(source, ROWS, texts):
+            read += batch.num_rows
+            yield batch
+    except _DAMAGED:
+        # Of some encodings, such as DELTA_BYTE_ARRAY, Arrow makes no dictionaries.
+        yield from _batches_after(source, read)
+
+
+def _batches_after(source: Source, read: int) -> Iterator[pa.RecordBatch]:
+    """The rows after those that were read. Here no dictionary keeps a long text from being repeated. So we read as many
+    rows at a time as fit into memory if each has a text as long as a row group, and cut the texts off.
+    """
+    assert source.footer is not None
+    metadata = source.footer.metadata
+    longest = max(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    try:
+        for batch in _read(source, min(max(ROW_GROUP // max(longest, 1), 1), ROWS), []):
+            rest = batch.slice(min(read, batch.num_rows))
+            read -= batch.num_rows - rest.num_rows
+            columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
+            yield pa.record_batch(columns, names=rest.schema.names)
+    except _DAMAGED:
+        raise _broken(source.path) from None
+
+
+def _read(source: Source, at_once: int, in_dictionaries: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    assert source.footer is not None
+    # A buffer would keep everything that was read.
+    file = pq.ParquetFile(
+        packed(source.found),
+        metadata=source.footer.metadata,
+        read_dictionary=in_dictionaries,
+        pre_buffer=False,
+    )
+    with file:
+        yield from file.iter_batches(at_once)
+
+
+def _broken(path: Path) -> UserError:
+    return UserError(
+        f"{path} is damaged, breaks off or has encrypted columns; deliver the whole file again, without encryption"
+    )
 
 
 def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -119,7 +162,9 @@ def _kind(type: pa.DataType) -> pa.DataType:
 
 
 def _is_text(type: pa.DataType) -> bool:
-    return any(is_one(type) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+    return type in (
+        pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
+    )  # fmt: skip
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -131,13 +176,12 @@ def _as_text(column: pa.Array) -> pa.Array:
         utc = pc.binary_join_element_wise(moment.cast(pa.string()), "Z", "")
         # Zero nanoseconds are cut off. A time with other nanoseconds is rejected later.
         return pc.replace_substring_regex(utc, r"(\.\d{6})000Z$", r"\1Z") if column.type.unit == "ns" else utc
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.cast(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())
-        column = column.cast(pa.binary())
-    if pa.types.is_binary(column.type):
-        return decoded(pc.binary_slice(column, 0, CLIP) if _is_long(column) else column)
+    if _is_text(column.type):
+        return decoded(_clipped(column))
     if pa.types.is_floating(column.type):
         return _float_as_text(column)
+    if pa.types.is_decimal(column.type):  # a program writes an id as one with ten digits after the point
+        return pc.replace_substring_regex(column.cast(pa.string()), r"^(-?\d+)\.0+$|^(0)E-\d+$", r"\1\2")
     return column.cast(pa.string())
 
 
@@ -156,6 +200,14 @@ def _float_as_text(column: pa.Array) -> pa.Array:
     return pc.if_else(is_whole, pc.if_else(is_whole, numbers, 0.0).cast(pa.int64()).cast(pa.string()), text)
 
 
-def _is_long(column: pa.Array) -> bool:
+def _clipped(text: pa.Array) -> pa.Array:
+    """The bytes of a text, no more of them than are needed to recognise it as too long."""
+    column = text.cast(pa.binary())
     longest: int | None = pc.max(pc.binary_length(column)).as_py()
-    return longest is not None and longest > CLIP
+    return pc.binary_slice(column, 0, CLIP) if longest is not None and longest > CLIP else column
+
+
+def _in_dictionary(text: pa.Array) -> pa.Array:
+    """A text as Arrow reads it into a dictionary, but cut off."""
+    is_string = text.type in (pa.string(), pa.large_string(), pa.string_view())
+    return _clipped(text).view(pa.string() if is_string else pa.binary()).dictionary_encode()

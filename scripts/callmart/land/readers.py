@@ -32,7 +32,13 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
     start, compression, blocks = _start(file)
     if not start.strip(b"\xef\xbb\xbf\r\n"):
         raise UserError(f"{path} is empty; deliver it again, or leave it out")
+    if start.startswith(formats.ENCRYPTED_PARQUET):
+        raise UserError(f"{path} is an encrypted Parquet file; deliver it without encryption")
     if start.startswith(formats.PARQUET):
+        if compression:
+            raise UserError(
+                f"{path} is a Parquet file packed with {compression}; unpack it, since Parquet packs its own columns"
+            )
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
         footer = parquet.footer(file)
