@@ -38,7 +38,7 @@ select
     case
         when parts.placed_at is null then parts.ring_s
         else {{ measured_seconds(
-            'calls.dialled_s', 'parts.placed_at', 'coalesce(calls.answered_at, calls.ended_at)'
+            'calls.dialled_s', 'parts.placed_at', 'coalesce(parts.connected_at, calls.ended_at)'
         ) }}
     end as ring_s,
     parts.talk_s,
