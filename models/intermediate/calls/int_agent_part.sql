@@ -35,10 +35,18 @@ select
     coalesce(parts.connected_at, parts.placed_at) as begun_at,
     days.call_date,
     parts.wait_s,
+    -- Of the agent who placed the call, the other party's telephone rings.
     case
-        when parts.placed_at is null then parts.ring_s
+        when parts.placed_at is null
+            then coalesce(
+                parts.ring_s,
+                case
+                    when parts.begins_call and calls.placed_by = parts.agent_key and calls.direction <> 'inbound'
+                        then {{ measured_seconds('calls.dialled_s', 'calls.started_at', 'calls.answered_at') }}
+                end
+            )
         else {{ measured_seconds(
-            'calls.dialled_s', 'parts.placed_at', 'coalesce(calls.answered_at, calls.ended_at)'
+            'calls.dialled_s', 'parts.placed_at', 'coalesce(parts.connected_at, calls.ended_at)'
         ) }}
     end as ring_s,
     parts.talk_s,

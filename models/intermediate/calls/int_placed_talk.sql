@@ -7,7 +7,7 @@ with calls as (
 
 events as (
     select * from {{ ref('int_tangled_event') }}
-    where event = 'transferred'
+    where event in ('agent_connected', 'transferred')
 ),
 
 transfers as (
@@ -17,7 +17,25 @@ transfers as (
         agent_key,
         min(occurred_at) as transferred_at
     from events
+    where event = 'transferred'
     group by customer_id, call_key, agent_key
+),
+
+-- Few sources tell that an internal call was answered, but they connect the one who answers.
+colleagues as (
+    select
+        calls.customer_id,
+        calls.call_key,
+        min(events.occurred_at) as connected_at
+    from calls
+    inner join events
+        on calls.customer_id = events.customer_id
+        and calls.call_key = events.call_key
+        and calls.placed_by is distinct from events.agent_key
+    where
+        calls.direction = 'internal'
+        and events.event = 'agent_connected'
+    group by calls.customer_id, calls.call_key
 ),
 
 -- An agent who hands the call on talks no longer. In a straight call nobody else does.
@@ -32,11 +50,26 @@ placed as (
         and calls.placed_by = transfers.agent_key
 ),
 
+answered as (
+    select
+        placed.*,
+        coalesce(
+            placed.answered_at,
+            case
+                when coalesce(colleagues.connected_at < placed.handed_on_at, true) then colleagues.connected_at
+            end
+        ) as picked_up_at
+    from placed
+    left join colleagues
+        on placed.customer_id = colleagues.customer_id
+        and placed.call_key = colleagues.call_key
+),
+
 talks as (
     select
         *,
-        case when handed_on_at > answered_at then handed_on_at else ended_at end as talked_until
-    from placed
+        case when handed_on_at > picked_up_at then handed_on_at else ended_at end as talked_until
+    from answered
 )
 
 select
@@ -46,15 +79,15 @@ select
     null::text as queue,
     0::bigint as visit_no,
     placed_by as agent_key,
-    answered_at is not null as begins_contact,
+    picked_up_at is not null as begins_contact,
     true as begins_call,
     0::bigint as connected_moment,
-    answered_at as connected_at,
+    picked_up_at as connected_at,
     talked_until as released_at,
     started_at as placed_at,
     null::double precision as wait_s,
     -- The source's own measure of the call would include the ringing.
-    {{ whole_seconds(seconds_between('answered_at', 'talked_until')) }} as connected_s,
+    {{ whole_seconds(seconds_between('picked_up_at', 'talked_until')) }} as connected_s,
     end_reason as release_reason,
     shows_holds,
     shows_wrapups

@@ -30,11 +30,18 @@ class Person:
     named: frozenset[str] = field(default=frozenset(), repr=False)
     # What an agent's keys were before rotations: pairs of a key and a former one.
     former: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+    # Of the keys, those of ids that nobody entered: who is 1001 is also 1001.0.
+    implied: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def all_keys(self) -> list[tuple[str, str]]:
         """Each key with itself, and with what it was before rotations."""
         return sorted({(key, key) for key in self.keys} | self.former)
+
+    @property
+    def entered(self) -> frozenset[str]:
+        """The keys of what was entered."""
+        return self.keys - self.implied
 
 
 class Seal(Protocol):

@@ -101,14 +101,14 @@ class Correction:
         with work.connection.transaction():
             entry = ledger.append(
                 work.connection, work.settings, person.customer_id, person.kind, person.until,
-                {"mistaken": _marks(case), "corrected": [corrected]}, case.request, "rectification", self.since,
+                {"mistaken": self._marks(case), "corrected": [corrected]}, case.request, "rectification", self.since,
             )  # fmt: skip
             enter(work.connection, entry.number, self.agent_key)
 
     def _is_noted(self, case: Case) -> bool:
         connection = case.work.connection
         with connection.transaction():
-            return ledger.secures(connection, case.person, case.request, "mistaken", _marks(case))
+            return ledger.secures(connection, case.person, case.request, "mistaken", self._marks(case))
 
     def _count(self, connection: psycopg.Connection, person: Person) -> Counts:
         with connection.transaction():
@@ -121,7 +121,7 @@ class Correction:
         return found == (True,)
 
     def _refuse_wrong(self, connection: psycopg.Connection, person: Person) -> None:
-        if self.agent_key in person.keys:
+        if self.agent_key in person.entered:
             raise UserError("both are the same agent: ask the contact whose the events are")
         if self.since >= person.until:
             raise UserError("the first day lies after the last one: enter them again")
@@ -136,7 +136,7 @@ class Correction:
     def _parameters(self, person: Person) -> dict[str, object]:
         return {
             "customer": person.customer_id,
-            "keys": sorted(person.keys),
+            "keys": sorted(self._mistaken(person)),
             "agent": self.agent_key,
             "former": sorted(self.former),
             "asked": sorted({key for _, key in person.all_keys} | {self.agent_key} | self.former),
@@ -144,12 +144,15 @@ class Correction:
             "until": person.until,
         }
 
+    def _mistaken(self, person: Person) -> frozenset[str]:
+        """The keys whose events become the other agent's. What landed as 1001.0 can become 1001's."""
+        return person.keys - {self.agent_key}
+
+    def _marks(self, case: Case) -> list[str]:
+        secret = secret_of(case.key)
+        return [tombstone(secret, "mistaken", one) for one in sorted(self._mistaken(case.person))]
+
 
 def enter(connection: psycopg.Connection, entry: int, agent_key: str) -> None:
     """Let landing find the correction of a ledger entry, in the caller's transaction."""
     connection.execute(SQL["enter"], {"entry": entry, "agent": agent_key})
-
-
-def _marks(case: Case) -> list[str]:
-    secret = secret_of(case.key)
-    return [tombstone(secret, "mistaken", one) for one in sorted(case.person.keys)]

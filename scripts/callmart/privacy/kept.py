@@ -102,5 +102,5 @@ def _path(home: Path, request: int) -> Path:
 
 
 def _cipher(case: Case) -> AESGCM:
-    named = " ".join(sorted(case.person.keys))
+    named = " ".join(sorted(case.person.entered))
     return AESGCM(hmac.digest(case.key, f"proof:{case.request}:{named}".encode(), "sha256"))

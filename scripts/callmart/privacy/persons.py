@@ -1,5 +1,6 @@
 """The person whom a request is about: all words and keys that lead to the person, from what the officer enters."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -54,7 +55,9 @@ def _agent(
     connection: psycopg.Connection, key: bytes, customer_id: int, ids: Sequence[str], until: datetime
 ) -> Person:
     """An agent with these ids. Whoever is still there later keeps the name and the address."""
-    keys = frozenset(keyed(key, "agent", id) for id in ids)
+    entered = frozenset(keyed(key, "agent", id) for id in ids)
+    all_ids = {spelling for id in ids for spelling in spellings_of_id(id)}
+    keys = frozenset(keyed(key, "agent", id) for id in all_ids)
     found = connection.execute(
         SQL["of_agents"], {"customer": customer_id, "keys": sorted(keys), "until": until}
     ).fetchall()
@@ -72,8 +75,11 @@ def _agent(
         customer_id, "agent", frozenset(words), keys, until, frozenset(addresses),
         frozenset() if stays else frozenset(named),
         frozenset(
-            (keyed(key, "agent", id), keyed(former, "agent", id)) for id in ids for former in epochs(key)[:-1]
+            (keyed(key, "agent", id), keyed(former, "agent", id))
+            for id in all_ids
+            for former in epochs(key)[:-1]
         ),
+        keys - entered,
     )  # fmt: skip
 
 
@@ -176,6 +182,14 @@ def spellings(number: str) -> set[str]:
         return {number}
     national = {f"0{number.removeprefix('+31')}"} if number.startswith("+31") else set()
     return {number, f"00{number[1:]}", number[1:]} | national
+
+
+def spellings_of_id(id: str) -> set[str]:
+    """An agent's id as it is, and as programs write it that take ids for amounts. Landing reads 1001.0 as 1001
+    (land/judging.sql); what an earlier version has landed is of 1001.0.
+    """
+    whole = id.removesuffix(".0")
+    return {whole, f"{whole}.0"} if re.fullmatch("[0-9]+", whole) else {id}
 
 
 def end_of(connection: psycopg.Connection, customer_id: int, day: date | None) -> datetime:

@@ -47,17 +47,18 @@ def entered_again(connection: psycopg.Connection, settings: Settings, customer_i
 
     Raises UserError if there is none.
     """
-    marks = [mark for (mark,) in connection.execute(SQL["tombstones"], {"customer": customer_id}).fetchall()]
-    if not marks:
+    unknown = of(connection, customer_id)
+    if unknown is None:
         raise UserError(
             f"nothing was changed: all agents of customer {customer_id} who object are known by its key"
         )
+    marks = [mark for (mark,) in connection.execute(SQL["tombstones"], {"customer": customer_id}).fetchall()]
     until = clock.now(connection)
     ledger.append(connection, settings, customer_id, "agent", until, {"objector": marks}, None, "lifting")
     connection.execute(
         "select registry.read_again(%s)", [customer_id]
     )  # so that files bring the ids of agents
     opening.forget_build(connection)
-    audit_log.note(connection, "objections entered again", {"agents": len(marks)}, customer_id)
+    audit_log.note(connection, "objections entered again", {"agents": unknown.agents}, customer_id)
     connection.commit()
-    return len(marks)
+    return unknown.agents

@@ -1,7 +1,8 @@
 -- name: customers
+-- An objection is of one agent, who can have several ids.
 select
     customer_id,
-    count(*)
+    count(distinct entry)
 from privacy.unknown_objector
 group by customer_id
 order by customer_id;

@@ -60,13 +60,15 @@ create or replace view privacy.objection as
 select
     latest.customer_id,
     latest.tombstone,
-    latest.key_fingerprint
+    latest.key_fingerprint,
+    latest.entry
 from (
     select distinct on (t.customer_id, t.tombstone)
         t.customer_id,
         t.tombstone,
         e.asked_right,
-        e.key_fingerprint
+        e.key_fingerprint,
+        t.entry
     from privacy.tombstone as t
     inner join privacy.ledger_entry as e using (entry)
     where t.kind = 'objector'
@@ -92,7 +94,8 @@ inner join privacy.secret as s on o.customer_id = s.customer_id;
 create or replace view privacy.unknown_objector as
 select
     o.customer_id,
-    o.tombstone
+    o.tombstone,
+    o.entry
 from privacy.objection as o
 inner join registry.customer as c using (customer_id)
 where
