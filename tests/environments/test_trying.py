@@ -266,6 +266,17 @@ def test_what_a_killed_removal_left_goes_with_the_next_run(
     other.rmdir()
 
 
+def test_what_a_killed_removal_left_goes_with_whoever_may_be_in_it(
+    tried: Callmart, owner: psycopg.Connection
+) -> None:
+    page = known.folder(tried.settings, "gone") / "quality" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("somebody")
+    assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 1
+    assert not known.folder(tried.settings, "gone").exists()
+    assert names(owner) == [ENVIRONMENT]
+
+
 # -- wrong input -------------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
