@@ -19,7 +19,7 @@ from callmart.base.keys import key_file
 from callmart.base.progress import quietly
 from callmart.database import clock, ledger, ledger_files, lock, server
 from callmart.database.tombstones import secret_of, tombstone
-from callmart.declarations import dbt_project
+from callmart.declarations import checking, dbt_project
 from callmart.declarations.mart import reach
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
@@ -415,6 +415,39 @@ def test_once_compares_and_leaves_nothing_whatever_happens(
     assert names(owner) == [ENVIRONMENT], "that of somebody else stays"
     said = command("try", "another", "--customers", NONE, "--days", "1", "--once")
     assert said.err.startswith(f"error: customer {NONE} has no contract today")
+
+
+@pytest.mark.parametrize("failing", [UserError("the project can't be built"), KeyboardInterrupt()])
+def test_once_removes_no_environment_of_before_whatever_fails_first(
+    tried: Callmart,
+    owner: psycopg.Connection,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: BaseException,
+) -> None:
+    monkeypatch.setattr(checking, "require", Mock(side_effect=failing))
+    asked = ("--customers", "1003", "--days", "1", "--once")
+    assert command("try", ENVIRONMENT, *asked).code != 0
+    assert names(owner) == [ENVIRONMENT]
+
+
+def test_once_leaves_an_environment_in_which_another_command_is_at_work(
+    tried: Callmart,
+    owner: psycopg.Connection,
+    own: psycopg.Connection,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checking, "require", lambda settings: None)
+    environment = known.find(owner, ENVIRONMENT)
+    databases.say(owner, environment.model_copy(update={"state": "building"}))
+    owner.commit()
+    with lock.exclusive(own):
+        said = command("try", ENVIRONMENT, "--customers", f"{NAMED},{STANDARD}", "--days", "2", "--once")
+    assert "another callmart run is at work on this database" in said.err
+    assert names(owner) == [ENVIRONMENT]
+    databases.say(owner, environment)
+    owner.commit()
 
 
 # -- how it ends -------------------------------------------------------------------------------------------------------
