@@ -5,15 +5,20 @@ who objected since is left out, and what was corrected since stays so.
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from backups import back_up, restored, tables_with, with_ledger_copy
 from callmart.backup import restore
+from callmart.base.errors import UserError
 from callmart.base.keys import LAYER, epochs, key_file, keyed
+from callmart.database import restoring
+from callmart.environments import databases
 from callmart.privacy import objecting, procedure
 from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case
+from callmart.retention import remove
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD, agent_of
 from erasing import erase, key_of, person
@@ -133,6 +138,24 @@ def test_without_them_the_days_before_the_last_erasure_go(
     assert {row["customer_id"] for row in rows} >= {ANONYMOUS} and NAMED not in {
         row["customer_id"] for row in rows
     }
+
+
+def test_where_the_days_can_not_be_removed_the_restore_is_not_finished(
+    make_callmart: MakeCallmart,
+    old: Callmart,
+    backups: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody who was erased could be in them."""
+    new = empty(make_callmart, old)
+    with monkeypatch.context() as patch:
+        patch.setattr(databases, "drop_of", Mock(side_effect=PermissionError(13, "no", "environments/pr")))
+        with pytest.raises(remove.Unremoved, match=f"customer {NAMED} was not removed .environments/pr, "):
+            restored(new, backups[0])
+    with new.connect() as connection, pytest.raises(UserError, match=r"a restore .* is not finished"):
+        restoring.refuse(connection)
+    assert restored(new, backups[0]).problems != []
+    assert found(new, BEFORE) == found(new, AFTER) == set()
 
 
 def test_a_backup_since_the_rotation_needs_nothing(

@@ -15,20 +15,22 @@ from callmart.access import logins, sessions
 from callmart.audit import environments as audit
 from callmart.audit import limits
 from callmart.base.errors import UserError
-from callmart.base.keys import key_file
+from callmart.base.keys import key_file, keyed
 from callmart.base.progress import quietly
 from callmart.database import clock, ledger, ledger_files, lock, server
 from callmart.database.tombstones import secret_of, tombstone
-from callmart.declarations import dbt_project
+from callmart.declarations import checking, dbt_project
 from callmart.declarations.mart import reach
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
 from callmart.operations import run
+from callmart.privacy import correcting, procedure
 from callmart.retention import drawn
 from callmart.retention import environments as retention
 from callmart.validate.suites import Validated
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, NONE, STANDARD, agent_of
+from erasing import key_of, person
 from requests_of_persons import Command
 from tried import ENVIRONMENT
 
@@ -135,6 +137,33 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
     databases.drop(owner, tried.settings, "another")
     owner.execute("delete from registry.agent where agent_key = 'nobody'")
     for table in ("secret", "renewed_tombstone", "tombstone", "ledger_entry"):
+        owner.execute(f"delete from privacy.{table}".encode())
+    owner.commit()
+    ledger_files.in_home(tried.settings).write_bytes(before)
+
+
+def test_corrections_of_its_customers_come_along_and_no_others(
+    tried: Callmart, owner: psycopg.Connection, unbuilt: None
+) -> None:
+    """A file that lands there gives the events to the right agent, too."""
+    before = ledger_files.in_home(tried.settings).read_bytes()
+    until = clock.now(owner)
+    for request, customer in enumerate((NAMED, ANONYMOUS), 1):
+        key = key_of(tried, customer)
+        mistaken = person(tried, customer, "agent", agent_of(customer, 1), until)
+        whose = keyed(key, "agent", agent_of(customer, 2))
+        with procedure.working(owner, tried.settings) as work:
+            case = procedure.Case(work, mistaken, key, request)
+            correcting.Correction(whose, until - timedelta(days=1))._note(case)
+        owner.commit()
+    make(tried, owner)
+    with server.connect(known.settings_of(owner, tried.settings, "another")) as own:
+        corrected = own.execute("select customer_id, agent_key from privacy.correction").fetchall()
+        assert corrected == [(NAMED, keyed(key_of(tried, NAMED), "agent", agent_of(NAMED, 2)))]
+    assert len(owner.execute("select from privacy.correction").fetchall()) == 2, "the control"
+    owner.rollback()
+    databases.drop(owner, tried.settings, "another")
+    for table in ("correction", "secret", "tombstone", "ledger_entry"):
         owner.execute(f"delete from privacy.{table}".encode())
     owner.commit()
     ledger_files.in_home(tried.settings).write_bytes(before)
@@ -264,6 +293,17 @@ def test_what_a_killed_removal_left_goes_with_the_next_run(
     assert owner.execute("select to_regrole('callmart_try_planted_quality')").fetchone() == (None,)
     assert (other.exists(), names(owner)) == (True, [ENVIRONMENT])
     other.rmdir()
+
+
+def test_what_a_killed_removal_left_goes_with_whoever_may_be_in_it(
+    tried: Callmart, owner: psycopg.Connection
+) -> None:
+    page = known.folder(tried.settings, "gone") / "quality" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("somebody")
+    assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 1
+    assert not known.folder(tried.settings, "gone").exists()
+    assert names(owner) == [ENVIRONMENT]
 
 
 # -- wrong input -------------------------------------------------------------------------------------------------------
@@ -404,6 +444,39 @@ def test_once_compares_and_leaves_nothing_whatever_happens(
     assert names(owner) == [ENVIRONMENT], "that of somebody else stays"
     said = command("try", "another", "--customers", NONE, "--days", "1", "--once")
     assert said.err.startswith(f"error: customer {NONE} has no contract today")
+
+
+@pytest.mark.parametrize("failing", [UserError("the project can't be built"), KeyboardInterrupt()])
+def test_once_removes_no_environment_of_before_whatever_fails_first(
+    tried: Callmart,
+    owner: psycopg.Connection,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: BaseException,
+) -> None:
+    monkeypatch.setattr(checking, "require", Mock(side_effect=failing))
+    asked = ("--customers", "1003", "--days", "1", "--once")
+    assert command("try", ENVIRONMENT, *asked).code != 0
+    assert names(owner) == [ENVIRONMENT]
+
+
+def test_once_leaves_an_environment_in_which_another_command_is_at_work(
+    tried: Callmart,
+    owner: psycopg.Connection,
+    own: psycopg.Connection,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checking, "require", lambda settings: None)
+    environment = known.find(owner, ENVIRONMENT)
+    databases.say(owner, environment.model_copy(update={"state": "building"}))
+    owner.commit()
+    with lock.exclusive(own):
+        said = command("try", ENVIRONMENT, "--customers", f"{NAMED},{STANDARD}", "--days", "2", "--once")
+    assert "another callmart run is at work on this database" in said.err
+    assert names(owner) == [ENVIRONMENT]
+    databases.say(owner, environment)
+    owner.commit()
 
 
 # -- how it ends -------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from callmart.mailing.places import Outbox
 from callmart.publish import installation
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
+from callmart.retention import drawn
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
 from home_settings import settings_of
@@ -377,6 +378,18 @@ def test_mails_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     assert places.tidy(owner, two_weeks.settings) == 1, "it had a report of agents"
     owner.rollback()
     assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
+
+
+def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    settings = by(two_weeks)
+    assert send(owner, settings) == mailing.Mailed(2, [])
+    drawn.remove_all(owner, settings, NAMED)
+    owner.commit()
+    assert set(in_outbox(two_weeks)) == {OTHER}
+    assert send(owner, settings) == mailing.Mailed(1, [])
+    assert set(in_outbox(two_weeks)) == {CHEF, OTHER}
 
 
 def test_of_who_is_erased_no_mail_is_left(two_weeks: Callmart, owner: psycopg.Connection) -> None:

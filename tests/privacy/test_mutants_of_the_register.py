@@ -257,9 +257,7 @@ def answering(desk: Desk) -> None:
     refuses("no place of this name", register.attest, desk.officer, number, "moon")
     for place in evidence.PLACES:
         register.attest(desk.officer, number, place)
-    register.block(desk.officer, number, "events", "lock")
-    refuses("is blocked by events", desk.close, number)
-    desk.owner.execute("update privacy.request set blocked_place = null, blocked_code = null")
+    refuses("is answered", register.block, desk.officer, number, "events", "lock")
     desk.owner.execute(
         "insert into privacy.step (request, place, step, counts) values (%s, 'events', 'treat', '{}')",
         [number],
@@ -458,7 +456,7 @@ BENT = {
         "whoever asked is excused": ("lost_authority", "attempt = 'answer' and exists", "attempt = 'answer' or exists"),
         "nobody attests": ("close", "> 0 and attested.entry is null", "> 0 and false"),
         "a place that is none is attested": ("attest", "if not exists", "if false and not exists"),
-        "closed while blocked": ("close", "if request.blocked_place is not null then", "if false then"),
+        "blocked once answered": ("block", "'executing', 'proving'", "'executing', 'proving', 'answered'"),
         "closed unproved": ("close", "missing text := privacy.unproved(asked);", "missing text;"),
     },
     "remembering": {

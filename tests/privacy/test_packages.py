@@ -327,6 +327,26 @@ def test_a_device_of_two_shows_no_key(look: Callable[..., Contents]) -> None:
     assert "an agent" in logins and len(logins) == 2, "the shared one, and the own"
 
 
+def test_what_a_device_of_ones_own_did_is_the_agents_also_without_the_agents_id(
+    look: Callable[..., Contents], work: Work
+) -> None:
+    """And not what a device of two did."""
+    before = rows(look("agent", STAYER), "raw.event")
+    logins = [row for row in before if row["event"] == "agent_logged_in"]
+    (shared,) = (row["occurred_at"] for row in logins if row["device_key"] == "an agent")
+    own = next(row["occurred_at"] for row in logins if row["device_key"] != "an agent")
+    work.connection.execute(
+        "update raw.event set agent_key = null"
+        " where customer_id = %s and agent_key = any(%s) and event = 'agent_logged_in' and occurred_at = any(%s)",
+        [NAMED, list(look("agent", STAYER).person.keys), [shared, own]],
+    )
+    after = rows(look("agent", STAYER), "raw.event")
+    work.connection.rollback()
+    assert len(after) == len(before) - 1
+    (nameless,) = (row for row in after if row["agent_key"] is None)
+    assert nameless["occurred_at"] == own
+
+
 def test_a_word_that_could_name_somebody_else_is_left_out(look: Callable[..., Contents]) -> None:
     told = rows(look("caller", FIRST), "raw.event")
     shown = [row["queue"] for row in told if row["event"] == "queue_joined"]

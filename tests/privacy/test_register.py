@@ -202,6 +202,19 @@ def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
     undone.answer(number)
 
 
+def test_an_answered_request_is_not_blocked_any_more_and_can_be_closed(undone: Desk) -> None:
+    """By a command that comes out of turn. An earlier version blocked it for ever."""
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "answered")
+    with pytest.raises(UserError, match="is answered: `callmart privacy close"):
+        register.block(undone.officer, number, "tableau content", "tableau")
+    undone.owner.execute("update privacy.request set blocked_place = 'events', blocked_code = 'lock'")
+    undone.owner.commit()
+    assert register.request(undone.officer, number).todo == f"`callmart privacy close {number}` is next"
+    undone.close(number)
+    assert register.request(undone.officer, number).blocked_place is None
+
+
 def test_closing_waits_for_what_a_person_attests(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     undone.bring(number, "executing")

@@ -12,11 +12,12 @@ import tableauserverclient as TSC
 
 from broken_requests import answer, sending
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, apply, holdings, plan
+from callmart.publish import Books, DataSource, Publication, accounts, apply, holdings, plan
 from callmart.publish.emulator import ensure_running
 from publications import MONDAY, report, with_members
 from published import (
     ALLOW,
+    HOME,
     READ,
     Emptied,
     group_of,
@@ -38,6 +39,8 @@ from published import (
 )
 from tableau_emulator.client import as_user
 from tableau_emulator.faults import Fault, inject
+
+USERS = f"callmart-{HOME}-users"
 
 
 def test_publishes_each_customer_into_a_locked_project_of_its_own(
@@ -190,6 +193,44 @@ def test_a_user_whose_addition_broke_off_is_ours_all_the_same(
     assert plan((detailed,), read(server)).steps == ()
     assert succeeded(publish(server, with_members(detailed)))
     assert users(server) == {}
+
+
+def test_accounts_are_ours_by_our_books_after_their_group_was_removed(
+    emptied: Emptied, detailed: Publication
+) -> None:
+    _, state, server = emptied
+    ours = with_members(detailed, "a@example.org", "b@example.org", "adviseur@example.net")
+    server.users.add(TSC.UserItem("adviseur@example.net", "Explorer"))  # was there before
+    assert succeeded(publish(server, ours))
+    books = Books(HOME, accounts=accounts(server, HOME))
+    server.groups.delete(groups(server)[USERS])
+    one = next(user for user in TSC.Pager(server.users) if user.name == "b@example.org")
+    one.site_role = "Creator"  # so that nobody would take it for one whose addition broke off
+    server.users.update(one)
+    less = with_members(detailed, "b@example.org")
+    inject(state, Fault("status", method="POST", path="/groups/[^/]+/users$", skip=1))
+    publish(server, less, books=books)
+    assert len(members(server, USERS)) < 2, "the second could not be added"
+    assert succeeded(publish(server, less, books=books))
+    assert users(server) == {"adviseur@example.net": "Explorer", "b@example.org": "Viewer"}
+    assert members(server, USERS) == {"b@example.org"}
+    assert plan((less,), read(server, books)).steps == ()
+
+
+def test_as_long_as_their_group_is_there_only_its_members_are_ours(
+    server: TSC.Server, detailed: Publication
+) -> None:
+    """Whoever was taken out of it stays, and so does whom only the books of another home name."""
+    publish(server, detailed)
+    books = Books(HOME, accounts=accounts(server, HOME))
+    others = replace(books, installation="ba9876543210")
+    changes = plan((), read(server, others))
+    assert [step.kind for step in changes.steps if step.name.startswith("chef")] == []
+    group = next(each for each in TSC.Pager(server.groups) if each.name == USERS)
+    (luid,) = books.accounts
+    server.groups.remove_user(group, luid)
+    assert succeeded(publish(server, books=books))
+    assert users(server) == {"chef@example.org": "Viewer"}
 
 
 def test_who_was_let_in_by_hand_is_put_out_and_a_role_taken_back(

@@ -269,6 +269,18 @@ def test_the_end_of_a_contract_clears_its_site(there: Sites) -> None:
     assert there.books == {(OTHER, "", "published")}
 
 
+def test_who_leaves_is_removed_also_if_the_group_of_our_accounts_was(there: Sites) -> None:
+    with tableau.connect(there.settings) as server:
+        (ours,) = (luid for name, luid in groups(server).items() if name.endswith("-users"))
+        server.groups.delete(ours)
+    there.callmart.apply(registry(contract="from: 2020-01-01, until: 2021-01-01"))
+    assert there.errors() == []
+    assert there.held() == {"": TWEE}
+    assert len(there.callmart.rows("select user_id from registry.account")) == 1, (
+        "who left is no longer known"
+    )
+
+
 def test_a_site_that_is_gone_is_forgotten_by_a_person(there: Sites) -> None:
     with tableau.connect(there.settings) as signed_in:
         site = signed_in.sites.create(TSC.SiteItem("Drie", "drie"))
@@ -291,6 +303,7 @@ def test_a_site_that_is_gone_is_forgotten_by_a_person(there: Sites) -> None:
         sites.forget(connection, there.settings, "drie")
         with pytest.raises(UserError, match="the books have no site 'drie'"):
             sites.forget(connection, there.settings, "drie")
+    assert there.callmart.rows("select user_id from registry.account where site = 'drie'") == []
     assert there.errors() == []
     assert there.held() == {"": BOTH}
 

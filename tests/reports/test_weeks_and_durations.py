@@ -1,9 +1,13 @@
 """The days that a drawn report counts, and how it writes durations. Nothing here needs a server."""
 
+from dataclasses import replace
 from datetime import date
 
+from callmart.declarations import exposures
 from callmart.reports import weeks
+from callmart.reports.drawing import _first_day
 from callmart.reports.language import Language
+from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
 
 
@@ -40,6 +44,20 @@ def test_a_week_is_compared_only_with_days_that_are_whole() -> None:
     assert weeks.counted(week, today, [], first=date(2026, 11, 18)).days == week.days[2:]
     begun = weeks.counted(week, today, [], first=date(2026, 11, 18))
     assert (begun.weeks, begun.months, begun.lacks) == ((), (), frozenset()), "nothing is held back"
+
+
+def test_a_report_begins_where_all_that_it_shows_does() -> None:
+    """A contract can begin later than the data, and a list of contacts later still."""
+    since, detailed, contacts = date(2026, 1, 1), date(2026, 3, 4), date(2026, 5, 6)
+    customer = Customer(
+        7, "Een", "nl", date(2026, 11, 23), "detailed", ["contact_list"], since, detailed, contacts
+    )
+    begins = {name: _first_day(customer, exposures.named(name)) for name in ("traffic", "agents", "contacts")}
+    assert begins == {"traffic": since, "agents": detailed, "contacts": contacts}
+    later = replace(customer, since=date(2026, 7, 8))
+    assert {_first_day(later, one) for one in exposures.reports().values()} == {date(2026, 7, 8)}
+    nothing = replace(customer, since=None, detailed_since=None, contacts_since=None)
+    assert _first_day(nothing, exposures.named("agents")) is None
 
 
 def test_durations_have_the_unit_that_says_something() -> None:

@@ -288,6 +288,13 @@ def test_before_a_person_decides_between_two_names_everything_else_is_upgraded(
             upgrading.upgrade(owner, played.settings, declared)
         schema.require(owner, played.settings.time_zone)
         assert retire.plan(owner, played.settings, retired).name == retired
+        (remark,) = (
+            mart_tables.remark(owner, mart, declared)
+            for mart in mart_tables.undeclared(owner, declared)
+            if mart.name == "agent"
+        )
+        assert f"mart.agent is declared as person now, and there is mart.{other} as well: look" in remark
+        assert "`callmart retire agent`" not in remark, "it can be the one with the history"
         owner.execute(f"drop table store.{other}".encode())
         owner.commit()
         assert structure(owner) == before

@@ -82,16 +82,20 @@ def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
 
 
 def _once(name: str, customers: tuple[int, ...], days: int, target: Path | None) -> None:
-    """Make, compare and remove an environment, whatever happens; but not one that was there before."""
-    from callmart.environments import written
-    from callmart.environments.making import Taken
+    """Make, compare and remove an environment, whatever happens; but not one that was there before, or in which another
+    command is at work.
+    """
+    from callmart.database.lock import Busy
+    from callmart.environments import making, written
 
     if target is not None:
         written.refuse_format(target)
+    with _standing() as connection:
+        making.unfinished(connection, name, customers, days)
     try:
         _make(name, customers, days)
         _diff(name, target, as_json=False)
-    except Taken:
+    except (making.Taken, Busy):
         raise
     except BaseException:  # also the exit code of the comparison
         _drop(name)

@@ -66,21 +66,30 @@ def becomes(connection: psycopg.Connection, name: str, declared: Iterable[Mart])
     """The mart that a table is declared to be now, if `callmart upgrade` has not renamed the table yet. None if the
     mart has a table, or another one of its former names: then a person has to decide which holds the history.
     """
-    there = {mart.name for mart in marts(connection)}
-    return next(
-        (
-            mart
-            for mart in declared
-            if name in mart.renamed_from and there & {mart.name, *mart.renamed_from} == {name}
-        ),
-        None,
-    )
+    renamed, tables = _renamed(connection, name, declared)
+    return renamed if tables == {name} else None
+
+
+def _renamed(
+    connection: psycopg.Connection, name: str, declared: Iterable[Mart]
+) -> tuple[Mart | None, set[str]]:
+    """The mart that had a table's name, if one had, and all tables that have one of its names."""
+    renamed = next((mart for mart in declared if name in mart.renamed_from), None)
+    names = {renamed.name, *renamed.renamed_from} if renamed else set()
+    return renamed, names & {mart.name for mart in marts(connection)}
 
 
 def remark(connection: psycopg.Connection, mart: Mart, declared: Iterable[Mart]) -> str:
     """The message about a table that no mart declares, with the remedy."""
-    if renamed := becomes(connection, mart.name, declared):
+    renamed, tables = _renamed(connection, mart.name, declared)
+    if renamed and tables == {mart.name}:
         return f"{SHOWN}.{mart.name} is declared as {renamed.name} now: back up, then run `callmart upgrade`"
+    if renamed:
+        others = ", ".join(f"{SHOWN}.{other}" for other in sorted(tables - {mart.name}))
+        return (
+            f"{SHOWN}.{mart.name} is declared as {renamed.name} now, and there is {others} as well: look which holds "
+            "the history, and remove the other with `callmart retire`, then run `callmart upgrade`"
+        )
     return (
         f"{SHOWN}.{mart.name} is no longer declared by the project: "
         f"put its files back, or run `callmart retire {mart.name}`"

@@ -56,7 +56,7 @@ def make(
     own_settings = known.settings_of(connection, settings, name)
     checking.require(settings)
     with clock.guarded(connection, settings):
-        environment = _unfinished(connection, name, customers, days)
+        environment = unfinished(connection, name, customers, days)
         if environment is None or environment.state == "copying":
             on_step("copy", "rows", 0, 1)
             today = clock.today(connection, settings)
@@ -66,10 +66,10 @@ def make(
     return _finish(connection, own_settings, environment, on_step)
 
 
-def _unfinished(
+def unfinished(
     connection: psycopg.Connection, name: str, customers: tuple[int, ...], days: int
 ) -> Environment | None:
-    """The environment of this name to go on with. Raises Taken if it is another one."""
+    """Return the environment of this name to go on with. Raises Taken if it is another one."""
     found = next((one for one in known.all_of(connection) if one.name == name), None)
     if found is None or not found.customers:
         return found

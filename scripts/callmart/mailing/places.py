@@ -26,6 +26,7 @@ class Kept(NamedTuple):
     customer_id: int
     week: Week
     reports: list[str]
+    known_by: str  # the recipient's pseudonym
 
 
 def folder(settings: Settings) -> Path:
@@ -42,8 +43,17 @@ def file(settings: Settings, customer_id: int, letter: EmailMessage) -> Path:
 def mails(settings: Settings) -> Iterator[Kept]:
     """All mails, sorted."""
     for path in sorted(folder(settings).glob("*/*.eml")):
-        week, reports, _ = path.stem.split(".")
-        yield Kept(path, int(path.parent.name), weeks.parse(week), reports.split("-"))
+        week, reports, known_by = path.stem.split(".")
+        yield Kept(path, int(path.parent.name), weeks.parse(week), reports.split("-"), known_by)
+
+
+def forget(connection: psycopg.Connection, mail: Kept) -> None:
+    """Forget that a mail was written. If it is of the last week that is over, the next run writes it anew."""
+    connection.execute(
+        "delete from registry.mailed"
+        " where customer_id = %s and week = %s and recipient_key = %s and report = any(%s)",
+        [mail.customer_id, mail.week.monday, mail.known_by, mail.reports],
+    )
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:

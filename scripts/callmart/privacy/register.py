@@ -67,7 +67,7 @@ class Request:
     @property
     def todo(self) -> str:
         """What keeps it from going on, or what to do next."""
-        if self.blocked_place and self.customer_is == "here":
+        if self.blocked_place and self.customer_is == "here" and self.answered_at is None:
             return (
                 f"blocked by {self.blocked_place} ({self.blocked_code}): run again the command that said so"
             )

@@ -15,7 +15,7 @@ of this installation. The tag of a data source or workbook has the hash of its c
 upload has finished; content without the right tag is published again.
 """
 
-from callmart.publish.actual import WORKERS, Actual, Books, read
+from callmart.publish.actual import WORKERS, Actual, Books, accounts, read
 from callmart.publish.applying import Outcome, apply, untouched
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.planning import Plan, Step, plan, shortened
@@ -31,6 +31,7 @@ __all__ = [
     "Publication",
     "Step",
     "Workbook",
+    "accounts",
     "apply",
     "plan",
     "read",

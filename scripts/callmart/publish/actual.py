@@ -44,6 +44,8 @@ class Books:
     warned: frozenset[int] = frozenset()  # the customers whose data sources have, or need, a warning
     known: frozenset[int] = frozenset()  # the customers of whom something is there, or may be
     due: frozenset[int] | None = None  # the only customers to plan for; None: all
+    # The LUIDs of the accounts that were ours after the last publication, each with that of the group it was in.
+    accounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def published(self) -> dict[str, int]:
@@ -103,7 +105,8 @@ class Project:
 
 @dataclass(frozen=True)
 class User:
-    """A user of the site. Ours are those in our group; an account that was never used may be anybody's.
+    """A user of the site. Ours are those in our group, and if that was removed those in our books. An account that was
+    never used may be anybody's.
 
     Another installation may have added the same person. The last installation that needs an account removes it.
     """
@@ -114,6 +117,7 @@ class User:
     is_ours: bool
     is_unused: bool
     is_others: bool = False
+    is_grouped: bool = True  # it is in our group, and not only in our books
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
         top=None,
         projects={},
         groups=_customer_groups(server, groups, books, of_one),
-        users=_users(server, users, own, _groups_of_others(groups, books, own)),
+        users=_users(server, users, own, _groups_of_others(groups, books, own), _ungrouped(books, own)),
         users_group=ours.luid if ours else None,
         users_before=before,
         former=books.former,
@@ -402,10 +406,32 @@ def _groups_of_others(
     ]  # fmt: skip
 
 
+def _ungrouped(books: Books, own: Iterable[Group]) -> frozenset[str]:
+    """The accounts of our books whose group is not there any more. As long as it is, only its members are ours; and
+    nothing is taken over that nobody confirms.
+    """
+    there = {group.luid for group in own}
+    return frozenset(
+        user for user, group in books.accounts.items() if group not in there and not books.takes_over
+    )
+
+
+def accounts(server: TSC.Server, installation: str) -> dict[str, str]:
+    """Return the accounts that are ours, as `Books.accounts` has them."""
+    group = _users_group(server, everything(server.groups), installation)
+    return {} if group is None else dict.fromkeys(group.members, group.luid)
+
+
 def _users(
-    server: TSC.Server, users: Iterable[TSC.UserItem], ours: Iterable[Group], others: Iterable[TSC.GroupItem]
+    server: TSC.Server,
+    users: Iterable[TSC.UserItem],
+    ours: Iterable[Group],
+    others: Iterable[TSC.GroupItem],
+    ungrouped: Container[str],
 ) -> dict[str, User]:
-    """The users of the site, by `identity`."""
+    """The users of the site, by `identity`. An account in another installation's group is no longer ours by our books
+    alone: they can be a copy of that one's.
+    """
     put_by_us = frozenset[str]().union(*(group.members for group in ours))
     put_by_others = frozenset[str]().union(*(members(server, group) for group in others))
     return {
@@ -413,9 +439,10 @@ def _users(
             user.id,
             user.name,
             user.site_role,
-            is_ours=user.id in put_by_us,
+            is_ours=user.id in put_by_us or (user.id in ungrouped and user.id not in put_by_others),
             is_unused=user.last_login is None,
             is_others=user.id in put_by_others,
+            is_grouped=user.id in put_by_us,
         )
         for user in users
     }

@@ -164,6 +164,8 @@ class _Site:
                 self._set_role(str(step.luid), ROLE)
             case "remove", "member":
                 server.groups.remove_user(_group(str(self.users_group)), str(step.luid))
+            case "add", "member":
+                server.groups.add_user(_group(str(self.users_group)), str(step.luid))
             case "adopt", _:
                 self._adopt_users()
             case _, "site":

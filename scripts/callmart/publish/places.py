@@ -66,10 +66,12 @@ class Content:
 
 
 class Members:
-    """The accounts of contacts and recipients, with what belongs to an account. An agent can be one of them."""
+    """The accounts of contacts and recipients, with what belongs to an account. An agent can be one of them. Each
+    publication notes whose accounts are left.
+    """
 
     name = "tableau users"
-    tables = ()
+    tables = ("registry.account",)
     paths = ()
     contents = holdings.ACCOUNTS
 

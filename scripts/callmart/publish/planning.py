@@ -333,10 +333,13 @@ def _top_steps(actual: Actual, leavers: Iterable[User], *, is_user_wanted: bool)
     """Steps for the whole site. Users who belong to no customer any more are removed first."""
     users_group = marks.users_group(actual.installation)
     before = actual.users_before
-    if actual.users_group is None and (is_user_wanted or before is not None):
+    ungrouped = [user for user in actual.users.values() if user.is_ours and not user.is_grouped]
+    if actual.users_group is None and (is_user_wanted or ungrouped or before is not None):
         yield Step(None, "add", "group", users_group)
     if before is not None:
         yield Step(None, "adopt", "group", marks.users_group(actual.former), before.luid)
+    for user in ungrouped:
+        yield Step(None, "add", "member", user.name, user.luid)
     leaver_luids = {user.luid for user in leavers}
     for user in actual.users.values():
         if user.luid in leaver_luids:

@@ -127,8 +127,12 @@ def sites(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def books(connection: psycopg.Connection, settings: Settings, site: str = "") -> Books:
-    """Return what the database knows about a site: this installation's id, and the LUIDs of customers' projects."""
-    rows = connection.execute(SQL["books"], {"sites": _names(settings, site)}).fetchall()
+    """Return what the database knows about a site: this installation's id, and the LUIDs of customers' projects and of
+    our accounts.
+    """
+    named = {"sites": _names(settings, site)}
+    rows = connection.execute(SQL["books"], named).fetchall()
+    accounts = connection.execute(SQL["accounts"], named).fetchall()
     warned = connection.execute(SQL["warned"]).fetchall()
     return Books(
         installation.ensure_id(settings.home),
@@ -136,6 +140,7 @@ def books(connection: psycopg.Connection, settings: Settings, site: str = "") ->
         takes_over=installation.takes_over(settings.home),
         warned=frozenset(customer_id for (customer_id,) in warned),
         known=frozenset(customer_id for customer_id, *_ in rows),
+        accounts=dict(accounts),
     )
 
 
@@ -406,6 +411,22 @@ def record(
     connection.commit()
 
 
+def note_accounts(
+    connection: psycopg.Connection, settings: Settings, accounts: Mapping[str, str], site: str
+) -> None:
+    """Note which accounts on a site are ours now, each with its group, and no others. Commits."""
+    connection.execute(
+        SQL["note_accounts"],
+        {
+            "users": list(accounts),
+            "groups": list(accounts.values()),
+            "site": site,
+            "sites": _names(settings, site),
+        },
+    )
+    connection.commit()
+
+
 def record_unread(
     connection: psycopg.Connection, settings: Settings, outcomes: Collection[Outcome], site: str
 ) -> None:
@@ -421,5 +442,6 @@ def record_unread(
 def forget_site(connection: psycopg.Connection, site: str) -> None:
     """Delete a site that is gone from the books. Commits."""
     connection.execute(SQL["forget_site"], {"site": site})
+    connection.execute(SQL["forget_accounts"], {"site": site})
     audit_log.note(connection, "site forgotten", {"site": site})
     connection.commit()

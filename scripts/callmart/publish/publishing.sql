@@ -235,6 +235,37 @@ from ops.publication
 where site = any(%(sites)s)
 group by customer_id;
 
+-- name: accounts
+-- The accounts that are ours on a site, each with its group.
+select
+    user_id,
+    group_id
+from registry.account
+where site = any(%(sites)s);
+
+-- name: note_accounts
+-- Only what changed is written.
+with
+
+gone as (
+    delete from registry.account
+    where site = any(%(sites)s) and (site <> %(site)s or user_id <> all(%(users)s::text[]))
+)
+
+insert into registry.account as known (site, user_id, group_id)
+select
+    %(site)s,
+    user_id,
+    group_id
+from unnest(%(users)s::text[], %(groups)s::text[]) as u (user_id, group_id)
+on conflict (site, user_id) do update
+    set group_id = excluded.group_id
+    where known.group_id <> excluded.group_id;
+
+-- name: forget_accounts
+delete from registry.account
+where site = %(site)s;
+
 -- name: begin
 insert into ops.publication (customer_id, site, state)
 select

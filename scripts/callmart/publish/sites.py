@@ -259,9 +259,11 @@ def apply(
         publishing.begin(connection, site, stay)
         try:
             outcomes = publish.apply(at(site), plan, finished, publish.WORKERS)
+            accounts = publish.accounts(at(site), plan.installation)
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
+        publishing.note_accounts(connection, settings, accounts, site)
         good = {one.customer_id for one in outcomes if one.error is None}
         have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
         publishing.note_wanted(connection, settings, have_all, site)

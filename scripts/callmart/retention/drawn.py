@@ -12,8 +12,11 @@ from callmart.reports import shelf
 
 def remove_all(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Remove all pages and mails, which can have names or keys of agents, and the environments that hold the customer.
-    They can be made again.
+    They can be made again; the mails of the last week are. Doesn't commit.
     """
+    for mail in outbox.mails(settings):
+        if mail.customer_id == customer_id:
+            outbox.forget(connection, mail)
     remove_before(connection, settings, customer_id, date.max)
     databases.drop_of(connection, settings, customer_id)
 

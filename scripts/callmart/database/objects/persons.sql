@@ -11,6 +11,8 @@ from (
         jsonb_object_agg(column_name, persons) as persons
     from (
         values
+        ('registry.account', 'recipient. In clear', 'user_id'),
+        ('registry.account', 'nobody', 'site, group_id'),
         ('registry.agent', 'agent', 'agent_key'),
         ('registry.agent', 'agent. In clear', 'agent, name, email'),
         ('registry.contact', 'contact', 'contact_key'),

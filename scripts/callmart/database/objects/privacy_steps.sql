@@ -354,7 +354,7 @@ begin
 end
 $$;
 
--- Record that a place can't be reached, which keeps the request open.
+-- Record that a place can't be reached, which keeps the request open. Once it is answered, everything is done.
 create or replace function privacy.block(asked integer, place text, code text) returns void
 language plpgsql
 security definer
@@ -362,7 +362,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     request privacy.request := privacy.take(
-        asked, 'identified', 'planned', 'approved', 'executing', 'proving', 'answered'
+        asked, 'identified', 'planned', 'approved', 'executing', 'proving'
     );
 begin
     if (place = any ({blocking}) and code = any ({codes})) is not true then
@@ -459,11 +459,6 @@ declare
     request privacy.request := privacy.take(asked, 'answered');
     missing text := privacy.unproved(asked);
 begin
-    if request.blocked_place is not null then
-        perform privacy.mistake(
-            format('request %s is blocked by %s (%s)', asked, request.blocked_place, request.blocked_code)
-        );
-    end if;
     if missing is not null then
         perform privacy.mistake(format('request %s: %s is not proved, so it can''t be closed', asked, missing));
     end if;
