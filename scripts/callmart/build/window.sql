@@ -16,7 +16,14 @@ select
         'released', (select max(released_at) from ops.held_back),
         'closed', (select jsonb_agg(c.customer_id order by c.customer_id) from privacy.closed as c)
     ) as state
-from {dirty} as d;
+from ({dirty}) as d;
+
+-- name: begun_days
+-- The dirty days that have begun at a moment: a build computes no others.
+select d.mark
+from ops.dirty_day as d
+inner join registry.customer as c on d.customer_id = c.customer_id
+where d.call_date::timestamp at time zone c.time_zone <= %(moment)s;
 
 -- name: note_state
 insert into ops.built_state (state) values (%(state)s)
