@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,9 @@ def test_an_empty_build_and_freshness_work(built: Callmart) -> None:
     assert built.rows("table ops.build") == builds
     done = run_dbt(built, PROJECT, "source", "freshness")
     assert done.returncode == 0 and "PASS freshness of raw.event" in done.stdout, done.stdout
+
+
+def test_a_run_that_ends_while_dbt_is_imported_beside_it_leaves_no_traceback() -> None:
+    script = "from callmart.declarations import dbt_project; dbt_project.load_beside()"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""

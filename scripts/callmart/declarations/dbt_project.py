@@ -5,7 +5,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
@@ -64,7 +64,12 @@ def load_beside() -> None:
     """Begin to import dbt in a thread, once. `run` does too, but the second that it takes can pass while the server has
     work.
     """
-    Thread(target=import_module, args=["dbt.cli.main"]).start()
+
+    def load() -> None:
+        with suppress(Exception):  # the program ends meanwhile; any other error comes again in `run`
+            import_module("dbt.cli.main")
+
+    Thread(target=load).start()
 
 
 def run(
