@@ -24,7 +24,7 @@ from events import DAY, DETAILED, at, event, ndjson, registry
 
 AS_IT_GOES, ONCE = 1, 2  # twins
 HELD_BACK = 3
-AHEAD = 4
+AHEAD, QUIET = 4, 5
 HOURS = (at("11:00"), at("17:00"))  # after which a contact begins that goes on
 MIDNIGHT = at("00:00", 1)
 LATE = 0.05  # of the events come with the file after theirs
@@ -137,6 +137,7 @@ def test_a_day_that_goes_on_says_how_far_its_data_goes_and_ends_as_if_computed_o
 
     # A file that lands while a build begins is left to the next one.
     clock.moment, fill = MIDNIGHT - timedelta(seconds=1), window._fill_window
+    callmart.rows("delete from ops.built_state returning 1")  # so that one begins
     with monkeypatch.context() as patch:
         patch.setattr(window, "_fill_window", lambda *a: (fill(*a), callmart.land(files["whole"]))[0])
         assert callmart.build_and_open().built_days == 0
@@ -210,13 +211,28 @@ def test_a_day_that_has_not_begun_waits_and_today_stays_the_last_day(
     clock.moment = at("12:00")
     callmart.build_and_open()
     assert through(callmart, AHEAD) == (DAY, datetime(DAY.year, DAY.month, DAY.day, 10))
-    assert callmart.build_and_open().built_days == 0
+    assert callmart.build_and_open().built_days == 0, "also if the month is over"
     assert is_up_to_date(callmart), "nothing to do before tomorrow"
     clock.moment = MIDNIGHT
     assert not is_up_to_date(callmart)
     callmart.build_and_open()
     assert through(callmart, AHEAD)[0] == DAY + timedelta(days=1)
     assert not callmart.rows("select 1 from ops.dirty_day where customer_id = %s", AHEAD)
+
+
+def test_after_days_were_opened_there_is_nothing_to_do_but_for_months_that_are_over(
+    callmart: Callmart,
+) -> None:
+    """Such a month may be frozen now."""
+    callmart.apply(registry(f"id: {QUIET}, {DETAILED}"))
+    while not is_up_to_date(callmart):  # what other tests left
+        callmart.build_and_open()
+    today = datetime.now(MIDNIGHT.tzinfo) - timedelta(minutes=1)
+    for moment, has_more in ((today, False), (today - timedelta(days=90), True)):
+        callmart.land_text(ndjson(event("queue_joined", moment, call_id="c", queue="sales")), QUIET)
+        assert not is_up_to_date(callmart)
+        assert callmart.build_and_open().opened_days > 0
+        assert is_up_to_date(callmart) is not has_more
 
 
 def is_up_to_date(callmart: Callmart) -> bool:
