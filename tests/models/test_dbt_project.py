@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from callmart.base.settings import PROJECT
+from callmart.declarations import dbt_project
 from callmart_home import Callmart, leave_dirty
 from dbt_by_hand import run_dbt
 from events import at, event, ndjson, registry
@@ -94,3 +95,14 @@ def test_a_run_that_ends_while_dbt_is_imported_beside_it_leaves_no_traceback() -
     script = "from callmart.declarations import dbt_project; dbt_project.load_beside()"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr == ""
+
+
+def test_an_interruption_that_dbt_keeps_to_itself_ends_the_command(
+    built: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dbt.task.runnable.GraphRunnableTask.execute_nodes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        dbt_project.compiled_models(built.settings)

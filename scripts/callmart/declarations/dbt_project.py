@@ -391,10 +391,11 @@ def fingerprint_of_files() -> str:
 
 
 def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
+    """The result of a dbt command. Raises KeyboardInterrupt, which dbt takes for an error like any other."""
     # With the second one dbt leaves the window to us (macros/window).
     os.environ.update(_environment(settings) | {"DBT_BY_CALLMART": "yes"})
     with chdir(PROJECT):
-        return runner.invoke(
+        result = runner.invoke(
             [
                 *arguments,
                 "--no-write-json",  # nobody reads dbt's manifest.json
@@ -405,6 +406,9 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
                 f"--profiles-dir={PROJECT}",
             ]
         )
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise result.exception
+    return result
 
 
 def _target(settings: Settings) -> Path:
