@@ -33,6 +33,19 @@ def test_pyarrow_finds_pandas_where_it_is_wanted() -> None:
     assert "pandas" in imported
 
 
+def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Stopping:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'callmart.cli.main': os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Stopping()); sys.argv[1:] = ['run']\n"
+        "from callmart.cli.entry import main; main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
 def _imported(program: str) -> set[str]:
     """The packages that a program has imported at its end."""
     program += "import sys; print(*{name.partition('.')[0] for name in sys.modules})"

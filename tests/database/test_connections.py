@@ -32,6 +32,7 @@ WORDS = {
     'FATAL:  the database system is shutting down': "is starting, stopping or closed",
     'FATAL:  the database system is in recovery mode': "is starting, stopping or closed",
     'FATAL:  the database system is not yet accepting connections': "is starting, stopping or closed",
+    'FATAL:  could not write init file: No space left on device': "its disk is full",
     'FATAL:  database "d" is not currently accepting connections': "is starting, stopping or closed",
     'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "u", database "d", no encryption': "only with TLS",
     'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "u", database "d", SSL encryption': "have a line for it",

@@ -2,12 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callmart.base.settings import PROJECT
+from callmart.declarations import dbt_project
 from callmart_home import Callmart, leave_dirty
 from dbt_by_hand import run_dbt
 from events import at, event, ndjson, registry
@@ -86,3 +89,20 @@ def test_an_empty_build_and_freshness_work(built: Callmart) -> None:
     assert built.rows("table ops.build") == builds
     done = run_dbt(built, PROJECT, "source", "freshness")
     assert done.returncode == 0 and "PASS freshness of raw.event" in done.stdout, done.stdout
+
+
+def test_a_run_that_ends_while_dbt_is_imported_beside_it_leaves_no_traceback() -> None:
+    script = "from callmart.declarations import dbt_project; dbt_project.load_beside()"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+
+
+def test_an_interruption_that_dbt_keeps_to_itself_ends_the_command(
+    built: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dbt.task.runnable.GraphRunnableTask.execute_nodes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        dbt_project.compiled_models(built.settings)

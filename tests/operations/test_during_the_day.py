@@ -20,10 +20,11 @@ from callmart.reports.page import Page
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
 from callmart_home import Callmart, hold_back
-from events import DAY, DETAILED, at, registry
+from events import DAY, DETAILED, at, event, ndjson, registry
 
 AS_IT_GOES, ONCE = 1, 2  # twins
 HELD_BACK = 3
+AHEAD, QUIET = 4, 5
 HOURS = (at("11:00"), at("17:00"))  # after which a contact begins that goes on
 MIDNIGHT = at("00:00", 1)
 LATE = 0.05  # of the events come with the file after theirs
@@ -136,11 +137,11 @@ def test_a_day_that_goes_on_says_how_far_its_data_goes_and_ends_as_if_computed_o
 
     # A file that lands while a build begins is left to the next one.
     clock.moment, fill = MIDNIGHT - timedelta(seconds=1), window._fill_window
+    callmart.rows("delete from ops.built_state returning 1")  # so that one begins
     with monkeypatch.context() as patch:
         patch.setattr(window, "_fill_window", lambda *a: (fill(*a), callmart.land(files["whole"]))[0])
         assert callmart.build_and_open().built_days == 0
-    with callmart.connect() as connection:
-        assert not window.is_up_to_date(connection, callmart.settings)
+    assert not is_up_to_date(callmart)
 
     # The day is over, although nothing of it came: it is computed and checked once more.
     clock.moment = MIDNIGHT
@@ -196,3 +197,44 @@ def test_of_a_day_that_is_held_back_no_part_stays_open_when_it_is_over(
         assert (DAY in open_days()) == is_open
         (extract,) = callmart.rows("select basis ? 'opened' as is_known from ops.extract")
         assert extract["is_known"] == is_open, "nothing would take the rows out of the file"
+
+
+def test_a_day_that_has_not_begun_waits_and_today_stays_the_last_day(
+    callmart: Callmart, clock: Clock
+) -> None:
+    """A telephone system whose clock is ahead tells of tomorrow. Beside it, today would look whole."""
+    callmart.apply(registry(f"id: {AHEAD}, {DETAILED}"))
+    told = [(at("10:00"), "today"), (at("09:00", 1), "tomorrow")]
+    callmart.land_text(
+        ndjson(*(event("queue_joined", moment, call_id=call, queue="sales") for moment, call in told)), AHEAD
+    )
+    clock.moment = at("12:00")
+    callmart.build_and_open()
+    assert through(callmart, AHEAD) == (DAY, datetime(DAY.year, DAY.month, DAY.day, 10))
+    assert callmart.build_and_open().built_days == 0, "also if the month is over"
+    assert is_up_to_date(callmart), "nothing to do before tomorrow"
+    clock.moment = MIDNIGHT
+    assert not is_up_to_date(callmart)
+    callmart.build_and_open()
+    assert through(callmart, AHEAD)[0] == DAY + timedelta(days=1)
+    assert not callmart.rows("select 1 from ops.dirty_day where customer_id = %s", AHEAD)
+
+
+def test_after_days_were_opened_there_is_nothing_to_do_but_for_months_that_are_over(
+    callmart: Callmart,
+) -> None:
+    """Such a month may be frozen now."""
+    callmart.apply(registry(f"id: {QUIET}, {DETAILED}"))
+    while not is_up_to_date(callmart):  # what other tests left
+        callmart.build_and_open()
+    today = datetime.now(MIDNIGHT.tzinfo) - timedelta(minutes=1)
+    for moment, has_more in ((today, False), (today - timedelta(days=90), True)):
+        callmart.land_text(ndjson(event("queue_joined", moment, call_id="c", queue="sales")), QUIET)
+        assert not is_up_to_date(callmart)
+        assert callmart.build_and_open().opened_days > 0
+        assert is_up_to_date(callmart) is not has_more
+
+
+def is_up_to_date(callmart: Callmart) -> bool:
+    with callmart.connect() as connection:
+        return window.is_up_to_date(connection, callmart.settings)

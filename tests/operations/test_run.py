@@ -201,7 +201,7 @@ def test_the_day_decides_what_is_built_only_while_days_are_dirty(undisturbed: Ca
     with undisturbed.connect() as connection:
 
         def state() -> Mapping[str, object]:
-            return window._state(connection, undisturbed.settings, "ops.dirty_day")
+            return window._state(connection, undisturbed.settings, "select mark from ops.dirty_day")
 
         before = state()
         assert before["day"] is None

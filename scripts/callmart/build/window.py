@@ -18,6 +18,8 @@ from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
+OF_DAYS = ("day", "days", "mark", "released")  # what the state says of dirty days alone
+
 
 @dataclass(frozen=True)
 class Built:
@@ -41,7 +43,7 @@ def build(connection: psycopg.Connection, settings: Settings, on_model: OnItem) 
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
         # By the window's marks: what has landed since it was filled is not built.
-        state = _state(connection, settings, '(select mark from build."window" where not reached)')
+        state = _state(connection, settings, 'select mark from build."window" where not reached')
         places = spreading.places(connection, settings) if days else []
         connection.commit()
         project = dbt_project.fingerprint_of_files()
@@ -74,24 +76,27 @@ def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
     """
     marts = dbt_project.marts(settings)
     connection.execute("select ops.follow_time(%s)", [clock.now(connection)])
-    state = Jsonb(_state(connection, settings, "ops.dirty_day"))
-    ((is_built,),) = connection.execute(SQL["is_built"], {"state": state}).fetchall()
+    state = Jsonb(_state(connection, settings, SQL["begun_days"]))
+    ((is_built,),) = connection.execute(
+        SQL["is_built"], {"state": state, "of_days": list(OF_DAYS)}
+    ).fetchall()
     is_whole = is_built and mart_tables.are_as_declared(connection, marts)
     connection.commit()
     return bool(is_whole)
 
 
 def _state(connection: psycopg.Connection, settings: Settings, dirty: LiteralString) -> dict[str, object]:
-    """What decides what a build of the dirty days computes."""
+    """What decides what a build of the dirty days computes. `dirty` is the query of their marks."""
     project = f"{dbt_project.fingerprint_of_files()} {checking.fingerprint()}"
     query = sql.SQL(SQL["state"]).format(dirty=sql.SQL(dirty))
-    ((state,),) = connection.execute(query, {"zone": settings.time_zone, "project": project}).fetchall()
+    given = {"zone": settings.time_zone, "project": project, "moment": clock.now(connection)}
+    ((state,),) = connection.execute(query, given).fetchall()
     return state  # type: ignore[no-any-return]
 
 
 def _fill_window(connection: psycopg.Connection, marts: list[Mart]) -> int:
-    """Put into the window the dirty days and the open days that look back at them. Days that are too old, or that no
-    contract keeps, are left out, however late their file came. Returns the number of dirty days.
+    """Put into the window the dirty days that have begun, and the open days that look back at them. Days that are too
+    old, or that no contract keeps, are left out, however late their file came. Returns the number of dirty days.
     """
     reaches = {mart.name: mart.reach_days for mart in marts}
     ((days,),) = connection.execute(

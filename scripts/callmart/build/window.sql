@@ -1,11 +1,16 @@
 -- name: state
 -- What decides what a build computes and opens: the project's files, which days are dirty, which of those that are held
 -- back were released, and which customers are closed; for dirty days also the day, and for the statistics which months
--- are over, and whether one was frozen since: then another can wait.
+-- are over, which of them wait for days, and whether one was frozen since: then another can wait.
 select
     jsonb_build_object(
         'day', case when count(*) > 0 then (now() at time zone %(zone)s)::date end,
         'month', ops.last_month_over(),
+        'waiting', (
+            select jsonb_agg(distinct to_char(w.call_date, 'YYYY-MM'))
+            from ops.dirty_day as w
+            where w.call_date < ops.last_month_over() + interval '1 month'
+        ),
         'frozen', (
             select max(a.at) from ops.audit_log as a
             where a.action = 'statistics frozen'
@@ -16,18 +21,31 @@ select
         'released', (select max(released_at) from ops.held_back),
         'closed', (select jsonb_agg(c.customer_id order by c.customer_id) from privacy.closed as c)
     ) as state
-from {dirty} as d;
+from ({dirty}) as d;
+
+-- name: begun_days
+-- The dirty days that have begun at a moment: a build computes no others.
+select d.mark
+from ops.dirty_day as d
+inner join registry.customer as c on d.customer_id = c.customer_id
+where d.call_date::timestamp at time zone c.time_zone <= %(moment)s;
 
 -- name: note_state
 insert into ops.built_state (state) values (%(state)s)
 on conflict (one_row) do update set state = excluded.state;
 
 -- name: is_built
--- Whether a build was computed from this state, and none waits to be opened.
+-- Whether a build was computed from this state, and none waits to be opened. If no day is dirty any more, only what
+-- concerns the statistics has to be the same.
 select
     exists (
         select 1 from ops.built_state
-        where state = %(state)s
+        where
+            state = %(state)s
+            or (
+                (%(state)s ->> 'days')::integer = 0
+                and state - %(of_days)s::text[] = %(state)s - %(of_days)s::text[]
+            )
     )
     and not exists (
         select 1 from ops.build

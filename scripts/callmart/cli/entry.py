@@ -17,6 +17,8 @@ from callmart.base.errors import DISK_FULL, UserError
 from callmart.cli import check
 from callmart.cli.terminal import MISTAKE, UNDONE, err, out, plain
 
+INTERRUPTED = 130  # as typer says it, once a command has begun
+
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {
     DISK_FULL: "the database's disk is full: make room, then run the same command again",
@@ -62,6 +64,8 @@ def main() -> None:
         sys.exit(MISTAKE)
     except typer.Abort:
         sys.exit(UNDONE)
+    except KeyboardInterrupt:  # while the commands were imported
+        sys.exit(INTERRUPTED)
     except UserError as mistake:
         err.print(f"[bold red]error:[/] {plain(mistake)}", soft_wrap=True)
         sys.exit(MISTAKE)

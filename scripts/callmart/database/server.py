@@ -143,6 +143,7 @@ _CAUSES = (
         r"the database system is |not (currently|yet) accepting connections",
         "the server is starting, stopping or closed; try again when it is up",
     ),
+    (r"No space left on device", "its disk is full; make room, then run the same command again"),
     (
         r"failed to resolve host|could not translate host name",
         "the host name is not known; correct it, or the name server of this machine",

@@ -5,7 +5,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
@@ -64,7 +64,12 @@ def load_beside() -> None:
     """Begin to import dbt in a thread, once. `run` does too, but the second that it takes can pass while the server has
     work.
     """
-    Thread(target=import_module, args=["dbt.cli.main"]).start()
+
+    def load() -> None:
+        with suppress(Exception):  # the program ends meanwhile; any other error comes again in `run`
+            import_module("dbt.cli.main")
+
+    Thread(target=load).start()
 
 
 def run(
@@ -386,10 +391,11 @@ def fingerprint_of_files() -> str:
 
 
 def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
+    """The result of a dbt command. Raises KeyboardInterrupt, which dbt takes for an error like any other."""
     # With the second one dbt leaves the window to us (macros/window).
     os.environ.update(_environment(settings) | {"DBT_BY_CALLMART": "yes"})
     with chdir(PROJECT):
-        return runner.invoke(
+        result = runner.invoke(
             [
                 *arguments,
                 "--no-write-json",  # nobody reads dbt's manifest.json
@@ -400,6 +406,9 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
                 f"--profiles-dir={PROJECT}",
             ]
         )
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise result.exception
+    return result
 
 
 def _target(settings: Settings) -> Path:

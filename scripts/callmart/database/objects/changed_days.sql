@@ -169,8 +169,8 @@ end
 $$;
 
 -- Fill the window as it is at a moment: the dirty days, and for each mart the open days that look back at one of them,
--- as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built. Returns the number
--- of dirty days.
+-- as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built; those that have not
+-- begun wait, as a source's clock may be ahead. Returns the number of dirty days in the window.
 create or replace function ops.fill_window(reaches jsonb, moment timestamptz default now()) returns bigint
 language plpgsql
 as $$
@@ -191,7 +191,13 @@ begin
 
     truncate build."window";
     insert into build."window" (customer_id, call_date, mark)
-    select customer_id, call_date, mark from ops.dirty_day;
+    select
+        d.customer_id,
+        d.call_date,
+        d.mark
+    from ops.dirty_day as d
+    inner join registry.customer as c on d.customer_id = c.customer_id
+    where d.call_date::timestamp at time zone c.time_zone <= moment;
     get diagnostics days = row_count;
 
     insert into build."window" (customer_id, call_date, mark, reached)
