@@ -171,7 +171,7 @@ presence_shown as (
     group by customer_id, agent_key, begins_at, kept_from, kind, place
 ),
 
--- Who was only renewed is there as before, however long ago that was shown.
+-- If an agent was only renewed, what counts is what was shown before, however long ago that is.
 presence_before as (
     select
         presence_shown.customer_id,

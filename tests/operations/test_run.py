@@ -200,15 +200,15 @@ def test_what_was_discarded_or_not_opened_is_built_again(undisturbed: Callmart) 
 def test_the_day_decides_what_is_built_only_while_days_are_dirty(undisturbed: Callmart) -> None:
     with undisturbed.connect() as connection:
 
-        def state() -> Mapping[str, object]:
+        def state() -> Mapping[str, Any]:
             return window._state(connection, undisturbed.settings, "select mark from ops.dirty_day")
 
         before = state()
-        assert before["day"] is None
+        assert before["dirty"]["day"] is None
         connection.execute("insert into ops.audit_log (action) values ('statistics frozen')")
         assert before["frozen"] != state()["frozen"], "another month may wait to be frozen"
         connection.execute("insert into ops.dirty_day values (%s, current_date, 1, '')", [STANDARD])
-        assert state()["day"] is not None
+        assert state()["dirty"]["day"] is not None
         connection.rollback()
 
 

@@ -35,19 +35,19 @@ select
     coalesce(parts.connected_at, parts.placed_at) as begun_at,
     days.call_date,
     parts.wait_s,
-    -- Of the agent who placed the call, the other party's telephone rings.
+    -- The agent who placed the call hears the other party's telephone ring.
     case
-        when parts.placed_at is null
-            then coalesce(
-                parts.ring_s,
-                case
-                    when parts.begins_call and calls.placed_by = parts.agent_key and calls.direction <> 'inbound'
-                        then {{ measured_seconds('calls.dialled_s', 'calls.started_at', 'calls.answered_at') }}
-                end
-            )
-        else {{ measured_seconds(
-            'calls.dialled_s', 'parts.placed_at', 'coalesce(parts.connected_at, calls.ended_at)'
-        ) }}
+        when parts.placed_at is not null
+            then {{ measured_seconds(
+                'calls.dialled_s', 'parts.placed_at', 'coalesce(parts.connected_at, calls.ended_at)'
+            ) }}
+        when
+            parts.ring_s is null
+            and parts.begins_call
+            and calls.placed_by = parts.agent_key
+            and calls.direction <> 'inbound'
+            then {{ measured_seconds('calls.dialled_s', 'calls.started_at', 'calls.answered_at') }}
+        else parts.ring_s
     end as ring_s,
     parts.talk_s,
     parts.holds,

@@ -50,19 +50,16 @@ placed as (
         and calls.placed_by = transfers.agent_key
 ),
 
+-- Whoever is connected after the agent handed the call on did not answer that agent.
 answered as (
     select
         placed.*,
-        coalesce(
-            placed.answered_at,
-            case
-                when coalesce(colleagues.connected_at < placed.handed_on_at, true) then colleagues.connected_at
-            end
-        ) as picked_up_at
+        coalesce(placed.answered_at, colleagues.connected_at) as picked_up_at
     from placed
     left join colleagues
         on placed.customer_id = colleagues.customer_id
         and placed.call_key = colleagues.call_key
+        and coalesce(placed.handed_on_at > colleagues.connected_at, true)
 ),
 
 talks as (

@@ -18,8 +18,6 @@ from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
-OF_DAYS = ("day", "days", "mark", "released")  # what the state says of dirty days alone
-
 
 @dataclass(frozen=True)
 class Built:
@@ -76,10 +74,8 @@ def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
     """
     marts = dbt_project.marts(settings)
     connection.execute("select ops.follow_time(%s)", [clock.now(connection)])
-    state = Jsonb(_state(connection, settings, SQL["begun_days"]))
-    ((is_built,),) = connection.execute(
-        SQL["is_built"], {"state": state, "of_days": list(OF_DAYS)}
-    ).fetchall()
+    state = Jsonb(_state(connection, settings, "select mark from ops.begun_days(%(moment)s)"))
+    ((is_built,),) = connection.execute(SQL["is_built"], {"state": state}).fetchall()
     is_whole = is_built and mart_tables.are_as_declared(connection, marts)
     connection.commit()
     return bool(is_whole)

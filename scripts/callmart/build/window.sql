@@ -4,7 +4,12 @@
 -- are over, which of them wait for days, and whether one was frozen since: then another can wait.
 select
     jsonb_build_object(
-        'day', case when count(*) > 0 then (now() at time zone %(zone)s)::date end,
+        'dirty', jsonb_build_object(
+            'day', case when count(*) > 0 then (now() at time zone %(zone)s)::date end,
+            'days', count(*),
+            'mark', max(d.mark),
+            'released', (select max(released_at) from ops.held_back)
+        ),
         'month', ops.last_month_over(),
         'waiting', (
             select jsonb_agg(distinct to_char(w.call_date, 'YYYY-MM'))
@@ -16,19 +21,9 @@ select
             where a.action = 'statistics frozen'
         ),
         'project', %(project)s::text,
-        'days', count(*),
-        'mark', max(d.mark),
-        'released', (select max(released_at) from ops.held_back),
         'closed', (select jsonb_agg(c.customer_id order by c.customer_id) from privacy.closed as c)
     ) as state
 from ({dirty}) as d;
-
--- name: begun_days
--- The dirty days that have begun at a moment: a build computes no others.
-select d.mark
-from ops.dirty_day as d
-inner join registry.customer as c on d.customer_id = c.customer_id
-where d.call_date::timestamp at time zone c.time_zone <= %(moment)s;
 
 -- name: note_state
 insert into ops.built_state (state) values (%(state)s)
@@ -43,8 +38,8 @@ select
         where
             state = %(state)s
             or (
-                (%(state)s ->> 'days')::integer = 0
-                and state - %(of_days)s::text[] = %(state)s - %(of_days)s::text[]
+                (%(state)s -> 'dirty' ->> 'days')::integer = 0
+                and state - 'dirty' = %(state)s - 'dirty'
             )
     )
     and not exists (

@@ -82,7 +82,7 @@ def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
 
 
 def _once(name: str, customers: tuple[int, ...], days: int, target: Path | None) -> None:
-    """Make, compare and remove an environment, whatever happens; but not one that was there before, or in which another
+    """Make, compare and remove an environment, whatever fails; but not another one of that name, or one in which another
     command is at work.
     """
     from callmart.database.lock import Busy
@@ -91,6 +91,7 @@ def _once(name: str, customers: tuple[int, ...], days: int, target: Path | None)
     if target is not None:
         written.refuse_format(target)
     with _standing() as connection:
+        # `make` looks later whose it is, and what fails before that would remove it.
         making.unfinished(connection, name, customers, days)
     try:
         _make(name, customers, days)

@@ -391,7 +391,7 @@ def fingerprint_of_files() -> str:
 
 
 def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
-    """The result of a dbt command. Raises KeyboardInterrupt, which dbt takes for an error like any other."""
+    """The result of a dbt command. Raises KeyboardInterrupt if it was interrupted: dbt returns that like any error."""
     # With the second one dbt leaves the window to us (macros/window).
     os.environ.update(_environment(settings) | {"DBT_BY_CALLMART": "yes"})
     with chdir(PROJECT):

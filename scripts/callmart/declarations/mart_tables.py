@@ -85,10 +85,10 @@ def remark(connection: psycopg.Connection, mart: Mart, declared: Iterable[Mart])
     if renamed and tables == {mart.name}:
         return f"{SHOWN}.{mart.name} is declared as {renamed.name} now: back up, then run `callmart upgrade`"
     if renamed:
-        others = ", ".join(f"{SHOWN}.{other}" for other in sorted(tables - {mart.name}))
+        both = " and ".join(f"{SHOWN}.{one}" for one in sorted(tables))
         return (
-            f"{SHOWN}.{mart.name} is declared as {renamed.name} now, and there is {others} as well: look which holds "
-            "the history, and remove the other with `callmart retire`, then run `callmart upgrade`"
+            f"{both} have names of one mart, {renamed.name}: look which holds the history, and remove the other with "
+            "`callmart retire`, then run `callmart upgrade`"
         )
     return (
         f"{SHOWN}.{mart.name} is no longer declared by the project: "

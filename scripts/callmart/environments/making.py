@@ -69,7 +69,7 @@ def make(
 def unfinished(
     connection: psycopg.Connection, name: str, customers: tuple[int, ...], days: int
 ) -> Environment | None:
-    """Return the environment of this name to go on with. Raises Taken if it is another one."""
+    """Return the environment of this name to go on with; None if there is none. Raises Taken if it is another one."""
     found = next((one for one in known.all_of(connection) if one.name == name), None)
     if found is None or not found.customers:
         return found

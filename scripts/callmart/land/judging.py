@@ -30,7 +30,7 @@ from callmart.land.source import QUEUE_LOGS, Source
 SQL = sql_file.statements(__file__)
 
 _MINUTE = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d"
-# Java leaves out seconds of zero. .NET and SQL Server write seven digits after the second, and zeros say nothing.
+# Java leaves out seconds of zero. .NET and SQL Server write seven digits after the second, of which the last is zero.
 _TIME = _MINUTE + r"(:[0-5]\d(\.\d{1,6}0*)?)?"
 
 

@@ -20,7 +20,10 @@ CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised 
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
 
-# What reading a damaged file raises. Too little memory is none of these.
+_STRINGS = (pa.string(), pa.large_string(), pa.string_view())
+_BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
+
+# What pyarrow raises for a damaged file. If memory runs out it raises another error, so nobody calls that damage.
 _DAMAGED = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError)
 
 
@@ -30,7 +33,7 @@ def footer(found: Found) -> Footer:
     try:
         with pq.ParquetFile(packed(found)) as file:
             schema, metadata = file.schema_arrow, file.metadata
-            names = tuple(schema.names)
+            names = tuple(schema.names)  # fails here if a name is not UTF-8
     except _DAMAGED:
         raise _broken(path) from None
     for number in range(metadata.num_row_groups):
@@ -83,17 +86,17 @@ def _batches(source: Source) -> Iterator[pa.RecordBatch]:
         yield from _batches_after(source, read)
 
 
-def _batches_after(source: Source, read: int) -> Iterator[pa.RecordBatch]:
-    """The rows after those that were read. Here no dictionary keeps a long text from being repeated. So we read as many
-    rows at a time as fit into memory if each has a text as long as a row group, and cut the texts off.
+def _batches_after(source: Source, skip: int) -> Iterator[pa.RecordBatch]:
+    """The rows after the first ones, read without dictionaries, which keep a long text from being repeated. So as many
+    rows are read at a time as fit into memory if each has a text as long as a row group, and texts are cut off.
     """
     assert source.footer is not None
     metadata = source.footer.metadata
-    longest = max(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
     try:
-        for batch in _read(source, min(max(ROW_GROUP // max(longest, 1), 1), ROWS), []):
-            rest = batch.slice(min(read, batch.num_rows))
-            read -= batch.num_rows - rest.num_rows
+        for batch in _read(source, min(ROW_GROUP // max([1, *sizes]), ROWS), []):
+            rest = batch.slice(min(skip, batch.num_rows))
+            skip -= batch.num_rows - rest.num_rows
             columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
             yield pa.record_batch(columns, names=rest.schema.names)
     except _DAMAGED:
@@ -162,9 +165,7 @@ def _kind(type: pa.DataType) -> pa.DataType:
 
 
 def _is_text(type: pa.DataType) -> bool:
-    return type in (
-        pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view(),
-    )  # fmt: skip
+    return type in (*_STRINGS, *_BYTES)
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -180,7 +181,7 @@ def _as_text(column: pa.Array) -> pa.Array:
         return decoded(_clipped(column))
     if pa.types.is_floating(column.type):
         return _float_as_text(column)
-    if pa.types.is_decimal(column.type):  # a program writes an id as one with ten digits after the point
+    if pa.types.is_decimal(column.type):  # Spark and Oracle write ids as decimal(38,10); Arrow writes its 0 as 0E-10
         return pc.replace_substring_regex(column.cast(pa.string()), r"^(-?\d+)\.0+$|^(0)E-\d+$", r"\1\2")
     return column.cast(pa.string())
 
@@ -208,6 +209,5 @@ def _clipped(text: pa.Array) -> pa.Array:
 
 
 def _in_dictionary(text: pa.Array) -> pa.Array:
-    """A text as Arrow reads it into a dictionary, but cut off."""
-    is_string = text.type in (pa.string(), pa.large_string(), pa.string_view())
-    return _clipped(text).view(pa.string() if is_string else pa.binary()).dictionary_encode()
+    """A text, cut off, of the type that it has in the batches that Arrow reads into dictionaries."""
+    return _clipped(text).view(pa.string() if text.type in _STRINGS else pa.binary()).dictionary_encode()

@@ -25,6 +25,7 @@ from callmart.base.settings import Settings
 from callmart.database import audit_log, tombstones
 from callmart.declarations import exposures
 from callmart.mailing import letter, sending
+from callmart.mailing.book import Book
 from callmart.mailing.letter import Enclosed, Format
 from callmart.mailing.sending import Carry
 from callmart.publish import installation, publishing
@@ -192,7 +193,7 @@ def _send(
     try:
         for one in letters:
             if enclosed := [drawn[name] for name in one.reports if name in drawn]:
-                book = _Book(
+                book = Book(
                     connection,
                     customer.customer_id,
                     week,
@@ -218,7 +219,7 @@ def _send(
             connection.commit()
 
 
-def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:
+def _carried(carry: Carry, written: EmailMessage, book: Book) -> str:
     """Send a letter, and note what became of it. Returns nothing if all went well, or what to say of it."""
     try:
         carry(written, book.customer_id, book.going)
@@ -254,28 +255,3 @@ def _drawn(
         if report.is_opened_by(customer.option, customer.orders):
             with suppress(NoData):
                 yield drawing.draw(publisher, declared, report, customer, week)
-
-
-@dataclass(frozen=True)
-class _Book:
-    """Notes what becomes of a mail. Commits."""
-
-    connection: psycopg.Connection
-    customer_id: int
-    week: Week
-    known_by: str
-    reports: list[str]
-
-    def note(self, state: str) -> None:
-        self._execute("note", state=state)
-
-    def going(self) -> None:
-        self.note("going")
-
-    def forget(self) -> None:
-        self._execute("forget")
-
-    def _execute(self, statement: str, **more: str) -> None:
-        named = {"customer": self.customer_id, "week": self.week.monday, "recipient": self.known_by}
-        self.connection.execute(SQL[statement], named | {"reports": self.reports} | more)
-        self.connection.commit()

@@ -47,15 +47,6 @@ def mails(settings: Settings) -> Iterator[Kept]:
         yield Kept(path, int(path.parent.name), weeks.parse(week), reports.split("-"), known_by)
 
 
-def forget(connection: psycopg.Connection, mail: Kept) -> None:
-    """Forget that a mail was written. If it is of the last week that is over, the next run writes it anew."""
-    connection.execute(
-        "delete from registry.mailed"
-        " where customer_id = %s and week = %s and recipient_key = %s and report = any(%s)",
-        [mail.customer_id, mail.week.monday, mail.known_by, mail.reports],
-    )
-
-
 def too_old(settings: Settings, floor: date) -> list[Path]:
     """The mails with a report that can show a day before the floor."""
     return [

@@ -145,7 +145,7 @@ class Correction:
         }
 
     def _mistaken(self, person: Person) -> frozenset[str]:
-        """The keys whose events become the other agent's. What landed as 1001.0 can become 1001's."""
+        """The keys whose events become the other agent's; not its own, if 1001.0 is corrected to 1001."""
         return person.keys - {self.agent_key}
 
     def _marks(self, case: Case) -> list[str]:

@@ -69,7 +69,7 @@ def _agent(
     addresses = set[str]() if stays else {row.email for row in rows if row.email and row.is_one_of(emails)}
     named = {f"name:{of_name(key, name)}" for name in names} | _by_address(key, emails)
     # Reports call an agent without a name by its key.
-    words = {*ids, *(f"agent-{one[:10]}" for one in keys), *names, *emails, *addresses}
+    words = {*all_ids, *(f"agent-{one[:10]}" for one in keys), *names, *emails, *addresses}
     words |= {agent for agent, *_ in found if agent}
     return Person(
         customer_id, "agent", frozenset(words), keys, until, frozenset(addresses),
@@ -185,8 +185,8 @@ def spellings(number: str) -> set[str]:
 
 
 def spellings_of_id(id: str) -> set[str]:
-    """An agent's id as it is, and as programs write it that take ids for amounts. Landing reads 1001.0 as 1001
-    (land/judging.sql); what an earlier version has landed is of 1001.0.
+    """The ids of the agent who has this one. 1001 and 1001.0 are one agent, as programs make fractions of ids: landing
+    reads both as 1001 (land/judging.sql), an earlier version kept them apart.
     """
     whole = id.removesuffix(".0")
     return {whole, f"{whole}.0"} if re.fullmatch("[0-9]+", whole) else {id}

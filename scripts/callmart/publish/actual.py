@@ -117,7 +117,7 @@ class User:
     is_ours: bool
     is_unused: bool
     is_others: bool = False
-    is_grouped: bool = True  # it is in our group, and not only in our books
+    is_grouped: bool = True  # it is in our group; False if only our books say that it is ours
 
 
 @dataclass(frozen=True)
@@ -407,17 +407,19 @@ def _groups_of_others(
 
 
 def _ungrouped(books: Books, own: Iterable[Group]) -> frozenset[str]:
-    """The accounts of our books whose group is not there any more. As long as it is, only its members are ours; and
-    nothing is taken over that nobody confirms.
+    """The accounts of our books whose group was removed. While it is there, only its members are ours. During a
+    take-over nobody has confirmed yet that what the books name is ours.
     """
+    if books.takes_over:
+        return frozenset()
     there = {group.luid for group in own}
-    return frozenset(
-        user for user, group in books.accounts.items() if group not in there and not books.takes_over
-    )
+    return frozenset(user for user, group in books.accounts.items() if group not in there)
 
 
 def accounts(server: TSC.Server, installation: str) -> dict[str, str]:
-    """Return the accounts that are ours, as `Books.accounts` has them."""
+    """Return the accounts that are ours, as `Books.accounts` has them. Raises FAILURES, and UserError if a list is
+    incomplete.
+    """
     group = _users_group(server, everything(server.groups), installation)
     return {} if group is None else dict.fromkeys(group.members, group.luid)
 

@@ -72,8 +72,8 @@ def apply(
     """Carry out `plan`, verify afterwards who can reach what, and return the outcome per customer.
 
     `on_step` is called after each change. The customers are divided among `workers` threads, which share one session.
-    The failure of one customer doesn't affect the others, nor does a user who can't be removed from the site. The next
-    plan finishes what could not be finished.
+    The failure of one customer doesn't affect the others, nor does that of a user of the site. The next plan finishes
+    what could not be finished.
     """
     site = _Site(server, plan)
     for step in plan.top:
@@ -143,7 +143,7 @@ class _Site:
     def __init__(self, server: TSC.Server, plan: Plan) -> None:
         self.server = server
         self.lost: str | None = None  # why no customer can continue
-        self.stuck: dict[str, str] = {}  # users who could not be removed or restricted, with the reason
+        self.stuck: dict[str, str] = {}  # users who could not be removed, restricted or put into our group, with the reason
         self.installation = plan.installation
         self._lock = Lock()  # customers share users and schedules
         self.top_id = plan.top_id

@@ -67,7 +67,7 @@ class Content:
 
 class Members:
     """The accounts of contacts and recipients, with what belongs to an account. An agent can be one of them. Each
-    publication notes whose accounts are left.
+    publication notes in registry.account which are left.
     """
 
     name = "tableau users"

@@ -414,7 +414,7 @@ def record(
 def note_accounts(
     connection: psycopg.Connection, settings: Settings, accounts: Mapping[str, str], site: str
 ) -> None:
-    """Note which accounts on a site are ours now, each with its group, and no others. Commits."""
+    """Note the accounts on a site that are ours now, each with its group, and forget the others. Commits."""
     connection.execute(
         SQL["note_accounts"],
         {

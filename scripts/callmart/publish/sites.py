@@ -7,6 +7,7 @@ the old one. A site that can't be read stops only the customers that are, or sho
 import shutil
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -259,11 +260,12 @@ def apply(
         publishing.begin(connection, site, stay)
         try:
             outcomes = publish.apply(at(site), plan, finished, publish.WORKERS)
-            accounts = publish.accounts(at(site), plan.installation)
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
-        publishing.note_accounts(connection, settings, accounts, site)
+        with suppress(UserError, *FAILURES):  # the next publication notes them
+            accounts = publish.accounts(at(site), plan.installation)
+            publishing.note_accounts(connection, settings, accounts, site)
         good = {one.customer_id for one in outcomes if one.error is None}
         have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
         publishing.note_wanted(connection, settings, have_all, site)

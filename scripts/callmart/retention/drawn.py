@@ -7,16 +7,17 @@ import psycopg
 from callmart.base.settings import Settings
 from callmart.environments import databases
 from callmart.mailing import places as outbox
+from callmart.mailing.book import Book
 from callmart.reports import shelf
 
 
 def remove_all(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Remove all pages and mails, which can have names or keys of agents, and the environments that hold the customer.
-    They can be made again; the mails of the last week are. Doesn't commit.
+    The next run writes the mails of the last week anew. Commits.
     """
     for mail in outbox.mails(settings):
         if mail.customer_id == customer_id:
-            outbox.forget(connection, mail)
+            Book(connection, mail.customer_id, mail.week, mail.known_by, mail.reports).forget()
     remove_before(connection, settings, customer_id, date.max)
     databases.drop_of(connection, settings, customer_id)
 

@@ -168,9 +168,23 @@ begin
 end
 $$;
 
--- Fill the window as it is at a moment: the dirty days, and for each mart the open days that look back at one of them,
--- as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built; those that have not
--- begun wait, as a source's clock may be ahead. Returns the number of dirty days in the window.
+-- The dirty days that have begun at a moment. The others wait: the clock of a source may be ahead.
+create or replace function ops.begun_days(moment timestamptz)
+returns table (customer_id integer, call_date date, mark bigint)
+stable
+begin atomic
+    select
+        d.customer_id,
+        d.call_date,
+        d.mark
+    from ops.dirty_day as d
+    inner join registry.customer as c on d.customer_id = c.customer_id
+    where d.call_date::timestamp at time zone c.time_zone <= moment;
+end;
+
+-- Fill the window as it is at a moment: the dirty days that have begun, and for each mart the open days that look back
+-- at one of them, as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built.
+-- Returns the number of dirty days in the window.
 create or replace function ops.fill_window(reaches jsonb, moment timestamptz default now()) returns bigint
 language plpgsql
 as $$
@@ -195,9 +209,7 @@ begin
         d.customer_id,
         d.call_date,
         d.mark
-    from ops.dirty_day as d
-    inner join registry.customer as c on d.customer_id = c.customer_id
-    where d.call_date::timestamp at time zone c.time_zone <= moment;
+    from ops.begun_days(moment) as d;
     get diagnostics days = row_count;
 
     insert into build."window" (customer_id, call_date, mark, reached)
@@ -206,7 +218,7 @@ begin
         o.call_date,
         0,
         true
-    from ops.dirty_day as d
+    from build."window" as d
     cross join jsonb_each_text(reaches) as mart (name, reach_days)
     cross join lateral generate_series(1, mart.reach_days::integer) as later (days)
     inner join ops.opened_day as o
