@@ -22,7 +22,6 @@ agents as (
         agents.begins_at,
         agents.ends_at,
         agents.known_until,
-        agents.kept_from,
         agents.looks_back_to,
         agents.looks_ahead_to,
         next_agent.agent_key

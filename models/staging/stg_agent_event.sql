@@ -138,7 +138,6 @@ presence_moments as (
         agents.customer_id,
         agents.agent_key,
         agents.begins_at,
-        agents.kept_from,
         events.kind,
         events.place,
         events.occurred_at,
@@ -151,53 +150,21 @@ presence_moments as (
         and agents.begins_at > events.occurred_at
     where {{ shows_presence('events.event') }}
     group by
-        agents.customer_id, agents.agent_key, agents.begins_at, agents.kept_from, events.kind, events.place,
-        events.occurred_at
+        agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place, events.occurred_at
 ),
 
--- Per device and queue, the last moment that shows whether the agent was there. A moment with as many beginnings as
--- ends doesn't show it.
-presence_shown as (
+-- Per device and queue, from the last moment on that shows whether the agent was there. A moment with as many
+-- beginnings as ends doesn't show it.
+presence_before as (
     select
         customer_id,
         agent_key,
-        kept_from,
         kind,
         place,
-        max(occurred_at) filter (where balance <> 0) as shown_at,
-        min(occurred_at) as first_at,
-        max(occurred_at) as last_at
+        coalesce(max(occurred_at) filter (where balance <> 0), min(occurred_at)) as from_moment,
+        max(occurred_at) as until_moment
     from presence_moments
-    group by customer_id, agent_key, begins_at, kept_from, kind, place
-),
-
--- If an agent was only renewed, what counts is what was shown before, however long ago that is.
-presence_before as (
-    select
-        presence_shown.customer_id,
-        presence_shown.agent_key,
-        presence_shown.kind,
-        presence_shown.place,
-        coalesce(presence_shown.shown_at, earlier.occurred_at, presence_shown.first_at) as from_moment,
-        presence_shown.last_at as until_moment
-    from presence_shown
-    left join lateral (
-        select events.occurred_at
-        from events
-        where
-            presence_shown.shown_at is null
-            and events.customer_id = presence_shown.customer_id
-            and events.agent_key = presence_shown.agent_key
-            and {{ shows_presence('events.event') }}
-            and events.kind = presence_shown.kind
-            and events.place is not distinct from presence_shown.place
-            and events.occurred_at >= presence_shown.kept_from
-            and events.occurred_at < presence_shown.first_at
-        group by events.customer_id, events.occurred_at
-        having sum(case when {{ begins_presence('events.event') }} then 1 else -1 end) <> 0
-        order by events.occurred_at desc
-        limit 1
-    ) as earlier on true
+    group by customer_id, agent_key, begins_at, kind, place
 ),
 
 presence_after as (

@@ -68,7 +68,6 @@ select
     stretches.begins_at,
     stretches.ends_at,
     known.known_until,
-    known.kept_from,
     greatest(stretches.begins_at - {{ longest_phase() }}, known.kept_from) as looks_back_to,
     least(stretches.ends_at + {{ longest_phase() }}, known.kept_until) as looks_ahead_to
 from stretches

@@ -14,7 +14,7 @@ import pytest
 from agent_events import added, login, logout, removed, status, told_until, wrapup
 from callmart.base.progress import quietly
 from callmart.build import window
-from callmart_home import Callmart, leave_dirty, leave_opened_dirty
+from callmart_home import Callmart, leave_opened_dirty
 from events import DETAILED, Row, at, event, log, ndjson, registry, together
 from today import TODAY, YESTERDAY
 
@@ -26,8 +26,6 @@ TOLD_LATER = (login("09:00", 1, agent="b"), logout("10:00", 1, agent="b"))
 # A member by a log that has no logins.
 NEVER_LOGS_IN = 41
 MEMBERSHIP = ((at("09:00"), "CLI|q|a|ADDMEMBER|"), (at("10:00"), "CLI|q|a|REMOVEMEMBER|"))
-# Logins and memberships that were renewed in one moment, once and twice.
-RENEWED, RENEWED_TWICE = 43, 44
 AGENTS, DEVICES, QUEUES = "abc", ("d-1", "d-2"), ("q", "r")
 REACH = timedelta(hours=744)
 
@@ -130,21 +128,6 @@ def change_of_clock(zone: str) -> date:
         return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).utcoffset()
 
     return next((day for day in days if offset(day) != offset(day + timedelta(days=1))), days[0])
-
-
-def renewed(begins: int, *moments: int) -> list[Row]:
-    """Days on which an agent comes, and goes and comes in one moment."""
-    return [
-        login("10:00", begins),
-        added("10:00", begins),
-        *(
-            row
-            for day in moments
-            for row in (login("10:00", day), logout("10:00", day), added("10:00", day), removed("10:00", day))
-        ),
-        logout("10:00", 2),
-        removed("10:00", 2),
-    ]
 
 
 def invent(zone: str, seed: int) -> list[Row]:
@@ -379,10 +362,7 @@ def walked(callmart: Callmart) -> dict[int, list[Row]]:
                 for customer, zone in ZONES.items()
                 for of in (0, 10)
             ),
-            *(
-                f"id: {customer}, {DETAILED}"
-                for customer in (*LOGS_IN_LATE, NEVER_LOGS_IN, RENEWED, RENEWED_TWICE)
-            ),
+            *(f"id: {customer}, {DETAILED}" for customer in (*LOGS_IN_LATE, NEVER_LOGS_IN)),
             *(
                 f"id: {of[late.name]}, time_zone: {late.zone}, {DETAILED}"
                 for late in LATE
@@ -391,7 +371,6 @@ def walked(callmart: Callmart) -> dict[int, list[Row]]:
         )
     )
     callmart.land_text(log(*MEMBERSHIP), NEVER_LOGS_IN)
-    callmart.land_text(together({RENEWED: renewed(-45, -20), RENEWED_TWICE: renewed(-70, -45, -20)}))
     callmart.land_text(ndjson(*FIRST_TOLD), LOGS_IN_LATE[0])
     callmart.land_text(together({TOLD_LATE[late.name]: late.first for late in LATE}))
     callmart.land_text(together({AT_ONCE[late.name]: [*late.first, *late.then] for late in LATE}))
@@ -492,22 +471,6 @@ def test_any_order_of_files_and_builds_gives_the_same(
     assert told(*ZONES) == in_order
     assert told(*(customer + 10 for customer in ZONES)) == in_order
     assert told(*AT_ONCE.values()) == at_once
-
-
-@pytest.mark.parametrize("customer", [RENEWED, RENEWED_TWICE])
-def test_what_was_renewed_in_one_moment_goes_on_in_a_window_long_after_its_beginning(
-    callmart: Callmart, walked: dict[int, list[Row]], customer: int
-) -> None:
-    first = at("00:00", -10).date()
-    whole_days = (
-        "select from store.agent_day where customer_id = %s and call_date >= %s and logged_in_s = 86400"
-    )
-    assert len(callmart.rows(whole_days, customer, first)) == 12
-    told = callmart.told(customer)
-    with callmart.connect() as connection:
-        leave_dirty(connection, [(customer, first + timedelta(days=day)) for day in range(13)])
-    callmart.build_unchecked()
-    assert callmart.told(customer) == told
 
 
 def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]]) -> None:
