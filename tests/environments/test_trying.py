@@ -23,6 +23,7 @@ from callmart.declarations import checking, dbt_project
 from callmart.declarations.mart import reach
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
+from callmart.environments.places import Environments
 from callmart.operations import run
 from callmart.privacy import correcting, procedure
 from callmart.retention import drawn
@@ -295,13 +296,15 @@ def test_what_a_killed_removal_left_goes_with_the_next_run(
     other.rmdir()
 
 
-def test_what_a_killed_removal_left_goes_with_whoever_may_be_in_it(
+def test_what_a_killed_removal_left_goes_when_somebody_is_erased(
     tried: Callmart, owner: psycopg.Connection
 ) -> None:
     page = known.folder(tried.settings, "gone") / "quality" / "index.html"
     page.parent.mkdir(parents=True)
     page.write_text("somebody")
-    assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 1
+    somebody = person(tried, ANONYMOUS, "agent", agent_of(ANONYMOUS, 1), clock.now(owner))
+    with procedure.working(owner, tried.settings) as work:
+        assert Environments().treat(work, somebody) == {"databases": 1}
     assert not known.folder(tried.settings, "gone").exists()
     assert names(owner) == [ENVIRONMENT]
 

@@ -343,10 +343,13 @@ def test_an_integer_that_became_a_fraction_in_parquet_is_written_as_it_was(
 def test_an_integer_that_became_a_decimal_in_parquet_is_written_as_it_was(
     tmp_path: Path, type: pa.DataType
 ) -> None:
+    """But for what calls and events are known by."""
     numbers = pa.array([Decimal(text) for text in ("1001", "0", "612345678", "-100", "1.5", "0.001")], type)
-    texts = [str(row["agent"]) for row in read(source(write(tmp_path, parquet(6, agent=numbers))))]
+    rows = read(source(write(tmp_path, parquet(6, agent=numbers, call_id=numbers))))
+    texts = [str(row["agent"]) for row in rows]
     assert texts[:4] == ["1001", "0", "612345678", "-100"]
     assert [float(text) for text in texts[4:]] == [1.5, 0.001]
+    assert [row["call_id"] for row in rows] == numbers.cast(pa.string()).to_pylist()
 
 
 @pytest.mark.parametrize(

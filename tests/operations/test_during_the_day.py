@@ -219,6 +219,11 @@ def test_a_day_that_has_not_begun_waits_and_today_stays_the_last_day(
     assert through(callmart, AHEAD)[0] == DAY + timedelta(days=1)
     assert not callmart.rows("select 1 from ops.dirty_day where customer_id = %s", AHEAD)
 
+    # Once it is open, it is computed also where it has not begun yet, as after a change of the time zone.
+    clock.moment = at("12:00")
+    callmart.land_text(ndjson(event("queue_joined", told[1][0], call_id="more", queue="sales")), AHEAD)
+    assert callmart.build_and_open().opened_days == 1
+
 
 def test_after_days_were_opened_there_is_nothing_to_do_but_for_months_that_are_over(
     callmart: Callmart,

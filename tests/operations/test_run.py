@@ -312,7 +312,8 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
         "/proc/self/mem can't be read (OSError: Input/output error); give this user read permission, or "
         "deliver the whole file again",
         f"{mixed / '4-broken.gz'} {damaged}",
-        f"{mixed / '5-broken.parquet'} {damaged}",
+        f"{mixed / '5-broken.parquet'} is damaged, breaks off or has encrypted columns; deliver the whole file again, "
+        "without encryption",
         f"{mixed / '7-unforeseen'} did not land (RuntimeError): the next run tries again",
         f"{mixed / '8-gone'} {no_file}",
     ]

@@ -1,11 +1,11 @@
 -- A row is a call that an agent placed, as that agent's part of it.
 
-with calls as (
+with calls as not materialized (
     select * from {{ ref('int_call') }}
     where direction in ('outbound', 'internal') and placed_by is not null
 ),
 
-events as (
+events as not materialized (
     select * from {{ ref('int_tangled_event') }}
     where event in ('agent_connected', 'transferred')
 ),

@@ -82,8 +82,8 @@ def _make(name: str, customers: tuple[int, ...], days: int) -> "Made":
 
 
 def _once(name: str, customers: tuple[int, ...], days: int, target: Path | None) -> None:
-    """Make, compare and remove an environment, whatever fails; but not another one of that name, or one in which another
-    command is at work.
+    """Make, compare and remove an environment, whatever fails; but not another one of that name, or one in which
+    another command is at work.
     """
     from callmart.database.lock import Busy
     from callmart.environments import making, written

@@ -70,12 +70,8 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
 
 
 def drop_of(connection: psycopg.Connection, settings: Settings, customer_id: int) -> int:
-    """Drop the environments that hold a customer, and what is left of removed ones: nobody knows whom those held.
-    Returns how many.
-    """
-    environments = known.all_of(connection)
-    holding = [one for one in environments if customer_id in one.customers]
-    holding += known.half_removed(settings, environments)
+    """Drop the environments that hold a customer. Returns how many."""
+    holding = [one for one in known.all_of(connection) if customer_id in one.customers]
     for environment in holding:
         drop(connection, settings, environment.name)
     return len(holding)

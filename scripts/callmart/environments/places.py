@@ -18,8 +18,10 @@ class Environments:
         return Counts()
 
     def treat(self, work: Work, person: Person) -> Counts:
-        """Drop them. Commits."""
+        """Drop them, and what is left of removed ones, as nobody knows whom those held. Commits."""
         dropped = databases.drop_of(work.connection, work.settings, person.customer_id)
+        for environment in known.half_removed(work.settings, known.all_of(work.connection)):
+            dropped += databases.drop(work.connection, work.settings, environment.name)
         work.connection.commit()
         return +Counts(databases=dropped)
 

@@ -16,9 +16,16 @@ from callmart.land.source import Footer, Source, packed, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
+REPEATED = (
+    1 << 32
+)  # largest size of rows read at a time, in bytes, if each has a text as long as its row group
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
+
+# Spark and Oracle write ids as decimal(38,10). What a call or an event is known by stays as it is: if it came again, it
+# would land once more.
+WITHOUT_FRACTION = {"customer_id", "agent", "target", "other_number"}
 
 _STRINGS = (pa.string(), pa.large_string(), pa.string_view())
 _BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
@@ -87,14 +94,14 @@ def _batches(source: Source) -> Iterator[pa.RecordBatch]:
 
 
 def _batches_after(source: Source, skip: int) -> Iterator[pa.RecordBatch]:
-    """The rows after the first ones, read without dictionaries, which keep a long text from being repeated. So as many
-    rows are read at a time as fit into memory if each has a text as long as a row group, and texts are cut off.
+    """The rows after the first ones, read without dictionaries, which keep a long text from being repeated. So few rows
+    are read at a time, as each could have a text as long as a row group, and texts are cut off.
     """
     assert source.footer is not None
     metadata = source.footer.metadata
     sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
     try:
-        for batch in _read(source, min(ROW_GROUP // max([1, *sizes]), ROWS), []):
+        for batch in _read(source, min(REPEATED // max([1, *sizes]), ROWS), []):
             rest = batch.slice(min(skip, batch.num_rows))
             skip -= batch.num_rows - rest.num_rows
             columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
@@ -133,6 +140,9 @@ def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[p
             continue
         typed = table.combine_chunks()
         columns = {name: _as_text(typed[name].chunk(0)) for name in typed.column_names[len(PLACE_SCHEMA) :]}
+        for name in WITHOUT_FRACTION & columns.keys():
+            if pa.types.is_decimal(typed[name].type):
+                columns[name] = _without_fraction(columns[name])
         text = typed.select(PLACE_SCHEMA.names)
         readable = pa.repeat(True, typed.num_rows)
         for name, column in columns.items():
@@ -181,9 +191,12 @@ def _as_text(column: pa.Array) -> pa.Array:
         return decoded(_clipped(column))
     if pa.types.is_floating(column.type):
         return _float_as_text(column)
-    if pa.types.is_decimal(column.type):  # Spark and Oracle write ids as decimal(38,10); Arrow writes its 0 as 0E-10
-        return pc.replace_substring_regex(column.cast(pa.string()), r"^(-?\d+)\.0+$|^(0)E-\d+$", r"\1\2")
     return column.cast(pa.string())
+
+
+def _without_fraction(number: pa.Array) -> pa.Array:
+    """The text of a decimal, without its fraction if that is 0. Arrow writes 0 as 0E-10."""
+    return pc.replace_substring_regex(number, r"^(-?\d+)\.0+$|^(0)E-\d+$", r"\1\2")
 
 
 def _float_as_text(column: pa.Array) -> pa.Array:

@@ -121,7 +121,7 @@ class Correction:
         return found == (True,)
 
     def _refuse_wrong(self, connection: psycopg.Connection, person: Person) -> None:
-        if self.agent_key in person.entered:
+        if self.agent_key in person.entered:  # 1001.0 may become 1001
             raise UserError("both are the same agent: ask the contact whose the events are")
         if self.since >= person.until:
             raise UserError("the first day lies after the last one: enter them again")

@@ -416,12 +416,18 @@ def _ungrouped(books: Books, own: Iterable[Group]) -> frozenset[str]:
     return frozenset(user for user, group in books.accounts.items() if group not in there)
 
 
-def accounts(server: TSC.Server, installation: str) -> dict[str, str]:
-    """Return the accounts that are ours, as `Books.accounts` has them. Raises FAILURES, and UserError if a list is
-    incomplete.
+def accounts(server: TSC.Server, installation: str, noted: Mapping[str, str]) -> dict[str, str]:
+    """Return the accounts that are ours, as `Books.accounts` has them: the members of our group, and of those that were
+    `noted` before whoever could not be put back into it. Raises FAILURES, and UserError if a list is incomplete.
     """
     group = _users_group(server, everything(server.groups), installation)
-    return {} if group is None else dict.fromkeys(group.members, group.luid)
+    if group is None:
+        return dict(noted)
+    left_out = {user: of for user, of in noted.items() if of != group.luid and user not in group.members}
+    if left_out:
+        on_site = {user.id for user in everything(server.users)}
+        left_out = {user: of for user, of in left_out.items() if user in on_site}
+    return left_out | dict.fromkeys(group.members, group.luid)
 
 
 def _users(

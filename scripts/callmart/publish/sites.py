@@ -264,7 +264,8 @@ def apply(
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
         with suppress(UserError, *FAILURES):  # the next publication notes them
-            accounts = publish.accounts(at(site), plan.installation)
+            noted = publishing.books(connection, settings, site).accounts
+            accounts = publish.accounts(at(site), plan.installation, noted)
             publishing.note_accounts(connection, settings, accounts, site)
         good = {one.customer_id for one in outcomes if one.error is None}
         have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]

@@ -13,7 +13,7 @@ from callmart.reports import shelf
 
 def remove_all(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Remove all pages and mails, which can have names or keys of agents, and the environments that hold the customer.
-    The next run writes the mails of the last week anew. Commits.
+    The next run writes the mails of the last week anew, unless the key was rotated since they were written. Commits.
     """
     for mail in outbox.mails(settings):
         if mail.customer_id == customer_id:

@@ -168,19 +168,29 @@ begin
 end
 $$;
 
--- The dirty days that have begun at a moment. The others wait: the clock of a source may be ahead.
+-- The dirty days that have begun at a moment, or are open already. The others wait: a source's clock may be ahead.
 create or replace function ops.begun_days(moment timestamptz)
 returns table (customer_id integer, call_date date, mark bigint)
 stable
-begin atomic
+language plpgsql
+as $$
+begin
+    return query
     select
         d.customer_id,
         d.call_date,
         d.mark
     from ops.dirty_day as d
     inner join registry.customer as c on d.customer_id = c.customer_id
-    where d.call_date::timestamp at time zone c.time_zone <= moment;
-end;
+    where
+        d.call_date::timestamp at time zone c.time_zone <= moment
+        or exists (
+            select 1
+            from ops.opened_day as o
+            where o.customer_id = d.customer_id and o.call_date = d.call_date
+        );
+end
+$$;
 
 -- Fill the window as it is at a moment: the dirty days that have begun, and for each mart the open days that look back
 -- at one of them, as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built.
