@@ -213,6 +213,7 @@ def test_accounts_are_ours_by_our_books_after_their_group_was_removed(
     publish(server, less, books=books)
     assert len(members(server, USERS)) < 2, "the second could not be added"
     books = noting(server, books)
+    assert one.id in books.accounts, "it is not forgotten"
     assert succeeded(publish(server, less, books=books))
     assert users(server) == {"adviseur@example.net": "Explorer", "b@example.org": "Viewer"}
     assert members(server, USERS) == {"b@example.org"}
