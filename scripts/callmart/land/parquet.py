@@ -16,9 +16,6 @@ from callmart.land.source import Footer, Source, packed, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
-REPEATED = (
-    1 << 32
-)  # largest size of rows read at a time, in bytes, if each has a text as long as its row group
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
@@ -94,14 +91,14 @@ def _batches(source: Source) -> Iterator[pa.RecordBatch]:
 
 
 def _batches_after(source: Source, skip: int) -> Iterator[pa.RecordBatch]:
-    """The rows after the first ones, read without dictionaries, which keep a long text from being repeated. So few rows
-    are read at a time, as each could have a text as long as a row group, and texts are cut off.
+    """The rows after the first ones, read without dictionaries, which keep a long text from being repeated. So as many
+    rows are read at a time as fit into memory if each has a text as long as a row group, and texts are cut off.
     """
     assert source.footer is not None
     metadata = source.footer.metadata
     sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
     try:
-        for batch in _read(source, min(REPEATED // max([1, *sizes]), ROWS), []):
+        for batch in _read(source, min(ROW_GROUP // max([1, *sizes]), ROWS), []):
             rest = batch.slice(min(skip, batch.num_rows))
             skip -= batch.num_rows - rest.num_rows
             columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
