@@ -41,6 +41,19 @@ BOTH = (NAMED, STANDARD)
 
 
 @pytest.fixture
+def ledger_as_before(tried: Callmart, owner: psycopg.Connection) -> Iterator[None]:
+    """Afterwards the ledger is as before, and the environment `another` is gone."""
+    before = ledger_files.in_home(tried.settings).read_bytes()
+    yield
+    owner.rollback()
+    databases.drop(owner, tried.settings, "another")
+    for table in ("correction", "secret", "renewed_tombstone", "tombstone", "ledger_entry"):
+        owner.execute(f"delete from privacy.{table}".encode())
+    owner.commit()
+    ledger_files.in_home(tried.settings).write_bytes(before)
+
+
+@pytest.fixture
 def unbuilt(tried: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """Environments get their rows, and are not built. dbt reads the project once, not for each."""
     marts = dbt_project.marts(tried.settings)
@@ -98,7 +111,7 @@ def test_it_holds_the_chosen_customers_and_days_and_no_address(
 
 
 def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_here(
-    tried: Callmart, owner: psycopg.Connection, unbuilt: None
+    tried: Callmart, owner: psycopg.Connection, unbuilt: None, ledger_as_before: None
 ) -> None:
     """The ledger goes along, so its customers are open there and the agent is not shown."""
     owner.execute(
@@ -109,7 +122,6 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
         "select min(agent_key) from raw.event where customer_id = %s", [NAMED]
     ).fetchall()
     mark = tombstone(secret_of(key_file(tried.home, NAMED).read_bytes()), "objector", agent)
-    before = ledger_files.in_home(tried.settings).read_bytes()
     ledger.append(
         owner, tried.settings, NAMED, "agent", clock.now(owner), {"objector": [mark]}, 1, "objection"
     )
@@ -135,19 +147,14 @@ def test_who_is_left_out_here_is_left_out_there_and_a_name_without_events_stays_
         assert "n" not in agents
         own.execute("delete from privacy.tombstone")
         assert ledger.compare(own, settings).problems, "the control"
-    databases.drop(owner, tried.settings, "another")
     owner.execute("delete from registry.agent where agent_key = 'nobody'")
-    for table in ("secret", "renewed_tombstone", "tombstone", "ledger_entry"):
-        owner.execute(f"delete from privacy.{table}".encode())
     owner.commit()
-    ledger_files.in_home(tried.settings).write_bytes(before)
 
 
 def test_corrections_of_its_customers_come_along_and_no_others(
-    tried: Callmart, owner: psycopg.Connection, unbuilt: None
+    tried: Callmart, owner: psycopg.Connection, unbuilt: None, ledger_as_before: None
 ) -> None:
     """A file that lands there gives the events to the right agent, too."""
-    before = ledger_files.in_home(tried.settings).read_bytes()
     until = clock.now(owner)
     for request, customer in enumerate((NAMED, ANONYMOUS), 1):
         key = key_of(tried, customer)
@@ -162,12 +169,6 @@ def test_corrections_of_its_customers_come_along_and_no_others(
         corrected = own.execute("select customer_id, agent_key from privacy.correction").fetchall()
         assert corrected == [(NAMED, keyed(key_of(tried, NAMED), "agent", agent_of(NAMED, 2)))]
     assert len(owner.execute("select from privacy.correction").fetchall()) == 2, "the control"
-    owner.rollback()
-    databases.drop(owner, tried.settings, "another")
-    for table in ("correction", "secret", "tombstone", "ledger_entry"):
-        owner.execute(f"delete from privacy.{table}".encode())
-    owner.commit()
-    ledger_files.in_home(tried.settings).write_bytes(before)
 
 
 def test_events_come_along_from_a_month_before_or_from_where_a_call_began(

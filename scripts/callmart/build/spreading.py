@@ -254,7 +254,7 @@ def _in_session(work: _Work, places: Sequence[Place]) -> Counter[str]:
     node = places[0].node
     with (
         _connected(work.connection) as own,
-        # Closed without a commit or rollback: the server takes some seconds to drop what is left, and nobody waits.
+        # Closed without a commit or rollback: the server takes a while to drop what is left, and nobody waits.
         closing(cluster.connect(work.connection, node) if node else _connected(work.connection)) as there,
     ):
         own.autocommit = there.autocommit = False

@@ -143,9 +143,7 @@ class _Site:
     def __init__(self, server: TSC.Server, plan: Plan) -> None:
         self.server = server
         self.lost: str | None = None  # why no customer can continue
-        self.stuck: dict[
-            str, str
-        ] = {}  # users who could not be removed, restricted or grouped, with the reason
+        self.stuck: dict[str, str] = {}  # users for whom a step of the site failed, with the reason
         self.installation = plan.installation
         self._lock = Lock()  # customers share users and schedules
         self.top_id = plan.top_id

@@ -130,9 +130,7 @@ def books(connection: psycopg.Connection, settings: Settings, site: str = "") ->
     """Return what the database knows about a site: this installation's id, and the LUIDs of customers' projects and of
     our accounts.
     """
-    named = {"sites": _names(settings, site)}
-    rows = connection.execute(SQL["books"], named).fetchall()
-    accounts = connection.execute(SQL["accounts"], named).fetchall()
+    rows = connection.execute(SQL["books"], {"sites": _names(settings, site)}).fetchall()
     warned = connection.execute(SQL["warned"]).fetchall()
     return Books(
         installation.ensure_id(settings.home),
@@ -140,7 +138,7 @@ def books(connection: psycopg.Connection, settings: Settings, site: str = "") ->
         takes_over=installation.takes_over(settings.home),
         warned=frozenset(customer_id for (customer_id,) in warned),
         known=frozenset(customer_id for customer_id, *_ in rows),
-        accounts=dict(accounts),
+        accounts=noted_accounts(connection, settings, site),
     )
 
 
@@ -409,6 +407,11 @@ def record(
     gone = [outcome.customer_id for outcome in outcomes if outcome.is_gone]
     connection.execute(SQL["forget"], {"customers": gone, "sites": _names(settings, site)})
     connection.commit()
+
+
+def noted_accounts(connection: psycopg.Connection, settings: Settings, site: str) -> dict[str, str]:
+    """Return the accounts that were ours on a site after its last publication, each with its group."""
+    return dict(connection.execute(SQL["accounts"], {"sites": _names(settings, site)}).fetchall())
 
 
 def note_accounts(

@@ -264,7 +264,7 @@ def apply(
             return _failed(connection, settings, plans.found, site, reason(error))
         publishing.record(connection, settings, outcomes, site)
         with suppress(UserError, *FAILURES):  # the next publication notes them
-            noted = publishing.books(connection, settings, site).accounts
+            noted = publishing.noted_accounts(connection, settings, site)
             accounts = publish.accounts(at(site), plan.installation, noted)
             publishing.note_accounts(connection, settings, accounts, site)
         good = {one.customer_id for one in outcomes if one.error is None}
