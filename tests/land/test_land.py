@@ -31,7 +31,7 @@ from today import TODAY
 
 pytestmark = pytest.mark.dated
 
-ANONYMOUS, STANDARD, BOTH, NONE, UNKNOWN = 1, 2, 3, 4, 9
+ANONYMOUS, STANDARD, BOTH, NONE, RENEWED, UNKNOWN = 1, 2, 3, 4, 5, 9
 SECRET = "geheim-4711"
 CLOSES = (TODAY - DAY).days + 1  # days after DAY: what is over keeps nothing, so this lies ahead
 
@@ -45,6 +45,8 @@ def _registry(callmart: Callmart) -> None:
             f"id: {BOTH}, contracts: [{{option: standard, from: {DAY - timedelta(days=1)}, until: {DAY}}},"
             f" {{option: detailed, from: {DAY}, until: {DAY + timedelta(days=CLOSES)}}}]",
             f"id: {NONE}, contracts: []",
+            f"id: {RENEWED}, contracts: [{{option: detailed, from: 2020-01-01, until: 2022-01-01}},"
+            " {option: detailed, from: 2022-01-01}]",
             *(f"id: {number}, {DETAILED}" for number in OWN),
         )
     )
@@ -384,6 +386,13 @@ def test_ids_stand_behind_keys_only_where_agents_are_reported_by_name(
     }
     with callmart.connect() as connection:  # the other tests look for it
         connection.execute("delete from registry.agent where agent = %s", [SECRET])
+
+
+def test_a_contract_that_was_renewed_more_than_two_years_ago_still_names_agents(callmart: Callmart) -> None:
+    text = ndjson(event("agent_connected", at("10:00"), **CALL, agent="SIP/9"))
+    assert callmart.land_text(text, RENEWED).landed == 1
+    named = callmart.rows("select agent from registry.agent where customer_id = %s", RENEWED)
+    assert [row["agent"] for row in named] == ["SIP/9"]
 
 
 def test_a_customer_that_is_named_must_be_known(callmart: Callmart) -> None:

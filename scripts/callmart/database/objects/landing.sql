@@ -251,7 +251,8 @@ begin
                         k.customer_id = i.customer_id
                         and k.option = 'detailed'
                         and (i.last_at at time zone c.time_zone)::date
-                        <@ daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until)
+                        >= greatest(k.valid_from, access.retention_floor())
+                        and ((i.last_at at time zone c.time_zone)::date < k.valid_until or k.valid_until is null)
                 )
                     then 'an agent has an id outside of a detailed contract'
             end as found
