@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 from callmart.access import drift, logins, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Settings
-from callmart.database import embedded_server, server
+from callmart.database import embedded_server, lock, server
 from callmart_home import Callmart
 from today import YESTERDAY
 
@@ -496,6 +497,40 @@ def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
     assert "database system is ready" in log
     assert "STATEMENT" not in log
     assert "DETAIL" not in log
+
+
+def test_a_server_that_ends_idle_sessions_leaves_the_owner_s_and_their_locks(
+    callmart: Callmart, socket: Path
+) -> None:
+    impatience = ("idle_in_transaction_session_timeout", "idle_session_timeout")
+    with embedded_server.administrator(callmart.home) as superuser:
+
+        def leave(statement: str) -> None:
+            for name in impatience:
+                superuser.execute(sql.SQL(statement).format(sql.Identifier(name)))
+            superuser.execute("select pg_reload_conf()")
+
+        superuser.execute("set idle_session_timeout = 0")
+        leave("alter system set {} = '100ms'")
+        try:
+            while superuser.execute("show idle_in_transaction_session_timeout").fetchone() != ("100ms",):
+                time.sleep(0.1)
+            with callmart.connect() as owner, lock.exclusive(owner), lock.second(owner) as second:
+                # Those beside which the owner's last: one idle within a transaction, and one outside.
+                with closing(as_superuser(socket)) as within, closing(as_superuser(socket)) as outside:
+                    within.execute("begin")
+                    pids = [other.info.backend_pid for other in (within, outside)]
+                    beside = "select pid from pg_stat_activity where pid = any(%s)"
+                    while superuser.execute(beside, [pids]).fetchone():
+                        time.sleep(0.1)
+                held = superuser.execute(
+                    "select from pg_locks where relation = 'ops.running_now'::regclass and mode = 'ExclusiveLock'"
+                )
+                assert held.fetchall() == [()]
+                second.execute("select 1")
+                owner.execute("select 1")
+        finally:
+            leave("alter system reset {}")
 
 
 def test_a_home_of_before_is_closed_at_its_next_start(callmart: Callmart, socket: Path) -> None:

@@ -136,6 +136,7 @@ def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
         raise UserError(
             f"the node {node} of the cluster, where callmart logs in as on the coordinator: {server.cause(error)}"
         ) from None
+    server.let_last(own)
     own.execute("set client_min_messages to warning")
     own.execute("set citus.override_table_visibility to off")  # or the node would hide its shards
     own.execute(TO_ITSELF)

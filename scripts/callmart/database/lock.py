@@ -7,6 +7,7 @@ from functools import partial
 import psycopg
 
 from callmart.base.errors import UserError
+from callmart.database.server import let_last
 
 DBT_PATIENCE = "10s"  # how long a dbt that was killed is looked for
 TIMEOUT = "10s"  # while the owner waits for another session's lock, readers wait behind the owner
@@ -23,13 +24,13 @@ def wait_at_most(connection: psycopg.Connection, duration: str) -> None:
 
 def connector(connection: psycopg.Connection) -> Callable[[], psycopg.Connection]:
     """Return what connects again as the same login, with autocommit. It works although the connection may be lost."""
-    return partial(
-        psycopg.connect,
-        connection.info.dsn,
-        password=connection.info.password or None,
-        autocommit=True,
-        application_name="callmart",
-    )
+    return partial(_connect, connection.info.dsn, connection.info.password or None)
+
+
+def _connect(dsn: str, password: str | None) -> psycopg.Connection:
+    connection = psycopg.connect(dsn, password=password, autocommit=True, application_name="callmart")
+    let_last(connection)
+    return connection
 
 
 def second(connection: psycopg.Connection) -> psycopg.Connection:

@@ -22,6 +22,14 @@ LONGEST_DATABASE_NAME = 42  # role names begin with it and end with a number, an
 # CVE-2025-8713 lets statistics leak past row-level security before these.
 OLDEST_SAFE = {16: 160010, 17: 170006}
 
+# With each a server can end what works, or waits, for long. Versions before 17 have no transaction_timeout.
+TIMEOUTS = [
+    "statement_timeout",
+    "transaction_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+]
+
 # All our drivers use libpq, which sets these in each session, so that a server's own settings change no result.
 os.environ |= {"PGTZ": "UTC", "PGDATESTYLE": "ISO"}
 os.environ.setdefault(
@@ -63,7 +71,18 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
     except UserError:
         connection.close()
         raise
+    let_last(connection)
     return connection
+
+
+def let_last(connection: psycopg.Connection) -> None:
+    """Let a session and its statements last as long as they take, whatever the server's settings say. One that ended
+    while it waits would take its locks with it.
+    """
+    with connection.transaction():
+        connection.execute(
+            "select set_config(name, '0', false) from pg_settings where name = any(%s)", [TIMEOUTS]
+        )
 
 
 def _where(settings: Settings) -> str:
