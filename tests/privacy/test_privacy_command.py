@@ -72,6 +72,7 @@ def test_a_request_from_letter_to_answer(desk: Desk, command: Command, tmp_path:
     letter = tmp_path / "letter.txt"
     said = command("answer", number, "--out", letter)
     assert said.out.startswith(f"request {number}: answered; send {letter}")
+    assert letter.stat().st_mode & 0o777 == 0o600
     assert command("answer", number).out == letter.read_text() + "\n", "again, it only writes the letter"
     assert '--attested "server files"' in mistake(command("close", number))
     assert command("close", number, "--attested", "server files").code == 0

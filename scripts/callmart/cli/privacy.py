@@ -25,6 +25,7 @@ from callmart.base.keys import epochs, keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.rights_of_persons import Right
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import (
     print_cells,
@@ -431,7 +432,7 @@ def answer(
     if file is None:
         print(letter)
         return
-    file.write_text(letter, encoding="utf-8")
+    secret_file(file, letter)
     out.print(f"request {number}: answered; send {plain(file)} to the contact, then {found.next_step}")
 
 

@@ -8,6 +8,7 @@ import typer
 
 from callmart.access import logins
 from callmart.base.errors import UserError
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
     Json,
@@ -134,7 +135,7 @@ def _draw(
         marts_and_words = drawing.Declared.of(settings())
         only = drawing.NOTHING if is_open is None else {"open": [str(is_open).lower()]}
         page = drawing.draw(publisher, marts_and_words, declared, customer, week, locale, only=only)
-    target.write_bytes(form(page))
+    secret_file(target, form(page))
     out.print(f"report: {plain(target)} shows {page.title}, {page.week}, of customer {customer_id}")
 
 
