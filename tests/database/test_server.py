@@ -479,6 +479,14 @@ def test_the_environment_of_another_server_does_not_lead_astray(callmart: Callma
     assert stray.communicate()[0] == "callmart_owner\n"
 
 
+def test_a_home_is_of_the_account_whatever_the_environment_says(home: Path) -> None:
+    """As after `su`, which keeps the former account's name."""
+    process = python(home, "embedded_server.start(home)", LOGNAME="somebody-else")
+    assert (process.communicate()[1], process.returncode) == ("", 0)
+    with server.connect(Settings(home=home, dsn=None, folders=[])) as connection:
+        assert connection.execute("select current_user").fetchone() == ("callmart_owner",)
+
+
 def test_homes_are_closed_to_others(callmart: Callmart, socket: Path) -> None:
     modes = {
         name: stat.S_IMODE((callmart.home / name).stat().st_mode) for name in (".", "postgres", "socket")

@@ -1,6 +1,5 @@
 """The logins of duties and customers: limits, passwords, and connecting as one of them."""
 
-import getpass
 import re
 import secrets
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from callmart.access import roles
+from callmart.base.account import account
 from callmart.base.errors import UserError
 from callmart.base.matrix import Limits, matrix
 from callmart.base.secret_files import secret_file
@@ -127,7 +127,7 @@ def choose_password(connection: psycopg.Connection, role: str, password: str) ->
     """
     refuse_short(password)
     _alter_password(connection, role, password)
-    audit_log.note(connection, "password chosen", {"login": role, "by": getpass.getuser()})
+    audit_log.note(connection, "password chosen", {"login": role, "by": account()})
 
 
 def refuse_short(password: str) -> None:

@@ -5,7 +5,6 @@ keeps the day on which callmart last began work. While today is before that day,
 that opens, closes or deletes begins, until a person confirms the clock.
 """
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 
+from callmart.base.account import account
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import audit_log, catalogue, rotation
@@ -127,7 +127,7 @@ def accept(connection: psycopg.Connection, settings: Settings, day: date) -> Non
         audit_log.note(
             connection,
             "clock accepted",
-            {"last": str(reading.last), "accepted": str(day), "by": getpass.getuser()},
+            {"last": str(reading.last), "accepted": str(day), "by": account()},
         )
     _keep(connection, reading)
 

@@ -5,7 +5,6 @@ authentication, everybody else by SCRAM. This holds from the first start: pg_hba
 """
 
 import fcntl
-import getpass
 import os
 import pwd
 import shlex
@@ -23,6 +22,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from callmart.base.account import account
 from callmart.base.errors import UserError
 
 with warnings.catch_warnings():
@@ -173,7 +173,7 @@ def _create(data: Path) -> None:
     _own(data)
     _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
          "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")  # fmt: skip
-    user = getpass.getuser()
+    user = account()
     _write_hba(data)
     (data / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
     with (data / "postgresql.conf").open("a") as configuration:

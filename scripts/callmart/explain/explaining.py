@@ -1,11 +1,11 @@
 """Answers which contacts are behind a number. Each question goes into the audit log before it is answered."""
 
-import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
 
+from callmart.base.account import account
 from callmart.base.settings import Settings
 from callmart.database import audit_log
 from callmart.explain import contacts
@@ -68,7 +68,7 @@ def _log(connection: psycopg.Connection, explained: Explained) -> None:
         "to": str(question.last),
         "queues": len(question.queues),
         "contacts": len(explained.counted),
-        "by": getpass.getuser(),
+        "by": account(),
     }
     audit_log.note(connection, "explained", details, question.customer_id)
     connection.commit()

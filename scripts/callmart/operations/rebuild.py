@@ -5,7 +5,6 @@ customers see the former values until the new ones have passed, and what is left
 the next rebuild goes on from there. All marts of a day are computed together.
 """
 
-import getpass
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from callmart.base import sql_file
+from callmart.base.account import account
 from callmart.base.errors import UserError
 from callmart.base.nearest import instead
 from callmart.base.progress import OnItem
@@ -220,9 +220,7 @@ def _compute(
     def on_part(name: str, *_: int) -> None:
         on_item(f"customer {customers[0]}: {name}")
 
-    connection.execute(
-        SQL["mark"], {"customers": list(customers), "days": list(days), "by": getpass.getuser()}
-    )
+    connection.execute(SQL["mark"], {"customers": list(customers), "days": list(days), "by": account()})
     connection.commit()
     built = window.build(connection, settings, on_part)
     suites.validate(connection, settings, on_part)

@@ -3,7 +3,6 @@
 The next extract removes it from the extracts, and the next publication from Tableau.
 """
 
-import getpass
 import time
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.account import account
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import audit_log, lock, vacuum
@@ -102,7 +102,7 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
         " where tables ? %(mart)s",
     ):
         connection.execute(statement, parameters)
-    audit_log.note(connection, "retired", {"mart": planned.name, "by": getpass.getuser(), **planned.goes})
+    audit_log.note(connection, "retired", {"mart": planned.name, "by": account(), **planned.goes})
 
 
 def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ A mart's table holds two years that raw may no longer hold, so it is renamed and
 settings for samples and the books go with it. dbt makes what is new (a mart, a column) when it next builds.
 """
 
-import getpass
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from psycopg import sql
 
 from callmart.access import memberships
 from callmart.base import sql_file
+from callmart.base.account import account
 from callmart.base.errors import UserError
 from callmart.database import audit_log, lock
 from callmart.declarations import mart_tables
@@ -158,7 +158,7 @@ def _change(connection: psycopg.Connection, one: Changed) -> None:
     audit_log.note(
         connection,
         "mart changed",
-        {"mart": one.mart.name, "by": getpass.getuser(), "changes": list(one.lines())},
+        {"mart": one.mart.name, "by": account(), "changes": list(one.lines())},
     )
 
 

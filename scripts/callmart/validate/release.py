@@ -1,11 +1,11 @@
 """Releases a held-back day: a person lets it be opened despite its failed checks, and gives the reason."""
 
-import getpass
 from datetime import date
 
 import psycopg
 
 from callmart.base import sql_file
+from callmart.base.account import account
 from callmart.base.errors import UserError
 
 SQL = sql_file.statements(__file__)
@@ -17,7 +17,7 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
     If the day then fails a further check, or in more rows, or something has landed on it, it is held back again. Raises
     UserError if the day is not held back, the customer is unknown, or the reason is empty.
     """
-    by, why = getpass.getuser(), reason.strip()
+    by, why = account(), reason.strip()
     if not why or not why.isprintable():
         raise UserError(
             "a release needs a reason: say with --reason, in one line, why the day may be seen as it is"
