@@ -278,7 +278,7 @@ def test_lost_keys_alone_are_restored(
 
 # when it breaks off
 
-STEPS = ("_empty", "_load", "_write_keys", "_upgrade", "_expire")
+STEPS = ("_empty", "_load", "write_keys", "_upgrade", "_expire")
 
 
 @pytest.fixture(scope="module")

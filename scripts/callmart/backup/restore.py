@@ -17,10 +17,9 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import Whose, fits, key_file, named, with_fingerprint
+from callmart.base.keys import Whose, fits, key_file, named, with_fingerprint, write_keys
 from callmart.base.person import Work
 from callmart.base.progress import quietly
-from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import (
     audit_log,
@@ -115,10 +114,10 @@ def restore_keys(
             continue
         # A later backup's key has layers that were added since.
         if whose in keys and with_fingerprint(keys[whose], fingerprint):
-            secret_file(key_file(settings.home, whose), keys[whose])
             restored.append(whose)
         else:
             left.append(whose)
+    write_keys(settings.home, {whose: keys[whose] for whose in restored})
     audit_log.note(connection, "keys restored", {"keys": restored})
     connection.commit()
     return restored, left
@@ -152,7 +151,7 @@ def restore(
         _empty(connection)
         _load(connection, settings, reader, psql, backup)
         _verify(connection, backup)
-        _write_keys(settings, backup)
+        write_keys(settings.home, backup.keys)
         installation.make_restored(settings.home, takes_over=take_over)
         _upgrade(connection, settings, marts)
         _guard(connection, settings)
@@ -333,11 +332,6 @@ def _verify(connection: psycopg.Connection, backup: Opened) -> None:
             )
     if fingerprints.known(connection) != backup.manifest.keys:
         raise UserError("the registry of this backup does not name the keys of this backup: use another one")
-
-
-def _write_keys(settings: Settings, backup: Opened) -> None:
-    for whose, key in backup.keys.items():
-        secret_file(key_file(settings.home, whose), key)
 
 
 def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> None:

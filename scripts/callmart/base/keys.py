@@ -11,6 +11,7 @@ of as many layers as its data was keyed with; a further layer is of a rotation t
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from functools import reduce
 from hashlib import sha256
 from pathlib import Path
@@ -87,8 +88,7 @@ def add_layer(home: Path, whose: Whose, key: bytes) -> bytes:
     """
     path = key_file(home, whose)
     if path.stat().st_size == len(key):
-        secret_file(path, key + secrets.token_bytes(LAYER))
-        sync(path.parent)
+        write_keys(home, {whose: key + secrets.token_bytes(LAYER)})
     return path.read_bytes()[: len(key) + LAYER]
 
 
@@ -105,8 +105,16 @@ def named(whose: Whose) -> str:
 def new_key(home: Path, whose: Whose) -> bytes:
     """Make a new key and replace the old one. Earlier callers, agents, calls or files are not recognised any more."""
     key = secrets.token_bytes(LAYER)
-    secret_file(key_file(home, whose), key)
+    write_keys(home, {whose: key})
     return key
+
+
+def write_keys(home: Path, keys: Mapping[Whose, bytes]) -> None:
+    """Write keys, synced to the disk: the database may know them by their fingerprints a moment later."""
+    for whose, key in keys.items():
+        secret_file(key_file(home, whose), key)
+    if keys:
+        sync(home / "keys")
 
 
 def fingerprint_of(key: bytes) -> str:

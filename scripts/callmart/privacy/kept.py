@@ -62,7 +62,6 @@ def keep(case: Case, content: Kept) -> None:
     nonce = secrets.token_bytes(_NONCE)
     written = json.dumps({name: sorted(values) for name, values in asdict(content).items()})
     secret_file(path, nonce + _cipher(case).encrypt(nonce, written.encode(), None))
-    sync(path)
     sync(path.parent)
 
 

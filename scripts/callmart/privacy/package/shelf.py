@@ -68,8 +68,7 @@ def write(case: Case, today: date, whose: set[str], content: bytes, sealed: byte
     )  # fmt: skip
     secret_file(_note_of(file), note.model_dump_json())
     secret_file(file, sealed)
-    for one in (_note_of(file), file, file.parent):
-        disk.sync(one)
+    disk.sync(file.parent)
     return file
 
 
