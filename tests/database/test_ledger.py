@@ -1,5 +1,6 @@
 """The ledger is written before anything is deleted, and where it and the database differ, customers are closed."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -485,6 +486,33 @@ def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     with erased.connect() as connection:
         assert ledger_mending.end(connection, settings) == 1
+
+
+def test_what_was_deleted_is_not_said_to_be_there(erased: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, mark = at("00:00") - timedelta(days=800), "d" * 32
+    with erased.connect() as connection:
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger_files, "_write", full)
+            said = r"^nothing was deleted: the privacy ledger .* can't be written"
+            with pytest.raises(UserError, match=said):
+                ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": [mark]}, 20)
+        connection.rollback()
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": [mark]}, 20)
+        connection.commit()
+        settings = erased.settings.model_copy(update={"backup_kept_days": 0})
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger_files, "_write", full)
+            with pytest.raises(UserError, match=r"^the privacy ledger .* can't be written") as unwritten:
+                ledger_mending.end(connection, settings)
+        assert "deleted" not in str(unwritten.value)
+        ended = connection.execute("select from privacy.tombstone where tombstone = %s", [mark])
+        assert ended.fetchall() == []
+        ledger_mending.end(connection, settings)
+    assert mark not in home(erased).read_text() + copy(erased).read_text()
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "full")
 
 
 @pytest.mark.parametrize(("goes_on", "mark"), [("the next run", "e" * 32), ("a replay", "c" * 32)])

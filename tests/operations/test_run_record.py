@@ -12,12 +12,14 @@ from rich.console import Console
 from callmart.access import logins
 from callmart.base import log
 from callmart.base.errors import UserError
+from callmart.base.progress import quietly
 from callmart.base.settings import Log
 from callmart.cli import looking, terminal
-from callmart.database import clock
+from callmart.database import clock, ledger_mending
 from callmart.database.lock import exclusive
 from callmart.operations import record, run
 from callmart.retention import expire
+from callmart.retention.expiry_steps import Step
 from callmart_home import Callmart
 from centre import NAMED, STANDARD
 from commands import use
@@ -102,6 +104,24 @@ def recorded(callmart: Callmart) -> str:
         for table in ("run", "run_stage")
         for row in callmart.rows(f"select t::text as text from ops.{table} as t")
     )
+
+
+def test_what_expired_is_told_also_if_tombstones_can_not_end(
+    emptied: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went, stayed = (Step("rows", what, "too old", 3, lambda _: 3) for what in ("this", "that"))
+    outcomes = [expire.Outcome(went, expire.DONE), expire.Outcome(stayed, expire.LOCKED)]
+    monkeypatch.setattr(expire, "expire", lambda *_: outcomes)
+
+    def refuses(*_: object) -> int:
+        raise UserError("the copy can't be written")
+
+    monkeypatch.setattr(ledger_mending, "end", refuses)
+    ran = run.Ran()
+    with emptied.connect() as connection, pytest.raises(UserError, match="the copy can't be written"):
+        run._expire(connection, emptied.settings, ran, quietly)
+    assert ran.expired == 3
+    assert [problem.partition(":")[0] for problem in ran.problems] == ["that did not expire"]
 
 
 def test_a_stage_that_breaks_off_is_recorded_by_the_class_of_its_error(

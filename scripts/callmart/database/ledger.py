@@ -120,7 +120,10 @@ def append(
         entry = before.followed_by(body)
         before = replace(before, entries=(*before.entries, entry))
     for path in ledger_files.both(settings):
-        ledger_files.extend(path, before)
+        try:
+            ledger_files.extend(path, before)
+        except UserError as mistake:
+            raise UserError(f"nothing was deleted: {mistake}") from None
     ledger_rows.note(connection, [entry])
     ledger_rows.note_secrets(connection, settings, [entry])
     return entry

@@ -71,6 +71,6 @@ def _write(path: Path, text: bytes, flags: int) -> None:
 
 def _unwritten(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"the privacy ledger {path} can't be written ({kind(error)}), and nothing was deleted: make its volume "
-        "writable, and run the same command again"
+        f"the privacy ledger {path} can't be written ({kind(error)}): make its volume writable, and run "
+        "the same command again"
     )
