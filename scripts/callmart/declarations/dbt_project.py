@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 from pydantic import ValidationError
 
 from callmart.base import declared
@@ -393,8 +394,7 @@ def fingerprint_of_files() -> str:
 def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
     """The result of a dbt command. Raises KeyboardInterrupt if it was interrupted: dbt returns that like any error."""
     # With the second one dbt leaves the window to us (macros/window).
-    os.environ.update(_environment(settings) | {"DBT_BY_CALLMART": "yes"})
-    with chdir(PROJECT):
+    with _variables(_environment(settings) | {"DBT_BY_CALLMART": "yes"}), chdir(PROJECT):
         result = runner.invoke(
             [
                 *arguments,
@@ -411,25 +411,46 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
     return result
 
 
+@contextmanager
+def _variables(given: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and bring back those of before: whoever connects later is not always the owner."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _target(settings: Settings) -> Path:
     return settings.home / "dbt"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The variables that profiles.yml reads. dbt never prints a variable named DBT_ENV_SECRET_…: the password."""
-    own = conninfo_to_dict(server.uri(settings))
-    environment = {
-        "CALLMART_PG_HOST": own.get("host") or "localhost",
-        "CALLMART_PG_PORT": own.get("port") or "5432",
-        "CALLMART_PG_USER": own["user"],
-        "CALLMART_PG_DATABASE": own["dbname"],
-        "CALLMART_PG_SSLMODE": own.get("sslmode") or "prefer",
-        "CALLMART_PG_SSLROOTCERT": own.get("sslrootcert") or "",
-        "DBT_ENV_SECRET_CALLMART_PG_PASSWORD": own.get("password") or "",
+    """The variables that profiles.yml reads, and libpq's own for what else the DSN says. dbt never prints a variable
+    named DBT_ENV_SECRET_…: the password.
+    """
+    own = {part: str(value) for part, value in conninfo_to_dict(server.uri(settings)).items()}
+
+    def take(part: str, otherwise: str = "") -> str:
+        """As libpq finds it. Without a host that is the socket, which an empty one means, too."""
+        return own.pop(part, "") or os.environ.get(f"PG{part.upper()}") or otherwise
+
+    of_profile = {
+        "CALLMART_PG_HOST": take("host"),
+        "CALLMART_PG_PORT": take("port", str(server.DEFAULT_PORT)),
+        "CALLMART_PG_USER": own.pop("user"),
+        "CALLMART_PG_DATABASE": own.pop("dbname"),
+        "CALLMART_PG_SSLMODE": take("sslmode", "prefer"),
+        "CALLMART_PG_SSLROOTCERT": take("sslrootcert"),
+        "DBT_ENV_SECRET_CALLMART_PG_PASSWORD": take("password"),
     }
-    if own.get("passfile"):
-        environment["PGPASSFILE"] = own["passfile"]
-    return {name: str(value) for name, value in environment.items()}
+    names = {each.keyword.decode(): each.envvar for each in Conninfo.get_defaults()}
+    return of_profile | {name.decode(): value for part, value in own.items() if (name := names[part])}
 
 
 def _one_line(error: object) -> str:
