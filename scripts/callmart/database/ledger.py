@@ -150,8 +150,12 @@ def secures(
 
 def require_copy(connection: psycopg.Connection, settings: Settings) -> None:
     """Raise UserError if a second copy of the ledger must be set and is not."""
-    had_one = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
-    refuse_one_copy(settings, needed=had_one)
+    refuse_one_copy(settings, needed=bool(_had_copy(connection)))
+
+
+def _had_copy(connection: psycopg.Connection) -> bool | None:
+    """Whether the ledger ever had a second copy; None if there is no ledger yet."""
+    return next((had for (had,) in connection.execute("select has_copy from privacy.ledger")), None)
 
 
 def refuse_one_copy(settings: Settings, *, needed: bool = False) -> None:
@@ -166,13 +170,13 @@ def refuse_one_copy(settings: Settings, *, needed: bool = False) -> None:
 def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     """Hold ledger, copy and database against each other. Changes nothing."""
     in_database = ledger_rows.read(connection)
-    has_copy = connection.execute("select 1 from privacy.ledger where has_copy").fetchone() is not None
+    had_copy = _had_copy(connection)
     found: list[Chain] = []
     for path in ledger_files.both(settings):
         try:
             is_missing = not path.exists()
             if is_missing and (
-                not in_database.ledger or (path != ledger_files.in_home(settings) and not has_copy)
+                not in_database.ledger or (path != ledger_files.in_home(settings) and not had_copy)
             ):
                 continue  # nothing was begun, or the copy was set only now
             found.append(ledger_files.read(path))
@@ -270,14 +274,13 @@ def _begin(connection: psycopg.Connection, settings: Settings) -> None:
 
     Raises UserError if that can't be written, or if what is there can't be read.
     """
-    known = connection.execute("select has_copy from privacy.ledger").fetchone()
-    copy = settings.privacy.ledger_copy
-    if known is not None and (copy is None or known == (True,)):
+    had_copy, copy = _had_copy(connection), settings.privacy.ledger_copy
+    if had_copy or (had_copy is not None and copy is None):
         return
     found = [ledger_files.read(path) for path in ledger_files.both(settings) if path.exists()]
     if found:  # a ledger that is missing in the home was lost: that has to be seen
         ledger, missing = chain.longest(found), [copy] if copy is not None and not copy.exists() else []
-    elif known is None:
+    elif had_copy is None:
         ledger, missing = Chain(chain.new_ledger()), ledger_files.both(settings)
     else:
         return
