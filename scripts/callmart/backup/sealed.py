@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, Whose
-from callmart.base.secret_files import set_secret
+from callmart.base.secret_files import secret_of
 from callmart.base.settings import Settings
 
 _HEADER = b"callmart keys 1\n"
@@ -31,7 +31,7 @@ def passphrase(settings: Settings) -> str:
             "there is no passphrase for the keys in a backup: let backup_passphrase_file name a file with one "
             "(mode 0600), or set CALLMART_BACKUP_PASSPHRASE"
         )
-    found = set_secret("backup_passphrase_file", settings.backup_passphrase, settings.backup_passphrase_file)
+    found = secret_of("backup_passphrase_file", settings.backup_passphrase, settings.backup_passphrase_file)
     if len(found) < SHORTEST_PASSPHRASE:
         raise UserError(
             f"the passphrase for backups is shorter than {SHORTEST_PASSPHRASE} characters: make one with "

@@ -26,7 +26,7 @@ def refuse_shared(path: Path, named: str) -> None:
         raise UserError(f"{named}: other users can open {path}; close it with `chmod 600 {path}`")
 
 
-def set_secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
+def secret_of(setting: str, value: SecretStr | None, file: Path | None) -> str:
     """Return a secret that is set by its value or by a file. `setting` is the name of the setting of the file. Raises
     UserError if the file can't be read, or if other users can open it, or if the secret is empty.
     """

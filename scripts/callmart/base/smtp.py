@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from callmart.base.secret_files import set_secret
+from callmart.base.secret_files import secret_of
 from callmart.base.settings import MailServer
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -27,6 +27,6 @@ def session(server: MailServer, setting: str, timeout_s: float) -> Iterator[smtp
         if server.encryption == "starttls":
             smtp.starttls(context=trusted)
         if server.user is not None:
-            password = set_secret(f"{setting}.password_file", server.password, server.password_file)
+            password = secret_of(f"{setting}.password_file", server.password, server.password_file)
             smtp.login(server.user, password)
         yield smtp

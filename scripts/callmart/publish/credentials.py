@@ -9,7 +9,7 @@ import jwt
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
-from callmart.base.secret_files import set_secret
+from callmart.base.secret_files import secret_of
 from callmart.base.settings import ConnectedApp, Tableau, TableauLogin
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau accepts 600 at most
@@ -81,7 +81,7 @@ def of(wanted: Tableau, site: str = "") -> Credentials:
         )
     if app is not None:
         return _by_app(site or wanted.site, app, setting)
-    token = set_secret(f"{setting}.token_file", login.token, login.token_file)
+    token = secret_of(f"{setting}.token_file", login.token, login.token_file)
     return by_token(site or wanted.site, login.token_name, token, setting)
 
 
@@ -95,7 +95,7 @@ def by_token(site: str, name: str, token: str, setting: str = "tableau") -> Cred
 
 
 def _by_app(site: str, app: ConnectedApp, setting: str) -> Credentials:
-    secret = set_secret(f"{setting}.connected_app.secret_file", app.secret, app.secret_file)
+    secret = secret_of(f"{setting}.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
         f"the connected app {app.client_id} for site '{site}'; {_is_there(site)}check that it is enabled and may use "
