@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from callmart.base.errors import UserError
+from callmart.database import catalogue
 from callmart.database.lock import alone
 
 SCHEMA = "callmart_restoring"
@@ -17,7 +18,7 @@ TABLE = f"{SCHEMA}.unfinished"
 
 def unfinished(connection: psycopg.Connection) -> str | None:
     """The id of the backup that is being restored, or whose restore broke off."""
-    if connection.execute("select to_regclass(%s)", [TABLE]).fetchone() == (None,):
+    if not catalogue.exists(connection, TABLE):
         return None
     return next((backup for (backup,) in connection.execute(f"select backup from {TABLE}".encode())), None)
 
