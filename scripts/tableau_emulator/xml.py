@@ -9,9 +9,8 @@ from starlette.responses import Response
 from tableau_emulator.errors import ApiError, malformed
 
 VERSION = "3.29"
-EXPERIMENTAL = (
-    "exp"  # in the place of a version: what Tableau has not settled yet, such as files of custom views
-)
+# In the place of a version: what Tableau has not settled yet, such as files of custom views.
+EXPERIMENTAL = "exp"
 PRODUCT = "2026.2.0"
 NAMESPACE = "http://tableau.com/api"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"

@@ -147,9 +147,8 @@ def test_a_customer_that_orders_its_login_no_more_is_out(opened: Callmart) -> No
     ]
     assert not can_log_in
     assert not logins.passfile(opened.home, role_of(STANDARD)).exists()
-    assert opened.rows(
-        "select distinct customer_id from mart.queue_interval", customer_id=STANDARD
-    )  # by the publisher
+    # By the publisher.
+    assert opened.rows("select distinct customer_id from mart.queue_interval", customer_id=STANDARD)
 
 
 def test_a_contract_that_ends_or_begins_at_midnight_stops_nobody(opened: Callmart) -> None:

@@ -47,9 +47,8 @@ class Mixed:
 
     world: World
     projects: tuple[str, ...]
-    places: tuple[
-        tuple[str, str, str], ...
-    ]  # of rules: where they are kept, scope, and the kind that they are about
+    # Of rules: where they are kept, scope, and the kind that they are about.
+    places: tuple[tuple[str, str, str], ...]
     users: tuple[str, ...]
     groups: tuple[str, ...]
 

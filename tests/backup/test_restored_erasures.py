@@ -100,9 +100,8 @@ def new(make_callmart: MakeCallmart, old: Callmart, backed_up: Path) -> Callmart
 
 
 def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -> None:
-    assert {"store.agent", "store.agent_day"} <= tables_with(
-        old, key(old)
-    )  # the control: there nothing was built since
+    # The control: there nothing was built since.
+    assert {"store.agent", "store.agent_day"} <= tables_with(old, key(old))
     assert key(new) == key(old)
     assert tables_with(new, key(new)) == set()
     assert new.rows("select count(*) as n from raw.event where customer_id = %s", NAMED)[0]["n"] > 0

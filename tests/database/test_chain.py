@@ -79,9 +79,8 @@ def test_every_changed_byte_is_found(bodies: list[Body], data: st.DataObject) ->
 def test_every_byte_more_or_less_is_found(bodies: list[Body], data: st.DataObject) -> None:
     """A space between two words of JSON, too."""
     text = ledger_of(bodies).text()
-    place = data.draw(
-        st.integers(0, len(text) - 2)
-    )  # without the end of the last line it is one that was not finished
+    # Without the end of the last line it is one that was not finished.
+    place = data.draw(st.integers(0, len(text) - 2))
     spaced = data.draw(st.sampled_from([place, text.index(b":", place) if b":" in text[place:] else place]))
     for changed in (text[:spaced] + b" " + text[spaced:], text[:place] + text[place + 1 :]):
         with pytest.raises(Broken):

@@ -311,9 +311,8 @@ def test_a_server_that_does_not_load_citus_is_no_node(citus: Callmart, played: C
 
 def test_landing_fetches_no_calls_but_those_that_land(citus: Callmart) -> None:
     """Otherwise each file would fetch the calls of two years, and Citus refuse that one day."""
-    moments = [
-        datetime.combine(YESTERDAY, time(hour), UTC) for hour in (20, 23)
-    ]  # before midnight there, and after it
+    # Before midnight there, and after it.
+    moments = [datetime.combine(YESTERDAY, time(hour), UTC) for hour in (20, 23)]
     call = {"customer_id": NAMED, "queue": queue_of(NAMED), "call_id": "in two files"}
     files = [
         ndjson(event("queue_joined", moments[0], **call)),

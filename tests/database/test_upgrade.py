@@ -111,9 +111,8 @@ def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
     marts = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
         before = {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)}
-        assert before and all(
-            count for mart, count, _ in before if mart != "queue_contact"
-        )  # nobody ordered it
+        # Nobody ordered it.
+        assert before and all(count for mart, count, _ in before if mart != "queue_contact")
         upgrading.upgrade(owner, callmart.settings, marts)
         former = {name: mart.name for mart in marts for name in mart.renamed_from}
         assert {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)} == {

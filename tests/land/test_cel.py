@@ -445,9 +445,8 @@ def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[int, float, float]]]:
             line("CHAN_END", second + 2, id=id),
         ]
         lines += mine
-    return sorted(
-        lines, key=lambda one: float(one["eventtime"])
-    ), holds  # stable: a channel's rows keep their order
+    # Stable: a channel's rows keep their order.
+    return sorted(lines, key=lambda one: float(one["eventtime"])), holds
 
 
 @settings(max_examples=15, deadline=None)

@@ -512,6 +512,5 @@ def test_each_month_has_a_partition(callmart: Callmart, customer: int) -> None:
         customer,
     )
     months = [f"raw.event_{moment:%Y%m}" for moment in moments]
-    assert [
-        row["name"][: len(months[0])] for row in found
-    ] == months  # on a cluster a shard has a number behind it
+    # On a cluster a shard has a number behind it.
+    assert [row["name"][: len(months[0])] for row in found] == months

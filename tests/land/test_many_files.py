@@ -311,9 +311,8 @@ def test_what_landed_is_told_though_the_next_can_not_land(
     callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = good(tmp_path, 2, WAITING, "told")
-    monkeypatch.setattr(
-        found, "BLOCK", paths[0].stat().st_size - 1
-    )  # each is too large to share a transaction
+    # Each is too large to share a transaction.
+    monkeypatch.setattr(found, "BLOCK", paths[0].stat().st_size - 1)
     prepared = landing._prepare
 
     def failing(loader: Loader, sources: Sequence[Source]) -> Any:

@@ -109,9 +109,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def built(callmart: Callmart, project: Project) -> Callmart:
-    (callmart.home / "dbt" / "compiled").mkdir(
-        parents=True, exist_ok=True
-    )  # where what dbt says is learnt from
+    # Where what dbt says is learnt from.
+    (callmart.home / "dbt" / "compiled").mkdir(parents=True, exist_ok=True)
     callmart.apply(registry(f"id: {CUSTOMER}, contracts: [{{option: standard, from: 2020-01-01}}]"))
     land(callmart, *DAYS)
     build(callmart)

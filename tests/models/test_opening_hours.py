@@ -113,9 +113,8 @@ def test_a_quarter_hour_is_open_as_the_clock_on_the_wall_says(
     folder = tmp_path_factory.getbasetemp()
     state = desired_states(load(write(folder, text)), datetime.now(UTC))[CUSTOMER]
     begin = datetime.combine(days[0], time(12), UTC)
-    quarters = [
-        begin + timedelta(minutes=15 * i) for i in range(4 * 24 * 2)
-    ]  # from the second half of the first day on
+    # From the second half of the first day on.
+    quarters = [begin + timedelta(minutes=15 * i) for i in range(4 * 24 * 2)]
     model, computed_days = built.compiled("int_open_quarter"), built.compiled("stg_day")
     with owner.transaction(force_rollback=True):
         owner.execute("truncate registry.opening_hours, registry.holiday, build.window, build.stg_day")

@@ -66,9 +66,8 @@ def deadline(desk: Desk) -> str:
 )
 @example(zone="Europe/Amsterdam", received=date(2028, 2, 1), hours=0, second=0)  # ends on the leap day
 @example(zone="Europe/Amsterdam", received=date(2027, 2, 28), hours=0, second=-1)  # ends on a day of 23 hours
-@example(
-    zone="America/Santiago", received=date(2026, 8, 8), hours=0, second=0
-)  # before a day without midnight
+# Before a day without midnight.
+@example(zone="America/Santiago", received=date(2026, 8, 8), hours=0, second=0)
 @example(zone="America/Havana", received=date(2026, 10, 3), hours=0, second=-1)  # before a day with two
 def test_the_deadline_is_the_end_of_the_28th_day(
     desk: Desk, deadline: str, zone: str, received: date, hours: int, second: int

@@ -435,9 +435,10 @@ def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result])
 def test_what_fails_is_said_and_held(published: Callable[..., Result]) -> None:
     done = published("--json")
     assert done.exit_code == UNDONE
+    # The extracts that are on the books stand nowhere.
     assert [said.partition(":")[0] for said in json.loads(done.stdout)["failed"]] == [
         f"customer {customer}" for customer in (DETAILED, STANDARD, LIVE)
-    ]  # the extracts that are on the books stand nowhere
+    ]
 
 
 def test_the_books_hold_no_name_and_a_backup_of_them_no_id(applied: Callmart, tmp_path: Path) -> None:

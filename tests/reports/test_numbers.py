@@ -252,9 +252,8 @@ class Tableau:
         if sheet.kind == "heat_map":
             (measure,) = drawn.iterfind("table/panes/pane/encodings/color")
             measures = [used(measure.get("column"))]
-            rows = [
-                row for row in rows if self.value(measures[0], [row]) is not None
-            ]  # or a cell has no colour
+            # Or a cell has no colour.
+            rows = [row for row in rows if self.value(measures[0], [row]) is not None]
         measures = list(dict.fromkeys(measures))
         return counted(
             (*self.place(sheet, dims, key), *(self.value(each, own) for each in measures))

@@ -31,9 +31,8 @@ from home_settings import environment_of
 if TYPE_CHECKING:  # a forked process would import it anew
     import pytest
 
-NO_SETTINGS = Path(__file__).with_name(
-    "callmart.toml"
-)  # of nobody: what stands in the project's own is passed over
+# Of nobody: what stands in the project's own is passed over.
+NO_SETTINGS = Path(__file__).with_name("callmart.toml")
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 # Most of a command's time goes into importing these, so its process is forked from one that has them already. Great

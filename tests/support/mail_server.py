@@ -21,9 +21,8 @@ class Letters:
         self.refused: set[str] = set()
         self.later: set[str] = set()
         self.logins: list[tuple[bytes, bytes]] = []
-        self.before: Callable[[Envelope], Awaitable[str]] | None = (
-            None  # answers instead, if it says something
-        )
+        # Answers instead, if it says something.
+        self.before: Callable[[Envelope], Awaitable[str]] | None = None
 
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]

@@ -18,9 +18,8 @@ from callmart.declarations import (
     model_files,
 )
 
-Case = tuple[
-    str, ...
-]  # what is written, what is written instead, and what is said: the line, and a part of it
+# What is written, what is written instead, and what is said: the line, and a part of it.
+Case = tuple[str, ...]
 
 COPIED = ("models", "macros", "expectations", "metrics.yml", "captions.yml", "access.yml", "dbt_project.yml")
 

@@ -107,9 +107,8 @@ def test_no_filter_tells_what_is_hidden(shop: Shop) -> None:
     for kind in ("projects", *content):
         assert found(kind, "name:has:o")
         assert not found(kind, "name:has:theirs") and not found(kind, "ownerName:has:admin")
-    assert found("groups", "userCount:eq:0") == 2 and not found(
-        "groups", "userCount:gt:0"
-    )  # nobody is counted
+    # Nobody is counted.
+    assert found("groups", "userCount:eq:0") == 2 and not found("groups", "userCount:gt:0")
     assert all(found(kind, "projectName:eq:ours") for kind in content)
     rule = TSC.PermissionsRule(shop.groups["ours"], {"Read": ALLOW})
     shop.server.projects.delete_permission(shop.projects["ours"], [rule])

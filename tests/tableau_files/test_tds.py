@@ -161,9 +161,8 @@ def test_customer_keys_and_utc_are_hidden(group: str) -> None:
 def test_agents_are_in_their_own_data_source_only() -> None:
     assert any("agent" in field.name for field in source("agent").fields.values())
     for group in ("queue", "line"):
-        names = [
-            name.removeprefix("Calculation_agents_") for name in source(group).fields
-        ]  # how many there were
+        # How many there were.
+        names = [name.removeprefix("Calculation_agents_") for name in source(group).fields]
         assert not any("agent" in name for name in names)
 
 

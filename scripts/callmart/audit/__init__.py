@@ -85,9 +85,8 @@ class Audit:
     customers: int
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
-    persons: dict[
-        str, int
-    ]  # users who see customers' content because of their position: how many per position
+    # Users who see customers' content because of their position: how many per position.
+    persons: dict[str, int]
 
     @property
     def failed(self) -> list[Check]:

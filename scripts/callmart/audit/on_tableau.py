@@ -33,9 +33,8 @@ class Published:
 
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
-    persons: dict[
-        str, int
-    ]  # users who see customers' content because of their position: how many per position
+    # Users who see customers' content because of their position: how many per position.
+    persons: dict[str, int]
     words: agents.Words  # in the data sources that every contract opens
     customers: frozenset[int] = frozenset()  # who have content there, or a project with rights
 

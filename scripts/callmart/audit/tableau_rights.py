@@ -27,9 +27,8 @@ class Compared:
     things: int
     beyond: list[str]
     astray: list[str]
-    persons: dict[
-        str, int
-    ]  # users who see customers' content because of their position: how many per position
+    # Users who see customers' content because of their position: how many per position.
+    persons: dict[str, int]
 
 
 def compare(site: Site, desired: Mapping[int, Publication], actual: Actual) -> Compared:

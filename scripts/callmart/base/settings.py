@@ -174,9 +174,8 @@ class Health(Strict, strict=False):
     # The embedded server's write-ahead log takes 2, and extracts are written anew beside the old ones.
     disk_free_gib: float = Field(default=5, ge=0)
     disk_free_share: float = Field(default=0.05, ge=0, lt=1)
-    database_folder: Place | None = (
-        None  # the data of a database of one's own, if this machine can see its volume
-    )
+    # The data of a database of one's own, if this machine can see its volume.
+    database_folder: Place | None = None
     certificate_days: int = Field(default=21, ge=0)  # that a certificate must still be valid
     backup_days: float = Field(default=7, ge=0)  # that the last backup may lie back
 
@@ -255,9 +254,8 @@ class Mail(Strict, strict=False):
 class Alerts(Strict, strict=False):
     """Who is told that something is wrong."""
 
-    ping_url: SecretUrl | None = (
-        None  # called after each good run; whoever is called notices that no call came
-    )
+    # Called after each good run; whoever is called notices that no call came.
+    ping_url: SecretUrl | None = None
     webhook_url: SecretUrl | None = None
     mail: AlarmMail | None = None
 

@@ -27,9 +27,8 @@ class Reading:
     """What the clock says, and whether to believe it."""
 
     today: date  # in the provider's time zone
-    last: (
-        date | None
-    )  # the day on which callmart last began work; None in a new database, or one without a clock yet
+    # The day on which callmart last began work; None in a new database, or one without a clock yet.
+    last: date | None
     skew: timedelta  # the difference between this machine's clock and the database's is at least this
 
     @property

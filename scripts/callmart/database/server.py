@@ -32,9 +32,8 @@ TIMEOUTS = [
 
 # All our drivers use libpq, which sets these in each session, so that a server's own settings change no result.
 os.environ |= {"PGTZ": "UTC", "PGDATESTYLE": "ISO"}
-os.environ.setdefault(
-    "PGCONNECT_TIMEOUT", "15"
-)  # seconds; otherwise libpq waits two minutes for a silent host
+# Seconds; otherwise libpq waits two minutes for a silent host.
+os.environ.setdefault("PGCONNECT_TIMEOUT", "15")
 
 
 def uri(settings: Settings) -> str:

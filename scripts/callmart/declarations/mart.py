@@ -43,9 +43,8 @@ class Column(Strict):
     nullable: bool = False
     least: int = 0
     most: int | None = None
-    renamed_from: Listed[
-        str
-    ] = ()  # its former names; `callmart upgrade` renames a column that has one of them
+    # Its former names; `callmart upgrade` renames a column that has one of them.
+    renamed_from: Listed[str] = ()
     widened_from: str | None = None  # its former type; `callmart upgrade` widens a column that has it
     caption: Texts | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise

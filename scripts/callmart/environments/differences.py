@@ -28,9 +28,8 @@ class Cell:
     rows_there: int | None = None
     here: Number | None = None  # the sum
     there: Number | None = None
-    size: float | None = (
-        None  # how far apart the rows are, as a share of the larger sum, or the share that differs
-    )
+    # How far apart the rows are, as a share of the larger sum, or the share that differs.
+    size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,8 @@ class Compared:
     columns: tuple[Column, ...]
     days: int
     left_out: int
-    summed: tuple[
-        str, ...
-    ]  # marts whose key is another one there: compared by the sums of what both keys have
+    # Marts whose key is another one there: compared by the sums of what both keys have.
+    summed: tuple[str, ...]
     not_compared: tuple[str, ...] = ()
 
     def __str__(self) -> str:

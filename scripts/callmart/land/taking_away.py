@@ -111,9 +111,8 @@ def _move(path: Path, digest: str, move_to: Path, last_day: date) -> None:
     """
     folder = move_to / f"until-{last_day}"
     with suppress(FileExistsError):
-        folder.mkdir(
-            mode=0o700
-        )  # not its parents: if a mount is missing, nothing may be written in its place
+        # Not its parents: if a mount is missing, nothing may be written in its place.
+        folder.mkdir(mode=0o700)
     for name in (path.name, f"{digest[:16]}-{path.name}"):
         target = folder / name
         if _has_content(target, digest):  # a run broke off after it had copied the file

@@ -27,9 +27,8 @@ class Renewing(NamedTuple):
     customer_id: int
     secret: bytes
     fingerprint: str  # of the customer's key with its new layer
-    entered: Mapping[
-        tuple[Kind, str], Sequence[str]
-    ]  # several, if an agent was entered before a rotation and after it
+    # Several, if an agent was entered before a rotation and after it.
+    entered: Mapping[tuple[Kind, str], Sequence[str]]
 
     @classmethod
     def of(cls, connection: psycopg.Connection, customer_id: int, key: bytes) -> Self:

@@ -145,9 +145,8 @@ def replace_installation_key(connection: psycopg.Connection, settings: Settings)
     connection.execute(SQL["end_landings"])
     files = connection.execute(SQL["forget_files"]).rowcount
     connection.execute(SQL["forget_looks"])
-    key = new_key(
-        settings.home, INSTALLATION
-    )  # a kill before the commit leaves a key that does not fit either
+    # A kill before the commit leaves a key that does not fit either.
+    key = new_key(settings.home, INSTALLATION)
     connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
     audit_log.note(connection, "key of the installation lost", {"files": files})
     vacuum.note(connection, "raw.file", whole=True)

@@ -55,9 +55,8 @@ def entered_again(connection: psycopg.Connection, settings: Settings, customer_i
     marks = [mark for (mark,) in connection.execute(SQL["tombstones"], {"customer": customer_id}).fetchall()]
     until = clock.now(connection)
     ledger.append(connection, settings, customer_id, "agent", until, {"objector": marks}, None, "lifting")
-    connection.execute(
-        "select registry.read_again(%s)", [customer_id]
-    )  # so that files bring the ids of agents
+    # So that files bring the ids of agents.
+    connection.execute("select registry.read_again(%s)", [customer_id])
     opening.forget_build(connection)
     audit_log.note(connection, "objections entered again", {"agents": unknown.agents}, customer_id)
     connection.commit()

@@ -417,9 +417,8 @@ class _Customer:
         if step.luid:
             quality_warning.remove(self.server, step.luid)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("data source", step.name))
-        with suppress(
-            quality_warning.Unavailable
-        ):  # the plan knows that only if there was a data source to ask for
+        # The plan knows that only if there was a data source to ask for.
+        with suppress(quality_warning.Unavailable):
             quality_warning.add(
                 self.server, luid, self.plan.warnings[step.name], is_severe=self.plan.is_severe
             )

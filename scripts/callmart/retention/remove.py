@@ -134,9 +134,8 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
         raise UserError(f"nothing was removed: the key of customer {customer_id} is there, and fits its data")
     databases.drop_of(connection, settings, customer_id)
     counts = +_remove_customer(connection, settings, customer_id, mart_tables.of_customers(connection))
-    connection.execute(
-        "select registry.read_again(%s)", [customer_id]
-    )  # else files of several customers stay
+    # Else files of several customers stay.
+    connection.execute("select registry.read_again(%s)", [customer_id])
     audit_log.note(connection, "removed", counts, customer_id)
     audit_log.note(connection, "key lost", customer_id=customer_id)
     _commit_and_delete_key(connection, settings, customer_id)

@@ -86,9 +86,8 @@ def apply(connection: psycopg.Connection, marts: list[Mart], changes: list[Chang
     try:
         with connection.transaction():
             lock.wait_at_most(connection, lock.TIMEOUT)
-            for (
-                one
-            ) in changes:  # all of them first: writing rows anew can take long, and would be for nothing
+            # All of them first: writing rows anew can take long, and would be for nothing.
+            for one in changes:
                 connection.execute(sql.SQL("lock table {} in access exclusive mode").format(_table(one.was)))
             for one in changes:
                 _change(connection, one)
