@@ -17,7 +17,7 @@ from tableauhyperapi import HyperException, TableName, escape_name, escape_strin
 
 from callmart.access import roles
 from callmart.audit.check import Check, few
-from callmart.audit.scene import Scene, table_of
+from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
@@ -65,7 +65,7 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
     for mart in _shown([*scene.marts, *mart_tables.undeclared(connection, scene.marts)]):
         columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in mart.words)
         words = sql.SQL("select customer_id, unnest(array[{}]) as word from {}").format(
-            columns, sql.Identifier(*table_of(mart).split("."))
+            columns, sql.Identifier(*mart.table.split("."))
         )
         agents, is_proven = _among(connection, words, planted)
         looked_at += is_proven

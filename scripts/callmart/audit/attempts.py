@@ -13,7 +13,7 @@ from callmart.access import roles
 from callmart.access.rights import SCHEMAS
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import NOT_INSTALLED, Aim, Attack
-from callmart.audit.scene import Attacker, Scene, name_of, row_of, table_of
+from callmart.audit.scene import Attacker, Scene, name_of, row_of
 from callmart.declarations.mart import Mart
 
 
@@ -114,7 +114,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
     others = [customer for customer in scene.holders(mart) if customer != attacker.own]
     names = {
         "mart": name_of(mart),
-        "table": table_of(mart),
+        "table": mart.table,
         "row": "q",
         "table_row": row_of(mart, attacker.own),
         "anothers": str(scene.anothers.get((attacker.own, mart.name), 0)),
@@ -142,7 +142,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "own": str(attacker.own),
         "other": str(other),
         "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
-        "any_mart": table_of(scene.marts[0]) if scene.marts else "registry.customer",
+        "any_mart": scene.marts[0].table if scene.marts else "registry.customer",
         "ours": f"array[{_list(SCHEMAS)}]",
         "calls": _list(attacker.calls),
         "writes": _list(attacker.writes),

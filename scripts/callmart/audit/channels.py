@@ -14,7 +14,7 @@ from psycopg import sql
 from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
-from callmart.audit.scene import Attacker, Scene, name_of, table_of
+from callmart.audit.scene import Attacker, Scene, name_of
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
@@ -134,7 +134,7 @@ def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: 
         day = sql.Identifier(mart.day)
         kept = sql.SQL(SQL["kept"]).format(customer=customer, options=opening, day=day)
         where += sql.SQL(" and m.{} >= {} and exists ({})").format(day, floor, kept)
-    return _rows(connection, table_of(mart), where)
+    return _rows(connection, mart.table, where)
 
 
 def _rows(connection: psycopg.Connection, relation: str, where: sql.Composable) -> Rows:

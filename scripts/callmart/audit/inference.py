@@ -15,7 +15,7 @@ from callmart.access.rights import shown_in
 from callmart.audit import planner, scratch, timed
 from callmart.audit.channels import log_in_as
 from callmart.audit.check import Check, few
-from callmart.audit.scene import Attacker, Scene, attackers, table_of
+from callmart.audit.scene import Attacker, Scene, attackers
 from callmart.base import sql_file
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
@@ -42,7 +42,7 @@ class Place:
 
 def place(connection: psycopg.Connection, mart: Mart, relation: str, asker: int) -> Place | None:
     """Look up a relation and secrets in it, as the owner. None if no other customer has rows there."""
-    table, within = table_of(mart), "true"
+    table, within = mart.table, "true"
     if mart.day:
         within = _last_month(connection, table, mart.day, asker)
     columns = connection.execute(
@@ -126,7 +126,7 @@ def _ask(
         return
     yield "plans", *planner.oracle(session, relation, where.secrets, contexts, where.within)
     if is_first:
-        samples = planner.samples(owner, table_of(mart), where.types, attacker.own)
+        samples = planner.samples(owner, mart.table, where.types, attacker.own)
         yield "estimates", *planner.estimates(session, relation, samples)
         yield "estimates", *planner.nulls(session, relation, where.nullable)
         leaked = timed.tells(session, relation, where.secrets[0], where.within)

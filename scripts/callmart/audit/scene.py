@@ -8,7 +8,7 @@ import psycopg
 from callmart.access import roles
 from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, SHARING_FUNCTIONS, STATISTIC, shared, shown_in
 from callmart.base import sql_file
-from callmart.base.matrix import Duty, matrix, split
+from callmart.base.matrix import USAGE, Duty, matrix, split
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
@@ -66,12 +66,7 @@ class Scene:
 
 def name_of(mart: Mart) -> str:
     """The relation that a mart's readers read."""
-    return f"{'usage' if mart.group == 'usage' else 'mart'}.{mart.name}"
-
-
-def table_of(mart: Mart) -> str:
-    """The table that has a mart's rows. The owner reads this, not the view."""
-    return f"{'usage' if mart.group == 'usage' else 'store'}.{mart.name}"
+    return f"{USAGE if mart.group == USAGE else 'mart'}.{mart.name}"
 
 
 def scene_of(connection: psycopg.Connection, settings: Settings) -> Scene:
@@ -83,7 +78,7 @@ def scene_of(connection: psycopg.Connection, settings: Settings) -> Scene:
     names = {name for name, *_ in relations}
     marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if name_of(mart) in names)
     left = tuple(mart for mart in mart_tables.undeclared(connection, marts) if name_of(mart) in names)
-    of_customers = [mart for mart in (*marts, *left) if mart.group != "usage"]
+    of_customers = [mart for mart in (*marts, *left) if mart.group != USAGE]
     contracts = connection.execute(
         "select customer_id, option, orders from registry.current_option order by 1"
     ).fetchall()
@@ -124,7 +119,7 @@ def scene_of(connection: psycopg.Connection, settings: Settings) -> Scene:
 def _rows(connection: psycopg.Connection, mart: Mart, floor: str) -> Iterator[tuple[tuple[int, str], int]]:
     kept = f"where {mart.day} >= '{floor}'" if mart.day else ""
     for customer, count in connection.execute(
-        f"select customer_id, count(*) from {table_of(mart)} {kept} group by 1"
+        f"select customer_id, count(*) from {mart.table} {kept} group by 1"
     ):
         yield (customer, mart.name), count
 
@@ -133,8 +128,8 @@ def _anothers(connection: psycopg.Connection, mart: Mart, customer: int) -> int 
     """The hash of a row that another customer has and this one does not, with this customer's number in it."""
     row = f"hashtextextended({row_of(mart, customer)}::text, 0)"
     found = connection.execute(
-        f"select * from (select {row} from {table_of(mart)} as q where customer_id <> {customer} limit 100) as others"
-        f" except select {row} from {table_of(mart)} as q where customer_id = {customer} limit 1"
+        f"select * from (select {row} from {mart.table} as q where customer_id <> {customer} limit 100) as others"
+        f" except select {row} from {mart.table} as q where customer_id = {customer} limit 1"
     ).fetchone()
     return found[0] if found else None
 

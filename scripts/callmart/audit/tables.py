@@ -9,7 +9,7 @@ from callmart.access import drift
 from callmart.access.rights import SCHEMAS, shown_in
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
-from callmart.audit.scene import Scene, table_of
+from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import catalogue, clock
@@ -30,7 +30,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     )  # fmt: skip
     ((relations,),) = connection.execute(
         "select count(*) from access.mart_relation where mart = any(%s::regclass[])",
-        [[table_of(mart) for mart in scene.marts]],
+        [[mart.table for mart in scene.marts]],
     ).fetchall()
     unguarded = [name for name, _ in drift.unguarded(connection, scene.marts)]
     yield Check(
@@ -40,7 +40,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     strays = connection.execute(
         SQL["strays"],
         {
-            "marts": [table_of(mart) for mart in (*scene.marts, *left)],
+            "marts": [mart.table for mart in (*scene.marts, *left)],
             "shown": [
                 *scene.shared,
                 *(relation for mart in (*scene.marts, *left) for relation in shown_in(mart)),
@@ -174,7 +174,7 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
     for mart in board.marts:
         query = sql.SQL(SQL["days"]).format(
             day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
-            mart=sql.Identifier(*table_of(mart).split(".")),
+            mart=sql.Identifier(*mart.table.split(".")),
             name=mart.name,
         )
         for customer, day, same in connection.execute(query):

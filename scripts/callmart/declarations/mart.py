@@ -114,6 +114,11 @@ class Mart(Strict):
     declared: Listed[Column]
 
     @property
+    def table(self) -> str:
+        """The table that has its rows, not the view that customers read. Names of marts are plain."""
+        return f"{USAGE if self.group == USAGE else 'store'}.{self.name}"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(column.name for column in self.declared)

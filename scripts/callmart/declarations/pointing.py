@@ -13,7 +13,6 @@ from callmart.base import declared, sql_file
 from callmart.base.errors import UserError
 from callmart.database import schema
 from callmart.declarations.mart import Mart
-from callmart.declarations.mart_tables import SCHEMA
 
 SQL = sql_file.statements(__file__)
 
@@ -53,23 +52,18 @@ def differing(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator
     """The marts' tables whose columns do not point to whom their YAML says, and the statements that correct that."""
     said: dict[str, dict[str, str]] = dict(connection.execute(SQL["said"]).fetchall())
     for mart in marts:
-        there = said.get(_table(mart), {})  # a mart that was not built yet has none
+        there = said.get(mart.table, {})  # a mart that was not built yet has none
         if any(there[name] != person for name, person in _declared(mart).items() if name in there):
-            yield _table(mart), declare(mart)
+            yield mart.table, declare(mart)
 
 
 def declare(mart: Mart) -> sql.Composed:
     """The statement that writes into the comments of a mart's table whom its columns point to, as its YAML says."""
     return sql.SQL("select access.declare_persons(to_regclass({}), {})").format(
-        _table(mart), Jsonb(_declared(mart))
+        mart.table, Jsonb(_declared(mart))
     )
 
 
 def _declared(mart: Mart) -> dict[str, str | None]:
     """Whom the columns point to; None if a column does not say it and need not."""
     return {column.name: column.person for column in mart.declared}
-
-
-def _table(mart: Mart) -> str:
-    """The name of a mart's table; names of marts are plain."""
-    return f"{'usage' if mart.group == 'usage' else SCHEMA}.{mart.name}"
