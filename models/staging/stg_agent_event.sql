@@ -281,8 +281,7 @@ customers as (
 
 select
     once.customer_id,
-    -- An agent who objects is left out of what shows agents (is_left_out).
-    case when objectors.tombstone is null then once.agent_key else '~' || once.agent_key end as agent_key,
+    {{ agent_key_shown('once') }} as agent_key,
     once.kind,
     once.place,
     once.event,

@@ -88,8 +88,7 @@ select
     found.line_number,
     found.call_key,
     found.queue,
-    -- An agent who objects is left out of what shows agents (is_left_out).
-    case when objectors.tombstone is null then found.agent_key else '~' || found.agent_key end as agent_key,
+    {{ agent_key_shown('found') }} as agent_key,
     found.number_key,
     found.number_withheld,
     found.line,

@@ -223,6 +223,14 @@ def test_an_asterisk_that_does_not_tell_of_music(tmp_path: Path) -> None:
     assert told(cel(tmp_path, *lines, blind, *music(95, 99, agent))) == [("transferred", 89.0), ENDED]
 
 
+def test_music_long_after_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a call has an end depends on the whole file, and not on its block."""
+    lines = [one for one in (*WAIT, *TALK, *BYE) if not one["eventtype"].startswith("STREAM")]
+    monkeypatch.setattr("callmart.land.found.BLOCK", 400)  # two rows at most
+    assert told(cel(tmp_path, *lines, *music(95, 99, agent))) == [ENDED]
+    assert told(cel(tmp_path, *lines, *(line("CHAN_START", 91) for _ in range(9)))) == []
+
+
 # -- Transfers
 
 

@@ -516,16 +516,22 @@ def test_a_wait_that_has_not_ended_is_no_longest(told: Callmart) -> None:
     assert told.rows(longest, CUSTOMER["no time at all, left"]) == [{"wait_max_s": 0}]
 
 
-def test_talks_of_ten_years_hold_back_their_own_day_only(told: Callmart) -> None:
+def test_calls_of_ten_years_hold_back_their_own_day_only(told: Callmart) -> None:
     """No sum of a mart could hold seven of them."""
     of_one = (
         JOIN,
         call("ring_ended", "10:00:10", agent="a", reason="answered", duration_s=LONGEST_DURATION_S),
-        CONNECT,
+        CONNECT | {"duration_s": LONGEST_DURATION_S},
         call("agent_released", "10:01", agent="a", duration_s=LONGEST_DURATION_S),
         call("wrapup_ended", "10:02", agent="a", duration_s=LONGEST_DURATION_S),
     )
-    absurd = [row | {"call_id": f"c-{number}"} for number in range(7) for row in of_one]
+    abandoned = call("queue_left", "10:01", reason="abandoned", duration_s=LONGEST_DURATION_S)
+    absurd = [
+        row | {"call_id": f"{kind}-{number}"}
+        for kind, rows in (("answered", of_one), ("abandoned", (JOIN, abandoned)))
+        for row in rows
+        for number in range(7)
+    ]
     other, next_day = CUSTOMER["still waiting"], JOIN | {"occurred_at": at("10:00", 1).isoformat()}
     told.land_together({ABSURD: absurd, other: [next_day | {"call_id": "c-2"}]})
     assert told.build_and_open().problems == ["1 day is held back by its checks: see `callmart status`"]

@@ -168,6 +168,12 @@ CHANGES = {
     "an end": ('[{from: 2026-01-01, until: 2026-09-01, mon-fri: "08:00-18:00"}]', "NL", date(2026, 9, 1)),
     "a holiday more": (BEFORE, "[NL, 2026-06-01]", date(2026, 6, 1)),
     "no holidays": (BEFORE, "[]", date(2026, 1, 1)),
+    "a period of dates before it": (
+        '[{from: 2025-11-01, until: 2026-01-01, 2025-12-24: "10:00-12:00"},'
+        ' {from: 2026-01-01, mon-fri: "08:00-18:00"}]',
+        "NL",
+        date(2025, 11, 1),
+    ),
 }
 
 

@@ -132,6 +132,32 @@ def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connectio
     assert opening.open_build(owner, played.settings).held_back == 0
 
 
+def test_a_login_gets_old_by_the_customers_clock(played: Callmart, owner: psycopg.Connection) -> None:
+    """In Auckland a day begins while it is the day before in UTC."""
+    with_clock = {"customer": NAMED, "midnight": DAYS[0], "zone": "Pacific/Auckland"}
+    for statement in (
+        "update build.stg_day set time_zone = %(zone)s, begins_at = call_date::timestamp at time zone %(zone)s"
+        " where customer_id = %(customer)s",
+        "update build.agent_session set logged_out_at = null where customer_id = %(customer)s",
+        "delete from build.int_login where customer_id = %(customer)s",
+        "insert into build.int_login (customer_id, agent_key, began_at, ended_at)"
+        " select distinct customer_id, agent_key, %(midnight)s::timestamp at time zone %(zone)s,"
+        " timestamptz 'infinity'"
+        " from build.agent_session where customer_id = %(customer)s",
+    ):
+        assert owner.execute(statement, with_clock).rowcount > 0
+
+    def too_long() -> set[Day]:
+        found = check(played, owner, "agent_session")
+        name = "nobody is logged in for three days without a logout"
+        (days,) = [set(r.failing) for r in found.results if r.expectation == name]
+        return days
+
+    assert too_long() == set()
+    owner.execute("update build.int_login set began_at = began_at - interval '1 second'")
+    assert too_long() == {(NAMED, DAYS[2])}
+
+
 def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psycopg.Connection) -> None:
     assert owner.execute("select count(*) from build.int_landed").fetchall() == [
         (len(WITH_DATA) * len(DAYS),)

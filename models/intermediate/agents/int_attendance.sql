@@ -38,7 +38,7 @@ not_ready as (
         call_date,
         agent_key,
         coalesce(
-            range_agg(tstzrange(started_at, ended_at)) filter (
+            range_agg(tstzrange(from_moment, until_moment)) filter (
                 where status in ('break', 'away', 'training', 'other')
             ),
             '{}'

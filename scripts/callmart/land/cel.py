@@ -11,6 +11,7 @@ gets the id that links channels (linkedid). Callers' names and numbers are never
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ SECOND = 1_000_000  # microseconds
 HOLDING = "holding_bridge"  # nobody speaks in it: parked callers, and agents waiting for calls
 TRANSFER_PROMPT = "pbx-transfer"  # the prompt that an agent hears when transferring by keys
 MOST_CHANNELS = 100_000  # far more than are ever alive; a log without CHAN_END must not fill the memory
+MOST_ENDS = 100_000  # that wait for the first music; a log without any must not fill the memory
 
 SQL = sql_file.statements(__file__)
 
@@ -138,6 +140,7 @@ class ChannelLog:
         self._time_zone = time_zone
         self._times: Times | None = None
         self._has_music = False  # older versions of Asterisk don't log music
+        self._ends: deque[Event] = deque(maxlen=MOST_ENDS)  # of calls that ended before the first music
         self._channels: dict[str, Channel] = {}
         self._bridges: dict[str, Bridge] = {}
 
@@ -155,6 +158,9 @@ class ChannelLog:
                 found += self._follow(row)
             except Fault as fault:
                 wrong.append((row.line_number, str(fault)))
+        if self._has_music:
+            found += self._ends
+            self._ends.clear()
         places = [{"file_number": self._number, "line_number": line} for line, _ in wrong]
         reject(
             {self._number: self._tally},
@@ -265,8 +271,8 @@ class ChannelLog:
         self._out_of_bridge(channel)
         if channel.music and channel.music.began and channel.music.is_hold:
             yield self._event(channel.music.began, "hold_started", channel)
-        if channel.is_queue_caller and self._has_music:
-            yield self._event(row, "call_ended", channel, queue=None)
+        if channel.is_queue_caller:
+            self._ends.append(self._event(row, "call_ended", channel, queue=None))
 
     # -- Transfers
 

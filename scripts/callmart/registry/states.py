@@ -91,16 +91,21 @@ class State:
         return queues | {("line", line, channels) for line, _, channels in self.tables["line"] if channels}
 
     def hours_on(self, day: date) -> Rows:
-        """Return what is said of a day: opening hours of weekdays, whichever it is, and those of its date, holidays."""
-        hours = {
+        """Return what is said of a day: whether there are opening hours at all, those of weekdays, whichever it is, and
+        those of its date, holidays.
+        """
+        valid = {
             (queue, weekday, call_date, *minutes)
             for queue, valid_from, valid_until, weekday, call_date, *minutes in self.tables["opening_hours"]
-            if valid_from <= day and (valid_until is None or day < valid_until) and call_date in (None, day)
+            if valid_from <= day and (valid_until is None or day < valid_until)
         }
-        declared = {queue for queue, *_ in hours}
-        return hours | {
-            (q, "holiday") for q, holiday in self.tables["holiday"] if holiday == day and q in declared
-        }
+        # A day of a period is closed if neither its weekday nor its date has hours.
+        declared = {queue for queue, *_ in valid}
+        return (
+            {(queue, "declared") for queue in declared}
+            | {row for row in valid if row[2] in (None, day)}
+            | {(q, "holiday") for q, holiday in self.tables["holiday"] if holiday == day and q in declared}
+        )
 
     def days_of_hours(self) -> set[date]:
         """Return the days on which opening hours begin, end, or are their own."""
