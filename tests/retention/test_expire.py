@@ -278,7 +278,7 @@ def test_what_runs_did_by_themselves_leaves_the_log_after_two_years_and_nothing_
 ) -> None:
     floor = two_years_before(TODAY)
     with full.connect() as connection:
-        for action in ("opened", "released"):
+        for action in ("opened", "registry applied"):
             for day in (floor - timedelta(days=1), floor):
                 at = datetime.combine(day, time(12), ZoneInfo("Europe/Amsterdam"))
                 connection.execute("insert into ops.audit_log (at, action) values (%s, %s)", [at, action])
@@ -289,7 +289,7 @@ def test_what_runs_did_by_themselves_leaves_the_log_after_two_years_and_nothing_
         )
         return sorted((row["day"], row["action"]) for row in rows)
 
-    kept = [(floor - timedelta(days=1), "released"), (floor, "opened"), (floor, "released")]
+    kept = [(floor - timedelta(days=1), "registry applied"), (floor, "opened"), (floor, "registry applied")]
     deleting = [
         f"delete from ops.audit_log where at::date = '{day}' and action = '{action}'" for day, action in kept
     ]
