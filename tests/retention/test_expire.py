@@ -16,6 +16,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.publish import publishing
+from callmart.reports import weeks
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
@@ -217,6 +218,33 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
     assert {page.name for page in pages.iterdir()} == {f"{BORDER}-{build}.html", "index.html"}
     assert not list(extract.folder(full.settings).rglob("*.hyper"))
     shutil.rmtree(pages)
+
+
+def test_files_that_nobody_can_name_or_delete_stop_nothing(full: Callmart) -> None:
+    reports, outbox = full.home / "reports", full.home / "outbox"
+    week = weeks.of(BORDER).before
+    strays = (
+        reports / "1.old" / f"traffic-{week}.html",
+        reports / "1" / "traffic-2025-W54.html",
+        outbox / "1" / "a.eml",
+    )
+    old = reports / "1" / f"status-{week}.html", outbox / "1" / f"{week}.traffic.x.eml"
+    for file in (*strays, *old):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    stuck = reports / "1" / f"traffic-{week}.html"
+    stuck.mkdir()  # it can't be unlinked, as a page in a folder of another account
+
+    ran = expired(full, BORDER)
+    outcomes = {one.step.what: one.outcome for one in ran}
+    assert {what for what, outcome in outcomes.items() if outcome != expire.DONE} == {f"{reports}/*/*.html"}
+    assert outcomes[f"{reports}/*/*.html"] == expire.overall(ran) == expire.STUCK
+    assert outcomes["the tables above"] == expire.DONE
+    assert [file.exists() for file in (*strays, *old)] == [True] * 3 + [False] * 2
+    stuck.rmdir()
+    assert {one.outcome for one in expired(full, BORDER)} <= {expire.DONE}
+    for folder in reports, outbox:
+        shutil.rmtree(folder)
 
 
 def test_of_a_day_of_many_builds_the_last_stays_and_what_is_still_wrong(full: Callmart) -> None:

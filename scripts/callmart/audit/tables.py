@@ -14,6 +14,8 @@ from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import catalogue, clock
 from callmart.declarations import dbt_project, mart_tables, pointing
+from callmart.mailing import places as outbox
+from callmart.reports import shelf
 from callmart.retention import expiry_plan
 
 SQL = sql_file.statements(__file__)
@@ -165,6 +167,8 @@ def _left_files(connection: psycopg.Connection, settings: Settings) -> Iterator[
             number = file.name.removeprefix(before).removesuffix(after)
             if not number.isdecimal() or int(number) not in kept:
                 yield str(file.relative_to(settings.home))
+    for file in (*shelf.strays(settings), *outbox.strays(settings)):
+        yield str(file.relative_to(settings.home))
 
 
 def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iterator[Check]:
