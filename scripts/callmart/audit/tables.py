@@ -202,7 +202,7 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
             if not same:
                 found.append(f"{mart.name}, customer {customer}, {day if mart.day else 'all days'}")
     yield Check(
-        "quality", "every visible day is the one that was checked and opened, row for row",
+        "quality", "every visible day is the one that was checked and opened, with as many rows",
         looked_at, len(found), few(found),
     )  # fmt: skip
     opened, shown = connection.execute(SQL["shown_though_held_back"]).fetchall()[0]
