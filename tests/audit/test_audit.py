@@ -308,6 +308,14 @@ def wrong(published: Callmart, green: audit.Audit) -> dict[str, Check]:
     shutil.copy(folder / str(NAMED) / "agent.hyper", strays[0])
     strays[1].touch()
     key.write_bytes(b"left over")
+    copies = [
+        published.home / "keys" / f"customer_{NAMED}.bak.key",
+        published.home / "outbox" / str(NAMED) / "copy.eml",
+        published.home / "reports" / f"{NAMED}.old" / f"traffic-{weeks.of(TODAY)}.html",
+    ]
+    for copy in copies:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.touch()
     page = shelf.place(published.settings, NONE, "traffic", weeks.of(TODAY))
     page.parent.mkdir(parents=True)
     page.touch()
@@ -315,7 +323,7 @@ def wrong(published: Callmart, green: audit.Audit) -> dict[str, Check]:
         for change, undo in WRONGS.items():
             wrongs.enter_context(done(published, change, undo))
         found = failed(published)
-    for file in (key, page, *strays):
+    for file in (key, page, *copies, *strays):
         file.unlink()
     return found
 
@@ -344,9 +352,14 @@ def test_a_held_back_day_that_is_visible_is_a_breach(wrong: dict[str, Check]) ->
 
 
 def test_what_is_kept_of_who_ordered_nothing_is_a_breach(wrong: dict[str, Check]) -> None:
-    assert (f"ops.dirty_day: customer {NONE}", f"keys/customer_{NONE}.key") in [
-        check.found for check in wrong.values()
-    ]
+    found = wrong["contracts: nothing is kept of a customer without a contract, in tables and files"].found
+    assert found == (
+        f"ops.dirty_day: customer {NONE}",
+        f"keys/customer_{NAMED}.bak.key",
+        f"keys/customer_{NONE}.key",
+        f"reports/{NAMED}.old/traffic-{weeks.of(TODAY)}.html",
+        f"outbox/{NAMED}/copy.eml",
+    )
 
 
 def test_a_drawn_page_that_nobody_ordered_is_a_breach(wrong: dict[str, Check]) -> None:

@@ -40,7 +40,7 @@ ACTS = {
     "build": [],
     "validate": [],
     "open": [],
-    "release": ["--customer", "1001", "--day", "2026-11-01", "--reason", "why not"],
+    "release": ["--customer", "1001", "--day", "2026-11-01", "--reason", "data-is-right"],
     "extract": [],
     "publish": ["--yes"],
     "mail": [],

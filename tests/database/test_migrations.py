@@ -253,7 +253,7 @@ REFUSED = {
 COMMANDS = {
     "access apply": "", "access diff": "", "access rotate": "--all", "audit": "", "build": "", "demo": "",
     "dsn": "", "expire": "--plan", "extract": "", "land": "events.csv", "open": "", "publish": "",
-    "registry apply": "registry.yml", "release": "--customer 1001 --day 2026-11-01 --reason why",
+    "registry apply": "registry.yml", "release": "--customer 1001 --day 2026-11-01 --reason data-is-right",
     "rebuild": "", "retire": "queue_day", "run": "", "status": "", "validate": "",
     "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
     "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",

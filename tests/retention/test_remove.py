@@ -189,7 +189,10 @@ def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dic
 def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict[str, Any]) -> None:
     secret_file(keys.key_file(house.home, NONE), left["key"])
     secret_file(keys.key_file(house.home, 999), left["key"])  # of another database, it may be
+    copy = keys.key_file(house.home, STAYS).with_suffix(".bak.key")
+    secret_file(copy, left["key"])
     (removed,) = removing(house)
+    copy.unlink()
     assert isinstance(removed, remove.Removed) and removed.customer_id == NONE
     assert not keys.key_file(house.home, NONE).exists()
     assert keys.key_file(house.home, 999).exists()

@@ -1,16 +1,21 @@
 """A day that its checks hold back stays out, until it is mended or a person releases it, with a reason."""
 
 import json
+from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import psycopg
 import pytest
 
 from callmart.base.progress import quietly
+from callmart.database import migrating
 from callmart.declarations import checking
 from callmart.operations.run import Ran
 from callmart.tableau_files import hyper
+from callmart.validate.release import Reason
 from callmart_home import Callmart
 from checking import only
 from commands import Command, command_of, mistake
@@ -25,6 +30,7 @@ REGISTRY = registry(
     )
 )
 CHECK = "a day without a fault"
+REASONS = get_args(Reason)
 AGAIN = "held back again, because its data changed or it fails more than was released"
 
 
@@ -90,7 +96,7 @@ def command(callmart: Callmart) -> Command:
 
 
 def release(command: Command, **options: str) -> Any:
-    given = {"customer": str(CUSTOMER), "day": str(DAY), "reason": "seen with the customer"} | options
+    given = {"customer": str(CUSTOMER), "day": str(DAY), "reason": "agreed-with-customer"} | options
     return command("release", *(word for name, value in given.items() for word in (f"--{name}", value)))
 
 
@@ -139,7 +145,7 @@ def test_a_day_is_held_back_until_it_is_released(callmart: Callmart, command: Co
     ]
     (told,) = logged(callmart, "released")
     assert told.keys() == {"build", "days", "by", "reason"}
-    assert (told["days"], told["reason"]) == (1, "seen with the customer")
+    assert (told["days"], told["reason"]) == (1, "agreed-with-customer")
     assert told["by"]
     assert offered(callmart) == 1
     ran = night(callmart)
@@ -209,11 +215,11 @@ def test_a_release_is_of_what_was_there_and_of_no_more(
     [
         ({"day": str(days(2)[1])}, f"{days(2)[1]} of customer {CUSTOMER} is not held back; `callmart status` shows"),
         ({"customer": str(UNKNOWN)}, f"customer {UNKNOWN} is not in the registry; `callmart status` lists"),
-        ({"reason": ""}, "a release needs a reason: say with --reason"),
-        ({"reason": "  "}, "a release needs a reason: say with --reason"),
-        ({"reason": "\x01\udcff"}, "a release needs a reason: say with --reason"),
+        ({"reason": ""}, f"'' is not one of {', '.join(map(repr, REASONS))}"),
+        ({"reason": "Noor telde dubbel"}, f"'Noor telde dubbel' is not one of {', '.join(map(repr, REASONS))}"),
+        ({"reason": "not-listed"}, f"'not-listed' is not one of {', '.join(map(repr, REASONS))}"),
     ],
-    ids=["a day that is open", "an unknown customer", "no reason", "a blank reason", "a reason that is no text"],
+    ids=["a day that is open", "an unknown customer", "no reason", "a text", "what former texts became"],
 )  # fmt: skip
 def test_a_release_of_nothing_is_a_mistake(
     callmart: Callmart, command: Command, options: dict[str, str], said: str
@@ -222,3 +228,58 @@ def test_a_release_of_nothing_is_a_mistake(
     before = callmart.rows("select count(*) from ops.audit_log where action = 'released'")
     assert said in mistake(release(command, **options))
     assert callmart.rows("select count(*) from ops.audit_log where action = 'released'") == before
+
+
+HELD = (
+    "insert into ops.held_back (customer_id, call_date, build_id, cause, release_reason)"
+    " values (1, '{day}', 1, '', %s)"
+)
+LOGGED = (
+    "insert into ops.audit_log (action, details) values ('released', jsonb_build_object('reason', %s::text))"
+)
+
+
+@pytest.fixture
+def owner(callmart: Callmart) -> Iterator[psycopg.Connection]:
+    """A connection of the owner whose transaction is rolled back."""
+    with callmart.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.parametrize("statement", [HELD, LOGGED], ids=["the day", "the log"])
+def test_the_database_takes_the_listed_reasons_and_no_text(owner: psycopg.Connection, statement: str) -> None:
+    for day, reason in zip(days(len(REASONS)), REASONS, strict=True):
+        owner.execute(statement.format(day=day).encode(), [reason])
+    for text in "Noor telde dubbel", "", *([None] if statement == LOGGED else []):
+        with pytest.raises(psycopg.errors.CheckViolation), owner.transaction():
+            owner.execute(statement.format(day=DAY - timedelta(days=1)).encode(), [text])
+
+
+def test_an_upgrade_replaces_the_texts_of_before_and_says_so(owner: psycopg.Connection) -> None:
+    (migration,) = migrating.FOLDER.glob("*_reasons_of_releases.sql")
+    owner.execute("alter table ops.held_back drop constraint held_back_release_reason_check")
+    owner.execute("alter table ops.audit_log drop constraint audit_log_release_reason_check")
+    for statement in HELD, LOGGED:
+        owner.execute(statement.format(day=DAY).encode(), ["Noor telde dubbel"])
+    owner.execute("insert into ops.audit_log (action, details) values ('opened', '{\"days\": 1}')")
+    before = owner.execute("select count(*) from ops.audit_log where action = 'released'").fetchall()
+
+    owner.execute(migration.read_bytes())
+    assert owner.execute("select release_reason from ops.held_back").fetchall() == [("not-listed",)]
+    log = owner.execute("select action, details from ops.audit_log order by entry desc limit 3").fetchall()
+    assert log == [
+        ("reasons replaced", {"days": 1, "entries": before[0][0]}),
+        ("opened", {"days": 1}),
+        ("released", {"reason": "not-listed"}),
+    ]
+    assert (
+        owner.execute(
+            "select 1 from ops.audit_log where action = 'released' and details ->> 'reason' <> 'not-listed'"
+        ).fetchall()
+        == []
+    )
+    written_anew = owner.execute("select relation from ops.to_vacuum where is_whole").fetchall()
+    assert {"ops.audit_log", "ops.held_back"} <= {relation for (relation,) in written_anew}
+    with pytest.raises(psycopg.errors.RaiseException, match="append-only"), owner.transaction():
+        owner.execute("update ops.audit_log set action = 'x'")

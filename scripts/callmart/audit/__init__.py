@@ -28,6 +28,7 @@ from callmart.audit import (
     names,
     objectors,
     on_tableau,
+    options,
     persons,
     tables,
 )
@@ -145,6 +146,7 @@ def _looks(
         *tables.of_rights(connection, settings, scene),
         *limits.of_limits(connection, settings),
         *tables.of_tables(connection, settings, scene),
+        options.of_agents(connection, scene),
         *tables.of_usage(connection),
         agents.of_marts(connection, scene),
         agents.of_extracts(connection, settings, scene),

@@ -34,6 +34,15 @@ where nspname = any(%(schemas)s) and relkind in ('r', 'p', 'm') and not relispar
 group by relation
 order by relation;
 
+-- name: kept
+select distinct customer_id from registry.kept_contract;
+
+-- name: ordered
+select distinct k.customer_id
+from registry.contract as k
+inner join registry.customer as c using (customer_id)
+where k.valid_until is null or (now() at time zone c.time_zone)::date < k.valid_until;
+
 -- name: days
 -- Per customer and day of a mart: whether the mart has as many rows as were opened.
 with

@@ -63,7 +63,7 @@ def expire(
         if plan and another and outcomes:
             out.print(f"to do this: callmart expire --today {day} --accept {planned.hash}")
         out.print(f"expire: {said}; the oldest day that is kept is {planned.floor}")
-    raise typer.Exit(UNDONE if said in (stage.LOCKED, stage.CHANGED) else 0)
+    raise typer.Exit(UNDONE if said in (stage.STUCK, stage.LOCKED, stage.CHANGED) else 0)
 
 
 def _print_expiry(outcomes: list[Any]) -> None:

@@ -15,6 +15,7 @@ from callmart.base.settings import Platform, settings
 from callmart.cli import health
 from callmart.cli.terminal import UNDONE, Json, at_work, database, err, out, plain, progress, tell
 from callmart.database import clock, rotation
+from callmart.validate.release import Reason
 
 app = typer.Typer()
 
@@ -141,7 +142,13 @@ def open_() -> None:
 def release(
     customer: Annotated[int, typer.Option(min=1, help="The customer whose day it is.")],
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day that is held back.")],
-    reason: Annotated[str, typer.Option(help="Why customers may see it as it is; goes into the audit log.")],
+    reason: Annotated[
+        Reason,
+        typer.Option(
+            help="Why customers may see it as it is: the customer has agreed; it was compared with the source, and is "
+            "right; the source can't give better data; the check or its limit is wrong. Goes into the audit log."
+        ),
+    ],
 ) -> None:
     """Let the next run open a day that is held back."""
     from callmart.validate import release as stage

@@ -2,6 +2,7 @@
 the name of a mail has its week, its reports and the recipient's pseudonym.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from email.message import EmailMessage
@@ -42,9 +43,23 @@ def file(settings: Settings, customer_id: int, letter: EmailMessage) -> Path:
 
 def mails(settings: Settings) -> Iterator[Kept]:
     """All mails, sorted."""
-    for path in sorted(folder(settings).glob("*/*.eml")):
-        week, reports, known_by = path.stem.split(".")
-        yield Kept(path, int(path.parent.name), weeks.parse(week), reports.split("-"), known_by)
+    yield from filter(None, map(_mail, _files(settings)))
+
+
+def strays(settings: Settings) -> list[Path]:
+    """What is among the mails and has no mail's name. Nobody knows what it shows, so it stays."""
+    return [path for path in _files(settings) if _mail(path) is None]
+
+
+def _files(settings: Settings) -> list[Path]:
+    return sorted(folder(settings).glob("*/*.eml"))
+
+
+def _mail(path: Path) -> Kept | None:
+    name = f"{path.parent.name}/{path.name}"
+    found = re.fullmatch(r"([1-9][0-9]*)/([^.]+)\.([^.]+)\.([^.]+)\.eml", name)
+    week = weeks.named(found[2]) if found else None
+    return Kept(path, int(found[1]), week, found[3].split("-"), found[4]) if found and week else None
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:

@@ -60,9 +60,22 @@ def index(settings: Settings) -> Path:
 
 def pages(settings: Settings) -> Iterator[Drawn]:
     """The pages on the shelf, sorted."""
-    for path in sorted(folder(settings).glob("*/*.html")):
-        if found := re.fullmatch(r"([a-z_0-9]+)-(\d{4}-W\d{2})", path.stem):
-            yield Drawn(path, int(path.parent.name), found[1], weeks.parse(found[2]))
+    yield from filter(None, map(_drawn, _files(settings)))
+
+
+def strays(settings: Settings) -> list[Path]:
+    """What is among the pages and has no page's name. Nobody knows what it shows, so it stays."""
+    return [path for path in _files(settings) if _drawn(path) is None]
+
+
+def _files(settings: Settings) -> list[Path]:
+    return sorted(folder(settings).glob("*/*.html"))
+
+
+def _drawn(path: Path) -> Drawn | None:
+    found = re.fullmatch(r"([1-9][0-9]*)/([a-z_0-9]+)-(.*)\.html", f"{path.parent.name}/{path.name}")
+    week = weeks.named(found[3]) if found else None
+    return Drawn(path, int(found[1]), found[2], week) if found and week else None
 
 
 def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]:

@@ -62,15 +62,19 @@ def last_complete(today: date) -> Week:
 
 def parse(written: str) -> Week:
     """Return the week that somebody wrote as 2026-W47. Raises UserError if it is not one."""
+    week = named(written)
+    if week is None:
+        raise UserError(f"{written} is not a week: write the year and the week's number, as in 2026-W47")
+    return week
+
+
+def named(written: str) -> Week | None:
+    """Return the week of this name, as 2026-W47, or None."""
     found = re.fullmatch(r"(\d{4})-W(\d{2})", written)
     try:
-        return Week(date.fromisocalendar(int(found[1]), int(found[2]), 1)) if found else _refuse(written)
+        return Week(date.fromisocalendar(int(found[1]), int(found[2]), 1)) if found else None
     except ValueError:
-        return _refuse(written)
-
-
-def _refuse(written: str) -> Week:
-    raise UserError(f"{written} is not a week: write the year and the week's number, as in 2026-W47")
+        return None
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,11 @@ def follow(connection: psycopg.Connection, settings: Settings, today: date) -> I
             if environment.state == "ready":
                 with server.connect(own_settings) as own:
                     outcomes = expire.expire(own, own_settings, today)
-                if expire.overall(outcomes) in (expire.LOCKED, expire.CHANGED):
+                said = expire.overall(outcomes)
+                if said in (expire.LOCKED, expire.CHANGED):
                     yield _left(environment.name, "somebody reads it")
+                elif said == expire.STUCK:
+                    yield _left(environment.name, said)
         except (UserError, psycopg.Error, OSError) as error:
             connection.rollback()
             yield _left(environment.name, kind(error))

@@ -19,12 +19,15 @@ from callmart.retention.expiry_plan import Plan, plan
 from callmart.retention.expiry_steps import Step
 
 DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not obtained", "changed", "nothing to do", "planned"
+STUCK = "a file can't be deleted"
 EMPTIED = "rows deleted, their month is dropped later"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a step: DONE, EMPTIED, LOCKED or CHANGED; with the last two, nothing was deleted. Or PLANNED."""
+    """The outcome of a step: DONE, EMPTIED, LOCKED, CHANGED or STUCK; or PLANNED. With LOCKED and CHANGED, nothing was
+    deleted; with STUCK, perhaps some of the files.
+    """
 
     step: Step
     outcome: str
@@ -46,7 +49,7 @@ def overall(outcomes: list[Outcome]) -> str:
     """Return the outcome that a person should see first."""
     found = {one.outcome for one in outcomes}
     return next(
-        (outcome for outcome in (CHANGED, LOCKED, EMPTIED, PLANNED, DONE) if outcome in found), NOTHING
+        (outcome for outcome in (STUCK, CHANGED, LOCKED, EMPTIED, PLANNED, DONE) if outcome in found), NOTHING
     )
 
 
@@ -82,7 +85,7 @@ def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> str:
 def _try(
     connection: psycopg.Connection, planned: Plan, step: Step, take: Callable[[psycopg.Connection], int]
 ) -> str | None:
-    """DONE or CHANGED; None if a lock could not be obtained."""
+    """DONE, CHANGED or STUCK; None if a lock could not be obtained."""
     try:
         with connection.transaction():
             lock.wait_at_most(connection, READERS_WAIT)
@@ -93,5 +96,7 @@ def _try(
         return DONE
     except _Changed:
         return CHANGED
+    except OSError:  # the other steps don't wait for a person
+        return STUCK
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
         return None

@@ -6,6 +6,7 @@ files are deleted before the commit: after a crash the books still name the cust
 goes after the commit: in the books of a customer that left the registry nothing else says that there was one.
 """
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -154,9 +155,9 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
     """The customers that the statement `gone` finds, and those of whom only the key is left."""
     gone = sql.SQL(SQL["gone"]).format(ordered=_ORDERED, named_unduly=_NAMED_UNDULY)
     found = {customer_id for (customer_id,) in connection.execute(gone)}
-    keys = [
-        int(file.stem.removeprefix("customer_")) for file in (settings.home / "keys").glob("customer_*.key")
-    ]
+    files = (settings.home / "keys").glob("customer_*.key")
+    # The audit tells of files with other names, such as a copy.
+    keys = [int(key[1]) for file in files if (key := re.fullmatch(r"customer_([0-9]+)\.key", file.name))]
     # A key of a customer that this database has never known is left alone: it may belong to another database.
     found |= {
         customer_id

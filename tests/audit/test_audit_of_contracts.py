@@ -1,0 +1,130 @@
+"""The audit's check of contracts: what is stored is what they order, and what outlives them by promise is no breach."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from callmart.audit import options, tables
+from callmart.audit.check import Check
+from callmart.audit.scene import scene_of
+from callmart.base.keys import key_file
+from callmart.base.secret_files import secret_file
+from callmart_home import Callmart
+from centre import ANONYMOUS, NAMED, NONE, STANDARD
+
+pytestmark = pytest.mark.server
+
+EXPIRY = "the expiry finds nothing that is due, in tables and files"
+CONTRACTS = "nothing is kept of a customer without a contract, in tables and files"
+# A request about somebody of a customer who left, one that was refused as there is no such customer, an erasure.
+OUTLIVING = f"""
+insert into privacy.request (customer_id, asked_right, received, state, refused_why, ended_at)
+values ({NONE}, 'erasure', current_date, 'refused', 'authority', now()),
+    (9999, 'erasure', current_date, 'refused', 'no such customer', now());
+insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at)
+values (1, '', '', '', {NONE}, 'agent', now(), now());
+insert into privacy.tombstone (entry, customer_id, kind, tombstone, until)
+values (1, {NONE}, 'agent', repeat('0', 32), now());
+"""
+TO_COME = f"""
+insert into registry.contract (customer_id, option, valid_from) values ({NONE}, 'detailed', current_date + 40);
+insert into registry.agent (customer_id, agent_key, agent, name) values ({NONE}, 'a', '101', 'Noor');
+"""
+
+
+@pytest.fixture
+def owner(played: Callmart) -> Iterator[psycopg.Connection]:
+    """A connection of the owner whose transaction is rolled back."""
+    with played.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+def of_tables(callmart: Callmart, owner: psycopg.Connection) -> dict[str, Check]:
+    scene = scene_of(owner, callmart.settings)
+    # The plan of an expiry begins a transaction of its own.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, "commit", lambda: None)
+        return {check.name: check for check in tables.of_tables(owner, callmart.settings, scene)}
+
+
+def of_agents(callmart: Callmart, owner: psycopg.Connection) -> Check:
+    return options.of_agents(owner, scene_of(owner, callmart.settings))
+
+
+def test_what_outlives_a_customer_by_promise_is_no_breach(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    owner.execute(OUTLIVING.encode())
+    assert of_tables(played, owner)[CONTRACTS].outcome == "holds"
+
+
+def test_what_is_ordered_for_later_is_no_breach(played: Callmart, owner: psycopg.Connection) -> None:
+    key = key_file(played.home, NONE)
+    secret_file(key, b"k" * 32)
+    owner.execute(TO_COME.encode())
+    assert of_tables(played, owner)[CONTRACTS].outcome == of_agents(played, owner).outcome == "holds"
+    owner.execute(
+        "update registry.contract set valid_from = current_date - 9, valid_until = current_date - 2"
+        f" where customer_id = {NONE}"
+    )
+    assert of_tables(played, owner)[CONTRACTS].found == (
+        f"registry.agent: customer {NONE}",
+        f"keys/customer_{NONE}.key",
+    )
+    key.unlink()
+
+
+def test_an_expired_month_that_waits_for_a_reader_is_due_with_its_rows_only(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    old = "access.retention_floor() - 40"
+    owner.execute(f"select access.ensure_month('store.agent_day', {old})".encode())
+    assert of_tables(played, owner)[EXPIRY].outcome == "holds"
+    owner.execute(
+        f"insert into store.agent_day (customer_id, call_date, agent_key) values ({NAMED}, {old}, 'x')".encode()
+    )
+    assert of_tables(played, owner)[EXPIRY].outcome == "BREACH"
+
+
+WRONGS = {
+    "a day of agents under standard": (
+        "insert into store.agent_day (customer_id, call_date, agent_key)"
+        f" select {STANDARD}, max(call_date), 'x' from store.queue_interval",
+        f"agent_day: customer {STANDARD}, 1 days",
+    ),
+    "a day of agents before detailed": (
+        "insert into store.agent_day (customer_id, call_date, agent_key)"
+        f" values ({NAMED}, date '2019-12-31', 'x')",
+        f"agent_day: customer {NAMED}, 1 days",
+    ),
+    "an agent under standard": (
+        f"insert into store.agent (customer_id, agent_key, agent) values ({STANDARD}, 'x', 'agent-x')",
+        f"agent: customer {STANDARD}",
+    ),
+    "an id under standard": (
+        f"insert into registry.agent (customer_id, agent_key, agent) values ({STANDARD}, 'x', '101')",
+        f"registry.agent: customer {STANDARD}, whose contract keeps no agent's id or name",
+    ),
+    "an id of an anonymous agent": (
+        f"insert into registry.agent (customer_id, agent_key, agent) values ({ANONYMOUS}, 'x', '101')",
+        f"registry.agent: customer {ANONYMOUS}, whose contract keeps no agent's id or name",
+    ),
+    "a name of an anonymous agent": (
+        f"update store.agent set agent = 'agent-Noor' where customer_id = {ANONYMOUS}",
+        f"agent: customer {ANONYMOUS}, whose agents are anonymous, has names",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_agents_that_no_contract_orders_are_a_breach(
+    played: Callmart, owner: psycopg.Connection, wrong: str
+) -> None:
+    assert of_agents(played, owner).outcome == "holds"
+    statement, said = WRONGS[wrong]
+    if "2019" in statement:
+        owner.execute("select access.ensure_month('store.agent_day', date '2019-12-31')")
+    assert owner.execute(statement.encode()).rowcount >= 1
+    assert of_agents(played, owner).found == (said,)
