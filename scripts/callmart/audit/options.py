@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.audit.check import Check, few
-from callmart.audit.scene import Scene, table_of
+from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.declarations.mart import Mart
@@ -38,7 +38,7 @@ def of_agents(connection: psycopg.Connection, scene: Scene) -> Check:
 def _unordered(connection: psycopg.Connection, mart: Mart) -> Iterator[str]:
     """What a mart has that no detailed contract keeps. Rows without a day are kept with any day."""
     query = sql.SQL(SQL["unordered"]).format(
-        mart=sql.Identifier(*table_of(mart).split(".")),
+        mart=sql.Identifier(*mart.table.split(".")),
         day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
     )
     for customer, days in connection.execute(query):
