@@ -15,6 +15,7 @@ from callmart.audit import objectors
 from callmart.base.errors import UserError
 from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.database import ledger, rotation
 from callmart.land import places
 from callmart.land.corrected import Corrected
@@ -253,11 +254,10 @@ def test_a_database_that_lost_it_is_told_again_by_the_ledger(home: Callmart, wor
     work.connection.execute("delete from privacy.tombstone where kind in ('mistaken', 'objector')")
     work.connection.commit()
     assert ledger.compare(work.connection, home.settings).differing == {ONE, TWIN}
-    again: list[tuple[Person, str]] = []
-    done = replaying.replay(work.connection, home.settings, lambda *one: again.append(one))
+    done = replaying.replay(work.connection, home.settings, quietly)
     assert done.customers == (ONE, TWIN) and home.rows(query) == before
     objects = {keyed(key_of(home), "agent", agent) for agent in (OBJECTOR, ABSENT)}
-    left_out = [person for person, right in again if (person.customer_id, right) == (ONE, "objection")]
+    left_out = [person for person, right in done.changed if (person.customer_id, right) == (ONE, "objection")]
     assert {key for person in left_out for key in person.keys} == objects
 
 

@@ -354,9 +354,9 @@ def replay(
     from callmart.privacy import procedure, replaying
 
     with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
-        again = partial(replaying.again_everywhere, work)
-        done = replaying.replay(owner, settings(), again, ledger_lost)
-        problems = replaying.uncorrected(owner) + memberships.sync(owner, settings())
+        done = replaying.replay(owner, settings(), partial(replaying.erase, work), ledger_lost)
+        problems = done.problems + replaying.uncorrected(owner) + memberships.sync(owner, settings())
+        problems += replaying.follow(work, done.changed)
     out.print(
         f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
         f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says"
