@@ -422,7 +422,7 @@ def answer(
         found = register.request(officer, number)
         if found.answered_at is None:
             # What is missing for the letter is said before the answer is recorded.
-            letters.backups_gone(settings(), found)
+            letters.backup_kept_days(settings())
             if found.asked_right in ("access", "portability") and found.state == "proving":
                 shelf.require(settings(), found.customer_id, number)
             register.answer(officer, number)
