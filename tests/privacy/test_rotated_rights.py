@@ -21,7 +21,7 @@ from callmart.land import places
 from callmart.land.corrected import Corrected
 from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.procedure import Case
 from callmart.registry.objectors import leave_out
 from callmart.registry.states import current_states
@@ -95,7 +95,7 @@ def home(callmart: Callmart) -> Callmart:
         assert corrected.correct(work, mistaken.person)
         for customer in (ONE, TWIN):
             part = case(work, customer, RIGHT, MISTAKEN_DAYS[0], customer)
-            erasing._secure(part, Kept.of(part.person, places.look(connection, part.person)))
+            erasing._secure(part, Remembered.of(part.person, places.look(connection, part.person)))
             assert places.Events().treat(work, part.person)
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")

@@ -19,7 +19,7 @@ from callmart.reports.weeks import Week
 OUTBOX = "outbox"
 
 
-class Kept(NamedTuple):
+class Mail(NamedTuple):
     """A mail in the outbox."""
 
     path: Path
@@ -40,11 +40,11 @@ def file(settings: Settings, customer_id: int, letter: EmailMessage) -> Path:
     return folder(settings) / str(customer_id) / f"{name}.eml"
 
 
-def mails(settings: Settings) -> Iterator[Kept]:
+def mails(settings: Settings) -> Iterator[Mail]:
     """All mails, sorted."""
     for path in sorted(folder(settings).glob("*/*.eml")):
         week, reports, known_by = path.stem.split(".")
-        yield Kept(path, int(path.parent.name), weeks.parse(week), reports.split("-"), known_by)
+        yield Mail(path, int(path.parent.name), weeks.parse(week), reports.split("-"), known_by)
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:
