@@ -38,7 +38,7 @@ from callmart.privacy import (
     renaming,
 )  # fmt: skip
 from callmart.privacy.correcting import Correction
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.package import sealing
 from callmart.privacy.procedure import Case, Procedure, Steps
 from callmart.registry import applying
@@ -156,7 +156,7 @@ def _asked(work: Work, registry: Registry, first: date) -> list[_Asked]:
         _Asked(right, module, Case(work, person, key, request))
         for request, (right, module, person) in enumerate(rights, 1)
     ]
-    wrong = Kept(frozenset({WRONG_NAME}))
+    wrong = Remembered(frozenset({WRONG_NAME}))
     kept.keep(asked[1].case, wrong)  # as `registry apply --request` does
     connection.commit()
     return asked

@@ -271,11 +271,11 @@ def test_a_kill_in_the_middle_begins_anew(
 ) -> None:
     callmart = empty(make_callmart, old)
 
-    def crash(work: Any, who: Any, right: Any) -> None:
+    def crash(work: Any, who: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(replaying, "again_restored", crash)
+        patch.setattr(replaying, "erase_restored", crash)
         with pytest.raises(KeyboardInterrupt):
             restored(callmart, backed_up)
     assert not [role for role in logins(callmart) if "customer" in role]

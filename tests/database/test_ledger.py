@@ -82,7 +82,7 @@ def statuses(callmart: Callmart, customer: int) -> int:
 def replay(callmart: Callmart, lost: ledger_mending.Lost | None = None) -> replaying.Replayed:
     with callmart.connect() as connection:
         return replaying.replay(
-            connection, callmart.settings, lambda who, _: erase_events(connection, who), lost
+            connection, callmart.settings, lambda who: erase_events(connection, who), lost
         )
 
 

@@ -522,11 +522,11 @@ def test_one_that_can_not_be_reached_is_named_and_stops_no_other(
 
 def test_a_rotation_drops_it(tried: Callmart, owner: psycopg.Connection, planted: Environment) -> None:
     assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 0
-    drawn.remove_all(owner, tried.settings, ANONYMOUS)
+    drawn.remove_copies(owner, tried.settings, ANONYMOUS)
     assert "planted" in names(owner)
     databases.say(owner, planted.model_copy(update={"customers": (ANONYMOUS,)}))
     owner.commit()
-    drawn.remove_all(owner, tried.settings, ANONYMOUS)
+    drawn.remove_copies(owner, tried.settings, ANONYMOUS)
     assert names(owner) == [ENVIRONMENT]
 
 

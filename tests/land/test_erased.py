@@ -556,7 +556,7 @@ def test_what_only_seems_to_have_begun_before_is_not_erased_again(callmart: Call
     assert callmart.rows("select 1 from raw.call where customer_id = %s and first_at < %s and last_at >= %s",
                          customer, UNTIL, UNTIL)  # fmt: skip
     with callmart.connect() as connection:
-        assert list(replaying._returned(connection, callmart.settings)) == []
+        assert list(replaying.returned(connection, {})) == []
         assert landed.look(connection, person(callmart, customer, "agent", NOOR, UNTIL)).traces == frozenset()
 
 
@@ -570,7 +570,7 @@ def test_who_came_back_in_the_end_of_a_call_is_found(callmart: Callmart, custome
         assert len(landed.look(connection, who).traces) == len(rows)
         written = written_tombstones(callmart, connection, who)
         ledger.append(connection, callmart.settings, customer, "agent", UNTIL, written, 9)
-        assert [one.keys for one in replaying._returned(connection, callmart.settings)] == [who.keys]
+        assert [one.keys for one in replaying.returned(connection, {})] == [who.keys]
         connection.commit()
 
 

@@ -188,7 +188,7 @@ def test_a_contact_who_was_erased_is_known_again_by_the_address(
 ) -> None:
     key, address = key_of(callmart, customer), "noor@example.org"
     made = [tombstone(secret_of(one), "contact", of_address(one, address)) for one in epochs(key)[:1]]
-    found: list[tuple[Person, str]] = []
+    found: list[Person] = []
     with callmart.connect() as connection:
         ledger.append(connection, callmart.settings, customer, "contact", UNTIL, {"contact": made}, 3)
         connection.execute(
@@ -196,9 +196,9 @@ def test_a_contact_who_was_erased_is_known_again_by_the_address(
             [customer, address],
         )
         connection.commit()
-        replaying.replay(connection, callmart.settings, lambda *one: found.append(one))
+        replaying.replay(connection, callmart.settings, found.append)
         connection.execute("delete from registry.contact where customer_id = %s", [customer])
-    assert [(one.kind, one.keys) for one, _ in found] == [("contact", frozenset({of_address(key, address)}))]
+    assert [(one.kind, one.keys) for one in found] == [("contact", frozenset({of_address(key, address)}))]
 
 
 def test_the_name_of_an_agent_who_was_erased_leaves_a_label_that_is_back(

@@ -385,7 +385,7 @@ def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
 ) -> None:
     settings = by(two_weeks)
     assert send(owner, settings) == mailing.Mailed(2, [])
-    drawn.remove_all(owner, settings, NAMED)
+    drawn.remove_copies(owner, settings, NAMED)
     owner.commit()
     assert set(in_outbox(two_weeks)) == {OTHER}
     assert send(owner, settings) == mailing.Mailed(1, [])

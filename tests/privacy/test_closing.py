@@ -52,7 +52,7 @@ def lose(callmart: Callmart, customer: int) -> None:
 
 def replay(callmart: Callmart) -> replaying.Replayed:
     with callmart.connect() as connection:
-        return replaying.replay(connection, callmart.settings, lambda who, _: erase_events(connection, who))
+        return replaying.replay(connection, callmart.settings, lambda who: erase_events(connection, who))
 
 
 def may_log_in(callmart: Callmart) -> set[int]:

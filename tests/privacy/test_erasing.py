@@ -488,7 +488,7 @@ def test_tableau_that_does_not_answer_blocks_the_request(
 
 def test_who_is_asked_for_with_other_ids_than_in_the_plan(home: Callmart, work: Work) -> None:
     one, both = of(work, "agent", STAYER), of(work, "agent", STAYER, PARTLY)
-    kept.keep(case(work, one, 8), kept.Kept(one.words, *[frozenset()] * 3))
+    kept.keep(case(work, one, 8), kept.Remembered(one.words, *[frozenset()] * 3))
     with pytest.raises(UserError, match="somebody else, or about more ids"):
         do(work, both, request=8)
     kept.forget(home.home, 8)

@@ -18,7 +18,7 @@ from callmart.database import ledger, lock
 from callmart.land.places import Stored
 from callmart.opening import opening
 from callmart.privacy import erasing, server_files
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.publish import sites
 from callmart.registry.places import Persons
 from callmart_home import Callmart
@@ -141,7 +141,7 @@ def test_words_like_those_of_others_are_sought_as_whole_values(known: Callmart, 
     """The name that another has is not sought; of the ids, whole values of the customer's own rows."""
     person = of(work, "agent", "102", PART)
     person = replace(person, words=person.words | {NAME})
-    searching = erasing._searching(work, person, Kept.of(person, Stored()), Stored())
+    searching = erasing._searching(work, person, Remembered.of(person, Stored()), Stored())
     assert set(searching.needles.whole) == {"102", PART}
     assert NAME not in searching.needles.texts
     assert Persons().prove(searching, person).left == {}

@@ -13,7 +13,7 @@ from callmart.base.keys import keyed
 from callmart.base.person import Work
 from callmart.privacy import kept, lifting, objecting, persons
 from callmart.privacy.correcting import Correction
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.procedure import Steps
 from callmart_home import Callmart
 from centre import DAYS, NAMED
@@ -109,8 +109,8 @@ def test_what_an_earlier_version_kept_for_a_proof_is_still_read(work: Work) -> N
     """It knew the agent by the id that was entered alone."""
     person = of(work, "agent", "1007.0")
     earlier = replace(person, keys=person.entered, implied=frozenset())
-    kept.keep(case(work, earlier, 6), Kept(frozenset({"a word"})))
-    assert kept.recall(case(work, person, 6)) == Kept(frozenset({"a word"}))
+    kept.keep(case(work, earlier, 6), Remembered(frozenset({"a word"})))
+    assert kept.recall(case(work, person, 6)) == Remembered(frozenset({"a word"}))
     kept.forget(work.settings.home, 6)
 
 

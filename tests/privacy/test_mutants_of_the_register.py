@@ -498,7 +498,7 @@ CHANGED: dict[str, dict[str, Mutant]] = {
     "writing": {
         **{
             f"{right} without {block}": without_block(right, block)
-            for right in SAID if right != "portability" for block in ("done", "afterwards")
+            for right in SAID if right not in ("portability", "restriction") for block in ("done", "afterwards")
         },
         "backups are gone at once": changed("privacy.letters.timedelta", lambda **days: timedelta(0)),
         "nothing waits": changed("privacy.letters._Line", lambda *line: _Line(*line[:5], False)),

@@ -11,7 +11,7 @@ from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.land.places import Stored
 from callmart.privacy import erasing, kept, objecting, persons, places, replaying
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.procedure import Case
 from callmart.registry.places import Persons
 from callmart_home import Callmart, MakeOnce
@@ -79,7 +79,7 @@ def erased(work: Work, kind: Kind, *words: str) -> Person:
     person = persons.person(work.connection, key, ONE, kind, words, UNTIL)
     work.connection.commit()
     counts = Persons().find(work, person)
-    erasing._secure(Case(work, person, key, 1), Kept.of(person, Stored()))
+    erasing._secure(Case(work, person, key, 1), Remembered.of(person, Stored()))
     assert Persons().treat(work, person) == counts and counts
     assert not Persons().find(work, person)
     return person
@@ -92,7 +92,7 @@ def left_of(work: Work, person: Person, name: str) -> Counts:
 
 def proof_of(work: Work, person: Person, name: str) -> Proof:
     """What a proof says of a place."""
-    searching = erasing._searching(work, person, Kept.of(person, Stored()), Stored())
+    searching = erasing._searching(work, person, Remembered.of(person, Stored()), Stored())
     return next(place for place in places.PLACES if place.name == name).prove(searching, person)
 
 
@@ -140,7 +140,7 @@ def test_who_withdraws_goes_as_contact_and_recipient_too_after_a_crash(home: Cal
         return Case(work, found, key, 1)
 
     first = ada()
-    erasing._secure(first, Kept.of(first.person, Stored()))
+    erasing._secure(first, Remembered.of(first.person, Stored()))
     objecting.note(first, "objection")
     assert not ada().person.addresses
     before = kept.recall(ada())

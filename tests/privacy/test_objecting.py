@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 import tableauserverclient as TSC
 
+from callmart.access import memberships
 from callmart.audit import agents, channels, objectors, on_tableau
 from callmart.audit.scene import scene_of
 from callmart.base.errors import UserError
@@ -292,8 +293,9 @@ def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Call
         )
     assert shown(home, PARTLY) == 1, "as in an older database"
     assert ledger.compare(work.connection, home.settings).differing == {NAMED}
-    again = partial(replaying.again_everywhere, work)
-    done = replaying.replay(work.connection, home.settings, again)
+    done = replaying.replay(work.connection, home.settings, partial(replaying.erase, work))
+    memberships.sync(work.connection, home.settings)
+    assert replaying.follow(work, done.changed) == []
     assert (done.customers, done.persons, done.objectors) == ((NAMED,), 0, 2)
     assert shown(home, PARTLY) == 0 and left(work, PARTLY, 3) == {}
     assert shown(home, LEAVER), "who took it back is shown"

@@ -16,13 +16,13 @@ import pytest
 
 from callmart.base import evidence
 from callmart.base.errors import UserError
-from callmart.base.keys import key_file, keyed
+from callmart.base.keys import key_file, keyed, layered
 from callmart.base.needles import Needles
 from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Kind, Person, Work
 from callmart.base.settings import PROJECT
 from callmart.declarations import pointing, processing
-from callmart.privacy import decided, disclosing, persons, places
+from callmart.privacy import decided, disclosing, persons, places, subject
 from callmart.privacy.package import own_rows, packing, page, shelf
 from callmart.privacy.package.own_rows import Contents, Somebody
 from callmart.privacy.package.sealing import with_passphrase
@@ -98,6 +98,26 @@ def test_every_column_of_a_person_is_in_the_package_or_left_out_with_its_reason(
         elif not any(why.nl and why.en for why in left_out(table)):
             missing.append(table)
     assert missing == []
+
+
+@pytest.mark.parametrize(("kind", "normal"), [("agent", LEAVER), ("caller", CALLER), ("contact", CONTACT)])
+def test_after_a_rotation_the_requests_about_a_person_are_there(
+    crowd: Callmart, work: Work, kind: Kind, normal: str
+) -> None:
+    """The register's hash has each layer once."""
+    layer = b"l" * 32
+    whom = layered(layer, subject.subject(key_of(work), kind, normal))
+    key = key_of(work) + layer
+    with work.connection.transaction(force_rollback=True):
+        work.connection.execute(
+            "insert into privacy.request (customer_id, asked_right, kind, subject, received, state)"
+            " values (%s, 'access', %s, %s, %s, 'received')",
+            [NAMED, kind, whom, DAYS[0]],
+        )
+        until = persons.end_of(work.connection, NAMED, DAYS[-1])
+        person = persons.person(work.connection, key, NAMED, kind, [normal], until)
+        contents = own_rows.of(work.connection, work.settings, person, key)
+    assert [row["subject"] for row in rows(contents, "privacy.request")] == [whom]
 
 
 def left_out(table: str) -> Iterator[Any]:

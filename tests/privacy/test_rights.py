@@ -1,5 +1,6 @@
 """Every right, for every kind of person: who has which, its steps, and its letters."""
 
+from datetime import date, timedelta
 from typing import get_args
 
 import pytest
@@ -93,6 +94,27 @@ def test_each_right_goes_its_way_to_a_letter(
     assert ("een medewerker" if locale == "nl" else "an agent") in letter
     assert f"{TODAY.year}" in letter and "\n\n\n" not in letter
     assert max(map(len, letter.splitlines())) <= 124
+
+
+@pytest.mark.parametrize("right", ["erasure", "objection"])
+def test_a_letter_says_when_the_last_place_was_treated(undone: Desk, right: Right) -> None:
+    """A request that is blocked goes on for days. The backups of these days have what was not treated yet."""
+    number = undone.open(OTHER, ANOTHERS, right=right, kind="agent")
+    undone.bring(number, "answered")
+    undone.owner.execute(
+        "update privacy.request set begun_at = begun_at - interval '9 days' where number = %s", [number]
+    )
+    found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    letter = letters.answer(undone.owner, settings, found, evidence)
+
+    def said(day: date) -> bool:
+        return f"{day.day} {day:%B %Y}" in letter
+
+    begun = TODAY - timedelta(days=9)
+    assert said(TODAY) and not said(begun)
+    gone = [said(day + timedelta(days=30)) for day in (TODAY, begun)]
+    assert gone == [right == "erasure", False]
 
 
 @pytest.mark.parametrize("right", RIGHTS)

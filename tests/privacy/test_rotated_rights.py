@@ -15,12 +15,13 @@ from callmart.audit import objectors
 from callmart.base.errors import UserError
 from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.base.person import Person, Work
+from callmart.base.progress import quietly
 from callmart.database import ledger, rotation
 from callmart.land import places
 from callmart.land.corrected import Corrected
 from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.procedure import Case
 from callmart.registry.objectors import leave_out
 from callmart.registry.states import current_states
@@ -94,7 +95,7 @@ def home(callmart: Callmart) -> Callmart:
         assert corrected.correct(work, mistaken.person)
         for customer in (ONE, TWIN):
             part = case(work, customer, RIGHT, MISTAKEN_DAYS[0], customer)
-            erasing._secure(part, Kept.of(part.person, places.look(connection, part.person)))
+            erasing._secure(part, Remembered.of(part.person, places.look(connection, part.person)))
             assert places.Events().treat(work, part.person)
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")
@@ -253,11 +254,10 @@ def test_a_database_that_lost_it_is_told_again_by_the_ledger(home: Callmart, wor
     work.connection.execute("delete from privacy.tombstone where kind in ('mistaken', 'objector')")
     work.connection.commit()
     assert ledger.compare(work.connection, home.settings).differing == {ONE, TWIN}
-    again: list[tuple[Person, str]] = []
-    done = replaying.replay(work.connection, home.settings, lambda *one: again.append(one))
+    done = replaying.replay(work.connection, home.settings, quietly)
     assert done.customers == (ONE, TWIN) and home.rows(query) == before
     objects = {keyed(key_of(home), "agent", agent) for agent in (OBJECTOR, ABSENT)}
-    left_out = [person for person, right in again if (person.customer_id, right) == (ONE, "objection")]
+    left_out = [person for person, right in done.changed if (person.customer_id, right) == (ONE, "objection")]
     assert {key for person in left_out for key in person.keys} == objects
 
 

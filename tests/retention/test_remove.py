@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 import tableauserverclient as TSC
 
-from callmart.base import keys
+from callmart.base import disk, keys
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Folder
 from callmart.database import audit_log, clock, vacuum
@@ -321,6 +321,21 @@ def what_can_not_be_deleted_is_said_and_tried_again(
         "the next run tries again"
     )
     assert draft.exists() and paths_of(callmart, 1) >= {"keys", "reports"}
+
+
+def test_a_package_goes_with_everything_else_though_a_contract_begins_later(two_landed: Callmart) -> None:
+    """The customer gets a new key at once, so nothing else shows that the package is of before."""
+    packages = [
+        two_landed.home / disk.PACKAGES / str(customer) / f"request-{customer}.zip.age" for customer in (1, 2)
+    ]
+    for package in packages:
+        package.parent.mkdir(parents=True, exist_ok=True)
+        package.write_text("encrypted")
+    later = ("detailed", TODAY + timedelta(days=40), None)
+    two_landed.apply("customers:\n" + leaver(1, later) + leaver(2, OPEN))
+    removing(two_landed)
+    assert keys.key_file(two_landed.home, 1).exists()
+    assert [package.parent.exists() for package in packages] == [False, True]
 
 
 def test_a_build_that_waits_holds_nothing_of_who_leaves(

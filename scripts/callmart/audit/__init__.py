@@ -160,6 +160,7 @@ def _looks(
         ledger.of_ledger(connection, settings),
         persons.of_places(connection, settings),
         persons.of_erasure(connection, settings),
+        persons.of_returned(connection, settings),
     ]  # fmt: skip
 
 

@@ -1,10 +1,12 @@
-"""The audit's checks of the rights of persons: no place is unknown, and whoever is erased is not found any more.
+"""The audit's checks of the rights of persons: no place is unknown, whoever is erased is not found any more, and nobody
+who was erased is back.
 
 A made-up agent and caller are put among a customer's events, erased and looked for, in a transaction that is rolled
 back.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,7 +20,7 @@ from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.database.searching import Table, hits
 from callmart.land.places import Events
-from callmart.privacy import places
+from callmart.privacy import places, replaying
 
 SQL = sql_file.statements(__file__)
 
@@ -43,6 +45,31 @@ def of_erasure(connection: psycopg.Connection, settings: Settings) -> Check:
     return Check(
         "persons", "a made-up agent and caller who are erased are found before, and not after",
         2 * (customer is not None), len(found), few(found), applies=customer is not None,
+    )  # fmt: skip
+
+
+def of_returned(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that nobody who was erased is in the events or in the registry. As a control, a made-up agent gets a
+    tombstone and has to be found; nothing of it stays.
+    """
+    keys, missing = replaying.known_keys(connection, settings)
+    back = list(replaying.returned(connection, keys))
+    ((tombstones,),) = connection.execute(SQL["tombstones"]).fetchall()
+    by_customer = Counter(person.customer_id for person in back)
+    found = [f"customer {customer_id}: {count} persons" for customer_id, count in by_customer.items()]
+    customer = connection.execute(SQL["customer"]).fetchone()
+    is_proven = False
+    if tombstones and customer is not None:
+        with connection.transaction(force_rollback=True):
+            at = clock.now(connection) - timedelta(minutes=1)
+            planted = {"customer": customer[0], "key": secrets.token_hex(16), "kind": "agent", "at": at}
+            connection.execute(SQL["put_in"], planted)
+            connection.execute(SQL["entomb"], planted)
+            is_proven = any(planted["key"] in person.keys for person in replaying.returned(connection, keys))
+    connection.rollback()
+    return Check(
+        "persons", "nobody who was erased is back", tombstones if is_proven else 0, len(found) + len(missing),
+        few(found + list(missing.values())), applies=bool(tombstones or missing),
     )  # fmt: skip
 
 

@@ -159,8 +159,8 @@ def restore(
             clock.accept(connection, settings, accepted)
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
-        erased = _erase_again(connection, settings, lost)
-        problems = replaying.uncorrected(connection) + _remove_unknown(connection, settings)
+        erased, problems = _erase_again(connection, settings, lost)
+        problems += replaying.uncorrected(connection) + _remove_unknown(connection, settings)
         problems += memberships.apply(connection, settings, marts).problems
         _note(connection, backup, {"expired": expired, "takes over": take_over, "erased again": erased})
         restoring.end(connection)
@@ -176,20 +176,25 @@ def _note(connection: psycopg.Connection, backup: Opened, done: dict[str, object
     audit_log.note(connection, "restored", details)
 
 
-def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> int:
+def _erase_again(
+    connection: psycopg.Connection, settings: Settings, lost: Lost | None
+) -> tuple[int, list[str]]:
     """Erase again who was erased since the backup, before anybody can log in: first who was erased before keys were
     rotated, and then, with each layer that was added since, those who were erased after it. Returns how many persons
-    that were. Nothing is looked for on Tableau: a restored home does not publish.
+    that were, and a sentence per person who could not be erased. Nothing is looked for on Tableau: a restored home does
+    not publish.
     """
 
     def refuse() -> None:
         raise UserError("a restore does not sign in to Tableau")
 
-    erase = partial(replaying.again_restored, Work(connection, settings, refuse))
-    erased = replaying.replay(connection, settings, erase, lost).persons
+    erase = partial(replaying.erase_restored, Work(connection, settings, refuse))
+    done = replaying.replay(connection, settings, erase, lost)
+    erased = done.persons
     while customers := rotating.add_next_layers(connection, settings):
-        erased += replaying.replay(connection, settings, erase, keyed_anew=customers).persons
-    return erased
+        done = replaying.replay(connection, settings, erase, keyed_anew=customers)
+        erased += done.persons
+    return erased, done.problems
 
 
 def _remove_unknown(connection: psycopg.Connection, settings: Settings) -> list[str]:

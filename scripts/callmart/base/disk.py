@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from callmart.base.errors import UserError
 
 TEMPORARY = "tmp"  # in the home
+PACKAGES = "packages"  # in the home, with a folder per customer (privacy/package/shelf.py)
 
 
 def sync(path: Path) -> None:

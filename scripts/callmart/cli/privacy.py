@@ -355,9 +355,9 @@ def replay(
     from callmart.privacy import procedure, replaying
 
     with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
-        again = partial(replaying.again_everywhere, work)
-        done = replaying.replay(owner, settings(), again, ledger_lost)
-        problems = replaying.uncorrected(owner) + memberships.sync(owner, settings())
+        done = replaying.replay(owner, settings(), partial(replaying.erase, work), ledger_lost)
+        problems = done.problems + replaying.uncorrected(owner) + memberships.sync(owner, settings())
+        problems += replaying.follow(work, done.changed)
     out.print(
         f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
         f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says"
@@ -423,7 +423,7 @@ def answer(
         found = register.request(officer, number)
         if found.answered_at is None:
             # What is missing for the letter is said before the answer is recorded.
-            letters.backups_gone(settings(), found)
+            letters.backup_kept_days(settings())
             if found.asked_right in ("access", "portability") and found.state == "proving":
                 shelf.require(settings(), found.customer_id, number)
             register.answer(officer, number)

@@ -6,8 +6,8 @@ from itertools import groupby
 from callmart.base.settings import settings
 from callmart.cli.terminal import out, plain, show, table
 from callmart.land.places import Cell
-from callmart.privacy.register import Correction, Evidence, Request
-from callmart.privacy.reporting import Kept
+from callmart.privacy.register import CorrectionShown, Evidence, Request
+from callmart.privacy.reporting import Stock
 
 _NUMBERS = ("request", "customer", "rows", "count", "left", "days", "a person attests")
 _OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what was looked at
@@ -63,7 +63,7 @@ def print_counts(evidence: Sequence[Evidence], *steps: str) -> None:
         out.print(f"nothing in {', '.join(empty)}")
 
 
-def print_corrections(corrections: Sequence[Correction]) -> None:
+def print_corrections(corrections: Sequence[CorrectionShown]) -> None:
     """Print a row per correction of whose events are."""
     if not corrections:
         out.print("no corrections")
@@ -105,7 +105,7 @@ def print_proof(evidence: Sequence[Evidence]) -> None:
     show(rows)
 
 
-def print_kept(kept: Sequence[Kept]) -> None:
+def print_kept(kept: Sequence[Stock]) -> None:
     """Print what is kept of a customer, and of whom: a row per table."""
     rows = table("table", "what", "rows", "of whom", "from", "to", "kept", right=_NUMBERS)
     for one in kept:

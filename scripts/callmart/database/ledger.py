@@ -8,7 +8,7 @@ database are compared wherever something opens. Where they differ, the customers
 An entry ends when its own days say so (`is_over`). Whoever can write to one of the three can't end it earlier.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ Said = Mapping[int, Entry]  # what the ledger, its copy or the database says, by
 @dataclass(frozen=True)
 class Comparison:
     """Whether ledger, copy and database agree. `unreadable` is the reason why all customers are closed, `differing`
-    are the customers of whom one of the three says something else.
+    are the customers of whom one of the three says something else, or of whom a replay has not yet erased everybody.
     """
 
     unreadable: str | None = None
@@ -191,7 +191,7 @@ def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     if wrong := _contradiction(found, in_database):
         return Comparison(unreadable=f"all customers are closed: {wrong}; {REPLAY}")
     said = [each.by_number for each in (*found, in_database)]
-    return Comparison(differing=differing(connection, settings, said))
+    return Comparison(differing=differing(connection, settings, said) | unfinished(connection))
 
 
 def _contradiction(found: Sequence[Chain], in_database: Chain) -> str | None:
@@ -267,6 +267,24 @@ def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
 def closed(connection: psycopg.Connection) -> set[int]:
     """The customers that `close` has last noted."""
     return {customer for (customer,) in connection.execute("select customer_id from privacy.closed")}
+
+
+def begin_replay(connection: psycopg.Connection, customers: Collection[int]) -> None:
+    """Note, in the caller's transaction, that persons of these customers may be back whom the ledger has erased. Until
+    `end_replay` they stay closed, although ledger and database agree.
+    """
+    connection.execute(SQL["begin_replay"], {"customers": list(customers)})
+
+
+def end_replay(connection: psycopg.Connection, customers: Collection[int]) -> None:
+    """Note, in the caller's transaction, that everybody of these customers is erased again: `close` opens them."""
+    connection.execute(SQL["end_replay"], {"customers": list(customers)})
+
+
+def unfinished(connection: psycopg.Connection) -> frozenset[int]:
+    """The customers of whom a replay has begun and not ended."""
+    rows = connection.execute("select customer_id from privacy.closed where cause = 'replaying'").fetchall()
+    return frozenset(customer for (customer,) in rows)
 
 
 def _begin(connection: psycopg.Connection, settings: Settings) -> None:

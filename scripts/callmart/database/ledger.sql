@@ -34,6 +34,27 @@ with closed as (
     where %(everybody)s or customer_id = any(%(differing)s)
     on conflict (customer_id) do update
         set cause = excluded.cause
+        where known.cause not in (excluded.cause, 'replaying')
+    returning customer_id, cause
+)
+
+insert into ops.audit_log (action, customer_id, details)
+select
+    'ledger differs',
+    customer_id,
+    jsonb_build_object('cause', cause)
+from closed;
+
+-- name: begin_replay
+with closed as (
+    insert into privacy.closed as known (customer_id, cause)
+    select
+        customer_id,
+        'replaying'
+    from registry.customer
+    where customer_id = any(%(customers)s)
+    on conflict (customer_id) do update
+        set cause = excluded.cause
         where known.cause <> excluded.cause
     returning customer_id, cause
 )
@@ -44,3 +65,9 @@ select
     customer_id,
     jsonb_build_object('cause', cause)
 from closed;
+
+-- name: end_replay
+-- What is closed because of a difference opens as soon as there is none.
+update privacy.closed
+set cause = 'differs'
+where cause = 'replaying' and customer_id = any(%(customers)s);

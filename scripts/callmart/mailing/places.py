@@ -20,7 +20,7 @@ from callmart.reports.weeks import Week
 OUTBOX = "outbox"
 
 
-class Kept(NamedTuple):
+class Mail(NamedTuple):
     """A mail in the outbox."""
 
     path: Path
@@ -41,7 +41,7 @@ def file(settings: Settings, customer_id: int, letter: EmailMessage) -> Path:
     return folder(settings) / str(customer_id) / f"{name}.eml"
 
 
-def mails(settings: Settings) -> Iterator[Kept]:
+def mails(settings: Settings) -> Iterator[Mail]:
     """All mails, sorted."""
     yield from filter(None, map(_mail, _files(settings)))
 
@@ -55,11 +55,11 @@ def _files(settings: Settings) -> list[Path]:
     return sorted(folder(settings).glob("*/*.eml"))
 
 
-def _mail(path: Path) -> Kept | None:
+def _mail(path: Path) -> Mail | None:
     name = f"{path.parent.name}/{path.name}"
     found = re.fullmatch(r"([1-9][0-9]*)/([^.]+)\.([^.]+)\.([^.]+)\.eml", name)
     week = weeks.named(found[2]) if found else None
-    return Kept(path, int(found[1]), week, found[3].split("-"), found[4]) if found and week else None
+    return Mail(path, int(found[1]), week, found[3].split("-"), found[4]) if found and week else None
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:

@@ -16,7 +16,7 @@ from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Doorway, Events, Stored
 from callmart.privacy import kept, persons, server_files
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.places import each, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps, blocked
 
@@ -38,7 +38,7 @@ def do(case: Case, steps: Steps) -> None:
         require_covered(work)
         newest = landed.newest(work.connection)
         stored = landed.look(work.connection, person)
-        before = Kept.of(person, stored) | (kept.recall(case) or Kept())
+        before = Remembered.of(person, stored) | (kept.recall(case) or Remembered())
         own = _tombstones(case, before)[person.kind]
         with work.connection.transaction():
             has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
@@ -56,7 +56,7 @@ def do(case: Case, steps: Steps) -> None:
             Doorway().treat(work, person)
         if landed.newest(work.connection) != newest:
             stored = landed.look(work.connection, person, with_cells=False)
-            before |= Kept.of(person, stored)
+            before |= Remembered.of(person, stored)
             _secure(case, before)
         person = before.completed(person)
         searching = _searching(work, person, before, stored)
@@ -69,7 +69,7 @@ def prove(case: Case, on_place: OnProof) -> int:
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
         stored = landed.look(work.connection, case.person, with_cells=False)
-        before = kept.recall(case) or Kept.of(case.person, stored)
+        before = kept.recall(case) or Remembered.of(case.person, stored)
         person = before.completed(case.person)
         searching = _searching(work, person, before, stored)
         proofs = each(lambda place: place.prove(searching, person), on_place)
@@ -79,12 +79,14 @@ def prove(case: Case, on_place: OnProof) -> int:
 
 def _plan(case: Case, stored: Stored) -> Plan:
     person, counts = case.person, dict[str, Counts]()
-    searching = _searching(case.work, person, Kept.of(person, stored), stored, by_events=False)
+    searching = _searching(case.work, person, Remembered.of(person, stored), stored, by_events=False)
     each(lambda place: place.find(searching, person), counts.__setitem__)
     return Plan(case.whose, counts, ()).with_cells(stored.cells)
 
 
-def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_events: bool = True) -> Work:
+def _searching(
+    work: Work, person: Person, before: Remembered, stored: Stored, *, by_events: bool = True
+) -> Work:
     """The work, with what may be left nowhere. The keys of events are many, and only tables have them: a plan does
     without. Those of a caller's calls are in extracts, too.
 
@@ -100,7 +102,7 @@ def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_e
     return persons.sought(work, person, texts, keys)
 
 
-def _secure(case: Case, before: Kept) -> None:
+def _secure(case: Case, before: Remembered) -> None:
     """Keep what the proof needs, and write the tombstones, to the ledger first. Commits."""
     work, person = case.work, case.person
     kept.keep(case, before)
@@ -111,7 +113,7 @@ def _secure(case: Case, before: Kept) -> None:
         )  # fmt: skip
 
 
-def _tombstones(case: Case, before: Kept) -> dict[Kind, list[str]]:
+def _tombstones(case: Case, before: Remembered) -> dict[Kind, list[str]]:
     person, key = case.person, case.key
     secret = secret_of(key)
     calls = [*map(of_call, before.calls), *_decoys(person, key, len(before.calls))]

@@ -26,7 +26,7 @@ _NONCE = 12  # bytes
 
 
 @dataclass(frozen=True)
-class Kept:
+class Remembered:
     """What is remembered of an erasure."""
 
     words: frozenset[str] = field(default=frozenset(), repr=False)
@@ -56,7 +56,7 @@ class Kept:
         )
 
 
-def keep(case: Case, content: Kept) -> None:
+def keep(case: Case, content: Remembered) -> None:
     """Write the file, synced to the disk."""
     path = _path(case.work.settings.home, case.request)
     nonce = secrets.token_bytes(_NONCE)
@@ -65,7 +65,7 @@ def keep(case: Case, content: Kept) -> None:
     sync(path.parent)
 
 
-def recall(case: Case) -> Kept | None:
+def recall(case: Case) -> Remembered | None:
     """What the file remembers; None if there is none. Raises UserError if it is about other ids than the person's."""
     try:
         sealed = _path(case.work.settings.home, case.request).read_bytes()
@@ -77,7 +77,7 @@ def recall(case: Case) -> Kept | None:
         raise UserError(
             f"request {case.request} is about somebody else, or about more ids: name the person as in its plan"
         ) from None
-    return Kept(**{name: frozenset(values) for name, values in json.loads(content).items()})
+    return Remembered(**{name: frozenset(values) for name, values in json.loads(content).items()})
 
 
 def is_kept(home: Path, request: int) -> bool:

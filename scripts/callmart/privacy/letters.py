@@ -87,26 +87,31 @@ class _Line(NamedTuple):
     waits: bool  # for a person to confirm it
 
 
-def backups_gone(settings: Settings, request: Request) -> date:
-    """The day on which the last backup is gone from before the request was carried out. Raises UserError if no setting
-    says it.
-    """
+def backup_kept_days(settings: Settings) -> int:
+    """For how many days a backup is kept. Raises UserError if no setting says it."""
     if settings.backup_kept_days is None:
         raise UserError(
             "setting backup_kept_days: the answer says when the last backup is gone; "
             "write for how many days you keep a backup, or 0 if there are none"
         )
-    done = request.begun_at or request.identified_at or request.opened_at
-    return done.astimezone(settings.zone).date() + timedelta(days=settings.backup_kept_days)
+    return settings.backup_kept_days
 
 
 def answer(
     connection: psycopg.Connection, settings: Settings, request: Request, evidence: list[Evidence]
 ) -> str:
-    """The letter that answers a request. `connection` is the owner's."""
+    """The letter that answers a request. `connection` is the owner's. Raises UserError if no setting says how long a
+    backup is kept.
+
+    It was carried out when the last place was treated: a request that was blocked goes on for days, and the backups of
+    these days have what was not treated yet.
+    """
+    kept_days = backup_kept_days(settings)
     asked = connection.execute(SQL["customer"], {"customer": request.customer_id}).fetchone()
     name, locale, zone = asked if asked else (f"{request.customer_id}", "nl", settings.time_zone)
     end = request.until if request.begun_at else None
+    ((treated_at,),) = connection.execute(SQL["treated"], {"number": request.number}).fetchall()
+    done = treated_at or request.begun_at or request.identified_at or request.opened_at
     return _template(request.asked_right, locale).render(
         request=request,
         customer=name,
@@ -115,8 +120,9 @@ def answer(
         day=lambda moment: _day(moment, settings, locale),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
         entry=ledger.last(settings),
-        backups_gone=backups_gone(settings, request),
-        has_backups=bool(settings.backup_kept_days),
+        done=done,
+        backups_gone=done.astimezone(settings.zone).date() + timedelta(days=kept_days),
+        has_backups=bool(kept_days),
     )
 
 

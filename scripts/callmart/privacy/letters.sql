@@ -5,3 +5,8 @@ select
     time_zone
 from registry.customer
 where customer_id = %(customer)s;
+
+-- name: treated
+-- When the last place was treated.
+select max(at) from privacy.step
+where request = %(number)s and step = 'treat';

@@ -21,7 +21,7 @@ from callmart.land.places import Stored
 from callmart.opening import opening
 from callmart.privacy import kept, persons
 from callmart.privacy.decided import SHOWING
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.places import each, require_covered
 from callmart.privacy.procedure import Case, OnPlace, OnProof, Plan, Steps
 from callmart.registry.places import Persons, drop_names
@@ -145,9 +145,9 @@ def _ask(work: Work, question: str, person: Person) -> bool:
     return found == (True,)
 
 
-def _kept(case: Case) -> Kept:
+def _kept(case: Case) -> Remembered:
     """What has to be remembered until the proof: the registry loses the name before."""
-    return kept.recall(case) or Kept.of(case.person, Stored())
+    return kept.recall(case) or Remembered.of(case.person, Stored())
 
 
 def _marks(case: Case, keys: Collection[str]) -> list[str]:

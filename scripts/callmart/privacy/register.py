@@ -97,7 +97,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Correction:
+class CorrectionShown:
     """Events of one agent that are another's. Both are shown as their keys begin."""
 
     request: int
@@ -131,9 +131,9 @@ def evidence(connection: psycopg.Connection, number: int) -> list[Evidence]:
         return cursor.execute(SQL["steps"], {"number": number}).fetchall()
 
 
-def corrections(connection: psycopg.Connection) -> list[Correction]:
+def corrections(connection: psycopg.Connection) -> list[CorrectionShown]:
     """All corrections of whose events are, in the order in which they were made."""
-    with connection.cursor(row_factory=class_row(Correction)) as cursor:
+    with connection.cursor(row_factory=class_row(CorrectionShown)) as cursor:
         return cursor.execute(SQL["corrections"]).fetchall()
 
 

@@ -17,7 +17,7 @@ from callmart.database import clock, searching
 from callmart.opening.places import Marts
 from callmart.privacy import kept, persons, register, subject
 from callmart.privacy.decided import SHOWING
-from callmart.privacy.kept import Kept
+from callmart.privacy.kept import Remembered
 from callmart.privacy.places import PLACES, each, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 from callmart.publish.places import Members
@@ -71,7 +71,9 @@ def is_remembered(case: Case) -> bool:
 def remember_words(case: Case, wrong: Collection[str], right: Collection[str] = ()) -> None:
     """Keep what was wrong for the proof, beside what is kept already and is not right now."""
     earlier = kept.recall(case)
-    kept.keep(case, Kept(frozenset(wrong) | ((earlier.words if earlier else frozenset()) - frozenset(right))))
+    kept.keep(
+        case, Remembered(frozenset(wrong) | ((earlier.words if earlier else frozenset()) - frozenset(right)))
+    )
 
 
 def plan(case: Case) -> Plan:

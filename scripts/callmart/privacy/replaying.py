@@ -2,15 +2,17 @@
 of them.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.errors import UserError
 from callmart.base.keys import epochs, known_key
-from callmart.base.person import Person, Work
+from callmart.base.person import Person, Place, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import audit_log, ledger, ledger_mending, vacuum
@@ -18,33 +20,47 @@ from callmart.database.ledger import Act
 from callmart.database.ledger_mending import Lost
 from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.declarations import mart_tables
-from callmart.land.places import Events
+from callmart.environments.places import Environments
+from callmart.land.places import Doorway, Events
+from callmart.mailing.places import Outbox
+from callmart.opening import places as opened
+from callmart.opening.places import Computed
 from callmart.privacy import correcting, objecting
 from callmart.privacy.correcting import Correction
-from callmart.privacy.places import each
+from callmart.privacy.package.shelf import Packages
+from callmart.privacy.places import PLACES
 from callmart.registry.places import Persons
+from callmart.reports.places import Pages
 
 SQL = sql_file.statements(__file__)
 
-Again = Callable[[Person, Act], None]
+# What is treated while the customer is still closed. By what is in the last two a person is found again, if it breaks
+# off. The other places are made anew from what is open.
+_WHILE_CLOSED: tuple[Place, ...] = (
+    Doorway(), Computed(), Environments(), Pages(), Outbox(), Packages(), Events(), Persons(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Replayed:
     """What was done. `customers` had lost something that the ledger knows; `persons` were found again and erased, and
-    `objectors` are the agents of these customers of whom it was made sure that they are left out or shown.
+    `objectors` are the agents of these customers of whom it was made sure that they are left out or shown. `changed`
+    are the persons of customers that may open, with what was done again: `follow` does the rest. `problems` has a
+    sentence per person who could not be erased, and per key that is missing: these customers stay closed.
     """
 
     entries: int
     customers: tuple[int, ...]
     persons: int
     objectors: int
+    changed: tuple[tuple[Person, Act], ...]
+    problems: list[str]
 
 
 def replay(
     connection: psycopg.Connection,
     settings: Settings,
-    again: Again,
+    erase: Callable[[Person], None],
     lost: Lost | None = None,
     keyed_anew: Collection[int] = (),
 ) -> Replayed:
@@ -54,39 +70,64 @@ def replay(
     `keyed_anew` are customers whose keys were rotated since the last replay: only now what the ledger says of their
     agents under that key is understood.
 
+    From the first commit on ledger and database agree. So it notes there which customers stay closed until nobody who
+    was erased is in the database any more, nor in the marts: if it breaks off, the next replay goes on.
+
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger_mending.mend(connection, settings, lost)
-    customers = mended.differing | set(keyed_anew) | {customer for customer, _ in _uncorrected(connection)}
+    differing = mended.differing | ledger.unfinished(connection)
+    closed = differing | set(keyed_anew)
+    customers = closed | {customer for customer, _ in _uncorrected(connection)}
     corrected = list(_correct(Work(connection, settings, quietly), customers))
     objectors = list(_objectors(connection, customers))
     for person in objectors:
         objecting.settle(connection, person)
+    ledger.begin_replay(connection, closed)
     connection.commit()
-    found = list(_returned(connection, settings))
-    connection.rollback()
+    keys, missing = known_keys(connection, settings)
+    found = list(returned(connection, keys))
+    closed |= {person.customer_id for person in found}
+    ledger.begin_replay(connection, closed)
+    connection.commit()
+    problems = {customer: [problem] for customer, problem in missing.items()}
     for person in found:
-        again(person, "erasure")
-    for person in corrected:
-        again(person, "rectification")
-    for person in objectors:
-        again(person, "objection")
-    names = _forget_names(connection, settings)
+        try:
+            erase(person)
+        except UserError as error:
+            connection.rollback()
+            problems.setdefault(person.customer_id, []).append(f"customer {person.customer_id}: {error}")
+    names = _forget_names(connection, keys)
+    opening = closed - problems.keys()
+    for customer_id in opening:
+        _hide_waiting_days(connection, customer_id)
+    ledger.end_replay(connection, opening)
     ledger.close(connection, settings)
-    differing = tuple(sorted(mended.differing))
     audit_log.note(
         connection,
         "ledger replayed",
         {
             "entries": mended.entries,
-            "customers": list(differing),
+            "customers": sorted(differing),
             "erased again": len(found),
             "objectors": len(objectors),
             "names": names,
         },
     )
     connection.commit()
-    return Replayed(mended.entries, differing, len(found), len(objectors))
+    changed: list[tuple[Person, Act]] = [
+        *((person, "erasure") for person in found),
+        *((person, "rectification") for person in corrected),
+        *((person, "objection") for person in objectors),
+    ]
+    return Replayed(
+        mended.entries,
+        tuple(sorted(differing)),
+        len(found),
+        len(objectors),
+        tuple(one for one in changed if one[0].customer_id not in problems),
+        [problem for of_customer in problems.values() for problem in of_customer],
+    )
 
 
 def uncorrected(connection: psycopg.Connection) -> list[str]:
@@ -98,30 +139,46 @@ def uncorrected(connection: psycopg.Connection) -> list[str]:
     ]
 
 
-def again_everywhere(work: Work, person: Person, right: Act) -> None:
-    """Erase somebody who came back, in all places, or make anew what shows an agent. Commits. Raises Blocked if a place
-    can't be treated.
+def erase(work: Work, person: Person) -> None:
+    """Erase somebody who came back where that needs nothing that is closed. Commits. Raises Blocked if a place can't be
+    treated.
     """
-    if right == "erasure":
-        each(lambda place: place.treat(work, person), quietly)
-    else:
-        objecting.follow(work, person, quietly)
-
-
-def again_restored(work: Work, person: Person, right: Act) -> None:
-    """The same in a database that is being restored. Commits. Nothing can be built or published there yet, so the days
-    that the person is on leave the marts, and the next run computes them.
-    """
-    if right == "erasure":
-        for place in (Events(), Persons()):
-            place.treat(work, person)
     with work.connection.transaction():
-        _hide_waiting_days(work, person)
+        opened.mark(work.connection, person)
+    for place in _WHILE_CLOSED:
+        place.treat(work, person)
 
 
-def _hide_waiting_days(work: Work, person: Person) -> None:
-    """Take the customer's days that wait because of a person out of the marts, in the caller's transaction."""
-    for mart in mart_tables.of_customers(work.connection):
+def erase_restored(work: Work, person: Person) -> None:
+    """The same in a database that is being restored, which has nothing else yet. Commits."""
+    for place in (Events(), Persons()):
+        place.treat(work, person)
+
+
+def follow(work: Work, changed: Iterable[tuple[Person, Act]]) -> list[str]:
+    """Make the other places anew, when the customers are open. Commits. Returns a sentence per place that can't be
+    treated now.
+    """
+    problems = []
+    for person, right in changed:
+        steps: list[Callable[[], object]] = [partial(objecting.follow, work, person, quietly)]
+        if right == "erasure":
+            done = {place.name for place in _WHILE_CLOSED}
+            steps = [partial(place.treat, work, person) for place in PLACES if place.name not in done]
+        for step in steps:
+            try:
+                step()
+            except UserError as error:
+                work.connection.rollback()
+                problems.append(f"customer {person.customer_id}: {error}")
+    return problems
+
+
+def _hide_waiting_days(connection: psycopg.Connection, customer_id: int) -> None:
+    """Take the customer's days that wait because of a person out of the marts, in the caller's transaction: the next
+    build computes them.
+    """
+    for mart in mart_tables.of_customers(connection):
         statement = "hide_days" if mart.day else "hide_customer"
         names = {
             "mart": sql.Identifier(mart_tables.SCHEMA, mart.name),
@@ -129,9 +186,9 @@ def _hide_waiting_days(work: Work, person: Person) -> None:
             "mart_name": sql.Literal(mart.name),
         }
         query = sql.SQL(SQL[statement]).format(**names)
-        if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
-            vacuum.note(work.connection, f"{mart_tables.SCHEMA}.{mart.name}")
-    work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
+        if connection.execute(query, {"customer": customer_id}).rowcount:
+            vacuum.note(connection, f"{mart_tables.SCHEMA}.{mart.name}")
+    connection.execute(SQL["forget_hidden"], {"customer": customer_id})
 
 
 def _correct(work: Work, customers: Collection[int]) -> Iterator[Person]:
@@ -157,15 +214,29 @@ def _objectors(connection: psycopg.Connection, customers: Collection[int]) -> It
         yield Person(customer_id, "agent", frozenset(), frozenset({key}), objecting.ALWAYS)
 
 
-def _forget_names(connection: psycopg.Connection, settings: Settings) -> int:
+def known_keys(connection: psycopg.Connection, settings: Settings) -> tuple[dict[int, bytes], dict[int, str]]:
+    """The keys by which addresses and names are known again, by customer, and a sentence per customer whose key is
+    missing.
+    """
+    keys, missing = dict[int, bytes](), dict[int, str]()
+    for customer_id, fingerprint in connection.execute(SQL["keyed"]).fetchall():
+        try:
+            keys[customer_id] = known_key(settings.home, customer_id, fingerprint)
+        except UserError as error:
+            missing[customer_id] = str(error)
+    return keys, missing
+
+
+def _forget_names(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> int:
     """Take erased agents' names from contacts and labels, in the caller's transaction: an older registry has brought
     them back. A contact is called by the address until the registry file is applied again. Returns how many there were.
     """
     rows = connection.execute(SQL["names"]).fetchall()
     marks = set(connection.execute(SQL["names_erased"]).fetchall())
     forgotten = 0
-    for customer_id, table, name, fingerprint in rows:
-        key = known_key(settings.home, customer_id, fingerprint)
+    for customer_id, table, name in rows:
+        if (key := keys.get(customer_id)) is None:
+            continue
         made = (tombstone(secret_of(key), "name", of_name(epoch, name)) for epoch in epochs(key))
         if any((customer_id, one) in marks for one in made):
             connection.execute(SQL[f"forget_{table}"], {"customer": customer_id, "name": name})
@@ -174,17 +245,18 @@ def _forget_names(connection: psycopg.Connection, settings: Settings) -> int:
     return forgotten
 
 
-def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Person]:
+def returned(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> Iterator[Person]:
     """The persons with a tombstone of whom the database has something from before its end. They are known by their keys
-    alone: nobody kept their names.
+    alone: nobody kept their names. `keys` are those of the customers, as `known_keys` has them.
     """
     for customer_id, kind, key, until in connection.execute(SQL["returned"]).fetchall():
         yield Person(customer_id, kind, frozenset(), frozenset({key}), until)
     addresses = connection.execute(SQL["addresses"]).fetchall()
     marks = connection.execute(SQL["addresses_erased"]).fetchall()
     untils = {(customer_id, kind, mark): until for customer_id, kind, mark, until in marks}
-    for customer_id, kind, address, fingerprint in addresses:
-        key = known_key(settings.home, customer_id, fingerprint)
+    for customer_id, kind, address in addresses:
+        if (key := keys.get(customer_id)) is None:
+            continue
         made = (tombstone(secret_of(key), kind, of_address(epoch, address)) for epoch in epochs(key))
         until = max(
             (untils[mark] for one in made if (mark := (customer_id, kind, one)) in untils), default=None

@@ -174,6 +174,16 @@ where
     and d.cause = 'person'
     and (d.call_date = o.call_date or not isfinite(o.call_date));
 
+-- name: keyed
+-- The customers of whom somebody was erased who is known again by an address or a name, with the keys' fingerprints.
+select distinct
+    t.customer_id,
+    c.key_fingerprint
+from privacy.tombstone as t
+inner join registry.customer as c using (customer_id)
+where t.kind in ('contact', 'recipient', 'name') and c.key_fingerprint is not null
+order by t.customer_id;
+
 -- name: addresses
 -- The contacts and recipients of customers of whom one was erased, and agents with such an address.
 with named as (
@@ -200,13 +210,10 @@ with named as (
 select
     n.customer_id,
     n.kind,
-    n.email,
-    c.key_fingerprint
+    n.email
 from named as n
-inner join registry.customer as c using (customer_id)
 where
-    c.key_fingerprint is not null
-    and (n.customer_id, n.kind) in (
+    (n.customer_id, n.kind) in (
         select
             t.customer_id,
             t.kind
@@ -249,13 +256,10 @@ with named as (
 select
     n.customer_id,
     n.table_name,
-    n.name,
-    c.key_fingerprint
+    n.name
 from named as n
-inner join registry.customer as c using (customer_id)
 where
     n.name is not null
-    and c.key_fingerprint is not null
     and n.customer_id in (
         select t.customer_id from privacy.tombstone as t
         where t.kind = 'name'

@@ -30,7 +30,7 @@ _COUNTED: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Kept:
+class Stock:
     """What is kept of a customer in a table. `persons` counts by kind; it is empty for what is about nobody."""
 
     table: str
@@ -42,7 +42,7 @@ class Kept:
     kept: str  # for how long, of what is about persons
 
 
-def kept(connection: psycopg.Connection, settings: Settings, customer_id: int) -> list[Kept]:
+def kept(connection: psycopg.Connection, settings: Settings, customer_id: int) -> list[Stock]:
     """What is kept of a customer, per table that has something. Raises UserError if there is no such customer."""
     known = connection.execute(SQL["zone"], {"customer": customer_id}).fetchone()
     if known is None:
@@ -51,7 +51,7 @@ def kept(connection: psycopg.Connection, settings: Settings, customer_id: int) -
     return [one for one in _kept(connection, settings, customer_id, zone) if one.rows]
 
 
-def _kept(connection: psycopg.Connection, settings: Settings, customer_id: int, zone: str) -> Iterator[Kept]:
+def _kept(connection: psycopg.Connection, settings: Settings, customer_id: int, zone: str) -> Iterator[Stock]:
     marts = dbt_project.marts(settings)
     words = captions(marts)
     days = {f"{SCHEMA}.{mart.name}": mart.day for mart in marts}
@@ -62,7 +62,7 @@ def _kept(connection: psycopg.Connection, settings: Settings, customer_id: int, 
         counted = [name for name in _COUNTED if name in columns and holding and holding.persons.get(name)]
         moment = holding.moment if holding else days.get(table)
         rows, first, last, *persons = _counts(connection, table, customer_id, zone, counted, moment)
-        yield Kept(
+        yield Stock(
             table,
             holding.caption.en if holding else named.get(table, ""),
             rows,

@@ -255,7 +255,7 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
                 SQL["note_batch"], {"rows": rows, "reached": table.relation, "left_from": batch.until}
             )
             connection.commit()
-    drawn.remove_all(connection, settings, customer_id)  # nameless agents are called by their keys there
+    drawn.remove_copies(connection, settings, customer_id)  # nameless agents are called by their keys there
     change.renewing.forget_former(connection)
     ((rows,),) = connection.execute(SQL["end"]).fetchall()
     audit_log.note(connection, "key rotated", {"rows": rows}, customer_id)

@@ -1,11 +1,13 @@
 """Who a request is about, from the words of a letter to the keys that the register has instead."""
 
+from collections.abc import Iterable
+
 import psycopg
 
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import first_layer, keyed, known_key
-from callmart.base.person import Blocked
+from callmart.base.person import Blocked, Person
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
 from callmart.database import fingerprints
@@ -15,6 +17,7 @@ from callmart.registry.contacts import key_contacts
 SQL = sql_file.statements(__file__)
 
 KEYS = "keys and secrets"  # the place
+_PSEUDONYMS = {"caller": "number", "agent": "agent"}
 
 
 def customer_key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes | None:
@@ -49,8 +52,19 @@ def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word
 
 def subject(key: bytes, kind: str, normal: str) -> str:
     """How the register knows a person. A rotation adds its layer to the whole, and so not to the pseudonym in it."""
-    pseudonym = {"caller": "number", "agent": "agent"}.get(kind)
+    pseudonym = _PSEUDONYMS.get(kind)
     return keyed(key, f"privacy:{kind}", keyed(first_layer(key), pseudonym, normal) if pseudonym else normal)
+
+
+def subjects(key: bytes, person: Person, addresses: Iterable[str]) -> set[str]:
+    """How the register knows the person, under each id, or by the number, and as a contact or recipient with one of the
+    addresses.
+    """
+    found = {subject(key, kind, plain(address)) for kind in ("contact", "recipient") for address in addresses}
+    if pseudonym := _PSEUDONYMS.get(person.kind):
+        ids = {word for word in person.words if keyed(key, pseudonym, word) in person.keys}
+        found |= {subject(key, person.kind, id) for id in ids}
+    return found
 
 
 def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: str) -> str:

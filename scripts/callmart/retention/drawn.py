@@ -1,4 +1,6 @@
-"""Removes what was drawn of a customer before its registry or its keys changed: pages, and mails in the outbox."""
+"""Removes what was copied of a customer before its registry or its keys changed: pages, mails in the outbox, and
+environments.
+"""
 
 from datetime import date
 
@@ -11,7 +13,7 @@ from callmart.mailing.book import Book
 from callmart.reports import shelf
 
 
-def remove_all(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+def remove_copies(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Remove all pages and mails, which can have names or keys of agents, and the environments that hold the customer.
     The next run writes the mails of the last week anew, unless the key was rotated since they were written. Commits.
     """

@@ -12,7 +12,6 @@ from callmart.base.settings import Settings
 from callmart.extract import extract
 from callmart.mailing import places as outbox
 from callmart.reports import shelf
-from callmart.retention.expired_months import MISMATCH
 from callmart.retention.expired_rows import PASSED_BUILDS
 from callmart.retention.expiry_steps import Steps
 from callmart.validate import quality_pages
@@ -23,23 +22,18 @@ SQL = sql_file.statements(__file__)
 def find(steps: Steps) -> None:
     """Add the steps that delete files."""
     extracts = extract.folder(steps.settings)
-
-    def unlink_extracts(connection: psycopg.Connection) -> int:
-        if _old_extracts(connection, steps.settings, steps.floor) != old:
-            return MISMATCH
-        # The rows stay: Tableau has what they say, and keeps it if the next extract fails.
-        for path, customer_id, group in old:
-            connection.execute(SQL["read_again"], {"customer": customer_id, "mart_group": group})
-            path.unlink()
-        return len(old)
-
     old = _old_extracts(steps.connection, steps.settings, steps.floor)
-    steps.add(
-        "files",
+
+    def read_again(connection: psycopg.Connection) -> None:
+        # The rows stay: Tableau has what they say, and keeps it if the next extract fails.
+        for _, customer_id, group in old:
+            connection.execute(SQL["read_again"], {"customer": customer_id, "mart_group": group})
+
+    steps.paths(
         f"{extracts}/*/*.hyper",
         f"contain days before {steps.floor}; the next extract writes them again",
-        len(old),
-        unlink_extracts,
+        lambda connection: [path for path, *_ in _old_extracts(connection, steps.settings, steps.floor)],
+        read_again,
     )
     steps.paths(
         f"{extracts}/*/*.hyper",

@@ -16,7 +16,7 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import fits, key_file
 from callmart.base.matrix import matrix
@@ -216,7 +216,8 @@ def _remove_customer(
     # A new key replaces it, for what is ordered for later.
     counts["keys"] = int(had_key or needs_key)
     counts["extracts"] = len(list((extract.folder(settings) / str(customer_id)).glob("*.hyper")))
-    for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings)):
+    packages = settings.home / disk.PACKAGES
+    for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings), packages):
         if (folder / str(customer_id)).exists():
             shutil.rmtree(folder / str(customer_id))
     if had_key:

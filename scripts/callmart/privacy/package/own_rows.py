@@ -18,7 +18,6 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Person
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
@@ -32,6 +31,7 @@ from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.processing import Holding
 from callmart.privacy import persons
 from callmart.privacy.persons import Registered
+from callmart.privacy.subject import subjects
 
 SQL = sql_file.statements(__file__)
 
@@ -114,7 +114,7 @@ def of(connection: psycopg.Connection, settings: Settings, person: Person, key: 
         "devices": sorted(mine.devices),
         "addresses": list(mine.addresses),
         "address_keys": sorted(_address_keys(key, mine.addresses)),
-        "subjects": sorted(_subjects(key, person, mine.addresses)),
+        "subjects": sorted(subjects(key, person, mine.addresses)),
         "until": person.until,
         "bound": person.until.astimezone(ZoneInfo(time_zone)).date(),
     }
@@ -163,7 +163,7 @@ def _own(connection: psycopg.Connection, person: Person, key: bytes) -> Own:
     if person.kind == "agent":
         devices = {device for (device,) in connection.execute(SQL["devices"], parameters)}
     words = set().union(addresses, person.words, *map(_words, mine))
-    keys = person.keys | devices | _address_keys(key, addresses) | _subjects(key, person, addresses)
+    keys = person.keys | devices | _address_keys(key, addresses) | subjects(key, person, addresses)
     theirs = [one for one in registered if one not in mine]
     own_words = set(map(plain, words))
     others = {word for one in theirs for word in _words(one) if plain(word) not in own_words}
@@ -190,18 +190,6 @@ def _entered(person: Person) -> set[str]:
 
 def _address_keys(key: bytes, addresses: Iterable[str]) -> set[str]:
     return {of_address(key, address) for address in addresses}
-
-
-def _subjects(key: bytes, person: Person, addresses: Iterable[str]) -> set[str]:
-    """How the register of requests knows the person (subject.subject)."""
-    of_addresses = {
-        keyed(key, f"privacy:{kind}", plain(address))
-        for kind in ("contact", "recipient")
-        for address in addresses
-    }
-    if person.kind in ("agent", "caller"):
-        return of_addresses | {keyed(key, f"privacy:{person.kind}", one) for one in person.keys}
-    return of_addresses
 
 
 def _whom(person: Person, mine: Own) -> tuple[Whom, ...]:

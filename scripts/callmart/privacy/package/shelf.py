@@ -27,7 +27,6 @@ from callmart.privacy.procedure import Case
 from callmart.privacy.subject import customer_key
 
 KEPT_DAYS = 14
-_FOLDER = "packages"
 
 
 class Note(Strict):
@@ -44,7 +43,7 @@ class Note(Strict):
 
 def folder(settings: Settings) -> Path:
     """The folder of all packages."""
-    return settings.home / _FOLDER
+    return settings.home / disk.PACKAGES
 
 
 def path(settings: Settings, customer_id: int, request: int) -> Path:
@@ -147,7 +146,10 @@ class Packages:
 
     name = "packages"
     tables = ()
-    paths = (f"{_FOLDER}/*/request-#.zip.age*", f"{_FOLDER}/*/request-#.json*")  # each with its draft
+    paths = (
+        f"{disk.PACKAGES}/*/request-#.zip.age*",
+        f"{disk.PACKAGES}/*/request-#.json*",
+    )  # each with its draft
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
