@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from callmart.reports.page import Page
 from callmart.retention import drawn
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
+from commands import command_of, mistake
 from home_settings import settings_of
 from mail_server import Letters, mail_server
 from today import TODAY
@@ -367,6 +369,24 @@ def test_killed_while_a_mail_goes_out(
             mailing.again(owner, NAMED)
             assert send(owner, settings) == mailing.Mailed(1, [])
             assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_while_rights_differ_nothing_is_mailed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    """A timer mails between two runs, which look at the rights."""
+    command = partial(command_of(two_weeks.home), "mail", CALLMART_MAIL__SENDER="callmart")
+    owner.execute("grant select on store.queue_interval to public")
+    owner.commit()
+    try:
+        said = mistake(command())
+    finally:
+        owner.execute("revoke select on store.queue_interval from public")
+        owner.commit()
+    assert said.startswith("error: nothing is opened while rights differ from what is declared")
+    assert in_outbox(two_weeks) == {}
+    assert command().stdout.startswith("mail: 2 mails to ")
 
 
 # -- the outbox --------------------------------------------------------------------------------------------------------

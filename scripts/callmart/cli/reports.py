@@ -167,12 +167,14 @@ def mail(
 ) -> None:
     """Mail the weekly reports that are due, each once. `callmart run` does it, too."""
     from callmart.mailing import mailing, places
+    from callmart.opening import opening
 
     with at_work() as connection, progress() as step:
         if settings().mail.sender != "callmart":
             raise UserError(
                 'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
             )
+        problems = opening.follow_rights(connection, settings(), opens=False)  # it raises if there is drift
         if again is not None and not mailing.again(connection, again):
             raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
         sent = mailing.send(
@@ -183,4 +185,4 @@ def mail(
     server = settings().mail.smtp
     where = f"the mail server {server.host}" if server else places.folder(settings())
     out.print(f"mail: {sent.mails} mails to {plain(where)}")
-    end_with(problem for _, problem in sent.problems)
+    end_with([*problems, *(problem for _, problem in sent.problems)])
