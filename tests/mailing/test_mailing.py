@@ -315,6 +315,21 @@ def test_a_restored_home_mails_nothing(
     assert in_outbox(two_weeks) == {}
 
 
+def test_a_copied_home_mails_nothing(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    """The home that it comes from does. Neither knows what the other has mailed."""
+    installation.ensure_id(two_weeks.home)
+    file, kept = two_weeks.home / "installation", two_weeks.home / "kept"
+    file.rename(kept)
+    file.write_text(kept.read_text())
+    try:
+        with pytest.raises(UserError, match="installation is a copy"):
+            send(owner, by(two_weeks))
+    finally:
+        kept.replace(file)
+    assert in_outbox(two_weeks) == {}
+    assert send(owner, by(two_weeks)) == mailing.Mailed(2, [])
+
+
 def die_while_mailing(home: Path, port: int, moment: str) -> None:
     """Mail without reports, which takes less, until the moment has come."""
     inner = sending._accept

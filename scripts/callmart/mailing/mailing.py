@@ -75,9 +75,10 @@ def send(
     """Send all that is due. A failure of one customer or recipient stops no other. `on_customer(customer, finished,
     of)` is called after each. The connection is the owner's. Commits.
 
-    Raises UserError if the home was restored and has not been told to take over: its former one may mail.
+    Raises UserError if the home is a copy, or was restored and has not been told to take over: the other one may mail.
     """
     installation.refuse_restored(settings.home)
+    installation.ensure_id(settings.home)
     mailed = Mailed(0, [])
     for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
         why = "callmart was stopped while it went out"
