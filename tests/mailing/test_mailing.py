@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from email.policy import default
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -73,8 +73,17 @@ def by_server(callmart: Callmart, port: int) -> Settings:
     return by(callmart, **{"from": FROM, "smtp": {"host": "localhost", "port": port, "encryption": "none"}})
 
 
-def send(owner: psycopg.Connection, settings: Settings) -> mailing.Mailed:
-    return mailing.send(owner, settings, quietly)
+class Sent(NamedTuple):
+    """How many mails went out, and what was noted of which customers."""
+
+    mails: int
+    problems: list[tuple[int | None, str]]
+
+
+def send(owner: psycopg.Connection, settings: Settings) -> Sent:
+    problems: list[tuple[int | None, str]] = []
+    mails = mailing.send(owner, settings, quietly, lambda *problem: problems.append(problem))
+    return Sent(mails, problems)
 
 
 def read(content: bytes) -> EmailMessage:
@@ -98,7 +107,7 @@ def test_each_recipient_gets_what_was_ordered_once(
 ) -> None:
     settings = by(two_weeks)
     monkeypatch.setattr(focus, "find", lambda scene, report: [WORST])
-    assert send(owner, settings) == mailing.Mailed(2, [])
+    assert send(owner, settings) == Sent(2, [])
     letters = in_outbox(two_weeks)
     assert set(letters) == {CHEF, OTHER}, "one recipient has ordered none"
     chef = letters[CHEF]
@@ -115,7 +124,7 @@ def test_each_recipient_gets_what_was_ordered_once(
         assert f"Week {WEEK.number}" in words and "Aangeboden" in words
         assert "Kijk eerst naar" in words and WORST in words
         assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))
-    assert send(owner, settings) == mailing.Mailed(0, [])
+    assert send(owner, settings) == Sent(0, [])
     logged = two_weeks.rows(
         "select details from ops.audit_log where action = 'mailed' and customer_id = %s", NAMED
     )
@@ -158,7 +167,7 @@ def test_a_week_that_is_not_whole_is_not_mailed(two_weeks: Callmart, owner: psyc
     assert "the weekly mail waits: 1 days of last week are held back" in mailed.problems[0][1]
     owner.execute("delete from ops.held_back")
     owner.commit()
-    assert send(owner, by(two_weeks)) == mailing.Mailed(1, [])
+    assert send(owner, by(two_weeks)) == Sent(1, [])
 
 
 def test_a_report_is_mailed_from_its_hour_on() -> None:
@@ -173,8 +182,8 @@ def test_a_report_is_mailed_from_its_hour_on() -> None:
 
 def test_a_server_gets_each_mail_once(two_weeks: Callmart, owner: psycopg.Connection, free_port: int) -> None:
     with mail_server(free_port) as letters:
-        assert send(owner, by_server(two_weeks, free_port)) == mailing.Mailed(2, [])
-        assert send(owner, by_server(two_weeks, free_port)) == mailing.Mailed(0, [])
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(2, [])
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(0, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
     assert {envelope.mail_from for envelope in letters.got} == {FROM}
 
@@ -191,12 +200,21 @@ def test_a_recipient_who_is_refused_is_said_once_and_tried_when_wanted(
         assert problem[0] == NAMED
         assert "1 recipients are refused by the mail server (550)" in problem[1]
         assert CHEF not in problem[1]
-        assert send(owner, settings) == mailing.Mailed(0, [])
+        assert send(owner, settings) == Sent(0, [])
         letters.refused = set()
         assert mailing.again(owner, NAMED) == 2
-        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert send(owner, settings) == Sent(1, [])
         assert mailing.again(owner, NAMED) == 0
     assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_how_the_server_says_goodbye_is_no_matter(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    with mail_server(free_port) as letters:
+        letters.bye = "421 idle for too long"
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(2, [])
 
 
 @pytest.mark.parametrize("code", ["452", "421"])
@@ -215,7 +233,7 @@ def test_what_the_server_does_not_take_now_goes_out_later(
         ((customer, said),) = mailed.problems
         assert customer == NAMED and f"1 recipients have not got the mail of {WEEK} ({code})" in said
         letters.before = None
-        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert send(owner, settings) == Sent(1, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
@@ -236,7 +254,7 @@ def test_a_server_that_goes_away_before_it_has_the_letter_gets_it_later(
             mailed = send(owner, settings)
         assert mailed.mails == 0
         assert all("have not got the mail" in said for _, said in mailed.problems)
-        assert send(owner, settings) == mailing.Mailed(2, [])
+        assert send(owner, settings) == Sent(2, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
@@ -264,9 +282,9 @@ def test_what_the_server_does_not_answer_is_not_sent_twice(
         ((customer, said),) = mailed.problems
         assert customer == NAMED and "whether 1 recipients got their mail is not known, as the mail" in said
         letters.before = None
-        assert send(owner, settings) == mailing.Mailed(0, [])
+        assert send(owner, settings) == Sent(0, [])
         assert mailing.again(owner, NAMED) == 2
-        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert send(owner, settings) == Sent(1, [])
     assert got(letters) == {CHEF: 2 if what == "slow" else 1, OTHER: 1}
 
 
@@ -302,7 +320,7 @@ def test_without_a_server_nothing_goes_out_and_later_everything(
         "mail.smtp: the mail server can't be used (ConnectionRefusedError"
     )
     with mail_server(free_port):
-        assert send(owner, settings) == mailing.Mailed(2, [])
+        assert send(owner, settings) == Sent(2, [])
 
 
 def test_a_restored_home_mails_nothing(
@@ -327,7 +345,7 @@ def test_a_copied_home_mails_nothing(two_weeks: Callmart, owner: psycopg.Connect
     finally:
         kept.replace(file)
     assert in_outbox(two_weeks) == {}
-    assert send(owner, by(two_weeks)) == mailing.Mailed(2, [])
+    assert send(owner, by(two_weeks)) == Sent(2, [])
 
 
 def die_while_mailing(home: Path, port: int, moment: str) -> None:
@@ -377,13 +395,53 @@ def test_killed_while_a_mail_goes_out(
         unknown = moment != "before"
         assert mailed.mails == (1 if unknown else 2)
         assert [customer for customer, _ in mailed.problems] == ([NAMED] if unknown else [])
-        assert send(owner, settings) == mailing.Mailed(0, [])
+        assert send(owner, settings) == Sent(0, [])
         expected = {"before": {CHEF: 1, OTHER: 1}, "within": {OTHER: 1}, "after": {CHEF: 1, OTHER: 1}}
         assert got(letters) == expected[moment]
         if moment == "within":
             mailing.again(owner, NAMED)
-            assert send(owner, settings) == mailing.Mailed(1, [])
+            assert send(owner, settings) == Sent(1, [])
             assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_what_is_said_once_is_said_whatever_breaks_off_then(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    said: list[tuple[int | None, str]] = []
+    send(owner, by(two_weeks))
+    owner.execute("update registry.mailed set state = 'going' where customer_id = %s", [NAMED])
+    owner.execute("delete from registry.mailed where customer_id = %s", [ANONYMOUS])
+    owner.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing.Declared, "of", breaks_off)
+        with pytest.raises(UserError, match="broken off"):
+            mailing.send(owner, by(two_weeks), quietly, lambda *problem: said.append(problem))
+    owner.rollback()
+    ((customer, problem),) = said
+    assert customer == NAMED and problem.startswith(
+        f"customer {NAMED}: whether 1 recipients got their mail is"
+    )
+    assert send(owner, by(two_weeks)) == Sent(1, [])
+
+
+def test_what_could_not_be_said_is_said_the_next_time(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    settings = by_server(two_weeks, free_port)
+    with mail_server(free_port) as letters:
+        letters.refused = {CHEF}
+        with pytest.raises(UserError, match="broken off"):
+            mailing.send(owner, settings, quietly, breaks_off)
+        owner.rollback()
+        mailed = send(owner, settings)
+        assert [customer for customer, _ in mailed.problems] == [NAMED]
+        assert send(owner, settings) == Sent(0, [])
+
+
+def breaks_off(*_: object) -> None:
+    raise UserError("broken off")
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -419,11 +477,11 @@ def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
     two_weeks: Callmart, owner: psycopg.Connection
 ) -> None:
     settings = by(two_weeks)
-    assert send(owner, settings) == mailing.Mailed(2, [])
+    assert send(owner, settings) == Sent(2, [])
     drawn.remove_all(owner, settings, NAMED)
     owner.commit()
     assert set(in_outbox(two_weeks)) == {OTHER}
-    assert send(owner, settings) == mailing.Mailed(1, [])
+    assert send(owner, settings) == Sent(1, [])
     assert set(in_outbox(two_weeks)) == {CHEF, OTHER}
 
 

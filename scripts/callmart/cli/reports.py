@@ -10,6 +10,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
+    UNDONE,
     Json,
     at_work,
     database,
@@ -20,6 +21,7 @@ from callmart.cli.terminal import (
     progress,
     show,
     table,
+    tell,
 )
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
@@ -169,20 +171,32 @@ def mail(
     from callmart.mailing import mailing, places
     from callmart.opening import opening
 
+    problems = 0
+
+    def note(customer_id: int | None, problem: str) -> None:
+        nonlocal problems
+        problems += 1
+        tell(problem)
+
     with at_work() as connection, progress() as step:
         if settings().mail.sender != "callmart":
             raise UserError(
                 'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
             )
-        problems = opening.follow_rights(connection, settings(), opens=False)  # it raises if there is drift
+        left = opening.follow_rights(
+            connection, settings(), opens=False
+        )  # nothing leaves while there is drift
+        for problem in left:
+            note(None, problem)
         if again is not None and not mailing.again(connection, again):
             raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
-        sent = mailing.send(
+        mails = mailing.send(
             connection,
             settings(),
             lambda customer, finished, of: step("mail", f"customer {customer}", finished, of),
+            note,
         )
     server = settings().mail.smtp
     where = f"the mail server {server.host}" if server else places.folder(settings())
-    out.print(f"mail: {sent.mails} mails to {plain(where)}")
-    end_with([*problems, *(problem for _, problem in sent.problems)])
+    out.print(f"mail: {mails} mails to {plain(where)}")
+    raise typer.Exit(UNDONE if problems else 0)

@@ -3,7 +3,7 @@
 import re
 import smtplib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -126,8 +126,7 @@ class _Talking:
     def _close(self) -> None:
         """Give up the session. The next letter gets another one."""
         self._session = None
-        with suppress(OSError, smtplib.SMTPException):
-            self._sessions.close()
+        self._sessions.close()
 
     def _says(self, why: str) -> str:
         return (

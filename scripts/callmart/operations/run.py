@@ -510,9 +510,9 @@ def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 
 def mail(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Send the mails that are due."""
-    sent = mailing.send(
-        connection, settings, lambda customer, *step: on_step("mail", f"customer {customer}", *step)
+    ran.mails = mailing.send(
+        connection,
+        settings,
+        lambda customer, *step: on_step("mail", f"customer {customer}", *step),
+        lambda customer_id, problem: ran.note(problem, customer_id),
     )
-    ran.mails = sent.mails
-    for customer_id, problem in sent.problems:
-        ran.note(problem, customer_id)
