@@ -23,15 +23,17 @@ from callmart.base.errors import UserError
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Mail, Settings
+from callmart.database.lock import exclusive
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
+from callmart.operations import run
 from callmart.publish import installation
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
 from callmart.retention import drawn
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
-from commands import command_of, mistake
+from commands import Command, command_of, mistake
 from home_settings import settings_of
 from mail_server import Letters, mail_server
 from today import TODAY
@@ -82,7 +84,11 @@ class Sent(NamedTuple):
 
 def send(owner: psycopg.Connection, settings: Settings) -> Sent:
     problems: list[tuple[int | None, str]] = []
-    mails = mailing.send(owner, settings, quietly, lambda *problem: problems.append(problem))
+
+    def note(*problem: Any) -> None:
+        problems.append(problem)
+
+    mails = mailing.send(owner, settings, quietly, note, note)
     return Sent(mails, problems)
 
 
@@ -416,7 +422,7 @@ def test_what_is_said_once_is_said_whatever_breaks_off_then(
     with monkeypatch.context() as patch:
         patch.setattr(drawing.Declared, "of", breaks_off)
         with pytest.raises(UserError, match="broken off"):
-            mailing.send(owner, by(two_weeks), quietly, lambda *problem: said.append(problem))
+            mailing.send(owner, by(two_weeks), quietly, lambda *problem: said.append(problem), breaks_off)
     owner.rollback()
     ((customer, problem),) = said
     assert customer == NAMED and problem.startswith(
@@ -433,7 +439,7 @@ def test_what_could_not_be_said_is_said_the_next_time(
     with mail_server(free_port) as letters:
         letters.refused = {CHEF}
         with pytest.raises(UserError, match="broken off"):
-            mailing.send(owner, settings, quietly, breaks_off)
+            mailing.send(owner, settings, quietly, breaks_off, breaks_off)
         owner.rollback()
         mailed = send(owner, settings)
         assert [customer for customer, _ in mailed.problems] == [NAMED]
@@ -447,9 +453,15 @@ def breaks_off(*_: object) -> None:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def test_while_rights_differ_nothing_is_mailed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+@pytest.fixture
+def command(two_weeks: Callmart) -> Command:
+    return partial(command_of(two_weeks.home), "mail", CALLMART_MAIL__SENDER="callmart")
+
+
+def test_while_rights_differ_nothing_is_mailed(
+    two_weeks: Callmart, owner: psycopg.Connection, command: Command
+) -> None:
     """A timer mails between two runs, which look at the rights."""
-    command = partial(command_of(two_weeks.home), "mail", CALLMART_MAIL__SENDER="callmart")
     owner.execute("grant select on store.queue_interval to public")
     owner.commit()
     try:
@@ -460,6 +472,40 @@ def test_while_rights_differ_nothing_is_mailed(two_weeks: Callmart, owner: psyco
     assert said.startswith("error: nothing is opened while rights differ from what is declared")
     assert in_outbox(two_weeks) == {}
     assert command().stdout.startswith("mail: 2 mails to ")
+
+
+def test_a_mail_that_waits_is_a_problem_of_runs_and_not_of_the_timer(
+    two_weeks: Callmart, owner: psycopg.Connection, command: Command
+) -> None:
+    """Every hour it would be told to root."""
+    owner.execute("insert into ops.held_back values (%s, %s, 0, 'a check')", [NAMED, WEEK.monday])
+    owner.commit()
+    done = command()
+    waiting, mails = done.stdout.splitlines()
+    assert waiting.startswith(f"customer {NAMED}: the weekly mail waits: 1 days of last week are held back")
+    assert mails.startswith("mail: 1 mails to ")
+    assert (done.returncode, "waits" in done.stderr) == (0, False)
+    ran = run.Ran()
+    run.mail(owner, by(two_weeks), ran, quietly)
+    assert ran.problems == [waiting]
+
+
+def test_where_runs_come_often_a_mailing_that_meets_one_is_skipped(
+    owner: psycopg.Connection, command: Command
+) -> None:
+    with exclusive(owner):
+        assert "another callmart run is at work" in mistake(command())
+        owner.execute("insert into ops.run (outcome, ended_at) values ('done', now()), ('done', now())")
+        owner.commit()
+        done = command()
+        said = "mail: another callmart run is at work on this database: nothing was mailed, and the next run does it"
+        assert (done.returncode, done.stdout) == (0, f"{said}\n")
+        assert "another callmart run is at work" in mistake(command("--again", str(NAMED))), (
+            "nothing was forgotten"
+        )
+        owner.execute("delete from ops.run")
+        owner.commit()
+    assert command().returncode == 0
 
 
 # -- the outbox --------------------------------------------------------------------------------------------------------

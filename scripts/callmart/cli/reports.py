@@ -23,8 +23,10 @@ from callmart.cli.terminal import (
     table,
     tell,
 )
+from callmart.database.lock import Busy
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
+from callmart.operations.record import runs_come_often
 
 if TYPE_CHECKING:
     from callmart.reports.weeks import Week
@@ -168,6 +170,22 @@ def mail(
     ] = None,
 ) -> None:
     """Mail the weekly reports that are due, each once. `callmart run` does it, too."""
+    try:
+        problems = _mail(again)
+    except Busy as busy:
+        with database() as connection:
+            if again is not None or not runs_come_often(connection):
+                raise
+        who, _, _ = str(busy).partition(";")
+        out.print(f"mail: {plain(who)}: nothing was mailed, and the next run does it")
+        return
+    raise typer.Exit(UNDONE if problems else 0)
+
+
+def _mail(again: int | None) -> int:
+    """Mail what is due, and tell the problems. Returns how many. What waits is none: the nightly run tells of it, and
+    this is called every hour.
+    """
     from callmart.mailing import mailing, places
     from callmart.opening import opening
 
@@ -183,10 +201,8 @@ def mail(
             raise UserError(
                 'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
             )
-        left = opening.follow_rights(
-            connection, settings(), opens=False
-        )  # nothing leaves while there is drift
-        for problem in left:
+        # Nothing leaves while there is drift.
+        for problem in opening.follow_rights(connection, settings(), opens=False):
             note(None, problem)
         if again is not None and not mailing.again(connection, again):
             raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
@@ -195,8 +211,9 @@ def mail(
             settings(),
             lambda customer, finished, of: step("mail", f"customer {customer}", finished, of),
             note,
+            lambda _, waiting: out.print(plain(waiting)),
         )
     server = settings().mail.smtp
     where = f"the mail server {server.host}" if server else places.folder(settings())
     out.print(f"mail: {mails} mails to {plain(where)}")
-    raise typer.Exit(UNDONE if problems else 0)
+    return problems

@@ -76,9 +76,11 @@ def send(
     settings: Settings,
     on_customer: Callable[[int, int, int], None],
     note: Note,
+    note_waiting: Note,
 ) -> int:
     """Send all that is due. Returns how many mails went out. A failure of one customer or recipient is noted, and stops
-    no other. `on_customer(customer, finished, of)` is called after each. The connection is the owner's. Commits.
+    no other. A customer whose mail waits until its week is whole is noted each time. `on_customer(customer, finished,
+    of)` is called after each. The connection is the owner's. Commits.
 
     Raises UserError if the home is a copy, or was restored and has not been told to take over: the other one may mail.
     """
@@ -99,7 +101,7 @@ def send(
         for number, (customer_id, letters) in enumerate(due.items(), 1):
             try:
                 if reason := stopped.get(customer_id):
-                    note(customer_id, f"customer {customer_id}: the weekly mail waits: {reason}")
+                    note_waiting(customer_id, f"customer {customer_id}: the weekly mail waits: {reason}")
                     continue
                 _send(connection, settings, publisher, declared, carry, letters, mails, note)
             except sending.Unreachable as error:
