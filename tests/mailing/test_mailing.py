@@ -20,13 +20,14 @@ import pytest
 from aiosmtpd.smtp import Envelope
 
 from callmart.base.errors import UserError
+from callmart.base.keys import key_file
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Mail, Settings
 from callmart.database.lock import exclusive
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
-from callmart.operations import run
+from callmart.operations import health, run
 from callmart.publish import installation
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
@@ -181,6 +182,27 @@ def test_a_report_is_mailed_from_its_hour_on() -> None:
     assert not HAS_COME("traffic", monday - timedelta(minutes=1))
     assert HAS_COME("traffic", monday)
     assert HAS_COME("traffic", monday + timedelta(days=6))
+
+
+def test_a_key_that_can_not_be_read_stops_nobody_elses_mail(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    file = key_file(two_weeks.home, NAMED)
+    kept = file.rename(file.with_suffix(".kept"))
+    file.mkdir()  # a file that another user owns can be read by root
+    try:
+        mailed = send(owner, by(two_weeks))
+        health_says = [str(one) for one in health.look(two_weeks.settings).troubles if one.kind == "key"]
+    finally:
+        file.rmdir()
+        kept.rename(file)
+    assert mailed.mails == 1
+    ((customer, said),) = mailed.problems
+    assert customer == NAMED and said.startswith(
+        f"the key of customer {NAMED} can't be read ({file}: Is a directory)"
+    )
+    assert health_says == [f"customer {NAMED}: {said}"]
 
 
 # -- a mail server -----------------------------------------------------------------------------------------------------
