@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from callmart.base.settings import PROJECT
+from callmart.base.settings import PROJECT, Mail
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
@@ -145,3 +147,25 @@ def test_what_dbt_and_the_tests_say_is_no_slip(applied: Callmart, command: Comma
     assert asked
     assert asked == theirs.keys()
     assert command("status", **theirs, CALLMART_TEST_QUERIES="x").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"smtp": {"host": "localhost"}}, "smtp needs sender"),
+        ({"sender": "callmart", "smtp": {"host": "localhost"}}, "set from"),
+        ({"sender": "callmart", "from": "nobody"}, "not a mail address"),
+        ({"sender": "pigeon"}, "tableau"),
+        (
+            {
+                "sender": "callmart",
+                "from": "reports@provider.example",
+                "smtp": {"host": "mail.example", "encryption": "none"},
+            },
+            "encrypted",
+        ),
+    ],
+)
+def test_wrong_settings_of_mails(written: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Mail.model_validate(written)

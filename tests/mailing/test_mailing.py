@@ -6,30 +6,35 @@ import signal
 import smtplib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, time, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 from aiosmtpd.smtp import Envelope
-from pydantic import ValidationError
 
 from callmart.base.errors import UserError
+from callmart.base.keys import key_file
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Mail, Settings
+from callmart.database.lock import exclusive
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
+from callmart.operations import health, run
 from callmart.publish import installation
 from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
 from callmart.retention import drawn
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
+from commands import Command, command_of, mistake
 from home_settings import settings_of
 from mail_server import Letters, mail_server
 from today import TODAY
@@ -71,8 +76,21 @@ def by_server(callmart: Callmart, port: int) -> Settings:
     return by(callmart, **{"from": FROM, "smtp": {"host": "localhost", "port": port, "encryption": "none"}})
 
 
-def send(owner: psycopg.Connection, settings: Settings) -> mailing.Mailed:
-    return mailing.send(owner, settings, quietly)
+class Sent(NamedTuple):
+    """How many mails went out, and what was noted of which customers."""
+
+    mails: int
+    problems: list[tuple[int | None, str]]
+
+
+def send(owner: psycopg.Connection, settings: Settings) -> Sent:
+    problems: list[tuple[int | None, str]] = []
+
+    def note(*problem: Any) -> None:
+        problems.append(problem)
+
+    mails = mailing.send(owner, settings, quietly, note, note)
+    return Sent(mails, problems)
 
 
 def read(content: bytes) -> EmailMessage:
@@ -96,7 +114,7 @@ def test_each_recipient_gets_what_was_ordered_once(
 ) -> None:
     settings = by(two_weeks)
     monkeypatch.setattr(focus, "find", lambda scene, report: [WORST])
-    assert send(owner, settings) == mailing.Mailed(2, [])
+    assert send(owner, settings) == Sent(2, [])
     letters = in_outbox(two_weeks)
     assert set(letters) == {CHEF, OTHER}, "one recipient has ordered none"
     chef = letters[CHEF]
@@ -113,7 +131,7 @@ def test_each_recipient_gets_what_was_ordered_once(
         assert f"Week {WEEK.number}" in words and "Aangeboden" in words
         assert "Kijk eerst naar" in words and WORST in words
         assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))
-    assert send(owner, settings) == mailing.Mailed(0, [])
+    assert send(owner, settings) == Sent(0, [])
     logged = two_weeks.rows(
         "select details from ops.audit_log where action = 'mailed' and customer_id = %s", NAMED
     )
@@ -156,7 +174,7 @@ def test_a_week_that_is_not_whole_is_not_mailed(two_weeks: Callmart, owner: psyc
     assert "the weekly mail waits: 1 days of last week are held back" in mailed.problems[0][1]
     owner.execute("delete from ops.held_back")
     owner.commit()
-    assert send(owner, by(two_weeks)) == mailing.Mailed(1, [])
+    assert send(owner, by(two_weeks)) == Sent(1, [])
 
 
 def test_a_report_is_mailed_from_its_hour_on() -> None:
@@ -166,13 +184,34 @@ def test_a_report_is_mailed_from_its_hour_on() -> None:
     assert HAS_COME("traffic", monday + timedelta(days=6))
 
 
+def test_a_key_that_can_not_be_read_stops_nobody_elses_mail(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    file = key_file(two_weeks.home, NAMED)
+    kept = file.rename(file.with_suffix(".kept"))
+    file.mkdir()  # a file that another user owns can be read by root
+    try:
+        mailed = send(owner, by(two_weeks))
+        health_says = [str(one) for one in health.look(two_weeks.settings).troubles if one.kind == "key"]
+    finally:
+        file.rmdir()
+        kept.rename(file)
+    assert mailed.mails == 1
+    ((customer, said),) = mailed.problems
+    assert customer == NAMED and said.startswith(
+        f"the key of customer {NAMED} can't be read ({file}: Is a directory)"
+    )
+    assert health_says == [f"customer {NAMED}: {said}"]
+
+
 # -- a mail server -----------------------------------------------------------------------------------------------------
 
 
 def test_a_server_gets_each_mail_once(two_weeks: Callmart, owner: psycopg.Connection, free_port: int) -> None:
     with mail_server(free_port) as letters:
-        assert send(owner, by_server(two_weeks, free_port)) == mailing.Mailed(2, [])
-        assert send(owner, by_server(two_weeks, free_port)) == mailing.Mailed(0, [])
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(2, [])
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(0, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
     assert {envelope.mail_from for envelope in letters.got} == {FROM}
 
@@ -189,11 +228,36 @@ def test_a_recipient_who_is_refused_is_said_once_and_tried_when_wanted(
         assert problem[0] == NAMED
         assert "1 recipients are refused by the mail server (550)" in problem[1]
         assert CHEF not in problem[1]
-        assert send(owner, settings) == mailing.Mailed(0, [])
+        assert send(owner, settings) == Sent(0, [])
         letters.refused = set()
         assert mailing.again(owner, NAMED) == 2
-        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert send(owner, settings) == Sent(1, [])
         assert mailing.again(owner, NAMED) == 0
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_how_the_server_says_goodbye_is_no_matter(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    with mail_server(free_port) as letters:
+        letters.bye = "421 idle for too long"
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(2, [])
+
+
+def test_addresses_that_no_server_takes_stop_nobody_elses_mail(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of registries from before such were refused."""
+    leave_out_drawings(monkeypatch)
+    settings = by_server(two_weeks, free_port)
+    more = [f"{number}@één.example" for number in range(sending.FAILURES)]
+    with added(owner, more), mail_server(free_port) as letters:
+        mailed = send(owner, settings)
+        assert mailed.mails == 2
+        ((customer, said),) = mailed.problems
+        assert customer == NAMED and f"{len(more)} recipients are refused" in said and "één" not in said
+        assert send(owner, settings) == Sent(0, []), "said once"
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
@@ -213,7 +277,7 @@ def test_what_the_server_does_not_take_now_goes_out_later(
         ((customer, said),) = mailed.problems
         assert customer == NAMED and f"1 recipients have not got the mail of {WEEK} ({code})" in said
         letters.before = None
-        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert send(owner, settings) == Sent(1, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
@@ -234,7 +298,7 @@ def test_a_server_that_goes_away_before_it_has_the_letter_gets_it_later(
             mailed = send(owner, settings)
         assert mailed.mails == 0
         assert all("have not got the mail" in said for _, said in mailed.problems)
-        assert send(owner, settings) == mailing.Mailed(2, [])
+        assert send(owner, settings) == Sent(2, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
@@ -262,10 +326,24 @@ def test_what_the_server_does_not_answer_is_not_sent_twice(
         ((customer, said),) = mailed.problems
         assert customer == NAMED and "whether 1 recipients got their mail is not known, as the mail" in said
         letters.before = None
-        assert send(owner, settings) == mailing.Mailed(0, [])
+        assert send(owner, settings) == Sent(0, [])
         assert mailing.again(owner, NAMED) == 2
-        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert send(owner, settings) == Sent(1, [])
     assert got(letters) == {CHEF: 2 if what == "slow" else 1, OTHER: 1}
+
+
+@contextmanager
+def added(owner: psycopg.Connection, addresses: list[str]) -> Iterator[None]:
+    """Within it, there are more recipients who get what the first one does."""
+    with owner.transaction(force_rollback=True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, "commit", lambda: None)
+        owner.execute(
+            "insert into registry.recipient (customer_id, email, reports)"
+            " select customer_id, more.email, reports from registry.recipient, unnest(%s::text[]) as more (email)"
+            " where customer_id = %s and registry.recipient.email = %s",
+            [addresses, NAMED, CHEF],
+        )
+        yield
 
 
 def test_recipients_whom_the_server_takes_later_stop_nobody_elses_mail(
@@ -274,14 +352,7 @@ def test_recipients_whom_the_server_takes_later_stop_nobody_elses_mail(
     """A smarthost answers so when the host of their domain is down."""
     leave_out_drawings(monkeypatch)
     more = [f"{number}@een.example" for number in range(sending.FAILURES)]
-    with owner.transaction(force_rollback=True), mail_server(free_port) as letters:
-        monkeypatch.setattr(owner, "commit", lambda: None)
-        owner.execute(
-            "insert into registry.recipient (customer_id, email, reports)"
-            " select customer_id, more.email, reports from registry.recipient, unnest(%s::text[]) as more (email)"
-            " where customer_id = %s and registry.recipient.email = %s",
-            [more, NAMED, CHEF],
-        )
+    with added(owner, more), mail_server(free_port) as letters:
         letters.later = {CHEF, *more}
         mailed = send(owner, by_server(two_weeks, free_port))
         ((customer, said),) = mailed.problems
@@ -300,7 +371,7 @@ def test_without_a_server_nothing_goes_out_and_later_everything(
         "mail.smtp: the mail server can't be used (ConnectionRefusedError"
     )
     with mail_server(free_port):
-        assert send(owner, settings) == mailing.Mailed(2, [])
+        assert send(owner, settings) == Sent(2, [])
 
 
 def test_a_restored_home_mails_nothing(
@@ -311,6 +382,21 @@ def test_a_restored_home_mails_nothing(
     with pytest.raises(UserError, match="restored from a backup, so it publishes and mails nothing"):
         send(owner, by(two_weeks))
     assert in_outbox(two_weeks) == {}
+
+
+def test_a_copied_home_mails_nothing(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    """The home that it comes from does. Neither knows what the other has mailed."""
+    installation.ensure_id(two_weeks.home)
+    file, kept = two_weeks.home / "installation", two_weeks.home / "kept"
+    file.rename(kept)
+    file.write_text(kept.read_text())
+    try:
+        with pytest.raises(UserError, match="installation is a copy"):
+            send(owner, by(two_weeks))
+    finally:
+        kept.replace(file)
+    assert in_outbox(two_weeks) == {}
+    assert send(owner, by(two_weeks)) == Sent(2, [])
 
 
 def die_while_mailing(home: Path, port: int, moment: str) -> None:
@@ -360,13 +446,111 @@ def test_killed_while_a_mail_goes_out(
         unknown = moment != "before"
         assert mailed.mails == (1 if unknown else 2)
         assert [customer for customer, _ in mailed.problems] == ([NAMED] if unknown else [])
-        assert send(owner, settings) == mailing.Mailed(0, [])
+        assert send(owner, settings) == Sent(0, [])
         expected = {"before": {CHEF: 1, OTHER: 1}, "within": {OTHER: 1}, "after": {CHEF: 1, OTHER: 1}}
         assert got(letters) == expected[moment]
         if moment == "within":
             mailing.again(owner, NAMED)
-            assert send(owner, settings) == mailing.Mailed(1, [])
+            assert send(owner, settings) == Sent(1, [])
             assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_what_is_said_once_is_said_whatever_breaks_off_then(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    said: list[tuple[int | None, str]] = []
+    send(owner, by(two_weeks))
+    owner.execute("update registry.mailed set state = 'going' where customer_id = %s", [NAMED])
+    owner.execute("delete from registry.mailed where customer_id = %s", [ANONYMOUS])
+    owner.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing.Declared, "of", breaks_off)
+        with pytest.raises(UserError, match="broken off"):
+            mailing.send(owner, by(two_weeks), quietly, lambda *problem: said.append(problem), breaks_off)
+    owner.rollback()
+    ((customer, problem),) = said
+    assert customer == NAMED and problem.startswith(
+        f"customer {NAMED}: whether 1 recipients got their mail is"
+    )
+    assert send(owner, by(two_weeks)) == Sent(1, [])
+
+
+def test_what_could_not_be_said_is_said_the_next_time(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    settings = by_server(two_weeks, free_port)
+    with mail_server(free_port) as letters:
+        letters.refused = {CHEF}
+        with pytest.raises(UserError, match="broken off"):
+            mailing.send(owner, settings, quietly, breaks_off, breaks_off)
+        owner.rollback()
+        mailed = send(owner, settings)
+        assert [customer for customer, _ in mailed.problems] == [NAMED]
+        assert send(owner, settings) == Sent(0, [])
+
+
+def breaks_off(*_: object) -> None:
+    raise UserError("broken off")
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(two_weeks: Callmart) -> Command:
+    return partial(command_of(two_weeks.home), "mail", CALLMART_MAIL__SENDER="callmart")
+
+
+def test_while_rights_differ_nothing_is_mailed(
+    two_weeks: Callmart, owner: psycopg.Connection, command: Command
+) -> None:
+    """A timer mails between two runs, which look at the rights."""
+    owner.execute("grant select on store.queue_interval to public")
+    owner.commit()
+    try:
+        said = mistake(command())
+    finally:
+        owner.execute("revoke select on store.queue_interval from public")
+        owner.commit()
+    assert said.startswith("error: nothing is opened while rights differ from what is declared")
+    assert in_outbox(two_weeks) == {}
+    assert command().stdout.startswith("mail: 2 mails to ")
+
+
+def test_a_mail_that_waits_is_a_problem_of_runs_and_not_of_the_timer(
+    two_weeks: Callmart, owner: psycopg.Connection, command: Command
+) -> None:
+    """Every hour it would be told to root."""
+    owner.execute("insert into ops.held_back values (%s, %s, 0, 'a check')", [NAMED, WEEK.monday])
+    owner.commit()
+    done = command()
+    waiting, mails = done.stdout.splitlines()
+    assert waiting.startswith(f"customer {NAMED}: the weekly mail waits: 1 days of last week are held back")
+    assert mails.startswith("mail: 1 mails to ")
+    assert (done.returncode, "waits" in done.stderr) == (0, False)
+    ran = run.Ran()
+    run.mail(owner, by(two_weeks), ran, quietly)
+    assert ran.problems == [waiting]
+
+
+def test_where_runs_come_often_a_mailing_that_meets_one_is_skipped(
+    owner: psycopg.Connection, command: Command
+) -> None:
+    with exclusive(owner):
+        assert "another callmart run is at work" in mistake(command())
+        owner.execute("insert into ops.run (outcome, ended_at) values ('done', now()), ('done', now())")
+        owner.commit()
+        done = command()
+        said = "mail: another callmart run is at work on this database: nothing was mailed, and the next run does it"
+        assert (done.returncode, done.stdout) == (0, f"{said}\n")
+        assert "another callmart run is at work" in mistake(command("--again", str(NAMED))), (
+            "nothing was forgotten"
+        )
+        owner.execute("delete from ops.run")
+        owner.commit()
+    assert command().returncode == 0
 
 
 # -- the outbox --------------------------------------------------------------------------------------------------------
@@ -384,11 +568,11 @@ def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
     two_weeks: Callmart, owner: psycopg.Connection
 ) -> None:
     settings = by(two_weeks)
-    assert send(owner, settings) == mailing.Mailed(2, [])
+    assert send(owner, settings) == Sent(2, [])
     drawn.remove_copies(owner, settings, NAMED)
     owner.commit()
     assert set(in_outbox(two_weeks)) == {OTHER}
-    assert send(owner, settings) == mailing.Mailed(1, [])
+    assert send(owner, settings) == Sent(1, [])
     assert set(in_outbox(two_weeks)) == {CHEF, OTHER}
 
 
@@ -400,21 +584,3 @@ def test_of_who_is_erased_no_mail_is_left(two_weeks: Callmart, owner: psycopg.Co
     assert (outbox.find(work, person), outbox.treat(work, person)) == ({"mails": 1}, {"mails": 1})
     assert outbox.prove(work, person).left == {}
     assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        ({"smtp": {"host": "localhost"}}, "smtp needs sender"),
-        ({"sender": "callmart", "smtp": {"host": "localhost"}}, "set from"),
-        ({"sender": "callmart", "from": "nobody"}, "not a mail address"),
-        ({"sender": "pigeon"}, "tableau"),
-        (
-            {"sender": "callmart", "from": FROM, "smtp": {"host": "mail.example", "encryption": "none"}},
-            "encrypted",
-        ),
-    ],
-)
-def test_wrong_settings(written: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        Mail.model_validate(written)

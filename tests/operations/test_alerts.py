@@ -314,6 +314,13 @@ def test_a_mail_says_what_began_and_what_ended(quiet: Callmart, free_port: int) 
     assert "Ended:\r\n- customer 1042: no data\r\n" in text_of(second)
 
 
+def test_a_mail_is_delivered_however_the_server_says_goodbye(quiet: Callmart, free_port: int) -> None:
+    with mail_server(free_port) as letters:
+        letters.bye = "421 going down"
+        assert alerts.send(sending(quiet, mail=MAIL | {"port": free_port}), wrong(quiet, DISK)) == []
+    assert len(letters.got) == 1
+
+
 @needs_openssl
 @pytest.mark.parametrize("encryption", ["starttls", "tls"])
 def test_a_mail_is_encrypted_and_its_server_verified(

@@ -20,6 +20,7 @@ class Letters:
         self.got: list[Envelope] = []
         self.refused: set[str] = set()
         self.later: set[str] = set()
+        self.bye = "221 Bye"
         self.logins: list[tuple[bytes, bytes]] = []
         # Answers instead, if it says something.
         self.before: Callable[[Envelope], Awaitable[str]] | None = None
@@ -39,6 +40,9 @@ class Letters:
             return answer
         self.got.append(envelope)
         return "250 OK"
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Envelope) -> str:
+        return self.bye
 
     def authenticate(
         self, server: Any, session: Any, envelope: Envelope, mechanism: str, given: LoginPassword

@@ -32,7 +32,7 @@ Whose = int | Literal["installation"]  # a customer's number, or the installatio
 def ensure_key(home: Path, whose: Whose, fingerprint: str | None) -> bytes:
     """Return a key. It is made if the database has no fingerprint of one yet.
 
-    Raises UserError if the database has a fingerprint, and the key is missing or has another fingerprint.
+    Raises UserError as `known_key` does if the database has a fingerprint.
     """
     if fingerprint is not None:
         return known_key(home, whose, fingerprint)
@@ -41,14 +41,19 @@ def ensure_key(home: Path, whose: Whose, fingerprint: str | None) -> bytes:
 
 
 def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
-    """Return a key, with the layers that its data was keyed with. Raises UserError if it is missing or has another
-    fingerprint.
+    """Return a key, with the layers that its data was keyed with. Raises UserError if it is missing, can't be read, or
+    has another fingerprint.
     """
     path = key_file(home, whose)
     try:
         file = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"the key of {named(whose)} is missing ({path}): {RESTORE}") from None
+    except OSError as error:
+        raise UserError(
+            f"the key of {named(whose)} can't be read ({path}: {error.strerror}): give the file and its folder to the "
+            "user who runs callmart"
+        ) from None
     key = with_fingerprint(file, fingerprint)
     if key is None:
         raise UserError(f"{path} is not the key of {named(whose)}'s data: {RESTORE}")

@@ -3,7 +3,7 @@
 import smtplib
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from callmart.base.secret_files import secret_of
 from callmart.base.settings import MailServer
@@ -19,14 +19,18 @@ def session(server: MailServer, setting: str, timeout_s: float) -> Iterator[smtp
     """
     port = server.port or _PORTS[server.encryption]
     trusted = ssl.create_default_context()
-    with (
+    smtp = (
         smtplib.SMTP_SSL(server.host, port, timeout=timeout_s, context=trusted)
         if server.encryption == "tls"
         else smtplib.SMTP(server.host, port, timeout=timeout_s)
-    ) as smtp:
+    )
+    try:
         if server.encryption == "starttls":
             smtp.starttls(context=trusted)
         if server.user is not None:
             password = secret_of(f"{setting}.password_file", server.password, server.password_file)
             smtp.login(server.user, password)
         yield smtp
+    finally:
+        with suppress(OSError):  # smtplib's errors are OSErrors; what the server has taken, it has taken
+            smtp.quit()

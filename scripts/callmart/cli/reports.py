@@ -11,6 +11,7 @@ from callmart.base.errors import UserError
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
+    UNDONE,
     Json,
     at_work,
     database,
@@ -21,9 +22,12 @@ from callmart.cli.terminal import (
     progress,
     show,
     table,
+    tell,
 )
+from callmart.database.lock import Busy
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
+from callmart.operations.record import runs_come_often
 
 if TYPE_CHECKING:
     from callmart.reports.weeks import Week
@@ -167,21 +171,50 @@ def mail(
     ] = None,
 ) -> None:
     """Mail the weekly reports that are due, each once. `callmart run` does it, too."""
+    try:
+        problems = _mail(again)
+    except Busy as busy:
+        with database() as connection:
+            if again is not None or not runs_come_often(connection):
+                raise
+        who, _, _ = str(busy).partition(";")
+        out.print(f"mail: {plain(who)}: nothing was mailed, and the next run does it")
+        return
+    raise typer.Exit(UNDONE if problems else 0)
+
+
+def _mail(again: int | None) -> int:
+    """Mail what is due, and tell the problems. Returns how many. What waits is none: the nightly run tells of it, and
+    this is called every hour.
+    """
     from callmart.mailing import mailing, places
+    from callmart.opening import opening
+
+    problems = 0
+
+    def note(customer_id: int | None, problem: str) -> None:
+        nonlocal problems
+        problems += 1
+        tell(problem)
 
     with at_work() as connection, progress() as step:
         if settings().mail.sender != "callmart":
             raise UserError(
                 'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
             )
+        # Nothing leaves while there is drift.
+        for problem in opening.follow_rights(connection, settings(), opens=False):
+            note(None, problem)
         if again is not None and not mailing.again(connection, again):
             raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
-        sent = mailing.send(
+        mails = mailing.send(
             connection,
             settings(),
             lambda customer, finished, of: step("mail", f"customer {customer}", finished, of),
+            note,
+            lambda _, waiting: out.print(plain(waiting)),
         )
     server = settings().mail.smtp
     where = f"the mail server {server.host}" if server else places.folder(settings())
-    out.print(f"mail: {sent.mails} mails to {plain(where)}")
-    end_with(problem for _, problem in sent.problems)
+    out.print(f"mail: {mails} mails to {plain(where)}")
+    return problems

@@ -5,7 +5,7 @@ What became of each mail is noted before and after it leaves. If the process end
 mail arrived: that is said once, and it is not sent again unless a person wants it.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -38,17 +38,9 @@ from callmart.reports.weeks import Week
 
 SQL = sql_file.statements(__file__)
 
-
-@dataclass
-class Mailed:
-    """How many mails went out, and sentences for a person to look at, each with the customer's number."""
-
-    mails: int
-    problems: list[tuple[int | None, str]]
-
-    def note(self, customer_id: int | None, problem: str) -> None:
-        """Note a problem."""
-        self.problems.append((customer_id, problem))
+# Takes a sentence for a person to look at, with the customer's number. What is said once is in the books only after
+# that: whatever breaks off then, somebody was told.
+Note = Callable[[int | None, str], None]
 
 
 @dataclass(frozen=True)
@@ -69,45 +61,61 @@ class _Due(NamedTuple):
     reports: list[str]
 
 
+class _Outcome(NamedTuple):
+    """What became of a mail: what to say of it, and what the books get to know once that was said."""
+
+    said: str
+    state: str = ""
+
+
+_SENT = _Outcome("")
+
+
 def send(
-    connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
-) -> Mailed:
-    """Send all that is due. A failure of one customer or recipient stops no other. `on_customer(customer, finished,
+    connection: psycopg.Connection,
+    settings: Settings,
+    on_customer: Callable[[int, int, int], None],
+    note: Note,
+    note_waiting: Note,
+) -> int:
+    """Send all that is due. Returns how many mails went out. A failure of one customer or recipient is noted, and stops
+    no other. A customer whose mail waits until its week is whole is noted each time. `on_customer(customer, finished,
     of)` is called after each. The connection is the owner's. Commits.
 
-    Raises UserError if the home was restored and has not been told to take over: its former one may mail.
+    Raises UserError if the home is a copy, or was restored and has not been told to take over: the other one may mail.
     """
     installation.refuse_restored(settings.home)
-    mailed = Mailed(0, [])
+    installation.ensure_id(settings.home)
     for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
         why = "callmart was stopped while it went out"
-        mailed.note(customer_id, f"customer {customer_id}: {_unknown(customer_id, recipients, why)}")
+        note(customer_id, f"customer {customer_id}: {_unknown(customer_id, recipients, why)}")
     connection.execute(SQL["forget_weeks"])
     connection.commit()
-    due = _due(connection, settings, mailed)
+    due = _due(connection, settings, note)
     if not due:
-        return mailed
+        return 0
+    mails = Counter[int]()  # by customer
     stopped, declared = publishing.mail_stopped(connection), Declared.of(settings)
     connection.commit()
     with logins.connect(settings, "publisher") as publisher, sending.carrier(settings) as carry:
         for number, (customer_id, letters) in enumerate(due.items(), 1):
             try:
                 if reason := stopped.get(customer_id):
-                    mailed.note(customer_id, f"customer {customer_id}: the weekly mail waits: {reason}")
+                    note_waiting(customer_id, f"customer {customer_id}: the weekly mail waits: {reason}")
                     continue
-                _send(connection, settings, publisher, declared, carry, letters, mailed)
+                _send(connection, settings, publisher, declared, carry, letters, mails, note)
             except sending.Unreachable as error:
-                mailed.note(None, str(error))
+                note(None, str(error))
                 break
             except Exception as error:
                 said = (
                     str(error) if isinstance(error, UserError) else f"its mail was not sent ({kind(error)})"
                 )
-                mailed.note(customer_id, f"customer {customer_id}: {said}")
+                note(customer_id, f"customer {customer_id}: {said}")
                 connection.rollback()
             finally:
                 on_customer(customer_id, number, len(due))
-    return mailed
+    return mails.total()
 
 
 def again(connection: psycopg.Connection, customer_id: int) -> int:
@@ -119,7 +127,7 @@ def again(connection: psycopg.Connection, customer_id: int) -> int:
     return forgotten
 
 
-def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> Mapping[int, list[_Due]]:
+def _due(connection: psycopg.Connection, settings: Settings, note: Note) -> Mapping[int, list[_Due]]:
     """What is due, by customer."""
     with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
         recipients = [
@@ -130,7 +138,7 @@ def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> 
     for customer_id, group in groupby(recipients, lambda one: one.customer_id):
         own = list(group)
         if gone := sorted({name for one in own for name in one.reports} - exposures.reports().keys()):
-            mailed.note(
+            note(
                 customer_id,
                 f"customer {customer_id}: recipients have ordered {', '.join(gone)}, which is no report any more: "
                 "take it out of the registry",
@@ -139,7 +147,7 @@ def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> 
             if letters := list(_missing(connection, settings, own)):
                 due[customer_id] = letters
         except UserError as error:
-            mailed.note(customer_id, str(error))
+            note(customer_id, str(error))
     return due
 
 
@@ -178,7 +186,8 @@ def _send(
     declared: Declared,
     carry: Carry,
     letters: list[_Due],
-    mailed: Mailed,
+    mails: Counter[int],
+    note: Note,
 ) -> None:
     """Send a customer's mails."""
     customer = reading.customer(connection, letters[0].recipient.customer_id)
@@ -189,7 +198,7 @@ def _send(
         page.name: Enclosed(page, language.of(exposures.reports()[page.name].mail.subject))
         for page in _drawn(publisher, declared, customer, week, wanted)
     }
-    outcomes = Counter[str]()
+    outcomes = defaultdict[_Outcome, list[Book]](list)
     try:
         for one in letters:
             if enclosed := [drawn[name] for name in one.reports if name in drawn]:
@@ -204,14 +213,15 @@ def _send(
                     language, enclosed, one.recipient.mail_format,
                     settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
                 )  # fmt: skip
-                outcomes[_carried(carry, written, book)] += 1
+                outcomes[_carried(carry, written, book)].append(book)
     finally:  # some went out, even if the mail server is left alone now
-        mailed.mails += (sent := outcomes.pop("", 0))
-        for outcome, recipients in outcomes.items():
-            mailed.note(
-                customer.customer_id,
-                f"customer {customer.customer_id}: {outcome.format(recipients=recipients, week=week)}",
-            )
+        mails[customer.customer_id] = sent = len(outcomes.pop(_SENT, ()))
+        for outcome, books in outcomes.items():
+            said = outcome.said.format(recipients=len(books), week=week)
+            note(customer.customer_id, f"customer {customer.customer_id}: {said}")
+            for book in books:
+                if outcome.state:
+                    book.note(outcome.state)
         if sent:
             audit_log.note(
                 connection, "mailed", {"week": str(week), "recipients": sent}, customer.customer_id
@@ -219,24 +229,26 @@ def _send(
             connection.commit()
 
 
-def _carried(carry: Carry, written: EmailMessage, book: Book) -> str:
-    """Send a letter, and note what became of it. Returns nothing if all went well, or what to say of it."""
+def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
+    """Send a letter. The book has what became of it, unless somebody has to be told first."""
     try:
         carry(written, book.customer_id, book.going)
     except sending.Refused as refusal:
-        book.note("refused")
-        return (
+        return _Outcome(
             f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, and "
-            f"run `callmart mail --again {book.customer_id}`"
+            f"run `callmart mail --again {book.customer_id}`",
+            "refused",
         )
     except sending.Undelivered as failure:
         book.forget()
-        return f"{{recipients}} recipients have not got the mail of {{week}} ({failure}): the next run tries again"
+        return _Outcome(
+            f"{{recipients}} recipients have not got the mail of {{week}} ({failure}): the next run tries again"
+        )
     except sending.Unanswered as failure:
-        book.note("unknown")
-        return _unknown(book.customer_id, "{recipients}", f"the mail server did not answer ({failure})")
+        why = f"the mail server did not answer ({failure})"
+        return _Outcome(_unknown(book.customer_id, "{recipients}", why), "unknown")
     book.note("sent")
-    return ""
+    return _SENT
 
 
 def _unknown(customer_id: int, recipients: object, why: str) -> str:

@@ -3,7 +3,7 @@
 import re
 import smtplib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -26,7 +26,7 @@ Carry = Callable[[EmailMessage, int, Callable[[], None]], None]
 
 
 class Refused(Exception):
-    """The mail server takes no mail for this recipient. The text is its code, never its words."""
+    """No mail can go to this recipient. The text is the mail server's code, never its words, or says what is wrong."""
 
 
 class Undelivered(Exception):
@@ -74,11 +74,14 @@ class _Talking:
     def carry(self, letter: EmailMessage, customer_id: int, sent: Callable[[], None]) -> None:
         if self._failures == FAILURES:
             raise Unreachable(self._says(f"{FAILURES} sessions in a row failed"))
+        recipient = str(letter["To"])
+        if not recipient.isascii():
+            raise Refused("not an address in ASCII")
         session = self.open()
         is_sent = False
         try:
             _accept(session.mail(str(letter["From"])))
-            _accept(session.rcpt(str(letter["To"])))
+            _accept(session.rcpt(recipient))
             _accept(session.docmd("DATA"), _BEGIN)
             sent()
             is_sent = True
@@ -126,8 +129,7 @@ class _Talking:
     def _close(self) -> None:
         """Give up the session. The next letter gets another one."""
         self._session = None
-        with suppress(OSError, smtplib.SMTPException):
-            self._sessions.close()
+        self._sessions.close()
 
     def _says(self, why: str) -> str:
         return (

@@ -33,7 +33,7 @@ class Opened:
 
 
 class Drifted(UserError):
-    """The server has drifted from what is declared, so nothing may be opened, extracted or published."""
+    """The server has drifted from what is declared, so nothing may be opened, extracted, published or mailed."""
 
 
 def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:

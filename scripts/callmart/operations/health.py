@@ -171,11 +171,6 @@ def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[
             known_key(settings.home, customer_id or INSTALLATION, fingerprint)
         except UserError as error:
             yield customer_id, str(error)
-        except OSError as error:
-            yield (
-                customer_id,
-                f"its key can't be read ({kind(error)}): let this user read {settings.home / 'keys'}",
-            )
 
 
 def _of_ledger(connection: psycopg.Connection, settings: Settings) -> Iterator[Trouble]:

@@ -510,10 +510,15 @@ def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 
 
 def mail(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Send the mails that are due."""
-    sent = mailing.send(
-        connection, settings, lambda customer, *step: on_step("mail", f"customer {customer}", *step)
-    )
-    ran.mails = sent.mails
-    for customer_id, problem in sent.problems:
+    """Send the mails that are due. One that waits is a problem, too."""
+
+    def note(customer_id: int | None, problem: str) -> None:
         ran.note(problem, customer_id)
+
+    ran.mails = mailing.send(
+        connection,
+        settings,
+        lambda customer, *step: on_step("mail", f"customer {customer}", *step),
+        note,
+        note,
+    )

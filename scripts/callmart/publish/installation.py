@@ -44,8 +44,9 @@ def ensure_id(home: Path) -> str:
         _draft(path, found.id).replace(path)
     elif int(found.inode) != path.stat().st_ino:
         raise UserError(
-            f"{path} is a copy: if the home that it comes from no longer publishes, delete the file's second line to "
-            "take its place; if it does, delete the file, and this home becomes an installation of its own"
+            f"{path} is a copy: if the home that it comes from is no longer at work, delete the file's second line to "
+            "take its place; if it is, delete the file, and this home becomes an installation that publishes and mails "
+            "on its own"
         )
     return found.id
 
