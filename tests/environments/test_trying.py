@@ -509,6 +509,33 @@ def test_it_is_dropped_when_it_ends_and_expires_until_then(
     assert days == [(DAYS[2],)], "the day before is two years and a day old"
 
 
+def test_one_whose_build_was_killed_expires_unless_somebody_builds_it(
+    tried: Callmart, owner: psycopg.Connection, own: psycopg.Connection
+) -> None:
+    environment = known.find(owner, ENVIRONMENT)
+    databases.say(owner, environment.model_copy(update={"state": "building"}))
+    owner.commit()
+    today = clock.today(owner, tried.settings)
+    own.execute(
+        "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)"
+        " values (%s, access.retention_floor() - 1, 'queue_interval', 1, 1)",
+        [NAMED],
+    )
+
+    def due() -> tuple[str, ...]:
+        return audit.of_environments(owner, tried.settings).found
+
+    (found,) = due()
+    assert found.startswith(f"{ENVIRONMENT}: ops.opened_day: ")
+    with lock.exclusive(own):
+        assert list(retention.follow(owner, tried.settings, today)) == []
+        assert due() == (found,)
+    assert list(retention.follow(owner, tried.settings, today)) == []
+    assert due() == ()
+    databases.say(owner, environment)
+    owner.commit()
+
+
 def test_one_that_can_not_be_reached_is_named_and_stops_no_other(
     tried: Callmart, owner: psycopg.Connection, planted: Environment
 ) -> None:
@@ -518,6 +545,8 @@ def test_one_that_can_not_be_reached_is_named_and_stops_no_other(
     (problem,) = retention.follow(owner, tried.settings, planted.ends_on - timedelta(days=1))
     assert problem.startswith("the environment planted did not expire (SQLSTATE ")
     assert problem.endswith("or remove it with `callmart try --drop planted`")
+    found = audit.of_environments(owner, tried.settings).found
+    assert [one.partition(" (SQLSTATE")[0] for one in found] == ["planted can't be looked at"]
 
 
 def test_a_rotation_drops_it(tried: Callmart, owner: psycopg.Connection, planted: Environment) -> None:

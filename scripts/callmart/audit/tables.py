@@ -12,7 +12,7 @@ from callmart.audit.check import Check, few
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.database import catalogue, clock
+from callmart.database import catalogue
 from callmart.declarations import dbt_project, mart_tables, pointing
 from callmart.mailing import places as outbox
 from callmart.reports import shelf
@@ -98,11 +98,7 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     yield Check(
         "retention", f"nothing older than {scene.floor} in any table with a day", dated, len(old), few(old)
     )
-    due = [
-        f"{step.what}: {step.why}"
-        for step in expiry_plan.plan(connection, settings, clock.today(connection, settings)).steps
-        if step.kind != "statistics" and step.is_too_old and step.count  # a month that is left has no rows
-    ]
+    due = [f"{step.what}: {step.why}" for step in expiry_plan.too_old(connection, settings)]
     yield Check(
         "retention", "the expiry finds nothing that is due, in tables and files", dated, len(due), few(due)
     )

@@ -13,6 +13,7 @@ from hashlib import sha256
 import psycopg
 
 from callmart.base.settings import Settings
+from callmart.database import clock
 from callmart.database.vacuum import vacuum
 from callmart.retention import expired_files, expired_rows
 from callmart.retention.expiry_steps import Step, Steps
@@ -50,6 +51,13 @@ def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
     _statistics(steps)
     connection.commit()
     return Plan(day, steps.floor, tuple(steps.planned))
+
+
+def too_old(connection: psycopg.Connection, settings: Settings) -> list[Step]:
+    """Return the steps that delete something today that is kept for too long."""
+    steps = plan(connection, settings, clock.today(connection, settings)).steps
+    # A month that is empty waits for its last reader.
+    return [step for step in steps if step.kind != "statistics" and step.is_too_old and step.count]
 
 
 def _statistics(steps: Steps) -> None:
