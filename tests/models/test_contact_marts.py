@@ -42,7 +42,11 @@ def belongs(callmart: Callmart) -> Callmart:
             call("queue_left", "10:04", "s", reason="callback") | overflow,
             event("call_started", at("10:05"), direction="outbound", **placed),
             event("call_answered", at("10:05:12"), **placed),
+            event(
+                "call_answered", at("10:05:20"), **placed, duration_s=3
+            ),  # the first one counts, and so of ends
             event("call_ended", at("10:06"), **placed, reason="caller"),
+            event("call_ended", at("10:06:01"), **placed, reason="agent"),
             event("call_started", at("10:07"), direction="outbound", **placed | {"call_id": "c-4"}),
             event("call_ended", at("10:07:30"), **placed | {"call_id": "c-4"}, reason="caller"),
         ),

@@ -17,8 +17,9 @@ calls as (
         min(occurred_at) filter (where event = 'call_started') as shown_start,
         min(occurred_at) filter (where event = 'call_answered') as shown_answer,
         min(occurred_at) filter (where event = 'call_ended') as ended_at,
-        min(duration_s) filter (where event = 'call_answered') as given_ring_s,
-        -- The first end counts, with its own measure.
+        -- The first answer and the first end count, with their own measures.
+        (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_answered'))[1]
+            as given_ring_s,
         (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_ended'))[1] as given_call_s,
         (array_agg(reason order by occurred_at, reason) filter (where event = 'call_ended'))[1] as end_reason
     from events
