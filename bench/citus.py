@@ -27,7 +27,7 @@ from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.land.landing import land_all
 from callmart.registry import applying
-from callmart.registry.file import Registry
+from history import registry_of
 from simulated import write_day
 
 CUSTOMERS = 8
@@ -72,7 +72,7 @@ def main() -> None:
 def night(settings: Settings, file: Path, customers: range) -> dict[str, float]:
     """Land and build; the seconds per stage."""
     with server.connect(settings) as connection:
-        applying.apply(connection, settings, registry(customers))
+        applying.apply(connection, settings, registry_of(dict.fromkeys(customers, "detailed")))
         return {
             "land": timed(
                 lambda: list(
@@ -81,14 +81,6 @@ def night(settings: Settings, file: Path, customers: range) -> dict[str, float]:
             ),
             "build": timed(lambda: window.build(connection, settings, quietly)),
         }
-
-
-def registry(customers: range) -> Registry:
-    """All customers, with a detailed contract since long ago."""
-    contracts = [{"option": "detailed", "from": date.today() - timedelta(days=400)}]
-    return Registry.model_validate(
-        {"customers": [{"id": one, "name": f"Customer {one}", "contracts": contracts} for one in customers]}
-    )
 
 
 def timed(stage: Callable[[], object]) -> float:

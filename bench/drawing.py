@@ -23,11 +23,10 @@ from callmart.database import server
 from callmart.declarations import exposures
 from callmart.reports import drawing, reading
 from callmart.reports.reading import Reader
-from history import registry_of, scratch
+from history import REPORTS, registry_of, scratch
 from two_years import fill_marts, options
 
 CUSTOMERS = 20
-REPORTS = ("accessibility", "traffic", "handling")
 
 
 class Cost(NamedTuple):

@@ -17,6 +17,7 @@ from callmart.registry.file import Registry
 
 CUSTOMERS = range(1, 201)
 QUEUES = 2
+REPORTS = ("accessibility", "traffic", "handling")  # those of a standard contract
 
 
 @contextmanager

@@ -30,8 +30,8 @@ from callmart.land.gate import Defaults
 from callmart.land.prepare import prepare
 from callmart.land.readers import open_source
 from callmart.registry import applying
-from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate
+from history import registry_of
 
 CUSTOMER = 1
 DAYS = 10
@@ -167,12 +167,8 @@ def copy(settings: Settings, deliveries: Sequence[Delivery]) -> tuple[int, float
 
 
 def _register(settings: Settings) -> None:
-    contract = {"option": "detailed", "from": date(2020, 1, 1)}
-    wanted = Registry.model_validate(
-        {"customers": [{"id": CUSTOMER, "name": "bench", "contracts": [contract]}]}
-    )
     with server.connect(settings) as connection:
-        applying.apply(connection, settings, wanted)
+        applying.apply(connection, settings, registry_of({CUSTOMER: "detailed"}))
         connection.commit()
 
 

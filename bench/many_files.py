@@ -23,8 +23,8 @@ from callmart.land import landing, loader
 from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.registry import applying
-from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate
+from history import registry_of
 from landing import cpu_seconds
 from simulated import of_customer
 
@@ -67,10 +67,7 @@ def main(customers: int = 300, tiny: int = 10_000) -> None:
 
 
 def _register(settings: Settings, customers: int) -> None:
-    contracts = [{"option": "detailed", "from": date(2020, 1, 1)}]
-    wanted = Registry.model_validate(
-        {"customers": [{"id": id, "name": "bench", "contracts": contracts} for id in range(1, customers + 1)]}
-    )
+    wanted = registry_of(dict.fromkeys(range(1, customers + 1), "detailed"))
     with server.connect(settings) as connection:
         applying.apply(connection, settings, wanted)
         connection.commit()

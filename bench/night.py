@@ -37,7 +37,7 @@ from callmart.reports.reading import Reader
 from callmart.simulator.simulate import simulate
 from drawing import timed
 from extracts import read, write
-from history import registry_of, retention_floor, scratch
+from history import REPORTS, registry_of, retention_floor, scratch
 from landing import copy, make_table
 from publishing import uploaded
 from readers import Login, Waits, readers
@@ -45,7 +45,6 @@ from simulated import of_customer
 from two_years import YESTERDAY, fill_marts, options
 
 CUSTOMERS, CONTACTS = 300, 1_000_000
-REPORTS = ("accessibility", "traffic", "handling")
 CONTACTS_PER_AGENT = 130
 COPIED = 16_000_000  # events; COPY of more is compared by its rate, which falls while the indexes grow
 LOGINS, PAUSE_S = 50, 1.0  # of at least six customers: each has ten connections

@@ -18,14 +18,13 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.publish import DataSource, emulator, publishing, tableau
 from callmart.tableau_files import tds
-from history import registry_of, scratch
+from history import REPORTS, registry_of, scratch
 from simulated import command
 from tableau_emulator import faults
 from tableau_emulator.state import State
 from two_years import extract_all, fill_marts, options
 
 CUSTOMERS = 300
-REPORTS = ("accessibility", "traffic", "handling")
 SOME = 20
 AT_MOST_S = 30  # for a plan
 

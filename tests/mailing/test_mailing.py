@@ -425,7 +425,7 @@ def die_while_mailing(home: Path, port: int, moment: str) -> None:
 def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(paper, "as_pdf", lambda _: b"%PDF")
     patch.setattr(drawing, "draw", lambda *given: Page(
-        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", "", [], [], [], [], {}
+        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", [], [], [], [], {}
     ))  # fmt: skip
 
 

@@ -249,6 +249,19 @@ def heard(connection: psycopg.Connection, customer_id: int, days_ago: list[int],
         )
 
 
+def clock_at(connection: psycopg.Connection, hour: int) -> date:
+    """Give the customers a time zone in which it is this hour, and return the day there. At noon it can be today."""
+    day: date
+    ((zone, day),) = connection.execute(
+        "select name, (now() at time zone name)::date from pg_timezone_names"
+        " where name like 'Etc/GMT%%' and extract(hour from now() at time zone name) = %s"
+        " order by (now() at time zone name)::date = %s desc limit 1",
+        [hour, TODAY],
+    ).fetchall()
+    connection.execute("update registry.customer set time_zone = %s", [zone])
+    return day
+
+
 def silent(played: Callmart, connection: psycopg.Connection, **wanted: Any) -> dict[int | None, str]:
     return {
         one.customer_id: one.what[11:21]
@@ -284,6 +297,7 @@ SILENCES: dict[str, tuple[list[int], date | None]] = {
 def test_a_customer_is_silent_against_its_own_weekdays(
     played: Callmart, changing: psycopg.Connection, days_ago: list[int], since: date | None
 ) -> None:
+    clock_at(changing, 12)
     for other in (ANONYMOUS, STANDARD):
         heard(changing, other, EVERY_DAY)
     heard(changing, NAMED, days_ago)
@@ -293,6 +307,7 @@ def test_a_customer_is_silent_against_its_own_weekdays(
 def test_days_without_rows_are_silent_and_unopened_days_are_not(
     played: Callmart, changing: psycopg.Connection
 ) -> None:
+    clock_at(changing, 12)
     for customer in (NAMED, ANONYMOUS, STANDARD):
         heard(changing, customer, EVERY_DAY[1:])
     changing.execute("insert into ops.opened_day values (%s, %s, 'queue_interval', 0, 1)", [NAMED, YESTERDAY])
@@ -315,6 +330,21 @@ def test_days_without_rows_are_silent_and_unopened_days_are_not(
     )
     changing.execute("update ops.run_stage set began_at = now()")
     assert silent(played, changing) == {}, "who ordered nothing owes nothing"
+
+
+@pytest.mark.parametrize(("hour", "last_due"), [(0, 2), (5, 2), (6, 1)])
+def test_a_day_has_six_hours_to_come_after_it_has_ended(
+    played: Callmart, changing: psycopg.Connection, hour: int, last_due: int
+) -> None:
+    """Whoever delivers once per night is not silent in each run between midnight and then."""
+    day = clock_at(changing, hour)
+    shift = (TODAY - day).days
+    silences = {NAMED: 1, STANDARD: 2}
+    for customer in (ANONYMOUS, NAMED, STANDARD):
+        heard(changing, customer, [shift + back for back in EVERY_DAY[silences.get(customer, 0) :]])
+    assert silent(played, changing) == {
+        customer: str(day - timedelta(days=back)) for customer, back in silences.items() if back >= last_due
+    }
 
 
 # beside the database

@@ -175,11 +175,13 @@ def test_a_run_that_died_is_closed_by_the_next_one(quick: Callmart, monkeypatch:
     assert quick.rows("select stage from ops.run_stage where outcome = 'died'") == [{"stage": "land"}]
 
 
-def test_of_old_runs_those_stay_that_say_how_a_day_ended_badly(
+def test_of_old_runs_those_stay_that_say_how_a_day_ended_badly_and_the_last_good_one(
     quick: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """While a problem lasts, `health` says since when."""
     old = [
         ("2026-11-01", "problems"),
+        ("2026-11-01", "done"),
         ("2026-11-01", "failed"),
         ("2026-11-01", "problems"),
         ("2026-11-01", "done"),
@@ -196,9 +198,16 @@ def test_of_old_runs_those_stay_that_say_how_a_day_ended_badly(
         )
     monkeypatch.setattr(record, "KEPT", len(last_ones))
     night(quick)
-    kept = quick.rows("select began_at::date::text as day, outcome from ops.run order by run_id")
-    assert [(row["day"], row["outcome"]) for row in kept[:-1]] == old[1:3] + old[4:] + last_ones
-    assert kept[-1]["outcome"] == "done"
+    stays = old[2:] + last_ones
+
+    def kept() -> list[tuple[str, str]]:
+        rows = quick.rows("select began_at::date::text as day, outcome from ops.run order by run_id")
+        return [(row["day"], row["outcome"]) for row in rows]
+
+    assert kept()[:-1] == stays
+    assert kept()[-1][1] == "done"
+    night(quick)
+    assert old[4] not in kept(), "there is another"
 
 
 def test_only_a_session_of_the_owner_shows_that_a_run_is_at_work(

@@ -115,6 +115,13 @@ def test_all_services_have_the_same_account() -> None:
     assert {file.resolve() for file in files} == {files[0]}
 
 
+def test_the_services_can_write_the_file_of_metrics_that_the_runbook_names() -> None:
+    """The runs write it, and so does each look of `callmart-health.timer`. Where it is not used, nothing fails."""
+    runbook = (PROJECT / "docs" / "runbook.md").read_text()
+    (named,) = re.findall(r"^\| `metrics_file` \|.*such as `(\S+)`", runbook, flags=re.MULTILINE)
+    assert re.findall(r"^ReadWritePaths=(.*)$", ACCOUNT, flags=re.MULTILINE) == [f"-{Path(named).parent}"]
+
+
 def test_each_credential_is_a_setting_and_the_command_by_hand_has_the_same() -> None:
     given = re.findall(r"LoadCredential=(\S+)", ACCOUNT)
     assert given == re.findall(r"LoadCredential=(\S+)", HAND)

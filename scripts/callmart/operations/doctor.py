@@ -67,6 +67,8 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
     yield _tried("backups", partial(_backups, settings))
     yield _tried("privacy", partial(_privacy, settings))
     yield from _of_alerts(settings)
+    if settings.mail.smtp is not None:
+        yield _tried("mail.smtp", partial(_mail_server, settings.mail.smtp))
     yield from _of_database(settings)
     yield _tried("Tableau", partial(_tableau, settings))
     if not settings.folders:
@@ -167,8 +169,6 @@ def _of_alerts(settings: Settings) -> Iterator[Check]:
             yield _tried(f"alerts.{setting}", partial(_answers, setting, url))
     if set_up.mail is not None:
         yield _tried("alerts.mail", partial(_mail, set_up.mail))
-    if settings.mail.smtp is not None:
-        yield _tried("mail.smtp", partial(_mail_server, settings.mail.smtp))
 
 
 def _answers(setting: str, url: SecretStr) -> str:

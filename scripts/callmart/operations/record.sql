@@ -22,7 +22,7 @@ order by run_id;
 
 -- name: forget
 -- Forget the good runs before the last ones, and of a day's others all but the last of each outcome: a problem that
--- lasts would leave a run every five minutes for two years.
+-- lasts would leave a run every five minutes for two years. The last good run stays: `health` says how long ago it was.
 with old as (
     select
         run_id,
@@ -37,7 +37,13 @@ with old as (
 
 delete from ops.run as r
 using old
-where r.run_id = old.run_id and (old.outcome = 'done' or old.nth_last > 1);
+where
+    r.run_id = old.run_id
+    and (old.outcome = 'done' or old.nth_last > 1)
+    and r.run_id is distinct from (
+        select max(good.run_id) from ops.run as good
+        where good.outcome = 'done'
+    );
 
 -- name: begin
 -- Begin a record, and name its session.

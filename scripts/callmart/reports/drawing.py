@@ -136,7 +136,6 @@ def _page(
         customer=customer.name,
         locale=language.locale,
         week=str(week),
-        week_before=str(week.before),
         period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
         days=[(day.isoformat(), language.weekday(day)) for day in period.days],
         compared=_compared(language, period),

@@ -129,14 +129,12 @@ WORDS = {
     "in_hours": _texts("uren", "hours"),
     "in_minutes": _texts("minuten", "minutes"),
     "in_seconds": _texts("seconden", "seconds"),
-    "calculated": _texts("berekend", "calculated"),
     "page": _texts("pagina", "page"),
     "mail_subject": _texts("Uw weekrapporten: {reports}", "Your weekly reports: {reports}"),
     "mail_reason": _texts(
         "U krijgt deze mail omdat uw organisatie hem voor u heeft besteld. Wie hem niet meer wil, zegt dat daar.",
         "You get this mail because your organisation ordered it for you. Whoever no longer wants it tells them.",
     ),
-    "reports": _texts("Rapporten", "Reports"),
 }
 
 

@@ -109,7 +109,6 @@ class Page:
     customer: str
     locale: str
     week: str
-    week_before: str
     period: str
     compared: str
     through: str

@@ -107,7 +107,11 @@ class Reader:
                 called = self.lines
             case "queue":
                 called = {name: queue.label for name, queue in self.queues.items()}
-        chosen = [*words, *(name for name, label in called.items() if label in words)]
+        chosen = list(words)
+        for name, label in called.items():
+            # A label that several have chooses all of them.
+            if label and not {label, label.removesuffix(f" ({name})")}.isdisjoint(words):
+                chosen.append(name)
         self._narrowed.append(_Narrowed(column_of(dimension), chosen, mart))
 
     def _only(self, mart: str) -> tuple[sql.Composable, list[list[str]]]:
@@ -182,7 +186,7 @@ class Reader:
 
     @cached_property
     def lines(self) -> dict[str, str | None]:
-        """The label of each line that the registry names."""
+        """What lines that the registry names are called."""
         return dict(self._connection.execute(SQL["lines"]).fetchall())
 
     @cached_property

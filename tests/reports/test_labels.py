@@ -1,0 +1,76 @@
+"""Queues and lines with the same label."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from callmart.reports import reading
+from callmart_home import Callmart
+from centre import STANDARD, queue_of
+from drawn import Draw
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+LABEL, MOVED, OTHER = "Verkoop", "6001", "6002"
+QUEUE = queue_of(STANDARD)
+CALLED = [f"{LABEL} ({MOVED})", f"{LABEL} ({QUEUE})"]
+
+
+@pytest.fixture
+def moved(two_weeks: Callmart) -> Iterator[None]:
+    """The standard customer's queue had another name until noon, and the same label."""
+    change = "update store.queue_interval set queue = %s where customer_id = %s and queue = %s"
+    with two_weeks.connect() as owner:
+        owner.execute(
+            f"{change} and extract(hour from interval_local) < 12".encode(), [MOVED, STANDARD, QUEUE]
+        )
+        for name, label in (QUEUE, LABEL), (MOVED, LABEL), (OTHER, "Service"), ("Service", None):
+            owner.execute(
+                "insert into registry.queue (customer_id, queue, label, service_level_s, short_abandon_s)"
+                " values (%s, %s, %s, 20, 5)",
+                [STANDARD, name, label],
+            )
+            owner.execute("insert into registry.line values (%s, %s, %s)", [STANDARD, name, label])
+        owner.commit()
+        yield
+        owner.execute(change.encode(), [QUEUE, STANDARD, MOVED])
+        owner.execute("delete from registry.queue")
+        owner.execute("delete from registry.line")
+
+
+@pytest.mark.usefixtures("moved")
+def test_queues_with_the_same_label_are_told_apart(draw: Draw) -> None:
+    """As on Tableau, which shows their names."""
+    page = draw("handling", STANDARD)
+    bars, table = (
+        next(one for one in page.sections if one.name == name) for name in ("outcome_per_queue", "per_queue")
+    )
+    for grid in bars.grid, table.grid:
+        assert grid is not None
+        assert sorted(row[0] for row in grid.rows if row[0].startswith(LABEL)) == sorted(CALLED)
+    (panel,) = bars.panels
+    assert all(one in panel.svg for one in CALLED), "a bar of each"
+    words = next(one for one in table.records.columns if one.name == "queue").words
+    assert words == {MOVED: CALLED[0], QUEUE: CALLED[1]}
+
+
+@pytest.mark.usefixtures("moved")
+def test_who_chooses_a_label_that_several_have_gets_all_of_them(draw: Draw) -> None:
+    for chosen, shown in ((LABEL, CALLED), (CALLED[0], CALLED[:1]), (QUEUE, CALLED[1:])):
+        page = draw("handling", STANDARD, only={"queue": [chosen]})
+        grid = next(one for one in page.sections if one.name == "per_queue").grid
+        assert grid is not None
+        assert sorted(row[0] for row in grid.rows if row[0].startswith(LABEL)) == sorted(shown)
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_label_that_is_the_name_of_another_is_told_apart_too(
+    two_weeks: Callmart, publisher: psycopg.Connection
+) -> None:
+    with two_weeks.connect() as owner:
+        customer = reading.customer(owner, STANDARD)
+    with reading.reading(publisher, customer) as reader:
+        called = {MOVED: CALLED[0], QUEUE: CALLED[1], OTHER: f"Service ({OTHER})", "Service": None}
+        assert reader.lines == called
+        assert {name: queue.label for name, queue in reader.queues.items() if name} == called
