@@ -1,4 +1,4 @@
-"""A person of one customer is treated on Tableau whatever there is of others."""
+"""A person of one customer is treated on Tableau whatever there is of others, who may have the same recipient."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +17,12 @@ from callmart.base.settings import Tableau
 from callmart.declarations import exposures
 from callmart.publish import DataSource, Outcome, places, publishing, sites, tableau
 from callmart_home import Callmart
-from published import projects
+from published import projects, users
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
 
 ONE, OTHER = 1, 2
+ADVISER = "adviser@beide.example"
 
 
 def registry(one: str = "", other: str = "") -> str:
@@ -101,6 +102,27 @@ def with_recipients(elsewhere: Shared) -> Callable[[str, str], Shared]:
 
 def recipient(customer: int, address: str) -> Person:
     return Person(customer, "recipient", frozenset({address}), frozenset(), datetime.now(UTC))
+
+
+def test_who_is_a_recipient_of_two_customers_goes_from_each_by_itself(
+    with_recipients: Callable[[str, str], Shared],
+) -> None:
+    members = places.Members()
+    there = with_recipients(ADVISER, ADVISER)
+    one, other = recipient(ONE, ADVISER), recipient(OTHER, ADVISER)
+    with there.work() as work:
+        assert members.find(work, one) == members.find(work, other) == {"members": 1, "subscriptions": 1}
+        there.callmart.apply(registry("", ADVISER))
+        assert members.treat(work, one) == {"members": 1, "subscriptions": 1}
+        assert members.prove(work, one).left == {}
+        assert members.find(work, other) == {"users": 1, "members": 1, "subscriptions": 1}
+        with there.server() as server:
+            assert ADVISER in users(server)
+        there.callmart.apply(registry())
+        members.treat(work, other)
+        assert members.prove(work, other).left == {}
+        with there.server() as server:
+            assert ADVISER not in users(server)
 
 
 def test_what_can_not_be_read_of_another_customer_is_in_nobodys_way(

@@ -210,13 +210,16 @@ def _accounts(actual: Actual, person: Person) -> list[Any]:
 
 
 def _belongings(actual: Actual, person: Person) -> Counts:
-    """The person's accounts on a site, and what they have."""
+    """The person's accounts on a site, and what they have of the customer. An account that is known to be in another
+    customer's group stays for that one, with what it has there.
+    """
     found, luids = Counts(), {user.luid for user in _accounts(actual, person)}
-    found["users"] = len(luids)
-    found["members"] = sum(len(luids & group.members) for group in actual.groups.values())
-    for projects in actual.projects.values():
-        for project in projects:
-            found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
+    members = {customer: group.members for customer, group in actual.groups.items()}
+    own = members.pop(person.customer_id, frozenset())
+    found["users"] = len(luids.difference(*members.values()))
+    found["members"] = len(luids & own)
+    for project in actual.projects.get(person.customer_id, ()):
+        found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
     return +found
 
 
