@@ -363,6 +363,21 @@ def test_what_only_a_superuser_can_undo_is_named(opened: Callmart) -> None:
     assert drifted(opened) == []
 
 
+def test_a_parameter_of_another_database_s_role_is_none_of_ours(opened: Callmart) -> None:
+    """Its name begins with that of our database, too."""
+    set_by = "grant set on parameter session_replication_role to"
+    with opened.superuser(keep=False) as superuser:
+        superuser.execute("create role callmart_test_loader")
+        superuser.execute(f"{set_by} callmart_test_loader")
+        superuser.execute("set local role callmart_owner")
+        assert drift.find(superuser, dbt_project.marts(opened.settings)) == []
+        superuser.execute("reset role")
+        superuser.execute(f"{set_by} public")
+        superuser.execute("set local role callmart_owner")
+        (found,) = drift.find(superuser, dbt_project.marts(opened.settings))
+    assert found.text == "parameter session_replication_role may be set by everybody"
+
+
 SHUTTING_OUT = {
     "one lock": "grant execute on function pg_advisory_lock(bigint) to public",
     "a lock that is tried": "grant execute on function pg_try_advisory_xact_lock_shared(integer, integer) to public",

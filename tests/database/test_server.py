@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -200,6 +201,25 @@ def test_an_authority_of_one_s_own_is_kept(tmp_path: Path) -> None:
         server.uri(with_dsn(tmp_path, "postgresql://u@db.example.org/d?sslrootcert=/ca.pem"))
     )
     assert (parts["sslmode"], parts["sslrootcert"]) == ("verify-full", "/ca.pem")
+
+
+def test_duties_connect_as_the_owner_does_and_customers_to_the_same_server(tmp_path: Path) -> None:
+    """With their own passwords, and nothing that is secret."""
+    server_ = "host=a.example,b.example&hostaddr=10.0.0.5,10.0.0.6&port=1,2&target_session_attrs=read-write"
+    way = "sslmode=verify-full&sslrootcert=/ca.pem"
+    own = "sslcert=/own.crt&sslkey=/own.key&connect_timeout=5"
+    (passfile := tmp_path / "own").touch(mode=0o600)
+    of_owner = f"passfile={passfile}&options=-cx&application_name=x&sslpassword=secret&require_auth=gss"
+    settings = with_dsn(tmp_path, f"postgresql://u:secret@/d?{server_}&{way}&{own}&{of_owner}")
+
+    def parts(role: str, *more: str) -> dict[str, Any]:
+        typed = role in logins.typed("d")
+        own = [] if typed else [f"passfile={logins.passfile(tmp_path, role)}"]
+        return conninfo_to_dict(f"postgresql://{role}@/d?{'&'.join((server_, way, *more, *own))}")
+
+    for duty in ("loader", "publisher", "privacy_approver"):
+        assert conninfo_to_dict(logins.duty_uri(settings, duty)) == parts(f"d_{duty}", own)
+    assert conninfo_to_dict(logins.login_uri(settings, "d_customer_7")) == parts("d_customer_7")
 
 
 def test_the_host_of_the_environment_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

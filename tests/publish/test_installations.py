@@ -211,6 +211,22 @@ def test_what_our_books_name_and_another_installation_has_is_left_to_it(
     assert of_installation(ELSEWHERE, bad_days.held(state)) == before
 
 
+def test_a_customer_that_leaves_is_not_gone_while_another_installation_has_what_it_had(
+    emptied: Emptied, standard: Publication
+) -> None:
+    _, state, server = emptied
+    (made,) = publish(server, standard, books=ELSEWHERE)
+    before = of_installation(ELSEWHERE, bad_days.held(state))
+    books = Books(HOME, {standard.customer_id: made.project_id}, known=frozenset({standard.customer_id}))
+    (left,) = publish(server, books=books)
+    assert "bears the mark of installation ba9876543210" in str(left.error)
+    assert not left.is_gone
+    assert of_installation(ELSEWHERE, bad_days.held(state)) == before
+    assert succeeded(publish(server, books=ELSEWHERE))
+    (left,) = publish(server, books=books)
+    assert left.error is None and left.is_gone
+
+
 BEFORE = Books(HOME, {7: None, 1042: None})
 
 

@@ -72,6 +72,7 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     if shown is not None:
         yield from _drifted_guards(connection, shown)
     yield from _drifted_objects(connection, of_marts=marts is not None)
+    yield from _drifted_parameters(connection)
     yield from _drifted_persons(connection, marts)
     for one in nodes.find(connection):
         yield Drift(one.text, one.repair, node=one.node, away=one.away)
@@ -296,3 +297,10 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
     ).fetchall()
     for text, repair in rows:
         yield Drift(text, (sql.SQL(repair),) if repair else ())
+
+
+def _drifted_parameters(connection: psycopg.Connection) -> Iterator[Drift]:
+    """The parameters of the server that a role of ours, or everybody, may set."""
+    for parameter, role in connection.execute(SQL["parameters"]).fetchall():
+        if role is None or roles.belongs(role, connection.info.dbname):
+            yield Drift(f"parameter {parameter} may be set by {role or 'everybody'}")

@@ -225,14 +225,14 @@ from pg_rewrite
 inner join pg_class as reader on reader.oid = ev_class
 inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
 inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
-where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
-union all
-select
-    'parameter ' || parname || ' may be set by '
-    || case grantee when 0 then 'everybody' else pg_get_userbyid(grantee) end,
-    null
-from pg_parameter_acl, aclexplode(paracl)
-where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_');
+where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours);
+
+-- name: parameters
+-- The parameters that somebody was let set, each with the role; null is everybody.
+select distinct
+    parname,
+    case when grantee <> 0 then pg_get_userbyid(grantee) end
+from pg_parameter_acl, aclexplode(paracl);
 
 -- name: unguarded
 -- Tables of marts whose policies are not those of their mart; each mart with its group and its column of the day.

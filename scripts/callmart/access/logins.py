@@ -24,6 +24,13 @@ TRIED_AT_ONCE = 4  # logins; each takes the server and us some milliseconds of h
 
 _PASSWORD = re.compile("password authentication failed|no password supplied")
 
+# Of the owner's connection parameters, those that say which server it is. A customer's login has no others.
+_WHICH_SERVER = ("host", "hostaddr", "port", "target_session_attrs", "sslmode", "sslrootcert")
+# Those that say who the owner is, and what it sets. A duty's login has all others: it connects in the same way.
+_OF_OWNER = re.compile(
+    "user|dbname|password|passfile|sslpassword|require_auth|scram_.*|oauth_.*|options|application_name"
+)
+
 
 def of_duties(database: str) -> dict[str, Limits]:
     """The roles of duties, with their limits."""
@@ -198,11 +205,17 @@ def password(settings: Settings, role: str) -> str:
 
 def login_uri(settings: Settings, role: str) -> str:
     """The libpq URI of a customer's or a duty's login. It names the file that has the password, if there is one."""
-    own = conninfo_to_dict(server.uri(settings))
-    kept = {key: str(own[key]) for key in ("host", "port", "sslmode", "sslrootcert") if own.get(key)}
-    if role not in typed(str(own["dbname"])):
+    own = {key: str(value) for key, value in conninfo_to_dict(server.uri(settings)).items() if value}
+    database = own["dbname"]
+    is_duty = role in of_duties(database)
+    kept = {
+        key: value
+        for key, value in own.items()
+        if (not _OF_OWNER.fullmatch(key) if is_duty else key in _WHICH_SERVER)
+    }
+    if role not in typed(database):
         kept["passfile"] = str(passfile(settings.home, role))
-    return _as_uri(role, str(own["dbname"]), kept)
+    return _as_uri(role, database, kept)
 
 
 def duty_uri(settings: Settings, duty: str) -> str:

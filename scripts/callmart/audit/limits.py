@@ -96,7 +96,7 @@ def _on_nodes(connection: psycopg.Connection, settings: Settings) -> Check:
         f"{role} gets into the node {node}: `callmart access diff` says what to revoke there"
         for node in nodes
         for role in _tried(connection)
-        if _gets_in(settings, role, host=node.host, port=node.port)
+        if _gets_in(settings, role, host=node.host, hostaddr="", port=node.port)
     ]
     return Check(
         "limits", "no login gets into a node of the cluster, where events are",

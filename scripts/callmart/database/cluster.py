@@ -127,7 +127,7 @@ def connect(connection: psycopg.Connection, node: Node) -> psycopg.Connection:
     """
     try:
         own = psycopg.connect(
-            make_conninfo(connection.info.dsn, host=node.host, port=node.port),
+            make_conninfo(connection.info.dsn, host=node.host, hostaddr="", port=node.port),
             password=connection.info.password or None,
             autocommit=True,
             application_name="callmart",

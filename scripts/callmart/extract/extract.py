@@ -5,7 +5,7 @@ be published.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from hashlib import file_digest, sha256
@@ -40,6 +40,9 @@ WORKERS = 4  # while some read from PostgreSQL or are written by Hyper, others w
 # Of the publisher's session. A customer's rows are taken from the index of the key, so that they come nearly in their
 # order. To start workers for a small file takes longer than they save.
 IN_KEY_ORDER = ("set random_page_cost = 1.1", "set max_parallel_workers_per_gather = 0")
+
+# The SQLSTATEs of a role that may not read or be taken on, and of one that does not exist.
+NOT_ALLOWED = ("42501", "22023")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ class _Session(NamedTuple):
 
     owner: psycopg.Connection
     reader: Any
+
+    def close(self) -> None:
+        """Close both."""
+        self.owner.close()  # never fails; the other one can
+        self.reader.close()
 
 
 def extract(
@@ -221,21 +229,38 @@ def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded
 
 @contextmanager
 def _sessions(settings: Settings) -> Iterator[Callable[[], AbstractContextManager[_Session]]]:
-    """A pool of sessions: each worker borrows its own, and one is opened if none is idle."""
+    """A pool of sessions: each worker borrows its own, and one is opened if none is idle. If something is raised while
+    it is borrowed, it may be lost, and nobody gets it again.
+    """
     idle: SimpleQueue[_Session] = SimpleQueue()
-    with ExitStack() as opened:
 
-        @contextmanager
-        def lend() -> Iterator[_Session]:
-            try:
-                session = idle.get_nowait()
-            except Empty:
-                owner = opened.enter_context(server.connect(settings, autocommit=True))
-                session = _Session(owner, opened.enter_context(_publisher(settings)))
+    @contextmanager
+    def lend() -> Iterator[_Session]:
+        try:
+            session = idle.get_nowait()
+        except Empty:
+            session = _opened(settings)
+        try:
             yield session
-            idle.put(session)
+        except BaseException:
+            session.close()  # the logins have few connections
+            raise
+        idle.put(session)
 
+    try:
         yield lend
+    finally:
+        while not idle.empty():
+            idle.get_nowait().close()
+
+
+def _opened(settings: Settings) -> _Session:
+    owner = server.connect(settings, autocommit=True)
+    try:
+        return _Session(owner, _publisher(settings))
+    except Exception:
+        owner.close()
+        raise
 
 
 def _publisher(settings: Settings) -> Any:
@@ -374,11 +399,13 @@ def _file_hash(path: Path) -> str | None:
 
 
 def _read(session: _Session, order: _Order, parts: list[Part], arrow: Path) -> Contents:
-    """Write the rows into Arrow streams. Raises Unproven if the customer's role may not read them."""
+    """Write the rows into Arrow streams. Raises Unproven if the customer's role may not read them, or is missing."""
     role = roles.customer_role(session.owner.info.dbname, order.customer_id)
     try:
         return reading.read(session.reader, role, order.marts, parts, arrow)
     except AdbcError as error:
+        if error.sqlstate not in NOT_ALLOWED:
+            raise
         raise Unproven(
             f"the {order.group} marts of customer {order.customer_id} can't be read as its own role "
             f"(SQLSTATE {error.sqlstate}): run `callmart access apply`, and then this again"

@@ -64,6 +64,7 @@ class Outcome:
     # How often people have opened each report, if that was read.
     opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
+    user: str | None = None  # LUID of the account that the error is about, if it concerns no customer
 
 
 def apply(
@@ -86,7 +87,9 @@ def apply(
             continue
         on_step(step)
     members = frozenset[str]().union(*(customer.members for customer in plan.customers))
-    elsewhere = [Outcome(None, None, (), error) for luid, error in site.stuck.items() if luid not in members]
+    elsewhere = [
+        Outcome(None, None, (), error, user=luid) for luid, error in site.stuck.items() if luid not in members
+    ]
     lock = Lock()
 
     def finished(step: Step) -> None:

@@ -48,7 +48,7 @@ class Content:
             return Counts()
         counts = _publish(work, person)
         with _calls(), disk.temporary(work.settings.home) as folder:
-            for server, actual in _sites(work):
+            for server, actual in _sites(work, person):
                 own, spared = _projects(actual, person.customer_id)
                 workbooks = {item.id for item in everything(server.workbooks) if item.project_id in own}
                 for found in holdings.held(server, spared):
@@ -81,7 +81,7 @@ class Members:
         if person.kind == "caller" or not _is_used(work.settings):
             return found
         with _calls():
-            for _, actual in _sites(work):
+            for _, actual in _sites(work, person):
                 found += _belongings(actual, person)
         return found
 
@@ -95,7 +95,7 @@ class Members:
             return Proof(Counts(), Counts())
         searched, left, of_others = Counts(), Counts(), False
         with _calls():
-            for server, actual in _sites(work):
+            for server, actual in _sites(work, person):
                 searched["users"] += len(actual.users)
                 if person.kind != "caller":
                     left += _belongings(actual, person)
@@ -162,37 +162,45 @@ def _is_used(settings: Settings) -> bool:
     return True
 
 
-def _sites(work: Work) -> Iterator[tuple[TSC.Server, Actual]]:
+def _sites(work: Work, person: Person) -> Iterator[tuple[TSC.Server, Actual]]:
     """Sign in to each site, and read what callmart has there. The server is signed in until the next one is asked for.
 
-    All sites count, whosever they are: somebody may have put a copy anywhere.
+    All sites count, whosever they are: somebody may have put a copy anywhere. Of another customer it does not matter
+    what can't be read: which projects are its own is known all the same.
     """
     names = publishing.sites(work.connection, work.settings)
     for site in names:
         books = publishing.books(work.connection, work.settings, site)
         work.connection.commit()
         server = work.tableau(site)
-        yield server, _whole(publish.read(server, books))
+        yield server, _whole(publish.read(server, books), person)
 
 
-def _whole(actual: Actual) -> Actual:
-    if unread := next(iter(actual.unread.values()), None):
-        raise Blocked("tableau", f"Tableau: {unread}")
+def _whole(actual: Actual, person: Person) -> Actual:
+    if unread := actual.unread.get(person.customer_id):
+        raise Blocked("tableau", f"Tableau: customer {person.customer_id}: {unread}")
     return actual
 
 
 def _publish(work: Work, person: Person) -> Counts:
-    """Publish what differs, of this customer only. Counts the changes, by kind."""
+    """Publish what differs, of this customer only. Counts the changes, by kind. That somebody else's account could not
+    be removed is for the next publication.
+    """
     with _calls():
         found = sites.read(work.connection, work.settings, work.tableau)
         for why in found.unread.values():
             raise Blocked("tableau", f"Tableau: {why}")
-        for actual in found.actual.values():
-            _whole(actual)
+        accounts = {
+            user.luid
+            for actual in found.actual.values()
+            for user in _accounts(_whole(actual, person), person)
+        }
         plans = sites.plan(found, adopts=False).of(person.customer_id)
         outcomes = sites.apply(work.connection, work.settings, work.tableau, plans, quietly)
-    if failed := next((outcome.error for outcome in outcomes if outcome.error), None):
-        raise Blocked("tableau", failed)
+    for outcome in outcomes:
+        concerns = outcome.customer_id in (None, person.customer_id) and outcome.user in (None, *accounts)
+        if outcome.error and concerns:
+            raise Blocked("tableau", outcome.error)
     return Counts(f"{step.kind}s" for outcome in outcomes for step in outcome.done)
 
 
@@ -202,13 +210,16 @@ def _accounts(actual: Actual, person: Person) -> list[Any]:
 
 
 def _belongings(actual: Actual, person: Person) -> Counts:
-    """The person's accounts on a site, and what they have."""
+    """The person's accounts on a site, and what they have of the customer. An account that is known to be in another
+    customer's group stays for that one, with what it has there.
+    """
     found, luids = Counts(), {user.luid for user in _accounts(actual, person)}
-    found["users"] = len(luids)
-    found["members"] = sum(len(luids & group.members) for group in actual.groups.values())
-    for projects in actual.projects.values():
-        for project in projects:
-            found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
+    members = {customer: group.members for customer, group in actual.groups.items()}
+    own = members.pop(person.customer_id, frozenset())
+    found["users"] = len(luids.difference(*members.values()))
+    found["members"] = len(luids & own)
+    for project in actual.projects.get(person.customer_id, ()):
+        found["subscriptions"] += sum(one.user in luids for one in project.subscriptions)
     return +found
 
 
@@ -224,7 +235,7 @@ def _look(work: Work, person: Person) -> Proof:
     if not _is_used(work.settings):
         return Proof(searched, left)
     with _calls(), disk.temporary(work.settings.home) as folder:
-        for server, actual in _sites(work):
+        for server, actual in _sites(work, person):
             own, spared = _projects(actual, person.customer_id)
             for found in holdings.held(server, spared):
                 of_others = "" if getattr(found.item, "project_id", None) in own else " of others"

@@ -364,7 +364,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     project = found[0] if found else None
     problem = publication.problem or actual.unread.get(customer) or _problem(publication, found, actual)
     if problem:
-        return _only_stop_mail(publication, found, problem)
+        return _only_stop_mail(customer, name, found, problem)
     stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
     uploads, unchanged = _uploads(publication, project, actual)
     steps = (
@@ -390,13 +390,10 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     )  # fmt: skip
 
 
-def _only_stop_mail(publication: Publication, found: Sequence[Project], problem: str) -> CustomerPlan:
+def _only_stop_mail(customer: int, name: str, found: Sequence[Project], problem: str) -> CustomerPlan:
     """Plan nothing for a customer with a problem but that its mail stops."""
-    customer = publication.customer_id
     foreign = found[0].foreign if found else ()
-    return CustomerPlan(
-        customer, publication.project, _stops(customer, found), foreign=foreign, problem=problem
-    )
+    return CustomerPlan(customer, name, _stops(customer, found), foreign=foreign, problem=problem)
 
 
 def _stops(customer: int, found: Sequence[Project]) -> tuple[Step, ...]:
@@ -579,6 +576,9 @@ def _wait(customer: int, actual: Actual) -> CustomerPlan:
 def _leave(customer: int, actual: Actual) -> CustomerPlan:
     """Plan the removal of all that a customer had. A project with foreign content is emptied of ours and closed."""
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
+    name = found[0].name if found else str(customer)
+    if problem := _lost(customer, actual):  # what it had is not gone, only not ours
+        return _only_stop_mail(customer, name, found, problem)
     steps = []
     for project in found:
         if project.foreign:
@@ -590,10 +590,10 @@ def _leave(customer: int, actual: Actual) -> CustomerPlan:
             steps.append(Step(customer, "remove", "project", project.name, project.luid))
     if group is not None:
         installation = actual.installation if group.is_marked else actual.former
-        name = marks.customer_group(Mark(installation, customer))
-        steps.append(Step(customer, "remove", "group", name, group.luid))
+        of_group = marks.customer_group(Mark(installation, customer))
+        steps.append(Step(customer, "remove", "group", of_group, group.luid))
     return CustomerPlan(
-        customer, found[0].name if found else str(customer), tuple(steps), stays=False,
+        customer, name, tuple(steps), stays=False,
         foreign=tuple(each for project in found for each in project.foreign),
     )  # fmt: skip
 
@@ -608,11 +608,8 @@ def _problem(publication: Publication, found: Sequence[Project], actual: Actual)
     if len(found) > 1:
         luids = ", ".join(project.luid for project in found)
         return f"this customer has several projects on Tableau ({luids}); remove all but one"
-    if other := actual.lost.get(customer):
-        return (
-            f"its project on Tableau bears the mark of installation {other}, but this is {actual.installation}; "
-            "publish from that installation's home, or see docs/tableau.md for how to take over from it"
-        )
+    if problem := _lost(customer, actual):
+        return problem
     name = identity(publication.project)
     if name in actual.taken and name not in {identity(project.name) for project in found}:
         if other := actual.taken[name]:
@@ -631,3 +628,12 @@ def _problem(publication: Publication, found: Sequence[Project], actual: Actual)
         if (kind, identity(name)) in taken:
             return f"the project holds a {kind} '{name}' that is not ours; rename or remove it on Tableau"
     return None
+
+
+def _lost(customer: int, actual: Actual) -> str | None:
+    """That another installation has marked the customer's project, if one has."""
+    other = actual.lost.get(customer)
+    return other and (
+        f"its project on Tableau bears the mark of installation {other}, but this is {actual.installation}; "
+        "publish from that installation's home, or see docs/tableau.md for how to take over from it"
+    )
