@@ -135,7 +135,7 @@ def test_the_run_does_all_the_rest_and_the_audit_finds_it(left: Callmart, tmp_pa
     with attacks_nothing():
         found = command_of(left.home)("audit", "--out", tmp_path)
     assert found.returncode == 1
-    assert [line.strip() for line in found.stderr.splitlines() if "left_" in line] == REMARKS
+    assert [line.strip() for line in found.stderr.splitlines() if "retire" in line] == REMARKS
     assert "by hand" not in found.stderr
 
 

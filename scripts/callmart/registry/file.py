@@ -33,10 +33,6 @@ def _share(written: object) -> float:
 def _address(written: str) -> str:
     if not re.fullmatch(r"[^@\x00-\x20]+@[^@\x00-\x20]+", written):
         raise ValueError("not a mail address; write it as name@example.org")
-    if not written.isascii():
-        raise ValueError(
-            "not all ASCII, as mail servers want it; write its domain as xn--…, or name another address"
-        )
     return written
 
 
