@@ -227,9 +227,11 @@ class _Site:
             self._set_role(luid, "Unlicensed")
 
     def _set_role(self, luid: str, role: str) -> None:
-        user = self.server.users.get_by_id(luid)
-        user.site_role = role
-        self.server.users.update(user)
+        """Give a user a role. TSC's update would also send the name, which a site administrator may not."""
+        request = etree.Element("tsRequest")
+        etree.SubElement(request, "user", siteRole=role)
+        users = self.server.users
+        users.put_request(f"{users.baseurl}/{luid}", etree.tostring(request))
 
 
 class _Customer:
