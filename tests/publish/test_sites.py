@@ -589,3 +589,12 @@ def test_what_is_changed_by_hand_is_undone_on_the_customers_turn(
             if name in ("1 Een", "2 Twee"):
                 server.projects.update_permissions(project, [rule])
     assert [undone(day) for day in (1, 2, 3, 3)] == [set(), set(), {"1 Een", "2 Twee"}, set()]
+
+
+def test_an_address_that_tableau_refused_is_tried_by_each_run(there: Sites) -> None:
+    with State(there.folder) as state:
+        state.write("update user set email = '' where name = 'chef@een.example'")
+    there.inject("/users/[^/]+$", "PUT", 403)
+    assert ["chef" in said for one in there.publish() if (said := one.alert)] == [False]
+    there.publish(only_due=True)
+    assert there.done == ["c…@een.example"]

@@ -403,6 +403,8 @@ def test_subscriptions_are_of_who_may_read(shop: Shop) -> None:
         TSC.ScheduleItem("weekly", 50, "Subscription", "Parallel", weekly)
     )
     server, other = shop.customer(), shop.user("other", "Viewer")
+    with shop.state() as state:
+        state.update("user", server.user_id, email="reader@example.org")
 
     def subscribed(by: TSC.Server, user: str, name: str) -> TSC.SubscriptionItem:
         target = TSC.Target(shop.workbooks[name].id, "Workbook")

@@ -118,6 +118,7 @@ class User:
     is_unused: bool
     is_others: bool = False
     is_grouped: bool = True  # it is in our group; False if only our books say that it is ours
+    has_address: bool = True  # a mail address, without which Tableau Server mails nothing to it
 
 
 @dataclass(frozen=True)
@@ -451,6 +452,7 @@ def _users(
             is_unused=user.last_login is None,
             is_others=user.id in put_by_others,
             is_grouped=user.id in put_by_us,
+            has_address=bool(user.email),
         )
         for user in users
     }

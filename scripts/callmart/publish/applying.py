@@ -1,6 +1,6 @@
 """Carries out a plan customer by customer, and verifies afterwards who can reach what."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,6 +64,7 @@ class Outcome:
     # How often people have opened each report, if that was read.
     opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
+    mails_all: bool = True  # False if Tableau has no mail address of somebody who is to be mailed
 
 
 def apply(
@@ -120,10 +121,13 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         work.project_id or None if is_marked else None,
         tuple(done),
         _sentence(customer.customer_id, customer.problem or error),
-        _sentence(customer.customer_id, mail_alert(customer.mail_stopped_because)),
+        _sentence(
+            customer.customer_id, mail_alert(customer.mail_stopped_because) or _unreachable(work.unreachable)
+        ),
         is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
+        mails_all=not work.unreachable,
     )
 
 
@@ -131,6 +135,16 @@ def untouched(publication: Publication) -> Outcome:
     """Return the outcome for a customer who has what it should, so that nothing is done."""
     customer_id, alert = publication.customer_id, mail_alert(publication.mail_stopped_because)
     return Outcome(customer_id, None, (), alert=_sentence(customer_id, alert))
+
+
+def _unreachable(users: Collection[str]) -> str | None:
+    if not users:
+        return None
+    return (
+        f"the weekly mail can't reach {len(users)} of its recipients: their accounts on Tableau have no mail address, "
+        "and Tableau does not let callmart's user set it; let a server administrator enter it for those whom "
+        "`callmart publish --plan` shows, then run `callmart publish`"
+    )
 
 
 def _sentence(customer_id: int, what: str | None) -> str | None:
@@ -153,6 +167,8 @@ class _Site:
         self._before = plan.users_before
         self._belongings = plan.belongings
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
+        # Whether an account, by LUID, has a mail address, as far as that is known.
+        self._has_address = {user.luid: True for user in plan.users.values() if user.has_address}
 
     def perform(self, step: Step) -> None:
         """Carry out a step that belongs to no customer."""
@@ -161,7 +177,7 @@ class _Site:
             case "remove", "user":
                 self._remove_user(str(step.luid))
             case "change", "user":
-                self._set_role(str(step.luid), ROLE)
+                self._update_user(str(step.luid), siteRole=ROLE)
             case "remove", "member":
                 server.groups.remove_user(_group(str(self.users_group)), str(step.luid))
             case "add", "member":
@@ -204,6 +220,26 @@ class _Site:
                 self.server.groups.add_user(_group(str(self.users_group)), self.users[key])
                 self._ours.add(key)
 
+    def reaches(self, luid: str, address: str) -> bool:
+        """Whether Tableau can mail to an account. On Tableau Server one without an address gets this one, unless
+        Tableau refuses that: a site administrator may not set it if the user is on a site of others, too.
+        """
+        with self._lock:
+            if self.schedules is not None and luid not in self._has_address:
+                self._has_address[luid] = self._give_address(luid, address)
+            return self._has_address.get(luid, True)
+
+    def _give_address(self, luid: str, address: str) -> bool:
+        if self.server.users.get_by_id(luid).email:
+            return True  # a new user of this site can have an account already
+        try:
+            self._update_user(luid, email=address)
+        except TSC.ServerResponseError as error:
+            if not error.code.startswith("403"):
+                raise
+            return False
+        return True
+
     def add_schedule(self, name: str) -> None:
         """Create a schedule, once for all customers."""
         with self._lock:
@@ -224,12 +260,12 @@ class _Site:
                 self.server.groups.remove_user(_group(group), luid)
             for each in subscribed:
                 self.server.subscriptions.delete(each)
-            self._set_role(luid, "Unlicensed")
+            self._update_user(luid, siteRole="Unlicensed")
 
-    def _set_role(self, luid: str, role: str) -> None:
-        """Give a user a role. TSC's update would also send the name, which a site administrator may not."""
+    def _update_user(self, luid: str, **attributes: str) -> None:
+        """Change only this of a user. TSC's update would also send the name, which a site administrator may not."""
         request = etree.Element("tsRequest")
-        etree.SubElement(request, "user", siteRole=role)
+        etree.SubElement(request, "user", **attributes)
         users = self.server.users
         users.put_request(f"{users.baseurl}/{luid}", etree.tostring(request))
 
@@ -242,6 +278,7 @@ class _Customer:
         self.project_id, self.group_id = plan.project_id, plan.group_id
         self.content = list(plan.unchanged)
         self.mailing = list(plan.mailing)
+        self.unreachable: set[str] = set()  # LUIDs of users to whom Tableau can't mail
         self.mark = Mark(site.installation, plan.customer_id)
 
     def perform(self) -> Iterator[Step]:
@@ -270,7 +307,7 @@ class _Customer:
             case _, "group":
                 self.group_id = server.groups.create(TSC.GroupItem(step.name)).id
             case _, "user":
-                self.site.add_user(step.name)
+                self._user(step)
             case _, "member":
                 server.groups.add_user(_group(self.group_id), self.site.users[identity(step.name)])
             case _, "project":
@@ -292,6 +329,13 @@ class _Customer:
                 self._warn(step)
             case _, "subscription":
                 self._mail(step)
+
+    def _user(self, step: Step) -> None:
+        """Add a user, or give an account that is there the address to which Tableau mails."""
+        if step.luid is None:
+            self.site.add_user(step.name)
+        else:
+            self._reaches(step.luid, step.name)
 
     def _adopt(self, step: Step) -> None:
         """Put our mark on an item that is ours according to our books."""
@@ -409,11 +453,19 @@ class _Customer:
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
         workbook = self.server.workbooks.get_by_id(luid)
         user = self.site.users[identity(wanted.member)]
+        if not self._reaches(user, wanted.member):
+            return
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[subscriptions.when(wanted)]
         self.mailing.append(
             subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
         )
+
+    def _reaches(self, user: str, address: str) -> bool:
+        if self.site.reaches(user, address):
+            return True
+        self.unreachable.add(user)
+        return False
 
     def _warn(self, step: Step) -> None:
         if step.luid:

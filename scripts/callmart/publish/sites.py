@@ -267,7 +267,7 @@ def apply(
             noted = publishing.noted_accounts(connection, settings, site)
             accounts = publish.accounts(at(site), plan.installation, noted)
             publishing.note_accounts(connection, settings, accounts, site)
-        good = {one.customer_id for one in outcomes if one.error is None}
+        good = {one.customer_id for one in outcomes if one.error is None and one.mails_all}
         have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
         publishing.note_wanted(connection, settings, have_all, site)
         return outcomes
