@@ -27,7 +27,7 @@ from callmart.publish.grants import (
     customer_access,
     project_access,
 )
-from callmart.publish.holdings import earlier
+from callmart.publish.holdings import Held, earlier
 from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import (
     LOCK,
@@ -497,7 +497,7 @@ class _Customer:
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
         )
         if step.luid:
-            forget_revisions(endpoint, published)
+            forget_revisions(Held(endpoint, published, f"{kind}s"))
         tag = str(Tag(self.site.installation, content_hash))
         endpoint.add_tags(published, tag)
         self.content.append(
@@ -574,10 +574,10 @@ def _worksheets(workbook: bytes) -> list[str]:
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
 
 
-def forget_revisions(endpoint: Any, item: Any) -> None:
+def forget_revisions(found: Held) -> None:
     """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
-    for number in earlier(endpoint, item):
-        endpoint.delete_revision(item.id, number)
+    for number in earlier(found):
+        found.endpoint.delete_revision(found.item.id, number)
 
 
 def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:

@@ -57,7 +57,7 @@ class Content:
                             found.endpoint.delete(found.item.id)
                             counts["custom views"] += 1
                     elif getattr(found.item, "project_id", None) in own:
-                        forget_revisions(found.endpoint, found.item)
+                        forget_revisions(found)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
