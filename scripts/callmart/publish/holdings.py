@@ -14,7 +14,7 @@ from lxml import etree
 from tableauserverclient.server.endpoint.endpoint import Endpoint
 
 from callmart.publish.actual import PAGE_SIZE, everything
-from callmart.publish.tableau import NONE_HERE
+from callmart.publish.tableau import NONE_HERE, PARSER
 
 # Downloaded and searched, with earlier revisions. Their lists are searched, too.
 FILES = {
@@ -133,7 +133,7 @@ def texts(server: TSC.Server, name: str) -> Iterator[list[str]]:
             if number == 1 and error.code in NONE_HERE:
                 return
             raise
-        root = etree.fromstring(answer)
+        root = etree.fromstring(answer, PARSER)
         yield [
             text
             for node in root.iter(etree.Element)
