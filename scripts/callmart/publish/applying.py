@@ -40,7 +40,7 @@ from callmart.publish.planning import (
     hash_of,
     mail_alert,
 )
-from callmart.publish.tableau import FAILURES, LOST, answers, reason
+from callmart.publish.tableau import FAILURES, LOST, answers, by_luid, reason
 from callmart.tableau_files import tds
 from callmart.tableau_files.workbook import PublishedSource
 
@@ -179,9 +179,9 @@ class _Site:
             case "change", "user":
                 self._update_user(str(step.luid), siteRole=ROLE)
             case "remove", "member":
-                server.groups.remove_user(_group(str(self.users_group)), str(step.luid))
+                server.groups.remove_user(by_luid(TSC.GroupItem, str(self.users_group)), str(step.luid))
             case "add", "member":
-                server.groups.add_user(_group(str(self.users_group)), str(step.luid))
+                server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), str(step.luid))
             case "adopt", _:
                 self._adopt_users()
             case _, "site":
@@ -198,7 +198,7 @@ class _Site:
         """Move the users whom callmart added before there were marks into the marked group."""
         before, groups = self._before, self.server.groups
         assert before is not None
-        ours = _group(str(self.users_group))
+        ours = by_luid(TSC.GroupItem, str(self.users_group))
         for luid in sorted(before.members - members(self.server, ours)):
             groups.add_user(ours, luid)
         groups.delete(before.luid)
@@ -217,7 +217,7 @@ class _Site:
             if key not in self.users:
                 self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
             if key not in self._ours:
-                self.server.groups.add_user(_group(str(self.users_group)), self.users[key])
+                self.server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), self.users[key])
                 self._ours.add(key)
 
     def reaches(self, luid: str, address: str) -> bool:
@@ -257,7 +257,7 @@ class _Site:
                 raise
             groups, subscribed = self._belongings[luid]
             for group in groups:
-                self.server.groups.remove_user(_group(group), luid)
+                self.server.groups.remove_user(by_luid(TSC.GroupItem, group), luid)
             for each in subscribed:
                 self.server.subscriptions.delete(each)
             self._update_user(luid, siteRole="Unlicensed")
@@ -309,7 +309,9 @@ class _Customer:
             case _, "user":
                 self._user(step)
             case _, "member":
-                server.groups.add_user(_group(self.group_id), self.site.users[identity(step.name)])
+                server.groups.add_user(
+                    by_luid(TSC.GroupItem, self.group_id), self.site.users[identity(step.name)]
+                )
             case _, "project":
                 description, parent = (
                     (None, None) if step.luid else (marks.description(self.mark), self.site.top_id)
@@ -342,7 +344,7 @@ class _Customer:
         server, luid, mark = self.server, str(step.luid), marks.description(self.mark)
         match step.kind:
             case "group":
-                group = _group(luid)
+                group = by_luid(TSC.GroupItem, luid)
                 group.name = marks.customer_group(self.mark)
                 server.groups.update(group)
             case "project":
@@ -360,7 +362,7 @@ class _Customer:
     def _remove(self, kind: Kind, luid: str) -> None:
         server = self.server
         if kind == "member":
-            server.groups.remove_user(_group(self.group_id), luid)
+            server.groups.remove_user(by_luid(TSC.GroupItem, self.group_id), luid)
             return
         if kind == "warning":
             quality_warning.remove(server, luid)
@@ -530,9 +532,10 @@ class _Customer:
         reached = [project_access(self.server, self.project_id) == access]
         for content in self.content:
             reached.append(content.project_id == self.project_id)
-            scope = "datasource" if content.kind == "data source" else "workbook"
-            grants = content_grants(_endpoint(self.server, content.kind), _item(content))
-            reached.append(grants == access[scope])
+            is_source = content.kind == "data source"
+            item = by_luid(TSC.DatasourceItem if is_source else TSC.WorkbookItem, content.luid)
+            grants = content_grants(_endpoint(self.server, content.kind), item)
+            reached.append(grants == access["datasource" if is_source else "workbook"])
         if not all(reached):
             raise UserError(
                 "what was published can be reached by others than the customer's group; correct it on Tableau, "
@@ -552,18 +555,6 @@ def close(server: TSC.Server, project_id: str, access: Access) -> None:
 
 def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:
     return server.datasources if kind == "data source" else server.workbooks
-
-
-def _item(content: Content) -> TSC.DatasourceItem | TSC.WorkbookItem:
-    item = TSC.DatasourceItem() if content.kind == "data source" else TSC.WorkbookItem()
-    item._id = content.luid  # TSC has no other way to refer to content that it didn't list
-    return item
-
-
-def _group(luid: str) -> TSC.GroupItem:
-    item = TSC.GroupItem()
-    item._id = luid  # TSC has no other way to refer to a group that it didn't list
-    return item
 
 
 def _worksheets(workbook: bytes) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
@@ -209,6 +209,16 @@ def answers(server: TSC.Server) -> bool:
     except FAILURES:
         return False
     return True
+
+
+_Item = TypeVar("_Item", TSC.GroupItem, TSC.DatasourceItem, TSC.WorkbookItem)
+
+
+def by_luid(kind: type[_Item], luid: str) -> _Item:
+    """Return an item of TSC's that stands for the one with this LUID. TSC itself makes only those that it has read."""
+    item = kind()
+    item._id = luid
+    return item
 
 
 def is_cloud(server: TSC.Server) -> bool:
