@@ -10,7 +10,7 @@ import tableauserverclient as TSC
 
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, actual, plan, publishing
+from callmart.publish import DataSource, Publication, actual, deriving, plan
 from callmart.publish.emulator import ensure_running
 from publications import MONDAY, with_members
 from published import Emptied, matches, publish, read, subscriptions, succeeded
@@ -190,4 +190,4 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
 )
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
     schedule = exposures.reports()["traffic"].schedule
-    assert publishing.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
+    assert deriving.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected

@@ -20,7 +20,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
-from callmart.publish import emulator, holdings, publishing, sites
+from callmart.publish import bookkeeping, emulator, holdings, sites
 from callmart.publish.actual import Actual, everything, identity
 from callmart.publish.applying import forget_revisions
 from callmart.publish.tableau import FAILURES, reason
@@ -167,9 +167,9 @@ def _sites(work: Work) -> Iterator[tuple[TSC.Server, Actual]]:
 
     All sites count, whosever they are: somebody may have put a copy anywhere.
     """
-    names = publishing.sites(work.connection, work.settings)
+    names = bookkeeping.sites(work.connection, work.settings)
     for site in names:
-        books = publishing.books(work.connection, work.settings, site)
+        books = bookkeeping.books(work.connection, work.settings, site)
         work.connection.commit()
         server = work.tableau(site)
         yield server, _whole(publish.read(server, books))
