@@ -16,7 +16,7 @@ from rich.console import Console
 
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.publish import DataSource, emulator, publishing, tableau
+from callmart.publish import DataSource, deriving, emulator, tableau
 from callmart.tableau_files import tds
 from history import REPORTS, registry_of, scratch
 from simulated import command
@@ -81,7 +81,7 @@ def _uploads(settings: Settings) -> int:
 def uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
     """Upload the data sources of the first customers again with TSC alone. Returns seconds, number and MiB."""
     with server.connect(settings) as connection:
-        wanted = publishing.desired(connection, settings)
+        wanted = deriving.desired(connection, settings)
     seconds, files, size = 0.0, 0, 0
     with tempfile.TemporaryDirectory(dir=settings.home) as folder, tableau.connect(settings) as tsc:
         there = {(each.project_name, each.name): each for each in TSC.Pager(tsc.datasources)}

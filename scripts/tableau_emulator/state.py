@@ -177,8 +177,8 @@ class State:
     ) -> None:
         """Adds a user to a site, and to the group All Users."""
         self.insert(
-            "user", id=luid, site_id=site, name=name, full_name=name, email=name if "@" in name else "",
-            site_role=role, auth_setting=auth_setting,
+            "user", id=luid, site_id=site, name=name, full_name=name, email="", site_role=role,
+            auth_setting=auth_setting,
         )  # fmt: skip
         self.insert("membership", group_id=self.all_users(site), user_id=luid)
 

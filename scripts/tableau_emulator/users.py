@@ -3,6 +3,7 @@
 import csv
 import io
 import sqlite3
+from collections.abc import Collection
 
 from starlette.responses import Response
 
@@ -41,8 +42,7 @@ def update(call: Call) -> Response:
     if user["id"] == call.user_id and role not in ADMINISTRATORS:
         raise forbidden("Administrators may not remove their own administrator role.", "009")
     password = asked.get("password")
-    if password is not None:
-        _may_set_password(call, user)
+    _may_change_account(call, user, asked.keys())
     call.state.update(
         "user", user["id"], site_role=role, full_name=asked.get("fullName", user["full_name"]),
         email=asked.get("email", user["email"]),
@@ -55,7 +55,9 @@ def update(call: Call) -> Response:
 
 
 def remove(call: Call) -> Response:
-    """Removes a user from the site. If the user owns content, `mapAssetsTo` must name its new owner."""
+    """Removes a user from the site. If the user owns content, `mapAssetsTo` must name its new owner; otherwise the user
+    stays, and becomes unlicensed.
+    """
     call.administer()
     user = call.resource("user")
     if user["id"] == call.user_id:
@@ -64,7 +66,8 @@ def remove(call: Call) -> Response:
     heir = call.query.get("mapAssetsTo")
     for kind in _owned(call, user["id"]):
         if heir is None:
-            raise conflict(f"User '{user['id']}' owns content.", "003")
+            _unlicense(call, user["id"])
+            return xml.failure(conflict(f"User '{user['id']}' owns content.", "003"))
         owner = call.find("user", heir)
         call.state.write(f"update {kind} set owner_id = ? where owner_id = ?", owner["id"], user["id"])
     _remove(call, user["id"])
@@ -79,7 +82,7 @@ def add_from_file(call: Call) -> Response:
         luid = _add(call, name, _imported_role(licence, administers, publishes), "ServerDefault")
         call.state.update("user", luid, full_name=full_name or name, email=email)
         if password:
-            _may_set_password(call, call.find("user", luid))
+            _may_change_account(call, call.find("user", luid), ["password"])
             call.state.update("user", luid, password_hash=digest(password))
     return jobs.reply(call, jobs.start(call, "CreateSiteUsersCsv", "user", None, "users"))
 
@@ -93,8 +96,7 @@ def remove_from_file(call: Call) -> Response:
             continue  # as Tableau does, without a message
         _may_change(call, found["site_role"])
         if _owned(call, found["id"]):
-            call.state.update("user", found["id"], site_role="Unlicensed")
-            call.state.write("delete from session where user_id = ?", found["id"])
+            _unlicense(call, found["id"])
         else:
             _remove(call, found["id"])
     return Response(status_code=204)
@@ -106,6 +108,11 @@ def _owned(call: Call, luid: str) -> list[str]:
     return [
         kind for kind in kinds if call.state.one(f"select 1 from {kind} where owner_id = ?", luid) is not None
     ]
+
+
+def _unlicense(call: Call, luid: str) -> None:
+    call.state.update("user", luid, site_role="Unlicensed")
+    call.state.write("delete from session where user_id = ?", luid)
 
 
 def _remove(call: Call, luid: str) -> None:
@@ -180,10 +187,19 @@ def _may_change(call: Call, *roles: str) -> None:
         call.administer_server()
 
 
-def _may_set_password(call: Call, user: sqlite3.Row) -> None:
-    """Refuses site administrators to set the password of a user who is also on another site."""
-    if call.state.one("select 1 from user where name = ? and site_id <> ?", user["name"], call.site_id):
-        call.administer_server()
+def _may_change_account(call: Call, user: sqlite3.Row, asked: Collection[str]) -> None:
+    """Refuses site administrators what is of the whole server: to change the name of a user, and the address and
+    password of one who is on a site that they don't administer.
+    """
+    if call.access.server_administrator or not {"fullName", "email", "password"}.intersection(asked):
+        return
+    elsewhere = call.state.one(
+        "select 1 from user where name = ? and site_id not in (select site_id from user where name = ? "
+        f"and site_role in ({', '.join('?' * len(ADMINISTRATORS))}))",
+        user["name"], call.access.user["name"], *ADMINISTRATORS,
+    )  # fmt: skip
+    if "fullName" in asked or elsewhere:
+        raise forbidden("The user may not change this of another user.", "009")
 
 
 def _authentication(setting: str) -> str:

@@ -31,7 +31,7 @@ from callmart.extract import drafts, extract
 from callmart.land import found, landing, loader
 from callmart.opening import opening
 from callmart.operations import run, status
-from callmart.publish import installation, publishing, sites, tableau
+from callmart.publish import bookkeeping, installation, sites, tableau
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
@@ -372,7 +372,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return stage
 
     monkeypatch.setattr(window, "is_up_to_date", lambda *_: False)
-    monkeypatch.setattr(publishing, "due", lambda *_: frozenset({DETAILED, STANDARD, NONE}))
+    monkeypatch.setattr(bookkeeping, "due", lambda *_: frozenset({DETAILED, STANDARD, NONE}))
     monkeypatch.setattr(window, "build", lambda *_: window.Built(None, 0))
     for module, name in ORDER:
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
@@ -566,7 +566,7 @@ STAGES: list[tuple[Any, str]] = [
     (opening, "empty_build"),
     (drafts.Draft, "prove"),
     (publish, "plan"),
-    (publishing, "record"),
+    (bookkeeping, "record"),
 ]
 
 

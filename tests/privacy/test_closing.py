@@ -19,7 +19,7 @@ from callmart.extract import extract
 from callmart.extract.drafts import Unproven
 from callmart.operations import health, run, status
 from callmart.privacy import replaying
-from callmart.publish import publishing
+from callmart.publish import deriving
 from callmart.registry import applying, file
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, agent_of, queue_of
@@ -80,7 +80,7 @@ def dirty(callmart: Callmart) -> set[int]:
 
 def problems_of_publications(callmart: Callmart) -> dict[int, str | None]:
     with callmart.connect() as connection:
-        return {one.customer_id: one.problem for one in publishing.desired(connection, callmart.settings)}
+        return {one.customer_id: one.problem for one in deriving.desired(connection, callmart.settings)}
 
 
 def extracts(callmart: Callmart) -> tuple[set[int], set[int]]:

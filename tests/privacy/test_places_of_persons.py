@@ -490,17 +490,18 @@ def test_what_may_not_be_read_has_to_be_attested(work: Work, monkeypatch: pytest
 
 
 def test_flows_are_searched_as_well(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator has none."""
-
-    flow = TSC.FlowItem("0" * 36, "a flow")
-    flow._id = "1" * 36
+    """The emulator has none. In a customer's project they stop nothing, though they have no revisions to delete."""
+    ours = next(each.id for each in TSC.Pager(work.tableau().projects) if "Voorbeeld" in each.name)
+    flows = [TSC.FlowItem(project, "a flow") for project in ("0" * 36, ours)]
+    for number, flow in enumerate(flows):
+        flow._id = str(number) * 36
 
     class Flows:
         baseurl = work.tableau().flows.baseurl
         get_request = work.tableau().flows.get_request
 
         def get(self, options: Any) -> Any:
-            return [flow], type("Pages", (), {"total_available": 1, "page_number": 1, "page_size": 1})
+            return flows, type("Pages", (), {"total_available": 2, "page_number": 1, "page_size": 2})
 
         def download(self, luid: str, filepath: str) -> str:
             Path(filepath).write_bytes(zipped("flow", WORD.encode()))
@@ -508,7 +509,8 @@ def test_flows_are_searched_as_well(work: Work, monkeypatch: pytest.MonkeyPatch)
 
     work.needles = Needles([WORD])
     monkeypatch.setattr(work.tableau(), "flows", Flows())
-    assert on_tableau(work) == {"flows of others": 1}
+    assert on_tableau(work) == {"flows": 1, "flows of others": 1}
+    assert published.Content().treat(work, made_up(work, "agent"))["custom views"] == 0
 
 
 # -- places of the server that nobody thought of ---------------------------------------------------------------------

@@ -10,11 +10,12 @@ import tableauserverclient as TSC
 
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, actual, plan, publishing
+from callmart.publish import DataSource, Publication, actual, deriving, plan
 from callmart.publish.emulator import ensure_running
 from publications import MONDAY, with_members
-from published import publish, read, subscriptions, succeeded
+from published import Emptied, matches, publish, read, subscriptions, succeeded
 from tableau_emulator.client import as_user
+from tableau_emulator.faults import Fault, inject
 
 
 @pytest.fixture(params=["server", "cloud"])
@@ -96,8 +97,65 @@ def test_a_customer_that_waits_for_a_person_is_not_mailed(server: TSC.Server, ma
     assert [each.suspended for each in subscriptions(server)] == [False]
 
 
+def addresses(server: TSC.Server) -> dict[str, str | None]:
+    """The mail addresses in the accounts of all users but the one who publishes."""
+    return {user.name: user.email for user in TSC.Pager(server.users) if user.id != server.user_id}
+
+
+def write_address(server: TSC.Server, name: str, address: str) -> None:
+    """Write a mail address into an account, or none."""
+    (luid,) = (user.id for user in TSC.Pager(server.users) if user.name == name)
+    request = f'<tsRequest><user email="{address}"/></tsRequest>'
+    server.users.put_request(f"{server.users.baseurl}/{luid}", request)
+
+
+def test_who_is_mailed_has_an_address_on_tableau_server(
+    server: TSC.Server, mailed: Publication, request: pytest.FixtureRequest
+) -> None:
+    is_cloud = request.node.callspec.params["mailed"] == "cloud"
+    chef, other = "chef@example.org", "ander@example.org"
+    both = with_members(mailed, chef, other)
+    assert succeeded(publish(server, both))
+    assert addresses(server) == {chef: None if is_cloud else chef, other: None}
+    write_address(server, chef, "")  # as an earlier version left it
+    assert lines(server, both) == ([] if is_cloud else ["~ user 'c…@example.org'"])
+    assert succeeded(publish(server, both))
+    assert lines(server, both) == []
+    assert addresses(server)[chef] == (None if is_cloud else chef)
+    write_address(server, chef, "elsewhere@example.org")
+    again = replace(both, mails=(replace(MONDAY, message="Anders."),))
+    assert succeeded(publish(server, again))
+    assert addresses(server)[chef] == "elsewhere@example.org"
+
+
+def test_an_address_that_tableau_refuses_stops_nothing_else(
+    emptied: Emptied, detailed: Publication, standard: Publication
+) -> None:
+    _, state, server = emptied
+    mails = (MONDAY, replace(MONDAY, member="ander@example.org"))
+    detailed = replace(with_members(detailed, "chef@example.org", "ander@example.org"), mails=mails)
+    inject(state, Fault("status", method="PUT", path="/users/[^/]+$", status=403, sub_code="009", count=1))
+    outcomes = publish(server, detailed, standard)
+    assert succeeded(outcomes)
+    assert matches(server, detailed, standard)
+    alert = (
+        "customer 1042: the weekly mail can't reach 1 of its recipients: their accounts on Tableau have no "
+    )
+    assert [(str(one.alert)[: len(alert)], one.mails_all) for one in outcomes] == [
+        ("None", True),
+        (alert, False),
+    ]
+    assert len(subscriptions(server)) == 1, "the other one's"
+    assert len(lines(server, detailed, standard)) == 2, "the address and the subscription"
+    write_address(server, "chef@example.org", "chef@example.org")
+    assert [one.mails_all for one in publish(server, detailed, standard)] == [True, True]
+    assert len(subscriptions(server)) == 2
+    assert lines(server, detailed, standard) == []
+
+
 def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, settings: Settings) -> None:
     publish(server, with_members(mailed, "chef@example.org", "ander@example.org"))
+    write_address(server, "ander@example.org", "ander@example.org")
     ander = as_user(ensure_running(settings), settings.home / "emulator", "ander@example.org")
     view = next(view for view in TSC.Pager(ander.views) if view.name == "Drukte")
     schedule = server.schedules.create(
@@ -132,4 +190,4 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
 )
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
     schedule = exposures.reports()["traffic"].schedule
-    assert publishing.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
+    assert deriving.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected

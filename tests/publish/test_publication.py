@@ -21,7 +21,7 @@ from callmart.cli import main
 from callmart.cli.terminal import UNDONE
 from callmart.database import migrating
 from callmart.operations import status
-from callmart.publish import DataSource, Publication, Workbook, installation, publishing, tableau
+from callmart.publish import DataSource, Publication, Workbook, bookkeeping, deriving, installation, tableau
 from callmart.tableau_files.tds import Live
 from callmart_home import Callmart
 from commands import use
@@ -86,7 +86,7 @@ def owner(applied: Callmart) -> Iterator[psycopg.Connection]:
 
 
 def desired(callmart: Callmart, owner: psycopg.Connection) -> dict[int, Publication]:
-    return {one.customer_id: one for one in publishing.desired(owner, callmart.settings)}
+    return {one.customer_id: one for one in deriving.desired(owner, callmart.settings)}
 
 
 def test_the_days_that_are_held_back_are_said_on_tableau(
@@ -108,7 +108,7 @@ def test_the_days_that_are_held_back_are_said_on_tableau(
         "Fri 5 Jun, Sat 6 Jun, Sun 7 Jun and ….",
         LIVE: None,
     }
-    assert publishing.books(owner, applied.settings).warned == {DETAILED, STANDARD}
+    assert bookkeeping.books(owner, applied.settings).warned == {DETAILED, STANDARD}
 
 
 def test_what_an_earlier_definition_computed_is_said_on_the_data_source_that_has_it(
@@ -134,14 +134,14 @@ def test_what_an_earlier_definition_computed_is_said_on_the_data_source_that_has
         "berekend."
     }
     assert not any(said.values())
-    assert publishing.books(owner, applied.settings).warned == {DETAILED}
+    assert bookkeeping.books(owner, applied.settings).warned == {DETAILED}
 
 
 def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
     """By the numbers that Tableau gives: from the day on which a report's number last changed."""
 
     def noted(*outcomes: publish.Outcome) -> dict[int, list[str]]:
-        publishing.record(books, applied.settings, outcomes)
+        bookkeeping.record(books, applied.settings, outcomes)
         return {
             one.customer_id: [each.report for each in one.unopened]
             for one in status.status(books)
@@ -154,7 +154,7 @@ def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
     with applied.connect() as books:
         first = of(DETAILED, {"traffic": 4, "agents": 0}), of(STANDARD, {"traffic": 0})
         assert noted(*first) == {}
-        assert publishing.books(books, applied.settings).warned == {DETAILED, STANDARD}
+        assert bookkeeping.books(books, applied.settings).warned == {DETAILED, STANDARD}
         books.execute("update registry.report_use set since = current_date - 56")
         unopened = {DETAILED: ["agents", "traffic"], STANDARD: ["traffic"]}
         assert noted(*first) == unopened
@@ -165,7 +165,7 @@ def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
             STANDARD: ["traffic"],
         }
         assert noted(of(DETAILED, {"traffic": 5}), failed) == {STANDARD: ["traffic"]}
-        assert publishing.books(books, applied.settings).warned == {DETAILED, STANDARD}
+        assert bookkeeping.books(books, applied.settings).warned == {DETAILED, STANDARD}
         books.execute("delete from registry.report_use")
         books.execute("delete from ops.publication")
 
@@ -311,7 +311,7 @@ def test_a_week_that_breaks_off_early_stops_the_mail(
     waits: bool,
 ) -> None:
     """Another customer's file, which lands later, does not make it whole. Whoever has no data for longer is closed."""
-    monkeypatch.setattr(publishing, "PATIENCE", timedelta(days=8))
+    monkeypatch.setattr(deriving, "PATIENCE", timedelta(days=8))
     ends_at = datetime.combine(last_week(7), time(), ZoneInfo("Europe/Amsterdam"))
     for number, quiet in enumerate(hours, start=-1 if hours[0] < 0 else 0):
         last = (ends_at - timedelta(days=7) * max(number, 0)).timestamp() - quiet * 3600
@@ -330,7 +330,7 @@ def test_a_week_that_breaks_off_early_stops_the_mail(
         else None
     )
     assert desired(applied, owner)[STANDARD].no_mail_because is None
-    monkeypatch.setattr(publishing, "PATIENCE", timedelta())
+    monkeypatch.setattr(deriving, "PATIENCE", timedelta())
     assert desired(applied, owner)[DETAILED].no_mail_because is None
 
 
@@ -446,12 +446,12 @@ def test_the_books_hold_no_name_and_a_backup_of_them_no_id(applied: Callmart, tm
     made = installation.ensure_id(applied.home)
     with applied.connect() as owner:
         ours, another = (
-            publishing.books(owner, applied.settings.model_copy(update={"home": home}))
+            bookkeeping.books(owner, applied.settings.model_copy(update={"home": home}))
             for home in (applied.home, tmp_path)
         )
         held = owner.execute("select p::text from ops.publication as p").fetchall()
         held += owner.execute("select a::text from ops.audit_log as a").fetchall()
-        wanted = publishing.desired(owner, applied.settings)
+        wanted = deriving.desired(owner, applied.settings)
         with tableau.connect(applied.settings) as server:
             planned = publish.plan(wanted, publish.read(server, another))
     assert not any(word in text for (text,) in held for word in (made, "Een", "Two", "Drie"))

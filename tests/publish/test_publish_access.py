@@ -256,6 +256,26 @@ def test_who_was_let_in_by_hand_is_put_out_and_a_role_taken_back(
     assert users(server) == {"chef@example.org": "Viewer"}
 
 
+def test_a_site_administrator_sets_roles(
+    server: TSC.Server, settings: Settings, detailed: Publication
+) -> None:
+    """Of a user, such an administrator may change the role, and not the name."""
+    server.users.add(TSC.UserItem("callmart", "SiteAdministratorCreator"))
+    administrator = as_user(ensure_running(settings), settings.home / "emulator", "callmart")
+    assert succeeded(publish(administrator, detailed))
+    chef = next(user for user in TSC.Pager(server.users) if user.name == "chef@example.org")
+    chef.site_role = "Explorer"
+    server.users.update(chef)
+    assert succeeded(publish(administrator, detailed))
+    assert users(server)["chef@example.org"] == "Viewer"
+    source = next(iter(sources(server).values()))
+    source.owner_id = chef.id
+    server.datasources.update(source)
+    assert succeeded(publish(administrator, with_members(detailed)))
+    assert users(server)["chef@example.org"] == "Unlicensed"
+    assert members(server, group_of(1042)) == set()
+
+
 def test_no_address_is_told_in_full(server: TSC.Server, detailed: Publication) -> None:
     changes = plan((detailed,), read(server))
     assert "chef@" not in "".join([*changes.lines(), json.dumps(changes.as_json())])

@@ -25,10 +25,11 @@ from callmart.operations import doctor, status
 from callmart.publish import (
     DataSource,
     Outcome,
+    bookkeeping,
     credentials,
+    deriving,
     installation,
     places,
-    publishing,
     sites,
     tableau,
 )
@@ -129,8 +130,8 @@ def elsewhere(
     folder = tmp_path_factory.mktemp("elsewhere")
     with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
         patch.setattr(exposures, "reports", lambda: traffic)
-        patch.setattr(publishing, "_extracts", lambda *_: [extracts["queues"]])
-        patch.setattr(publishing, "mail_stopped", lambda _: {})
+        patch.setattr(deriving, "_extracts", lambda *_: [extracts["queues"]])
+        patch.setattr(deriving, "mail_stopped", lambda _: {})
         server = Tableau(
             server=emulator.url,
             token_name=emulator.token_name,
@@ -382,10 +383,10 @@ def test_the_site_of_the_settings_is_the_shared_one(there: Sites) -> None:
     there.callmart.apply(registry(own=at("een")))
     assert there.errors() == []
     with named.callmart.connect() as connection:
-        assert {one.site for one in publishing.desired(connection, named.settings)} == {""}
-        assert publishing.sites(connection, named.settings) == [""]
-        assert publishing.books(connection, named.settings).known == {OWN, OTHER}
-        assert publishing.sites(connection, there.settings) == ["", "een"]
+        assert {one.site for one in deriving.desired(connection, named.settings)} == {""}
+        assert bookkeeping.sites(connection, named.settings) == [""]
+        assert bookkeeping.books(connection, named.settings).known == {OWN, OTHER}
+        assert bookkeeping.sites(connection, there.settings) == ["", "een"]
 
 
 def test_a_site_can_have_a_login_of_its_own(there: Sites, tmp_path: Path) -> None:
@@ -552,7 +553,7 @@ def test_each_customer_has_a_turn_within_a_week(elsewhere: Sites, customers: int
             )
 
         def due(day: int) -> set[int]:
-            return everybody - publishing.settled(connection, "many", TODAY + timedelta(day)).keys()
+            return everybody - bookkeeping.settled(connection, "many", TODAY + timedelta(day)).keys()
 
         note(everybody, 0)
         seen = due(0)
@@ -574,7 +575,7 @@ def test_what_is_changed_by_hand_is_undone_on_the_customers_turn(
     there: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every second day, which is the same for both."""
-    monkeypatch.setattr(publishing, "ENOUGH", 1)
+    monkeypatch.setattr(bookkeeping, "ENOUGH", 1)
 
     def undone(day: int, *, only_due: bool = True) -> set[str]:
         monkeypatch.setattr(clock, "today", lambda *_: date(2026, 3, day))
@@ -589,3 +590,11 @@ def test_what_is_changed_by_hand_is_undone_on_the_customers_turn(
             if name in ("1 Een", "2 Twee"):
                 server.projects.update_permissions(project, [rule])
     assert [undone(day) for day in (1, 2, 3, 3)] == [set(), set(), {"1 Een", "2 Twee"}, set()]
+
+
+def test_an_address_that_tableau_refused_is_tried_by_each_run(there: Sites) -> None:
+    with State(there.folder) as state:
+        state.write("update user set email = '' where name = 'chef@een.example'")
+    there.inject("/users/[^/]+$", "PUT", 403)
+    assert ["chef" in said for one in there.publish() if (said := one.alert)] == [False]
+    assert there.publish(only_due=True) and there.done == ["c…@een.example"]

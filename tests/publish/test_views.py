@@ -16,7 +16,7 @@ import tableauserverclient as TSC
 from callmart import publish
 from callmart.access import logins
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, emulator, publishing, views
+from callmart.publish import DataSource, Publication, bookkeeping, emulator, views
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import ENDINGS, Declared
 from callmart.tableau_files import tds
@@ -90,10 +90,10 @@ def site(two_weeks: Callmart, extracts: dict[str, DataSource]) -> Iterator[Site]
     ]
     with served(folder, draw) as running, two_weeks.connect() as owner:
         server = administrator(running)
-        books = publishing.books(owner, two_weeks.settings)
+        books = bookkeeping.books(owner, two_weeks.settings)
         outcomes = publish.apply(server, publish.plan(desired, publish.read(server, books)))
         assert succeeded(outcomes)
-        publishing.record(owner, two_weeks.settings, outcomes)
+        bookkeeping.record(owner, two_weeks.settings, outcomes)
         made.append(Site(two_weeks, running, server))
         yield made[0]
 

@@ -50,7 +50,16 @@ def test_a_report_begins_where_all_that_it_shows_does() -> None:
     """A contract can begin later than the data, and a list of contacts later still."""
     since, detailed, contacts = date(2026, 1, 1), date(2026, 3, 4), date(2026, 5, 6)
     customer = Customer(
-        7, "Een", "nl", date(2026, 11, 23), "detailed", ["contact_list"], since, detailed, contacts
+        7,
+        "Een",
+        "nl",
+        "Europe/Amsterdam",
+        date(2026, 11, 23),
+        "detailed",
+        ["contact_list"],
+        since,
+        detailed,
+        contacts,
     )
     begins = {name: _first_day(customer, exposures.named(name)) for name in ("traffic", "agents", "contacts")}
     assert begins == {"traffic": since, "agents": detailed, "contacts": contacts}

@@ -15,7 +15,7 @@ from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
-from callmart.publish import publishing
+from callmart.publish import deriving
 from callmart.reports import weeks
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
@@ -347,8 +347,8 @@ def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart)
 
     def on_tableau() -> dict[int, tuple[list[str], str | None, str | None]]:
         with full.connect() as connection:
-            found = publishing.desired(connection, full.settings)
-            stopped = publishing.mail_stopped(connection)
+            found = deriving.desired(connection, full.settings)
+            stopped = deriving.mail_stopped(connection)
         return {
             one.customer_id: (
                 [each.content_hash for each in one.data_sources],

@@ -59,6 +59,7 @@ def day(url, token_name, secret):
             "weekly", schedule_type="Subscription", interval_expression_list=[{"weekDay": "Monday"}]
         )
     )["schedule"]["id"]
+    said(server.update_user(server.user_id, new_email="admin@example.org"))
     mail = said(server.create_subscription("Your week", "Workbook", workbook, weekly, server.user_id))[
         "subscription"
     ]

@@ -71,6 +71,12 @@ class World:
         """A new user."""
         return self.server.users.add(TSC.UserItem(name, role))
 
+    def reader(self, name: str = "reader") -> TSC.UserItem:
+        """A new user whom one can mail."""
+        user = self.user(name, "Viewer")
+        user.email = f"{name}@example.org"
+        return self.server.users.update(user)
+
     def publish(self, project: TSC.ProjectItem, name: str = "calls", **options: Any) -> TSC.DatasourceItem:
         """A new data source with a connection to a database."""
         file = self.folder.parent / "source.tdsx"

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from callmart.declarations import captions
 from callmart.declarations.exposures import Report
-from callmart.publish import publishing
+from callmart.publish import deriving
 from callmart.tableau_files import workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import PublishedSource
@@ -23,7 +23,7 @@ def kept_workbooks() -> Iterator[None]:
     def build(
         report: Report, customer: str, source: Source, published: PublishedSource, *file: Any, **named: Any
     ) -> bytes:
-        if published is not publishing._NOWHERE or workbook._own_template(report):
+        if published is not deriving._NOWHERE or workbook._own_template(report):
             return BUILD(report, customer, source, published, *file, **named)
         declared = (report, *source.marts, *source.metrics.values(), captions.file())
         told = (*map(id, declared), source.group, source.locale, customer, *named.items())

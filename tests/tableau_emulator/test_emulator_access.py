@@ -139,12 +139,32 @@ def test_an_administrator_of_a_site_is_none_of_the_server(shop: Shop) -> None:
     ):
         with refused("403004"):
             call()
-    reader = server.users.add(TSC.UserItem("reader", "Viewer"))
-    server.users.update(reader, password="fine")
+
+
+def test_what_is_of_the_whole_server_in_an_account(shop: Shop) -> None:
+    """Its name only a server administrator changes; address and password whoever administers all sites of the user."""
+    other = shop.server.sites.create(TSC.SiteItem("Other", "other"))
+    shop.user("of the site", "SiteAdministratorCreator")
+    server, reader = shop.as_user("of the site"), shop.user("reader", "Viewer")
+
+    def change(what: str) -> None:
+        request = f"<tsRequest><user {what}/></tsRequest>"
+        server.users.put_request(f"{server.users.baseurl}/{reader.id}", request)
+
+    with refused("403009"):
+        change('siteRole="Explorer" fullName="reader"')
+    change('email="reader@example.org" password="fine"')
     with shop.state() as state, state.transaction():
-        state.add_user(new_luid(), other.id, "reader", "SiteAdministratorCreator")
-    with refused("403004"):
-        server.users.update(reader, password="that of the other site, too")
+        state.add_user(new_luid(), other.id, "reader", "Viewer")
+    for what in ('email="of-both@example.org"', 'password="of both"'):
+        with refused("403009"):
+            change(what)
+    change('siteRole="Explorer"')
+    with shop.state() as state, state.transaction():
+        state.add_user(new_luid(), other.id, "of the site", "SiteAdministratorExplorer")
+    change('email="of-both@example.org" password="of both"')
+    found = shop.server.users.get_by_id(reader.id)
+    assert (found.site_role, found.email) == ("Explorer", "of-both@example.org")
 
 
 def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
@@ -382,6 +402,8 @@ def test_subscriptions_are_of_who_may_read(shop: Shop) -> None:
         TSC.ScheduleItem("weekly", 50, "Subscription", "Parallel", weekly)
     )
     server, other = shop.customer(), shop.user("other", "Viewer")
+    with shop.state() as state:
+        state.update("user", server.user_id, email="reader@example.org")
 
     def subscribed(by: TSC.Server, user: str, name: str) -> TSC.SubscriptionItem:
         target = TSC.Target(shop.workbooks[name].id, "Workbook")

@@ -133,7 +133,7 @@ def report(here: World, project: TSC.ProjectItem) -> TSC.WorkbookItem:
 def test_subscription_of_tableau_server(
     here: World, server: TSC.Server, schedule: TSC.ScheduleItem, report: TSC.WorkbookItem
 ) -> None:
-    user = here.user("reader", "Viewer")
+    user = here.reader()
     item = TSC.SubscriptionItem("Your week", schedule.id, user.id, TSC.Target(report.views[0].id, "view"))
     item.message, item.attach_pdf, item.send_if_view_empty = "Good morning", True, False
     item.page_orientation, item.page_size_option = "PORTRAIT", "A4"
@@ -180,10 +180,21 @@ def test_subscription_of_tableau_cloud(here: World, server: TSC.Server, report: 
         )
 
 
+def test_nobody_without_an_address_is_mailed_by_a_schedule(
+    here: World, server: TSC.Server, schedule: TSC.ScheduleItem, report: TSC.WorkbookItem
+) -> None:
+    """Also if the name looks like one. On Tableau Cloud it is one."""
+    user = here.user("reader@example.org", "Viewer")
+    item = TSC.SubscriptionItem("Your week", schedule.id, user.id, TSC.Target(report.id, "Workbook"))
+    with refused("400000"):
+        server.subscriptions.create(item)
+    assert server.users.get_by_id(user.id).email is None
+
+
 def test_a_subscription_goes_with_its_content_and_its_user(
     here: World, server: TSC.Server, schedule: TSC.ScheduleItem, report: TSC.WorkbookItem
 ) -> None:
-    users = [here.user(name, "Viewer") for name in ("one", "two")]
+    users = [here.reader(name) for name in ("one", "two")]
     for user in users:
         target = TSC.Target(report.id, "Workbook")
         server.subscriptions.create(TSC.SubscriptionItem("Your week", schedule.id, user.id, target))

@@ -30,6 +30,7 @@ def test_users(here: World, server: TSC.Server, project: TSC.ProjectItem) -> Non
     server.projects.update(project)
     with refused("409003"):
         server.users.remove(user.id)
+    assert server.users.get_by_id(user.id).site_role == "Unlicensed"
     server.users.remove(user.id, map_assets_to=server.user_id)
     with refused("404002"):
         server.users.get_by_id(user.id)

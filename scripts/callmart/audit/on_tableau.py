@@ -20,7 +20,7 @@ from callmart.base.errors import UserError
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
-from callmart.publish import Actual, Publication, publishing
+from callmart.publish import Actual, Publication, bookkeeping, deriving
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.tableau import FAILURES, At, reason
 
@@ -45,8 +45,8 @@ def look(
     """Read what is on each site and who reaches it, and download and open the data sources. A site that can't be read
     is a check that looked at nothing.
     """
-    desired = publishing.desired(connection, settings)
-    sites = publishing.sites(connection, settings)
+    desired = deriving.desired(connection, settings)
+    sites = bookkeeping.sites(connection, settings)
     words = agents.Words()
     found: list[tuple[str, Published]] = []
     of_all: list[Check] = []
@@ -86,7 +86,7 @@ def _look_at(
     """The outcomes for one site. Raises UserError if something there can't be read."""
     desired = {one.customer_id: one for one in all_desired if one.site == name}
     elsewhere = {one.customer_id for one in all_desired if one.site != name}
-    actual = publish.read(server, publishing.books(connection, settings, name))
+    actual = publish.read(server, bookkeeping.books(connection, settings, name))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
     site = tableau_site.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))

@@ -213,6 +213,9 @@ def publish(
     failures = [one for one in outcomes if one.error]
     for failure in failures:
         tell(failure.error)
+    for one in outcomes:
+        if not one.mails_all:  # the plan could not say so
+            tell(one.alert)
     changes = sum(len(one.done) for one in outcomes)
     if as_json:
         print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))

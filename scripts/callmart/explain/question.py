@@ -104,11 +104,11 @@ def ask(
     Raises UserError if the customer is unknown or has left, if a day is not there, not computed yet or held back, or if
     the customer has no such queue then.
     """
-    today = reading.customer(connection, customer_id).today
+    customer = reading.customer(connection, customer_id)
     if last < first:
         raise UserError(f"--to {last} is before --from {first}: exchange them")
-    if last > today:
-        raise UserError(f"{last} has not come yet: the last day that you can name is {today}")
+    if last > customer.today:
+        raise UserError(f"{last} has not come yet: the last day that you can name is {customer.today}")
     span = {"customer": customer_id, "mart": MART, "first": first, "last": last}
     _refuse_days(connection, span)
     queues: dict[str, str | None] = dict(connection.execute(SQL["queues"], span).fetchall())
@@ -117,9 +117,8 @@ def ask(
         raise UserError(
             f"customer {customer_id} has no queue {queue} on these days: {instead(queue, queues)}"
         )
-    ((time_zone,),) = connection.execute(SQL["time_zone"], span).fetchall()
     labels = {name: label for name, label in queues.items() if label}
-    return Question(measure, customer_id, ZoneInfo(time_zone), tuple(chosen), labels, first, last)
+    return Question(measure, customer_id, ZoneInfo(customer.time_zone), tuple(chosen), labels, first, last)
 
 
 def _refuse_days(connection: psycopg.Connection, span: Mapping[str, object]) -> None:

@@ -27,7 +27,3 @@ left join registry.queue as q
     and m.queue = q.queue
 where m.customer_id = %(customer)s and m.call_date between %(first)s and %(last)s
 order by m.queue;
-
--- name: time_zone
-select time_zone from registry.customer
-where customer_id = %(customer)s;

@@ -28,7 +28,7 @@ from callmart.mailing import letter, sending
 from callmart.mailing.book import Book
 from callmart.mailing.letter import Enclosed, Format
 from callmart.mailing.sending import Carry
-from callmart.publish import installation, publishing
+from callmart.publish import deriving, installation
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared, NoData
 from callmart.reports.language import Language
@@ -95,7 +95,7 @@ def send(
     if not due:
         return 0
     mails = Counter[int]()  # by customer
-    stopped, declared = publishing.mail_stopped(connection), Declared.of(settings)
+    stopped, declared = deriving.mail_stopped(connection), Declared.of(settings)
     connection.commit()
     with logins.connect(settings, "publisher") as publisher, sending.carrier(settings) as carry:
         for number, (customer_id, letters) in enumerate(due.items(), 1):

@@ -25,7 +25,7 @@ from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailS
 from callmart.database import clock, fingerprints, ledger, restoring, schema, server
 from callmart.mailing import sending
 from callmart.operations import alerts, health
-from callmart.publish import emulator, publishing, tableau
+from callmart.publish import bookkeeping, emulator, tableau
 
 ADMINISTRATORS = (
     "ServerAdministrator",
@@ -371,7 +371,7 @@ def _tableau(settings: Settings) -> str:
 
 def _sites(connection: psycopg.Connection, settings: Settings) -> str:
     """Sign in to the sites that customers have, or had, for themselves."""
-    own = [site for site in publishing.sites(connection, settings) if site]
+    own = [site for site in bookkeeping.sites(connection, settings) if site]
     connection.rollback()
     if not own:
         return "no customer has one of its own"

@@ -7,7 +7,8 @@
 | `planning` | the difference, as steps |
 | `applying` | carries out the steps |
 | `sites` | all of this for all customers, on each of their sites |
-| `publishing` | works out from the database what is desired, and records the outcome there |
+| `deriving` | works out from the database what is desired |
+| `bookkeeping` | what the database knows of each site, and the outcome that it records |
 
 All installations on a site share one project. In it, every customer has a locked project, and on the site a group.
 callmart recognises both by their marks (`marks`), never by the customer's name, and leaves alone whatever has no mark

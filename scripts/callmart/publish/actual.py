@@ -18,13 +18,12 @@ from callmart.publish.grants import Access, project_access
 from callmart.publish.marks import Mark
 from callmart.publish.quality_warning import QualityWarning, Unavailable
 from callmart.publish.subscriptions import Subscription
-from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
+from callmart.publish.tableau import FAILURES, LOST, PARSER, is_cloud, reason
 
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000
 WORKERS = 4  # requests at a time; Tableau also has other work to do
 INCOMPLETE = "Tableau returned an incomplete list; run again"
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 ContentKind = Literal["data source", "workbook"]
 
@@ -118,6 +117,7 @@ class User:
     is_unused: bool
     is_others: bool = False
     is_grouped: bool = True  # it is in our group; False if only our books say that it is ours
+    has_address: bool = True  # a mail address, without which Tableau Server mails nothing to it
 
 
 @dataclass(frozen=True)
@@ -451,6 +451,7 @@ def _users(
             is_unused=user.last_login is None,
             is_others=user.id in put_by_others,
             is_grouped=user.id in put_by_us,
+            has_address=bool(user.email),
         )
         for user in users
     }
@@ -524,7 +525,7 @@ def _items_in(endpoint: Any, kind: Any, projects: Container[str], query: str = "
     seen = 0
     for number in count(1):
         options = TSC.RequestOptions(number, PAGE_SIZE)
-        page = etree.fromstring(endpoint.get_request(endpoint.baseurl + query, options).content, _PARSER)
+        page = etree.fromstring(endpoint.get_request(endpoint.baseurl + query, options).content, PARSER)
         nodes = page.findall("*/*")
         for node in nodes:
             if all(project.get("id") in projects for project in node.iterfind("{*}project")):

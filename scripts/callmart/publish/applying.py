@@ -1,6 +1,6 @@
 """Carries out a plan customer by customer, and verifies afterwards who can reach what."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from callmart.publish.grants import (
     customer_access,
     project_access,
 )
-from callmart.publish.holdings import earlier
+from callmart.publish.holdings import Held, earlier
 from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import (
     LOCK,
@@ -40,7 +40,7 @@ from callmart.publish.planning import (
     hash_of,
     mail_alert,
 )
-from callmart.publish.tableau import FAILURES, LOST, answers, reason
+from callmart.publish.tableau import FAILURES, LOST, answers, by_luid, reason
 from callmart.tableau_files import tds
 from callmart.tableau_files.workbook import PublishedSource
 
@@ -65,6 +65,7 @@ class Outcome:
     opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
     user: str | None = None  # LUID of the account that the error is about, if it concerns no customer
+    mails_all: bool = True  # False if Tableau has no mail address of somebody who is to be mailed
 
 
 def apply(
@@ -123,10 +124,13 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         work.project_id or None if is_marked else None,
         tuple(done),
         _sentence(customer.customer_id, customer.problem or error),
-        _sentence(customer.customer_id, mail_alert(customer.mail_stopped_because)),
+        _sentence(
+            customer.customer_id, mail_alert(customer.mail_stopped_because) or _unreachable(work.unreachable)
+        ),
         is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
+        mails_all=not work.unreachable,
     )
 
 
@@ -134,6 +138,16 @@ def untouched(publication: Publication) -> Outcome:
     """Return the outcome for a customer who has what it should, so that nothing is done."""
     customer_id, alert = publication.customer_id, mail_alert(publication.mail_stopped_because)
     return Outcome(customer_id, None, (), alert=_sentence(customer_id, alert))
+
+
+def _unreachable(users: Collection[str]) -> str | None:
+    if not users:
+        return None
+    return (
+        f"the weekly mail can't reach {len(users)} of its recipients: their accounts on Tableau have no mail address, "
+        "and Tableau does not let callmart's user set it; let a server administrator enter it for those whom "
+        "`callmart publish --plan` shows, then run `callmart publish`"
+    )
 
 
 def _sentence(customer_id: int, what: str | None) -> str | None:
@@ -156,6 +170,8 @@ class _Site:
         self._before = plan.users_before
         self._belongings = plan.belongings
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
+        # Whether an account, by LUID, has a mail address, as far as that is known.
+        self._has_address = {user.luid: True for user in plan.users.values() if user.has_address}
 
     def perform(self, step: Step) -> None:
         """Carry out a step that belongs to no customer."""
@@ -164,11 +180,11 @@ class _Site:
             case "remove", "user":
                 self._remove_user(str(step.luid))
             case "change", "user":
-                self._set_role(str(step.luid), ROLE)
+                self._update_user(str(step.luid), siteRole=ROLE)
             case "remove", "member":
-                server.groups.remove_user(_group(str(self.users_group)), str(step.luid))
+                server.groups.remove_user(by_luid(TSC.GroupItem, str(self.users_group)), str(step.luid))
             case "add", "member":
-                server.groups.add_user(_group(str(self.users_group)), str(step.luid))
+                server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), str(step.luid))
             case "adopt", _:
                 self._adopt_users()
             case _, "site":
@@ -185,7 +201,7 @@ class _Site:
         """Move the users whom callmart added before there were marks into the marked group."""
         before, groups = self._before, self.server.groups
         assert before is not None
-        ours = _group(str(self.users_group))
+        ours = by_luid(TSC.GroupItem, str(self.users_group))
         for luid in sorted(before.members - members(self.server, ours)):
             groups.add_user(ours, luid)
         groups.delete(before.luid)
@@ -204,8 +220,28 @@ class _Site:
             if key not in self.users:
                 self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
             if key not in self._ours:
-                self.server.groups.add_user(_group(str(self.users_group)), self.users[key])
+                self.server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), self.users[key])
                 self._ours.add(key)
+
+    def reaches(self, luid: str, address: str) -> bool:
+        """Whether Tableau can mail to an account. On Tableau Server one without an address gets this one, unless
+        Tableau refuses that: a site administrator may not set it if the user is on a site of others, too.
+        """
+        with self._lock:
+            if self.schedules is not None and luid not in self._has_address:
+                self._has_address[luid] = self._give_address(luid, address)
+            return self._has_address.get(luid, True)
+
+    def _give_address(self, luid: str, address: str) -> bool:
+        if self.server.users.get_by_id(luid).email:
+            return True  # a new user of this site can have an account already
+        try:
+            self._update_user(luid, email=address)
+        except TSC.ServerResponseError as error:
+            if not error.code.startswith("403"):
+                raise
+            return False
+        return True
 
     def add_schedule(self, name: str) -> None:
         """Create a schedule, once for all customers."""
@@ -224,15 +260,17 @@ class _Site:
                 raise
             groups, subscribed = self._belongings[luid]
             for group in groups:
-                self.server.groups.remove_user(_group(group), luid)
+                self.server.groups.remove_user(by_luid(TSC.GroupItem, group), luid)
             for each in subscribed:
                 self.server.subscriptions.delete(each)
-            self._set_role(luid, "Unlicensed")
+            self._update_user(luid, siteRole="Unlicensed")
 
-    def _set_role(self, luid: str, role: str) -> None:
-        user = self.server.users.get_by_id(luid)
-        user.site_role = role
-        self.server.users.update(user)
+    def _update_user(self, luid: str, **attributes: str) -> None:
+        """Change only this of a user. TSC's update would also send the name, which a site administrator may not."""
+        request = etree.Element("tsRequest")
+        etree.SubElement(request, "user", **attributes)
+        users = self.server.users
+        users.put_request(f"{users.baseurl}/{luid}", etree.tostring(request))
 
 
 class _Customer:
@@ -243,6 +281,7 @@ class _Customer:
         self.project_id, self.group_id = plan.project_id, plan.group_id
         self.content = list(plan.unchanged)
         self.mailing = list(plan.mailing)
+        self.unreachable: set[str] = set()  # LUIDs of users to whom Tableau can't mail
         self.mark = Mark(site.installation, plan.customer_id)
 
     def perform(self) -> Iterator[Step]:
@@ -271,9 +310,11 @@ class _Customer:
             case _, "group":
                 self.group_id = server.groups.create(TSC.GroupItem(step.name)).id
             case _, "user":
-                self.site.add_user(step.name)
+                self._user(step)
             case _, "member":
-                server.groups.add_user(_group(self.group_id), self.site.users[identity(step.name)])
+                server.groups.add_user(
+                    by_luid(TSC.GroupItem, self.group_id), self.site.users[identity(step.name)]
+                )
             case _, "project":
                 description, parent = (
                     (None, None) if step.luid else (marks.description(self.mark), self.site.top_id)
@@ -294,12 +335,19 @@ class _Customer:
             case _, "subscription":
                 self._mail(step)
 
+    def _user(self, step: Step) -> None:
+        """Add a user, or give an account that is there the address to which Tableau mails."""
+        if step.luid is None:
+            self.site.add_user(step.name)
+        else:
+            self._reaches(step.luid, step.name)
+
     def _adopt(self, step: Step) -> None:
         """Put our mark on an item that is ours according to our books."""
         server, luid, mark = self.server, str(step.luid), marks.description(self.mark)
         match step.kind:
             case "group":
-                group = _group(luid)
+                group = by_luid(TSC.GroupItem, luid)
                 group.name = marks.customer_group(self.mark)
                 server.groups.update(group)
             case "project":
@@ -317,7 +365,7 @@ class _Customer:
     def _remove(self, kind: Kind, luid: str) -> None:
         server = self.server
         if kind == "member":
-            server.groups.remove_user(_group(self.group_id), luid)
+            server.groups.remove_user(by_luid(TSC.GroupItem, self.group_id), luid)
             return
         if kind == "warning":
             quality_warning.remove(server, luid)
@@ -410,11 +458,19 @@ class _Customer:
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
         workbook = self.server.workbooks.get_by_id(luid)
         user = self.site.users[identity(wanted.member)]
+        if not self._reaches(user, wanted.member):
+            return
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[subscriptions.when(wanted)]
         self.mailing.append(
             subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
         )
+
+    def _reaches(self, user: str, address: str) -> bool:
+        if self.site.reaches(user, address):
+            return True
+        self.unreachable.add(user)
+        return False
 
     def _warn(self, step: Step) -> None:
         if step.luid:
@@ -445,7 +501,7 @@ class _Customer:
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
         )
         if step.luid:
-            forget_revisions(endpoint, published)
+            forget_revisions(Held(endpoint, published, f"{kind}s"))
         tag = str(Tag(self.site.installation, content_hash))
         endpoint.add_tags(published, tag)
         self.content.append(
@@ -478,9 +534,10 @@ class _Customer:
         reached = [project_access(self.server, self.project_id) == access]
         for content in self.content:
             reached.append(content.project_id == self.project_id)
-            scope = "datasource" if content.kind == "data source" else "workbook"
-            grants = content_grants(_endpoint(self.server, content.kind), _item(content))
-            reached.append(grants == access[scope])
+            is_source = content.kind == "data source"
+            item = by_luid(TSC.DatasourceItem if is_source else TSC.WorkbookItem, content.luid)
+            grants = content_grants(_endpoint(self.server, content.kind), item)
+            reached.append(grants == access["datasource" if is_source else "workbook"])
         if not all(reached):
             raise UserError(
                 "what was published can be reached by others than the customer's group; correct it on Tableau, "
@@ -502,18 +559,6 @@ def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:
     return server.datasources if kind == "data source" else server.workbooks
 
 
-def _item(content: Content) -> TSC.DatasourceItem | TSC.WorkbookItem:
-    item = TSC.DatasourceItem() if content.kind == "data source" else TSC.WorkbookItem()
-    item._id = content.luid  # TSC has no other way to refer to content that it didn't list
-    return item
-
-
-def _group(luid: str) -> TSC.GroupItem:
-    item = TSC.GroupItem()
-    item._id = luid  # TSC has no other way to refer to a group that it didn't list
-    return item
-
-
 def _worksheets(workbook: bytes) -> list[str]:
     """The worksheets to hide: if the workbook has a dashboard, people see the sheets in it only."""
     root = etree.fromstring(workbook)
@@ -522,10 +567,10 @@ def _worksheets(workbook: bytes) -> list[str]:
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
 
 
-def forget_revisions(endpoint: Any, item: Any) -> None:
+def forget_revisions(found: Held) -> None:
     """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
-    for number in earlier(endpoint, item):
-        endpoint.delete_revision(item.id, number)
+    for number in earlier(found):
+        found.endpoint.delete_revision(found.item.id, number)
 
 
 def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:

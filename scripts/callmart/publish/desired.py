@@ -11,6 +11,16 @@ from callmart.tableau_files.fields import Source
 from callmart.tableau_files.tds import Live, Types
 
 
+def digest_of(*parts: bytes) -> str:
+    """A hash of several parts. Each part is hashed first, so that it matters where one ends and the next begins."""
+    return joined(*(sha256(part).digest() for part in parts))
+
+
+def joined(*hashes: bytes) -> str:
+    """The hash of several parts, by the hash of each."""
+    return sha256(b"".join(hashes)).hexdigest()
+
+
 @dataclass(frozen=True)
 class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.

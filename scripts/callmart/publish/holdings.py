@@ -14,7 +14,7 @@ from lxml import etree
 from tableauserverclient.server.endpoint.endpoint import Endpoint
 
 from callmart.publish.actual import PAGE_SIZE, everything
-from callmart.publish.tableau import NONE_HERE
+from callmart.publish.tableau import NONE_HERE, PARSER
 
 # Downloaded and searched, with earlier revisions. Their lists are searched, too.
 FILES = {
@@ -90,8 +90,7 @@ def files(found: Held, folder: Path) -> Iterator[Path]:
     Raises PermissionError if it may not be read.
     """
     endpoint, item, kind = found
-    revisions = earlier(endpoint, item) if kind in ("data sources", "workbooks") else []
-    for revision in (None, *revisions):
+    for revision in (None, *earlier(found)):
         path = str(folder / item.id)
         try:
             if kind == "custom views":
@@ -108,8 +107,11 @@ def files(found: Held, folder: Path) -> Iterator[Path]:
         Path(path).unlink()
 
 
-def earlier(endpoint: Any, item: Any) -> list[str]:
-    """The numbers of the revisions of content before the current one."""
+def earlier(found: Held) -> list[str]:
+    """The numbers of the revisions before the current one. The library reads none of flows and custom views."""
+    endpoint, item, kind = found
+    if kind not in ("data sources", "workbooks"):
+        return []
     endpoint.populate_revisions(item)
     try:
         return [revision.revision_number for revision in item.revisions if not revision.current]
@@ -131,7 +133,7 @@ def texts(server: TSC.Server, name: str) -> Iterator[list[str]]:
             if number == 1 and error.code in NONE_HERE:
                 return
             raise
-        root = etree.fromstring(answer)
+        root = etree.fromstring(answer, PARSER)
         yield [
             text
             for node in root.iter(etree.Element)

@@ -20,7 +20,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
-from callmart.publish import emulator, holdings, publishing, sites
+from callmart.publish import bookkeeping, emulator, holdings, sites
 from callmart.publish.actual import Actual, everything, identity
 from callmart.publish.applying import forget_revisions
 from callmart.publish.tableau import FAILURES, reason
@@ -57,7 +57,7 @@ class Content:
                             found.endpoint.delete(found.item.id)
                             counts["custom views"] += 1
                     elif getattr(found.item, "project_id", None) in own:
-                        forget_revisions(found.endpoint, found.item)
+                        forget_revisions(found)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -168,9 +168,9 @@ def _sites(work: Work, person: Person) -> Iterator[tuple[TSC.Server, Actual]]:
     All sites count, whosever they are: somebody may have put a copy anywhere. Of another customer it does not matter
     what can't be read: which projects are its own is known all the same.
     """
-    names = publishing.sites(work.connection, work.settings)
+    names = bookkeeping.sites(work.connection, work.settings)
     for site in names:
-        books = publishing.books(work.connection, work.settings, site)
+        books = bookkeeping.books(work.connection, work.settings, site)
         work.connection.commit()
         server = work.tableau(site)
         yield server, _whole(publish.read(server, books), person)

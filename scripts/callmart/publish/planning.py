@@ -522,6 +522,7 @@ def _mail_steps(
             to = stopping if publication.no_mail_because else starting
             to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
     if publication.no_mail_because is None:
+        starting += _address_steps(publication, actual)
         for mail in wanted.values():
             if actual.schedules is not None and when(mail) not in actual.schedules:
                 starting.append(Step(customer, "add", "schedule", when(mail)))
@@ -529,6 +530,16 @@ def _mail_steps(
             starting.append(Step(customer, "add", "subscription", name, content=mail))
     # Several mails can start at one time. They share its schedule, which is added once.
     return stopping, list(dict.fromkeys(starting)), mailing
+
+
+def _address_steps(publication: Publication, actual: Actual) -> Iterator[Step]:
+    """Steps that give a mail address to accounts on Tableau Server which are to be mailed and have none."""
+    if actual.schedules is None:
+        return  # on Tableau Cloud the name is the address
+    for member in dict.fromkeys(mail.member for mail in publication.mails):
+        user = actual.users.get(identity(member))
+        if user is not None and not user.has_address:
+            yield Step(publication.customer_id, "change", "user", member, user.luid)
 
 
 def _opened(publication: Publication, project: Project | None) -> dict[str, int | None]:

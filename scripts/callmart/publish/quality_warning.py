@@ -11,7 +11,7 @@ from typing import NamedTuple
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
-from callmart.publish.tableau import NONE_HERE, answers
+from callmart.publish.tableau import NONE_HERE, answers, by_luid
 
 _TYPE = TSC.DQWItem.WarningType.STALE
 
@@ -29,7 +29,7 @@ class Unavailable(Exception):
 
 def read(server: TSC.Server, source: str) -> QualityWarning | None:
     """Return our warning on a data source (LUID), if there is one. Raises Unavailable."""
-    item = _source(source)
+    item = by_luid(TSC.DatasourceItem, source)
     with _if_available(server):
         server.datasources.populate_dqw(item)
         found = [each for each in item.dqws if each.warning_type == _TYPE]
@@ -42,19 +42,13 @@ def add(server: TSC.Server, source: str, message: str, *, is_severe: bool) -> No
     """
     with _if_available(server):
         server.datasources.add_dqw(
-            _source(source), TSC.DQWItem(_TYPE, message, active=True, severe=is_severe)
+            by_luid(TSC.DatasourceItem, source), TSC.DQWItem(_TYPE, message, active=True, severe=is_severe)
         )
 
 
 def remove(server: TSC.Server, luid: str) -> None:
     """Lift a warning. TSC could only lift all warnings of a data source, other people's too."""
     server.datasources.delete_request(f"{server.baseurl}/sites/{server.site_id}/dataQualityWarnings/{luid}")
-
-
-def _source(luid: str) -> TSC.DatasourceItem:
-    item = TSC.DatasourceItem()
-    item._id = luid  # TSC has no other way to refer to a data source that it didn't list
-    return item
 
 
 @contextmanager

@@ -28,8 +28,9 @@ from callmart.publish import (
     Plan,
     Publication,
     Step,
+    bookkeeping,
+    deriving,
     installation,
-    publishing,
 )
 from callmart.publish.actual import identity
 from callmart.publish.tableau import FAILURES, At, reason
@@ -122,15 +123,15 @@ class Plans:
 
 def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due: bool = False) -> Found:
     """Read what there is on each site, and work out what there should be. If `only_due`, only those customers count who
-    are due (`publishing.due`). A site without one is not read.
+    are due (`bookkeeping.due`). A site without one is not read.
 
     Raises UserError if there is only the shared site and it can't be read, or if a report can't be published anywhere.
     """
     desired: dict[str, tuple[Publication, ...]] = defaultdict(tuple)
-    for one in publishing.desired(connection, settings):
+    for one in deriving.desired(connection, settings):
         desired[one.site] += (one,)
-    names = publishing.sites(connection, settings)
-    books = {site: publishing.books(connection, settings, site) for site in names}
+    names = bookkeeping.sites(connection, settings)
+    books = {site: bookkeeping.books(connection, settings, site) for site in names}
     if only_due and not installation.takes_over(settings.home):
         # Who is still on another site is due on both: nothing is cleared there while nobody looks here.
         moving = {
@@ -140,7 +141,7 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
             if any(one.customer_id in each.known for other, each in books.items() if other != site)
         }
         books = {
-            site: replace(each, due=publishing.due(connection, settings, desired[site], each, site) | moving)
+            site: replace(each, due=bookkeeping.due(connection, settings, desired[site], each, site) | moving)
             for site, each in books.items()
         }
     connection.commit()
@@ -257,19 +258,19 @@ def apply(
 
     def carry_out(site: str, plan: Plan) -> list[Outcome]:
         stay = [one.customer_id for one in plan.customers if one.stays and one.steps]
-        publishing.begin(connection, site, stay)
+        bookkeeping.begin(connection, site, stay)
         try:
             outcomes = publish.apply(at(site), plan, finished, publish.WORKERS)
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
-        publishing.record(connection, settings, outcomes, site)
+        bookkeeping.record(connection, settings, outcomes, site)
         with suppress(UserError, *FAILURES):  # the next publication notes them
-            noted = publishing.noted_accounts(connection, settings, site)
+            noted = bookkeeping.noted_accounts(connection, settings, site)
             accounts = publish.accounts(at(site), plan.installation, noted)
-            publishing.note_accounts(connection, settings, accounts, site)
-        good = {one.customer_id for one in outcomes if one.error is None}
+            bookkeeping.note_accounts(connection, settings, accounts, site)
+        good = {one.customer_id for one in outcomes if one.error is None and one.mails_all}
         have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
-        publishing.note_wanted(connection, settings, have_all, site)
+        bookkeeping.note_wanted(connection, settings, have_all, site)
         return outcomes
 
     outcomes = [
@@ -322,7 +323,7 @@ def _failed(
             )
             for customer in sorted(found.books[site].known | wanted)
         ]
-    publishing.record_unread(connection, settings, outcomes, site)
+    bookkeeping.record_unread(connection, settings, outcomes, site)
     return outcomes
 
 
@@ -343,11 +344,11 @@ def forget(connection: psycopg.Connection, settings: Settings, site: str) -> Non
     """Delete a site from the books, because it does not exist any more. Nothing is looked for there from then on.
     Commits. Raises UserError if a customer should be there, or if the books don't have it.
     """
-    wanted = [one.customer_id for one in publishing.desired(connection, settings) if one.site == site]
+    wanted = [one.customer_id for one in deriving.desired(connection, settings) if one.site == site]
     if wanted:
         raise UserError(
             f"customer {wanted[0]} has {_named(site)} in the registry; change its tableau_site there first"
         )
-    if site not in publishing.sites(connection, settings):
+    if site not in bookkeeping.sites(connection, settings):
         raise UserError(f"the books have no site '{site}'; write its name as in the message about it")
-    publishing.forget_site(connection, site)
+    bookkeeping.forget_site(connection, site)

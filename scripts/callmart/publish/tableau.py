@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
@@ -33,6 +33,8 @@ from callmart.publish.chunks import Uploads
 from callmart.publish.credentials import Credentials
 from callmart.publish.emulator import ensure_running
 
+# Reads Tableau's answers: nothing in them makes it read or fetch anything else.
+PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publishing is slow
 _INFO_TIMEOUT_S = (10, 30)
 # What a call to Tableau can raise.
@@ -209,6 +211,16 @@ def answers(server: TSC.Server) -> bool:
     return True
 
 
+_Item = TypeVar("_Item", TSC.GroupItem, TSC.DatasourceItem, TSC.WorkbookItem)
+
+
+def by_luid(kind: type[_Item], luid: str) -> _Item:
+    """Return an item of TSC's that stands for the one with this LUID. TSC itself makes only those that it has read."""
+    item = kind()
+    item._id = luid
+    return item
+
+
 def is_cloud(server: TSC.Server) -> bool:
     """Return whether the server is Tableau Cloud, which works differently in places."""
     return _is_cloud(urlsplit(server.server_address).hostname or "")
@@ -291,8 +303,7 @@ def _version(url: str) -> str:
         try:
             answer = session.get(url + _SERVER_INFO, timeout=_INFO_TIMEOUT_S)
             answer.raise_for_status()
-            parser = etree.XMLParser(resolve_entities=False, no_network=True)
-            version = etree.fromstring(answer.content, parser).findtext(".//{*}restApiVersion")
+            version = etree.fromstring(answer.content, PARSER).findtext(".//{*}restApiVersion")
             if not version:
                 raise NonXMLResponseError(answer.content)
             return str(version)

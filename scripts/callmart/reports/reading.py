@@ -33,6 +33,7 @@ class Customer:
     customer_id: int
     name: str
     locale: Locale
+    time_zone: str
     today: date
     option: str
     orders: Sequence[str]  # what it has ordered besides

@@ -1,10 +1,11 @@
 -- name: customer
--- A customer by its number: what it is called, its language, its day by its own clock, what it has ordered today, its
--- first open day, and from which day on data about agents and its list of contacts are kept.
+-- A customer by its number: what it is called, its language, its clock and its day by that, what it has ordered today,
+-- its first open day, and from which day on data about agents and its list of contacts are kept.
 select
     c.customer_id,
     c.name,
     c.locale,
+    c.time_zone,
     (now() at time zone c.time_zone)::date as today,
     o.option,
     o.orders,
