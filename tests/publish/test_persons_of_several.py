@@ -15,7 +15,7 @@ from callmart.base.person import Blocked, Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Tableau
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Outcome, places, publishing, sites, tableau
+from callmart.publish import DataSource, Outcome, deriving, places, sites, tableau
 from callmart_home import Callmart
 from published import projects, users
 from tableau_emulator import client, faults
@@ -77,8 +77,8 @@ def elsewhere(
     folder = tmp_path_factory.mktemp("elsewhere")
     with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
         patch.setattr(exposures, "reports", lambda: traffic)
-        patch.setattr(publishing, "_extracts", lambda *_: [extracts["queues"]])
-        patch.setattr(publishing, "mail_stopped", lambda _: {})
+        patch.setattr(deriving, "_extracts", lambda *_: [extracts["queues"]])
+        patch.setattr(deriving, "mail_stopped", lambda _: {})
         server = Tableau(
             server=emulator.url,
             token_name=emulator.token_name,
