@@ -491,6 +491,18 @@ def test_what_could_not_be_said_is_said_the_next_time(
         assert send(owner, settings) == Sent(0, [])
 
 
+def test_what_went_out_is_in_the_audit_log_whatever_could_not_be_said(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    audited = "select count(*) from ops.audit_log where action = 'mailed'"
+    with added(owner, ["more@een.example"]), mail_server(free_port) as letters:
+        letters.refused, before = {CHEF}, owner.execute(audited).fetchall()[0][0]
+        with pytest.raises(UserError, match="broken off"):
+            mailing.send(owner, by_server(two_weeks, free_port), quietly, breaks_off, breaks_off)
+        assert owner.execute(audited).fetchall()[0][0] - before == len(letters.got) == 1
+
+
 def breaks_off(*_: object) -> None:
     raise UserError("broken off")
 

@@ -71,6 +71,16 @@ def test_a_label_that_is_the_name_of_another_is_told_apart_too(
     with two_weeks.connect() as owner:
         customer = reading.customer(owner, STANDARD)
     with reading.reading(publisher, customer) as reader:
-        called = {MOVED: CALLED[0], QUEUE: CALLED[1], OTHER: f"Service ({OTHER})", "Service": None}
-        assert reader.lines == called
-        assert {name: queue.label for name, queue in reader.queues.items() if name} == called
+        shown = {MOVED: CALLED[0], QUEUE: CALLED[1], OTHER: f"Service ({OTHER})", "Service": None}
+        assert {name: line.shown for name, line in reader.lines.items()} == shown
+        assert {name: queue.shown for name, queue in reader.queues.items() if name} == shown
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_label_is_not_one_that_the_customer_ended_with_a_name(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute("update registry.queue set label = %s where queue = %s", [CALLED[0], MOVED])
+    page = draw("handling", STANDARD, only={"queue": [LABEL]})
+    grid = next(one for one in page.sections if one.name == "per_queue").grid
+    assert grid is not None
+    assert [row[0] for row in grid.rows if row[0].startswith(LABEL)] == [LABEL]

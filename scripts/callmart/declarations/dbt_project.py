@@ -435,22 +435,24 @@ def _environment(settings: Settings) -> dict[str, str]:
     named DBT_ENV_SECRET_…: the password.
     """
     own = {part: str(value) for part, value in conninfo_to_dict(server.uri(settings)).items()}
+    with _variables({"PGSERVICE": own["service"]} if "service" in own else {}):
+        libpq = {each.keyword.decode(): each for each in Conninfo.get_defaults()}
 
-    def take(part: str, otherwise: str = "") -> str:
+    def take(part: str) -> str:
         """As libpq finds it. Without a host that is the socket, which an empty one means, too."""
-        return own.pop(part, "") or os.environ.get(f"PG{part.upper()}") or otherwise
+        return own.pop(part, "") or (libpq[part].val or b"").decode()
 
+    ports = dict.fromkeys(one or str(server.DEFAULT_PORT) for one in take("port").split(","))
     of_profile = {
         "CALLMART_PG_HOST": take("host"),
-        "CALLMART_PG_PORT": take("port", str(server.DEFAULT_PORT)),
+        "CALLMART_PG_PORT": ",".join(ports),  # dbt knows one, which is that of all hosts
         "CALLMART_PG_USER": own.pop("user"),
         "CALLMART_PG_DATABASE": own.pop("dbname"),
-        "CALLMART_PG_SSLMODE": take("sslmode", "prefer"),
+        "CALLMART_PG_SSLMODE": take("sslmode"),
         "CALLMART_PG_SSLROOTCERT": take("sslrootcert"),
         "DBT_ENV_SECRET_CALLMART_PG_PASSWORD": take("password"),
     }
-    names = {each.keyword.decode(): each.envvar for each in Conninfo.get_defaults()}
-    return of_profile | {name.decode(): value for part, value in own.items() if (name := names[part])}
+    return of_profile | {name.decode(): value for part, value in own.items() if (name := libpq[part].envvar)}
 
 
 def _one_line(error: object) -> str:

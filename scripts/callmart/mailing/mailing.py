@@ -216,17 +216,17 @@ def _send(
                 outcomes[_carried(carry, written, book)].append(book)
     finally:  # some went out, even if the mail server is left alone now
         mails[customer.customer_id] = sent = len(outcomes.pop(_SENT, ()))
+        if sent:
+            audit_log.note(
+                connection, "mailed", {"week": str(week), "recipients": sent}, customer.customer_id
+            )
+            connection.commit()
         for outcome, books in outcomes.items():
             said = outcome.said.format(recipients=len(books), week=week)
             note(customer.customer_id, f"customer {customer.customer_id}: {said}")
             for book in books:
                 if outcome.state:
                     book.note(outcome.state)
-        if sent:
-            audit_log.note(
-                connection, "mailed", {"week": str(week), "recipients": sent}, customer.customer_id
-            )
-            connection.commit()
 
 
 def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:

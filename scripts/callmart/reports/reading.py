@@ -63,7 +63,15 @@ class Queue(NamedTuple):
     """What the registry says of a queue."""
 
     label: str | None
+    shown: str | None  # the label as people see it
     target: float | None
+
+
+class Line(NamedTuple):
+    """What the registry says of a line."""
+
+    label: str | None
+    shown: str | None
 
 
 class ByDefinition(NamedTuple):
@@ -98,21 +106,17 @@ class Reader:
 
     def narrow(self, dimension: Dimension, words: Collection[str], mart: str | None = None) -> None:
         """Read only the rows with these values of a dimension, of all marts or of one. Queues, agents and lines can
-        also be named as people call them.
+        also be named as people call them; a label that several have chooses all of them.
         """
-        called: Mapping[Any, str | None] = {}
+        called: Mapping[Any, tuple[str | None, ...]] = {}
         match dimension:
             case "agent":
-                called = self.agents
+                called = {key: (name,) for key, name in self.agents.items()}
             case "line":
                 called = self.lines
             case "queue":
-                called = {name: queue.label for name, queue in self.queues.items()}
-        chosen = list(words)
-        for name, label in called.items():
-            # A label that several have chooses all of them.
-            if label and not {label, label.removesuffix(f" ({name})")}.isdisjoint(words):
-                chosen.append(name)
+                called = {name: (queue.label, queue.shown) for name, queue in self.queues.items()}
+        chosen = [*words, *(name for name, names in called.items() if not set(words).isdisjoint(names))]
         self._narrowed.append(_Narrowed(column_of(dimension), chosen, mart))
 
     def _only(self, mart: str) -> tuple[sql.Composable, list[list[str]]]:
@@ -186,9 +190,9 @@ class Reader:
         return {name: Queue(*said) for name, *said in self._connection.execute(SQL["queues"])}
 
     @cached_property
-    def lines(self) -> dict[str, str | None]:
-        """What lines that the registry names are called."""
-        return dict(self._connection.execute(SQL["lines"]).fetchall())
+    def lines(self) -> dict[str, Line]:
+        """The lines that the registry names."""
+        return {name: Line(*said) for name, *said in self._connection.execute(SQL["lines"])}
 
     @cached_property
     def held_back(self) -> tuple[date, ...]:

@@ -31,17 +31,20 @@ select
 from mart.agent;
 
 -- name: queues
--- What queues are called, by name, and their targets. Those with the same label get their names, which Tableau shows.
+-- The labels of queues, how they are shown, and their targets. Those with the same label get their names, which Tableau
+-- shows.
 select
     queue,
+    label,
     case when count(*) over (partition by coalesce(label, queue)) > 1 then label || ' (' || queue || ')' else label end,
     service_level_target
 from mart.queue_label;
 
 -- name: lines
--- What lines are called, by name, as queues.
+-- As queues.
 select
     line,
+    label,
     case when count(*) over (partition by coalesce(label, line)) > 1 then label || ' (' || line || ')' else label end
 from mart.line_label;
 

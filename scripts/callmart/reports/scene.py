@@ -110,9 +110,10 @@ class Scene:
                 return self.reader.agents.get(value, value[:10])
             case "queue":
                 queue = self.reader.queues.get(value)
-                return (queue and queue.label) or value
+                return (queue and queue.shown) or value
             case "line":
-                return self.reader.lines.get(value) or value or self.language.say("no_name")
+                line = self.reader.lines.get(value)
+                return (line and line.shown) or value or self.language.say("no_name")
         words = self.captions.values.get(grain, {}).get(value)
         return self.language.of(words) if words else value
 
