@@ -196,6 +196,24 @@ def test_this_machine_need_not_and_what_is_said_is_kept(tmp_path: Path, dsn: str
     assert server.uri(with_dsn(tmp_path, dsn)) == dsn
 
 
+def test_an_address_that_only_a_variable_names_must_prove_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")
+    assert conninfo_to_dict(server.uri(with_dsn(tmp_path, LOCAL[0])))["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize(
+    ("dsn", "service"), [("service=mart user=u dbname=d", ""), ("postgresql://u@/d", "mart")]
+)
+def test_a_service_of_libpq_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsn: str, service: str
+) -> None:
+    monkeypatch.setenv("PGSERVICE", service)
+    with pytest.raises(UserError, match="names a service of libpq"):
+        server.uri(with_dsn(tmp_path, dsn))
+
+
 def test_an_authority_of_one_s_own_is_kept(tmp_path: Path) -> None:
     parts = conninfo_to_dict(
         server.uri(with_dsn(tmp_path, "postgresql://u@db.example.org/d?sslrootcert=/ca.pem"))

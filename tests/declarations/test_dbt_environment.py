@@ -31,16 +31,6 @@ WAYS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
         {},
         {"CALLMART_PG_HOST": "a,b", "CALLMART_PG_PORT": "5433", "PGTARGETSESSIONATTRS": "read-write"},
     ),
-    "a service that the DSN names": (
-        "service=mart user=u dbname=d",
-        {},
-        {"CALLMART_PG_HOST": "/run/service", "CALLMART_PG_PORT": "5434", "PGSERVICE": "mart"},
-    ),
-    "a service that a variable names": (
-        "postgresql://u@/d",
-        {"PGSERVICE": "mart"},
-        {"CALLMART_PG_HOST": "/run/service", "DBT_ENV_SECRET_CALLMART_PG_PASSWORD": "p"},
-    ),
     "an address without a name": (
         "hostaddr=127.0.0.1 user=u dbname=d",
         {},
@@ -67,9 +57,7 @@ def test_dbt_has_the_owners_way_and_only_while_it_works(
     variables: dict[str, str],
     expected: dict[str, str],
 ) -> None:
-    services = tmp_path / "services.conf"
-    services.write_text("[mart]\nhost=/run/service\nport=5434\npassword=p\n")
-    for name, value in {"PGSERVICEFILE": str(services), **variables}.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     seen: dict[str, str] = {}
 

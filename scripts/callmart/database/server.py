@@ -198,8 +198,15 @@ def _with_tls(dsn: str) -> str:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         given = {}  # the driver's message can contain the password
-    host = str(given.get("host") or os.environ.get("PGHOST", ""))
-    hostaddr, database, port = (str(given.get(part) or "") for part in ("hostaddr", "dbname", "port"))
+    if "service" in given or os.environ.get("PGSERVICE"):
+        raise UserError(
+            "CALLMART_DSN, or PGSERVICE, names a service of libpq, whose server and password all logins would get: "
+            "write the service's host, port and sslmode into CALLMART_DSN instead, and unset PGSERVICE"
+        )
+    host, hostaddr = (
+        str(given.get(part) or os.environ.get(f"PG{part.upper()}", "")) for part in ("host", "hostaddr")
+    )
+    database, port = (str(given.get(part) or "") for part in ("dbname", "port"))
     # If a password has an unescaped @ or /, its rest is read as host, port or database, and errors would print it.
     odd = "@" in host + database or port.strip("0123456789,")
     if odd or not (database and given.get("user")):

@@ -435,8 +435,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     named DBT_ENV_SECRET_…: the password.
     """
     own = {part: str(value) for part, value in conninfo_to_dict(server.uri(settings)).items()}
-    with _variables({"PGSERVICE": own["service"]} if "service" in own else {}):
-        libpq = {each.keyword.decode(): each for each in Conninfo.get_defaults()}
+    libpq = {each.keyword.decode(): each for each in Conninfo.get_defaults()}
 
     def take(part: str) -> str:
         """As libpq finds it. Without a host that is the socket, which an empty one means, too."""
