@@ -17,11 +17,13 @@ pytestmark = pytest.mark.server
 
 EXPIRY = "the expiry finds nothing that is due, in tables and files"
 CONTRACTS = "nothing is kept of a customer without a contract, in tables and files"
-# A request about somebody of a customer who left, one that was refused as there is no such customer, an erasure.
+# A request about somebody of a customer who left, one that was refused as there is no such customer, an alarm about
+# one that has to be answered, an erasure.
 OUTLIVING = f"""
 insert into privacy.request (customer_id, asked_right, received, state, refused_why, ended_at)
 values ({NONE}, 'erasure', current_date, 'refused', 'authority', now()),
     (9999, 'erasure', current_date, 'refused', 'no such customer', now());
+insert into ops.alarm (channel, trouble, customer_id, request, days_left) values ('mail', 'privacy', {NONE}, 1, 7);
 insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at)
 values (1, '', '', '', {NONE}, 'agent', now(), now());
 insert into privacy.tombstone (entry, customer_id, kind, tombstone, until)

@@ -1,12 +1,15 @@
 """The audit's checks of the rights of persons."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
+import psycopg
 import pytest
 
 from callmart.audit import persons
 from callmart.audit.check import Check
 from callmart.base.person import Counts
+from callmart.database import clock
 from callmart.land.places import Events
 from callmart_home import Callmart
 
@@ -47,3 +50,36 @@ def test_an_erasure_that_does_nothing_is_a_breach(
     found = look(played, persons.of_erasure)
     assert (found.outcome, len(found.found)) == ("BREACH", 2)
     assert all(said in one for one in found.found)
+
+
+@pytest.fixture
+def erased(played: Callmart) -> Iterator[psycopg.Connection]:
+    """A connection whose transaction is rolled back, in which an agent has a tombstone and is in the events."""
+    with played.connect() as connection:
+        ((customer,),) = connection.execute(persons.SQL["customer"]).fetchall()
+        at = clock.now(connection) - timedelta(minutes=1)
+        planted = {"customer": customer, "key": "e" * 32, "kind": "agent", "at": at}
+        for statement in ("put_in", "entomb"):
+            connection.execute(persons.SQL[statement], planted)
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.parametrize(("state", "outcome"), [("executing", "holds"), ("proving", "BREACH")])
+def test_who_is_being_erased_is_not_back(
+    played: Callmart, erased: psycopg.Connection, state: str, outcome: str
+) -> None:
+    erased.execute(
+        "insert into privacy.request (customer_id, asked_right, kind, subject, received, state, until)"
+        " select customer_id, 'erasure', kind, repeat('0', 32), current_date, %s, until from privacy.ledger_entry",
+        [state],
+    )
+    assert persons.of_returned(erased, played.settings).outcome == outcome
+
+
+def test_where_nobody_is_a_customer_any_more_nobody_can_be_put_among_the_events(
+    played: Callmart, erased: psycopg.Connection
+) -> None:
+    erased.execute("delete from raw.event")
+    erased.execute("delete from registry.contract")
+    assert persons.of_returned(erased, played.settings).outcome == "does not apply"

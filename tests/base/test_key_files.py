@@ -29,6 +29,18 @@ def test_a_new_key_is_on_the_disk_under_its_name(tmp_path: Path, synced: list[se
     assert synced == [{"customer_7.key"}] * 2
 
 
+def test_so_is_the_folder_of_the_first_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[set[str]] = []
+
+    def fsync(number: int) -> None:
+        if os.path.samestat(os.fstat(number), tmp_path.stat()):
+            found.append({path.name for path in tmp_path.iterdir()})
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    new_key(tmp_path, INSTALLATION)
+    assert found == [{"keys"}]
+
+
 def test_many_keys_are_synced_once(tmp_path: Path, synced: list[set[str]]) -> None:
     write_keys(tmp_path, {7: b"7" * 32, INSTALLATION: b"i" * 32})
     assert synced == [{"customer_7.key", "installation.key"}]

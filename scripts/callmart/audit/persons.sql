@@ -56,6 +56,14 @@ where %(kind)s = 'agent';
 select count(*) from privacy.tombstone
 where kind in ('agent', 'caller', 'contact', 'recipient');
 
+-- name: under_way
+-- Up to when which customers' persons are being erased: their tombstones come first.
+select
+    customer_id,
+    until
+from privacy.request
+where state = 'executing';
+
 -- name: entomb
 -- The tombstone of a made-up agent, until now.
 with secret as (

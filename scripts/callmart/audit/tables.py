@@ -70,7 +70,8 @@ TOO_OLD = {
     "raw.call": "last_at",
 }
 
-# What is there as soon as something is ordered, also for later; and what the promise itself is to outlive the customer.
+# What is there as soon as something is ordered, also for later; and what the promise itself is to outlive the customer,
+# with the alarms about it.
 FOR_LATER = (
     "registry.agent",
     "privacy.secret",
@@ -78,7 +79,14 @@ FOR_LATER = (
     "privacy.renewed_tombstone",
     "ops.rotation",
 )
-OUTLIVES = ("ops.audit_log", "privacy.request", "privacy.ledger_entry", "privacy.tombstone", "privacy.closed")
+OUTLIVES = (
+    "ops.audit_log",
+    "ops.alarm",
+    "privacy.request",
+    "privacy.ledger_entry",
+    "privacy.tombstone",
+    "privacy.closed",
+)
 
 CALENDARS = ("registry.opening_hours", "registry.holiday")  # their days are not days on which somebody called
 

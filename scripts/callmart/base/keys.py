@@ -120,6 +120,7 @@ def write_keys(home: Path, keys: Mapping[Whose, bytes]) -> None:
         secret_file(key_file(home, whose), key)
     if keys:
         sync(home / "keys")
+        sync(home)  # in which the folder may be new
 
 
 def fingerprint_of(key: bytes) -> str:

@@ -1,12 +1,14 @@
 """The privacy ledger as the database has it: its entries, their tombstones, and the secrets these were made with."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
 
 from callmart.base import sql_file
-from callmart.base.keys import epochs, fingerprint_of, key_file, with_fingerprint
+from callmart.base.errors import UserError
+from callmart.base.keys import epochs, fingerprint_of, known_key
 from callmart.base.settings import Settings
 from callmart.database import chain, fingerprints
 from callmart.database.chain import Body, Chain, Entry
@@ -100,13 +102,13 @@ def note_secrets(connection: psycopg.Connection, settings: Settings, entries: It
 
 def secrets(connection: psycopg.Connection, settings: Settings, bodies: Iterable[Body]) -> dict[int, bytes]:
     """The secrets of tombstones that were made with the customer's present key, before or after a rotation of it, as
-    far as that is in this home.
+    far as that is in this home and can be read.
     """
     made_with = {(body.customer_id, body.key) for body in bodies}
     found: dict[int, bytes] = {}
     for customer, fingerprint in fingerprints.of_customers(connection, (one for one, _ in made_with)).items():
-        path = key_file(settings.home, customer)
-        key = with_fingerprint(path.read_bytes(), fingerprint) if path.exists() else None
-        if key and any((customer, fingerprint_of(epoch)) in made_with for epoch in epochs(key)):
-            found[customer] = secret_of(key)
+        with suppress(UserError):
+            key = known_key(settings.home, customer, fingerprint)
+            if any((customer, fingerprint_of(epoch)) in made_with for epoch in epochs(key)):
+                found[customer] = secret_of(key)
     return found

@@ -91,9 +91,11 @@ def replay(
     ledger.begin_replay(connection, closed)
     connection.commit()
     problems = {customer: [problem] for customer, problem in missing.items()}
+    erased: list[Person] = []
     for person in found:
         try:
             erase(person)
+            erased.append(person)
         except UserError as error:
             connection.rollback()
             problems.setdefault(person.customer_id, []).append(f"customer {person.customer_id}: {error}")
@@ -109,21 +111,21 @@ def replay(
         {
             "entries": mended.entries,
             "customers": sorted(differing),
-            "erased again": len(found),
+            "erased again": len(erased),
             "objectors": len(objectors),
             "names": names,
         },
     )
     connection.commit()
     changed: list[tuple[Person, Act]] = [
-        *((person, "erasure") for person in found),
+        *((person, "erasure") for person in erased),
         *((person, "rectification") for person in corrected),
         *((person, "objection") for person in objectors),
     ]
     return Replayed(
         mended.entries,
         tuple(sorted(differing)),
-        len(found),
+        len(erased),
         len(objectors),
         tuple(one for one in changed if one[0].customer_id not in problems),
         [problem for of_customer in problems.values() for problem in of_customer],

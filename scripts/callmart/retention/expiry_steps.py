@@ -133,15 +133,23 @@ class Steps:
         *,
         is_too_old: bool = True,
     ) -> None:
-        """Files that go whole, if they are still the same when it is done; and what follows from that."""
+        """Files that go whole, if they are still the same when it is done; and what follows from that. One that can't
+        be deleted keeps no others: the error is raised when they are gone.
+        """
         found = find(self.connection)
 
         def unlink(connection: psycopg.Connection) -> int:
             if find(connection) != found:
                 return MISMATCH
+            stuck: list[OSError] = []
             for path in found:
-                path.unlink()
+                try:
+                    path.unlink()
+                except OSError as error:
+                    stuck.append(error)
             then(connection)
+            if stuck:
+                raise stuck[0]
             return len(found)
 
         self.add("files", what, why, len(found), unlink, is_too_old=is_too_old)
