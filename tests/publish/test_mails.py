@@ -149,6 +149,11 @@ def test_an_address_that_tableau_refuses_stops_nothing_else(
     ]
     assert len(subscriptions(server)) == 1, "the other one's"
     assert len(lines(server, detailed, standard)) == 2, "the address and the subscription"
+    inject(state, refusal)
+    assert [(one.done, one.mails_all) for one in publish(server, detailed, standard)] == [
+        ((), True),
+        ((), False),
+    ]
     write_address(server, "chef@example.org", "chef@example.org")
     assert [one.mails_all for one in publish(server, detailed, standard)] == [True, True]
     assert len(subscriptions(server)) == 2
