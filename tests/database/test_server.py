@@ -227,8 +227,9 @@ def test_duties_connect_as_the_owner_does_and_customers_to_the_same_server(tmp_p
     way = "sslmode=verify-full&sslrootcert=/ca.pem"
     own = "sslcert=/own.crt&sslkey=/own.key&connect_timeout=5"
     (passfile := tmp_path / "own").touch(mode=0o600)
-    of_owner = f"passfile={passfile}&options=-cx&application_name=x&sslpassword=secret&require_auth=gss"
-    settings = with_dsn(tmp_path, f"postgresql://u:secret@/d?{server_}&{way}&{own}&{of_owner}")
+    of_owner = f"passfile={passfile}&options=-cx&application_name=x&client_encoding=latin1&require_auth=gss"
+    dsn = f"postgresql://u:secret@/d?{server_}&{way}&{own}&{of_owner}"
+    settings = with_dsn(tmp_path, dsn)
 
     def parts(role: str, *more: str) -> dict[str, Any]:
         typed = role in logins.typed("d")
@@ -238,6 +239,8 @@ def test_duties_connect_as_the_owner_does_and_customers_to_the_same_server(tmp_p
     for duty in ("loader", "publisher", "privacy_approver"):
         assert conninfo_to_dict(logins.duty_uri(settings, duty)) == parts(f"d_{duty}", own)
     assert conninfo_to_dict(logins.login_uri(settings, "d_customer_7")) == parts("d_customer_7")
+    locked = with_dsn(tmp_path, f"{dsn}&sslpassword=secret")  # only the owner can open the key
+    assert conninfo_to_dict(logins.duty_uri(locked, "loader")) == parts("d_loader", "connect_timeout=5")
 
 
 def test_the_host_of_the_environment_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,13 +128,15 @@ def test_who_is_mailed_has_an_address_on_tableau_server(
     assert addresses(server)[chef] == "elsewhere@example.org"
 
 
+@pytest.mark.parametrize(("status", "sub_code"), [(403, "009"), (400, "003")])
 def test_an_address_that_tableau_refuses_stops_nothing_else(
-    emptied: Emptied, detailed: Publication, standard: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication, status: int, sub_code: str
 ) -> None:
     _, state, server = emptied
     mails = (MONDAY, replace(MONDAY, member="ander@example.org"))
     detailed = replace(with_members(detailed, "chef@example.org", "ander@example.org"), mails=mails)
-    inject(state, Fault("status", method="PUT", path="/users/[^/]+$", status=403, sub_code="009", count=1))
+    refusal = Fault("status", method="PUT", path="/users/[^/]+$", status=status, sub_code=sub_code, count=1)
+    inject(state, refusal)
     outcomes = publish(server, detailed, standard)
     assert succeeded(outcomes)
     assert matches(server, detailed, standard)
@@ -147,6 +149,11 @@ def test_an_address_that_tableau_refuses_stops_nothing_else(
     ]
     assert len(subscriptions(server)) == 1, "the other one's"
     assert len(lines(server, detailed, standard)) == 2, "the address and the subscription"
+    inject(state, refusal)
+    assert [(one.done, one.mails_all) for one in publish(server, detailed, standard)] == [
+        ((), True),
+        ((), False),
+    ]
     write_address(server, "chef@example.org", "chef@example.org")
     assert [one.mails_all for one in publish(server, detailed, standard)] == [True, True]
     assert len(subscriptions(server)) == 2

@@ -71,9 +71,8 @@ def elsewhere(
     callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shared]:
     """All is real but the extracts, and the week that would have to be whole for the mail. There is one report."""
-    traffic = {
-        name: exposures.named(name) for name in ("traffic", "contacts")
-    }  # nobody has ordered the second
+    # Nobody has ordered the second.
+    traffic = {name: exposures.named(name) for name in ("traffic", "contacts")}
     folder = tmp_path_factory.mktemp("elsewhere")
     with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
         patch.setattr(exposures, "reports", lambda: traffic)
@@ -110,7 +109,7 @@ def test_who_is_a_recipient_of_two_customers_goes_from_each_by_itself(
     members = places.Members()
     there = with_recipients(ADVISER, ADVISER)
     one, other = recipient(ONE, ADVISER), recipient(OTHER, ADVISER)
-    with there.work() as work:
+    with there.work(ADVISER) as work:
         assert members.find(work, one) == members.find(work, other) == {"members": 1, "subscriptions": 1}
         there.callmart.apply(registry("", ADVISER))
         assert members.treat(work, one) == {"members": 1, "subscriptions": 1}

@@ -28,7 +28,8 @@ _PASSWORD = re.compile("password authentication failed|no password supplied")
 _WHICH_SERVER = ("host", "hostaddr", "port", "target_session_attrs", "sslmode", "sslrootcert")
 # Those that say who the owner is, and what it sets. A duty's login has all others: it connects in the same way.
 _OF_OWNER = re.compile(
-    "user|dbname|password|passfile|sslpassword|require_auth|scram_.*|oauth_.*|options|application_name"
+    "user|dbname|password|passfile|sslpassword|require_auth|scram_.*|oauth_.*"
+    "|options|application_name|client_encoding"
 )
 
 
@@ -207,6 +208,8 @@ def login_uri(settings: Settings, role: str) -> str:
     """The libpq URI of a customer's or a duty's login. It names the file that has the password, if there is one."""
     own = {key: str(value) for key, value in conninfo_to_dict(server.uri(settings)).items() if value}
     database = own["dbname"]
+    if "sslpassword" in own:  # nobody but the owner can open the key
+        own = {key: value for key, value in own.items() if key not in ("sslcert", "sslkey")}
     is_duty = role in of_duties(database)
     kept = {
         key: value

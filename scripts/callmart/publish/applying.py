@@ -47,6 +47,9 @@ from callmart.tableau_files.workbook import PublishedSource
 _JOB_S = 1800  # how long Tableau may take to publish an upload
 _INDEX_S = 120  # how long its lists may lag behind
 
+# How the codes begin with which Tableau refuses a mail address: it does not take this one, or not from our user.
+_REFUSED = ("400", "403")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -145,7 +148,7 @@ def _unreachable(users: Collection[str]) -> str | None:
         return None
     return (
         f"the weekly mail can't reach {len(users)} of its recipients: their accounts on Tableau have no mail address, "
-        "and Tableau does not let callmart's user set it; let a server administrator enter it for those whom "
+        "and Tableau refuses it from callmart's user; let a server administrator enter it for those whom "
         "`callmart publish --plan` shows, then run `callmart publish`"
     )
 
@@ -238,7 +241,7 @@ class _Site:
         try:
             self._update_user(luid, email=address)
         except TSC.ServerResponseError as error:
-            if not error.code.startswith("403"):
+            if not error.code.startswith(_REFUSED):
                 raise
             return False
         return True
@@ -290,8 +293,8 @@ class _Customer:
             for luid in self.plan.members & self.site.stuck.keys():  # such a user would see the new content
                 raise UserError(self.site.stuck[luid])
             for step in self.plan.steps:
-                self._perform(step)
-                yield step
+                if self._perform(step):
+                    yield step
             if self.plan.stays and self.plan.steps and not self.plan.problem:
                 self._verify_access()
         except Exception:
@@ -300,7 +303,8 @@ class _Customer:
                     subscriptions.suspend(self.server, luid, suspended=True)
             raise
 
-    def _perform(self, step: Step) -> None:
+    def _perform(self, step: Step) -> bool:
+        """Carry out a step. Returns False if Tableau can't mail to its user, which stops no other step."""
         server = self.server
         match step.action, step.kind:
             case "remove", _:
@@ -310,7 +314,7 @@ class _Customer:
             case _, "group":
                 self.group_id = server.groups.create(TSC.GroupItem(step.name)).id
             case _, "user":
-                self._user(step)
+                return self._user(step)
             case _, "member":
                 server.groups.add_user(
                     by_luid(TSC.GroupItem, self.group_id), self.site.users[identity(step.name)]
@@ -333,14 +337,15 @@ class _Customer:
             case _, "warning":
                 self._warn(step)
             case _, "subscription":
-                self._mail(step)
+                return self._mail(step)
+        return True
 
-    def _user(self, step: Step) -> None:
+    def _user(self, step: Step) -> bool:
         """Add a user, or give an account that is there the address to which Tableau mails."""
-        if step.luid is None:
-            self.site.add_user(step.name)
-        else:
-            self._reaches(step.luid, step.name)
+        if step.luid is not None:
+            return self._reaches(step.luid, step.name)
+        self.site.add_user(step.name)
+        return True
 
     def _adopt(self, step: Step) -> None:
         """Put our mark on an item that is ours according to our books."""
@@ -449,22 +454,23 @@ class _Customer:
 
             self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url, rows_at))
 
-    def _mail(self, step: Step) -> None:
+    def _mail(self, step: Step) -> bool:
         if step.action == "change":
             self._suspend_or_resume(str(step.luid))
-            return
+            return True
         wanted = step.content
         assert isinstance(wanted, Mail)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
         workbook = self.server.workbooks.get_by_id(luid)
         user = self.site.users[identity(wanted.member)]
         if not self._reaches(user, wanted.member):
-            return
+            return False
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[subscriptions.when(wanted)]
         self.mailing.append(
             subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
         )
+        return True
 
     def _reaches(self, user: str, address: str) -> bool:
         if self.site.reaches(user, address):
