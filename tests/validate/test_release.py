@@ -215,7 +215,7 @@ def test_a_release_is_of_what_was_there_and_of_no_more(
     [
         ({"day": str(days(2)[1])}, f"{days(2)[1]} of customer {CUSTOMER} is not held back; `callmart status` shows"),
         ({"customer": str(UNKNOWN)}, f"customer {UNKNOWN} is not in the registry; `callmart status` lists"),
-        ({"reason": ""}, f"'' is not one of {', '.join(map(repr, REASONS))}"),
+        ({"reason": ""}, f"'--reason': '' is not one of {', '.join(map(repr, REASONS))}"),
         ({"reason": "Noor telde dubbel"}, f"'Noor telde dubbel' is not one of {', '.join(map(repr, REASONS))}"),
         ({"reason": "not-listed"}, f"'not-listed' is not one of {', '.join(map(repr, REASONS))}"),
     ],
