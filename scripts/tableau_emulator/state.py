@@ -175,10 +175,11 @@ class State:
     def add_user(
         self, luid: str, site: str, name: str, role: str, auth_setting: str = "ServerDefault"
     ) -> None:
-        """Adds a user to a site, and to the group All Users."""
+        """Adds a user to a site, and to the group All Users. Who is on another site has the same account here."""
+        account = self.one("select email from user where name = ?", name)
         self.insert(
-            "user", id=luid, site_id=site, name=name, full_name=name, email="", site_role=role,
-            auth_setting=auth_setting,
+            "user", id=luid, site_id=site, name=name, full_name=name, email=account["email"] if account else "",
+            site_role=role, auth_setting=auth_setting,
         )  # fmt: skip
         self.insert("membership", group_id=self.all_users(site), user_id=luid)
 

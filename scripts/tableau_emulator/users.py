@@ -45,10 +45,11 @@ def update(call: Call) -> Response:
     _may_change_account(call, user, asked.keys())
     call.state.update(
         "user", user["id"], site_role=role, full_name=asked.get("fullName", user["full_name"]),
-        email=asked.get("email", user["email"]),
         auth_setting=_authentication(asked.get("authSetting", user["auth_setting"])),
         password_hash=user["password_hash"] if password is None else digest(password),
     )  # fmt: skip
+    if (address := asked.get("email")) is not None:
+        call.state.write("update user set email = ? where name = ?", address, user["name"])  # on all sites
     if role == "Unlicensed":
         call.state.write("delete from session where user_id = ?", user["id"])
     return xml.reply(render(call.find("user", user["id"])))

@@ -16,6 +16,7 @@ from publications import MONDAY, with_members
 from published import Emptied, matches, publish, read, subscriptions, succeeded
 from tableau_emulator.client import as_user
 from tableau_emulator.faults import Fault, inject
+from tableau_emulator.state import new_luid
 
 
 @pytest.fixture(params=["server", "cloud"])
@@ -126,6 +127,19 @@ def test_who_is_mailed_has_an_address_on_tableau_server(
     again = replace(both, mails=(replace(MONDAY, message="Anders."),))
     assert succeeded(publish(server, again))
     assert addresses(server)[chef] == "elsewhere@example.org"
+
+
+def test_an_address_from_another_site_is_kept(emptied: Emptied, detailed: Publication) -> None:
+    """Who is new here can have an account already."""
+    _, state, server = emptied
+    chef = "chef@example.org"
+    other = server.sites.create(TSC.SiteItem("Other", "other"))
+    with state.transaction():
+        state.add_user(new_luid(), other.id, chef, "Viewer")
+        state.write("update user set email = 'elsewhere@example.org' where name = ?", chef)
+    assert succeeded(publish(server, replace(detailed, mails=(MONDAY,))))
+    assert addresses(server) == {chef: "elsewhere@example.org"}
+    assert len(subscriptions(server)) == 1
 
 
 @pytest.mark.parametrize(("status", "sub_code"), [(403, "009"), (400, "003")])

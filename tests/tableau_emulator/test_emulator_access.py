@@ -165,6 +165,8 @@ def test_what_is_of_the_whole_server_in_an_account(shop: Shop) -> None:
     change('email="of-both@example.org" password="of both"')
     found = shop.server.users.get_by_id(reader.id)
     assert (found.site_role, found.email) == ("Explorer", "of-both@example.org")
+    with shop.state() as state:
+        assert state.user("reader", "other")["email"] == "of-both@example.org"
 
 
 def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
