@@ -3,8 +3,9 @@ must, and everybody else goes on. Each trick is seen to stop a plain statement f
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -82,6 +83,12 @@ HOLDS_ITS_ROLE = {
 }
 
 
+def first_alone(ways: Mapping[str, str]) -> list[Any]:
+    """The others end as the first does: its session is ended, whatever it holds."""
+    first, *others = ways
+    return [first, *(pytest.param(other, marks=pytest.mark.thorough) for other in others)]
+
+
 def without(*customers: int) -> str:
     """The registry without some customers."""
     head, *each = REGISTRY.split("  - id: ")
@@ -104,7 +111,7 @@ def test_who_leaves_is_out_whatever_its_session_holds(opened: Callmart, what: st
     assert ended_of(opened, ANONYMOUS) == before + 1
 
 
-@pytest.mark.parametrize("what", HOLDS_ITS_ROLE)
+@pytest.mark.parametrize("what", first_alone(HOLDS_ITS_ROLE))
 def test_a_run_goes_on_whatever_a_customer_holds_of_itself(opened: Callmart, what: str) -> None:
     with opened.connect(STANDARD) as customer:
         customer.execute("set transaction read write")
@@ -178,7 +185,7 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("what", READS)
+@pytest.mark.parametrize("what", first_alone(READS))
 def test_a_reader_stops_no_change_of_a_mart(opened: Callmart, what: str) -> None:
     """A view that was tampered with is put back, although somebody reads it and never ends."""
     before = ended(opened)

@@ -3,6 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
+from callmart_home import Callmart
+from commands import command_from_scratch
+from events import at, event, ndjson, registry
+
 HEAVY = {
     "adbc_driver_postgresql",
     "dbt",
@@ -31,6 +37,15 @@ def test_landing_and_extracts_do_without_pandas() -> None:
 def test_pyarrow_finds_pandas_where_it_is_wanted() -> None:
     imported = _imported("import callmart.land.landing, pyarrow\npyarrow.table({'a': [1]}).to_pandas()\n")
     assert "pandas" in imported
+
+
+@pytest.mark.thorough
+def test_a_build_imports_by_itself_all_that_it_needs(callmart: Callmart) -> None:
+    callmart.apply(registry("id: 1, contracts: [{option: detailed, from: 2020-01-01}]"))
+    callmart.land_text(ndjson(event("queue_joined", at("10:00"), call_id="c-1", queue="sales")), 1)
+    done = command_from_scratch(callmart.home)("build")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("build: 1 days computed")
 
 
 def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:

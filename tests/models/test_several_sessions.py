@@ -79,7 +79,6 @@ def test_a_session_leaves_nothing_but_the_rows_of_marts(
         assert owner.execute("select count(*) from build.queue_interval").fetchone() != (0,)
         options = "select reloptions from pg_class where oid = 'build.queue_interval'::regclass"
         assert owner.execute(options).fetchone() == (["autovacuum_enabled=false"],)
-    played.build_unchecked()
 
 
 def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
@@ -151,7 +150,6 @@ def test_an_interruption_ends_sessions_that_wait_for_somebody(
         assert (ended.returncode, ended.stdout) == (130, ""), ended.stderr
         assert patience.is_alive(), "they ended when the lock was gone"
         patience.cancel()
-    played.build_unchecked()
 
 
 def test_few_calls_are_left_to_dbt(played: Callmart) -> None:

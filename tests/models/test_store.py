@@ -458,7 +458,10 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     assert "shows_agent" not in after and "shows_queue" in after
 
 
-@pytest.mark.parametrize("materialized", ["table", "view", "incremental"])
+@pytest.mark.parametrize(
+    "materialized",
+    ["table", *(pytest.param(other, marks=pytest.mark.thorough) for other in ("view", "incremental"))],
+)
 def test_nothing_but_stores_stands_in_mart(project: Project, materialized: str) -> None:
     project.declare(
         "tiny_plain", lambda d: d["config"].update(materialized=materialized, on_schema_change="fail")

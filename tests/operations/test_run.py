@@ -94,8 +94,8 @@ def undisturbed(make_callmart: Callable[..., Callmart]) -> Callmart:
 @pytest.fixture
 def twin(make_callmart: Callable[..., Callmart], undisturbed: Callmart) -> Callmart:
     """A callmart that has done nothing yet, with the keys of the undisturbed one: equal persons are equal rows."""
-    callmart = make_callmart()
-    shutil.copytree(undisturbed.home / "keys", callmart.home / "keys")
+    callmart = make_callmart(ready=True)
+    shutil.copytree(undisturbed.home / "keys", callmart.home / "keys", dirs_exist_ok=True)
     callmart.apply(REGISTRY)
     return with_folders(callmart, Folder(path=callmart.home / "inbox", settle_seconds=0))
 

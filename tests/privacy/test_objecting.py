@@ -202,8 +202,7 @@ def shown(home: Callmart, agent: str) -> int:
 
 def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
     work.connection.commit()
-    for place in ("doorway", "marts"):
-        home.kill(die_after, place, PARTLY, 3, "objecting")
+    home.kill(die_after, "marts", PARTLY, 3, "objecting")
     (entries,) = home.rows("select count(*) as n from privacy.ledger_entry where request = 3")
     object_to(work, PARTLY, 3)
     assert left(work, PARTLY, 3) == {} and shown(home, PARTLY) == 0
@@ -304,8 +303,7 @@ def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Call
 def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work: Work) -> None:
     person = of(work, "agent", STAYER)
     work.connection.commit()
-    for place in ("doorway", "registry"):
-        home.kill(die_after, place, STAYER, 4, "withdrawing")
+    home.kill(die_after, "registry", STAYER, 4, "withdrawing")
     withdrawing.do(case(work, person, 4), Steps())
     proofs: dict[str, Proof] = {}
     withdrawing.prove(case(work, person, 4), proofs.__setitem__)

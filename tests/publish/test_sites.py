@@ -172,6 +172,7 @@ def test_a_customer_moves_to_a_site_of_its_own_and_back(there: Sites) -> None:
     assert there.held() == {"": BOTH}
 
 
+@pytest.mark.thorough
 def test_two_customers_change_places(there: Sites) -> None:
     there.callmart.apply(registry(own=at("een"), other=at("twee")))
     assert there.errors() == []
@@ -218,7 +219,10 @@ def test_what_can_not_be_filled_is_not_cleared(there: Sites) -> None:
     assert there.held() == {"": TWEE, "een": EEN}
 
 
-@pytest.mark.parametrize("only_due", [False, True], ids=["by hand", "run"])
+@pytest.mark.parametrize(
+    "only_due",
+    [pytest.param(False, marks=pytest.mark.thorough, id="by hand"), pytest.param(True, id="run")],
+)
 def test_killed_between_filling_and_clearing_the_next_publication_clears(
     there: Sites, *, only_due: bool
 ) -> None:

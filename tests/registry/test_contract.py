@@ -242,12 +242,17 @@ def test_a_night_with_nothing_to_remove_looks_at_no_event(
 # -- a registry between a build and its opening -------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def alone(make_callmart: Callable[..., Callmart]) -> Callmart:
+    return make_callmart(ready=True)
+
+
 @pytest.fixture
-def one_agent(matrix: Callmart) -> Callmart:
+def one_agent(alone: Callmart) -> Callmart:
     """Of a detailed customer, a day is open on which one agent answered all contacts of a queue."""
-    matrix.apply(customers(f"id: {ALONE}, {contracts(*STATES['detailed'])}"))
+    alone.apply(customers(f"id: {ALONE}, {contracts(*STATES['detailed'])}"))
     call = {"call_id": "alone", "queue": "sales"}
-    matrix.land_text(
+    alone.land_text(
         ndjson(
             event("queue_joined", at("10:00"), **call),
             event("agent_connected", at("10:00:25"), agent="SIP/1", **call),
@@ -255,8 +260,8 @@ def one_agent(matrix: Callmart) -> Callmart:
         ),
         ALONE,
     )
-    matrix.build_unchecked()
-    return matrix
+    alone.build_unchecked()
+    return alone
 
 
 def worked(callmart: Callmart) -> list[Any]:

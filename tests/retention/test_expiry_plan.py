@@ -287,6 +287,7 @@ def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart)
 def test_a_lock_not_got_is_exit_code_1(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of somebody who keeps even the rows from being deleted: no customer can."""
     monkeypatch.setattr(expire, "PAUSE_S", 0)
+    monkeypatch.setattr(expire, "TRIES", 2)
     command, at = command_of(full.home), ("--today", str(two_years_after(BORDER)))
     plan = json.loads(command("expire", "--plan", "--json", *at).stdout)
     with full.connect() as holder:

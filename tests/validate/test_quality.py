@@ -166,7 +166,7 @@ def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psy
         "update build.int_landed set calls_joined = 1000 where customer_id = %s and call_date = %s",
         [NAMED, DAYS[1]],
     )
-    assert check(played, owner).held_back == {(NAMED, DAYS[1])}
+    assert check(played, owner, "queue_day").held_back == {(NAMED, DAYS[1])}
 
 
 def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
@@ -262,7 +262,7 @@ def test_a_day_is_compared_with_the_same_week_days_before(
                 )
             owner.execute(weeks.format(back=back, later=later, times=times, customer=customer, first=DAYS[0]))
     compute(played, owner, EVERY_DAY)
-    found = check(played, owner)
+    found = check(played, owner, "queue_interval", "queue_day")
     assert found.held_back == set()
     assert {(r.mart, r.expectation): set(r.failing) for r in found.results if r.failing} == {
         ("queue_interval", "about as many contacts as on the same week days before"): {
