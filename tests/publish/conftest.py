@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import tableauserverclient as TSC
+from pydantic import SecretStr
 
 from callmart.base.settings import Settings, Tableau
-from callmart.publish import DataSource, Publication
+from callmart.declarations import exposures
+from callmart.publish import DataSource, Publication, deriving
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
+from callmart_home import Callmart
 from emulated import in_threads
 from publications import report
 from published import Emptied, groups, projects, publish, real
@@ -74,6 +77,29 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
             real(folder, server=emulator.url, token_name=emulator.token_name, token=emulator.token),
             state,
         )
+
+
+@pytest.fixture(scope="module")
+def home_elsewhere(
+    callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Callmart, Path]]:
+    """A home, and the folder of its emulator, which is a server elsewhere to it. All is real but the extracts, and the
+    week that would have to be whole for the mail. There is one report.
+    """
+    # Nobody has ordered the second.
+    traffic = {name: exposures.named(name) for name in ("traffic", "contacts")}
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exposures, "reports", lambda: traffic)
+        patch.setattr(deriving, "_extracts", lambda *_: [extracts["queues"]])
+        patch.setattr(deriving, "mail_stopped", lambda _: {})
+        server = Tableau(
+            server=emulator.url,
+            token_name=emulator.token_name,
+            token=SecretStr(emulator.token),
+            keep_extracts=True,
+        )
+        yield Callmart(callmart.settings.model_copy(update={"tableau": server})), folder
 
 
 @pytest.fixture

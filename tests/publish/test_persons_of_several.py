@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 import tableauserverclient as TSC
-from pydantic import SecretStr
 
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Person, Work
 from callmart.base.progress import quietly
-from callmart.base.settings import Tableau
-from callmart.declarations import exposures
-from callmart.publish import DataSource, Outcome, deriving, places, sites, tableau
+from callmart.publish import Outcome, places, sites, tableau
 from callmart_home import Callmart
 from published import projects, users
-from tableau_emulator import client, faults
+from tableau_emulator import faults
 from tableau_emulator.state import State
 
 ONE, OTHER = 1, 2
@@ -67,24 +64,8 @@ class Shared:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(
-    callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shared]:
-    """All is real but the extracts, and the week that would have to be whole for the mail. There is one report."""
-    # Nobody has ordered the second.
-    traffic = {name: exposures.named(name) for name in ("traffic", "contacts")}
-    folder = tmp_path_factory.mktemp("elsewhere")
-    with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exposures, "reports", lambda: traffic)
-        patch.setattr(deriving, "_extracts", lambda *_: [extracts["queues"]])
-        patch.setattr(deriving, "mail_stopped", lambda _: {})
-        server = Tableau(
-            server=emulator.url,
-            token_name=emulator.token_name,
-            token=SecretStr(emulator.token),
-            keep_extracts=True,
-        )
-        yield Shared(Callmart(callmart.settings.model_copy(update={"tableau": server})), folder)
+def elsewhere(home_elsewhere: tuple[Callmart, Path]) -> Shared:
+    return Shared(*home_elsewhere)
 
 
 @pytest.fixture

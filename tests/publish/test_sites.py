@@ -20,10 +20,9 @@ from callmart.base.person import Blocked, Person, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.database import clock
-from callmart.declarations import dbt_project, exposures
+from callmart.declarations import dbt_project
 from callmart.operations import doctor, status
 from callmart.publish import (
-    DataSource,
     Outcome,
     bookkeeping,
     credentials,
@@ -36,7 +35,7 @@ from callmart.publish import (
 from callmart.publish.tableau import At
 from callmart_home import Callmart
 from published import groups, projects, subscriptions, users
-from tableau_emulator import client, faults
+from tableau_emulator import faults
 from tableau_emulator.state import State
 from today import TODAY
 
@@ -120,29 +119,12 @@ BOTH = EEN | TWEE
 
 
 @pytest.fixture(scope="module")
-def elsewhere(
-    callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Sites]:
-    """All is real but the extracts, and the week that would have to be whole for the mail. There is one report."""
-    traffic = {
-        name: exposures.named(name) for name in ("traffic", "contacts")
-    }  # nobody has ordered the second
-    folder = tmp_path_factory.mktemp("elsewhere")
-    with client.served(folder) as emulator, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exposures, "reports", lambda: traffic)
-        patch.setattr(deriving, "_extracts", lambda *_: [extracts["queues"]])
-        patch.setattr(deriving, "mail_stopped", lambda _: {})
-        server = Tableau(
-            server=emulator.url,
-            token_name=emulator.token_name,
-            token=SecretStr(emulator.token),
-            keep_extracts=True,
-        )
-        home = Callmart(callmart.settings.model_copy(update={"tableau": server}))
-        with tableau.connect(home.settings) as signed_in:
-            for name in ("een", "twee"):
-                signed_in.sites.create(TSC.SiteItem(name.capitalize(), name))
-        yield Sites(home, folder)
+def elsewhere(home_elsewhere: tuple[Callmart, Path]) -> Sites:
+    home, folder = home_elsewhere
+    with tableau.connect(home.settings) as signed_in:
+        for name in ("een", "twee"):
+            signed_in.sites.create(TSC.SiteItem(name.capitalize(), name))
+    return Sites(home, folder)
 
 
 @pytest.fixture

@@ -258,9 +258,9 @@ def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
     with suppress(UserError):  # the comparison says what is wrong, and doctor that there is no copy
         _begin(connection, settings)
     found = compare(connection, settings)
-    whom = {"everybody": bool(found.unreadable), "differing": list(found.differing)}
+    whom = {"everybody": bool(found.unreadable), "customers": list(found.differing)}
     connection.execute(SQL["open_again"], whom)
-    connection.execute(SQL["close"], whom)
+    connection.execute(SQL["close"], whom | {"cause": "unreadable" if found.unreadable else "differs"})
     return found.problems
 
 
@@ -273,7 +273,7 @@ def begin_replay(connection: psycopg.Connection, customers: Collection[int]) -> 
     """Note, in the caller's transaction, that persons of these customers may be back whom the ledger has erased. Until
     `end_replay` they stay closed, although ledger and database agree.
     """
-    connection.execute(SQL["begin_replay"], {"customers": list(customers)})
+    connection.execute(SQL["close"], {"everybody": False, "customers": list(customers), "cause": "replaying"})
 
 
 def end_replay(connection: psycopg.Connection, customers: Collection[int]) -> None:

@@ -14,7 +14,7 @@ select exists(
 -- name: open_again
 with opened as (
     delete from privacy.closed
-    where not %(everybody)s and customer_id <> all(%(differing)s)
+    where not %(everybody)s and customer_id <> all(%(customers)s)
     returning customer_id
 )
 
@@ -25,37 +25,17 @@ select
 from opened;
 
 -- name: close
+-- Who waits for a replay keeps that cause.
 with closed as (
     insert into privacy.closed as known (customer_id, cause)
     select
         customer_id,
-        case when %(everybody)s then 'unreadable' else 'differs' end
+        %(cause)s
     from registry.customer
-    where %(everybody)s or customer_id = any(%(differing)s)
+    where %(everybody)s or customer_id = any(%(customers)s)
     on conflict (customer_id) do update
         set cause = excluded.cause
         where known.cause not in (excluded.cause, 'replaying')
-    returning customer_id, cause
-)
-
-insert into ops.audit_log (action, customer_id, details)
-select
-    'ledger differs',
-    customer_id,
-    jsonb_build_object('cause', cause)
-from closed;
-
--- name: begin_replay
-with closed as (
-    insert into privacy.closed as known (customer_id, cause)
-    select
-        customer_id,
-        'replaying'
-    from registry.customer
-    where customer_id = any(%(customers)s)
-    on conflict (customer_id) do update
-        set cause = excluded.cause
-        where known.cause <> excluded.cause
     returning customer_id, cause
 )
 
