@@ -402,6 +402,19 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
         check(played, owner, "agent")
 
 
+def test_a_trouble_of_the_database_is_not_a_mistake_of_a_suite(
+    played: Callmart, owner: psycopg.Connection, spare_suites: Path
+) -> None:
+    (spare_suites / "queue_interval.yml").write_text(
+        "expectations:\n  - {type: unexpected_rows_expectation, severity: critical, kwargs: {unexpected_rows_query:"
+        " 'select customer_id, call_date from {batch} where exists (select 1 from raw.event)'}}\n"
+    )
+    with pytest.raises(
+        UserError, match=r"queue_interval was not evaluated \(SQLSTATE 42501\); when the database"
+    ):
+        check(played, owner, "queue_interval")
+
+
 def test_checking_writes_nothing_outside_the_home(
     played: Callmart, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

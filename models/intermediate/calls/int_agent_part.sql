@@ -35,18 +35,23 @@ select
     coalesce(parts.connected_at, parts.placed_at) as begun_at,
     days.call_date,
     parts.wait_s,
-    -- The agent who placed the call hears the other party's telephone ring.
+    -- The agent who placed the call hears the other party's telephone ring. If a source rounds only one of the times,
+    -- the answer can come before the start.
     case
         when parts.placed_at is not null
             then {{ measured_seconds(
-                'calls.dialled_s', 'parts.placed_at', 'coalesce(parts.connected_at, calls.ended_at)'
+                'calls.dialled_s',
+                'least(parts.placed_at, coalesce(parts.connected_at, calls.ended_at))',
+                'coalesce(parts.connected_at, calls.ended_at)'
             ) }}
         when
             parts.ring_s is null
             and parts.begins_call
             and calls.placed_by = parts.agent_key
             and calls.direction <> 'inbound'
-            then {{ measured_seconds('calls.dialled_s', 'calls.started_at', 'calls.answered_at') }}
+            then {{ measured_seconds(
+                'calls.dialled_s', 'least(calls.started_at, calls.answered_at)', 'calls.answered_at'
+            ) }}
         else parts.ring_s
     end as ring_s,
     parts.talk_s,

@@ -22,7 +22,6 @@ select
     rings.is_unanswered,
     rings.started_at,
     days.call_date,
-    rings.ended_at,
     rings.ring_s
 from rings
 {{ day_of('rings', 'rings.started_at', join='left join') }}

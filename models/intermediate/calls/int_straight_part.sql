@@ -87,7 +87,7 @@ answered_rings as (
         on calls.customer_id = rings.customer_id
         and calls.call_key = rings.call_key
         and calls.agent_key = rings.agent_key
-        and coalesce(calls.connected_at, calls.released_at) >= coalesce(rings.started_at, rings.ended_at)
+        and {{ beginning('calls.connected_at', 'calls.released_at', 'calls.talk_duration_s') }} >= rings.started_at
     where not calls.rings_once
     order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
 ),

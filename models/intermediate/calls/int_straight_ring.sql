@@ -17,7 +17,6 @@ select
     {{ is_unanswered('ring_reason') }} as is_unanswered,
     1::bigint as ended_moment,
     {{ beginning('ring_started_at', 'ring_ended_at', 'ring_duration_s') }} as started_at,
-    ring_ended_at as ended_at,
     {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }} as ring_s
 from calls
 where ring_ended_at is not null

@@ -3,7 +3,7 @@
 
 with events as (
     select * from {{ ref('stg_call_event') }}
-    where not {{ is_of_whole_call() }}
+    where event not in ('call_started', 'call_answered', 'call_ended')
 ),
 
 calls as (

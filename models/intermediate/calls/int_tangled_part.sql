@@ -3,10 +3,9 @@
 with talks as (
     select
         *,
-        coalesce(connected_at, released_at) as began_at,
-        lag(coalesce(connected_at, released_at)) over (
+        lag(connected_at) over (
             partition by customer_id, call_key, queue, agent_key order by connected_moment, part
-        ) as last_began_at
+        ) as last_connected_at
     from {{ ref('int_tangled_talk') }}
 ),
 
@@ -55,8 +54,8 @@ answered_rings as (
         and talks.call_key = rings.call_key
         and talks.agent_key = rings.agent_key
         and talks.queue is not distinct from rings.queue
-        and talks.began_at >= coalesce(rings.started_at, rings.ended_at)
-        and coalesce(talks.last_began_at < coalesce(rings.started_at, rings.ended_at), true)
+        and talks.connected_at >= rings.started_at
+        and coalesce(talks.last_connected_at < rings.started_at, true)
     order by talks.customer_id, talks.call_key, talks.part, -rings.ended_moment, rings.ring_s
 ),
 

@@ -49,6 +49,5 @@ select
     {{ is_unanswered() }} as is_unanswered,
     moment as ended_moment,
     {{ beginning('started_at', 'occurred_at', 'duration_s') }} as started_at,
-    occurred_at as ended_at,
     {{ measured_seconds('duration_s', 'started_at', 'occurred_at') }} as ring_s
 from rings

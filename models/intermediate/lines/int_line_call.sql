@@ -15,7 +15,7 @@ calls as (
         min(occurred_at) as first_at,
         max(occurred_at) as last_at,
         min(occurred_at) filter (where event = 'call_started') as shown_start,
-        min(occurred_at) filter (where event = 'call_answered') as shown_answer,
+        min(occurred_at) filter (where event = 'call_answered') as answered_at,
         min(occurred_at) filter (where event = 'call_ended') as ended_at,
         -- The first answer and the first end count, with their own measures.
         (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_answered'))[1]
@@ -32,10 +32,9 @@ timed as (
         coalesce(
             shown_start,
             ended_at - {{ seconds_interval('given_call_s') }},
-            shown_answer - {{ seconds_interval('given_ring_s') }},
+            answered_at - {{ seconds_interval('given_ring_s') }},
             first_at
-        ) as started_at,
-        shown_answer as answered_at
+        ) as started_at
     from calls
 ),
 
@@ -60,8 +59,6 @@ select
     call_key,
     coalesce(direction, 'unknown') as direction,
     started_at,
-    answered_at,
-    ended_at,
     -- A call without a known end occupies its line until its last event.
     greatest(coalesce(ended_at, last_at), started_at) as occupied_until,
     case

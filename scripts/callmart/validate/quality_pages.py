@@ -5,17 +5,18 @@ or days. A page loads nothing from elsewhere (no script, font or picture) and li
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lxml import html
 
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
+from callmart.validate.result import Result
 
 COUNTS = ("element_count", "missing_count", "missing_percent", "unexpected_count", "unexpected_percent")
 KEPT = {"section", "div", "h5", "h6", "p", "span", "b", "strong", "br", "ul", "li", "table", "thead", "tbody"}
@@ -50,19 +51,6 @@ section th:first-child { width: 4rem } section th:last-child { width: 10rem }
 summary { cursor: pointer; padding: .35rem 0; color: var(--soft) }
 @media print { body { max-width: none; margin: 0 } details { break-inside: avoid } }
 """
-
-
-class Result(Protocol):
-    """What a page shows of an expectation's result."""
-
-    @property
-    def mart(self) -> str: ...
-    @property
-    def expectation(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def failing(self) -> Collection[tuple[int, date]]: ...
 
 
 def folder(settings: Settings) -> Path:

@@ -7,10 +7,10 @@ values. The checks run under the login `quality`, which can read the window and 
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,7 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from callmart.access import logins
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.build import window
@@ -27,20 +27,10 @@ from callmart.declarations import dbt_project
 from callmart.declarations import expectations as declared
 from callmart.declarations.mart import Mart
 from callmart.validate import derived, quality_pages
+from callmart.validate.result import Day, Result
 
-Day = tuple[int, date]
-
-
-@dataclass(frozen=True)
-class Result:
-    """The result of one expectation. `failing` has the days, per customer, that don't meet it, each with the number of
-    rows, or None if that is not known.
-    """
-
-    mart: str
-    expectation: str
-    severity: str
-    failing: Mapping[Day, int | None]
+# The SQLSTATEs of what is not wrong with a query: the server, a session, a lock or a right.
+_NOT_OF_A_QUERY = re.compile("08|53|55|57|58|XX|42501")
 
 
 @dataclass(frozen=True)
@@ -196,12 +186,18 @@ def _results(
     quality: psycopg.Connection, mart: Mart, expectations: list[dict[str, Any]], found: Any
 ) -> Iterable[Result]:
     """One result per expectation, in the order of the suite."""
-    by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
+    by_number = {one.expectation_config.meta["number"]: one for one in found.results}
     for number, expected in enumerate(expectations):
         name = _name(expected)
-        if number not in by_number:
+        one = by_number.get(number)  # none if there is no such type of expectation
+        if one is None or _raised(one):
+            error = _error_of_the_database(one)
+            if error and (error.sqlstate is None or _NOT_OF_A_QUERY.match(error.sqlstate)):
+                raise UserError(
+                    f"expectation {name} of {mart.name} was not evaluated ({kind(error)}); when the database can do"
+                    " it again, run `callmart validate`"
+                )
             raise UserError(f"expectation {name} can't be evaluated; correct it in {declared.file_of(mart)}")
-        one = by_number[number]
         failing = {} if one.success else _failing_days(quality, mart, one)
         yield Result(mart.name, name, expected["severity"], failing)
 
@@ -210,6 +206,15 @@ def _raised(result: Any) -> bool:
     """Whether an expectation failed with an error. Great Expectations reports it once, or once per metric."""
     info = result.exception_info
     return any(one["raised_exception"] for one in ([info] if "raised_exception" in info else info.values()))
+
+
+def _error_of_the_database(result: Any) -> psycopg.Error | None:
+    """What the database said. Great Expectations keeps only a text, in which the driver names the class of the error;
+    psycopg has a class of the same name.
+    """
+    told = str(result.exception_info) if result is not None else ""
+    named = re.search(r"\(psycopg2\.(?:errors\.)?(\w+)\)", told)
+    return getattr(psycopg.errors, named[1])() if named else None
 
 
 def _name(expectation: dict[str, Any]) -> str:
