@@ -406,6 +406,21 @@ def test_what_is_right_is_right(project: WrongProject) -> None:
     assert project.check() == []
 
 
+def test_a_mart_of_persons_says_what_a_person_is_told(project: WrongProject) -> None:
+    project.change(
+        "models/marts/agent/agent_day.yml",
+        "            description_nl: Tijd aangemeld en niet in pauze, afwezig, training of anders;"
+        " leeg waar dat niet bekend is.\n",
+        "",
+    )
+    project.change("processing.yml", "  contact: {why: contact_list", "  contacts: {why: contact_list")
+    of_day, of_contact = (said for said in project.check() if said.startswith("models/marts/"))
+    assert of_day.startswith("models/marts/agent/agent_day.yml line 4: ")
+    assert "does not say in Dutch what its column ready_s means: add description_nl" in of_day
+    assert of_contact.startswith("models/marts/contact/queue_contact.yml line 4: ")
+    assert "processing.yml: marts: the mart queue_contact has columns of persons" in of_contact
+
+
 def test_a_file_that_is_no_yaml_hides_no_other(project: WrongProject) -> None:
     for file in (
         "metrics.yml",

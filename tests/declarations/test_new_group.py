@@ -42,7 +42,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     for name in ("scripts", "models", "macros", "expectations"):
         shutil.copytree(PROJECT / name, folder / name)  # compiled, as it is
-    for name in ("access.yml", "captions.yml", "metrics.yml", "dbt_project.yml", "profiles.yml"):
+    for name in (
+        "access.yml",
+        "captions.yml",
+        "metrics.yml",
+        "processing.yml",
+        "dbt_project.yml",
+        "profiles.yml",
+    ):
         shutil.copy(PROJECT / name, folder)
     (folder / "models/marts/planning").mkdir()
     for name, text in FILES.items():

@@ -20,7 +20,18 @@ from callmart.reports import weeks
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
-from six_days import BORDER, DAYS, HERE, ZONES, content, expired, marts_with_days, planned, too_old
+from six_days import (
+    BORDER,
+    DAYS,
+    HERE,
+    ZONES,
+    content,
+    expired,
+    marts_with_days,
+    planned,
+    too_old,
+    two_years_after,
+)
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -218,6 +229,18 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
     assert {page.name for page in pages.iterdir()} == {f"{BORDER}-{build}.html", "index.html"}
     assert not list(extract.folder(full.settings).rglob("*.hyper"))
     shutil.rmtree(pages)
+
+
+def test_what_was_mailed_is_known_until_its_week_can_not_be_mailed_again(full: Callmart) -> None:
+    today = two_years_after(BORDER)
+    kept, gone = today - timedelta(days=21), today - timedelta(days=22)
+    with full.connect() as connection:
+        for week in kept, gone:
+            connection.execute(
+                "insert into registry.mailed values (1, %s, 'somebody', 'traffic', 'sent')", [week]
+            )
+    expired(full, BORDER)
+    assert [row["week"] for row in full.rows("select week from registry.mailed")] == [kept]
 
 
 def test_files_that_nobody_can_name_or_delete_stop_nothing(full: Callmart) -> None:

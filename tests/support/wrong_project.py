@@ -16,12 +16,22 @@ from callmart.declarations import (
     exposures,
     metrics,
     model_files,
+    processing,
 )
 
 # What is written, what is written instead, and what is said: the line, and a part of it.
 Case = tuple[str, ...]
 
-COPIED = ("models", "macros", "expectations", "metrics.yml", "captions.yml", "access.yml", "dbt_project.yml")
+COPIED = (
+    "models",
+    "macros",
+    "expectations",
+    "metrics.yml",
+    "captions.yml",
+    "access.yml",
+    "processing.yml",
+    "dbt_project.yml",
+)
 
 
 @dataclass
@@ -44,6 +54,7 @@ class WrongProject:
     def check(self) -> list[str]:
         """What is wrong in it."""
         checking_models._docs.cache_clear()
+        processing.processing.cache_clear()
         return checking.check()
 
 
@@ -60,7 +71,7 @@ def wrong_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> WrongProject
         monkeypatch.setattr(module, "FOLDER", folder / "models")
     monkeypatch.setattr(expectations, "FOLDER", folder / "expectations")
     monkeypatch.setattr(exposures, "FILE", folder / "models" / "reports.yml")
-    for of_file in (captions, metrics, matrix):
+    for of_file in (captions, metrics, matrix, processing):
         monkeypatch.setattr(of_file, "FILE", folder / of_file.FILE.name)
     return WrongProject(folder)
 

@@ -31,10 +31,12 @@ from callmart.declarations import (
     exposures,
     metrics,
     model_files,
+    processing,
 )
 from callmart.declarations.checking_models import at, at_model
 from callmart.declarations.exposures import Report
 from callmart.declarations.mart import Mart
+from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.metrics import Metric
 from callmart.declarations.model_files import FOLDER, Model
 
@@ -60,7 +62,7 @@ def require(settings: Settings) -> None:
 
 def fingerprint() -> str:
     """Return a hash of the files that are looked at, and of the rules."""
-    files = [matrix.FILE, captions.FILE, metrics.FILE, PROJECT / "dbt_project.yml"]
+    files = [matrix.FILE, captions.FILE, metrics.FILE, processing.FILE, PROJECT / "dbt_project.yml"]
     files += [file for code in (__file__, declared.__file__) for file in Path(code).parent.glob("*.py")]
     for folder in (FOLDER, PROJECT / "macros", expectations.FOLDER):
         files += [file for file in folder.rglob("*") if file.is_file()]
@@ -76,6 +78,7 @@ def check() -> list[str]:
     roles = _read(matrix.FILE, Matrix, wrong)
     words = _read(captions.FILE, captions.File, wrong)
     ratios = _read(metrics.FILE, metrics.File, wrong)
+    purposes = _read(processing.FILE, processing.Processing, wrong)
     contents = _contents(wrong)
     try:
         models = list(model_files.models(contents))
@@ -98,7 +101,8 @@ def check() -> list[str]:
     wrong += _of_suites(marts, models)
     for mart, remedy in dbt_project.claimed(right):
         wrong.append(at_model(next(model for model in models if model.name == mart.name), (), remedy))
-    wrong += captions.mistakes(right)
+    of_captions = list(captions.mistakes(right))
+    wrong += of_captions
     if roles:
         wrong += _of_access(roles, models, marts)
         for model in models:
@@ -106,6 +110,8 @@ def check() -> list[str]:
                 wrong += _of_marts(model, mart, roles, marts)
     if words:
         wrong += _of_words(words, marts)
+    if words and purposes and not of_captions:
+        wrong += _of_persons(models, marts, captions.Captions(right, words))
     if ratios:
         wrong += _of_views(models, right, ratios.metrics)
         wrong += metrics.mistakes(ratios.metrics, right, unread)
@@ -334,6 +340,19 @@ def _of_suites(marts: Mapping[str, Mart | None], models: Iterable[Model]) -> Ite
             content = model_files.load(file)
             for place, remedy in expectations.mistakes(mart, suite, tables):
                 yield at(file, content, place, remedy)
+
+
+def _of_persons(
+    models: Iterable[Model], marts: Mapping[str, Mart | None], words: captions.Captions
+) -> Iterator[UserError]:
+    """Marts of persons about which nobody says what such a person is told."""
+    for model in models:
+        if mart := marts.get(model.name):
+            table = f"{SCHEMA}.{mart.name}"
+            try:
+                processing.holdings({table: processing.said_by(mart)}, {table: mart.columns}, [mart], words)
+            except UserError as mistake:
+                yield at_model(model, (), str(mistake))
 
 
 def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterator[UserError]:

@@ -13,13 +13,12 @@ from callmart.base.nearest import nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
 from callmart.base.strict import Listed, Strict
 
-NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")
+NUMBERS = ("smallint", "integer", "bigint", "double precision")
 
 # The types into which PostgreSQL converts every value of a type without loss.
 WIDER: Mapping[str, tuple[str, ...]] = {
-    "smallint": ("integer", "bigint", "numeric", "double precision"),
-    "integer": ("bigint", "numeric", "double precision"),
-    "bigint": ("numeric",),
+    "smallint": ("integer", "bigint", "double precision"),
+    "integer": ("bigint", "double precision"),
 }
 
 # Of a mart. Its months and the view of its ratios have longer names, and PostgreSQL cuts off at 63.

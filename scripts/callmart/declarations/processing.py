@@ -128,6 +128,11 @@ def holdings(
     return found
 
 
+def said_by(mart: Mart) -> dict[str, tuple[Whom, ...]]:
+    """Whom the columns of a mart point to, as it declares it."""
+    return {column.name: (column.person,) for column in mart.declared if column.person}
+
+
 def _of_table(table: str, persons: Said) -> Holding:
     said = processing().tables.get(table)
     if said is None:

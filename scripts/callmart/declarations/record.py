@@ -28,9 +28,7 @@ def declared_holdings(marts: Iterable[Mart]) -> list[Holding]:
     marts = list(marts)
     tables = processing.said_in(PROJECT / pointing.FILE)
     for mart in marts:
-        tables[f"{SCHEMA}.{mart.name}"] = {
-            column.name: (column.person,) for column in mart.declared if column.person
-        }
+        tables[f"{SCHEMA}.{mart.name}"] = processing.said_by(mart)
     return processing.holdings(tables, tables, marts, captions(marts))
 
 

@@ -89,7 +89,6 @@ def send(
     for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
         why = "callmart was stopped while it went out"
         note(customer_id, f"customer {customer_id}: {_unknown(customer_id, recipients, why)}")
-    connection.execute(SQL["forget_weeks"])
     connection.commit()
     due = _due(connection, settings, note)
     if not due:

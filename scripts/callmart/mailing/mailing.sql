@@ -26,11 +26,6 @@ where customer_id = %(customer)s and week = %(week)s;
 delete from registry.mailed
 where customer_id = %(customer)s and state in ('refused', 'unknown');
 
--- name: forget_weeks
--- Only the last week that is over can still be mailed; by no clock on earth is it one before these.
-delete from registry.mailed
-where week < current_date - 21;
-
 -- name: find_unknown
 -- The mails that were on their way when an earlier process ended: nobody knows whether they arrived.
 with unknown as (

@@ -189,7 +189,7 @@ def _files_landed(steps: Steps) -> None:
 
 
 def _registry(steps: Steps) -> None:
-    """Agents that were seen last long ago, and versions of the registry."""
+    """Agents that were seen last long ago, versions of the registry, and what was mailed."""
     shown = "false"
     if catalogue.exists(steps.connection, agents := f"{mart_tables.SCHEMA}.agent"):
         shown = (
@@ -220,6 +220,13 @@ def _registry(steps: Steps) -> None:
             "(t.applied_at at time zone %(zone)s)::date < %(floor)s"
             " and t.version < (select max(version) from registry.version)"
         ),
+    )
+    # Only the last week that is over can still be mailed; by no clock on earth is it one before these.
+    steps.rows(
+        "registry",
+        "registry.mailed",
+        "no week of theirs can be mailed again",
+        sql.SQL("t.week < %(today)s::date - 21"),
     )
 
 
