@@ -131,7 +131,7 @@ def _due(connection: psycopg.Connection, settings: Settings, note: Note) -> Mapp
     """What is due, by customer."""
     with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
         recipients = [
-            replace(one, reports=[exposures.current_name(name) for name in one.reports])
+            replace(one, reports=list(dict.fromkeys(map(exposures.current_name, one.reports))))
             for one in cursor.execute(SQL["recipients"])
         ]
     due = {}
@@ -214,6 +214,9 @@ def _send(
                     settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
                 )  # fmt: skip
                 outcomes[_carried(carry, written, book)].append(book)
+    except psycopg.Error:  # its transaction takes nothing more
+        connection.rollback()
+        raise
     finally:  # some went out, even if the mail server is left alone now
         mails[customer.customer_id] = sent = len(outcomes.pop(_SENT, ()))
         if sent:

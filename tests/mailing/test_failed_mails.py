@@ -1,0 +1,53 @@
+"""Mails that can't be made or handed over: whose they are, what is said, and that all others go out."""
+
+import psycopg
+import pytest
+
+from callmart.mailing.book import Book
+from callmart_home import Callmart
+from centre import NAMED
+from mail_server import mail_server
+from mailed import CHEF, OTHER, PLANNER, Sent, by, by_server, got, leave_out_drawings, send
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+
+def order(owner: psycopg.Connection, email: str, *reports: str) -> None:
+    owner.execute("update registry.recipient set reports = %s where email = %s", [list(reports), email])
+    owner.commit()
+
+
+def test_a_report_that_was_ordered_twice_is_mailed_once(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two of its names, before that was refused."""
+    leave_out_drawings(monkeypatch)
+    order(owner, OTHER, "traffic", "drukte")
+    assert send(owner, by(two_weeks)) == Sent(2, [])
+    order(owner, OTHER, "traffic")
+
+
+def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    going, books = Book.going, list[Book]()
+
+    def fail(book: Book) -> None:
+        books.append(book)
+        if len(books) == 2:
+            book.connection.execute("select 1 / 0")
+        going(book)
+
+    audited = "select count(*) from ops.audit_log where action = 'mailed' and customer_id = %s"
+    ((before,),) = owner.execute(audited, [NAMED]).fetchall()
+    order(owner, PLANNER, "traffic")
+    with mail_server(free_port) as letters:
+        with monkeypatch.context() as patch:
+            patch.setattr(Book, "going", fail)
+            mailed = send(owner, by_server(two_weeks, free_port))
+        assert mailed == Sent(2, [(NAMED, f"customer {NAMED}: its mail was not sent (SQLSTATE 22012)")])
+        assert owner.execute(audited, [NAMED]).fetchall() == [(before + 1,)]
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(1, [])
+    order(owner, PLANNER)
+    assert got(letters) == {CHEF: 1, PLANNER: 1, OTHER: 1}
