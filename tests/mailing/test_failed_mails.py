@@ -27,6 +27,39 @@ def test_a_report_that_was_ordered_twice_is_mailed_once(
     order(owner, OTHER, "traffic")
 
 
+@pytest.mark.parametrize("answer", ["530 log in first", "553 not yours"])
+def test_a_sender_that_is_refused_says_nothing_of_recipients(
+    two_weeks: Callmart,
+    owner: psycopg.Connection,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    leave_out_drawings(monkeypatch)
+    settings = by_server(two_weeks, free_port)
+    with mail_server(free_port) as letters:
+        letters.sender = answer
+        mailed = send(owner, settings)
+        assert mailed.mails == 0
+        ((customer, said),) = mailed.problems
+        assert customer is None
+        assert said.startswith(f"mail.from: the mail server takes nothing from this address ({answer[:3]}): ")
+        letters.sender = "250 OK"
+        assert send(owner, settings) == Sent(2, [])
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_a_password_that_can_not_be_read_is_said_once(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    gone = two_weeks.home / "gone"
+    with mail_server(free_port):
+        mailed = send(owner, by_server(two_weeks, free_port, user="callmart", password_file=gone))
+    said = f"setting mail.smtp.password_file: {gone} can't be read; create it with the secret in it"
+    assert mailed == Sent(0, [(None, said)])
+
+
 def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(
     two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,8 +238,8 @@ def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
         carry(written, book.customer_id, book.going)
     except sending.Refused as refusal:
         return _Outcome(
-            f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, and "
-            f"run `callmart mail --again {book.customer_id}`",
+            f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, or "
+            f"mail.from if it refuses the sender, and run `callmart mail --again {book.customer_id}`",
             "refused",
         )
     except sending.Undelivered as failure:
