@@ -1,9 +1,13 @@
 """Mails that can't be made or handed over: whose they are, what is said, and that all others go out."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
 from callmart.mailing.book import Book
+from callmart.reports import drawing
+from callmart.reports.page import Page
 from callmart_home import Callmart
 from centre import NAMED
 from mail_server import mail_server
@@ -58,6 +62,26 @@ def test_a_password_that_can_not_be_read_is_said_once(
         mailed = send(owner, by_server(two_weeks, free_port, user="callmart", password_file=gone))
     said = f"setting mail.smtp.password_file: {gone} can't be read; create it with the secret in it"
     assert mailed == Sent(0, [(None, said)])
+
+
+def test_a_report_that_can_not_be_drawn_stops_no_other(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    draw: Any = drawing.draw
+
+    def fail(*given: Any) -> Page:
+        if given[2].name == "agents":
+            raise KeyError(CHEF)
+        page: Page = draw(*given)
+        return page
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing, "draw", fail)
+        said = f"customer {NAMED}: the report agents was not drawn: KeyError"
+        assert send(owner, by(two_weeks)) == Sent(2, [(NAMED, said)])
+        assert send(owner, by(two_weeks)) == Sent(0, [(NAMED, said)])
+    assert send(owner, by(two_weeks)) == Sent(1, []), "the rest"
 
 
 def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(

@@ -7,7 +7,6 @@ mail arrived: that is said once, and it is not sent again unless a person wants 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from email.message import EmailMessage
@@ -196,7 +195,7 @@ def _send(
     wanted = {name for one in letters for name in one.reports}
     drawn = {
         page.name: Enclosed(page, language.of(exposures.reports()[page.name].mail.subject))
-        for page in _drawn(publisher, declared, customer, week, wanted)
+        for page in _drawn(publisher, declared, customer, week, wanted, note)
     }
     outcomes = defaultdict[_Outcome, list[Book]](list)
     try:
@@ -262,11 +261,24 @@ def _unknown(customer_id: int, recipients: object, why: str) -> str:
 
 
 def _drawn(
-    publisher: psycopg.Connection, declared: Declared, customer: Customer, week: Week, wanted: Collection[str]
+    publisher: psycopg.Connection,
+    declared: Declared,
+    customer: Customer,
+    week: Week,
+    wanted: Collection[str],
+    note: Note,
 ) -> Iterator[Page]:
-    """The reports that the contract opens, as far as there is something to show in that week."""
+    """The reports that the contract opens, as far as there is something to show in that week. One that can't be drawn
+    is noted, and stops no other.
+    """
     for name in sorted(wanted):
         report = exposures.reports()[name]
         if report.is_opened_by(customer.option, customer.orders):
-            with suppress(NoData):
-                yield drawing.draw(publisher, declared, report, customer, week)
+            try:
+                page = drawing.draw(publisher, declared, report, customer, week)
+            except NoData:
+                continue
+            except Exception as error:
+                note(customer.customer_id, drawing.undrawn(customer, report, error))
+                continue
+            yield page

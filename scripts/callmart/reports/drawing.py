@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
 from callmart.declarations.captions import Captions, Locale
@@ -40,6 +40,11 @@ def ending(file: Path) -> Callable[[Page], bytes]:
 
 class NoData(UserError):
     """A week of which the customer has no data."""
+
+
+def undrawn(customer: Customer, report: Report, error: Exception) -> str:
+    """Say that a report was not drawn, and why."""
+    return f"customer {customer.customer_id}: the report {report.name} was not drawn: {kind(error)}"
 
 
 @dataclass(frozen=True)
