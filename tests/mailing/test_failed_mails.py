@@ -1,5 +1,7 @@
 """Mails that can't be made or handed over: whose they are, what is said, and that all others go out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -16,9 +18,21 @@ from mailed import CHEF, OTHER, PLANNER, Sent, by, by_server, got, leave_out_dra
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 
-def order(owner: psycopg.Connection, email: str, *reports: str) -> None:
-    owner.execute("update registry.recipient set reports = %s where email = %s", [list(reports), email])
+@contextmanager
+def ordered(owner: psycopg.Connection, email: str, *reports: str) -> Iterator[None]:
+    """Within it, a recipient has ordered these reports."""
+    change = "update registry.recipient set reports = %s where email = %s"
+    ((before,),) = owner.execute(
+        "select reports from registry.recipient where email = %s", [email]
+    ).fetchall()
+    owner.execute(change, [list(reports), email])
     owner.commit()
+    try:
+        yield
+    finally:
+        owner.rollback()
+        owner.execute(change, [before, email])
+        owner.commit()
 
 
 def test_a_report_that_was_ordered_twice_is_mailed_once(
@@ -26,9 +40,8 @@ def test_a_report_that_was_ordered_twice_is_mailed_once(
 ) -> None:
     """By two of its names, before that was refused."""
     leave_out_drawings(monkeypatch)
-    order(owner, OTHER, "traffic", "drukte")
-    assert send(owner, by(two_weeks)) == Sent(2, [])
-    order(owner, OTHER, "traffic")
+    with ordered(owner, OTHER, "traffic", "drukte"):
+        assert send(owner, by(two_weeks)) == Sent(2, [])
 
 
 @pytest.mark.parametrize("answer", ["530 log in first", "553 not yours"])
@@ -84,6 +97,15 @@ def test_a_report_that_can_not_be_drawn_stops_no_other(
     assert send(owner, by(two_weeks)) == Sent(1, []), "the rest"
 
 
+def test_a_report_that_is_renamed_is_not_mailed_again(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    assert send(owner, by(two_weeks)) == Sent(2, [])
+    owner.execute("update registry.mailed set report = 'drukte' where report = 'traffic'")
+    assert send(owner, by(two_weeks)) == Sent(0, [])
+
+
 def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(
     two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,13 +120,11 @@ def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(
 
     audited = "select count(*) from ops.audit_log where action = 'mailed' and customer_id = %s"
     ((before,),) = owner.execute(audited, [NAMED]).fetchall()
-    order(owner, PLANNER, "traffic")
-    with mail_server(free_port) as letters:
+    with ordered(owner, PLANNER, "traffic"), mail_server(free_port) as letters:
         with monkeypatch.context() as patch:
             patch.setattr(Book, "going", fail)
             mailed = send(owner, by_server(two_weeks, free_port))
         assert mailed == Sent(2, [(NAMED, f"customer {NAMED}: its mail was not sent (SQLSTATE 22012)")])
         assert owner.execute(audited, [NAMED]).fetchall() == [(before + 1,)]
         assert send(owner, by_server(two_weeks, free_port)) == Sent(1, [])
-    order(owner, PLANNER)
     assert got(letters) == {CHEF: 1, PLANNER: 1, OTHER: 1}

@@ -164,7 +164,7 @@ def _missing(
     key = known_key(settings.home, of_all.customer_id, of_all.key_fingerprint)
     week = weeks.last_complete(of_all.now.date()).monday
     rows = connection.execute(SQL["mailed"], {"customer": of_all.customer_id, "week": week})
-    book = set(rows.fetchall())
+    book = {(known_by, exposures.current_name(report)) for known_by, report in rows}
     for one, reports in zip(recipients, come, strict=True):
         known_by = tombstones.of_address(key, one.email)
         if missing := [name for name in reports if (known_by, name) not in book]:
