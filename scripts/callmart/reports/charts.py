@@ -191,7 +191,6 @@ def bars(
         f"{along}2": {"field": "end"},
     }
     of_part[along]["axis"]["labelBound"] = lying  # else the last number can be cut off
-    colours = dict(zip(series, (*COLOURS, *COLOURS), strict=False))
     bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
     if places is None:
         bar |= {"width": 4, "strokeWidth": 0}
@@ -204,7 +203,10 @@ def bars(
             | {
                 "color": {
                     "field": "series",
-                    "scale": {"domain": list(series), "range": [colours[each] for each in series]},
+                    "scale": {
+                        "domain": list(series),
+                        "range": [_colour(number) for number in range(len(series))],
+                    },
                     **legend,
                 }
             },
@@ -278,9 +280,14 @@ def heat_map(
 
 def ink_on(series: Sequence[str], part: str) -> str:
     """The colour of letters on a part of a bar."""
-    colour = COLOURS[list(series).index(part) % len(COLOURS)]
+    colour = _colour(list(series).index(part))
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return ON_LIGHT if 0.3 * red + 0.59 * green + 0.11 * blue > LIGHTEST else ON_DARK
+
+
+def _colour(number: int) -> str:
+    """The colour of a part of a bar. After the last one they begin anew."""
+    return COLOURS[number % len(COLOURS)]
 
 
 def hour(moment: time) -> float:

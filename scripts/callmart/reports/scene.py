@@ -228,7 +228,7 @@ class Scene:
 
     def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
         """A table of one measure by two dimensions."""
-        columns = sorted({row[across] for row in rows})
+        columns = sorted({row[across] for row in rows}, key=lambda value: (value is None, value))
         lines: dict[Any, dict[Any, str]] = {}
         for row in rows:
             lines.setdefault(row[down], {})[row[across]] = self.value(measure, row)
