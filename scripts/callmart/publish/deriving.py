@@ -135,8 +135,7 @@ def _noted(customer: _Customer, source: DataSource, outdated: Mapping[tuple[int,
     if not days:
         return source
     language = Language(customer.locale)
-    last = max(days)  # can be of another year
-    return replace(source, note=language.say("earlier_definition", day=f"{language.long(last)} {last.year}"))
+    return replace(source, note=language.say("earlier_definition", day=language.with_year(max(days))))
 
 
 def _mails(
