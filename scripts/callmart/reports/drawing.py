@@ -79,7 +79,7 @@ def draw(
     values of dimensions, such as queues by what they are called: then it shows no others.
 
     Raises UserError if the contract does not open the report. Unless the page may be empty, it also does if no day of
-    the week is over, and NoData if the customer has no data of it.
+    the week is over, and NoData if the customer has no data of it, or none at all for a report of trends only.
     """
     if "open" in only and not report.filters_hours(declared.marts):
         raise UserError(
@@ -98,20 +98,23 @@ def draw(
         if not (period.has_begun or period.unfinished or or_empty):
             raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
-        drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
+        of_week = [sheet for sheet in report.sheets if not sheet.is_trend]
+        # Trends take long, so they are drawn only if there is something to show. A report of nothing else has no week.
+        drawn = {sheet.name: sheets.draw(scene, sheet) for sheet in of_week or report.sheets}
         if not report.is_opened_by(customer.option, customer.orders):
             raise Unopened(customer)
-        of_week = [section for section, sheet in zip(drawn, report.sheets, strict=True) if not sheet.is_trend]
-        has_data = any(row.get(NOW, True) for section in of_week for row in section.records.rows)
+        has_data = any(row.get(NOW, True) for section in drawn.values() for row in section.records.rows)
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through, "open" in only))
         two_weeks = {*week.days, *week.before.days}
         notices = list(_notices(scene, reader.through, [day for day in reader.held_back if day in two_weeks]))
         notices += definitions.notes(scene, report)
         notices += _narrowed(scene, report, only)
-        if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
+        if period.has_begun and (not has_data or all(section.is_empty for section in drawn.values())):
             notices.append(language.of(report.empty))
-        return _page(scene, report, customer, week, drawn, notices)
+        drawn |= {sheet.name: sheets.draw(scene, sheet) for sheet in report.sheets if sheet.name not in drawn}
+        sections = [drawn[sheet.name] for sheet in report.sheets]
+        return _page(scene, report, customer, week, sections, notices)
 
 
 def _first_day(customer: Customer, report: Report) -> date | None:
