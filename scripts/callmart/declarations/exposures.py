@@ -271,7 +271,7 @@ class File(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     version: Literal[2] = 2
-    exposures: list[Report]
+    exposures: list[Report] = Field(default=[])  # the word alone can stand in any file
 
 
 def files() -> list[Path]:
