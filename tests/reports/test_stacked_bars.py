@@ -45,3 +45,9 @@ def test_there_are_more_parts_than_colours(monkeypatch: pytest.MonkeyPatch) -> N
     rows = [{"day": DAY, "queue": queue, "offered": 3} for queue in queues]
     (panel,) = drawn(monkeypatch, rows, by="queue", measures=["offered"]).panels
     assert all(queue in panel.svg for queue in queues)
+
+
+def test_agents_can_be_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"day": DAY, "agents_present": 3.25}]
+    (panel,) = drawn(monkeypatch, rows, measures=["agents_present"]).panels
+    assert "3,2" in panel.svg

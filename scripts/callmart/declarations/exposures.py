@@ -41,6 +41,7 @@ Dimension = Name
 
 # The dimensions that go back further than the week before.
 TRENDS: tuple[str, ...] = ("weeks", "months")
+OVER_TIME = ("day", "quarter_hour", *TRENDS)  # what a line goes over
 MOST_TOGETHER = 3  # lines in one chart
 
 # What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
@@ -152,6 +153,12 @@ class Sheet(Strict):
             raise ValueError(
                 "`needed` is compared with the first of lines that are `together`; name another of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_over_time(self) -> "Sheet":
+        if self.kind == "line" and self.over not in OVER_TIME:
+            raise ValueError(f"a line goes over one of {', '.join(OVER_TIME)}; choose one, or another kind")
         return self
 
     @property
@@ -370,7 +377,10 @@ def mistakes(
     """
     by_name = {mart.name: mart for mart in marts}
     captioned = captions.captioned(by_name.values())
-    measures = {mart.name: {name: _unit(mart, name) for name in mart.shown} for mart in by_name.values()}
+    measures: dict[str, dict[str, str]] = {
+        mart.name: {column.name: column.unit for column in mart.measures if column.name in mart.shown}
+        for mart in by_name.values()
+    }
     for metric in metrics:
         measures.get(metric.mart, {})[metric.name] = metric.unit
     for report in reports:
@@ -419,11 +429,6 @@ def _of_report(
             yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
 
 
-def _unit(mart: Mart, name: str) -> str:
-    column = next(column for column in mart.measures if column.name == name)
-    return "seconds" if column.is_duration else "number"
-
-
 def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -> Iterator[str]:
     """Columns that the sheet shows, and of which its readers would see a name of ours, or English for Dutch."""
     for column in dict.fromkeys([*sheet.axes, *sheet.measures]):
@@ -457,8 +462,8 @@ def _of_sheet(
                 f"nor a ratio of it; {instead(measure, measures)}"
             )
     units = sorted({measures[measure] for measure in sheet.measures if measure in measures})
-    if sheet.kind == "bars" and len(units) > 1:
-        yield f"its bars are of {' and '.join(units)}, and have one axis; keep the measures of one unit"
+    if (sheet.kind in ("bars", "stacked_bar") or sheet.together) and len(units) > 1:
+        yield f"its measures are in {' and '.join(units)}, and have one axis; keep those of one unit"
     chosen = sheet.only | ({sheet.by: sheet.without} if sheet.by and sheet.without else {})
     for column, word in chosen.items():
         if column not in words:
