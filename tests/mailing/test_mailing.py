@@ -514,6 +514,17 @@ def test_mails_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
 
 
+def test_a_mail_that_a_kill_has_left_half_written_goes(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    send(owner, by(two_weeks))
+    (*_, mail) = places.mails(two_weeks.settings)
+    draft = mail.path.with_name(f"{mail.path.name}.new")
+    draft.write_text("half a mail")
+    assert places.tidy(owner, two_weeks.settings) == 0
+    assert not draft.exists() and mail.path.exists()
+
+
 def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
     two_weeks: Callmart, owner: psycopg.Connection
 ) -> None:

@@ -13,6 +13,7 @@ from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
+from callmart.base.secret_files import secret_file
 from callmart.declarations import exposures
 from callmart.reports import drawing, filling, reading, shelf, weeks
 from callmart.reports.places import Pages
@@ -120,6 +121,18 @@ def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     assert not (shelf.folder(two_weeks.settings) / str(STANDARD)).exists()
     assert removed == len(ordered(NAMED)) - len(ordered(STANDARD)) + 1 + len(ordered(STANDARD))
     assert f"{STANDARD}/" not in shelf.index(two_weeks.settings).read_text()
+
+
+def test_a_page_that_a_kill_has_left_half_written_goes(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    page = shelf.place(two_weeks.settings, NAMED, "agents", WEEK)
+    secret_file(page, NOOR)
+    drafts = [page.with_name(f"{page.name}.new"), page.with_name("agents-2026-W01.html.new")]
+    for draft in drafts:
+        draft.write_text(NOOR)
+    assert shelf.tidy(owner, two_weeks.settings) == 0
+    assert not any(draft.exists() for draft in drafts) and page.exists()
 
 
 def test_a_page_expires_with_the_first_day_that_it_shows(

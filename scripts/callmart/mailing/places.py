@@ -72,7 +72,11 @@ def too_old(settings: Settings, floor: date) -> list[Path]:
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
-    """Remove the mails with a report that no contract orders any more. Returns how many."""
+    """Remove the mails with a report that no contract orders any more. Returns how many. The caller has the lock, so a
+    draft is one that a kill has left: it goes, too.
+    """
+    for draft in folder(settings).glob("*/*.eml.new"):
+        draft.unlink()
     is_ordered, removed = shelf.ordering(connection), 0
     for mail in mails(settings):
         if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports):

@@ -85,9 +85,13 @@ def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
-    """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed."""
+    """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed. The
+    caller has the lock, so a draft is one that a kill has left: it goes, too.
+    """
     if not folder(settings).exists():
         return 0
+    for draft in folder(settings).glob("*/*.html.new"):
+        draft.unlink()
     customers = _customers(connection)
     listed: dict[str, list[Link]] = {}
     removed = 0
