@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -19,7 +19,7 @@ from callmart.base.matrix import OPTIONS, GroupName, Matrix, Option, matrix
 from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
-from callmart.declarations import captions, model_files
+from callmart.declarations import captions, metrics, model_files
 from callmart.declarations.mart import NAMES_OF_AGENTS, Mart
 from callmart.declarations.metrics import Metric
 
@@ -86,6 +86,11 @@ class Schedule(Strict):
 
     day: Weekday
     hour: Annotated[int, Field(ge=0, le=23)]
+
+    @property
+    def weekday(self) -> int:
+        """The day's number, as dates have it: Monday's is 0."""
+        return get_args(Weekday).index(self.day)
 
 
 class Mail(Strict):
@@ -356,6 +361,12 @@ def places() -> list[Dimension]:
     """The dimensions of all reports, weeks and months apart: days and quarter-hours, then the others as declared."""
     every = [name for report in reports().values() for sheet in report.sheets for name in sheet.dimensions]
     return [name for name in dict.fromkeys(["day", "quarter_hour", *every]) if name not in TRENDS]
+
+
+def check_all(marts: Collection[Mart]) -> None:
+    """Raise UserError if a ratio or a report of this installation does not fit the marts."""
+    metrics.check(metrics.metrics().values(), marts)
+    check(reports().values(), marts, metrics.metrics())
 
 
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time
 from email.message import EmailMessage
 from itertools import groupby
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import class_row
@@ -174,7 +174,7 @@ def _missing(
 def _has_come(report: str, now: datetime) -> bool:
     """Whether the report's weekday and hour have come in this week, which is the one after that of the report."""
     schedule = exposures.reports()[report].schedule
-    day = weeks.of(now.date()).days[get_args(exposures.Weekday).index(schedule.day)]
+    day = weeks.of(now.date()).days[schedule.weekday]
     return now >= datetime.combine(day, time(schedule.hour))
 
 

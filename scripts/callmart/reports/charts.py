@@ -132,7 +132,7 @@ def lines(
     """Lines: the first drawn through with its values, the second dashed and grey, the third a target. One without a
     name is left out. Without `places` they go over the hours.
     """
-    x: dict[str, Any] = _hours("x") if places is None else _named("x", places)
+    x: dict[str, Any] = _hours() if places is None else _named("x", places)
     named = [name for name in series if name]
     legend: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2, "columns": 3}
     legend["offset"] = 16  # above the numbers of the highest points
@@ -183,7 +183,7 @@ def bars(
 ) -> str:
     """Bars of stacked parts; lying bars have their names on the left. Without `places` they stand over the hours."""
     across, along = ("y", "x") if lying else ("x", "y")
-    place = _hours(across) if places is None else _named(across, places)
+    place = _hours() if places is None else _named(across, places)
     shown = {across: place, "description": {"field": "words"}}
     of_part = {
         **shown,
@@ -312,7 +312,7 @@ def _named(channel: str, places: Sequence[str]) -> dict[str, Any]:
     return {"field": "x", "type": "ordinal", "sort": None, "scale": {"domain": list(places)}, "axis": axis}
 
 
-def _hours(channel: str) -> dict[str, Any]:
+def _hours() -> dict[str, Any]:
     axis = {
         "title": None,
         "grid": False,

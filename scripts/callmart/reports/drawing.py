@@ -58,10 +58,9 @@ class Declared:
     @classmethod
     def of(cls, settings: Settings) -> "Declared":
         """Raises UserError if a report shows what its marts lack."""
-        marts, ratios = dbt_project.marts(settings), metrics.metrics()
-        metrics.check(ratios.values(), marts)
-        exposures.check(exposures.reports().values(), marts, ratios)
-        return cls({mart.name: mart for mart in marts}, ratios, captions.captions(marts))
+        marts = dbt_project.marts(settings)
+        exposures.check_all(marts)
+        return cls({mart.name: mart for mart in marts}, metrics.metrics(), captions.captions(marts))
 
 
 def draw(

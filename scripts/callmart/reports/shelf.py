@@ -135,9 +135,13 @@ def _report(customer: _Customer | None, name: str, week: Week) -> Report | None:
     return report if is_kept else None
 
 
-def too_old(settings: Settings, floor: date) -> list[Path]:
-    """The pages that can show a day before the floor."""
-    return [page.path for page in pages(settings) if first_day(page.report, page.week) < floor]
+def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> list[Path]:
+    """The pages, of all customers or of one, that can show a day before the floor."""
+    return [
+        page.path
+        for page in pages(settings)
+        if customer_id in (None, page.customer_id) and first_day(page.report, page.week) < floor
+    ]
 
 
 def first_day(name: str, week: Week) -> date:
