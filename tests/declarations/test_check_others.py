@@ -239,7 +239,28 @@ REPORTS: dict[str, Case] = {
     "bars of two units": (
         "kind: table\n            mart: queue_interval\n            by: queue",
         "kind: bars\n            mart: queue_interval",
-        "23: its bars are of number and share, and have one axis",
+        "23: its measures are in count and share, and have one axis",
+    ),
+    "bars of hours and seconds": (
+        "kind: table\n            mart: queue_interval\n            by: queue\n"
+        "            measures: [offered, service_level]",
+        "kind: bars\n            mart: queue_interval\n            measures: [talk_s, wait_max_s]",
+        "23: its measures are in hours and seconds, and have one axis",
+    ),
+    "stacked parts of two units": (
+        "kind: table\n            mart: queue_interval\n            by: queue",
+        "kind: stacked_bar\n            mart: queue_interval\n            over: day",
+        "23: its measures are in count and share, and have one axis",
+    ),
+    "lines of two units together": (
+        "kind: table\n            mart: queue_interval\n            by: queue",
+        "kind: line\n            mart: queue_interval\n            over: day\n            together: true",
+        "23: its measures are in count and share, and have one axis",
+    ),
+    "a line over what is no time": (
+        "kind: table\n            mart: queue_interval\n            by: queue",
+        "kind: line\n            mart: queue_interval\n            over: queue",
+        "23: a line goes over one of day, quarter_hour, weeks, months; choose one, or another kind",
     ),
     "a dimension twice": (
         "            by: queue",

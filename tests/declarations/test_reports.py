@@ -295,6 +295,12 @@ def test_a_report_names_its_earlier_names(tmp_path: Path, written: str, names: l
     assert (report.names, report.first_name) == (names, names[0])
 
 
+def test_the_word_alone_declares_no_report(tmp_path: Path) -> None:
+    file = tmp_path / "mart.yml"
+    file.write_text("version: 2\n# shown by two exposures\nmodels: []\n")
+    assert exposures.read(file) == []
+
+
 def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.yml can't be read \(.*\); restore it from the repository"):
         exposures.read(tmp_path / "gone.yml")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import smtplib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, time, timedelta
@@ -13,7 +12,7 @@ from email.message import EmailMessage
 from email.policy import default
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,74 +22,24 @@ from callmart.base.errors import UserError
 from callmart.base.keys import key_file
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
-from callmart.base.settings import Mail, Settings
 from callmart.database.lock import exclusive
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
 from callmart.operations import health, run
 from callmart.publish import installation
-from callmart.reports import drawing, focus, paper, weeks
-from callmart.reports.page import Page
+from callmart.reports import drawing, focus, weeks
 from callmart.retention import drawn
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
 from commands import Command, command_of, mistake
 from home_settings import settings_of
-from mail_server import Letters, mail_server
+from mail_server import mail_server
+from mailed import CHEF, FROM, HAS_COME, OTHER, WEEK, Sent, by, by_server, got, leave_out_drawings, send
 from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
-WEEK = weeks.last_complete(TODAY)
-CHEF, PLANNER, OTHER = "chef@een.example", "planner@een.example", "chef@twee.example"
-FROM = "reports@provider.example"
 WORST = "ma 16 nov 16:00–16:59, Winkel: 4 van 19 afgehaakt"
-HAS_COME = mailing._has_come
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_time() -> Iterator[None]:
-    """The hour of every report has come."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mailing, "_has_come", lambda *_: True)
-        yield
-
-
-@pytest.fixture
-def owner(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
-    """The owner. Nothing was mailed yet."""
-    with two_weeks.connect() as connection:
-        connection.execute("delete from registry.mailed")
-        connection.execute("delete from ops.held_back")
-        connection.commit()
-        for mail in places.mails(two_weeks.settings):
-            mail.path.unlink()
-        yield connection
-
-
-def by(callmart: Callmart, **how: Any) -> Settings:
-    return callmart.settings.model_copy(update={"mail": Mail.model_validate({"sender": "callmart"} | how)})
-
-
-def by_server(callmart: Callmart, port: int) -> Settings:
-    return by(callmart, **{"from": FROM, "smtp": {"host": "localhost", "port": port, "encryption": "none"}})
-
-
-class Sent(NamedTuple):
-    """How many mails went out, and what was noted of which customers."""
-
-    mails: int
-    problems: list[tuple[int | None, str]]
-
-
-def send(owner: psycopg.Connection, settings: Settings) -> Sent:
-    problems: list[tuple[int | None, str]] = []
-
-    def note(*problem: Any) -> None:
-        problems.append(problem)
-
-    mails = mailing.send(owner, settings, quietly, note, note)
-    return Sent(mails, problems)
 
 
 def read(content: bytes) -> EmailMessage:
@@ -103,10 +52,6 @@ def in_outbox(callmart: Callmart) -> dict[str, EmailMessage]:
     """The mails in the outbox, by recipient."""
     letters = [read(mail.path.read_bytes()) for mail in places.mails(callmart.settings)]
     return {letter["To"]: letter for letter in letters}
-
-
-def got(letters: Letters) -> Counter[str]:
-    return Counter(address for envelope in letters.got for address in envelope.rcpt_tos)
 
 
 def test_each_recipient_gets_what_was_ordered_once(
@@ -422,13 +367,6 @@ def die_while_mailing(home: Path, port: int, moment: str) -> None:
         send(connection, by_server(callmart, port))
 
 
-def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(paper, "as_pdf", lambda _: b"%PDF")
-    patch.setattr(drawing, "draw", lambda *given: Page(
-        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", [], [], [], [], {}
-    ))  # fmt: skip
-
-
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
 def test_killed_while_a_mail_goes_out(
     two_weeks: Callmart,
@@ -574,6 +512,17 @@ def test_mails_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     assert places.tidy(owner, two_weeks.settings) == 1, "it had a report of agents"
     owner.rollback()
     assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
+
+
+def test_a_mail_that_a_kill_has_left_half_written_goes(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    send(owner, by(two_weeks))
+    (*_, mail) = places.mails(two_weeks.settings)
+    draft = mail.path.with_name(f"{mail.path.name}.new")
+    draft.write_text("half a mail")
+    assert places.tidy(owner, two_weeks.settings) == 0
+    assert not draft.exists() and mail.path.exists()
 
 
 def test_mails_that_go_as_agents_become_anonymous_are_written_anew(

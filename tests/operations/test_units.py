@@ -19,6 +19,7 @@ OF_THE_ACCOUNT = (
     "callmart-mail.service",
 )  # fmt: skip
 THRESHOLD = 30  # of 100: systemd calls up to 20 OK, and up to 50 medium
+RUNBOOK = (PROJECT / "docs" / "runbook.md").read_text()
 HAND = (PROJECT / "packaging" / "callmart").read_text()
 ACCOUNT = (UNITS / "callmart.service.d" / "account.conf").read_text()
 
@@ -87,7 +88,7 @@ def test_a_service_may_do_little(units: Path, name: str) -> None:
         ("callmart.timer", "03:02:00"),
         ("callmart-day.timer", "*:00/5:00"),
         ("callmart-health.timer", "07..18:30:00"),
-        ("callmart-mail.timer", "05..20:02:00"),
+        ("callmart-mail.timer", "05..23:02:00"),
     ],
 )
 def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
@@ -110,6 +111,15 @@ def test_the_night_begins_when_no_run_of_the_day_does() -> None:
     assert all(int(calendar.split(":")[1]) % 5 for calendar in [*night, *mail])
 
 
+def test_mails_go_out_until_the_week_ends() -> None:
+    """A report of Sunday evening is of the week before last by Monday's run."""
+    (timer,) = re.findall(
+        r"^OnCalendar=(.*)$", (UNITS / "callmart-mail.timer").read_text(), flags=re.MULTILINE
+    )
+    (cron,) = re.findall(r"^(.*)  \S+/callmart mail > ", RUNBOOK, flags=re.MULTILINE)
+    assert (timer, cron) == ("*-*-* 05..23:02:00", "2 5-23 * * *")
+
+
 def test_all_services_have_the_same_account() -> None:
     files = [UNITS / f"{name}.d" / "account.conf" for name in OF_THE_ACCOUNT]
     assert {file.resolve() for file in files} == {files[0]}
@@ -117,8 +127,7 @@ def test_all_services_have_the_same_account() -> None:
 
 def test_the_services_can_write_the_file_of_metrics_that_the_runbook_names() -> None:
     """The runs write it, and so does each look of `callmart-health.timer`. Where it is not used, nothing fails."""
-    runbook = (PROJECT / "docs" / "runbook.md").read_text()
-    (named,) = re.findall(r"^\| `metrics_file` \|.*such as `(\S+)`", runbook, flags=re.MULTILINE)
+    (named,) = re.findall(r"^\| `metrics_file` \|.*such as `(\S+)`", RUNBOOK, flags=re.MULTILINE)
     assert re.findall(r"^ReadWritePaths=(.*)$", ACCOUNT, flags=re.MULTILINE) == [f"-{Path(named).parent}"]
 
 

@@ -134,6 +134,11 @@ MISTAKES = {
         6,
         "this recipient's address is given twice",
     ),
+    "a report twice": (
+        ONE + "    recipients:\n      - {email: a@b, reports: [traffic,\n          drukte]}\n",
+        6,
+        "a report, by its present name or an earlier one, is given twice",
+    ),
     "a status word twice": (ONE + "    statuses: {lunch: break, Lunch: away}\n", 4, "given twice"),
     "a key twice": (ONE + "    name: Uno\n", 4, "a key is given twice"),
     "named agents that are anonymous": (

@@ -319,7 +319,7 @@ def test_figures_of_an_earlier_definition_are_named(two_weeks: Callmart, draw: D
         ]
     (earlier,) = (one for one in notices if "earlier definition" in one)
     (unknown,) = (one for one in notices if one.startswith("Not known yet up to"))
-    assert f" {day.day} " in earlier and f" {day.day} " in unknown
+    assert f"{day:%B %Y}" in earlier and f" {day.day} {day:%B %Y}: " in unknown
     assert "Answered" in unknown and "Offered" not in unknown
     assert not any("definition" in one or "Not known" in one for one in others)
     with earlier_day(two_weeks, STANDARD, day, None):  # nobody knows whether it was another one

@@ -1,14 +1,21 @@
 """Queues and lines with the same label."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psycopg
 import pytest
 
-from callmart.reports import reading
+from callmart.base.settings import Settings
+from callmart.reports import reading, weeks
+from callmart.reports.drawing import Declared
+from callmart.reports.language import Language
+from callmart.reports.reading import Line, Queue
+from callmart.reports.scene import Scene
 from callmart_home import Callmart
 from centre import STANDARD, queue_of
-from drawn import Draw
+from drawn import WEEK, Draw
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
@@ -84,3 +91,17 @@ def test_a_label_is_not_one_that_the_customer_ended_with_a_name(two_weeks: Callm
     grid = next(one for one in page.sections if one.name == "per_queue").grid
     assert grid is not None
     assert [row[0] for row in grid.rows if row[0].startswith(LABEL)] == [LABEL]
+
+
+def test_a_queue_that_is_not_listed_can_have_the_name_that_is_the_label_of_another() -> None:
+    """A queue that is called by a number from some day on, and by its former name as a label."""
+    reader = SimpleNamespace(
+        queues={MOVED: Queue(LABEL, LABEL, None), None: Queue(None, None, 0.8)},
+        lines={MOVED: Line(LABEL, LABEL)},
+    )
+    known, period = Declared.of(Settings()), weeks.counted(WEEK, WEEK.sunday, [])
+    scene = Scene(cast(Any, reader), period, Language("nl"), known.marts, known.metrics, known.captions)
+    for grain in "queue", "line":
+        called = [scene.label(grain, name) for name in (MOVED, LABEL, OTHER)]
+        assert called == [LABEL, f"{LABEL} ({LABEL})", OTHER]
+    assert scene.label("line", "") == "zonder naam"

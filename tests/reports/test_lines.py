@@ -79,23 +79,26 @@ def test_fewer_agents_than_needed_are_said(
     assert panel.readings[0] == said
 
 
+@pytest.mark.parametrize("are_some_known", [True, False])
 def test_who_is_there_is_compared_with_who_is_needed_of_the_same_rows(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, are_some_known: bool
 ) -> None:
-    """A quarter-hour with refusals alone shows who was there, and needs nobody."""
-    asked, declared = list[str](), Declared.of(Settings())
+    """A quarter-hour with refusals alone shows who was there, and needs nobody. In the table, too."""
+    asked, declared = list[tuple[str, ...]](), Declared.of(Settings())
 
-    def rows(*_: Any, where: str, **__: Any) -> list[Any]:
-        asked.append(where)
-        return []
+    def rows(_: str, grains: dict[str, str], *__: Any, where: str, **___: Any) -> list[Any]:
+        asked.append((*grains, where))
+        return quarters("09:00") if are_some_known or where == "true" else []
 
-    reader = SimpleNamespace(rows=rows)
+    reader = SimpleNamespace(rows=rows, queues={})
     period = weeks.counted(Week(date(2026, 11, 16)), date(2026, 11, 27), [])
     scene = Scene(
         cast(Any, reader), period, Language("nl"), declared.marts, declared.metrics, declared.captions
     )
     lines.draw(scene, sheet("traffic", "agents_over_the_day"))
-    assert asked[:2] == ["true", 'true and "needed_s" is not null and "staffed_s" is not null']
+    known = 'true and "needed_s" is not null and "staffed_s" is not null'
+    of_hours = known if are_some_known else "true"
+    assert asked == [("quarter_hour", "true"), ("quarter_hour", known), ("hour", of_hours)]
 
 
 def test_a_quarter_hour_without_a_number_is_not_too_few(monkeypatch: pytest.MonkeyPatch) -> None:

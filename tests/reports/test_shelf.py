@@ -13,12 +13,13 @@ from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
+from callmart.base.secret_files import secret_file
 from callmart.declarations import exposures
-from callmart.reports import drawing, filling, shelf, weeks
+from callmart.reports import drawing, filling, reading, shelf, weeks
 from callmart.reports.places import Pages
 from callmart.retention import expiry_plan
 from callmart_home import Callmart
-from centre import DETAILED, NAMED, STANDARD, WITH_DATA
+from centre import ANONYMOUS, DETAILED, NAMED, STANDARD, WITH_DATA
 from drawn import BEFORE, WEEK
 from today import TODAY, YESTERDAY
 
@@ -68,25 +69,33 @@ def test_each_customer_gets_what_its_contract_opens(two_weeks: Callmart, owner: 
         assert led_to == (days if leads else [])
 
 
-def test_one_failing_customer_stops_no_other(
+def test_one_failing_customer_or_report_stops_no_other(
     two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inner = drawing.draw
+    inner, of_customer = drawing.draw, reading.customer
 
     def draw(publisher: Any, declared: Any, report: Any, customer: Any, *more: Any) -> Any:
-        if customer.customer_id == NAMED:
+        if customer.customer_id == NAMED and report.name == "agents":
             raise RuntimeError(NOOR)
         if customer.customer_id == STANDARD and report.name == "traffic":
             raise UserError("a sentence")
         return inner(publisher, declared, report, customer, *more)
 
+    def customer(connection: psycopg.Connection, customer_id: int) -> Any:
+        if customer_id == ANONYMOUS:
+            raise RuntimeError(NOOR)
+        return of_customer(connection, customer_id)
+
     monkeypatch.setattr(drawing, "draw", draw)
+    monkeypatch.setattr(reading, "customer", customer)
     failures = {one.customer_id: one.failures for one in fill(two_weeks, owner)}
-    assert failures[NAMED] == (f"the reports of customer {NAMED} were not drawn: RuntimeError",)
-    assert failures[STANDARD] == ("a sentence",)
-    assert on_shelf(two_weeks) == set().union(*map(ordered, WITH_DATA)) - ordered(NAMED) - {
-        (STANDARD, "traffic")
+    assert failures == {
+        NAMED: (f"customer {NAMED}: the report agents was not drawn: RuntimeError",),
+        ANONYMOUS: (f"the reports of customer {ANONYMOUS} were not drawn: RuntimeError",),
+        STANDARD: (f"customer {STANDARD}: the report traffic was not drawn: a sentence",),
     }
+    failed = {(NAMED, "agents"), (STANDARD, "traffic")}
+    assert on_shelf(two_weeks) == (ordered(NAMED) | ordered(STANDARD)) - failed
 
 
 def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
@@ -112,6 +121,18 @@ def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     assert not (shelf.folder(two_weeks.settings) / str(STANDARD)).exists()
     assert removed == len(ordered(NAMED)) - len(ordered(STANDARD)) + 1 + len(ordered(STANDARD))
     assert f"{STANDARD}/" not in shelf.index(two_weeks.settings).read_text()
+
+
+def test_a_page_that_a_kill_has_left_half_written_goes(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    page = shelf.place(two_weeks.settings, NAMED, "agents", WEEK)
+    secret_file(page, NOOR)
+    drafts = [page.with_name(f"{page.name}.new"), page.with_name("agents-2026-W01.html.new")]
+    for draft in drafts:
+        draft.write_text(NOOR)
+    assert shelf.tidy(owner, two_weeks.settings) == 0
+    assert not any(draft.exists() for draft in drafts) and page.exists()
 
 
 def test_a_page_expires_with_the_first_day_that_it_shows(

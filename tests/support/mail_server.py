@@ -20,10 +20,17 @@ class Letters:
         self.got: list[Envelope] = []
         self.refused: set[str] = set()
         self.later: set[str] = set()
+        self.sender = "250 OK"  # what it says of whoever sends
         self.bye = "221 Bye"
         self.logins: list[tuple[bytes, bytes]] = []
         # Answers instead, if it says something.
         self.before: Callable[[Envelope], Awaitable[str]] | None = None
+
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.mail_from = address
+        return self.sender
 
     async def handle_RCPT(
         self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]

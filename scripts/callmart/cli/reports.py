@@ -38,12 +38,10 @@ app = typer.Typer()
 @app.command("reports")
 def reports_(as_json: Json = False) -> None:
     """Show the declared reports. Checks first that the marts have what the reports show."""
-    from callmart.declarations import dbt_project, metrics
+    from callmart.declarations import dbt_project
 
-    marts, ratios = dbt_project.marts(settings()), metrics.metrics()
-    metrics.check(ratios.values(), marts)
+    exposures.check_all(dbt_project.marts(settings()))
     declared = exposures.reports().values()
-    exposures.check(declared, marts, ratios)
     if as_json:
         print(json.dumps([report.model_dump() for report in declared]))
         return

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -19,7 +19,7 @@ from callmart.base.matrix import OPTIONS, GroupName, Matrix, Option, matrix
 from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
-from callmart.declarations import captions, model_files
+from callmart.declarations import captions, metrics, model_files
 from callmart.declarations.mart import NAMES_OF_AGENTS, Mart
 from callmart.declarations.metrics import Metric
 
@@ -41,6 +41,7 @@ Dimension = Name
 
 # The dimensions that go back further than the week before.
 TRENDS: tuple[str, ...] = ("weeks", "months")
+OVER_TIME = ("day", "quarter_hour", *TRENDS)  # what a line goes over
 MOST_TOGETHER = 3  # lines in one chart
 
 # What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
@@ -85,6 +86,11 @@ class Schedule(Strict):
 
     day: Weekday
     hour: Annotated[int, Field(ge=0, le=23)]
+
+    @property
+    def weekday(self) -> int:
+        """The day's number, as dates have it: Monday's is 0."""
+        return get_args(Weekday).index(self.day)
 
 
 class Mail(Strict):
@@ -152,6 +158,12 @@ class Sheet(Strict):
             raise ValueError(
                 "`needed` is compared with the first of lines that are `together`; name another of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_over_time(self) -> "Sheet":
+        if self.kind == "line" and self.over not in OVER_TIME:
+            raise ValueError(f"a line goes over one of {', '.join(OVER_TIME)}; choose one, or another kind")
         return self
 
     @property
@@ -271,7 +283,7 @@ class File(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     version: Literal[2] = 2
-    exposures: list[Report]
+    exposures: list[Report] = Field(default=[])  # the word alone can stand in any file
 
 
 def files() -> list[Path]:
@@ -351,6 +363,12 @@ def places() -> list[Dimension]:
     return [name for name in dict.fromkeys(["day", "quarter_hour", *every]) if name not in TRENDS]
 
 
+def check_all(marts: Collection[Mart]) -> None:
+    """Raise UserError if a ratio or a report of this installation does not fit the marts."""
+    metrics.check(metrics.metrics().values(), marts)
+    check(reports().values(), marts, metrics.metrics())
+
+
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:
     """Raise UserError if a report shows a mart, a column or a ratio that does not exist, or a mart of another group."""
     for mistake in mistakes(reports, marts, metrics.values(), captions.file().values, matrix()):
@@ -370,7 +388,10 @@ def mistakes(
     """
     by_name = {mart.name: mart for mart in marts}
     captioned = captions.captioned(by_name.values())
-    measures = {mart.name: {name: _unit(mart, name) for name in mart.shown} for mart in by_name.values()}
+    measures: dict[str, dict[str, str]] = {
+        mart.name: {column.name: column.unit for column in mart.measures if column.name in mart.shown}
+        for mart in by_name.values()
+    }
     for metric in metrics:
         measures.get(metric.mart, {})[metric.name] = metric.unit
     for report in reports:
@@ -419,11 +440,6 @@ def _of_report(
             yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
 
 
-def _unit(mart: Mart, name: str) -> str:
-    column = next(column for column in mart.measures if column.name == name)
-    return "seconds" if column.is_duration else "number"
-
-
 def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -> Iterator[str]:
     """Columns that the sheet shows, and of which its readers would see a name of ours, or English for Dutch."""
     for column in dict.fromkeys([*sheet.axes, *sheet.measures]):
@@ -457,8 +473,8 @@ def _of_sheet(
                 f"nor a ratio of it; {instead(measure, measures)}"
             )
     units = sorted({measures[measure] for measure in sheet.measures if measure in measures})
-    if sheet.kind == "bars" and len(units) > 1:
-        yield f"its bars are of {' and '.join(units)}, and have one axis; keep the measures of one unit"
+    if (sheet.kind in ("bars", "stacked_bar") or sheet.together) and len(units) > 1:
+        yield f"its measures are in {' and '.join(units)}, and have one axis; keep those of one unit"
     chosen = sheet.only | ({sheet.by: sheet.without} if sheet.by and sheet.without else {})
     for column, word in chosen.items():
         if column not in words:

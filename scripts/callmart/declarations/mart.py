@@ -75,6 +75,13 @@ class Column(Strict):
         """Whether its values are seconds."""
         return self.is_number and (self.name.endswith("_s") or self.name == "seconds")
 
+    @property
+    def unit(self) -> Literal["count", "hours", "seconds"]:
+        """The unit in which reports show it of several rows. Summed seconds are too large to read."""
+        if not self.is_duration:
+            return "count"
+        return "hours" if self.additive else "seconds"
+
 
 class Series(Strict):
     """Columns that differ in a bound: `wait_answered_le` means wait_answered_le_5, wait_answered_le_10 and so on. Each

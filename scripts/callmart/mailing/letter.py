@@ -5,7 +5,7 @@ nobody.
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
-from functools import cache
+from functools import cached_property
 from typing import Literal
 
 from callmart.base.templates import template
@@ -24,8 +24,16 @@ class Enclosed:
     def __init__(self, page: Page, subject: str) -> None:
         self.page = page
         self.subject = subject
-        self.pdf = cache(lambda: paper.as_pdf(page))
-        self.csv = cache(lambda: values.as_csv(page))
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """On paper."""
+        return paper.as_pdf(self.page)
+
+    @cached_property
+    def csv(self) -> bytes:
+        """As a table."""
+        return values.as_csv(self.page)
 
     @property
     def remarks(self) -> list[str]:
@@ -67,10 +75,10 @@ def write(
     for each in reports:
         name = f"{each.page.title} {each.page.week}"
         if form in ("pdf", "both"):
-            letter.add_attachment(each.pdf(), maintype="application", subtype="pdf", filename=f"{name}.pdf")
+            letter.add_attachment(each.pdf, maintype="application", subtype="pdf", filename=f"{name}.pdf")
         if form in ("csv", "both"):
             letter.add_attachment(
-                each.csv(),
+                each.csv,
                 maintype="text",
                 subtype="csv",
                 params={"charset": "utf-8"},

@@ -7,12 +7,11 @@ mail arrived: that is said once, and it is not sent again unless a person wants 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from email.message import EmailMessage
 from itertools import groupby
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import class_row
@@ -130,7 +129,7 @@ def _due(connection: psycopg.Connection, settings: Settings, note: Note) -> Mapp
     """What is due, by customer."""
     with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
         recipients = [
-            replace(one, reports=[exposures.current_name(name) for name in one.reports])
+            replace(one, reports=list(dict.fromkeys(map(exposures.current_name, one.reports))))
             for one in cursor.execute(SQL["recipients"])
         ]
     due = {}
@@ -164,7 +163,7 @@ def _missing(
     key = known_key(settings.home, of_all.customer_id, of_all.key_fingerprint)
     week = weeks.last_complete(of_all.now.date()).monday
     rows = connection.execute(SQL["mailed"], {"customer": of_all.customer_id, "week": week})
-    book = set(rows.fetchall())
+    book = {(known_by, exposures.current_name(report)) for known_by, report in rows}
     for one, reports in zip(recipients, come, strict=True):
         known_by = tombstones.of_address(key, one.email)
         if missing := [name for name in reports if (known_by, name) not in book]:
@@ -174,7 +173,7 @@ def _missing(
 def _has_come(report: str, now: datetime) -> bool:
     """Whether the report's weekday and hour have come in this week, which is the one after that of the report."""
     schedule = exposures.reports()[report].schedule
-    day = weeks.of(now.date()).days[get_args(exposures.Weekday).index(schedule.day)]
+    day = weeks.of(now.date()).days[schedule.weekday]
     return now >= datetime.combine(day, time(schedule.hour))
 
 
@@ -195,7 +194,7 @@ def _send(
     wanted = {name for one in letters for name in one.reports}
     drawn = {
         page.name: Enclosed(page, language.of(exposures.reports()[page.name].mail.subject))
-        for page in _drawn(publisher, declared, customer, week, wanted)
+        for page in _drawn(publisher, declared, customer, week, wanted, note)
     }
     outcomes = defaultdict[_Outcome, list[Book]](list)
     try:
@@ -213,6 +212,9 @@ def _send(
                     settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
                 )  # fmt: skip
                 outcomes[_carried(carry, written, book)].append(book)
+    except psycopg.Error:  # its transaction takes nothing more
+        connection.rollback()
+        raise
     finally:  # some went out, even if the mail server is left alone now
         mails[customer.customer_id] = sent = len(outcomes.pop(_SENT, ()))
         if sent:
@@ -234,8 +236,8 @@ def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
         carry(written, book.customer_id, book.going)
     except sending.Refused as refusal:
         return _Outcome(
-            f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, and "
-            f"run `callmart mail --again {book.customer_id}`",
+            f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, or "
+            f"mail.from if it refuses the sender, and run `callmart mail --again {book.customer_id}`",
             "refused",
         )
     except sending.Undelivered as failure:
@@ -258,11 +260,24 @@ def _unknown(customer_id: int, recipients: object, why: str) -> str:
 
 
 def _drawn(
-    publisher: psycopg.Connection, declared: Declared, customer: Customer, week: Week, wanted: Collection[str]
+    publisher: psycopg.Connection,
+    declared: Declared,
+    customer: Customer,
+    week: Week,
+    wanted: Collection[str],
+    note: Note,
 ) -> Iterator[Page]:
-    """The reports that the contract opens, as far as there is something to show in that week."""
+    """The reports that the contract opens, as far as there is something to show in that week. One that can't be drawn
+    is noted, and stops no other.
+    """
     for name in sorted(wanted):
         report = exposures.reports()[name]
         if report.is_opened_by(customer.option, customer.orders):
-            with suppress(NoData):
-                yield drawing.draw(publisher, declared, report, customer, week)
+            try:
+                page = drawing.draw(publisher, declared, report, customer, week)
+            except NoData:
+                continue
+            except Exception as error:
+                note(customer.customer_id, drawing.undrawn(customer, report, error))
+                continue
+            yield page

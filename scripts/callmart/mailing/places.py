@@ -62,17 +62,22 @@ def _mail(path: Path) -> Mail | None:
     return Mail(path, int(found[1]), week, found[3].split("-"), found[4]) if found and week else None
 
 
-def too_old(settings: Settings, floor: date) -> list[Path]:
-    """The mails with a report that can show a day before the floor."""
+def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> list[Path]:
+    """The mails, of all customers or of one, with a report that can show a day before the floor."""
     return [
         mail.path
         for mail in mails(settings)
-        if any(shelf.first_day(report, mail.week) < floor for report in mail.reports)
+        if customer_id in (None, mail.customer_id)
+        and any(shelf.first_day(report, mail.week) < floor for report in mail.reports)
     ]
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
-    """Remove the mails with a report that no contract orders any more. Returns how many."""
+    """Remove the mails with a report that no contract orders any more. Returns how many. The caller has the lock, so a
+    draft is one that a kill has left: it goes, too.
+    """
+    for draft in folder(settings).glob("*/*.eml.new"):
+        draft.unlink()
     is_ordered, removed = shelf.ordering(connection), 0
     for mail in mails(settings):
         if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports):

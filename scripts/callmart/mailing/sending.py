@@ -38,7 +38,7 @@ class Unanswered(Exception):
 
 
 class Unreachable(UserError):
-    """There is no mail server to talk to."""
+    """There is no mail server to talk to, or none that takes our mails."""
 
 
 @contextmanager
@@ -80,7 +80,13 @@ class _Talking:
         session = self.open()
         is_sent = False
         try:
-            _accept(session.mail(str(letter["From"])))
+            answer = session.mail(str(letter["From"]))
+            if answer[0] >= 500:  # which says nothing of the recipient
+                raise Unreachable(
+                    f"mail.from: the mail server takes nothing from this address ({answer[0]}): correct it, or let "
+                    "mail.smtp.user send from it; the next run tries again"
+                )
+            _accept(answer)
             _accept(session.rcpt(recipient))
             _accept(session.docmd("DATA"), _BEGIN)
             sent()
@@ -106,6 +112,8 @@ class _Talking:
                     smtp.session(self._server, "mail.smtp", TIMEOUT_S)
                 )
                 self._session.ehlo_or_helo_if_needed()
+            except UserError as error:  # the password can't be read
+                raise Unreachable(str(error)) from None
             except (OSError, ValueError) as error:
                 code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
                 raise Unreachable(self._says(f"{kind(error)}{code}")) from None

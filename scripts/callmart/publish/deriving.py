@@ -21,7 +21,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger
-from callmart.declarations import dbt_project, exposures, metrics
+from callmart.declarations import dbt_project, exposures
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
 from callmart.extract import extract
@@ -135,8 +135,7 @@ def _noted(customer: _Customer, source: DataSource, outdated: Mapping[tuple[int,
     if not days:
         return source
     language = Language(customer.locale)
-    last = max(days)  # can be of another year
-    return replace(source, note=language.say("earlier_definition", day=f"{language.long(last)} {last.year}"))
+    return replace(source, note=language.say("earlier_definition", day=language.with_year(max(days))))
 
 
 def _mails(
@@ -166,7 +165,7 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     If only one of the two clocks changes to or from summer time, the next plan changes the schedule.
     """
     today = now.astimezone(zone).date()
-    day = today + timedelta(days=(_DAYS.index(schedule.day.capitalize()) - today.weekday()) % 7)
+    day = today + timedelta(days=(schedule.weekday - today.weekday()) % 7)
     moment = datetime.combine(day, time(schedule.hour), zone).astimezone(site_zone)
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
 
@@ -204,8 +203,7 @@ class _Shared:
 
     def __init__(self, settings: Settings) -> None:
         marts = dbt_project.marts(settings)
-        metrics.check(metrics.metrics().values(), marts)
-        exposures.check(exposures.reports().values(), marts, metrics.metrics())
+        exposures.check_all(marts)
         self.settings = settings
         self.groups = {mart.group for mart in marts}
         self.source = cache(lambda group, locale: tds.source(group, marts, locale))

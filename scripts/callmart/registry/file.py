@@ -262,6 +262,12 @@ def _given_twice(registry: Registry) -> Iterator[_Mistake]:
             ("recipients", [plain(one.email) for one in customer.recipients], "this recipient's address"),
         ):
             yield from once(names, ("customers", at, key), what)
+        for i, recipient in enumerate(customer.recipients):
+            yield from once(
+                map(exposures.current_name, recipient.reports),
+                ("customers", at, "recipients", i, "reports"),
+                "a report, by its present name or an earlier one,",
+            )
         if customer.agents and customer.anonymous_agents:
             yield _Mistake(
                 ("customers", at, "agents"),

@@ -132,7 +132,7 @@ def lines(
     """Lines: the first drawn through with its values, the second dashed and grey, the third a target. One without a
     name is left out. Without `places` they go over the hours.
     """
-    x: dict[str, Any] = _hours("x") if places is None else _named("x", places)
+    x: dict[str, Any] = _hours() if places is None else _named("x", places)
     named = [name for name in series if name]
     legend: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2, "columns": 3}
     legend["offset"] = 16  # above the numbers of the highest points
@@ -183,7 +183,7 @@ def bars(
 ) -> str:
     """Bars of stacked parts; lying bars have their names on the left. Without `places` they stand over the hours."""
     across, along = ("y", "x") if lying else ("x", "y")
-    place = _hours(across) if places is None else _named(across, places)
+    place = _hours() if places is None else _named(across, places)
     shown = {across: place, "description": {"field": "words"}}
     of_part = {
         **shown,
@@ -191,7 +191,6 @@ def bars(
         f"{along}2": {"field": "end"},
     }
     of_part[along]["axis"]["labelBound"] = lying  # else the last number can be cut off
-    colours = dict(zip(series, (*COLOURS, *COLOURS), strict=False))
     bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
     if places is None:
         bar |= {"width": 4, "strokeWidth": 0}
@@ -204,7 +203,10 @@ def bars(
             | {
                 "color": {
                     "field": "series",
-                    "scale": {"domain": list(series), "range": [colours[each] for each in series]},
+                    "scale": {
+                        "domain": list(series),
+                        "range": [_colour(number) for number in range(len(series))],
+                    },
                     **legend,
                 }
             },
@@ -278,9 +280,14 @@ def heat_map(
 
 def ink_on(series: Sequence[str], part: str) -> str:
     """The colour of letters on a part of a bar."""
-    colour = COLOURS[list(series).index(part) % len(COLOURS)]
+    colour = _colour(list(series).index(part))
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return ON_LIGHT if 0.3 * red + 0.59 * green + 0.11 * blue > LIGHTEST else ON_DARK
+
+
+def _colour(number: int) -> str:
+    """The colour of a part of a bar. After the last one they begin anew."""
+    return COLOURS[number % len(COLOURS)]
 
 
 def hour(moment: time) -> float:
@@ -305,7 +312,7 @@ def _named(channel: str, places: Sequence[str]) -> dict[str, Any]:
     return {"field": "x", "type": "ordinal", "sort": None, "scale": {"domain": list(places)}, "axis": axis}
 
 
-def _hours(channel: str) -> dict[str, Any]:
+def _hours() -> dict[str, Any]:
     axis = {
         "title": None,
         "grid": False,

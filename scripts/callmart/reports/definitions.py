@@ -25,10 +25,10 @@ def notes(scene: Scene, report: Report) -> Iterator[str]:
                     unknown.setdefault(measure.caption, one.last_day)
     language = scene.language
     if earlier:
-        yield language.say("earlier_definition", day=language.long(max(earlier)))
+        yield language.say("earlier_definition", day=language.with_year(max(earlier)))
     if unknown:
         day = max(unknown.values())
-        yield language.say("not_known", day=language.long(day), names=language.listed(list(unknown)))
+        yield language.say("not_known", day=language.with_year(day), names=language.listed(list(unknown)))
 
 
 def _days(scene: Scene, report: Report) -> set[date]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
 from callmart.declarations.captions import Captions, Locale
@@ -42,6 +42,11 @@ class NoData(UserError):
     """A week of which the customer has no data."""
 
 
+def undrawn(customer: Customer, report: Report, error: Exception) -> str:
+    """Say that a report was not drawn, and why."""
+    return f"customer {customer.customer_id}: the report {report.name} was not drawn: {kind(error)}"
+
+
 @dataclass(frozen=True)
 class Declared:
     """What the project declares about reports. It is read and checked once, and serves all customers."""
@@ -53,10 +58,9 @@ class Declared:
     @classmethod
     def of(cls, settings: Settings) -> "Declared":
         """Raises UserError if a report shows what its marts lack."""
-        marts, ratios = dbt_project.marts(settings), metrics.metrics()
-        metrics.check(ratios.values(), marts)
-        exposures.check(exposures.reports().values(), marts, ratios)
-        return cls({mart.name: mart for mart in marts}, ratios, captions.captions(marts))
+        marts = dbt_project.marts(settings)
+        exposures.check_all(marts)
+        return cls({mart.name: mart for mart in marts}, metrics.metrics(), captions.captions(marts))
 
 
 def draw(
@@ -74,7 +78,7 @@ def draw(
     values of dimensions, such as queues by what they are called: then it shows no others.
 
     Raises UserError if the contract does not open the report. Unless the page may be empty, it also does if no day of
-    the week is over, and NoData if the customer has no data of it.
+    the week is over, and NoData if the customer has no data of it, or none at all for a report of trends only.
     """
     if "open" in only and not report.filters_hours(declared.marts):
         raise UserError(
@@ -93,20 +97,23 @@ def draw(
         if not (period.has_begun or period.unfinished or or_empty):
             raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
-        drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
+        of_week = [sheet for sheet in report.sheets if not sheet.is_trend]
+        # Trends take long, so they are drawn only if there is something to show. A report of nothing else has no week.
+        drawn = {sheet.name: sheets.draw(scene, sheet) for sheet in of_week or report.sheets}
         if not report.is_opened_by(customer.option, customer.orders):
             raise Unopened(customer)
-        of_week = [section for section, sheet in zip(drawn, report.sheets, strict=True) if not sheet.is_trend]
-        has_data = any(row.get(NOW, True) for section in of_week for row in section.records.rows)
+        has_data = any(row.get(NOW, True) for section in drawn.values() for row in section.records.rows)
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through, "open" in only))
         two_weeks = {*week.days, *week.before.days}
         notices = list(_notices(scene, reader.through, [day for day in reader.held_back if day in two_weeks]))
         notices += definitions.notes(scene, report)
         notices += _narrowed(scene, report, only)
-        if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
+        if period.has_begun and (not has_data or all(section.is_empty for section in drawn.values())):
             notices.append(language.of(report.empty))
-        return _page(scene, report, customer, week, drawn, notices)
+        drawn |= {sheet.name: sheets.draw(scene, sheet) for sheet in report.sheets if sheet.name not in drawn}
+        sections = [drawn[sheet.name] for sheet in report.sheets]
+        return _page(scene, report, customer, week, sections, notices)
 
 
 def _first_day(customer: Customer, report: Report) -> date | None:

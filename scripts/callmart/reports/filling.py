@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 
 from callmart.access import logins
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import kind
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
@@ -33,7 +33,8 @@ def fill(
     on_customer: Callable[[int, int, int], None],
 ) -> list[Outcome]:
     """Draw all reports of all customers, of a week or of each one's last that is over. A report without data gets no
-    page. A failure of one customer stops no other. `on_customer(customer, finished, of)` is called after each.
+    page. A failure of one customer or report stops no other. `on_customer(customer, finished, of)` is called after each
+    customer.
     """
     declared = Declared.of(settings)
     customers = [customer_id for customer_id, *_ in connection.execute(shelf.SQL["with_contract"])]
@@ -67,8 +68,8 @@ def _draw(
             pages[report.name] = drawing.draw(publisher, declared, report, customer, week)
         except NoData:
             continue
-        except UserError as failure:
-            failures.append(str(failure))
+        except Exception as error:
+            failures.append(drawing.undrawn(customer, report, error))
     places = {
         name: shelf.place(settings, page.customer_id, name, weeks.parse(page.week))
         for name, page in pages.items()
@@ -77,7 +78,7 @@ def _draw(
         rows_in = exposures.reports()[name].rows_in
         rows = _rows(page, pages[rows_in], places[rows_in].name) if rows_in in pages else []
         secret_file(places[name], html.render(page, rows))
-    return Outcome(customer.customer_id, len(pages), tuple(dict.fromkeys(failures)))
+    return Outcome(customer.customer_id, len(pages), tuple(failures))
 
 
 def _rows(page: Page, listing: Page, address: str) -> list[tuple[str, str]]:

@@ -172,6 +172,10 @@ class Language:
         """As alone: maandag 16 november."""
         return self.date(day, "EEEE d MMMM")
 
+    def with_year(self, day: date) -> str:
+        """As alone, of any year: maandag 16 november 2026."""
+        return self.date(day, "EEEE d MMMM y")
+
     def month(self, day: date) -> str:
         """As on an axis: nov 26."""
         return self.date(day, "MMM yy").replace(".", "")

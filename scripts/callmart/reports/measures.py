@@ -41,14 +41,9 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
             metric,
         )
     column = next(column for column in mart.declared if column.name == name)
-    unit: Unit = "count"
     total = f"sum({name})" if column.additive else f"max({name})"
-    sql = f"{total}::bigint"
-    if column.is_duration and column.additive:  # summed seconds are too large to read
-        unit, sql = "hours", f"({total} / 3600.0)::double precision"
-    elif column.is_duration:
-        unit = "seconds"
-    return Measure(name, captions.column(name, locale), _said(column, captions, locale), unit, sql)
+    sql = f"({total} / 3600.0)::double precision" if column.unit == "hours" else f"{total}::bigint"
+    return Measure(name, captions.column(name, locale), _said(column, captions, locale), column.unit, sql)
 
 
 def listed(mart: Mart, name: str, captions: Captions, locale: Locale) -> Measure:

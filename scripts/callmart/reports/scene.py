@@ -14,7 +14,7 @@ from callmart.reports import measures
 from callmart.reports.language import Language
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid
-from callmart.reports.reading import Reader, Row
+from callmart.reports.reading import Line, Queue, Reader, Row
 from callmart.reports.weeks import Period
 
 Grain = str  # a dimension of reports, or an hour of the day
@@ -34,6 +34,13 @@ NOW = "this_week"  # of a row: true in the week, false in the week before
 def expression(grain: Grain) -> str:
     """What the database computes of a row for a grain."""
     return EXPRESSIONS.get(grain) or f'"{column_of(grain)}"'
+
+
+def _called(listed: Mapping[Any, Queue | Line], name: str) -> str:
+    """What a queue or line is called. One that the registry does not list can be named like the label of another."""
+    if name in listed:
+        return listed[name].shown or name
+    return f"{name} ({name})" if any(one.shown == name for one in listed.values()) else name
 
 
 @dataclass(frozen=True)
@@ -109,11 +116,9 @@ class Scene:
             case "agent":
                 return self.reader.agents.get(value, value[:10])
             case "queue":
-                queue = self.reader.queues.get(value)
-                return (queue and queue.shown) or value
+                return _called(self.reader.queues, value)
             case "line":
-                line = self.reader.lines.get(value)
-                return (line and line.shown) or value or self.language.say("no_name")
+                return _called(self.reader.lines, value) or self.language.say("no_name")
         words = self.captions.values.get(grain, {}).get(value)
         return self.language.of(words) if words else value
 
@@ -228,7 +233,7 @@ class Scene:
 
     def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
         """A table of one measure by two dimensions."""
-        columns = sorted({row[across] for row in rows})
+        columns = sorted({row[across] for row in rows}, key=lambda value: (value is None, value))
         lines: dict[Any, dict[Any, str]] = {}
         for row in rows:
             lines.setdefault(row[down], {})[row[across]] = self.value(measure, row)

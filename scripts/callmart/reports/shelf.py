@@ -85,9 +85,13 @@ def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
-    """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed."""
+    """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed. The
+    caller has the lock, so a draft is one that a kill has left: it goes, too.
+    """
     if not folder(settings).exists():
         return 0
+    for draft in folder(settings).glob("*/*.html.new"):
+        draft.unlink()
     customers = _customers(connection)
     listed: dict[str, list[Link]] = {}
     removed = 0
@@ -131,9 +135,13 @@ def _report(customer: _Customer | None, name: str, week: Week) -> Report | None:
     return report if is_kept else None
 
 
-def too_old(settings: Settings, floor: date) -> list[Path]:
-    """The pages that can show a day before the floor."""
-    return [page.path for page in pages(settings) if first_day(page.report, page.week) < floor]
+def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> list[Path]:
+    """The pages, of all customers or of one, that can show a day before the floor."""
+    return [
+        page.path
+        for page in pages(settings)
+        if customer_id in (None, page.customer_id) and first_day(page.report, page.week) < floor
+    ]
 
 
 def first_day(name: str, week: Week) -> date:

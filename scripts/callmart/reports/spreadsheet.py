@@ -50,7 +50,7 @@ def as_xlsx(page: Page) -> bytes:
 
 def _about(book: Any, page: Page) -> None:
     """Whose report it is, of which days, and what its numbers count."""
-    sheet, bold = book.add_worksheet(page.title), book.add_format({"bold": True})
+    sheet, bold = book.add_worksheet(_name(page.title)), book.add_format({"bold": True})
     sheet.set_column(0, 0, 40)
     sheet.write(0, 0, f"{page.title} · {page.subtitle}", bold)
     said = [page.customer, page.period, page.compared, page.through, *page.notices]
@@ -61,12 +61,16 @@ def _about(book: Any, page: Page) -> None:
         sheet.write_row(row, 0, meaning)
 
 
+def _name(title: str) -> str:
+    """A title as Excel allows it as the name of a sheet."""
+    return shorten(re.sub(FORBIDDEN, "", title), LONGEST_NAME, placeholder=" …")
+
+
 def _write(book: Any, number: int, section: Section) -> None:
     columns, rows = section.records.columns, section.records.rows
     if len(rows) >= MOST_ROWS:
         raise UserError(f"{section.title} has more rows than a sheet of Excel: name a .csv instead")
-    name = re.sub(FORBIDDEN, "", f"{number} {section.title}")
-    sheet = book.add_worksheet(shorten(name, LONGEST_NAME, placeholder=" …"))
+    sheet = book.add_worksheet(_name(f"{number} {section.title}"))
     sheet.write_row(0, 0, [column.caption for column in columns], book.add_format({"bold": True}))
     for at, column in enumerate(columns):
         form = book.add_format({"num_format": FORMS[column.unit]})

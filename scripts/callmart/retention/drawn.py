@@ -26,17 +26,7 @@ def remove_copies(connection: psycopg.Connection, settings: Settings, customer_i
 
 def remove_before(connection: psycopg.Connection, settings: Settings, customer_id: int, first: date) -> int:
     """Remove the pages and mails that can show a day before the first one. Returns how many."""
-    found = [
-        page.path
-        for page in shelf.pages(settings)
-        if page.customer_id == customer_id and shelf.first_day(page.report, page.week) < first
-    ]
-    found += [
-        mail.path
-        for mail in outbox.mails(settings)
-        if mail.customer_id == customer_id
-        and any(shelf.first_day(report, mail.week) < first for report in mail.reports)
-    ]
+    found = [*shelf.too_old(settings, first, customer_id), *outbox.too_old(settings, first, customer_id)]
     for path in found:
         path.unlink()
     if found:

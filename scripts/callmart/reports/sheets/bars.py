@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from callmart.declarations.exposures import Sheet
 from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
-from callmart.reports.language import HOURS
+from callmart.reports.language import AGENTS, HOURS
 from callmart.reports.measures import Measure, Unit
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
@@ -19,7 +19,13 @@ HEADROOM = 1.15  # of the highest bar, for the total above it
 LYING_HEADROOM = 1.35  # of the longest one, for the total at its end
 SHORT, MINUTES = 1.0, 60  # bars of hours that are all shorter than one are drawn in minutes
 OVER_TIME = ("day", "quarter_hour")
-NUMBERS: Mapping[Unit, str] = {"count": "#,##0", "hours": HOURS, "seconds": "#,##0", "share": "#,##0%"}
+NUMBERS: Mapping[Unit, str] = {
+    "count": "#,##0",
+    "hours": HOURS,
+    "seconds": "#,##0",
+    "share": "#,##0%",
+    "agents": AGENTS,
+}
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     is_compared = not (sheet.together or sheet.is_trend)
     rows = scene.rows(sheet, over, compared=is_compared)
     # Whoever was there is compared with who was needed for the same queues and quarter-hours.
-    if sheet.needed and (same := scene.rows(sheet, over, where_all_are_known=True)):
-        rows = same
+    same = scene.rows(sheet, over, where_all_are_known=True) if sheet.needed else []
+    rows = same or rows
     title = language.of(sheet.title)
     now = [row for row in rows if row.get(NOW, True)]
     known = [one for one in shown if any(row[one.name] is not None for row in now)]
@@ -50,7 +50,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         kind="chart",
         records=records.of(scene, sheet, shown, rows),
         panels=panels,
-        grid=_grid(scene, sheet, shown, now),
+        grid=_grid(scene, sheet, shown, now, where_all_are_known=bool(same)),
     )
 
 
@@ -235,7 +235,9 @@ def _spans(scene: Scene, over: Grain, rows: list[Row], chosen: list[Row]) -> lis
     return said + ["…"] * (len(spans) > MOST_SPANS)
 
 
-def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], now: list[Row]) -> Grid:
+def _grid(
+    scene: Scene, sheet: Sheet, shown: list[Measure], now: list[Row], *, where_all_are_known: bool
+) -> Grid:
     if sheet.over != "quarter_hour":
         return scene.grid(sheet.over or "day", shown, now)
-    return scene.grid("hour", shown, scene.rows(sheet, "hour"))
+    return scene.grid("hour", shown, scene.rows(sheet, "hour", where_all_are_known=where_all_are_known))

@@ -1,0 +1,130 @@
+"""Mails that can't be made or handed over: whose they are, what is said, and that all others go out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart.mailing.book import Book
+from callmart.reports import drawing
+from callmart.reports.page import Page
+from callmart_home import Callmart
+from centre import NAMED
+from mail_server import mail_server
+from mailed import CHEF, OTHER, PLANNER, Sent, by, by_server, got, leave_out_drawings, send
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+
+@contextmanager
+def ordered(owner: psycopg.Connection, email: str, *reports: str) -> Iterator[None]:
+    """Within it, a recipient has ordered these reports."""
+    change = "update registry.recipient set reports = %s where email = %s"
+    ((before,),) = owner.execute(
+        "select reports from registry.recipient where email = %s", [email]
+    ).fetchall()
+    owner.execute(change, [list(reports), email])
+    owner.commit()
+    try:
+        yield
+    finally:
+        owner.rollback()
+        owner.execute(change, [before, email])
+        owner.commit()
+
+
+def test_a_report_that_was_ordered_twice_is_mailed_once(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By two of its names, before that was refused."""
+    leave_out_drawings(monkeypatch)
+    with ordered(owner, OTHER, "traffic", "drukte"):
+        assert send(owner, by(two_weeks)) == Sent(2, [])
+
+
+@pytest.mark.parametrize("answer", ["530 log in first", "553 not yours"])
+def test_a_sender_that_is_refused_says_nothing_of_recipients(
+    two_weeks: Callmart,
+    owner: psycopg.Connection,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    leave_out_drawings(monkeypatch)
+    settings = by_server(two_weeks, free_port)
+    with mail_server(free_port) as letters:
+        letters.sender = answer
+        mailed = send(owner, settings)
+        assert mailed.mails == 0
+        ((customer, said),) = mailed.problems
+        assert customer is None
+        assert said.startswith(f"mail.from: the mail server takes nothing from this address ({answer[:3]}): ")
+        letters.sender = "250 OK"
+        assert send(owner, settings) == Sent(2, [])
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_a_password_that_can_not_be_read_is_said_once(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    gone = two_weeks.home / "gone"
+    with mail_server(free_port):
+        mailed = send(owner, by_server(two_weeks, free_port, user="callmart", password_file=gone))
+    said = f"setting mail.smtp.password_file: {gone} can't be read; create it with the secret in it"
+    assert mailed == Sent(0, [(None, said)])
+
+
+def test_a_report_that_can_not_be_drawn_stops_no_other(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    draw: Any = drawing.draw
+
+    def fail(*given: Any) -> Page:
+        if given[2].name == "agents":
+            raise KeyError(CHEF)
+        page: Page = draw(*given)
+        return page
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drawing, "draw", fail)
+        said = f"customer {NAMED}: the report agents was not drawn: KeyError"
+        assert send(owner, by(two_weeks)) == Sent(2, [(NAMED, said)])
+        assert send(owner, by(two_weeks)) == Sent(0, [(NAMED, said)])
+    assert send(owner, by(two_weeks)) == Sent(1, []), "the rest"
+
+
+def test_a_report_that_is_renamed_is_not_mailed_again(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    assert send(owner, by(two_weeks)) == Sent(2, [])
+    owner.execute("update registry.mailed set report = 'drukte' where report = 'traffic'")
+    assert send(owner, by(two_weeks)) == Sent(0, [])
+
+
+def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    going, books = Book.going, list[Book]()
+
+    def fail(book: Book) -> None:
+        books.append(book)
+        if len(books) == 2:
+            book.connection.execute("select 1 / 0")
+        going(book)
+
+    audited = "select count(*) from ops.audit_log where action = 'mailed' and customer_id = %s"
+    ((before,),) = owner.execute(audited, [NAMED]).fetchall()
+    with ordered(owner, PLANNER, "traffic"), mail_server(free_port) as letters:
+        with monkeypatch.context() as patch:
+            patch.setattr(Book, "going", fail)
+            mailed = send(owner, by_server(two_weeks, free_port))
+        assert mailed == Sent(2, [(NAMED, f"customer {NAMED}: its mail was not sent (SQLSTATE 22012)")])
+        assert owner.execute(audited, [NAMED]).fetchall() == [(before + 1,)]
+        assert send(owner, by_server(two_weeks, free_port)) == Sent(1, [])
+    assert got(letters) == {CHEF: 1, PLANNER: 1, OTHER: 1}
