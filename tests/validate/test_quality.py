@@ -3,7 +3,8 @@
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -15,11 +16,14 @@ from psycopg import sql
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
+from callmart.build import window
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, queue_of
 from checking import EVERY_DAY, Day, check, compute
+from events import AMSTERDAM, event, ndjson
+from nights import Crash
 
 
 def held_back(connection: psycopg.Connection) -> set[Day]:
@@ -318,6 +322,27 @@ def test_a_window_computed_again_is_not_the_one_that_was_built(
     for stage in (check, lambda callmart, connection: opening.open_build(connection, callmart.settings)):
         with pytest.raises(UserError, match=r"window changed after .*; run `callmart build` again"):
             stage(played, owner)
+
+
+def test_a_build_that_broke_off_lets_nothing_of_an_earlier_one_be_opened(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window has other days, and newer marks of the same ones."""
+    check(played, owner, "queue_interval")
+    owner.commit()
+    good, new = mart_rows(played, owner), DAYS[-1] + timedelta(days=1)
+    moments = [datetime.combine(day, clock_time(12), AMSTERDAM) for day in (DAYS[-1], new)]
+    late = (event("queue_joined", moment, call_id="late", queue=queue_of(NAMED)) for moment in moments)
+    assert played.land_text(ndjson(*late), NAMED).landed == 2
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(dbt_project, "run", Mock(side_effect=Crash))
+        window.build(owner, played.settings, quietly)
+    owner.rollback()
+    assert opening.open_build(owner, played.settings).days == 0
+    assert mart_rows(played, owner) == good
+    waiting = set(owner.execute("select customer_id, call_date from ops.dirty_day").fetchall())
+    assert waiting == {*EVERY_DAY, (NAMED, new)}
+    assert not window.is_up_to_date(owner, played.settings), "the next run builds it"
 
 
 def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> None:
