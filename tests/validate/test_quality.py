@@ -173,6 +173,38 @@ def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psy
     assert check(played, owner, "queue_day").held_back == {(NAMED, DAYS[1])}
 
 
+def test_a_day_that_fails_as_a_file_lands_for_it_is_left_to_the_next_build(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    """Some models have seen the file and others have not. What a contract closes is closed all the same."""
+    good, fails, lands = mart_rows(played, owner), (NAMED, DAYS[0]), (NAMED, DAYS[1])
+    turned = (STANDARD, DAYS[1])  # it was opened under a detailed contract
+    for customer, day in (fails, lands, turned):
+        given = {"customer": customer, "day": day, "turned": (customer, day) == turned}
+        owner.execute(
+            "update build.int_landed set calls_joined = 1000 where customer_id = %(customer)s and call_date = %(day)s",
+            given,
+        )
+        owner.execute(
+            "update ops.opened_day set so_far = case when not %(turned)s then now() end, is_detailed = %(turned)s"
+            " where customer_id = %(customer)s and call_date = %(day)s",
+            given,
+        )
+    owner.commit()
+    for customer, day in (lands, turned):
+        late = event(
+            "queue_joined", datetime.combine(day, clock_time(12), AMSTERDAM), call_id="b", queue="sales"
+        )
+        assert played.land_text(ndjson(late), customer).landed == 1
+    assert check(played, owner, "queue_day").held_back == {fails, lands, turned}
+    opened = opening.open_build(owner, played.settings)
+    assert (opened.days, opened.held_back) == (len(EVERY_DAY) - 3, 2)
+    assert held_back(owner) == {fails, turned}
+    assert mart_rows(played, owner).keys() == good.keys() - {fails, turned}, "what is held back is closed"
+    waiting = set(owner.execute("select customer_id, call_date from ops.dirty_day").fetchall())
+    assert waiting == {fails, lands, turned}
+
+
 def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
     played: Callmart, owner: psycopg.Connection
 ) -> None:
