@@ -1,14 +1,13 @@
 {#
-    After dbt by itself: let others work again. If it has computed all marts, note the build, so that `callmart validate`
-    and `callmart open` take it up, and say that they are left to do.
+    After dbt by itself: let others work again. If it has computed all of the window, note the build, so that `callmart
+    validate` and `callmart open` take it up, and say that they are left to do.
 #}
 {% macro end_build(results) -%}
     {%- if execute and is_by_itself() -%}
-        {%- set names = [] -%}
-        {%- for result in results if result.status == 'success' and result.node.config.materialized == 'store' -%}
-            {%- do names.append(result.node.name) -%}
-        {%- endfor -%}
-        {%- if computes_all_marts() and names | length == marts() | length -%}
+        {%- set computed = results | selectattr('status', 'equalto', 'success') | map(attribute='node.unique_id') | list -%}
+        {%- set failed = models_of_window() | map(attribute='unique_id') | reject('in', computed) | list -%}
+        {%- set names = marts() | map(attribute='name') | list -%}
+        {%- if computes_the_window() and not failed -%}
             {%- set days = run_query('select count(*) from build."window" where not reached').columns[0].values()[0] -%}
             {%- if days -%}
                 {%- do log(days ~ ' days computed; left to do: `callmart validate`, then `callmart open`', info=true) -%}

@@ -19,7 +19,8 @@ select
     customers.time_zone,
     contracts.option,
     {{ begin_of_day('days.call_date', 'customers.time_zone') }} as begins_at,
-    {{ begin_of_day('days.call_date + 1', 'customers.time_zone') }} as ends_at
+    {{ begin_of_day('days.call_date + 1', 'customers.time_zone') }} as ends_at,
+    days.so_far
 from days
 inner join customers on days.customer_id = customers.customer_id
 inner join contracts

@@ -182,6 +182,18 @@ def test_only_markers_without_a_file_are_cleared(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3, "where no marker is expected there is none"
 
 
+def test_a_marker_that_cannot_be_deleted_keeps_no_other(tmp_path: Path) -> None:
+    folder = Folder(path=tmp_path, done=True)
+    (tmp_path / "a.csv.done").mkdir()
+    os.utime(tmp_path / "a.csv.done", (LONG_AGO, LONG_AGO))
+    put(tmp_path, "b.csv.done")
+    with pytest.raises(
+        UserError, match=rf"^{tmp_path}/a.csv.done can't be deleted \(.+\); .* on {tmp_path}$"
+    ):
+        arriving.clear_markers(folder, NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv.done"]
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "nowhere to move to": ({"after": "move"}, 'after = "move" needs move_to'),
     "a place for what stays": ({"move_to": "/archive"}, 'move_to needs after = "move"'),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from callmart.access import logins
-from callmart.base.keys import keyed
+from callmart.base.keys import keyed, write_keys
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.database import ledger
 from callmart.database.tombstones import secret_of, tombstone
@@ -318,7 +318,9 @@ def test_under_another_key_nothing_from_before_the_end_lands(callmart: Callmart,
     erased(callmart, customer, "agent", NOOR)
     former = key_of(callmart, customer)
     with callmart.connect() as connection:
-        forget_customer(connection, callmart.settings, customer)
+        new_key = forget_customer(connection, customer)
+        assert new_key
+        write_keys(callmart.home, {customer: new_key})
         for table in ("raw.event", "raw.call"):
             connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
         connection.commit()

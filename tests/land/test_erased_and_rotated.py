@@ -9,7 +9,7 @@ import pytest
 
 from callmart.access import logins
 from callmart.base.errors import UserError
-from callmart.base.keys import epochs, keyed
+from callmart.base.keys import epochs, keyed, write_keys
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
 from callmart.database import ledger, ledger_mending
@@ -175,7 +175,9 @@ def test_under_another_key_nothing_from_before_the_end_lands(
 ) -> None:
     """If the customer leaves and comes back, all layers of its former key are former ones."""
     with callmart.connect() as connection:
-        forget_customer(connection, callmart.settings, customer)
+        new_key = forget_customer(connection, customer)
+        assert new_key
+        write_keys(callmart.home, {customer: new_key})
         for table in ("raw.event", "raw.call"):
             connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
     new = [row | {"occurred_at": at("09:00", 2).isoformat()} for row in call("c-50", "09:00", OTHER, BEN)]

@@ -14,7 +14,7 @@ from callmart.base.settings import PROJECT
 from callmart.database import lock
 from callmart.database.lock import exclusive
 from callmart.opening import opening
-from callmart_home import Callmart
+from callmart_home import Callmart, leave_dirty
 from catalogue import unprotected
 from centre import DAYS, NAMED, WITH_DATA, queue_of
 from checking import check
@@ -130,6 +130,18 @@ def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
         assert check(played, owner, "queue_interval").held_back == set()
         assert opening.open_build(owner, played.settings).days == 1
     assert offered(played) == before + 1
+
+
+def test_marts_alone_are_no_build(played: Callmart) -> None:
+    """What they read was emptied when the last build was opened, and no check would find that."""
+    with played.connect() as owner:
+        leave_dirty(owner, [(NAMED, DAYS[0])])
+    before = played.rows("select max(build_id) as build_id from ops.build")
+    done = run_dbt(played, PROJECT, "run", "--select", "marts")
+    assert done.returncode == 0, done.stdout
+    assert "left to do" not in done.stdout
+    assert played.rows("table build.window") == []
+    assert played.rows("select max(build_id) as build_id from ops.build") == before
 
 
 def wait_until_somebody_waits_for(callmart: Callmart, table: str) -> None:

@@ -12,8 +12,10 @@ import pyarrow.parquet
 import pytest
 
 from callmart.access import logins
+from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.declarations import exposures
+from callmart.opening import opening
 from callmart.reports import drawing, reading, values, weeks
 from callmart.reports.drawing import Declared
 from callmart.reports.page import Page
@@ -25,6 +27,7 @@ from events import DAY, DETAILED, at, event, ndjson, registry
 AS_IT_GOES, ONCE = 1, 2  # twins
 HELD_BACK = 3
 AHEAD, QUIET = 4, 5
+LOGGED_IN, CUT = 6, 7
 HOURS = (at("11:00"), at("17:00"))  # after which a contact begins that goes on
 MIDNIGHT = at("00:00", 1)
 LATE = 0.05  # of the events come with the file after theirs
@@ -223,6 +226,61 @@ def test_a_day_that_has_not_begun_waits_and_today_stays_the_last_day(
     clock.moment = at("12:00")
     callmart.land_text(ndjson(event("queue_joined", told[1][0], call_id="more", queue="sales")), AHEAD)
     assert callmart.build_and_open().opened_days == 1
+
+
+def test_what_is_open_today_is_cut_where_the_data_ends_also_if_something_of_tomorrow_is_known(
+    callmart: Callmart, clock: Clock
+) -> None:
+    callmart.apply(registry(f"id: {CUT}, {DETAILED}"))
+    own = {"agent": "SIP/7"}
+    told = [
+        event("agent_logged_in", at("08:00"), line="7", **own),
+        event("agent_status", at("08:00"), reason="available", **own),
+        event("agent_status", at("10:00"), reason="available", agent="SIP/8"),
+        event("agent_logged_out", at("09:00", 1), line="7", **own),
+    ]
+    callmart.land_text(ndjson(*told), CUT)
+    query = """
+        select
+            (select max(logged_in_s) from store.agent_day where customer_id = %(c)s and call_date = %(d)s),
+            (select max(ready_s) from store.agent_day where customer_id = %(c)s and call_date = %(d)s),
+            (select max(seconds) from store.agent_session where customer_id = %(c)s and call_date = %(d)s),
+            (select sum(seconds) from store.agent_status_interval where customer_id = %(c)s and call_date = %(d)s)
+    """
+    for moment, hours, of_both in ((at("12:00"), 2, 2), (MIDNIGHT, 16, 16 + 14)):
+        clock.moment = moment
+        callmart.build_and_open()
+        with callmart.connect() as owner:
+            (row,) = owner.execute(query, {"c": CUT, "d": DAY}).fetchall()
+        assert row == tuple(3600 * each for each in (hours, hours, hours, of_both))
+
+
+def test_what_lands_while_a_build_computes_is_left_to_the_next_one(callmart: Callmart, clock: Clock) -> None:
+    """Also a login and a status that begin after all that the build has seen of the customer."""
+    callmart.apply(registry(f"id: {LOGGED_IN}, {DETAILED}"))
+    own = {"agent": "SIP/6"}
+    callmart.land_text(ndjson(event("agent_logged_in", at("09:00"), line="6", **own)), LOGGED_IN)
+    later = [
+        event("agent_logged_in", at("11:00"), line="another", **own),
+        event("agent_status", at("11:30"), reason="break", **own),
+        event("agent_status", at("11:45"), reason="available", **own),
+    ]
+    landed: list[int] = []
+
+    def on_model(name: str, *_: int) -> None:
+        if name == "stg_agent":
+            landed.append(callmart.land_text(ndjson(*later), LOGGED_IN).landed)
+
+    clock.moment = at("12:00")
+    with callmart.connect() as owner:
+        window.build(owner, callmart.settings, on_model)
+        CHECKED(owner, callmart.settings, quietly)
+        assert opening.open_build(owner, callmart.settings).held_back == 0
+    assert landed == [3]
+    logged_in = "select sum(seconds) as s from store.agent_session where customer_id = %s"
+    assert callmart.rows(logged_in, LOGGED_IN) == [{"s": 0}]
+    callmart.build_and_open()
+    assert callmart.rows(logged_in, LOGGED_IN) == [{"s": (165 + 45) * 60}]
 
 
 def test_after_days_were_opened_there_is_nothing_to_do_but_for_months_that_are_over(

@@ -157,8 +157,8 @@ def test_a_moved_file_is_kept_as_long_as_its_folder_says(
     other = archive / "until-2020-01-01-by-hand"
     other.mkdir()
     (archive / "until-2020-13-01").mkdir()
-    assert taking_away.remove_moved(archive, today + timedelta(days=7)) == 0
-    assert taking_away.remove_moved(archive, today + timedelta(days=8)) == 1
+    assert taking_away.remove_moved(archive, today + timedelta(days=7)) == (0, None)
+    assert taking_away.remove_moved(archive, today + timedelta(days=8)) == (1, None)
     assert sorted(path.name for path in archive.iterdir()) == [other.name, "until-2020-13-01"], "not ours"
 
 
@@ -466,6 +466,41 @@ def test_a_run_removes_what_was_moved_and_says_so(
     assert ready.rows(
         "select details ->> 'files' as files from ops.audit_log where action = 'raw files removed'"
     ) == [{"files": "2"}]
+
+
+def test_what_cannot_be_deleted_keeps_nothing_else_beyond_its_last_day(
+    ready: Callmart, archive: Path, today: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (archive / until(today, -days) for days in (3, 2, 1))
+    first.touch()  # no folder
+    for folder in second, third:
+        folder.mkdir()
+        for name in ".nfs", "a", "b":
+            (folder / name).touch()
+    (third / "own").mkdir()
+    inner = Path.unlink
+
+    def unlink(path: Path, *arguments: Any, **named: Any) -> None:
+        if path == second / ".nfs":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        inner(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    settings = ready.settings.model_copy(
+        update={"folders": [Folder(path=archive.parent / "inbox", after="move", move_to=archive)]}
+    )
+    ran, logged = run.Ran(), "select from ops.audit_log where action = 'raw files removed'"
+    before = len(ready.rows(logged))
+    with ready.connect() as connection:
+        run.follow_calendar(connection, settings, ran, quietly)
+    assert names(archive) == [first.name, f"{second.name}/.nfs"]
+    assert not third.exists()
+    assert ran.expired == 6
+    assert ran.problems == [
+        f"{first}: the raw files that were moved there can't be deleted in time (NotADirectoryError: Not a directory); "
+        "mount the folder, and give this user write permission"
+    ]
+    assert len(ready.rows(logged)) == before + 1
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o644], ids=oct)

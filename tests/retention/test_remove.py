@@ -5,25 +5,28 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import psycopg
 import pytest
 import tableauserverclient as TSC
 
+from callmart.access import logins, sessions
 from callmart.base import disk, keys
 from callmart.base.progress import quietly
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Folder
 from callmart.build import window
-from callmart.database import audit_log, clock, vacuum
+from callmart.database import audit_log, clock, fingerprints, vacuum
 from callmart.publish import tableau
 from callmart.registry.file import load
 from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
-from callmart.retention import destroyed, remove
+from callmart.retention import destroyed, drawn, remove
 from callmart_home import Callmart
 from events import DAY, days
 from leavers import file_of, leaver, paths_of, tables_with
@@ -322,6 +325,65 @@ def what_can_not_be_deleted_is_said_and_tried_again(
         "the next run tries again"
     )
     assert draft.exists() and paths_of(callmart, 1) >= {"keys", "reports"}
+
+
+def start_after_all_that_landed(callmart: Callmart) -> None:
+    """Correct the day on which customer 1's contract began."""
+    began = ("detailed", D2 + timedelta(days=1), None)
+    callmart.apply("customers:\n" + leaver(1, began) + leaver(2, OPEN))
+
+
+def has_fitting_key(callmart: Callmart, customer: int) -> bool:
+    with callmart.connect() as owner:
+        return keys.fits(callmart.home, customer, fingerprints.of_customers(owner, [customer])[customer])
+
+
+def test_a_key_is_replaced_when_nothing_else_can_fail_and_no_file_lands_with_the_former_one(
+    two_landed: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = keys.key_file(two_landed.home, 1)
+    start_after_all_that_landed(two_landed)
+    former, version = file.read_bytes(), two_landed.rows("select max(version) as last from registry.version")
+    with monkeypatch.context() as patch:
+        patch.setattr(drawn, "remove_before", Mock(side_effect=PermissionError(13, "Permission denied")))
+        (stuck,) = removing(two_landed)
+    assert isinstance(stuck, remove.Unremoved)
+    assert file.read_bytes() == former and has_fitting_key(two_landed, 1)
+
+    (removed,) = removing(two_landed)
+    assert isinstance(removed, remove.Removed) and (removed.whole, removed.counts["keys"]) == (False, 1)
+    assert file.read_bytes() != former and has_fitting_key(two_landed, 1)
+    with logins.connect(two_landed.settings, "loader") as loader:
+        received = loader.execute("select raw.receive(%s)", [version[0]["last"]])
+        assert received.fetchall() == [(False,)], "it was prepared before"
+
+
+@pytest.mark.waits
+def test_no_login_holds_up_the_removal(two_landed: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night without anything to remove takes no lock that a landing holds."""
+    monkeypatch.setattr(sessions, "PATIENCE", "100ms")
+    held = {"loader": "select raw.receive(0)", "quality": 'select count(*) from build."window"'}
+    with ExitStack() as stack:
+        own = {duty: stack.enter_context(logins.connect(two_landed.settings, duty)) for duty in held}
+        for duty, statement in held.items():
+            for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                own[duty].execute(f"set {setting} = 0")
+            own[duty].commit()
+            own[duty].execute(statement.encode())
+        owner = stack.enter_context(two_landed.connect())
+        owner.execute("set lock_timeout = '8s'")
+        owner.commit()
+        assert remove.remove(owner, two_landed.settings, quietly) == []
+        for session in own.values():
+            session.execute("select 1")
+
+        owner.execute("update registry.contract set valid_until = %s where customer_id = 1", [TODAY])
+        owner.commit()
+        (removed,) = remove.remove(owner, two_landed.settings, quietly)
+        assert isinstance(removed, remove.Removed) and removed.whole
+        for session in own.values():
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("select 1")
 
 
 def test_a_package_goes_with_everything_else_though_a_contract_begins_later(two_landed: Callmart) -> None:

@@ -3,7 +3,8 @@
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -15,11 +16,14 @@ from psycopg import sql
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
+from callmart.build import window
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, queue_of
 from checking import EVERY_DAY, Day, check, compute
+from events import AMSTERDAM, event, ndjson
+from nights import Crash
 
 
 def held_back(connection: psycopg.Connection) -> set[Day]:
@@ -167,6 +171,38 @@ def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psy
         [NAMED, DAYS[1]],
     )
     assert check(played, owner, "queue_day").held_back == {(NAMED, DAYS[1])}
+
+
+def test_a_day_that_fails_as_a_file_lands_for_it_is_left_to_the_next_build(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    """Some models have seen the file and others have not. What a contract closes is closed all the same."""
+    good, fails, lands = mart_rows(played, owner), (NAMED, DAYS[0]), (NAMED, DAYS[1])
+    turned = (STANDARD, DAYS[1])  # it was opened under a detailed contract
+    for customer, day in (fails, lands, turned):
+        given = {"customer": customer, "day": day, "turned": (customer, day) == turned}
+        owner.execute(
+            "update build.int_landed set calls_joined = 1000 where customer_id = %(customer)s and call_date = %(day)s",
+            given,
+        )
+        owner.execute(
+            "update ops.opened_day set so_far = case when not %(turned)s then now() end, is_detailed = %(turned)s"
+            " where customer_id = %(customer)s and call_date = %(day)s",
+            given,
+        )
+    owner.commit()
+    for customer, day in (lands, turned):
+        late = event(
+            "queue_joined", datetime.combine(day, clock_time(12), AMSTERDAM), call_id="b", queue="sales"
+        )
+        assert played.land_text(ndjson(late), customer).landed == 1
+    assert check(played, owner, "queue_day").held_back == {fails, lands, turned}
+    opened = opening.open_build(owner, played.settings)
+    assert (opened.days, opened.held_back) == (len(EVERY_DAY) - 3, 2)
+    assert held_back(owner) == {fails, turned}
+    assert mart_rows(played, owner).keys() == good.keys() - {fails, turned}, "what is held back is closed"
+    waiting = set(owner.execute("select customer_id, call_date from ops.dirty_day").fetchall())
+    assert waiting == {fails, lands, turned}
 
 
 def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
@@ -318,6 +354,27 @@ def test_a_window_computed_again_is_not_the_one_that_was_built(
     for stage in (check, lambda callmart, connection: opening.open_build(connection, callmart.settings)):
         with pytest.raises(UserError, match=r"window changed after .*; run `callmart build` again"):
             stage(played, owner)
+
+
+def test_a_build_that_broke_off_lets_nothing_of_an_earlier_one_be_opened(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window has other days, and newer marks of the same ones."""
+    check(played, owner, "queue_interval")
+    owner.commit()
+    good, new = mart_rows(played, owner), DAYS[-1] + timedelta(days=1)
+    moments = [datetime.combine(day, clock_time(12), AMSTERDAM) for day in (DAYS[-1], new)]
+    late = (event("queue_joined", moment, call_id="late", queue=queue_of(NAMED)) for moment in moments)
+    assert played.land_text(ndjson(*late), NAMED).landed == 2
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(dbt_project, "run", Mock(side_effect=Crash))
+        window.build(owner, played.settings, quietly)
+    owner.rollback()
+    assert opening.open_build(owner, played.settings).days == 0
+    assert mart_rows(played, owner) == good
+    waiting = set(owner.execute("select customer_id, call_date from ops.dirty_day").fetchall())
+    assert waiting == {*EVERY_DAY, (NAMED, new)}
+    assert not window.is_up_to_date(owner, played.settings), "the next run builds it"
 
 
 def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> None:

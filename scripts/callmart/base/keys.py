@@ -107,9 +107,14 @@ def named(whose: Whose) -> str:
     return "this installation" if whose == INSTALLATION else f"customer {whose}"
 
 
+def random_key() -> bytes:
+    """A key of one layer that nobody has had."""
+    return secrets.token_bytes(LAYER)
+
+
 def new_key(home: Path, whose: Whose) -> bytes:
     """Make a new key and replace the old one. Earlier callers, agents, calls or files are not recognised any more."""
-    key = secrets.token_bytes(LAYER)
+    key = random_key()
     write_keys(home, {whose: key})
     return key
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder
 from callmart.land.look import Look, refuse_name, unreadable
 
@@ -84,15 +84,25 @@ def is_marker(folder: Folder, name: str) -> bool:
 
 
 def clear_markers(folder: Folder, now: float) -> None:
-    """Delete the markers whose files were taken away. A marker that has just come may be earlier than its file."""
+    """Delete the markers whose files were taken away, each by itself. A marker that has just come may be earlier than
+    its file.
+
+    Raises UserError for the first one that can't be deleted, when all others are.
+    """
     entries, _ = _entries(folder.path)
+    failed: list[tuple[Path, OSError]] = []
     for name, entry in entries.items():
         is_alone = is_marker(folder, name) and name.removesuffix(MARKER) not in entries
         if is_alone and entry.st_mtime <= now - folder.settle_seconds:
             try:
                 (folder.path / name).unlink(missing_ok=True)
             except OSError as error:
-                raise unreadable(folder.path / name, error) from None
+                failed.append((folder.path / name, error))
+    if failed:
+        path, reason = failed[0]
+        raise UserError(
+            f"{path} can't be deleted ({kind(reason)}); give this user write permission on {folder.path}"
+        )
 
 
 def _is_marked(name: str, entries: Mapping[str, os.stat_result]) -> bool:

@@ -57,24 +57,36 @@ def take_away(
         ) from None
 
 
-def remove_moved(move_to: Path, today: date) -> int:
-    """Delete the moved files whose last day has passed; return how many there were.
-
-    Raises UserError if the folder can't be read, or something in it can't be deleted.
+def remove_moved(move_to: Path, today: date) -> tuple[int, UserError | None]:
+    """Delete the moved files whose last day has passed, each by itself. Returns how many were deleted, and the error of
+    the first one that can't be, or of the folder if it can't be read.
     """
-    removed = 0
+    removed, failed = 0, list[tuple[Path, OSError]]()
     try:
-        for folder in sorted(move_to.iterdir()):
-            last_day = _day(folder.name)
-            if last_day is not None and last_day < today:
-                removed += sum(1 for _ in folder.iterdir())
-                shutil.rmtree(folder)
+        folders = sorted(move_to.iterdir())
     except OSError as error:
-        raise UserError(
-            f"{move_to}: the raw files that were moved there can't be deleted in time ({kind(error)}); "
-            "mount the folder, and give this user write permission"
-        ) from None
-    return removed
+        folders, failed = [], [(move_to, error)]
+    for folder in folders:
+        last_day = _day(folder.name)
+        if last_day is None or last_day >= today:
+            continue
+        try:
+            for path in sorted(folder.iterdir()):
+                try:
+                    _delete(path)
+                    removed += 1
+                except OSError as error:
+                    failed.append((folder, error))
+            folder.rmdir()
+        except OSError as error:
+            failed.append((folder, error))
+    if not failed:
+        return removed, None
+    place, reason = failed[0]
+    return removed, UserError(
+        f"{place}: the raw files that were moved there can't be deleted in time ({kind(reason)}); "
+        "mount the folder, and give this user write permission"
+    )
 
 
 def without_last_line(path: Path) -> UserError:
@@ -147,6 +159,14 @@ def _carry(path: Path, target: Path) -> None:
             copy.flush()
             os.fsync(copy.fileno())
         draft.replace(target)
+        path.unlink()
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, or a folder that somebody has put there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
         path.unlink()
 
 

@@ -37,7 +37,8 @@ class Drifted(UserError):
 
 
 def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
-    """Open the days of the validated build that passed. Hold back the others: readers keep their last good version.
+    """Open the days of the validated build that passed. Hold back the others, unless a file has landed for them
+    meanwhile. Readers keep their last good version.
 
     Commits. Raises UserError if the last build has not been validated, or was computed again since; and Drifted.
     """
@@ -98,8 +99,8 @@ def _open(
 ) -> Opened:
     build = {"build": build_id}
     connection.execute(SQL["failing"], build)
-    for table in ("passed", "changed", "changed_customer"):
-        connection.execute(SQL[table])
+    for statement in ("passed", "leave_overtaken", "changed", "changed_customer"):
+        connection.execute(SQL[statement])
     connection.execute("analyze passed, changed")
     begin_marts(connection, marts)
     rows = sum(_move(connection, build_id, mart, definitions.get(mart.name)) for mart in marts)

@@ -95,6 +95,32 @@ where
         where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
     );
 
+-- name: leave_overtaken
+-- Where a file has landed since the window was filled, some models have seen it and others have not. A day that fails
+-- then is neither opened nor held back: it is still dirty, and the next build has all of it. But a version that shows
+-- more than the contract of now may is closed at once.
+delete from failing as f
+using build."window" as w
+inner join ops.dirty_day as d using (customer_id, call_date)
+where
+    f.customer_id = w.customer_id
+    and f.call_date = w.call_date
+    and d.mark > w.mark
+    and not f.released
+    and not exists (
+        select 1
+        from ops.opened_day as o
+        inner join registry.kept_contract as k
+            on o.customer_id = k.customer_id
+            and o.call_date >= k.valid_from
+            and (o.call_date < k.valid_until or k.valid_until is null)
+        where
+            o.customer_id = f.customer_id
+            and o.call_date = f.call_date
+            and o.is_detailed
+            and k.option = 'standard'
+    );
+
 -- name: changed
 -- The passed days that changed themselves. The others are in the window because a mart reaches back to one that did.
 create temporary table changed on commit drop as

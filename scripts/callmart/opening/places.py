@@ -64,7 +64,7 @@ class Marts:
         connection = work.connection
         with connection.transaction():
             counts = _rows(connection, person)
-            mark(connection, person)
+            mark_days_and_delete_name(connection, person)
             _note_months(work, person)
         if waiting_days(connection, person.customer_id):
             window.build(connection, work.settings, quietly)
@@ -115,7 +115,7 @@ def _rows(connection: psycopg.Connection, person: Person) -> Counts:
     return +found
 
 
-def mark(connection: psycopg.Connection, person: Person) -> None:
+def mark_days_and_delete_name(connection: psycopg.Connection, person: Person) -> None:
     """Mark the days on which a mart shows the agent, and delete the name, in the caller's transaction."""
     if person.kind != "agent":
         return

@@ -297,11 +297,9 @@ def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, 
     """Delete the raw files that were moved, and whose last day has passed."""
     today = clock.today(connection, settings)
     for move_to in sorted({folder.move_to for folder in settings.folders if folder.move_to}):
-        try:
-            removed = taking_away.remove_moved(move_to, today)
-        except UserError as mistake:
+        removed, mistake = taking_away.remove_moved(move_to, today)
+        if mistake:
             ran.note(str(mistake))
-            continue
         if removed:
             ran.expired += removed
             audit_log.note(connection, "raw files removed", {"before": str(today), "files": removed})

@@ -146,7 +146,7 @@ def erase(work: Work, person: Person) -> None:
     treated.
     """
     with work.connection.transaction():
-        opened.mark(work.connection, person)
+        opened.mark_days_and_delete_name(work.connection, person)
     for place in _WHILE_CLOSED:
         place.treat(work, person)
 

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from callmart.access import memberships, sessions
 from callmart.base import sql_file, telephone
-from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key
+from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key, random_key
 from callmart.base.settings import Settings
 from callmart.database import catalogue, clock, fingerprints, schema, vacuum
 from callmart.registry import erased, objectors
@@ -131,20 +131,21 @@ def _write_former(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> 
         )
 
 
-def forget_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bool:
+def forget_customer(connection: psycopg.Connection, customer_id: int) -> bytes | None:
     """Reset the customer in the registry, as if it had never had data. What is ordered for later stays, with a new key.
 
-    Returns whether the customer needs a key. If not, its file can be deleted.
+    Returns the new key, for the caller to write when nothing else can fail: until the commit the database knows the
+    former one. None if the customer needs none; then its file can be deleted.
     """
     for table in ("privacy.secret", "privacy.correction", "privacy.renewed_tombstone", "ops.rotation"):
         connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     state = current_states(connection).get(customer_id)
     if state is None:
-        return False
+        return None
     now = clock.now(connection)
     today = state.today(now)
     is_ordered = state.is_ordered("standard", "detailed", today=today)
-    key = new_key(settings.home, customer_id) if is_ordered else None
+    key = random_key() if is_ordered else None
     if not is_ordered:
         state = State(state.customer, nothing())
     if not state.keeps_agents(today):
@@ -155,7 +156,7 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     connection.execute("delete from registry.former_fingerprint where customer_id = %s", [customer_id])
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
     _write(connection, {customer_id: state}, {customer_id: key} if key else {}, now)
-    return is_ordered
+    return key
 
 
 def _write(

@@ -16,9 +16,10 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
+from callmart.access import sessions
 from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import fits, key_file
+from callmart.base.keys import fits, key_file, write_keys
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import audit_log, fingerprints, vacuum
@@ -91,31 +92,33 @@ def remove(
     Commits per customer. Returns one result per customer from whom something was removed, or could not be: one failure
     doesn't stop the rest.
     """
-    _follow_calendar(connection)
-    marts = mart_tables.of_customers(connection)
-    gone, with_surplus = _gone(connection, settings), _with_surplus(connection, marts)
-    connection.commit()
     removed: list[Removed | Unremoved] = []
-    for number, customer_id in enumerate([*gone, *with_surplus]):
-        try:
-            databases.drop_of(connection, settings, customer_id)
-            counts = (
-                _remove_customer(connection, settings, customer_id, marts)
-                if customer_id in gone
-                else _remove_days(connection, settings, customer_id, marts)
-            )
-            counts = +counts  # drops the zeros
-            if counts:
-                audit_log.note(connection, "removed", counts, customer_id)
-            if customer_id in gone:
-                _commit_and_delete_key(connection, settings, customer_id)
-            connection.commit()
-            if counts:
-                removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
-        except Exception as error:
-            connection.rollback()
-            removed.append(Unremoved(customer_id, error))
-        on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
+    # A landing can be held open, and so can a query of what waits to be opened.
+    with sessions.making_way(connection):
+        _follow_calendar(connection)
+        marts = mart_tables.of_customers(connection)
+        gone, with_surplus = _gone(connection, settings), _with_surplus(connection, marts)
+        connection.commit()
+        for number, customer_id in enumerate([*gone, *with_surplus]):
+            try:
+                databases.drop_of(connection, settings, customer_id)
+                # What has passed the gate with a key that is replaced lands no more.
+                connection.execute(SQL["new_version"])
+                counts, key = (
+                    _remove_customer(connection, settings, customer_id, marts)
+                    if customer_id in gone
+                    else _remove_days(connection, settings, customer_id, marts)
+                )
+                counts = +counts  # drops the zeros
+                if counts:
+                    audit_log.note(connection, "removed", counts, customer_id)
+                _commit(connection, settings, customer_id, key, whole=customer_id in gone)
+                if counts:
+                    removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
+            except Exception as error:
+                connection.rollback()
+                removed.append(Unremoved(customer_id, error))
+            on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     vacuum.vacuum(connection)
     shelf.tidy(connection, settings)
     outbox.tidy(connection, settings)
@@ -133,21 +136,26 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
         raise UserError(f"customer {customer_id} has no key: `callmart status` lists the customers")
     if fits(settings.home, customer_id, fingerprint):
         raise UserError(f"nothing was removed: the key of customer {customer_id} is there, and fits its data")
-    databases.drop_of(connection, settings, customer_id)
-    counts = +_remove_customer(connection, settings, customer_id, mart_tables.of_customers(connection))
-    # Else files of several customers stay.
-    connection.execute("select registry.read_again(%s)", [customer_id])
-    audit_log.note(connection, "removed", counts, customer_id)
-    audit_log.note(connection, "key lost", customer_id=customer_id)
-    _commit_and_delete_key(connection, settings, customer_id)
+    with sessions.making_way(connection):
+        databases.drop_of(connection, settings, customer_id)
+        # Makes a new version, too. Without it files of several customers would stay.
+        connection.execute("select registry.read_again(%s)", [customer_id])
+        counts, key = _remove_customer(
+            connection, settings, customer_id, mart_tables.of_customers(connection)
+        )
+        audit_log.note(connection, "removed", +counts, customer_id)
+        audit_log.note(connection, "key lost", customer_id=customer_id)
+        _commit(connection, settings, customer_id, key, whole=True)
     vacuum.vacuum(connection)
-    return Removed(customer_id, True, dict(counts))
+    return Removed(customer_id, True, dict(+counts))
 
 
 def _follow_calendar(connection: psycopg.Connection) -> None:
     """Mark what a new day alone changes: days to build, and files with rows turned away before that can land now."""
     connection.execute("select ops.follow_contracts()")
-    connection.execute(SQL["follow_calendar"])
+    # Only then: a new version waits for the files that are landing.
+    if connection.execute(SQL["begun_contract"]).fetchone():
+        connection.execute(SQL["new_version"])
     connection.commit()
 
 
@@ -182,8 +190,10 @@ def _with_surplus(connection: psycopg.Connection, marts: list[Mart]) -> list[int
 
 def _remove_customer(
     connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[Mart]
-) -> Counter[str]:
-    """Remove everything of a customer but the file of its key; return the counts by kind."""
+) -> tuple[Counter[str], bytes | None]:
+    """Remove everything of a customer but the file of its key; return the counts by kind, and the new key if it needs
+    one.
+    """
     counts: Counter[str] = Counter()
     parameters: Parameters = {"customer": customer_id}
     for mart in marts:
@@ -212,9 +222,9 @@ def _remove_customer(
     had_key = key_file(settings.home, customer_id).exists() or customer_id in fingerprints.of_customers(
         connection, [customer_id]
     )
-    needs_key = forget_customer(connection, settings, customer_id)
+    key = forget_customer(connection, customer_id)
     # A new key replaces it, for what is ordered for later.
-    counts["keys"] = int(had_key or needs_key)
+    counts["keys"] = int(had_key or key is not None)
     counts["extracts"] = len(list((extract.folder(settings) / str(customer_id)).glob("*.hyper")))
     packages = settings.home / disk.PACKAGES
     for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings), packages):
@@ -223,16 +233,21 @@ def _remove_customer(
     if had_key:
         destroyed.note(connection, settings, customer_id)
     _note_to_vacuum(connection, marts)
-    return counts
+    return counts, key
 
 
-def _commit_and_delete_key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
-    """Commit a customer's removal, and then delete the key's file, unless there is a new key. A kill in between leaves
-    the file, and the next run removes and records it once more.
+def _commit(
+    connection: psycopg.Connection, settings: Settings, customer_id: int, key: bytes | None, *, whole: bool
+) -> None:
+    """Commit a customer's removal with the key that replaces the former one, if there is one. Without one, if the
+    customer is removed `whole`, the key's file is then deleted.
+
+    A kill in between leaves a file that does not fit, or one that nobody needs: the next run does it all once more.
     """
-    has_key = customer_id in fingerprints.of_customers(connection, [customer_id])
+    if key is not None:
+        write_keys(settings.home, {customer_id: key})
     connection.commit()
-    if not has_key:
+    if whole and key is None:
         key_file(settings.home, customer_id).unlink(missing_ok=True)
 
 
@@ -250,15 +265,17 @@ def _note_to_vacuum(connection: psycopg.Connection, marts: list[Mart]) -> None:
 
 def _remove_days(
     connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[Mart]
-) -> Counter[str]:
-    """Remove the days that a contract does not keep, and on kept days the agents' data. Return the counts by kind."""
+) -> tuple[Counter[str], bytes | None]:
+    """Remove the days that a contract does not keep, and on kept days the agents' data. Return the counts by kind, and
+    the new key if the customer starts over.
+    """
     first, until, time_zone, detailed_from = connection.execute(
         SQL["span"], {"customer": customer_id}
     ).fetchall()[0]
     if first is None:  # the customer's midnight has passed in the meantime
-        return Counter()
+        return Counter(), None
     span = _Span(first, until, time_zone, detailed_from)
-    counts = _remove_events(connection, settings, customer_id, span)
+    counts, key = _remove_events(connection, settings, customer_id, span)
     parameters = _bounds(customer_id, span)
     if counts["events"]:
         days = reach(dbt_project.marts(settings))
@@ -285,7 +302,7 @@ def _remove_days(
         )
         opening.forget_build(connection)
         _note_to_vacuum(connection, marts)
-    return counts
+    return counts, key
 
 
 def _bounds(customer_id: int, span: _Span) -> Parameters:
@@ -299,8 +316,10 @@ def _bounds(customer_id: int, span: _Span) -> Parameters:
 
 def _remove_events(
     connection: psycopg.Connection, settings: Settings, customer_id: int, span: _Span
-) -> Counter[str]:
-    """Remove the events outside the span, and their records. A call that is partly in the span keeps that part."""
+) -> tuple[Counter[str], bytes | None]:
+    """Remove the events outside the span, and their records. A call that is partly in the span keeps that part. Returns
+    the counts, and the new key if nothing is left.
+    """
     counts: Counter[str] = Counter()
     parameters = _bounds(customer_id, span)
     counts["events"] = connection.execute(SQL["delete_events"], parameters).rowcount
@@ -311,11 +330,12 @@ def _remove_events(
     rest = connection.execute(
         "select 1 from raw.file_customer where customer_id = %(customer)s limit 1", parameters
     ).fetchone()
-    if counts["events"] and rest is None:  # no data is left, so it starts over like a new customer
-        forget_customer(connection, settings, customer_id)
-        counts["keys"] = 1  # replaced by a new one
-        destroyed.note(connection, settings, customer_id)
-    return counts
+    if not counts["events"] or rest:
+        return counts, None
+    # No data is left, so it starts over like a new customer.
+    counts["keys"] = 1  # replaced by a new one
+    destroyed.note(connection, settings, customer_id)
+    return counts, forget_customer(connection, customer_id)
 
 
 def _remove_agents(

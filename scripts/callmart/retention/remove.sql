@@ -30,28 +30,34 @@ where
     and {day} >= k.valid_from
     and ({day} < k.valid_until or k.valid_until is null);
 
--- name: follow_calendar
--- If a contract begins today, make a new version of the registry: files with rows turned away before can land now.
-insert into registry.version (applied_at)
-select now()
+-- name: begun_contract
+-- Whether a contract has begun since the last version of the registry: files with rows turned away before can land now.
+with latest as (
+    select max(applied_at) as applied_at from registry.version
+),
+
+kept as (
+    select
+        customer_id,
+        min(valid_from) as valid_from
+    from registry.kept_contract
+    group by customer_id
+)
+
+select 1
+from latest
+cross join kept
+-- The planner expects a single contract, and would join each customer with each contract.
 where
-    exists (
-        select 1
-        from (select max(applied_at) as applied_at from registry.version) as v
-        cross join (
-            select
-                customer_id,
-                min(valid_from) as valid_from
-            from registry.kept_contract
-            group by customer_id
-        ) as k
-        -- The planner expects a single contract, and would join each customer with each contract.
-        where
-            k.valid_from > (
-                select (v.applied_at at time zone c.time_zone)::date from registry.customer as c
-                where c.customer_id = k.customer_id
-            )
-    );
+    kept.valid_from > (
+        select (latest.applied_at at time zone c.time_zone)::date from registry.customer as c
+        where c.customer_id = kept.customer_id
+    )
+limit 1;
+
+-- name: new_version
+-- Waits for the files that are landing. Until this transaction ends no other lands, and then only by this version.
+insert into registry.version default values;
 
 -- name: gone
 -- The customers whose contract keeps nothing today, but of whom something is stored.

@@ -193,7 +193,8 @@ end
 $$;
 
 -- Fill the window as it is at a moment: the dirty days that have begun, and for each mart the open days that look back
--- at one of them, as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built.
+-- at one of them, as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built. A
+-- build that waits to be opened is discarded.
 -- Returns the number of dirty days in the window.
 create or replace function ops.fill_window(reaches jsonb, moment timestamptz default now()) returns bigint
 language plpgsql
@@ -213,6 +214,9 @@ begin
                 and (d.call_date < k.valid_until or k.valid_until is null)
         );
 
+    -- What waits to be opened was computed from another window.
+    delete from ops.build where opened_at is null;
+    delete from ops.built_state;
     truncate build."window";
     insert into build."window" (customer_id, call_date, mark)
     select
