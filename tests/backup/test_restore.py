@@ -393,6 +393,39 @@ def test_rows_that_differ_are_found(
     assert logins(emptied) == set()
 
 
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"renamed_from": ["former"]}, "mart queue_day was called former .* the database has both"),
+        (
+            {"group": "agent"},
+            "mart queue_day was made in the group queue, and is declared in the group agent",
+        ),
+    ],
+)
+def test_a_mart_about_which_a_person_has_to_decide_is_restored_as_it_was(
+    emptied: Callmart,
+    old: Callmart,
+    backed_up: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: dict[str, object],
+    said: str,
+) -> None:
+    """What the person does then would be refused while the restore is not finished."""
+    marts = [
+        mart.model_copy(update=declared) if mart.name == "queue_day" else mart
+        for mart in dbt_project.marts(emptied.settings)
+    ]
+    monkeypatch.setattr(dbt_project, "marts", lambda _: marts)
+    (problem,) = restored(emptied, backed_up).problems
+    assert re.match(said, problem)
+    query = "select * from mart.queue_day order by 1, 2, 3"
+    for customer in WITH_DATA:
+        assert emptied.rows(query, customer_id=customer) == old.rows(query, customer_id=customer) != []
+    with emptied.connect() as owner:
+        restoring.refuse(owner)
+
+
 def test_a_login_of_before_is_barred_with_its_session(
     emptied: Callmart, backed_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
