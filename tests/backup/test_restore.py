@@ -16,7 +16,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, logins, publishing_to
 from callmart.access import drift, memberships
 from callmart.backup import manifest, programs, restore
 from callmart.base.errors import UserError
-from callmart.base.keys import INSTALLATION, fingerprint_of, key_file
+from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key
 from callmart.cli import terminal
 from callmart.database import clock, restoring, schema
 from callmart.declarations import dbt_project
@@ -351,6 +351,32 @@ def test_a_key_that_came_meanwhile_is_not_overwritten(
         path.unlink()
         with emptied.connect() as connection:
             restoring.clear(connection)
+
+
+def test_a_key_that_the_restore_has_replaced_is_none_of_somebody_else(
+    emptied: Callmart, old: Callmart, backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A customer of whom nothing may stay starts over with a new one. In another home it would be somebody else's."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            restore, "_remove_unknown", lambda _, settings: crash_after(new_key, settings.home, STANDARD)
+        )
+        with pytest.raises(Crash):
+            restored(emptied, backed_up)
+    path = key_file(emptied.home, STANDARD)
+    theirs = key_file(old.home, STANDARD).read_bytes()
+    assert path.read_bytes() != theirs
+    other = emptied.settings.model_copy(update={"home": tmp_path})
+    key_file(tmp_path, STANDARD).parent.mkdir()
+    key_file(tmp_path, STANDARD).write_bytes(path.read_bytes())
+    opened = restore.open_backup(backed_up, emptied.settings)
+    for made in (False, True):
+        if made:
+            installation.make_restored(tmp_path, takes_over=False)
+        with emptied.connect() as connection, pytest.raises(UserError, match="already holds keys"):
+            restore._refuse_full(connection, other, opened)
+    assert restored(emptied, backed_up).problems == []
+    assert path.read_bytes() == theirs
 
 
 def test_two_restores_at_once(emptied: Callmart, backed_up: Path) -> None:

@@ -153,6 +153,7 @@ def restore(
         _verify(connection, backup)
         write_keys(settings.home, backup.keys)
         installation.make_restored(settings.home, takes_over=take_over)
+        restoring.note_home(connection, installation.known_id(settings.home))
         undecided = _upgrade(connection, settings, marts)
         _guard(connection, settings)
         if accepted:
@@ -260,8 +261,11 @@ def _refuse_full(connection: psycopg.Connection, settings: Settings, backup: Ope
             "with an empty CALLMART_HOME"
         )
     ours = {key_file(settings.home, whose): key for whose, key in backup.keys.items()}
+    # Where it has written the keys, a customer of whom nothing may stay can have got a new one since.
+    written_to = restoring.home(connection) if unfinished is not None else None
+    is_here = written_to is not None and written_to == installation.known_id(settings.home)
     for path in sorted((settings.home / "keys").glob("*.key")):
-        if unfinished is None or path not in ours or path.read_bytes() != ours[path]:
+        if unfinished is None or path not in ours or not (is_here or path.read_bytes() == ours[path]):
             raise UserError(
                 f"{path.parent} already holds keys: restore into an empty CALLMART_HOME, or move them away first"
             )
