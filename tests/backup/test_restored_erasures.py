@@ -194,6 +194,28 @@ def test_a_home_without_a_copy_is_told_so_once_somebody_was_erased(old: Callmart
     assert (said(old.settings), said(alone)) == ((False, "ok"), (True, "wrong"))
 
 
+def test_a_copy_that_could_not_be_made_is_a_problem_of_the_run_and_a_trouble(
+    old: Callmart, backed_up: Path, tmp_path: Path
+) -> None:
+    """As where a service may not write there. Nobody is closed for that."""
+    wanted = tmp_path / "not mounted" / "ledger"
+    settings = old.settings.model_copy(update={"privacy": Privacy(ledger_copy=wanted)})
+    with old.connect() as connection:
+        connection.execute("update privacy.ledger set has_copy = false")
+        (problem,) = ledger.close(connection, settings)
+        (trouble,) = health._of_ledger(connection, settings)
+        assert ledger.closed(connection) == set()
+        wanted.parent.mkdir()
+        assert ledger.close(connection, settings) == []
+        assert list(health._of_ledger(connection, settings)) == []
+        connection.rollback()
+    assert problem.startswith(f"the privacy ledger {wanted} can't be written (FileNotFoundError")
+    assert (trouble.kind, trouble.customer_id) == ("ledger_copy", None)
+    assert trouble.what.startswith(
+        f"somebody was erased, and the second copy of the privacy ledger, {wanted},"
+    )
+
+
 # -- without the ledger ----------------------------------------------------------------------------------------------
 
 
