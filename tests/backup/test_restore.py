@@ -16,7 +16,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, logins, publishing_to
 from callmart.access import drift, memberships
 from callmart.backup import manifest, programs, restore
 from callmart.base.errors import UserError
-from callmart.base.keys import INSTALLATION, fingerprint_of, key_file
+from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key
 from callmart.cli import terminal
 from callmart.database import clock, restoring, schema
 from callmart.declarations import dbt_project
@@ -353,6 +353,32 @@ def test_a_key_that_came_meanwhile_is_not_overwritten(
             restoring.clear(connection)
 
 
+def test_a_key_that_the_restore_has_replaced_is_none_of_somebody_else(
+    emptied: Callmart, old: Callmart, backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A customer of whom nothing may stay starts over with a new one. In another home it would be somebody else's."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            restore, "_remove_unknown", lambda _, settings: crash_after(new_key, settings.home, STANDARD)
+        )
+        with pytest.raises(Crash):
+            restored(emptied, backed_up)
+    path = key_file(emptied.home, STANDARD)
+    theirs = key_file(old.home, STANDARD).read_bytes()
+    assert path.read_bytes() != theirs
+    other = emptied.settings.model_copy(update={"home": tmp_path})
+    key_file(tmp_path, STANDARD).parent.mkdir()
+    key_file(tmp_path, STANDARD).write_bytes(path.read_bytes())
+    opened = restore.open_backup(backed_up, emptied.settings)
+    for made in (False, True):
+        if made:
+            installation.make_restored(tmp_path, takes_over=False)
+        with emptied.connect() as connection, pytest.raises(UserError, match="already holds keys"):
+            restore._refuse_full(connection, other, opened)
+    assert restored(emptied, backed_up).problems == []
+    assert path.read_bytes() == theirs
+
+
 def test_two_restores_at_once(emptied: Callmart, backed_up: Path) -> None:
     with emptied.connect() as connection, restoring.locked(connection):
         with pytest.raises(UserError, match="another restore is at work on this database"):
@@ -391,6 +417,39 @@ def test_rows_that_differ_are_found(
     with pytest.raises(UserError, match=r"store\.queue_day does not have the rows of the backup, and nobody"):
         restored(emptied, backed_up)
     assert logins(emptied) == set()
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"renamed_from": ["former"]}, "mart queue_day was called former .* the database has both"),
+        (
+            {"group": "agent"},
+            "mart queue_day was made in the group queue, and is declared in the group agent",
+        ),
+    ],
+)
+def test_a_mart_about_which_a_person_has_to_decide_is_restored_as_it_was(
+    emptied: Callmart,
+    old: Callmart,
+    backed_up: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    declared: dict[str, object],
+    said: str,
+) -> None:
+    """What the person does then would be refused while the restore is not finished."""
+    marts = [
+        mart.model_copy(update=declared) if mart.name == "queue_day" else mart
+        for mart in dbt_project.marts(emptied.settings)
+    ]
+    monkeypatch.setattr(dbt_project, "marts", lambda _: marts)
+    (problem,) = restored(emptied, backed_up).problems
+    assert re.match(said, problem)
+    query = "select * from mart.queue_day order by 1, 2, 3"
+    for customer in WITH_DATA:
+        assert emptied.rows(query, customer_id=customer) == old.rows(query, customer_id=customer) != []
+    with emptied.connect() as owner:
+        restoring.refuse(owner)
 
 
 def test_a_login_of_before_is_barred_with_its_session(

@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from backups import PASSPHRASE, back_up, logins, restored, tables_with, with_ledger_copy
-from callmart.backup import manifest, restore
+from callmart.backup import contents, manifest, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.person import Work
 from callmart.base.settings import Privacy, Settings
-from callmart.database import chain, ledger, ledger_files
+from callmart.database import chain, ledger, ledger_files, schema
 from callmart.database.chain import Chain
 from callmart.operations import doctor, health
 from callmart.privacy import objecting, register, replaying
@@ -170,6 +170,20 @@ def test_a_name_that_was_corrected_since_the_backup_comes_with_the_registry_file
     assert tables_with(new, NAME) == {"registry.agent", "store.agent"}
 
 
+def test_a_backup_from_before_an_upgrade_names_its_ledger(old: Callmart, tmp_path: Path) -> None:
+    """Else a copy that ends earlier would be taken, and whoever was erased since would be back."""
+    with old.connect() as connection:
+        connection.execute("delete from access.applied")  # an upgrade is due
+        connection.commit()
+        try:
+            made = back_up(old, tmp_path / "b")
+        finally:
+            schema.note(connection, old.settings.time_zone)
+            connection.commit()
+        assert made.callmart.startswith("before ")
+        assert made.ledger == contents.ledger(connection) is not None
+
+
 def test_a_home_without_a_copy_is_told_so_once_somebody_was_erased(old: Callmart, backed_up: Path) -> None:
     alone = old.settings.model_copy(update={"privacy": Privacy()})
 
@@ -178,6 +192,28 @@ def test_a_home_without_a_copy_is_told_so_once_somebody_was_erased(old: Callmart
         return "ledger_copy" in {one.kind for one in health.look(settings).troubles}, checks["privacy"]
 
     assert (said(old.settings), said(alone)) == ((False, "ok"), (True, "wrong"))
+
+
+def test_a_copy_that_could_not_be_made_is_a_problem_of_the_run_and_a_trouble(
+    old: Callmart, backed_up: Path, tmp_path: Path
+) -> None:
+    """As where a service may not write there. Nobody is closed for that."""
+    wanted = tmp_path / "not mounted" / "ledger"
+    settings = old.settings.model_copy(update={"privacy": Privacy(ledger_copy=wanted)})
+    with old.connect() as connection:
+        connection.execute("update privacy.ledger set has_copy = false")
+        (problem,) = ledger.close(connection, settings)
+        (trouble,) = health._of_ledger(connection, settings)
+        assert ledger.closed(connection) == set()
+        wanted.parent.mkdir()
+        assert ledger.close(connection, settings) == []
+        assert list(health._of_ledger(connection, settings)) == []
+        connection.rollback()
+    assert problem.startswith(f"the privacy ledger {wanted} can't be written (FileNotFoundError")
+    assert (trouble.kind, trouble.customer_id) == ("ledger_copy", None)
+    assert trouble.what.startswith(
+        f"somebody was erased, and the second copy of the privacy ledger, {wanted},"
+    )
 
 
 # -- without the ledger ----------------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ def test_a_server_with_tls_of_its_own(
 ) -> None:
     """It lets nobody in without, and has three connections."""
     own, other = certificates
-    data, account = callmart.home / "data_17", embedded_server._account()
+    data, account = callmart.home / "data_17", embedded_server._as_server()
     data.mkdir()
     (password := data.with_name("password")).write_text(PASSWORD)
     password.chmod(0o644)
@@ -262,3 +262,16 @@ def test_a_server_with_tls_of_its_own(
         assert "the server offers no TLS" in refusal(callmart.home, good)
     finally:
         pg("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+def test_an_owner_who_does_not_own_the_database_keeps_the_catalogue_of_a_cluster(
+    callmart: Callmart, folder: Path
+) -> None:
+    """It is taken from everybody else. PL/pgSQL stands for Citus, which is in no package registry."""
+    script = embedded_server.ADMINISTRATOR.read_text().replace("extname = 'citus'", "extname = 'plpgsql'")
+    with callmart.superuser(keep=False) as postgres:
+        postgres.execute(script.encode())
+        granted = postgres.execute(
+            "select grantee::regrole::text from pg_proc, aclexplode(proacl) where proname = 'plpgsql_call_handler'"
+        )
+        assert set(granted.fetchall()) == {("postgres",), ("callmart_owner",), (OWNER,)}

@@ -95,7 +95,7 @@ DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 @pytest.mark.skipif(not DEBIAN_15.exists(), reason="no PostgreSQL 15 on this machine")
 def test_postgresql_15_itself_is_refused(socket: Path, home: Path) -> None:
-    data, account = home / "data", embedded_server._account()
+    data, account = home / "data", embedded_server._as_server()
     data.mkdir(parents=True)
     if account:
         shutil.chown(data, account["user"])

@@ -6,6 +6,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from callmart.base.settings import PROJECT, Settings
 UNITS = PROJECT / "packaging" / "systemd"
 OF_THE_ACCOUNT = (
     "callmart.service", "callmart-day.service", "callmart-servers.service", "callmart-health.service",
-    "callmart-mail.service",
+    "callmart-mail.service", "callmart-backup.service",
 )  # fmt: skip
 THRESHOLD = 30  # of 100: systemd calls up to 20 OK, and up to 50 medium
 RUNBOOK = (PROJECT / "docs" / "runbook.md").read_text()
@@ -45,6 +46,8 @@ def units(tmp_path: Path) -> Path:
 def test_systemd_finds_nothing_wrong(units: Path) -> None:
     names = sorted(path.name for path in units.iterdir() if path.is_file())
     assert names == [
+        "callmart-backup.service",
+        "callmart-backup.timer",
         "callmart-day.service",
         "callmart-day.timer",
         "callmart-failed@.service",
@@ -89,6 +92,7 @@ def test_a_service_may_do_little(units: Path, name: str) -> None:
         ("callmart-day.timer", "*:00/5:00"),
         ("callmart-health.timer", "07..18:30:00"),
         ("callmart-mail.timer", "05..23:02:00"),
+        ("callmart-backup.timer", "05:33:00"),
     ],
 )
 def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
@@ -103,12 +107,43 @@ def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
 
 def test_the_night_begins_when_no_run_of_the_day_does() -> None:
     """Of two that begin at once, one does nothing."""
-    night, day, mail = (
+    night, day, mail, backup = (
         re.findall(r"^OnCalendar=(.*)$", (UNITS / f"callmart{timer}.timer").read_text(), flags=re.MULTILINE)
-        for timer in ("", "-day", "-mail")
+        for timer in ("", "-day", "-mail", "-backup")
     )
     assert day == ["*:0/5"]
-    assert all(int(calendar.split(":")[1]) % 5 for calendar in [*night, *mail])
+    assert all(int(calendar.split(":")[1]) % 5 for calendar in [*night, *mail, *backup])
+
+
+def told(unit: str, what: str) -> list[str]:
+    """What a unit says of something."""
+    return re.findall(rf"^{what}=(.*)$", (UNITS / unit).read_text(), flags=re.MULTILINE)
+
+
+def test_no_run_starts_servers_that_end_with_it() -> None:
+    """They would end in the night after one crashed, and again in each night from then on."""
+    for unit in OF_THE_ACCOUNT:
+        if unit == "callmart-servers.service":
+            assert told(unit, "ExecReload") == told(unit, "ExecStart")
+        elif unit != "callmart-health.service":  # it starts nothing
+            assert told(unit, "ExecStartPre") == [
+                "-+/usr/bin/systemctl reload-or-restart callmart-servers.service"
+            ]
+            assert told(unit, "Requires") == ["callmart-servers.service"]
+
+
+def test_a_backup_is_made_where_the_guide_makes_the_folder_and_waits_for_a_run() -> None:
+    unit = "callmart-backup.service"
+    (folder,) = told(unit, "ReadWritePaths")
+    assert folder == "-/srv/backup"
+    (command,) = told(unit, "ExecStart")
+    assert command.startswith(
+        "/bin/sh -c 'exec /opt/callmart/.venv/bin/callmart backup \"/srv/backup/$$(date "
+    )
+    guide = (PROJECT / "docs" / "install.md").read_text()
+    assert "install --directory --mode=0700 --owner=callmart --group=callmart /srv/backup\n" in guide
+    waits = " ".join(told(unit, "After")).split()
+    assert {"callmart.service", "callmart-day.service", "callmart-mail.service"} <= set(waits)
 
 
 def test_mails_go_out_until_the_week_ends() -> None:
@@ -140,6 +175,47 @@ def test_each_credential_is_a_setting_and_the_command_by_hand_has_the_same() -> 
     assert {name for name in known if name.endswith(secret)} == set(given)
     told = (PROJECT / "docs" / "install.md").read_text()
     assert [name for name in given if f"`{name}`" not in told] == []
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """The command by hand where systemd runs and we are root, with programs that only say their name and words."""
+    (tmp_path / "bin").mkdir()
+    for program in ("systemctl", "systemd-run", "runuser"):
+        (file := tmp_path / "bin" / program).write_text('#!/bin/sh\necho "${0##*/}" "$@"\n')
+        file.chmod(0o755)
+    (file := tmp_path / "bin" / "id").write_text("#!/bin/sh\necho 0\n")
+    file.chmod(0o755)
+    script = HAND.replace("/run/systemd/system", str(tmp_path)).replace("/var/lib/callmart", str(tmp_path))
+    path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+
+    def run(*words: str, **environment: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["sh", "-c", script, "callmart", *words],
+            env={"PATH": path, **environment}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_by_hand_the_servers_are_started_and_stopped_by_their_unit(
+    by_hand: Callable[..., tuple[int, str]],
+) -> None:
+    """What the command's own unit starts would end with it. A restart would end a run that is at work."""
+    assert by_hand("start") == (0, "systemctl reload-or-restart callmart-servers.service\n")
+    assert by_hand("stop") == (0, "systemctl stop callmart-servers.service\n")
+    for words in (["run"], ["start", "--help"], ["privacy", "answer", "7", "--out", "a letter.txt"]):
+        code, said = by_hand(*words)
+        assert (code, said.startswith("systemd-run ")) == (0, True)
+        assert said.endswith(f"/opt/callmart/.venv/bin/callmart {' '.join(words)}\n")
+
+
+def test_by_hand_no_variable_is_dropped_without_a_word(by_hand: Callable[..., tuple[int, str]]) -> None:
+    code, said = by_hand("backup", "/srv/backup/new", CALLMART_BACKUP_PASSPHRASE="a secret of ours")
+    assert (code, "secret of ours" in said) == (2, False)
+    assert said.startswith("error: CALLMART_BACKUP_PASSPHRASE would not reach callmart: unset it, and write")
+    assert by_hand("status", LANG="C.UTF-8")[0] == 0
 
 
 def test_the_command_by_hand_has_the_account_of_the_service() -> None:

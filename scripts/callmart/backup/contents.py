@@ -5,6 +5,7 @@ from psycopg import sql
 
 from callmart.backup.manifest import Content, Ledger
 from callmart.base import sql_file
+from callmart.database import catalogue
 
 SQL = sql_file.statements(__file__)
 
@@ -56,6 +57,8 @@ def _content(connection: psycopg.Connection, table: str) -> Content:
 
 
 def ledger(connection: psycopg.Connection) -> Ledger | None:
-    """How far the ledger of erasures is."""
+    """How far the ledger of erasures is; None if none has begun, or an earlier version has no tables for it."""
+    if not catalogue.exists(connection, "privacy.ledger"):
+        return None
     found = connection.execute(SQL["ledger"]).fetchone()
     return Ledger(id=found[0], entry=found[1], has_copy=found[2]) if found else None

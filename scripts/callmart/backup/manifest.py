@@ -56,7 +56,7 @@ class Manifest(Strict):
     tables: dict[str, Content]
     keys: dict[Whose, str]  # the fingerprints
     files: dict[str, File]
-    ledger: Ledger | None = None  # None if the backup is of an earlier version
+    ledger: Ledger | None = None  # None if the database had none yet
 
     @property
     def rows(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from callmart.access import logins, memberships, rights, roles, sessions
+from callmart.access import drift, logins, memberships, rights, roles, sessions
 from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
@@ -153,7 +153,8 @@ def restore(
         _verify(connection, backup)
         write_keys(settings.home, backup.keys)
         installation.make_restored(settings.home, takes_over=take_over)
-        _upgrade(connection, settings, marts)
+        restoring.note_home(connection, installation.known_id(settings.home))
+        undecided = _upgrade(connection, settings, marts)
         _guard(connection, settings)
         if accepted:
             clock.accept(connection, settings, accepted)
@@ -161,7 +162,7 @@ def restore(
         expired = _expire(connection, settings)
         erased, problems = _erase_again(connection, settings, lost)
         problems += replaying.uncorrected(connection) + _remove_unknown(connection, settings)
-        problems += memberships.apply(connection, settings, marts).problems
+        problems += memberships.apply(connection, settings, None if undecided else marts).problems + undecided
         _note(connection, backup, {"expired": expired, "takes over": take_over, "erased again": erased})
         restoring.end(connection)
         connection.commit()
@@ -260,8 +261,11 @@ def _refuse_full(connection: psycopg.Connection, settings: Settings, backup: Ope
             "with an empty CALLMART_HOME"
         )
     ours = {key_file(settings.home, whose): key for whose, key in backup.keys.items()}
+    # Where it has written the keys, a customer of whom nothing may stay can have got a new one since.
+    written_to = restoring.home(connection) if unfinished is not None else None
+    is_here = written_to is not None and written_to == installation.known_id(settings.home)
     for path in sorted((settings.home / "keys").glob("*.key")):
-        if unfinished is None or path not in ours or path.read_bytes() != ours[path]:
+        if unfinished is None or path not in ours or not (is_here or path.read_bytes() == ours[path]):
             raise UserError(
                 f"{path.parent} already holds keys: restore into an empty CALLMART_HOME, or move them away first"
             )
@@ -339,12 +343,21 @@ def _verify(connection: psycopg.Connection, backup: Opened) -> None:
         raise UserError("the registry of this backup does not name the keys of this backup: use another one")
 
 
-def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> None:
-    """Bring the database up to date, as `callmart upgrade` does: the backup may be of an earlier version. Commits."""
+def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> list[str]:
+    """Bring the database up to date, as `callmart upgrade` does: the backup may be of an earlier version. Commits.
+    Returns a sentence per thing that a person has to decide about a mart. Then it stays as it was: what the person does
+    needs a restore that is finished.
+    """
     schema.apply(connection, settings)
-    if changed := changes.planned(connection, marts):
-        changes.apply(connection, marts, changed)
     connection.commit()
+    try:
+        changed = changes.planned(connection, marts)
+    except UserError as undecided:
+        return [str(undecided)]
+    if changed:
+        changes.apply(connection, marts, changed)
+        connection.commit()
+    return [one.text for one in drift.regrouped(connection, marts)]
 
 
 def _guard(connection: psycopg.Connection, settings: Settings) -> None:

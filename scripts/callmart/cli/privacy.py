@@ -433,7 +433,9 @@ def answer(
         print(letter)
         return
     secret_file(file, letter)
-    out.print(f"request {number}: answered; send {plain(file)} to the contact, then {found.next_step}")
+    out.print(
+        f"request {number}: answered; send {plain(file.resolve())} to the contact, then {found.next_step}"
+    )
 
 
 @app.command()

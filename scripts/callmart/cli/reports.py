@@ -84,7 +84,7 @@ def workbook_(
         content_url or f"callmart_{customer}_{declared.group}",
     )
     target.write_bytes(workbook.build(declared, name, source, published, file))
-    out.print(f"workbook: {plain(target)} uses the published data source {published.content_url}")
+    out.print(f"workbook: {plain(target.resolve())} uses the published data source {published.content_url}")
 
 
 @app.command("report")
@@ -138,7 +138,7 @@ def _draw(
         only = drawing.NOTHING if is_open is None else {"open": [str(is_open).lower()]}
         page = drawing.draw(publisher, marts_and_words, declared, customer, week, locale, only=only)
     secret_file(target, form(page))
-    out.print(f"report: {plain(target)} shows {page.title}, {page.week}, of customer {customer_id}")
+    out.print(f"report: {plain(target.resolve())} shows {page.title}, {page.week}, of customer {customer_id}")
 
 
 def _draw_all(week: "Week | None") -> None:

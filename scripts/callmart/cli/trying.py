@@ -166,7 +166,7 @@ def _print(compared: "Compared", target: Path | None) -> None:
     _print_cells(compared.cells)
     if compared.not_compared:
         out.print(f"  not compared, as no row is a customer's: {', '.join(compared.not_compared)}")
-    written = f"; {plain(target)}" if target else ""
+    written = f"; {plain(target.resolve())}" if target else ""
     out.print(f"diff: {plain(compared)}{written}")
 
 

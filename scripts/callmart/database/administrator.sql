@@ -49,13 +49,17 @@ end
 $$;
 
 -- On the coordinator of a cluster any login could use Citus to ask the nodes, to let this server connect to any other,
--- and to fill its disk. The owner keeps all that. What Citus itself calls in everybody's name when somebody looks into
--- the catalogue stays open: it tells nothing. On one machine there is none of it.
+-- and to fill its disk. Whoever may create in the database keeps all that, as callmart's owner does, also where it does
+-- not own the database. What Citus itself calls in everybody's name when somebody looks into the catalogue stays open:
+-- it tells nothing. On one machine there is none of it.
 do $$
 declare
-    owner      name := (
-        select pg_get_userbyid(datdba) from pg_catalog.pg_database
-        where datname = current_database()
+    owners     text := (
+        select string_agg(grantee::regrole::text, ', ')
+        from
+            pg_catalog.pg_database,
+            pg_catalog.aclexplode(coalesce(datacl, pg_catalog.acldefault('d', datdba)))
+        where datname = current_database() and privilege_type = 'CREATE' and grantee <> 0
     );
     everybodys text;
     needed     text;
@@ -84,7 +88,9 @@ begin
             )
             and grantee = 0
     loop
-        execute pg_catalog.format('grant %s on %s to %I', needed, everybodys, owner);
+        if owners is not null then
+            execute pg_catalog.format('grant %s on %s to %s', needed, everybodys, owners);
+        end if;
         execute pg_catalog.format('revoke all on %s from public', everybodys);
     end loop;
 end

@@ -50,14 +50,12 @@ class Place:
 
 def is_coordinator(connection: psycopg.Connection) -> bool:
     """Whether the database is the coordinator of a cluster with nodes that hold shards."""
-    if not catalogue.exists(connection, "pg_catalog.pg_dist_node"):
-        return False
-    return connection.execute(SQL["has_nodes"]).fetchone() is not None
+    return bool(nodes(connection))
 
 
 def nodes(connection: psycopg.Connection) -> list[Node]:
     """The nodes that hold shards; none on one machine."""
-    if not is_coordinator(connection):
+    if not catalogue.exists(connection, "pg_catalog.pg_dist_node"):
         return []
     return [Node(*row) for row in connection.execute(SQL["nodes"])]
 

@@ -1,8 +1,3 @@
--- name: has_nodes
-select 1 from pg_dist_node
-where isactive and shouldhaveshards and noderole = 'primary' and groupid <> 0 -- not the coordinator
-limit 1;
-
 -- name: nodes
 select
     nodename,

@@ -82,24 +82,24 @@ def start(home: Path) -> Path:
     with _locked(home):
         data = home / "postgres"
         ready = home / "postgres.ready"
-        socket = _socket_folder(home)
+        folder = _socket_folder(home)
         if not ready.exists():
             _create(data)
-        _make_socket_folder(socket)
+        _make_socket_folder(folder)
         # One that answers may be of another container, where we don't see its process.
-        if not _running(data) and not _answers(socket):
+        if not _running(data) and not _answers(folder):
             with _handed_over(home) as held:
-                _forget_other(data, socket)
-                _start(data, socket, held)
+                _forget_other(data, folder)
+                _start(data, folder, held)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
         wanted = _fingerprint(closed + HBA)
         if not ready.exists():
-            _create_database(socket)
+            _create_database(folder)
         if not ready.exists() or ready.read_text() != wanted:  # new, or of an earlier version
             _write_hba(data)
-            _as_superuser(socket, DATABASE, closed, f"alter role {OWNER} createdb", "select pg_reload_conf()")
+            _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", "select pg_reload_conf()")
             ready.write_text(wanted)
-    return socket
+    return folder
 
 
 def is_running(home: Path) -> bool:
@@ -198,14 +198,14 @@ def _own(folder: Path) -> None:
         _chown(folder)
 
 
-def _accounts() -> set[int]:
+def _owners() -> set[int]:
     """The user ids that may own the server's files: our own, and if we are root, that of the server's account."""
     return {os.geteuid()} | ({pwd.getpwnam(SYSTEM_USER).pw_uid} if os.geteuid() == 0 else set())
 
 
 def _chown(path: Path) -> None:
-    account = pwd.getpwnam(SYSTEM_USER)
-    os.chown(path, account.pw_uid, account.pw_gid)
+    server = pwd.getpwnam(SYSTEM_USER)
+    os.chown(path, server.pw_uid, server.pw_gid)
 
 
 def _let_through(path: Path) -> None:
@@ -219,7 +219,7 @@ def _let_through(path: Path) -> None:
 def _make_socket_folder(folder: Path) -> None:
     """Make the socket's folder. Raises UserError if it belongs to somebody else, who could put a socket into it."""
     folder.mkdir(mode=0o711, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid not in _accounts():
+    if folder.is_symlink() or folder.stat().st_uid not in _owners():
         raise UserError(f"{folder} belongs to somebody else; have it removed, or shorten CALLMART_HOME")
     if os.geteuid() == 0:
         _chown(folder)
@@ -231,7 +231,7 @@ def _answers(folder: Path) -> bool:
         return client.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
 
 
-def _start(data: Path, socket: Path, held: int) -> None:
+def _start(data: Path, folder: Path, held: int) -> None:
     try:
         _run(
             "pg_ctl",
@@ -242,7 +242,7 @@ def _start(data: Path, socket: Path, held: int) -> None:
             "-l",
             str(data / "server.log"),
             "-o",
-            f"-k {shlex.quote(str(socket))}",
+            f"-k {shlex.quote(str(folder))}",
             "start",
             keeping=(held,),
         )
@@ -287,10 +287,10 @@ def _works_in(pid: int, data: Path) -> bool:
         return not PROCESSES.exists()
 
 
-def _forget_other(data: Path, socket: Path) -> None:
+def _forget_other(data: Path, folder: Path) -> None:
     """Forget a process that took the number of a server that crashed. PostgreSQL would not start beside it."""
-    if not _answers(socket) and (pid := _noted(data)) is not None and not _works_in(pid, data):
-        for left in (data / "postmaster.pid", *socket.glob("*.lock")):
+    if not _answers(folder) and (pid := _noted(data)) is not None and not _works_in(pid, data):
+        for left in (data / "postmaster.pid", *folder.glob("*.lock")):
             left.unlink()
 
 
@@ -300,7 +300,7 @@ def _run(program: str, data: Path, *arguments: str, keeping: Collection[int] = (
         [PROGRAMS / program, "-D", data, *arguments],
         cwd="/",
         env=environment(),
-        **_account(),
+        **_as_server(),
         pass_fds=keeping,
         stdout=subprocess.DEVNULL,  # the server would keep a pipe open
         stderr=subprocess.DEVNULL,
@@ -316,17 +316,17 @@ def environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C"}
 
 
-def _account() -> dict[str, Any]:
+def _as_server() -> dict[str, Any]:
     """The account that the server runs as: ours, or if we are root, its own, without root's groups."""
     if os.geteuid() != 0:
         return {}
     return {"user": SYSTEM_USER, "group": pwd.getpwnam(SYSTEM_USER).pw_gid, "extra_groups": []}
 
 
-def _create_database(socket: Path) -> None:
+def _create_database(folder: Path) -> None:
     """Create the owner, which is not a superuser and has no password, and its database."""
     _as_superuser(
-        socket,
+        folder,
         "postgres",
         f"create role {OWNER} login createrole",
         f"grant pg_use_reserved_connections to {OWNER}",
@@ -340,10 +340,10 @@ def administrator(home: Path) -> psycopg.Connection:
     return _superuser(start(home), DATABASE)
 
 
-def _superuser(socket: Path, database: str) -> psycopg.Connection:
+def _superuser(folder: Path, database: str) -> psycopg.Connection:
     """A superuser calls nobody's functions but PostgreSQL's own."""
     return psycopg.connect(
-        host=str(socket),
+        host=str(folder),
         port=PORT,
         user="postgres",
         dbname=database,
@@ -352,8 +352,8 @@ def _superuser(socket: Path, database: str) -> psycopg.Connection:
     )
 
 
-def _as_superuser(socket: Path, database: str, *statements: str) -> None:
-    with _superuser(socket, database) as postgres:
+def _as_superuser(folder: Path, database: str, *statements: str) -> None:
+    with _superuser(folder, database) as postgres:
         for statement in statements:
             postgres.execute(statement.encode())
 

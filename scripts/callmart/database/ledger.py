@@ -9,7 +9,6 @@ An entry ends when its own days say so (`is_over`). Whoever can write to one of 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -150,10 +149,10 @@ def secures(
 
 def require_copy(connection: psycopg.Connection, settings: Settings) -> None:
     """Raise UserError if a second copy of the ledger must be set and is not."""
-    refuse_one_copy(settings, needed=bool(_had_copy(connection)))
+    refuse_one_copy(settings, needed=bool(had_copy(connection)))
 
 
-def _had_copy(connection: psycopg.Connection) -> bool | None:
+def had_copy(connection: psycopg.Connection) -> bool | None:
     """Whether the ledger ever had a second copy; None if there is no ledger yet."""
     return next((had for (had,) in connection.execute("select has_copy from privacy.ledger")), None)
 
@@ -170,13 +169,13 @@ def refuse_one_copy(settings: Settings, *, needed: bool = False) -> None:
 def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     """Hold ledger, copy and database against each other. Changes nothing."""
     in_database = ledger_rows.read(connection)
-    had_copy = _had_copy(connection)
+    is_copied = had_copy(connection)
     found: list[Chain] = []
     for path in ledger_files.both(settings):
         try:
             is_missing = not path.exists()
             if is_missing and (
-                not in_database.ledger or (path != ledger_files.in_home(settings) and not had_copy)
+                not in_database.ledger or (path != ledger_files.in_home(settings) and not is_copied)
             ):
                 continue  # nothing was begun, or the copy was set only now
             found.append(ledger_files.read(path))
@@ -251,17 +250,21 @@ def best(said: Sequence[Said], number: int) -> Entry:
 
 
 def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Note which customers are closed, in the caller's transaction. Returns one sentence per customer, or one for all.
+    """Note which customers are closed, in the caller's transaction. Returns one sentence per customer, or one for all;
+    and one if the ledger or its copy could not be begun.
 
     What opens, extracts, publishes or lets in asks privacy.closed.
     """
-    with suppress(UserError):  # the comparison says what is wrong, and doctor that there is no copy
+    unbegun = []
+    try:
         _begin(connection, settings)
+    except UserError as mistake:
+        unbegun = [str(mistake)]
     found = compare(connection, settings)
     whom = {"everybody": bool(found.unreadable), "customers": list(found.differing)}
     connection.execute(SQL["open_again"], whom)
     connection.execute(SQL["close"], whom | {"cause": "unreadable" if found.unreadable else "differs"})
-    return found.problems
+    return found.problems if found.unreadable else found.problems + unbegun
 
 
 def closed(connection: psycopg.Connection) -> set[int]:
@@ -292,13 +295,13 @@ def _begin(connection: psycopg.Connection, settings: Settings) -> None:
 
     Raises UserError if that can't be written, or if what is there can't be read.
     """
-    had_copy, copy = _had_copy(connection), settings.privacy.ledger_copy
-    if had_copy or (had_copy is not None and copy is None):
+    is_copied, copy = had_copy(connection), settings.privacy.ledger_copy
+    if is_copied or (is_copied is not None and copy is None):
         return
     found = [ledger_files.read(path) for path in ledger_files.both(settings) if path.exists()]
     if found:  # a ledger that is missing in the home was lost: that has to be seen
         ledger, missing = chain.longest(found), [copy] if copy is not None and not copy.exists() else []
-    elif had_copy is None:
+    elif is_copied is None:
         ledger, missing = Chain(chain.new_ledger()), ledger_files.both(settings)
     else:
         return

@@ -34,6 +34,14 @@ def refuse(connection: psycopg.Connection) -> None:
         )
 
 
+def home(connection: psycopg.Connection) -> str | None:
+    """The id of the installation to whose home the unfinished restore has written the keys; None if it has not yet, or
+    if an earlier version has begun it.
+    """
+    found = connection.execute(f"select to_jsonb(u) ->> 'home' from {TABLE} as u".encode())
+    return next((installation for (installation,) in found), None)
+
+
 @contextmanager
 def locked(connection: psycopg.Connection) -> Iterator[None]:
     """Let nobody else restore into this database. Commits. Raises UserError if another restore is at work."""
@@ -45,8 +53,16 @@ def locked(connection: psycopg.Connection) -> Iterator[None]:
 def begin(connection: psycopg.Connection, backup: str) -> None:
     """Mark the database: from now on it holds nothing but this restore. Commits."""
     connection.execute(f"create table if not exists {TABLE} (backup text primary key)".encode())
-    connection.execute(f"comment on column {TABLE}.backup is 'person: nobody'".encode())
+    connection.execute(f"alter table {TABLE} add column if not exists home text".encode())
+    for column in ("backup", "home"):
+        connection.execute(f"comment on column {TABLE}.{column} is 'person: nobody'".encode())
     connection.execute(f"insert into {TABLE} values (%s) on conflict do nothing".encode(), [backup])
+    connection.commit()
+
+
+def note_home(connection: psycopg.Connection, installation: str | None) -> None:
+    """Note to which home the keys were written: from now on its keys are those of this restore. Commits."""
+    connection.execute(f"update {TABLE} set home = %s".encode(), [installation])
     connection.commit()
 
 

@@ -179,8 +179,10 @@ def _of_ledger(connection: psycopg.Connection, settings: Settings) -> Iterator[T
         yield Trouble("ledger", None, found.unreadable)
     for customer_id in sorted(found.differing):
         yield Trouble("ledger", customer_id, ledger.DIFFERS)
-    if not found.unreadable and settings.privacy.ledger_copy is None and ledger.last(settings)[0]:
-        yield Trouble("ledger_copy", None, f"somebody was erased, and {ledger.NO_COPY}")
+    copy = settings.privacy.ledger_copy
+    if not found.unreadable and not (copy and ledger.had_copy(connection)) and ledger.last(settings)[0]:
+        unmade = f"the second copy of the privacy ledger, {copy}, is missing: `callmart run` makes it, or says why not"
+        yield Trouble("ledger_copy", None, f"somebody was erased, and {unmade if copy else ledger.NO_COPY}")
     for (lost_at,) in connection.execute(SQL["ledger_lost"]).fetchall():
         yield Trouble(
             "ledger_lost",

@@ -51,6 +51,12 @@ def ensure_id(home: Path) -> str:
     return found.id
 
 
+def known_id(home: Path) -> str | None:
+    """The id of this home's installation; None if it has none. Changes nothing."""
+    found = _read(_path(home))
+    return found.id if found else None
+
+
 def make_restored(home: Path, *, takes_over: bool) -> None:
     """Give a restored home an id of its own. It does not publish, unless it takes over."""
     path = _path(home)
