@@ -469,12 +469,14 @@ def close(
     ] = None,
 ) -> None:
     """Close a request that was answered."""
+    from callmart.privacy import kept
     from callmart.privacy.package import shelf
 
     with _officer() as (_, officer):
         for place in attested or ():
             register.attest(officer, number, place)
         register.close(officer, number)
+        kept.forget(settings().home, number)
         shelf.forget(settings(), number)
     out.print(f"request {number}: closed; the register keeps it for five years")
 

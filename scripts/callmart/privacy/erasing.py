@@ -59,13 +59,14 @@ def begin(case: Case, steps: Steps) -> tuple[Work, Person]:
     require_covered(work)
     newest = landed.newest(work.connection)
     stored = landed.look(work.connection, person)
-    before = Remembered.of(person, stored) | (kept.recall(case) or Remembered())
+    before = Remembered.of(person, stored)
     own = _tombstones(case, before)[person.kind]
     with work.connection.transaction():
         has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
     if has_begun:
+        before |= kept.recall(case) or Remembered()
         steps.begin(None)
-    else:
+    else:  # nothing is erased, so what is kept is of an attempt that failed, and written anew
         steps.begin(_plan(case, stored).hash)
         with blocked("control"):
             steps.on_control(
