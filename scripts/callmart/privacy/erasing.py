@@ -59,8 +59,8 @@ def begin(case: Case, steps: Steps) -> tuple[Work, Person]:
     require_covered(work)
     newest = landed.newest(work.connection)
     stored = landed.look(work.connection, person)
-    before = Remembered.of(person, stored)
-    own = _tombstones(case, before)[person.kind]
+    before = now = Remembered.of(person, stored)
+    own = _tombstones(case, now)[person.kind]
     with work.connection.transaction():
         has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
     if has_begun:
@@ -68,10 +68,9 @@ def begin(case: Case, steps: Steps) -> tuple[Work, Person]:
         steps.begin(None)
     else:  # nothing is erased, so what is kept is of an attempt that failed, and written anew
         steps.begin(_plan(case, stored).hash)
+    if steps.needs_control or not has_begun:
         with blocked("control"):
-            steps.on_control(
-                server_files.Files.name, _control(_searching(work, person, before, stored), person)
-            )
+            steps.on_control(server_files.Files.name, _control(_searching(work, person, now, stored), person))
     _secure(case, before)
     # From here on no file brings the person. What was landing meanwhile is there now.
     with blocked(Doorway.name):
