@@ -24,7 +24,7 @@ from callmart.publish.places import Members
 from callmart.registry.places import Persons
 from callmart.registry.states import State
 
-_NAMING = (Persons.name, *SHOWING, Members.name)  # where a name or an address can be
+_MADE_ANEW = (*SHOWING, Members.name)  # what has a name or an address beside the registry
 
 
 def remember(
@@ -89,9 +89,8 @@ def do(case: Case, steps: Steps) -> None:
     with clock.guarded(case.work.connection, case.work.settings):
         searching, former = _former(case)
         steps.begin(plan(case).hash)
-        changed = (*SHOWING, Members.name)
         each(
-            lambda place: place.treat(searching, former) if place.name in changed else Counts(),
+            lambda place: place.treat(searching, former) if place.name in _MADE_ANEW else Counts(),
             steps.on_place,
         )
 
@@ -105,7 +104,7 @@ def prove(case: Case, on_place: OnProof) -> int:
         def proof(place: Place) -> Proof:
             if place.name in (Persons.name, Marts.name):  # the person may be there, by the right name
                 return searching.prove(sought, former, place.tables)
-            return place.prove(sought, former) if place.name in _NAMING else Proof(Counts(), Counts())
+            return place.prove(sought, former) if place.name in _MADE_ANEW else Proof(Counts(), Counts())
 
         kept.forget_if_gone(case, each(proof, on_place))
         return len(sought.needles.whole)
