@@ -272,6 +272,27 @@ def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart
     assert NAME in {row["agent"] for row in names} and WRONG not in {row["agent"] for row in names}
 
 
+def test_by_the_commands_a_name_of_an_agent_with_two_ids_is_corrected(
+    home: Callmart, command: Commands
+) -> None:
+    """The registry has one of them, in another spelling than the letter."""
+    registry, former, right = home.home / "registry.yml", "Eerst Zo", "Voortaan Zo"
+
+    def apply(name: str, *request: str) -> int:
+        own = f"name: {NAME}}}, {{id: '4711', name: {name}}}]"
+        registry.write_text(REGISTRY.replace(f"name: {WRONG}}}]", own, 1))
+        code, _ = command("registry", "apply", registry, *request)
+        registry.unlink()
+        return code
+
+    assert apply(former) == 0
+    words = ("4711.0", OTHER, "", "")
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=())
+    assert apply(right, "--request", number) == 0
+    assert "verbeterd" in command.done(number, *words)
+    assert not home.home.joinpath("privacy", f"request-{number}").exists()
+
+
 def test_by_the_commands_a_name_that_was_corrected_before_is_looked_for(
     home: Callmart, command: Commands
 ) -> None:

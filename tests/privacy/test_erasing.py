@@ -489,11 +489,26 @@ def test_tableau_that_does_not_answer_blocks_the_request(
 
 
 def test_who_is_asked_for_with_other_ids_than_in_the_plan(home: Callmart, work: Work) -> None:
-    one, both = of(work, "agent", STAYER), of(work, "agent", STAYER, PARTLY)
-    kept.keep(case(work, one, 8), kept.Remembered(one.words, *[frozenset()] * 3))
+    one, both = of(work, "agent", "nobody/1"), of(work, "agent", "nobody/1", "nobody/2")
+    erasing._secure(case(work, one, 8), kept.Remembered(one.words))
     with pytest.raises(UserError, match="somebody else, or about more ids"):
         do(work, both, request=8)
     kept.forget(home.home, 8)
+
+
+def test_what_was_kept_by_an_attempt_that_erased_nothing_does_not_count(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Since then an event expired, and it was planned again up to an earlier day."""
+    whole, first = of(work, "agent", STAYER), of(work, "agent", STAYER, day=DAYS[0])
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(ledger, "append", crash)
+        do(work, whole, request=10)
+    work.connection.rollback()
+    own = "(select min(event_key) from raw.event where agent_key = %s and call_key is null)"
+    assert home.rows(f"delete from raw.event where event_key = {own} returning 1", agent_key(home, STAYER))
+    do(work, first, request=10)
+    assert left(prove(work, first, request=10)) == {}
 
 
 def test_nothing_is_erased_while_a_run_is_at_work(home: Callmart, work: Work) -> None:

@@ -197,7 +197,7 @@ def following(work: Work) -> None:
     assert objects(NAMED, mine) == (True, True)
     alike = f"{mine[:6]}{other[6:]}"  # it begins like the tombstone
     assert objects(NAMED, other) == objects(NAMED, alike) == objects(ANONYMOUS, mine) == (False, False)
-    assert objecting._named(replace_connection(work), person) == 1
+    assert objecting.named(replace_connection(work), person) == 1
     connection.execute("create table build.left_over as select 1 as computed")
     objecting.settle(connection, replace(person, keys=person.keys | {other}))
     assert connection.execute("select from build.left_over").fetchall() == [], "what waits to be opened"
@@ -404,7 +404,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "no day is computed again": with_name("privacy.objecting.landed.mark_shown", quietly),
         "what was computed is opened": with_name("privacy.objecting.opening.forget_build", quietly),
         "until the day of the letter": with_name("privacy.objecting.always", lambda person: person),
-        "the proof is blind to names": with_name("privacy.objecting._named", lambda work, person: 0),
+        "the proof is blind to names": with_name("privacy.objecting.named", lambda work, person: 0),
     },
     "planning": {
         f"without {place}": with_name("privacy.objecting.SHOWING", tuple({*SHOWING} - {place}))

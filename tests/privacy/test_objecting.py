@@ -301,13 +301,34 @@ def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Call
 
 
 def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work: Work) -> None:
+    """The agent still works. Still nothing that shows agents may have the name."""
+    name = "Sam Stavast"
+    home.rows("update registry.agent set name = %s where agent = %s returning 1", name, STAYER)
     person = of(work, "agent", STAYER)
+    tableau = work.tableau()
+    workbook = next(item for item in TSC.Pager(tableau.workbooks) if "Voorbeeld" in item.project_name)
+    view = custom_view(workbook, tableau.users.get_by_id(tableau.user_id), "mine")
+    tableau.custom_views.publish(view, io.BytesIO(f'{{"filter": "{name}"}}'.encode()))
+    plan = withdrawing.plan(case(work, person, 4))
+    assert plan.counts["tableau content"]["custom views of others"] == 1
+    assert plan.counts["registry"] == {"registry.agent": 1}
     work.connection.commit()
     home.kill(die_after, "registry", STAYER, 4, "withdrawing")
-    withdrawing.do(case(work, person, 4), Steps())
-    proofs: dict[str, Proof] = {}
-    withdrawing.prove(case(work, person, 4), proofs.__setitem__)
-    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
+    withdrawing.do(case(work, of(work, "agent", STAYER), 4), Steps())
+
+    def left_of_it() -> dict[str, Counts]:
+        proofs: dict[str, Proof] = {}
+        withdrawing.prove(case(work, of(work, "agent", STAYER), 4), proofs.__setitem__)
+        assert set(proofs) == {place.name for place in places.PLACES}
+        return {name: proof.left for name, proof in proofs.items() if proof.left}
+
+    page = home.home / "reports" / str(NAMED) / "planted.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(name)
+    assert left_of_it() == {"drawn reports": {"files": 1}}
+    page.unlink()
+    assert left_of_it() == {}, "the name was not forgotten before"
+    assert not (home.home / "privacy" / "request-4").exists()
     before = (person.until, agent_key(home, STAYER))
     assert not home.rows("select from raw.event where occurred_at < %s and agent_key = %s", *before)
     assert home.rows("select from raw.event where agent_key = %s", before[1]), "what came later"

@@ -79,8 +79,13 @@ def test_a_request_from_letter_to_answer(
     assert said.out.startswith(f"request {number}: answered; send {letter}")
     assert letter.stat().st_mode & 0o777 == 0o600
     assert command("answer", number).out == letter.read_text() + "\n", "again, it only writes the letter"
+    what_is_kept = desk.callmart.home / "privacy" / f"request-{number}"
+    what_is_kept.parent.mkdir(exist_ok=True)
+    what_is_kept.touch()
     assert '--attested "server files"' in mistake(command("close", number))
+    assert what_is_kept.exists()
     assert command("close", number, "--attested", "server files").code == 0
+    assert not what_is_kept.exists(), "it was answered as shared, so nothing was proved"
     assert "has ended" in mistake(command("refuse", number, "--because", "identity"))
 
     text = " ".join(letter.read_text().split())

@@ -522,6 +522,19 @@ def test_what_was_begun_and_not_erased_can_be_planned_again(undone: Desk) -> Non
         undone.plan(number)
 
 
+def test_what_was_done_since_the_backup_is_gone_on_with(undone: Desk) -> None:
+    """The register was restored, and the ledger has what the approved request did since."""
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "approved")
+    with pytest.raises(UserError, match="the data has changed"):
+        register.begin_doing(undone.officer, number, None)
+    undone.enter(number)
+    with pytest.raises(UserError, match="the data has changed"):
+        register.begin_doing(undone.officer, number, "e" * 16)
+    undone.do(number, None)
+    undone.bring(number, "closed")
+
+
 @pytest.mark.parametrize("duty", ["officer", "approver"])
 def test_what_the_machine_did_no_person_can_say(undone: Desk, duty: str) -> None:
     """With these logins nothing is found, treated or proved, so nothing is approved, answered or closed."""

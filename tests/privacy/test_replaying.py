@@ -13,12 +13,14 @@ from callmart.base.keys import key_file
 from callmart.base.person import Blocked, Person, Work
 from callmart.database import ledger
 from callmart.database.tombstones import Kind, of_address, secret_of, tombstone
-from callmart.privacy import replaying
+from callmart.privacy import register, replaying
 from callmart.reports import shelf
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
 from erasing import key_of, person, tombstones
+from erasures import CONTACT
 from events import AMSTERDAM
+from requests_of_persons import Commands, choose_password
 from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
@@ -123,6 +125,30 @@ def test_when_nobody_is_back_any_more_it_opens(home: Callmart, work: Work) -> No
     assert replaying.follow(work, done.changed) == []
     assert home.rows("select from store.queue_day where customer_id = %s", NAMED)
     assert (shown(home), back(home)) == (0, ("holds", ()))
+    with home.connect() as owner:
+        number = register.forward(owner, NAMED, TODAY)
+    assert number == 3, "the ledger knows 1 and 2, and the register neither"
+
+
+@pytest.mark.thorough
+@pytest.mark.server
+def test_what_was_approved_at_the_backup_and_done_since_is_done_again(
+    home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose_password(home)
+    command = Commands(home, monkeypatch, capsys)
+    agent = agent_of(NAMED, 3)
+    number = command.approved(NAMED, CONTACT, "erasure", "agent", agent, "", plan=())
+    command.done(number, agent, "")
+    with home.connect() as owner:
+        owner.execute("alter table privacy.step disable trigger kept")
+        owner.execute("delete from privacy.step where request = %s and step <> 'find'", [number])
+        owner.execute("alter table privacy.step enable trigger kept")
+        owner.execute(
+            "update privacy.request set state = 'approved', begun_at = null, answered_at = null where number = %s",
+            [number],
+        )
+    assert "verwijdering" in command.done(number, agent, "")
 
 
 def test_the_others_are_erased_though_a_key_is_missing(home: Callmart, work: Work) -> None:

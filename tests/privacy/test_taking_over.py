@@ -138,22 +138,35 @@ def test_nobody_puts_another_person_into_a_request(undone: Desk) -> None:
             )
 
 
+STORED, PUBLISHED = (
+    "its data is not removed yet: run `callmart run`",
+    "still on Tableau: run `callmart publish`",
+)
+LEFT = {
+    "raw.file_customer": (f"select file_id, {ONE}, null, null, 0 from raw.file", STORED),
+    "ops.opened_day": (f"values ({ONE}, '2026-01-01', 'queue_day', 0, 0)", STORED),
+    "ops.extract": (f"values ({ONE}, 'queue', '', 0, '{{}}')", STORED),
+    "ops.publication": (f"(customer_id, state) values ({ONE}, 'published')", PUBLISHED),
+}
+
+
 def test_when_the_customer_has_left_a_request_ends_in_any_state(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     undone.bring(number, "proving")
     for why, said in (("no such customer", "customer 1 has not left"), ("identity", "is proving")):
         with pytest.raises(UserError, match=said):
             register.refuse(undone.officer, number, why)
+    undone.owner.execute(
+        "insert into raw.file (name_key, content_key, registry_version, asked, row_count, rejected, turned_away,"
+        " incomplete_last_line) values ('', '', 0, '', 0, 0, 0, false)"
+    )
     with another_key(undone, None):
-        with undone.callmart.connect() as owner:
-            owner.execute("insert into ops.publication (customer_id, state) values (1, 'published')")
-        assert (
-            "it is still on Tableau: run `callmart publish`" in register.request(undone.officer, number).todo
-        )
-        with pytest.raises(UserError, match="it is still on Tableau"):
-            register.refuse(undone.officer, number, "no such customer")
-        with undone.callmart.connect() as owner:
-            owner.execute("delete from ops.publication where customer_id = 1")
+        for table, (values, said) in LEFT.items():
+            undone.owner.execute(f"insert into {table} {values}".encode())
+            assert said in register.request(undone.officer, number).todo
+            with pytest.raises(UserError, match=said):
+                register.refuse(undone.officer, number, "no such customer")
+            undone.owner.execute(f"delete from {table} where customer_id = {ONE}".encode())
         assert "--because no-such-customer" in register.request(undone.officer, number).todo
         register.refuse(undone.officer, number, "no such customer")
     assert undone.state(number) == "refused"

@@ -273,6 +273,7 @@ def do(
             on_step("do", place, next(finished), len(places.PLACES))
 
         begin = partial(register.begin_doing, officer, number)
+        has_control = any(one.step == "control" for one in register.evidence(officer, number))
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
             work.seal = seal
             case = procedure.Case(work, person, key, number)
@@ -280,7 +281,7 @@ def do(
                 ask = "the wrong name or address, if registry.yml has the right one already, or nothing"
                 if word := secret(ask, needed=False):
                     renaming.remember_words(case, [word])
-            doing.do(case, procedure.Steps(begin, control, note))
+            doing.do(case, procedure.Steps(begin, control, note, not has_control))
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
@@ -471,12 +472,14 @@ def close(
     ] = None,
 ) -> None:
     """Close a request that was answered."""
+    from callmart.privacy import kept
     from callmart.privacy.package import shelf
 
     with _officer() as (_, officer):
         for place in attested or ():
             register.attest(officer, number, place)
         register.close(officer, number)
+        kept.forget(settings().home, number)
         shelf.forget(settings(), number)
     out.print(f"request {number}: closed; the register keeps it for five years")
 

@@ -33,48 +33,62 @@ def do(case: Case, steps: Steps) -> None:
     """Erase the person. Raises Blocked if a place can't be treated: when it can be reached again, the same call goes
     on.
     """
-    work, person = case.work, case.person
-    with clock.guarded(work.connection, work.settings):
-        require_covered(work)
-        newest = landed.newest(work.connection)
-        stored = landed.look(work.connection, person)
-        before = Remembered.of(person, stored) | (kept.recall(case) or Remembered())
-        own = _tombstones(case, before)[person.kind]
-        with work.connection.transaction():
-            has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
-        if has_begun:
-            steps.begin(None)
-        else:
-            steps.begin(_plan(case, stored).hash)
-            with blocked("control"):
-                steps.on_control(
-                    server_files.Files.name, _control(_searching(work, person, before, stored), person)
-                )
-        _secure(case, before)
-        # From here on no file brings the person. What was landing meanwhile is there now.
-        with blocked(Doorway.name):
-            Doorway().treat(work, person)
-        if landed.newest(work.connection) != newest:
-            stored = landed.look(work.connection, person, with_cells=False)
-            before |= Remembered.of(person, stored)
-            _secure(case, before)
-        person = before.completed(person)
-        searching = _searching(work, person, before, stored)
+    with clock.guarded(case.work.connection, case.work.settings):
+        searching, person = begin(case, steps)
         each(lambda place: place.treat(searching, person), steps.on_place)
 
 
 def prove(case: Case, on_place: OnProof) -> int:
     """Look for the person in all places. What is kept to be able to prove it is forgotten when nothing is left."""
-    work = case.work
-    with clock.guarded(work.connection, work.settings):
-        require_covered(work)
-        stored = landed.look(work.connection, case.person, with_cells=False)
-        before = kept.recall(case) or Remembered.of(case.person, stored)
-        person = before.completed(case.person)
-        searching = _searching(work, person, before, stored)
+    with clock.guarded(case.work.connection, case.work.settings):
+        require_covered(case.work)
+        searching, person = sought(case)
         proofs = each(lambda place: place.prove(searching, person), on_place)
         kept.forget_if_gone(case, proofs)
         return len(searching.needles.whole)
+
+
+# -- the parts of it, of which a withdrawal is made as well ----------------------------------------------------------
+
+
+def begin(case: Case, steps: Steps) -> tuple[Work, Person]:
+    """Do all that comes before the first place: compare the plan, look for the person, and note what must not come
+    back. Commits. Returns the work, with what is sought, and the person with what the registry has no more.
+    """
+    work, person = case.work, case.person
+    require_covered(work)
+    newest = landed.newest(work.connection)
+    stored = landed.look(work.connection, person)
+    before = now = Remembered.of(person, stored)
+    own = _tombstones(case, now)[person.kind]
+    with work.connection.transaction():
+        has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
+    if has_begun:
+        before |= kept.recall(case) or Remembered()
+        steps.begin(None)
+    else:  # nothing is erased, so what is kept is of an attempt that failed, and written anew
+        steps.begin(_plan(case, stored).hash)
+    if steps.needs_control or not has_begun:
+        with blocked("control"):
+            steps.on_control(server_files.Files.name, _control(_searching(work, person, now, stored), person))
+    _secure(case, before)
+    # From here on no file brings the person. What was landing meanwhile is there now.
+    with blocked(Doorway.name):
+        Doorway().treat(work, person)
+    if landed.newest(work.connection) != newest:
+        stored = landed.look(work.connection, person, with_cells=False)
+        before |= Remembered.of(person, stored)
+        _secure(case, before)
+    person = before.completed(person)
+    return _searching(work, person, before, stored), person
+
+
+def sought(case: Case) -> tuple[Work, Person]:
+    """The work, with what may be left nowhere after the erasure, and the person with what the registry has no more."""
+    stored = landed.look(case.work.connection, case.person, with_cells=False)
+    before = kept.recall(case) or Remembered.of(case.person, stored)
+    person = before.completed(case.person)
+    return _searching(case.work, person, before, stored), person
 
 
 def _plan(case: Case, stored: Stored) -> Plan:

@@ -53,7 +53,7 @@ def prove(case: Case, on_place: OnProof) -> int:
     with clock.guarded(case.work.connection, case.work.settings):
         require_covered(case.work)
         person = always(_kept(case).completed(case.person))
-        searching = _searching(case.work, person)
+        searching = seeking(case.work, person)
         proofs = each(lambda place: _proof(searching, person, place), on_place)
         kept.forget_if_gone(case, proofs)
         return len(searching.needles.whole)
@@ -66,11 +66,11 @@ def plan_of(case: Case, *, names_agent: bool) -> Plan:
     """What changes if the agent is left out, or no longer. `names_agent`: what shows agents has the agent now."""
     work, whole = case.work, always(case.person)
     require_covered(work)
-    searching, counts = _searching(work, whole), dict[str, Counts]()
+    searching, counts = seeking(work, whole), dict[str, Counts]()
 
     def find(place: Place) -> Counts:
         if names_agent and place.name == Persons.name:
-            return +Counts({"registry.agent": _named(work, whole)})
+            return +Counts({"registry.agent": named(work, whole)})
         return +place.find(searching, whole) if names_agent and place.name in SHOWING else Counts()
 
     each(find, counts.__setitem__)
@@ -123,13 +123,34 @@ def settle(connection: psycopg.Connection, person: Person) -> None:
 def follow(work: Work, person: Person, on_place: OnPlace) -> None:
     """Make everything that shows agents anew, as the ledger says. Commits."""
     whole = always(person)
-    searching = _searching(work, whole)
+    searching = seeking(work, whole)
     each(lambda place: place.treat(searching, whole) if place.name in SHOWING else Counts(), on_place)
 
 
 def always(person: Person) -> Person:
     """The agent on all days."""
     return replace(person, until=ALWAYS)
+
+
+def named(work: Work, person: Person) -> int:
+    """How many rows of the registry name the agent."""
+    ((found,),) = work.connection.execute(
+        "select count(*) from registry.agent where customer_id = %s and agent_key = any(%s)"
+        " and (name is not null or email is not null)",
+        [person.customer_id, sorted(person.keys)],
+    ).fetchall()
+    work.connection.rollback()
+    return int(found)
+
+
+def seeking(work: Work, person: Person) -> Work:
+    """The work, with what no report may show of the agent as well: id, name and key. The address may be that of a
+    recipient.
+    """
+    texts = (person.words - person.addresses) | person.keys
+    own = {text for text in texts if "@" not in text}
+    earlier = work.needles
+    return persons.sought(work, person, own.union(earlier.texts, earlier.whole), earlier.numbers)
 
 
 def _ask(work: Work, question: str, person: Person) -> bool:
@@ -157,24 +178,7 @@ def _marks(case: Case, keys: Collection[str]) -> list[str]:
 
 def _proof(work: Work, person: Person, place: Place) -> Proof:
     if place.name == Persons.name:
-        return Proof(Counts(tables=1), +Counts({"registry.agent": _named(work, person)}))
+        return Proof(Counts(tables=1), +Counts({"registry.agent": named(work, person)}))
     if place.name in SHOWING:
         return place.prove(work, person)
     return Proof(Counts(), Counts())
-
-
-def _named(work: Work, person: Person) -> int:
-    """How many rows of the registry name the agent."""
-    ((named,),) = work.connection.execute(
-        "select count(*) from registry.agent where customer_id = %s and agent_key = any(%s)"
-        " and (name is not null or email is not null)",
-        [person.customer_id, sorted(person.keys)],
-    ).fetchall()
-    work.connection.rollback()
-    return int(named)
-
-
-def _searching(work: Work, person: Person) -> Work:
-    """The work, with what no report may show of the agent: id, name and key. The address may be that of a recipient."""
-    texts = (person.words - person.addresses) | person.keys
-    return persons.sought(work, person, {text for text in texts if "@" not in text})

@@ -76,12 +76,15 @@ class Steps:
 
     `begin` comes before anything changes, with the hash of the plan as it is now, or with None if the ledger has it
     already; it raises UserError if another plan was approved. `on_control` comes before that, with what a search has
-    found that is to find nothing later. `on_place` comes after each place, with what was done there.
+    found that is to find nothing later. `on_place` comes after each place, with what was done there. `needs_control`
+    says that no control is recorded, so that one comes even if the ledger has it already: a register that was restored
+    does not know what was done since its backup.
     """
 
     begin: Begin = quietly
     on_control: OnPlace = quietly
     on_place: OnPlace = quietly
+    needs_control: bool = False
 
 
 class Procedure(Protocol):

@@ -53,7 +53,7 @@ class Request:
     begun_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
-    # back: with another key, after everything of it was removed; leaving: still on Tableau
+    # back: with another key, after everything of it was removed; leaving: still stored, or on Tableau
     customer_is: Literal["here", "back", "leaving", "gone"]
     next_step: str | None
 

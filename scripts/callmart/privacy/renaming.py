@@ -24,7 +24,7 @@ from callmart.publish.places import Members
 from callmart.registry.places import Persons
 from callmart.registry.states import State
 
-_NAMING = (Persons.name, *SHOWING, Members.name)  # where a name or an address can be
+_MADE_ANEW = (*SHOWING, Members.name)  # what has a name or an address beside the registry
 
 
 def remember(
@@ -50,7 +50,8 @@ def remember(
         raise UserError(f"request {number} is {found.state}: {found.todo}")
     kind = cast(Kind, found.kind)
     for normal, words in _named(before, kind).items():
-        if register.is_about(connection, number, subject.subject(key, kind, normal)):
+        spelled = persons.spellings_of_id(normal) if kind == "agent" else {normal}
+        if any(register.is_about(connection, number, subject.subject(key, kind, one)) for one in spelled):
             wrong = words - _named(after, kind).get(normal, frozenset())
             if wrong:
                 until = clock.now(connection)
@@ -65,15 +66,14 @@ def remember(
 
 def is_remembered(case: Case) -> bool:
     """Whether the wrong name or address is kept for the proof. It is not if the registry was corrected without it."""
-    return kept.recall(case) is not None
+    return _recall(case) is not None
 
 
 def remember_words(case: Case, wrong: Collection[str], right: Collection[str] = ()) -> None:
     """Keep what was wrong for the proof, beside what is kept already and is not right now."""
-    earlier = kept.recall(case)
-    kept.keep(
-        case, Remembered(frozenset(wrong) | ((earlier.words if earlier else frozenset()) - frozenset(right)))
-    )
+    earlier = _recall(case)
+    words = frozenset(wrong) | ((earlier.words if earlier else frozenset()) - frozenset(right))
+    kept.keep(_as_registered(case), Remembered(words))
 
 
 def plan(case: Case) -> Plan:
@@ -89,9 +89,8 @@ def do(case: Case, steps: Steps) -> None:
     with clock.guarded(case.work.connection, case.work.settings):
         searching, former = _former(case)
         steps.begin(plan(case).hash)
-        changed = (*SHOWING, Members.name)
         each(
-            lambda place: place.treat(searching, former) if place.name in changed else Counts(),
+            lambda place: place.treat(searching, former) if place.name in _MADE_ANEW else Counts(),
             steps.on_place,
         )
 
@@ -105,15 +104,34 @@ def prove(case: Case, on_place: OnProof) -> int:
         def proof(place: Place) -> Proof:
             if place.name in (Persons.name, Marts.name):  # the person may be there, by the right name
                 return searching.prove(sought, former, place.tables)
-            return place.prove(sought, former) if place.name in _NAMING else Proof(Counts(), Counts())
+            return place.prove(sought, former) if place.name in _MADE_ANEW else Proof(Counts(), Counts())
 
         kept.forget_if_gone(case, each(proof, on_place))
         return len(sought.needles.whole)
 
 
+def _recall(case: Case) -> Remembered | None:
+    """What is kept; None if nothing is. Version 0.2.0 kept it by the id that was entered."""
+    try:
+        return kept.recall(_as_registered(case))
+    except UserError:
+        return kept.recall(case)
+
+
+def _as_registered(case: Case) -> Case:
+    """The case by which the wrong name is kept: under what the register knows the person by. Whoever applies a registry
+    file does not know which other ids the request was planned with.
+    """
+    with case.work.connection.transaction():
+        ((registered,),) = case.work.connection.execute(
+            "select subject from privacy.request where number = %s", [case.request]
+        ).fetchall()
+    return replace(case, person=replace(case.person, keys=frozenset({registered}), implied=frozenset()))
+
+
 def _former(case: Case) -> tuple[Work, Person]:
     """The work, with the wrong words as what may be left nowhere, and the person as the one who had them."""
-    content = kept.recall(case)
+    content = _recall(case)
     if content is None:
         raise UserError(
             f"request {case.request}: correct the name or address in registry.yml, then `callmart registry apply "

@@ -68,7 +68,7 @@ def replay(
     show agents as the ledger says. Commits: first the tombstones, so that nobody else comes back, with the days that
     change by what was lost, so that a crash can't part the two; then each person, then the opening of what was closed.
     `keyed_anew` are customers whose keys were rotated since the last replay: only now what the ledger says of their
-    agents under that key is understood.
+    agents under that key is understood. Requests are numbered after those that the ledger knows.
 
     From the first commit on ledger and database agree. So it notes there which customers stay closed until nobody who
     was erased is in the database any more, nor in the marts: if it breaks off, the next replay goes on.
@@ -76,6 +76,7 @@ def replay(
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger_mending.mend(connection, settings, lost)
+    connection.execute(SQL["number_on"])
     differing = mended.differing | ledger.unfinished(connection)
     closed = differing | set(keyed_anew)
     customers = closed | {customer for customer, _ in _uncorrected(connection)}

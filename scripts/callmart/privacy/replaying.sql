@@ -73,6 +73,17 @@ where
 group by k.customer_id, k.kind, k.key
 order by k.customer_id, k.kind, k.key;
 
+-- name: number_on
+-- No request gets the number of one that the ledger knows: a restored register has forgotten that one.
+with known as (
+    select max(request) as latest from privacy.ledger_entry
+)
+
+select setval('privacy.request_number_seq', k.latest)
+from known as k
+cross join privacy.request_number_seq as s
+where k.latest >= s.last_value;
+
 -- name: objectors
 -- The agents of whom the ledger has said, in one of its entries, that they are left out or shown again.
 with marked as (

@@ -43,8 +43,21 @@ create or replace trigger not_emptied
 before truncate on privacy.step
 for each statement execute function privacy.refuse_change();
 
+-- Whether something of a customer's data is stored. If no contract keeps it any more, the next run removes it.
+create or replace function privacy.has_data(customer integer) returns boolean
+stable
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select 1 from raw.file_customer as f where f.customer_id = customer)
+        or exists (select 1 from ops.opened_day as o where o.customer_id = customer)
+        or exists (select 1 from ops.extract as e where e.customer_id = customer);
+end
+$$;
+
 -- Whether a request's customer has the key that its subject was made with: `here`; or another one, since everything of
--- it was removed and it came `back`; or none, as it is `leaving`, and still on Tableau, or `gone`.
+-- it was removed and it came `back`; or none, as it is `leaving`, and still stored or on Tableau, or `gone`.
 create or replace function privacy.customer_is(request privacy.request) returns text
 stable
 return (
@@ -52,7 +65,10 @@ return (
         case
             when bool_or(c.key_fingerprint = request.key_fingerprint) then 'here'
             when bool_or(c.key_fingerprint is not null) then 'back'
-            when request.customer_id in (select p.customer_id from ops.publication as p) then 'leaving'
+            when
+                privacy.has_data(request.customer_id)
+                or request.customer_id in (select p.customer_id from ops.publication as p)
+                then 'leaving'
             else 'gone'
         end
     from registry.customer as c
@@ -69,6 +85,8 @@ return format(
         when request.state = 'answered' then '`callmart privacy close %s` is next'
         when privacy.customer_is(request) = 'back'
             then 'the customer left and came back: check who asks, then `callmart privacy verify %s --take-over`'
+        when privacy.customer_is(request) = 'leaving' and privacy.has_data(request.customer_id)
+            then 'the customer has left, and its data is not removed yet: run `callmart run`'
         when privacy.customer_is(request) = 'leaving'
             then 'the customer has left, and it is still on Tableau: run `callmart publish`'
         when privacy.customer_is(request) = 'gone'

@@ -231,8 +231,8 @@ begin
 end
 $$;
 
--- Begin, or go on, to do the approved plan. The hash is that of the plan as it would be made now; it is null once
--- something was erased, because then the counts become smaller.
+-- Begin, or go on, to do the approved plan. The hash is that of the plan as it would be made now; it is null once the
+-- ledger has it, because then the counts become smaller. The register of an older backup can have it as approved.
 create or replace function privacy.begin_doing(asked integer, hash text) returns text
 language plpgsql
 security definer
@@ -247,7 +247,7 @@ begin
         if refused is not null then
             return refused;
         end if;
-        if hash is distinct from request.plan_hash then
+        if hash is distinct from request.plan_hash and (hash is not null or not privacy.is_in_ledger(request)) then
             perform privacy.mistake(
                 format(
                     'request %s: the data has changed since the plan was approved, and nothing was done; '
