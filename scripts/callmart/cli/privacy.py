@@ -311,7 +311,7 @@ def prove(number: Number) -> None:
     """Look in all places whether it is done."""
     from callmart.privacy import places, procedure
 
-    left = 0
+    left, attested = 0, list[str]()
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         key, person, _ = _person(owner, officer, found, found.until)
@@ -322,6 +322,7 @@ def prove(number: Number) -> None:
         def note(place: str, proof: Proof) -> None:
             nonlocal left
             left += proof.left.total()
+            attested.extend(f"a person attests {place}: {what}" for what in proof.to_attest)
             counts = {**proof.searched, "left": proof.left.total(), "to_attest": len(proof.to_attest)}
             register.note_step(owner, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
@@ -331,6 +332,8 @@ def prove(number: Number) -> None:
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
+    for one in attested:
+        out.print(plain(one), soft_wrap=True)
     if whole:
         out.print(
             f"{whole} words have less than {SHORTEST} bytes or are part of others: they were sought as whole values of "
