@@ -111,7 +111,7 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
 
 def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
     """The texts for a mart, and another customer that has rows in it, if there is one."""
-    others = [customer for customer in scene.holders(mart) if customer != attacker.own]
+    other = next((customer for customer in scene.holders[mart.name] if customer != attacker.own), None)
     names = {
         "mart": name_of(mart),
         "table": mart.table,
@@ -120,7 +120,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
         "anothers": str(scene.anothers.get((attacker.own, mart.name), 0)),
         "day": mart.day or "",
     }
-    return names | {"other": str(others[0])} if others else names
+    return names if other is None else names | {"other": str(other)}
 
 
 def _is_aimed_at(mart: Mart, attacker: Attacker, aim: Aim) -> bool:

@@ -71,7 +71,9 @@ def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[Mart, s
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
     found: dict[Attacker, list[tuple[Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
-        readers = (one for one in customers if mart.group in one.opens and one.own in scene.holders(mart))
+        readers = (
+            one for one in customers if mart.group in one.opens and one.own in scene.holders[mart.name]
+        )
         for attacker in islice(readers, most):
             found[attacker] += [
                 (mart, relation) for relation in shown_in(mart) if relation in scene.relations
