@@ -532,6 +532,27 @@ def test_after_all_that_everything_holds_again_and_files_that_are_not_kept_are_n
     assert failed(forgetful) == {}
 
 
+BEGINS_TODAY = f"""
+insert into registry.customer
+select (jsonb_populate_record(c, '{{"customer_id": 7}}')).* from registry.customer as c where customer_id = {NONE};
+insert into registry.contract (customer_id, option, valid_from) values (7, 'standard', current_date)
+"""
+
+
+def test_whose_contract_begins_today_is_locked_out_until_the_next_run(published: Callmart) -> None:
+    """It has no role yet, and is the first of all customers."""
+    with (
+        done(published, BEGINS_TODAY, "delete from registry.customer where customer_id = 7"),
+        attacks_at("server"),
+    ):
+        found = by_name(look(published))
+    (logins,) = (check for name, check in found.items() if name.startswith("logins: "))
+    assert logins.found == ("customer 7",)
+    (seen,) = (check for name, check in found.items() if "publisher: own rows" in name)
+    assert set(seen.found) >= {"customer 7, queue_day: MISSING"}
+    assert not [name for name in found if name.startswith("attacks")]
+
+
 # -- nothing to look at ----------------------------------------------------------------------------------------------
 
 

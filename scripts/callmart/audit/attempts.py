@@ -132,8 +132,13 @@ def _is_aimed_at(mart: Mart, attacker: Attacker, aim: Aim) -> bool:
 
 
 def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
-    """The texts to fill into an attack's SQL that don't depend on its target."""
-    other = next((customer for customer in scene.customers if customer != attacker.own), 0)
+    """The texts to fill into an attack's SQL that don't depend on its target. The other customer is one with a role:
+    that of a contract that begins today is made by the next run.
+    """
+    others = ((customer, roles.customer_role(scene.database, customer)) for customer in scene.customers)
+    other, other_role = next(
+        (one for one in others if one[0] != attacker.own and one[1] in scene.roles), (0, scene.owner)
+    )
     return {
         "database": scene.database,
         "owner": scene.owner,
@@ -141,7 +146,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "role": attacker.role,
         "own": str(attacker.own),
         "other": str(other),
-        "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
+        "other_role": other_role,
         "any_mart": scene.marts[0].table if scene.marts else "registry.customer",
         "ours": f"array[{_list(SCHEMAS)}]",
         "calls": _list(attacker.calls),
