@@ -103,7 +103,7 @@ def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Conne
 
 def made(scene: Scene, attack: Attack) -> list[tuple[str, Attempt]]:
     """All that an attack is, by every attacker, each by its role; not on a mart without rows of several customers."""
-    shared = {name_of(mart) for mart in scene.marts if len(scene.holders(mart)) > 1}
+    shared = {name_of(mart) for mart in scene.marts if len(scene.holders[mart.name]) > 1}
     assert shared >= {"mart.queue_interval", "mart.agent_day", "mart.agent"}
     return [
         (attacker.role, attempt)

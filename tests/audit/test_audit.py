@@ -339,6 +339,15 @@ def test_a_name_that_auditor_and_operator_read_is_a_breach(wrong: dict[str, Chec
     )
 
 
+def test_an_agent_who_is_called_by_an_extension_is_no_count() -> None:
+    called = {name: [(name, f"an agent called {name}")] for name in ("101", "0612345678", "Jo")}
+    found = [
+        list(names._in_text(text, called))
+        for text in ('{"rows": 101}', "101", '{"to": "0612345678"}', "to Jo")
+    ]
+    assert found == [[], ["an agent called 101"], ["an agent called 0612345678"], ["an agent called Jo"]]
+
+
 def test_an_old_row_is_a_breach(wrong: dict[str, Check]) -> None:
     assert wrong["retention: the expiry finds nothing that is due, in tables and files"].breaches
     assert any(name.startswith("retention: nothing older than") for name in wrong)
@@ -530,6 +539,27 @@ def test_after_all_that_everything_holds_again_and_files_that_are_not_kept_are_n
         run.deliver(connection, forgetful.settings, run.Ran(), quietly)
     assert not list(extract.folder(forgetful.settings).rglob("*.hyper"))
     assert failed(forgetful) == {}
+
+
+BEGINS_TODAY = f"""
+insert into registry.customer
+select (jsonb_populate_record(c, '{{"customer_id": 7}}')).* from registry.customer as c where customer_id = {NONE};
+insert into registry.contract (customer_id, option, valid_from) values (7, 'standard', current_date)
+"""
+
+
+def test_whose_contract_begins_today_is_locked_out_until_the_next_run(published: Callmart) -> None:
+    """It has no role yet, and is the first of all customers."""
+    with (
+        done(published, BEGINS_TODAY, "delete from registry.customer where customer_id = 7"),
+        attacks_at("server"),
+    ):
+        found = by_name(look(published))
+    (logins,) = (check for name, check in found.items() if name.startswith("logins: "))
+    assert logins.found == ("customer 7",)
+    (seen,) = (check for name, check in found.items() if "publisher: own rows" in name)
+    assert set(seen.found) >= {"customer 7, queue_day: MISSING"}
+    assert not [name for name in found if name.startswith("attacks")]
 
 
 # -- nothing to look at ----------------------------------------------------------------------------------------------

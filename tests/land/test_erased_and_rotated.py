@@ -140,17 +140,29 @@ def test_another_format_brings_nobody_back(callmart: Callmart, customer: int, af
     assert (at("11:00"), "queue_joined", "sales") in figures(callmart, customer)
 
 
-def test_the_registry_file_may_not_name_them(callmart: Callmart, customer: int, after: Counter[Any]) -> None:
+def refuse(callmart: Callmart, customer: int, agent: str) -> None:
+    """Raise UserError if a registry file may not name this agent."""
     text = {"id": customer, "name": "a customer", "contracts": [{"option": "detailed", "from": "2020-01-01"}]}
+    named = text | {"agents": [{"id": agent, "name": "Somebody"}]}
+    with callmart.connect() as connection:
+        erased.refuse(connection, callmart.settings, Registry.model_validate({"customers": [named]}))
 
-    def refused(agent: str) -> None:
-        named = text | {"agents": [{"id": agent, "name": "Somebody"}]}
-        with callmart.connect() as connection:
-            erased.refuse(connection, callmart.settings, Registry.model_validate({"customers": [named]}))
 
+def test_the_registry_file_may_not_name_them(callmart: Callmart, customer: int, after: Counter[Any]) -> None:
     with pytest.raises(UserError, match="section `agents` of the registry file still names somebody"):
-        refused(NOOR)
-    refused(BEN)
+        refuse(callmart, customer, NOOR)
+    refuse(callmart, customer, BEN)
+
+
+def test_the_registry_file_may_name_who_works_on(
+    callmart: Callmart, customer: int, after: Counter[Any]
+) -> None:
+    erase(callmart, person(callmart, customer, "agent", BEN, UNTIL), 3)
+    rotate(callmart, customer)
+    with pytest.raises(UserError, match="section `agents` of the registry file still names somebody"):
+        refuse(callmart, customer, BEN)
+    booked(callmart, customer, [event("agent_logged_in", at("08:00", 1), agent=BEN)])
+    refuse(callmart, customer, BEN)
 
 
 def test_nothing_is_found_again_and_what_comes_later_is_new(

@@ -357,6 +357,21 @@ def test_a_package_goes_after_two_weeks_with_its_customer_and_without_a_note(
 
 
 @pytest.mark.usefixtures("sealed")
+def test_what_is_no_note_keeps_no_other_package(home: Callmart, work: Work) -> None:
+    connection, settings = work.connection, home.settings
+    file = make(work, "caller", CALLER)
+    (file.parent / "data.json").write_text("{}")  # somebody has unpacked a package there
+    assert Packages().find(work, of(work, "caller", CALLER)) == {"packages": 1}
+    wrong = file.with_name("request-1.json")
+    wrong.write_text("{}")
+    with pytest.raises(UserError, match=r"request-1\.json is no note of a package"):
+        shelf.tidy(connection, settings, TODAY + timedelta(days=shelf.KEPT_DAYS))
+    assert there(settings) == [wrong]
+    wrong.unlink()
+    assert shelf.tidy(connection, settings, TODAY) == 0
+
+
+@pytest.mark.usefixtures("sealed")
 def test_the_nightly_run_removes_it(home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make(work, "caller", CALLER)
     work.connection.commit()

@@ -1,5 +1,6 @@
 """A person is erased from all places, and looked for. One home, in which one person after the other is erased."""
 
+import gzip
 import io
 import os
 import re
@@ -17,6 +18,7 @@ from callmart.access import logins
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.person import Blocked, Work
+from callmart.base.settings import Folder
 from callmart.cli import main
 from callmart.database import clock, ledger, ledger_files, lock, server, vacuum
 from callmart.database.tombstones import of_call, secret_of, tombstone
@@ -251,6 +253,18 @@ def test_what_is_measured_back_before_the_end_is_told_no_more(home: Callmart, wo
     land(late)
     assert DAYS[0] not in of_agent(home, "night-1")
     assert left(prove(work, person, request=12)) == {}
+
+
+def test_a_raw_file_that_is_still_being_sent_is_named_and_blocks_nobody(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = tmp_path / "events.csv.gz.part"
+    sent.write_bytes(gzip.compress(b"agent,queue")[:-8])
+    monkeypatch.setattr(work.settings, "folders", [Folder(path=tmp_path)])
+    elsewhere, person = places.Elsewhere(), of(work, "agent", STAYER)
+    assert elsewhere.find(work, person) == {}
+    named = f"{sent}, which can't be read or unpacked"
+    assert elsewhere.prove(work, person).to_attest == (named, "telephone system")
 
 
 # -- others ----------------------------------------------------------------------------------------------------------

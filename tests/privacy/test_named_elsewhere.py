@@ -212,6 +212,42 @@ def test_who_is_still_there_keeps_the_address(home: Callmart, work: Work) -> Non
     assert left(home) == before
 
 
+def test_who_works_on_after_an_erasure_may_be_named(home: Callmart, work: Work) -> None:
+    """What was erased is up to a day that is over."""
+    before = left(home)
+    work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/1'", [TODAY])
+    key = key_of(work)
+    person = persons.person(work.connection, key, ONE, "agent", ["Agent/1"], UNTIL)
+    work.connection.commit()
+    erasing._secure(Case(work, person, key, 1), Remembered.of(person, Stored()))
+    assert refused(home) is None
+    assert left(home) == before
+
+
+def test_an_erased_id_may_be_somebody_elses_with_another_name(home: Callmart, work: Work) -> None:
+    """Such as the number of a telephone. With the former name the file is refused as before."""
+    erased(work, "agent", "Agent/4")
+    agent_key = keyed(key_of(work), "agent", "Agent/4")
+    work.connection.execute(
+        "insert into registry.agent (customer_id, agent_key, agent, last_day) values (%s, %s, 'Agent/4', %s)",
+        [ONE, agent_key, UNTIL.date() - timedelta(days=2)],
+    )
+    work.connection.commit()
+    others = registry(AGENTS[3], CONTACTS[2], QUEUES[0])
+
+    def named(name: str) -> None:
+        home.apply(others.replace("agents: [", f"agents: [{{id: Agent/4, name: {name}}}, "))
+
+    with pytest.raises(UserError, match="section `agents`"):
+        named("Fe Vijfde")
+    work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/4'", [TODAY])
+    work.connection.commit()
+    with pytest.raises(UserError, match="section `agents`"):
+        named("do vierde")
+    named("Fe Vijfde")
+    assert ("Fe Vijfde", None) in left(home)
+
+
 @pytest.mark.parametrize(
     ("queue", "line"), [("do VIERDE", "hoofdnummer"), ("verkoop", "Direct to Do Vierde"), ("agent/4", "iets")]
 )

@@ -14,7 +14,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.base.secret_files import secret_file
-from callmart.cli import main, terminal
+from callmart.cli import main, privacy, terminal
 from callmart.database import restoring
 from callmart.privacy import kept, letters, places, register, subject
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Command, Desk, Said, mistake
@@ -296,6 +296,30 @@ def test_after_a_rotation_requests_are_about_the_same_persons(desk: Desk, comman
         command(*again, lines=(CONTACT, "06 12345678"))
     )
     assert command(*again, lines=(CONTACT, "0612345679")).code == 0, "the contact is known as before"
+
+
+def test_what_is_entered_while_the_key_is_rotated_is_refused(
+    desk: Desk, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be about nobody, and its contact would be unknown."""
+    asked = terminal.secret
+
+    def meanwhile(*given: Any, **options: Any) -> str:
+        rotate(desk.callmart, ONE)
+        return asked(*given, **options)
+
+    said = "nothing was entered, as the key of customer 1 was rotated meanwhile: enter it again"
+    ask = ("open", "--customer", ONE, "--kind", "caller")
+    with monkeypatch.context() as patched:
+        patched.setattr(privacy, "secret", meanwhile)
+        assert mistake(command(*ask, lines=(CONTACT, "0612345678"))) == said
+        assert register.requests(desk.officer) == []
+    number = desk.open(ONE, CONTACT)
+    with monkeypatch.context() as patched:
+        patched.setattr(privacy, "secret", meanwhile)
+        over = ("verify", number, "--how", "code", "--alone", "--take-over")
+        assert mistake(command(*over, lines=("q@een.example",))) == said
+    assert desk.state(number) == "received"
 
 
 def test_while_a_request_is_carried_out_its_key_stays(desk: Desk, command: Command) -> None:

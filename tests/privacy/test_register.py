@@ -1,7 +1,9 @@
 """The register of requests: who may do what, in which order, and what stays in the log."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from time import sleep
 
 import psycopg
 import pytest
@@ -55,6 +57,27 @@ def test_a_request_goes_its_way_and_each_step_is_in_the_log(undone: Desk) -> Non
     kept = [(one.step, one.place, one.counts) for one in register.evidence(undone.officer, number)]
     assert kept[: len(PLAN)] == [("find", place, counts) for place, counts in sorted(PLAN.items())]
     assert len(kept) == 3 * len(PLAN) + 1
+
+
+def test_what_waits_for_a_rotation_is_not_entered_under_the_former_key(undone: Desk) -> None:
+    contact = undone.contact(ONE, CONTACT)
+    of_key = "select key_fingerprint from registry.customer where customer_id = 1"
+    ((former,),) = undone.owner.execute(of_key).fetchall()
+    waiting = "select from pg_locks where relation = 'privacy.request'::regclass and not granted"
+    change = "update registry.customer set key_fingerprint = %s where customer_id = 1"
+    with ThreadPoolExecutor(1) as beside, undone.callmart.connect() as rotating:
+        rotating.execute("lock table privacy.request in share row exclusive mode")
+        entered = beside.submit(
+            register.open_request, undone.officer, ONE, "caller", "0" * 32, TODAY, contact, made_with=former
+        )
+        while not (undone.owner.execute(waiting).rowcount or entered.done()):
+            sleep(0.01)
+        rotating.execute(change, ["of another key"])
+        rotating.commit()
+        with pytest.raises(UserError, match="the key of customer 1 was rotated meanwhile: enter it again"):
+            entered.result()
+    undone.owner.execute(change, [former])
+    assert register.requests(undone.officer) == []
 
 
 def test_only_an_authorised_contact_of_that_customer_can_ask(undone: Desk) -> None:

@@ -1,5 +1,6 @@
 """A customer's key is rotated: every key in the database becomes another, and nothing else changes."""
 
+import re
 from collections import Counter
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from callmart.database.lock import exclusive
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.privacy import rotating
+from callmart.reports import shelf, weeks
 from callmart.tableau_files import hyper
 from callmart_home import Callmart, MakeOnce, leave_dirty
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, agent_of
@@ -217,6 +219,28 @@ def test_a_full_disk_leaves_nothing_half_done(centre: Callmart, monkeypatch: pyt
     expected, counts = keyed_anew(before, ANONYMOUS, layer_of(centre, ANONYMOUS))
     assert counts["store.agent.agent"] > 0, "reports call no agent by the key"
     assert standing(centre) == expected
+
+
+def test_a_page_that_can_not_be_removed_stops_a_rotation_before_it_begins(centre: Callmart) -> None:
+    """Such as one in a folder of root's. A rotation that is not finished stops what lands and runs, of everybody."""
+    before, key = standing(centre), key_file(centre.home, NAMED).read_bytes()
+    page = shelf.place(centre.settings, NAMED, "traffic", weeks.of(DAYS[0]))
+    page.mkdir(parents=True)
+    named = re.escape(f"{page} can't be removed (Is a directory): give it and its folder to the user")
+    with pytest.raises(UserError, match=named):
+        rotate(centre, NAMED)
+    assert (standing(centre), key_file(centre.home, NAMED).read_bytes()) == (before, key)
+    with centre.connect() as owner:
+        assert rotation.unfinished(owner) is None
+    page.rmdir()
+    kill_after(centre, NAMED, "raw")
+    page.mkdir(parents=True)  # drawn meanwhile
+    with centre.connect() as owner, pytest.raises(UserError, match=named):
+        rotating.finish(owner, centre.settings, quietly)
+    page.rmdir()
+    with centre.connect() as owner:
+        rotating.finish(owner, centre.settings, quietly)
+        assert rotation.unfinished(owner) is None
 
 
 def test_what_can_not_be_rotated_says_why_and_stays(centre: Callmart) -> None:

@@ -344,6 +344,23 @@ def key_file(callmart: Callmart, customer_id: int) -> Path:
     return callmart.home / "keys" / f"customer_{customer_id}.key"
 
 
+def test_who_comes_back_as_anonymous_may_have_had_names(applied: Callmart, tmp_path: Path) -> None:
+    """Also before the next run has removed what was drawn with them."""
+    file = tmp_path / "registry.yml"
+    named = "agents: [{id: Agent/1, name: Ada Eerste, email: ada@example.org}]"
+    file.write_text(FULL.replace(named, "anonymous_agents: true"))
+
+    def become() -> list[int]:
+        with applied.connect() as connection:
+            return applying.compare(connection, applied.settings, load(file)).become_anonymous()
+
+    assert become() == [DETAILED]
+    applied.apply("customers: []\n")
+    assert become() == [DETAILED]
+    applied.apply(file.read_text())
+    assert become() == []
+
+
 def test_a_key_for_who_has_a_contract_and_only_its_fingerprint_in_the_database(applied: Callmart) -> None:
     known = {
         row["customer_id"]: row["key_fingerprint"]

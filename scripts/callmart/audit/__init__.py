@@ -35,7 +35,7 @@ from callmart.audit import (
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Attack
 from callmart.audit.attempts import Answer, Attempt
-from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
+from callmart.audit.channels import CHANNELS, GOOD, LOCKED_OUT, Board, Cell, Channel, log_in_as
 from callmart.audit.check import Check, few
 from callmart.audit.on_tableau import Published
 from callmart.audit.scene import Attacker, Scene, attackers, scene_of
@@ -177,10 +177,10 @@ def _versions(connection: psycopg.Connection) -> dict[str, str]:
 
 @contextmanager
 def _session(settings: Settings, attacker: Attacker) -> Iterator[psycopg.Connection | None]:
-    """An attacker's session, or None if it can't log in."""
+    """An attacker's session, or None if it can't log in or its role can't be set."""
     try:
         session = log_in_as(settings, attacker)
-    except psycopg.OperationalError:
+    except LOCKED_OUT:
         yield None
         return
     with session:
@@ -244,13 +244,15 @@ def _attack_as_each(
     for number, attacker in enumerate(everybody):
         on_step("attack", attacker.name, number, len(everybody))
         with _session(settings, attacker) as session:
+            if attacker.customer and attacker.role not in ordered:
+                cells += channels.without_login(scene, board, attacker.own)
+            elif attacker.customer and session is None:
+                cells += channels.locked_out(board, "login", attacker.own)
+            elif attacker.customer and session is not None:
+                cells += channels.login_cells(board, session, attacker.own)
             if session is None:
                 locked_out.append(attacker.name)
                 continue
-            if attacker.customer and attacker.role in ordered:
-                cells += channels.login_cells(scene, board, session, attacker.own)
-            elif attacker.customer:
-                cells += channels.without_login(scene, board, attacker.own)
             _attack(scene, attacker, session, owner, tally)
     on_step("attack", "", len(everybody), len(everybody))
     return cells, locked_out

@@ -111,7 +111,7 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
 
 def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
     """The texts for a mart, and another customer that has rows in it, if there is one."""
-    others = [customer for customer in scene.holders(mart) if customer != attacker.own]
+    other = next((customer for customer in scene.holders[mart.name] if customer != attacker.own), None)
     names = {
         "mart": name_of(mart),
         "table": mart.table,
@@ -120,7 +120,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
         "anothers": str(scene.anothers.get((attacker.own, mart.name), 0)),
         "day": mart.day or "",
     }
-    return names | {"other": str(others[0])} if others else names
+    return names if other is None else names | {"other": str(other)}
 
 
 def _is_aimed_at(mart: Mart, attacker: Attacker, aim: Aim) -> bool:
@@ -132,8 +132,13 @@ def _is_aimed_at(mart: Mart, attacker: Attacker, aim: Aim) -> bool:
 
 
 def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
-    """The texts to fill into an attack's SQL that don't depend on its target."""
-    other = next((customer for customer in scene.customers if customer != attacker.own), 0)
+    """The texts to fill into an attack's SQL that don't depend on its target. The other customer is one with a role:
+    that of a contract that begins today is made by the next run.
+    """
+    others = ((customer, roles.customer_role(scene.database, customer)) for customer in scene.customers)
+    other, other_role = next(
+        (one for one in others if one[0] != attacker.own and one[1] in scene.roles), (0, scene.owner)
+    )
     return {
         "database": scene.database,
         "owner": scene.owner,
@@ -141,7 +146,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "role": attacker.role,
         "own": str(attacker.own),
         "other": str(other),
-        "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
+        "other_role": other_role,
         "any_mart": scene.marts[0].table if scene.marts else "registry.customer",
         "ours": f"array[{_list(SCHEMAS)}]",
         "calls": _list(attacker.calls),

@@ -32,6 +32,12 @@ CHANNELS: tuple[Channel, ...] = ("login", "publisher", "file", "Tableau")
 Outcome = Literal["own rows only", "no rows", "closed", "DIFFERS", "OPEN", "MISSING"]
 GOOD: tuple[Outcome, ...] = ("own rows only", "no rows", "closed")
 
+# What says that somebody has no login, or no role that can be set: that of a contract that begins today is made by the
+# next run.
+LOCKED_OUT = (
+    psycopg.OperationalError, psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege,
+)  # fmt: skip
+
 # With these every session prints a row as the same text. A session that may write can try to.
 SESSION = "-c default_transaction_read_only=off -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
 
@@ -87,10 +93,16 @@ def log_in(settings: Settings, role: str) -> psycopg.Connection:
 
 
 def log_in_as(settings: Settings, attacker: Attacker) -> psycopg.Connection:
-    """Connect as an attacker: with its own login, or as the publisher with the attacker's role set."""
+    """Connect as an attacker: with its own login, or as the publisher with the attacker's role set. Raises one of
+    LOCKED_OUT if it can't.
+    """
     session = log_in(settings, attacker.login)
     if attacker.login != attacker.role:
-        session.execute(sql.SQL("set role {}").format(sql.Identifier(attacker.role)))
+        try:
+            session.execute(sql.SQL("set role {}").format(sql.Identifier(attacker.role)))
+        except LOCKED_OUT:
+            session.close()
+            raise
     return session
 
 
@@ -148,7 +160,7 @@ def _rows(connection: psycopg.Connection, relation: str, where: sql.Composable) 
 # -- the server ------------------------------------------------------------------------------------------------------
 
 
-def login_cells(scene: Scene, board: Board, session: psycopg.Connection, customer: int) -> Iterator[Cell]:
+def login_cells(board: Board, session: psycopg.Connection, customer: int) -> Iterator[Cell]:
     """The outcomes for a customer's own login."""
     for mart in board.marts:
         yield board.cell(customer, mart, "login", _shown(session, board, customer, mart))
@@ -158,12 +170,22 @@ def publisher_cells(
     scene: Scene, board: Board, publisher: psycopg.Connection, customer: int
 ) -> Iterator[Cell]:
     """The outcomes for the publisher with a customer's role set."""
-    publisher.execute(
-        sql.SQL("set role {}").format(sql.Identifier(roles.customer_role(scene.database, customer)))
-    )
+    role = sql.Identifier(roles.customer_role(scene.database, customer))
+    try:
+        publisher.execute(sql.SQL("set role {}").format(role))
+    except LOCKED_OUT:
+        yield from locked_out(board, "publisher", customer)
+        return
     for mart in board.marts:
         yield board.cell(customer, mart, "publisher", _shown(publisher, board, customer, mart))
     publisher.execute("reset role")
+
+
+def locked_out(board: Board, channel: Channel, customer: int) -> Iterator[Cell]:
+    """The outcomes for a customer whose login or role can't be used: what it should see is missing."""
+    for mart in board.marts:
+        outcome: Outcome = "MISSING" if board.opens(customer, mart) else "closed"
+        yield board.cell(customer, mart, channel, outcome)
 
 
 def without_login(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:

@@ -13,7 +13,7 @@ import psycopg
 
 from callmart.access.rights import shown_in
 from callmart.audit import planner, scratch, timed
-from callmart.audit.channels import log_in_as
+from callmart.audit.channels import LOCKED_OUT, log_in_as
 from callmart.audit.check import Check, few
 from callmart.audit.scene import Attacker, Scene, attackers
 from callmart.base import sql_file
@@ -71,7 +71,9 @@ def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[Mart, s
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
     found: dict[Attacker, list[tuple[Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
-        readers = (one for one in customers if mart.group in one.opens and one.own in scene.holders(mart))
+        readers = (
+            one for one in customers if mart.group in one.opens and one.own in scene.holders[mart.name]
+        )
         for attacker in islice(readers, most):
             found[attacker] += [
                 (mart, relation) for relation in shown_in(mart) if relation in scene.relations
@@ -90,7 +92,7 @@ def checks(owner: psycopg.Connection, settings: Settings, scene: Scene, on_step:
         on_step("infer", attacker.name, number, len(askers))
         try:
             session = log_in_as(settings, attacker)
-        except psycopg.OperationalError:
+        except LOCKED_OUT:
             continue  # the check of logins reports it
         with session:
             for mart, relation in relations:

@@ -92,10 +92,17 @@ def _in_column(session: psycopg.Connection, column: _Column, names: _Names) -> I
 
 
 def _in_text(text: str, names: _Names) -> Iterator[str]:
-    """The owners of the names that are in a text as whole words."""
+    """The owners of the names that are in a text as whole words, or are the whole text."""
     for word in _WORD.finditer(text):
         for name, whose in names.get(word[0], ()):
             start = word.start() - name.index(word[0])
             end = start + len(name)
+            if text != name and _is_like_a_count(name):
+                continue
             if start >= 0 and text[start:end] == name and not text[end : end + 1].isalnum():
                 yield whose
+
+
+def _is_like_a_count(name: str) -> bool:
+    """Whether a name, such as an extension, can be any count in JSON. One of seven digits can be a telephone's."""
+    return not any(map(str.isalpha, name)) and sum(map(str.isdigit, name)) < 7

@@ -1,7 +1,9 @@
 """The scene of the attacks: who attacks, the customers and the duties, and what there is in the database to get."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import psycopg
 
@@ -59,9 +61,13 @@ class Scene:
         """All marts that customers may read, also those that were taken out of the project."""
         return (*self.marts, *self.left)
 
-    def holders(self, mart: Mart) -> list[int]:
-        """The customers that have rows in a mart."""
-        return sorted(customer for customer, name in self.rows if name == mart.name)
+    @cached_property
+    def holders(self) -> Mapping[str, list[int]]:
+        """The customers that have rows in a mart, by mart."""
+        found = defaultdict(list)
+        for customer, mart in sorted(self.rows):
+            found[mart].append(customer)
+        return found
 
 
 def name_of(mart: Mart) -> str:

@@ -21,7 +21,7 @@ import typer
 from callmart.access import logins
 from callmart.base import rights_of_persons
 from callmart.base.errors import UserError
-from callmart.base.keys import epochs, keyed
+from callmart.base.keys import epochs, fingerprint_of, keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.rights_of_persons import Right
@@ -118,7 +118,8 @@ def open_(
         if key and register.is_authorised(officer, customer, contact):
             word = secret(_PERSON[kind], twice=True)
             person = subject.subject(key, kind, subject.normalised(owner, customer, kind, word))
-        number = register.open_request(officer, customer, kind, person, day, contact, right)
+        made_with = fingerprint_of(key) if key else None
+        number = register.open_request(officer, customer, kind, person, day, contact, right, made_with)
         found = register.request(officer, number)
     out.print(
         f"request {number} of customer {customer}: answer it by {found.due} at the latest ({found.left}); "
@@ -170,7 +171,7 @@ def verify(
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
-        contact, person = _taking_over(owner, found) if take_over else (None, None)
+        contact, person, made_with = _taking_over(owner, found) if take_over else (None, None, None)
         register.verify(
             officer,
             number,
@@ -180,6 +181,7 @@ def verify(
             by_consent=by_consent,
             taking_over=contact,
             person=person,
+            made_with=made_with,
         )
         if take_over:  # the contact before could open it
             shelf.forget(settings(), number)
@@ -187,9 +189,9 @@ def verify(
     out.print(f"request {number}: the contact is known; {found.next_step}")
 
 
-def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | None]:
+def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | None, str]:
     """Ask for the contact who takes a request over, and if the customer left and came back, for whom it is about: what
-    is kept of it can't be read any more. Returns both as the register knows them.
+    is kept of it can't be read any more. Returns both as the register knows them, and the fingerprint of the key.
     """
     from callmart.privacy import kept, subject
 
@@ -198,11 +200,11 @@ def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | 
         raise UserError(f"request {found.number} is {found.state}: {found.todo}")
     contact = subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
     if found.customer_is != "back":
-        return contact, None
+        return contact, None, fingerprint_of(key)
     kind = cast(Kind, found.kind)
     word = subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind], twice=True))
     kept.forget(settings().home, found.number)
-    return contact, subject.subject(key, kind, word)
+    return contact, subject.subject(key, kind, word), fingerprint_of(key)
 
 
 @app.command()
@@ -312,7 +314,7 @@ def prove(number: Number) -> None:
     """Look in all places whether it is done."""
     from callmart.privacy import places, procedure
 
-    left = 0
+    left, attested = 0, list[str]()
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         key, person, _ = _person(owner, officer, found, found.until)
@@ -323,6 +325,7 @@ def prove(number: Number) -> None:
         def note(place: str, proof: Proof) -> None:
             nonlocal left
             left += proof.left.total()
+            attested.extend(f"a person attests {place}: {what}" for what in proof.to_attest)
             counts = {**proof.searched, "left": proof.left.total(), "to_attest": len(proof.to_attest)}
             register.note_step(owner, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
@@ -332,6 +335,8 @@ def prove(number: Number) -> None:
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
+    for one in attested:
+        out.print(plain(one), soft_wrap=True)
     if whole:
         out.print(
             f"{whole} words have less than {SHORTEST} bytes or are part of others: they were sought as whole values of "

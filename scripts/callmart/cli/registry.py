@@ -65,11 +65,11 @@ def apply(
 
             applying.refuse(connection, settings(), wanted)
             for customer_id in anonymous:  # first: after a crash nobody would know that names are drawn there
-                drawn.remove_copies(connection, settings(), customer_id)
-                out.print(
-                    f"customer {customer_id}: drawn pages, mails in the outbox and environments were removed, as they "
-                    "can have agents' names"
-                )
+                if drawn.remove_copies(connection, settings(), customer_id):
+                    out.print(
+                        f"customer {customer_id}: drawn pages, mails in the outbox and environments were removed, as "
+                        "they can have agents' names"
+                    )
         problems = applying.apply(connection, settings(), wanted, states)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
     end_with(problems)

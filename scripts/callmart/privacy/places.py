@@ -13,6 +13,7 @@ from typing import TypeVar
 import psycopg
 
 from callmart.base import disk, evidence
+from callmart.base.errors import UserError
 from callmart.base.patterns import matching, tops
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
@@ -85,12 +86,11 @@ class Elsewhere:
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
-        """Count the files in landing folders in which the person is, in clear."""
-        found = Counts()
-        for folder in _landing_folders(work.settings):
-            for file in disk.files(folder):
-                found["raw files"] += bool(work.needles.in_file(file))
-        return +found
+        """Count the files in landing folders in which the person is, in clear. One that nobody can read comes and goes
+        with whoever sends it, so it changes no plan.
+        """
+        found, _ = _raw_files(work)
+        return +Counts({"raw files": found})
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Nothing: a person does it."""
@@ -98,8 +98,9 @@ class Elsewhere:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """What a person attests."""
-        raw = ("raw files",) if self.find(work, person) else ()
-        return Proof(Counts(), Counts(), (*raw, "telephone system"))
+        found, unread = _raw_files(work)
+        raw = ("raw files",) if found else ()
+        return Proof(Counts(), Counts(), (*raw, *unread, "telephone system"))
 
 
 PLACES: tuple[Place, ...] = (
@@ -241,6 +242,20 @@ def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) ->
             owners[top] = [matching(own) for own in patterns if tops(own).fullmatch(top)]
         if sum(owner.fullmatch(name) is not None for owner in owners[top]) != 1:
             yield f"{kind} {name}"
+
+
+def _raw_files(work: Work) -> tuple[int, list[str]]:
+    """The number of files in landing folders in which the person is, and a word for each that can't be read or
+    unpacked: it may still be on its way, in the folder of any customer.
+    """
+    found, unread = 0, []
+    for folder in _landing_folders(work.settings):
+        for file in disk.files(folder):
+            try:
+                found += bool(work.needles.in_file(file))
+            except UserError:
+                unread.append(f"{file}, which can't be read or unpacked")
+    return found, unread
 
 
 def _landing_folders(settings: Settings) -> list[Path]:

@@ -160,8 +160,11 @@ def open_request(
     received: date,
     contact_key: str | None,
     right: Right = "erasure",
+    made_with: str | None = None,
 ) -> int:
-    """Enter a request and return its number."""
+    """Enter a request and return its number. `made_with` is the fingerprint of the key that made `subject` and
+    `contact_key`.
+    """
     number, refusal = _call(
         connection,
         SQL["open_request"],
@@ -171,6 +174,7 @@ def open_request(
         subject=subject,
         received=received,
         contact=contact_key,
+        made_with=made_with,
     )
     if refusal:
         raise UserError(refusal)
@@ -195,10 +199,11 @@ def verify(
     by_consent: bool | None = None,
     taking_over: str | None = None,
     person: str | None = None,
+    made_with: str | None = None,
 ) -> None:
     """Record how the identity of whoever asks was checked. `by_consent` is about a withdrawal: whether consent was the
     reason to have the data. `taking_over` is the key of another contact who goes on; `person` is whom the request is
-    about, if the customer left and came back.
+    about, if the customer left and came back. `made_with` is the fingerprint of the key that made both.
     """
     _ask(
         connection,
@@ -210,6 +215,7 @@ def verify(
         by_consent=by_consent,
         taking_over=taking_over,
         person=person,
+        made_with=made_with,
     )
 
 

@@ -23,7 +23,7 @@ select
     refusal
 from privacy.open_request(
     %(customer)s::integer, %(asked_right)s::text, %(kind)s::text, %(subject)s::text, %(received)s::date,
-    %(contact)s::text
+    %(contact)s::text, %(made_with)s::text
 );
 
 -- name: forward
@@ -32,7 +32,7 @@ select privacy.forward(%(customer)s::integer, %(asked_right)s::text, %(received)
 -- name: verify
 select privacy.verify(
     %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(by_consent)s::boolean,
-    %(taking_over)s::text, %(person)s::text
+    %(taking_over)s::text, %(person)s::text, %(made_with)s::text
 );
 
 -- name: note_plan

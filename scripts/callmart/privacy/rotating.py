@@ -2,6 +2,7 @@
 
 | step | transactions |
 | --- | --- |
+| pages, mails and environments of the customer are removed, which can show keys | none |
 | the layer is written to the key's file; nothing is keyed with it yet | none |
 | everything outside of `raw` is keyed anew: marts, registry, register; now the new key is the customer's | one |
 | the tables of `raw`, which nobody reads but a build | one per batch |
@@ -99,7 +100,8 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
     """Rotate a customer's key, or go on with a rotation that broke off. Commits. Returns the number of rows that were
     keyed anew.
 
-    Raises UserError if it can't be rotated now; then nothing has changed.
+    Raises UserError if it can't be rotated now; then nothing is keyed anew. If one of the customer's pages, mails or
+    environments can't be removed, others of them may be gone.
     """
     with exclusive(connection):
         clock.believe(connection, settings)
@@ -219,7 +221,11 @@ def _refuse_begun(connection: psycopg.Connection, settings: Settings, customer_i
 
 def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Add the layer, and key anew everything outside of `raw`. Commits."""
-    key = add_layer(settings.home, customer_id, _key(connection, settings, customer_id))
+    former = _key(connection, settings, customer_id)
+    drawn.remove_copies(
+        connection, settings, customer_id
+    )  # one that can't be removed is to stop nothing half done
+    key = add_layer(settings.home, customer_id, former)
     change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))
     connection.execute(SQL["end_landings"])
     connection.execute(SQL["lock_register"])
@@ -239,7 +245,7 @@ def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int)
 
 
 def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> int:
-    """Key anew what is left of `raw`, and remove what was drawn with former keys. Commits each batch."""
+    """Key anew what is left of `raw`, and remove what was drawn with former keys meanwhile. Commits each batch."""
     ((customer_id, fingerprint, reached, left_from),) = connection.execute(SQL["at_work"]).fetchall()
     key = known_key(settings.home, customer_id, fingerprint)
     change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))

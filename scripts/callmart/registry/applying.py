@@ -43,11 +43,11 @@ class States:
     desired: dict[int, State]
 
     def become_anonymous(self) -> list[int]:
-        """The customers whose agents become anonymous."""
+        """The customers whose agents become anonymous. One that the database does not have may come back before its
+        data was removed, and nobody knows whether its agents had names.
+        """
         return [
-            id
-            for id, after in self.desired.items()
-            if id in self.current and after.becomes_anonymous(self.current[id])
+            id for id, after in self.desired.items() if after.becomes_anonymous(self.current.get(id, NOBODY))
         ]
 
 

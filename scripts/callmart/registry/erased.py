@@ -1,9 +1,11 @@
 """A registry file must not bring back who was erased."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 
 import psycopg
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed, known_key
 from callmart.base.settings import Settings
@@ -11,24 +13,30 @@ from callmart.database import fingerprints
 from callmart.database.tombstones import Kind, of_address, of_name, secret_of, tombstone
 from callmart.registry.file import Customer, Registry
 
+SQL = sql_file.statements(__file__)
+
+Erased = Mapping[tuple[str, str], datetime]  # by kind and tombstone, up to when
+
 
 def refuse(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     """Raise UserError, which names customer and section and not the person, if the file still names somebody."""
-    found: dict[int, set[tuple[str, str]]] = {}
-    for customer_id, kind, mark in connection.execute(
-        "select customer_id, kind, tombstone from privacy.tombstone"
-        " where kind in ('agent', 'contact', 'recipient', 'name')"
-    ):
-        found.setdefault(customer_id, set()).add((kind, mark))
+    found: dict[int, dict[tuple[str, str], datetime]] = {}
+    for customer_id, kind, mark, until in connection.execute(SQL["tombstones"]):
+        found.setdefault(customer_id, {})[kind, mark] = until
+    last_days: dict[int, dict[str, datetime]] = {}
+    for customer_id, agent_key, day in connection.execute(SQL["last_days"], {"customers": list(found)}):
+        last_days.setdefault(customer_id, {})[agent_key] = day
     keys = fingerprints.with_leaving(connection, settings, found)
     for customer in registry.customers:
         if customer.id not in keys:
             continue
         key = known_key(settings.home, customer.id, keys[customer.id])
+        erased = found[customer.id]
+        working_on = _working_on(customer, key, erased, last_days.get(customer.id, {}))
         # A tombstone is of the pseudonym before the rotations that came later.
-        named = (one for known in epochs(key) for one in _named(customer, known))
+        named = (one for known in epochs(key) for one in _named(customer, known, working_on))
         for section, kind, pseudonym in named:
-            if (kind, tombstone(secret_of(key), kind, pseudonym)) in found[customer.id]:
+            if (kind, tombstone(secret_of(key), kind, pseudonym)) in erased:
                 raise UserError(
                     f"customer {customer.id}: section `{section}` of the registry file still names somebody who was "
                     "erased; remove that person there, or the person's address from an agent, and apply it again; "
@@ -37,12 +45,33 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
                 )
 
 
-def _named(customer: Customer, key: bytes) -> Iterator[tuple[str, Kind, str]]:
+def _working_on(
+    customer: Customer, key: bytes, erased: Erased, last_days: Mapping[str, datetime]
+) -> frozenset[str]:
+    """The ids that were erased and have worked since: of an agent who stayed, or of somebody new with that id."""
+    found = set()
+    for agent in customer.agents:
+        marks = (
+            ("agent", tombstone(secret_of(key), "agent", keyed(known, "agent", agent.id)))
+            for known in epochs(key)
+        )
+        until = max((erased[mark] for mark in marks if mark in erased), default=None)
+        last_day = last_days.get(keyed(key, "agent", agent.id))
+        if until and last_day and last_day >= until:
+            found.add(agent.id)
+    return frozenset(found)
+
+
+def _named(customer: Customer, key: bytes, working_on: Collection[str]) -> Iterator[tuple[str, Kind, str]]:
     """The pseudonyms of all persons whom the file names, with the section. Agents share names, and have ids; a contact
-    with the name of an erased agent is the agent, and so is a label.
+    with the name of an erased agent is the agent, and so is a label. An erased id that has worked since is the agent
+    only with that agent's name: whoever stays has no tombstone of the name.
     """
     for agent in customer.agents:
-        yield "agents", "agent", keyed(key, "agent", agent.id)
+        if agent.id in working_on:
+            yield "agents", "name", of_name(key, agent.name)
+        else:
+            yield "agents", "agent", keyed(key, "agent", agent.id)
     for contact in customer.contacts:
         yield "contacts", "name", of_name(key, contact.name)
     for section, labelled in (("queues", customer.queues), ("lines", customer.lines)):

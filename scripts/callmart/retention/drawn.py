@@ -6,6 +6,7 @@ from datetime import date
 
 import psycopg
 
+from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.environments import databases
 from callmart.mailing import places as outbox
@@ -13,15 +14,24 @@ from callmart.mailing.book import Book
 from callmart.reports import shelf
 
 
-def remove_copies(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+def remove_copies(connection: psycopg.Connection, settings: Settings, customer_id: int) -> int:
     """Remove all pages and mails, which can have names or keys of agents, and the environments that hold the customer.
-    The next run writes the mails of the last week anew, unless the key was rotated since they were written. Commits.
+    Returns how many. The next run writes the mails of the last week anew, unless the key was rotated since they were
+    written. Commits.
+
+    Raises UserError, which names the file, if one can't be removed.
     """
     for mail in outbox.mails(settings):
         if mail.customer_id == customer_id:
             Book(connection, mail.customer_id, mail.week, mail.known_by, mail.reports).forget()
-    remove_before(connection, settings, customer_id, date.max)
-    databases.drop_of(connection, settings, customer_id)
+    try:
+        removed = remove_before(connection, settings, customer_id, date.max)
+        return removed + databases.drop_of(connection, settings, customer_id)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename} can't be removed ({error.strerror}): give it and its folder to the user who runs "
+            "callmart, or remove it, then run the same command again"
+        ) from None
 
 
 def remove_before(connection: psycopg.Connection, settings: Settings, customer_id: int, first: date) -> int:

@@ -258,6 +258,24 @@ begin
 end
 $$;
 
+-- The mistake of a request that was entered under a key that is another one by now: it would be about nobody. A
+-- rotation holds the table while it keys the register anew, so one of both waits for the other. Null: no key was read.
+create or replace function privacy.require_key(customer integer, made_with text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    lock table privacy.request in row exclusive mode;
+    if made_with is not null and made_with is distinct from (
+        select c.key_fingerprint from registry.customer as c where c.customer_id = customer
+    ) then
+        perform privacy.mistake(
+            format('nothing was entered, as the key of customer %s was rotated meanwhile: enter it again', customer)
+        );
+    end if;
+end
+$$;
+
 -- Evidence is counts under words that are listed (base/evidence.py), so that nothing of a person can get in. The names
 -- of marts are such words as well. No count is as long as a telephone number.
 create or replace function privacy.require_counts(counts jsonb) returns void

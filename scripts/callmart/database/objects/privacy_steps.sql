@@ -1,10 +1,11 @@
 -- What the officer and the approver do with a request. Each step is a function of the owner: it looks who is logged in,
 -- in what state the request is and what the contact may do, and writes the change into the audit log, in counts.
 
--- Enter a request. One from somebody who is no authorised contact of the customer is entered as refused.
+-- Enter a request. One from somebody who is no authorised contact of the customer is entered as refused. `made_with` is
+-- the fingerprint of the key of `subject` and `contact`.
 create or replace function privacy.open_request(
-    customer integer, asked_right text, kind text, subject text, received date, contact text, out number integer,
-    out refusal text
+    customer integer, asked_right text, kind text, subject text, received date, contact text, made_with text,
+    out number integer, out refusal text
 )
 language plpgsql
 security definer
@@ -15,6 +16,7 @@ declare
     fault text;
 begin
     perform privacy.require_received(received);
+    perform privacy.require_key(customer, made_with);
     fault := case
         when not exists (select 1 from registry.customer as c where c.customer_id = customer) then 'no such customer'
         when not privacy.is_authorised(customer, contact) then 'authority'
@@ -76,10 +78,11 @@ $$;
 -- Record how the contact's identity was checked, and what the contact says of the number or id. Before anything is
 -- erased, this also begins anew, so plan and approval have to be given again. `taking_over` is another contact, who
 -- goes on with the request. If the customer left and came back, that begins anew in every state, and `person` is whom
--- it is about, under the customer's other key; otherwise nobody can put another person into a request.
+-- it is about, under the customer's other key; otherwise nobody can put another person into a request. `made_with` is
+-- the fingerprint of the key of both.
 create or replace function privacy.verify(
     asked integer, how text, alone boolean, instructed boolean, by_consent boolean, taking_over text default null,
-    person text default null
+    person text default null, made_with text default null
 ) returns text
 language plpgsql
 security definer
@@ -102,6 +105,7 @@ begin
     if request.asked_right = 'withdrawal' and by_consent is null and not has_begun then
         perform privacy.mistake('say whether consent was the reason to have the data: --by-consent or --not-by-consent');
     end if;
+    perform privacy.require_key(request.customer_id, made_with);
     request.contact_key := coalesce(taking_over, request.contact_key);
     refused := privacy.lost_authority(request, 'verify');
     if refused is not null then

@@ -5,6 +5,7 @@ nobody here can read any more. A package goes after two weeks, when its request 
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from hashlib import sha256
@@ -100,17 +101,27 @@ def forget(settings: Settings, request: int) -> None:
 
 
 def tidy(connection: psycopg.Connection, settings: Settings, today: date) -> int:
-    """Remove the packages that are too old, and those of customers who have left. Returns how many."""
+    """Remove the packages that are too old, and those of customers who have left. Returns how many.
+
+    Raises UserError at the end if a note is none: it, and the package beside it, stay.
+    """
     known = fingerprints.of_customers(connection)
     oldest = str(today - timedelta(days=KEPT_DAYS))
     removed = 0
+    mistakes = []
     for file in list(disk.files(folder(settings))):
-        note = _read(_note_of(file))
+        try:
+            note = _read(_note_of(file))
+        except UserError as mistake:
+            mistakes.append(mistake)
+            continue
         # What has no note was left by a kill.
         if note is None or note.written <= oldest or note.customer_id not in known:
             file.unlink()
             removed += file.suffix == ".age"
     _tidy_folders(settings)
+    if mistakes:
+        raise mistakes[0]
     return removed
 
 
@@ -129,6 +140,9 @@ def _note_of(file: Path) -> Path:
 
 
 def _read(note: Path) -> Note | None:
+    """A note; None if there is none, as beside what somebody has unpacked there."""
+    if not re.fullmatch(r"request-[0-9]+\.json", note.name):
+        return None
     try:
         return Note.model_validate_json(note.read_bytes())
     except FileNotFoundError:
@@ -173,7 +187,7 @@ class Packages:
 
 
 def _of(work: Work, person: Person) -> Iterator[Note]:
-    notes = list((folder(work.settings) / str(person.customer_id)).glob("*.json"))
+    notes = list((folder(work.settings) / str(person.customer_id)).glob("request-*.json"))
     if not notes:
         return
     key = customer_key(work.connection, work.settings, person.customer_id)
