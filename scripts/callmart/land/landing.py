@@ -40,6 +40,7 @@ MOST_BYTES = 32 << 20  # of files that are read before the first lands; a larger
 MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared before a file's turn
 FILES_TOGETHER = 500  # small files that share a transaction at most, so that others can be prepared meanwhile
 TRIES = 3  # while the registry changes
+ENDED = "57P01"  # the SQLSTATE of a session that somebody has ended
 OTHER_ZONE = "CM001"  # the SQLSTATE of raw.refuse_other_zone
 # The SQLSTATEs, or how they begin, when a file fails whatever it holds: the disk is full, there is no room for one more
 # session, or the server can't read or write its own files. Memory can be short for one file alone.
@@ -231,9 +232,11 @@ def _land_together(
     on_sent: Callable[[], object] = lambda: None,
     begun: _Preparation | None = None,
 ) -> Iterator[tuple[Source, Landed | Exception]]:
-    """Land files in one transaction, or if that fails, in two. Calls `on_sent` whenever all their events were handed to
+    """Land files in one transaction, or if that fails, in two. If the session was lost, as another command may end one
+    that is in its way, they are tried once more before that. Calls `on_sent` whenever all their events were handed to
     the driver. Yields what became of the files.
     """
+    was_ended = False
     preparations = chain([begun] if begun else [], (_prepare(loader, sources) for _ in range(TRIES)))
     for preparation in preparations:
         registered, outcomes = preparation.sources, preparation.outcomes
@@ -247,6 +250,9 @@ def _land_together(
                 loader.reset()
             if preparation is begun and not isinstance(error, UserError):
                 continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
+            if _is_lost(error) and not was_ended:
+                was_ended = True
+                continue
             if len(registered) > 1:
                 yield from (
                     (source, outcomes[source.number]) for source in sources if source.number in outcomes
@@ -333,6 +339,11 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def _is_lost(error: Exception) -> bool:
+    """Whether the session was ended. The driver has no SQLSTATE for it unless the server was at work."""
+    return isinstance(error, AdbcError) and error.sqlstate in (None, "", ENDED)
+
+
 def _refuse_all(error: Exception) -> None:
     """Raise NoneLands if this error of one file would be that of all the others."""
     if isinstance(error, AdbcError) and (error.sqlstate or "").startswith(OF_ALL_FILES):
@@ -351,9 +362,11 @@ def _as_problem(path: Path, error: Exception) -> Exception:
             )
         if error.sqlstate == REFUSED:
             return UserError(f"{path} did not land: the server refused it ({primary(error)}); land it again")
-        return UserError(
-            f"{path} did not land: the server failed (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
-        )
+        if _is_lost(error):
+            return UserError(
+                f"{path} did not land: its session was ended twice, by another command or the server; land it again"
+            )
+        return UserError(f"{path} did not land: the server failed (SQLSTATE {error.sqlstate}); land it again")
     if isinstance(error, OSError | pa.ArrowException | duckdb.Error):
         return unreadable(path, error)
     return error

@@ -712,6 +712,7 @@ begin
 
     perform raw.collect_half_days(longest_phase);
 
+    create temporary table changed_day on commit drop as
     with neighbours as (
         select
             *,
@@ -768,15 +769,19 @@ begin
         join registry.customer using (customer_id)
     )
 
-    insert into ops.dirty_day (customer_id, call_date, cause)
-    select distinct customer_id, day::date, 'landed'
-    from days, generate_series(first_day, last_day, interval '1 day') as day
-    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
+    select distinct customer_id, day::date as call_date
+    from days, generate_series(first_day, last_day, interval '1 day') as day;
 
     insert into raw.event ({event_names}, ordinal, file_id)
     select {event_names}, ordinal, g.file_id
     from raw.incoming
     join given as g using (file_number);
+
+    -- Only now, as an opening waits for the days that are marked, and ends this session if that takes long.
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select customer_id, call_date, 'landed'
+    from changed_day
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     update raw.file as f
     set landed = n.landed, repeated = n.events - n.landed
@@ -794,7 +799,7 @@ begin
     ) as n
     where f.file_id = n.file_id;
 
-    drop table brought, brought_by, half_day, merged;
+    drop table brought, brought_by, half_day, merged, changed_day;
 end
 $$;
 
@@ -1104,6 +1109,8 @@ begin
         )
     on conflict do nothing;
 
+    perform raw.merge_incoming();
+
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.
     if to_regclass('store.agent') is not null then
@@ -1133,7 +1140,6 @@ begin
     select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', g.file_id)
     from given as g, jsonb_each_text(g.turned_away_by) as t (customer, rows);
 
-    perform raw.merge_incoming();
     -- Of rows of the erased the loader learns only how many it gave. Their events have no keys; else it could make up
     -- such a row, and see whether there is an event of somebody erased in a call, or at a moment.
     return query
