@@ -476,7 +476,10 @@ def test_a_customer_that_is_removed_while_its_files_wait(
     monkeypatch.setattr(landing, "current_gate", current_gate)
     leaving, staying = good(tmp_path, 2, LEAVING, "leaving"), good(tmp_path, 2, WAITING, "staying")
     outcomes = callmart.land_all(*((path, LEAVING) for path in leaving), *((path, None) for path in staying))
-    gone = f"customer {LEAVING} is not in the registry; add it and apply the registry first"
+    gone = (
+        f"customer {LEAVING} is not in the registry; add it and apply the registry first, "
+        "or if it has left, remove its folder from callmart.toml and delete its files"
+    )
     assert outcomes[:2] == [gone, gone]
     assert [one.landed for one in outcomes[2:] if isinstance(one, landing.Landed)] == [1, 1]
     assert callmart.land_all((leaving[0], LEAVING)) == [gone]

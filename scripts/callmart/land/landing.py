@@ -281,7 +281,8 @@ def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | E
     customers = {None, *gate.customers["customer_id"].to_pylist()}
     return {
         source.number: UserError(
-            f"customer {source.defaults.customer_id} is not in the registry; add it and apply the registry first"
+            f"customer {source.defaults.customer_id} is not in the registry; add it and apply the registry first, "
+            "or if it has left, remove its folder from callmart.toml and delete its files"
         )
         for source in sources
         if source.defaults.customer_id not in customers
