@@ -1,5 +1,6 @@
 """Exactly the days that what has landed can change are built again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 
 import pytest
@@ -46,6 +47,26 @@ def test_a_person_stays_the_cause_of_a_day(callmart: Callmart, customer: int) ->
     (after,) = callmart.rows(marked, customer, DAY)
     assert after["cause"] == "person"
     assert after["mark"] > before["mark"], "the build sees that there is more"
+
+
+def test_the_days_are_free_until_the_events_are_stored(callmart: Callmart, customer: int) -> None:
+    """An opening that had to wait for them would end the landing."""
+    text = ndjson(*(row | {"customer_id": customer} for row in rows(2)))
+    callmart.land_text(text[: text.index("\n") + 1])
+    with ThreadPoolExecutor(1) as beside:
+        with callmart.connect() as holder:
+            holder.execute("lock table raw.event in share mode")
+            landing = beside.submit(callmart.land_text, text)
+            while not callmart.rows(
+                "select from pg_locks where not granted and relation = 'raw.event'::regclass"
+            ):
+                assert not landing.done(), "it ended before it stored an event"
+            with callmart.connect() as opening_session:
+                free = opening_session.execute(
+                    "select from ops.dirty_day where customer_id = %s for update nowait", [customer]
+                )
+                assert free.rowcount == 1
+        assert landing.result().landed == 1
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "the end first"])

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -419,6 +420,30 @@ def test_a_session_that_is_lost_between_two_files_stops_neither(
     assert str(outcomes[1]).startswith(f"customer {UNKNOWN} is not in the registry")
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_landing_whose_session_is_ended_is_tried_once_more(
+    callmart: Callmart, tmp_path: Path, times: int
+) -> None:
+    """As an opening or a change of the registry does, if the landing is in its way."""
+    (path,) = good(tmp_path, 1, WAITING, f"ended-{times}")
+    waiting = "select pid from pg_locks where not granted and relation = 'raw.file'::regclass"
+    with ThreadPoolExecutor(1) as beside:
+        with callmart.connect() as holder, callmart.superuser() as superuser:
+            holder.execute("lock table raw.file in share mode")
+            landed = beside.submit(callmart.land_all, (path, None))
+            for _ in range(times):
+                while not (pids := superuser.execute(waiting).fetchall()):
+                    assert not landed.done(), "it ended before it stored an event"
+                superuser.execute("select pg_terminate_backend(%s, 5000)", pids[0])
+        (outcome,) = landed.result()
+    if times == 1:
+        assert isinstance(outcome, landing.Landed) and outcome.landed == 1
+    else:
+        assert outcome == (
+            f"{path} did not land: its session was ended twice, by another command or the server; land it again"
+        )
+
+
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_a_landing_ends_when_it_is_interrupted(
@@ -451,7 +476,10 @@ def test_a_customer_that_is_removed_while_its_files_wait(
     monkeypatch.setattr(landing, "current_gate", current_gate)
     leaving, staying = good(tmp_path, 2, LEAVING, "leaving"), good(tmp_path, 2, WAITING, "staying")
     outcomes = callmart.land_all(*((path, LEAVING) for path in leaving), *((path, None) for path in staying))
-    gone = f"customer {LEAVING} is not in the registry; add it and apply the registry first"
+    gone = (
+        f"customer {LEAVING} is not in the registry; add it and apply the registry first, "
+        "or if it has left, remove its folder from callmart.toml and delete its files"
+    )
     assert outcomes[:2] == [gone, gone]
     assert [one.landed for one in outcomes[2:] if isinstance(one, landing.Landed)] == [1, 1]
     assert callmart.land_all((leaving[0], LEAVING)) == [gone]

@@ -156,7 +156,10 @@ def test_a_customer_that_is_removed_after_its_file_was_prepared(
     )
     outcomes = callmart.land_all(*files)
     assert landed(outcomes) == [
-        2, f"customer {LEAVING} is not in the registry; add it and apply the registry first", 2,
+        2,
+        f"customer {LEAVING} is not in the registry; add it and apply the registry first, "
+        "or if it has left, remove its folder from callmart.toml and delete its files",
+        2,
     ]  # fmt: skip
     assert removed == [True]
     monkeypatch.undo()

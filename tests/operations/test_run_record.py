@@ -76,6 +76,29 @@ def quick(emptied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callmart:
     return emptied
 
 
+@pytest.mark.parametrize(
+    ("ended", "often"),
+    [("90 minutes", False), ("59 minutes", True), (None, False)],
+    ids=["a pause of more than an hour", "a long run", "a long run that died"],
+)
+def test_runs_come_often_if_the_pause_between_them_is_short(
+    emptied: Callmart, ended: str | None, often: bool
+) -> None:
+    """However long the run took."""
+    with emptied.connect() as connection:
+        for began, end, outcome in (
+            ("3 hours", ended, "done" if ended else "died"),
+            ("0 minutes", None, "at work"),
+        ):
+            connection.execute(
+                "insert into ops.run (began_at, ended_at, outcome)"
+                " values (now() - %s::interval, now() - %s::interval, %s)",
+                [began, end, outcome],
+            )
+        assert record.runs_come_often(connection) is often
+        connection.rollback()
+
+
 def runs(callmart: Callmart) -> list[tuple[Any, ...]]:
     rows = callmart.rows(
         "select outcome, problems, error, ended_at is null as endless from ops.run order by run_id"

@@ -39,7 +39,7 @@ def statuses(agent: str, *minutes: int) -> list[Row]:
 
 def landed_as_two(home: Callmart, whole: str) -> None:
     """Three events of an agent, of which an earlier version landed the last one as a fraction's."""
-    land(home, *statuses(whole, 0, 1, 2))
+    land(home, *statuses(whole, 0, 1), *statuses(f"{whole}.0", 2))  # an event keeps the key that it had then
     with home.connect() as connection:
         changed = connection.execute(
             "update raw.event set agent_key = %s where customer_id = %s and agent_key = %s and occurred_at = %s",

@@ -35,9 +35,13 @@ TEXT_COLUMNS = ("call_id", "queue", "agent", "line", "other_number", "reason", "
 # Where a row comes from. The number is the file's among those that land together.
 PLACE_SCHEMA = pa.schema([("file_number", pa.int32()), ("line_number", pa.int64())])
 
-# What a reader of files returns: the columns of the raw format, and the wait before a talk, which only queue_log has.
+# What a reader of files returns: the columns of the raw format, the wait before a talk, which only queue_log has, and
+# what version 0.2.0 read where it read something else: by that an event without an event_id is known.
 SOURCE_COLUMNS = (*COLUMNS, "wait_s")
-SOURCE_SCHEMA = pa.schema([*PLACE_SCHEMA, *((column, pa.string()) for column in SOURCE_COLUMNS)])
+FORMER_COLUMNS = ("former_queue", "former_agent", "former_line", "former_other_number", "former_target")
+SOURCE_SCHEMA = pa.schema(
+    [*PLACE_SCHEMA, *((column, pa.string()) for column in (*SOURCE_COLUMNS, *FORMER_COLUMNS))]
+)
 
 # The columns of raw.event that landing fills. The server adds the others.
 EVENT_COLUMNS = pa.schema(

@@ -24,13 +24,13 @@ from adbc_driver_manager import Error as AdbcError
 
 from callmart.base.ahead import ahead
 from callmart.base.batches import batched
-from callmart.base.errors import UserError
+from callmart.base.errors import DISK_FULL, UserError, kind
 from callmart.base.settings import Settings
 from callmart.land import found, lines, readers
 from callmart.land.admission import current_gate
 from callmart.land.found import Delivery, Found
 from callmart.land.gate import Defaults, Gate
-from callmart.land.loader import Kept, Loader, Occupied
+from callmart.land.loader import REFUSED, Kept, Loader, NoneLands, primary
 from callmart.land.look import Look, refuse_name, unreadable
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Source, Tally
@@ -40,7 +40,11 @@ MOST_BYTES = 32 << 20  # of files that are read before the first lands; a larger
 MOST_BLOCKS = 3  # of small files that share a transaction; as many are prepared before a file's turn
 FILES_TOGETHER = 500  # small files that share a transaction at most, so that others can be prepared meanwhile
 TRIES = 3  # while the registry changes
+ENDED = "57P01"  # the SQLSTATE of a session that somebody has ended
 OTHER_ZONE = "CM001"  # the SQLSTATE of raw.refuse_other_zone
+# The SQLSTATEs, or how they begin, when a file fails whatever it holds: the disk is full, there is no room for one more
+# session, or the server can't read or write its own files. Memory can be short for one file alone.
+OF_ALL_FILES = (DISK_FULL, "53300", "58")
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
     """Land files, and yield what became of each as soon as that is known.
 
     Raises UserError if nothing can land, because the loader can't log in, another session keeps the server from
-    it, or a key is missing.
+    it, its disk is full, or a key is missing.
     """
     with Loader(settings) as loader, Loader(settings) as next_loader:
         for some in batched(deliveries, MOST_FILES):
@@ -228,22 +232,27 @@ def _land_together(
     on_sent: Callable[[], object] = lambda: None,
     begun: _Preparation | None = None,
 ) -> Iterator[tuple[Source, Landed | Exception]]:
-    """Land files in one transaction, or if that fails, in two. Calls `on_sent` whenever all their events were handed to
+    """Land files in one transaction, or if that fails, in two. If the session was lost, as another command may end one
+    that is in its way, they are tried once more before that. Calls `on_sent` whenever all their events were handed to
     the driver. Yields what became of the files.
     """
+    was_ended = False
     preparations = chain([begun] if begun else [], (_prepare(loader, sources) for _ in range(TRIES)))
     for preparation in preparations:
         registered, outcomes = preparation.sources, preparation.outcomes
         try:
             sent = preparation._replace(batches=_telling(preparation.batches, on_sent))
             stored = _stored(loader, sent) if registered else {}
-        except Occupied:
+        except NoneLands:
             raise
         except Exception as error:
             with suppress(Exception):
                 loader.reset()
             if preparation is begun and not isinstance(error, UserError):
                 continue  # a session was lost meanwhile, somebody was erased, or memory was short for two groups
+            if _is_lost(error) and not was_ended:
+                was_ended = True
+                continue
             if len(registered) > 1:
                 yield from (
                     (source, outcomes[source.number]) for source in sources if source.number in outcomes
@@ -252,6 +261,7 @@ def _land_together(
                 for some in (registered[:half], registered[half:]):
                     yield from _land_together(loader, some, on_sent)
                 return
+            _refuse_all(error)
             stored = {registered[0].number: _as_problem(registered[0].path, error)}
         if stored is not None:
             known = outcomes | stored
@@ -271,7 +281,8 @@ def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | E
     customers = {None, *gate.customers["customer_id"].to_pylist()}
     return {
         source.number: UserError(
-            f"customer {source.defaults.customer_id} is not in the registry; add it and apply the registry first"
+            f"customer {source.defaults.customer_id} is not in the registry; add it and apply the registry first, "
+            "or if it has left, remove its folder from callmart.toml and delete its files"
         )
         for source in sources
         if source.defaults.customer_id not in customers
@@ -329,25 +340,34 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def _is_lost(error: Exception) -> bool:
+    """Whether the session was ended. The driver has no SQLSTATE for it unless the server was at work."""
+    return isinstance(error, AdbcError) and error.sqlstate in (None, "", ENDED)
+
+
+def _refuse_all(error: Exception) -> None:
+    """Raise NoneLands if this error of one file would be that of all the others."""
+    if isinstance(error, AdbcError) and (error.sqlstate or "").startswith(OF_ALL_FILES):
+        raise NoneLands(
+            f"no file can land: the server failed ({kind(error)}); mend that, and land again"
+        ) from None
+
+
 def _as_problem(path: Path, error: Exception) -> Exception:
     """What to say about a file that did not land."""
     if isinstance(error, AdbcError):
         if error.sqlstate == OTHER_ZONE:
             return UserError(
-                f"{path} did not land: {_primary(error)}; if the former zone is right, name it for the folder "
+                f"{path} did not land: {primary(error)}; if the former zone is right, name it for the folder "
                 "(`time_zone`) or the file (`--timezone`); if not, docs/runbook.md says how to land anew"
             )
-        if error.sqlstate == "23514":  # raw.refuse_unprepared
-            return UserError(f"{path} did not land: the server refused it ({_primary(error)}); land it again")
-        return UserError(
-            f"{path} did not land: the server failed (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
-        )
+        if error.sqlstate == REFUSED:
+            return UserError(f"{path} did not land: the server refused it ({primary(error)}); land it again")
+        if _is_lost(error):
+            return UserError(
+                f"{path} did not land: its session was ended twice, by another command or the server; land it again"
+            )
+        return UserError(f"{path} did not land: the server failed (SQLSTATE {error.sqlstate}); land it again")
     if isinstance(error, OSError | pa.ArrowException | duckdb.Error):
         return unreadable(path, error)
     return error
-
-
-def _primary(error: AdbcError) -> str:
-    """The server's message. It is one of our own functions that refused, so the text is ours."""
-    # The keys are bytes, although they are declared as strings.
-    return next(text.decode() for key, text in error.details if "MESSAGE_PRIMARY" in str(key))

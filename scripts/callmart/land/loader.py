@@ -34,13 +34,14 @@ T = TypeVar("T")
 YOUNG_S = 5
 
 TIMEOUT = "57014"  # the SQLSTATE when a statement has taken longer than access.yml allows
+REFUSED = "23514"  # the SQLSTATE of raw.hold_still and raw.refuse_unprepared
 
 # Rows handed to the driver at a time. They are on their way to the server while the driver makes the next ones.
 STREAMED = 1 << 10
 
 
-class Occupied(UserError):
-    """Another session has kept the server from taking in any file."""
+class NoneLands(UserError):
+    """The server takes in no file, whatever it holds."""
 
 
 class Kept(NamedTuple):
@@ -72,7 +73,10 @@ class Loader:
 
     @cached_property
     def _stream(self) -> dbapi.Connection:
-        return dbapi.connect(logins.duty_uri(self.settings, "loader"))
+        try:
+            return dbapi.connect(logins.duty_uri(self.settings, "loader"))
+        except AdbcError as error:
+            raise NoneLands(logins.refusal("loader", error)) from None
 
     @cached_property
     def _key(self) -> bytes:
@@ -114,7 +118,7 @@ class Loader:
         self, prepared: Prepared, batches: Iterator[pa.RecordBatch], version: int
     ) -> dict[int, Kept] | None:
         """Stream the events to the server, and store them unless the registry has changed. Returns by number what
-        became of each file's; None if the registry has changed. The caller commits.
+        became of each file's; None if the registry has changed. The caller commits. Raises NoneLands.
         """
         ended = Event()
         with ThreadPoolExecutor(1) as worker:  # in the main thread the driver keeps Ctrl-C to itself
@@ -191,17 +195,29 @@ def _as_text(look: Look) -> str:
 
 
 def _received(cursor: dbapi.Cursor, version: int) -> bool:
-    """Wait until no other session lands. Returns whether the registry is still of this version."""
+    """Wait until no other session lands. Returns whether the registry is still of this version. Raises NoneLands if no
+    file may land now.
+    """
     try:
         (is_same,) = cursor.execute("select raw.receive($1::integer)", (version,)).fetchone()
     except AdbcError as error:
         if error.sqlstate == TIMEOUT:
-            raise Occupied(
+            raise NoneLands(
                 "no file can land: another session has kept the server from it for too long; if no other command is at "
                 "work, `callmart access rotate --duty loader` ends a session that somebody left open"
             ) from None
+        if error.sqlstate == REFUSED:
+            raise NoneLands(
+                f"no file can land: {primary(error)}; wait until that has ended, and land again"
+            ) from None
         raise
     return bool(is_same)
+
+
+def primary(error: AdbcError) -> str:
+    """The server's message. It is one of our own functions that refused, so the text is ours."""
+    # The keys are bytes, although they are declared as strings.
+    return next(text.decode() for key, text in error.details if "MESSAGE_PRIMARY" in str(key))
 
 
 def _ingest(cursor: dbapi.Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
-from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIRED_COLUMNS
+from callmart.base.raw_format import COLUMNS, FORMER_COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIRED_COLUMNS
 from callmart.land.formats import check_header
 from callmart.land.found import Found
 from callmart.land.lines import decoded
@@ -20,9 +20,10 @@ CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised 
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
 
-# Spark and Oracle write ids as decimal(38,10). What a call or an event is known by stays as it is: if it came again, it
-# would land once more.
+# Spark and Oracle write ids as decimal(38,10).
 WITHOUT_FRACTION = {"customer_id", "agent", "target", "other_number"}
+# What a call or an event is known by stays as Arrow writes it: if it came again, it would land once more.
+AS_ARROW_WRITES = {"call_id", "event_id"}
 
 _STRINGS = (pa.string(), pa.large_string(), pa.string_view())
 _BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
@@ -136,10 +137,9 @@ def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[p
         if not table.num_rows:
             continue
         typed = table.combine_chunks()
-        columns = {name: _as_text(typed[name].chunk(0)) for name in typed.column_names[len(PLACE_SCHEMA) :]}
-        for name in WITHOUT_FRACTION & columns.keys():
-            if pa.types.is_decimal(typed[name].type):
-                columns[name] = _without_fraction(columns[name])
+        columns = {
+            name: _as_text(typed[name].chunk(0), name) for name in typed.column_names[len(PLACE_SCHEMA) :]
+        }
         text = typed.select(PLACE_SCHEMA.names)
         readable = pa.repeat(True, typed.num_rows)
         for name, column in columns.items():
@@ -149,6 +149,10 @@ def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[p
                 readable = pc.and_(readable, pc.equal(pc.is_null(column), pc.is_null(typed[name])))
         tallies = {source.number: source.tally for source in sources}
         reject(tallies, text.filter(pc.invert(readable)), "a value is not UTF-8 text")
+        for former in FORMER_COLUMNS:
+            name = former.removeprefix("former_")
+            if name in columns and (found := _formerly(typed[name].chunk(0), columns[name])) is not None:
+                text = text.append_column(former, found)
         size += text.nbytes
         if not sources[0].is_small:
             sources[0].stay_within(0, size)
@@ -175,9 +179,9 @@ def _is_text(type: pa.DataType) -> bool:
     return type in (*_STRINGS, *_BYTES)
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def _as_text(column: pa.Array, name: str) -> pa.Array:
     if pa.types.is_dictionary(column.type):
-        return _as_text(column.dictionary).take(column.indices)
+        return _as_text(column.dictionary, name).take(column.indices)
     if pa.types.is_timestamp(column.type):
         # Without a zone, because Arrow takes ten times as long to write a time with one, also in UTC.
         moment = column.cast(pa.timestamp(column.type.unit, "UTC")).cast(pa.timestamp(column.type.unit))
@@ -187,8 +191,29 @@ def _as_text(column: pa.Array) -> pa.Array:
     if _is_text(column.type):
         return decoded(_clipped(column))
     if pa.types.is_floating(column.type):
-        return _float_as_text(column)
+        return _float_as_text(column, name)
+    if pa.types.is_decimal(column.type) and name in WITHOUT_FRACTION:
+        return _without_fraction(column.cast(pa.string()))
     return column.cast(pa.string())
+
+
+def _formerly(column: pa.Array, text: pa.Array) -> pa.Array | None:
+    """The texts that version 0.2.0 made of numbers where they were others: as Arrow writes them. None if there can be
+    none.
+    """
+    kind = _kind(column.type)
+    if pa.types.is_floating(kind):
+        values = column.dictionary if pa.types.is_dictionary(column.type) else column
+        if (
+            pc.all(pc.less(pc.abs(values), EXPONENT_FROM)).as_py() is not False
+        ):  # NaN is not less; null if empty
+            return None
+    elif not pa.types.is_decimal(kind):
+        return None
+    written = (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(
+        pa.string()
+    )
+    return pc.if_else(pc.fill_null(pc.equal(written, text), False), None, written)
 
 
 def _without_fraction(number: pa.Array) -> pa.Array:
@@ -196,13 +221,16 @@ def _without_fraction(number: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(number, r"^(-?\d+)\.0+$|^(0)E-\d+$", r"\1\2")
 
 
-def _float_as_text(column: pa.Array) -> pa.Array:
+def _float_as_text(column: pa.Array, name: str) -> pa.Array:
     """Numbers as text; null where a program wrote NaN for a missing value. A program makes integers fractions as soon
-    as one is missing, so a whole number has no exponent, as far as it is exact.
+    as one is missing, so a whole number has no exponent, as far as it is exact, unless a call or an event is known by
+    it.
     """
     numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     text = numbers.cast(pa.string())
-    if column.type != pa.float64():  # a smaller one can't hold a number of ten digits
+    if (
+        name in AS_ARROW_WRITES or column.type != pa.float64()
+    ):  # a smaller one can't hold a number of ten digits
         return text
     size = pc.abs(numbers)
     if not pc.any(pc.greater_equal(size, EXPONENT_FROM)).as_py():

@@ -17,6 +17,7 @@ from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.land import judging, readers
 from callmart.land.cel import ChannelLog
 from callmart.land.erased import Door
+from callmart.land.former import FormerKeys
 from callmart.land.gate import Gate
 from callmart.land.keying import keyed_events
 from callmart.land.queue_log import QueueLog
@@ -46,6 +47,7 @@ class Prepared:
         self._connection = connection
         self._rules = judging.rules(sources, gate)
         self._latest = gate.latest
+        self._former_keys = FormerKeys(self._rules, gate.latest)
         self._zones = dict(
             zip(
                 gate.customers["customer_id"].to_pylist(),
@@ -127,7 +129,7 @@ class Prepared:
         faulty = judged.filter(pc.is_valid(judged["fault"]))
         self._reject(faulty)
         sound = judged.filter(pc.is_null(judged["fault"])) if faulty.num_rows else judged
-        admitted = self._without_refused(table, sound)
+        admitted = self._without_refused(table, self._former_keys.given(sound, table))
         events = self._door.let_in(admitted.drop_columns("fault"))
         self._note_agents(events)
         return self._stored(events).combine_chunks()

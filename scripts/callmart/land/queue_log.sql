@@ -67,6 +67,7 @@ select
         else parameters[device_at]
     end as line,
     case when not is_withheld(number) then telephone_number(number) end as other_number,
+    case when other_number <> number then number end as former_other_number,
     case
         when event = 'queue_joined' and (number is null or is_withheld(number)) then 'true'
     end as number_withheld,

@@ -1,6 +1,6 @@
 -- name: landed
 -- The newest landing of a content: whether its last line is missing, and the last day on which the file may be kept.
--- Every row of the file then is at most two years old.
+-- Every row that landed from it then is at most two years old.
 select
     f.incomplete_last_line,
     least(

@@ -129,14 +129,17 @@ where run_id = %(run)s
 order by began_at;
 
 -- name: runs_come_often
--- Whether the last two runs began less than an hour apart. Not if that is long ago: what has been at work for six hours
--- may hang, and the runs that it keeps from beginning are in no record.
+-- Whether the last run began less than an hour after the one before it had ended, however long that was. Not if that is
+-- long ago: what has been at work for six hours may hang, and the runs that it keeps from beginning are in no record.
 select
     count(*) = 2
-    and max(began_at) - min(began_at) < interval '1 hour'
+    and max(began_at) - min(coalesce(ended_at, began_at)) < interval '1 hour'
     and max(began_at) > now() - interval '6 hours'
 from (
-    select began_at from ops.run
+    select
+        began_at,
+        ended_at
+    from ops.run
     order by run_id desc
     limit 2
 ) as latest;

@@ -88,25 +88,6 @@ begin
 end
 $$;
 
--- The customer's calls that name a person by this key in an event between two moments.
-create or replace function raw.calls_naming(customer integer, key text, since timestamptz, until timestamptz)
-returns setof bigint
-stable
-language plpgsql
-as $$
-begin
-    return query
-    select distinct e.call_key
-    from raw.event as e
-    where
-        e.customer_id = customer
-        and key in (e.agent_key, e.number_key, e.target_key)
-        and e.occurred_at >= since
-        and e.occurred_at < until
-        and e.call_key is not null;
-end
-$$;
-
 -- Whether a call belongs to what was before a moment: whether its first event lies there, or something began there that
 -- an agent did. The beginning in raw.call does not say that, because it is measured back from waits as well.
 create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
@@ -712,6 +693,7 @@ begin
 
     perform raw.collect_half_days(longest_phase);
 
+    create temporary table changed_day on commit drop as
     with neighbours as (
         select
             *,
@@ -768,15 +750,19 @@ begin
         join registry.customer using (customer_id)
     )
 
-    insert into ops.dirty_day (customer_id, call_date, cause)
-    select distinct customer_id, day::date, 'landed'
-    from days, generate_series(first_day, last_day, interval '1 day') as day
-    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
+    select distinct customer_id, day::date as call_date
+    from days, generate_series(first_day, last_day, interval '1 day') as day;
 
     insert into raw.event ({event_names}, ordinal, file_id)
     select {event_names}, ordinal, g.file_id
     from raw.incoming
     join given as g using (file_number);
+
+    -- Only now, as an opening waits for the days that are marked, and ends this session if that takes long.
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select customer_id, call_date, 'landed'
+    from changed_day
+    on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
     update raw.file as f
     set landed = n.landed, repeated = n.events - n.landed
@@ -794,7 +780,7 @@ begin
     ) as n
     where f.file_id = n.file_id;
 
-    drop table brought, brought_by, half_day, merged;
+    drop table brought, brought_by, half_day, merged, changed_day;
 end
 $$;
 
@@ -895,45 +881,6 @@ begin
     )
 
     select k.file_number from known as k;
-end
-$$;
-
--- Which of these words identify an agent of a customer: as an id, a name, an address, a key, or the label that reports
--- make from a key. A word that is also a queue of the customer does not count. Keys of anonymous agents, and of agents
--- under standard, are only in the events, which are read only for words that look like a key.
-create or replace function registry.known_agents(customer integer, words text[]) returns text[]
-stable
-security definer
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return array(
-        select word
-        from unnest(words) as word
-        where
-            not exists (
-                select 1
-                from registry.queue as q
-                where q.customer_id = customer and q.queue = word
-            )
-            and case
-                when exists (
-                    select 1
-                    from registry.agent as a
-                    where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
-                ) then true
-                when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
-                    then word = any(
-                        array(
-                            select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
-                            from raw.event as e
-                            where e.customer_id = customer and e.agent_key is not null
-                        )
-                    )
-                else false
-            end
-    );
 end
 $$;
 
@@ -1104,6 +1051,8 @@ begin
         )
     on conflict do nothing;
 
+    perform raw.merge_incoming();
+
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.
     if to_regclass('store.agent') is not null then
@@ -1133,7 +1082,6 @@ begin
     select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', g.file_id)
     from given as g, jsonb_each_text(g.turned_away_by) as t (customer, rows);
 
-    perform raw.merge_incoming();
     -- Of rows of the erased the loader learns only how many it gave. Their events have no keys; else it could make up
     -- such a row, and see whether there is an event of somebody erased in a call, or at a moment.
     return query

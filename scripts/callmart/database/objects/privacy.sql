@@ -470,3 +470,22 @@ return exists (
     select 1 from privacy.request as r
     where r.number = asked and r.subject = person
 );
+
+-- The customer's calls that name a person by this key in an event between two moments.
+create or replace function raw.calls_naming(customer integer, key text, since timestamptz, until timestamptz)
+returns setof bigint
+stable
+language plpgsql
+as $$
+begin
+    return query
+    select distinct e.call_key
+    from raw.event as e
+    where
+        e.customer_id = customer
+        and key in (e.agent_key, e.number_key, e.target_key)
+        and e.occurred_at >= since
+        and e.occurred_at < until
+        and e.call_key is not null;
+end
+$$;

@@ -166,3 +166,42 @@ begin
     );
 end
 $$;
+
+-- Which of these words identify an agent of a customer: as an id, a name, an address, a key, or the label that reports
+-- make from a key. A word that is also a queue of the customer does not count. Keys of anonymous agents, and of agents
+-- under standard, are only in the events, which are read only for words that look like a key.
+create or replace function registry.known_agents(customer integer, words text[]) returns text[]
+stable
+security definer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select word
+        from unnest(words) as word
+        where
+            not exists (
+                select 1
+                from registry.queue as q
+                where q.customer_id = customer and q.queue = word
+            )
+            and case
+                when exists (
+                    select 1
+                    from registry.agent as a
+                    where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
+                ) then true
+                when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
+                    then word = any(
+                        array(
+                            select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
+                            from raw.event as e
+                            where e.customer_id = customer and e.agent_key is not null
+                        )
+                    )
+                else false
+            end
+    );
+end
+$$;

@@ -1,0 +1,71 @@
+"""Keeps the keys of events without an event_id. Such an event is known by all that it says, and version 0.2.0 read some
+of that otherwise. If the event comes again it has to be the same one, so its key is that of the former reading.
+
+Rows that were read otherwise are judged once more, by that reading, and only the key is taken from there. All others
+cost a look.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import reduce
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from callmart.base import duck, sql_file
+from callmart.base.raw_format import FORMER_COLUMNS
+from callmart.land import judging
+from callmart.land.keying import keyed_events
+
+SQL = sql_file.statements(__file__)
+
+# Nine digits, which are a Dutch number without its 0 now, and what ends as a fraction does. It takes some more texts.
+_PERHAPS_READ_OTHERWISE = r"^[^+0-9]*[1-9]([^0-9]*[0-9]){8}[^0-9]*$|\.0+\s*$"
+
+
+class FormerKeys:
+    """Gives events the keys that version 0.2.0 gave them. It opens DuckDB once there is such an event."""
+
+    def __init__(self, rules: Mapping[str, pa.Table], latest: datetime) -> None:
+        """`rules` and `latest` are those of judging.set_up."""
+        self._rules = rules
+        self._latest = latest
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def given(self, judged: pa.Table, rows: pa.Table) -> pa.Table:
+        """The judged rows of a batch with their former keys. `rows` is the batch, by SOURCE_SCHEMA."""
+        read_otherwise = rows.filter(_perhaps_read_otherwise(rows))
+        if not read_otherwise.num_rows:
+            return judged
+        if self._connection is None:
+            self._connection = duck.connect()
+            judging.set_up(self._connection, self._rules, self._latest)
+            self._connection.execute(SQL["macros"])
+        self._connection.register("source", _as_written(read_otherwise))
+        self._connection.register("judged", judged)
+        self._connection.register("formerly", keyed_events(self._connection).to_arrow_table())
+        return self._connection.sql(SQL["with_former_keys"]).to_arrow_table()
+
+
+def _perhaps_read_otherwise(rows: pa.Table) -> pa.ChunkedArray:
+    """Whether version 0.2.0 may have read a row otherwise, and its event has no id."""
+    marks = [
+        *(pc.is_valid(rows[column]) for column in FORMER_COLUMNS if rows[column].null_count < rows.num_rows),
+        *(
+            pc.match_substring_regex(rows[column], _PERHAPS_READ_OTHERWISE)
+            for column in ("agent", "other_number", "target")
+        ),
+    ]
+    return pc.and_(
+        reduce(pc.or_, (pc.fill_null(mark, False) for mark in marks)), pc.is_null(rows["event_id"])
+    )
+
+
+def _as_written(rows: pa.Table) -> pa.Table:
+    """The rows as version 0.2.0 read them from their files."""
+    formers = {former.removeprefix("former_"): former for former in FORMER_COLUMNS}
+    for position, name in enumerate(rows.column_names):
+        if name in formers:
+            rows = rows.set_column(position, name, pc.coalesce(rows[formers[name]], rows[name]))
+    return rows
