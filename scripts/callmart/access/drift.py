@@ -1,17 +1,16 @@
 """Finds drift: where the database differs from access.yml, the marts' YAML and the contracts."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from callmart.access import logins, nodes, rights, roles
+from callmart.access.difference import Drift
 from callmart.base import sql_file
 from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
-from callmart.database.cluster import Node
 from callmart.declarations import mart_tables, pointing
 from callmart.declarations.mart import Mart
 
@@ -22,26 +21,6 @@ SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logi
 COUNTING = "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$)"
 # Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
-
-
-@dataclass(frozen=True)
-class Drift:
-    """One difference, and the statements that correct it. There are none if only a person can correct it.
-
-    Three kinds do not stop the opening of days. `own`: a login changed something of itself, as any login may, which
-    gives no access; otherwise one login could stop everything. `undeclared`: a mart was taken out of the project, and
-    nobody reads more than before. `server`: a login could shut everybody out, without seeing data; only the server's
-    administrator can correct that.
-    """
-
-    text: str
-    repair: tuple[sql.SQL | sql.Composed, ...] = ()
-    own: bool = False
-    undeclared: bool = False
-    role: str = ""  # the login, if `own`
-    server: bool = False
-    node: Node | None = None  # of a cluster, on which it is
-    away: bool = False  # that node can't be asked
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
@@ -74,8 +53,7 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     yield from _drifted_objects(connection, of_marts=marts is not None)
     yield from _drifted_parameters(connection)
     yield from _drifted_persons(connection, marts)
-    for one in nodes.find(connection):
-        yield Drift(one.text, one.repair, node=one.node, away=one.away)
+    yield from nodes.find(connection)
     yield from _of_citus(connection)
     for mart in left:
         yield Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True)
@@ -87,7 +65,7 @@ def stopping(connection: psycopg.Connection, settings: Settings, found: list[Dri
     `accept_shutting_out` is not set.
     """
     accepted = settings.accept_shutting_out or not logins.of_customers(connection)
-    return [one for one in found if not (one.own or one.undeclared or (one.server and accepted))]
+    return [one for one in found if one.stops and not (one.server and accepted)]
 
 
 def of_server(connection: psycopg.Connection) -> Iterator[Drift]:

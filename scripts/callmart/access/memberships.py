@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import drift, logins, rights, roles, sessions
-from callmart.access.drift import Drift
+from callmart.access.difference import Drift
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.progress import quietly
@@ -141,7 +141,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
             connection.commit()
         found = drift.find(connection, marts)
     pointing.refuse_undeclared(connection, of_models=marts is not None)
-    if left := [one for one in found if not (one.own or one.server or one.undeclared)]:
+    if left := [one for one in found if one.stops and not one.server]:
         raise UserError(
             f"the owner can't correct everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
