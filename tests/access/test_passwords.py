@@ -15,6 +15,7 @@ from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
+from callmart.opening import opening
 from callmart.registry import applying, file
 from callmart_home import Callmart
 from centre import STANDARD, WITH_DATA
@@ -130,7 +131,7 @@ def test_a_login_that_changes_itself_at_the_same_moment_gets_its_new_password(
 def test_a_password_that_broke_off_is_given_by_the_next_apply(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then nobody gets in with the old one."""
+    """Until then nobody gets in with the old one, and the run tells of it."""
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
 
     def crash(*_: object) -> None:
@@ -142,6 +143,8 @@ def test_a_password_that_broke_off_is_given_by_the_next_apply(
     with opened.connect() as owner:
         refused = logins.refused(owner, opened.settings)
         assert refused == [role]
+        said = f"login {role} may not log in: if that is not meant, run `callmart access apply`"
+        assert opening.follow_rights(owner, opened.settings) == [said], "and nobody else waits for it"
         memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             opened.connect(STANDARD)

@@ -160,7 +160,8 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
         if role in limits:
             yield from _of_login(role, limits[role], *limited)
             if not can_login:
-                yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
+                opening = roles.statement("alter role {} login", role)
+                yield Drift(f"login {role} may not log in", (opening,), shut=True)
         elif role not in customers | groups:
             yield _made_by_hand(role)
         elif can_login:

@@ -147,6 +147,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
     problems += [one.text for one in drift.stopping(connection, settings, found)]
+    problems += [one.text for one in found if one.shut]
     schema.note(connection, settings.time_zone)
     connection.commit()
     return Applied(mended, problems)
