@@ -106,6 +106,18 @@ def at_work(*, rotating: int | None = None) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def follow_rights(connection: psycopg.Connection) -> int:
+    """Make rights follow today's contracts before anything leaves: nothing does while there is drift. Prints the
+    problems, and returns how many.
+    """
+    from callmart.opening import opening
+
+    problems = opening.follow_rights(connection, settings(), opens=False)
+    for problem in problems:
+        tell(problem)
+    return len(problems)
+
+
 @contextmanager
 def looking() -> Iterator[psycopg.Connection]:
     """A connection for a command that changes nothing. It works even if the clock is in doubt, and prints the doubt."""
