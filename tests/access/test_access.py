@@ -279,8 +279,9 @@ def test_all_that_was_done_by_hand_is_taken_away(opened: Callmart) -> None:
             do_by_hand(owner, what)
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
         opening.open_build(owner, opened.settings)
-    assert len(drifted(opened)) > len(BY_HAND)
-    apply(opened)
+    found = drifted(opened)
+    assert len(found) > len(BY_HAND)
+    assert set(found) <= set(apply(opened)), "and all of it is told"
     assert drifted(opened) == []
     with opened.connect() as owner:
         for statement in AFTERWARDS.split(";\n"):

@@ -38,26 +38,34 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     if moved := list(regrouped(connection, marts or ())):
         yield from moved
         return  # correcting the rest would open the mart to another group
-    left, shown = [], marts
-    if marts is not None:
-        # Marts that left the project stay guarded and shown as before, until somebody decides.
-        left = mart_tables.undeclared(connection, marts)
-        shown = [*marts, *(mart for mart in left if mart.group in roles.groups())]
+    left = [] if marts is None else mart_tables.undeclared(connection, marts)
     yield from of_roles(connection)
     for role in sorted(roles.closing(connection)):
         yield Drift(f"role {role} is still to be closed", own=True, role=role)
     yield from _drifted_memberships(connection)
-    yield from _drifted_rights(connection, shown)
-    if shown is not None:
-        yield from _drifted_guards(connection, shown)
-    yield from _drifted_objects(connection, of_marts=marts is not None)
+    yield from of_objects(connection, marts, left)
     yield from _drifted_parameters(connection)
-    yield from _drifted_persons(connection, marts)
     yield from nodes.find(connection)
     yield from _of_citus(connection)
     for mart in left:
         yield Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True)
     yield from of_server(connection)
+
+
+def of_objects(
+    connection: psycopg.Connection, marts: list[Mart] | None, left: Iterable[Mart]
+) -> Iterator[Drift]:
+    """What differs in rights, policies, definitions, triggers and whom columns point to. Marts that were `left` out of
+    the project stay guarded and shown as before, until somebody decides.
+    """
+    shown = None
+    if marts is not None:
+        shown = [*marts, *(mart for mart in left if mart.group in roles.groups())]
+    yield from _drifted_rights(connection, shown)
+    if shown is not None:
+        yield from _drifted_guards(connection, shown)
+    yield from _drifted_objects(connection, of_marts=marts is not None)
+    yield from _drifted_persons(connection, marts)
 
 
 def stopping(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from callmart.access.difference import Drift
 from callmart.base import log
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, quietly
@@ -78,6 +79,14 @@ def warn(sentence: str) -> None:
     else:
         log.begin(settings().log)
         log.line("warning", sentence)
+
+
+def show_mended(mended: Collection[Drift]) -> None:
+    """Print the drift that was corrected on the way, if there was any."""
+    for one in mended:
+        out.print(plain(one.text))
+    if mended:
+        out.print(f"access: {len(mended)} differences corrected; find out who made them")
 
 
 def end_with(problems: Iterable[str]) -> NoReturn:
