@@ -41,7 +41,7 @@ def apply(
             soft_wrap=True,
         )
     with database(applied=False) as connection, exclusive(connection):
-        if schema.has_registry(connection):
+        if schema.has_registry(connection) and not schema.is_half_made(connection):
             schema.require(connection, settings().time_zone)
         before = memberships.drift_before(connection, settings(), None)
         schema.ensure(connection, settings())
