@@ -205,6 +205,16 @@ def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
     assert sees(opened, STANDARD) == {STANDARD}
 
 
+def test_a_login_that_is_not_there_yet_gets_no_password(opened: Callmart) -> None:
+    """Its contract has begun since the last run."""
+    role = roles.customer_role(embedded_server.DATABASE, 77)
+    with opened.connect() as owner:
+        assert memberships.renew(owner, opened.settings, [role]) == {
+            role: f"login {role} has no role yet: the next run makes it, with a password"
+        }
+    assert not logins.passfile(opened.home, role).exists()
+
+
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
     with opened.connect(STANDARD) as customer:

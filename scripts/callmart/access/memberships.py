@@ -230,6 +230,8 @@ def _change_password(connection: psycopg.Connection, role: str, change: Callable
         change()
         connection.execute(roles.statement("alter role {} login", role))
 
+    if connection.execute("select to_regrole(quote_ident(%s)) is null", [role]).fetchone() == (True,):
+        return f"login {role} has no role yet: the next run makes it, with a password"
     return _done(
         connection,
         role,
