@@ -74,15 +74,15 @@ def workbook_(
     declared = exposures.named(report)
     with database() as connection:
         found = connection.execute(
-            "select name, locale from registry.customer where customer_id = %s", [customer]
+            "select name, locale, tableau_site from registry.customer where customer_id = %s", [customer]
         ).fetchone()
     if found is None:
         raise UserError(f"there is no customer {customer}: `callmart status` lists them")
-    name, locale = found
+    name, locale, site = found
     source = tds.source(declared.group, dbt_project.marts(settings()), locale)
     published = workbook.PublishedSource(
         "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
-        settings().tableau.site,
+        site or settings().tableau.site,
         content_url or f"callmart_{customer}_{declared.group}",
     )
     target.write_bytes(workbook.build(declared, name, source, published, file))
