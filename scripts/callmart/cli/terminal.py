@@ -25,7 +25,7 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False)
 
 UNDONE = 1  # finished, but something was held back, refused or left undone
-MISTAKE = 2
+MISTAKE = 2  # nothing was done, or it broke off
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
