@@ -239,7 +239,7 @@ def unguarded(connection: psycopg.Connection, marts: Iterable[Mart]) -> list[tup
     """The tables and months whose policies are not those of their mart, with the mart. A mart without a table has none:
     there is nothing to read.
     """
-    by_table = {_table(mart): mart for mart in marts}
+    by_table = {mart.table: mart for mart in marts}
     found = connection.execute(
         SQL["unguarded"],
         {
@@ -251,16 +251,12 @@ def unguarded(connection: psycopg.Connection, marts: Iterable[Mart]) -> list[tup
     return [(name, by_table[table]) for table, name in found]
 
 
-def _table(mart: Mart) -> str:
-    return f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"'
-
-
 def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
     for name, mart in unguarded(connection, (*marts, rights.STATISTIC)):
         protect = sql.SQL("select access.protect({}::regclass, {}, {})")
         yield Drift(
             f"the policies of {name} are not those of a {mart.group} mart",
-            (protect.format(_table(mart), mart.group, mart.day),),
+            (protect.format(mart.table, mart.group, mart.day),),
         )
 
 

@@ -154,7 +154,7 @@ def finish(
         for mart in marts:
             connection.execute(
                 "select access.forget_values(to_regclass(%(table)s), %(day)s) where to_regclass(%(table)s) is not null",
-                {"table": f"store.{mart.name}", "day": mart.day},
+                {"table": mart.table, "day": mart.day},
             )
         show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
         connection.commit()
@@ -334,7 +334,7 @@ def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
     for mart in marts:
         connection.execute(
             "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",
-            {"table": f"store.{mart.name}", "group": mart.group},
+            {"table": mart.table, "group": mart.group},
         )
     metrics.show(connection, marts)
 
