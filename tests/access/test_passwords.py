@@ -15,6 +15,7 @@ from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
+from callmart.opening import opening
 from callmart.registry import applying, file
 from callmart_home import Callmart
 from centre import STANDARD, WITH_DATA
@@ -130,7 +131,7 @@ def test_a_login_that_changes_itself_at_the_same_moment_gets_its_new_password(
 def test_a_password_that_broke_off_is_given_by_the_next_apply(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then nobody gets in with the old one."""
+    """Until then nobody gets in with the old one, and the run tells of it."""
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
 
     def crash(*_: object) -> None:
@@ -142,6 +143,8 @@ def test_a_password_that_broke_off_is_given_by_the_next_apply(
     with opened.connect() as owner:
         refused = logins.refused(owner, opened.settings)
         assert refused == [role]
+        said = f"login {role} may not log in: if that is not meant, run `callmart access apply`"
+        assert opening.follow_rights(owner, opened.settings) == [said], "and nobody else waits for it"
         memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             opened.connect(STANDARD)
@@ -200,6 +203,16 @@ def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
     assert sees(opened, STANDARD) == {STANDARD}
+
+
+def test_a_login_that_is_not_there_yet_gets_no_password(opened: Callmart) -> None:
+    """Its contract has begun since the last run."""
+    role = roles.customer_role(embedded_server.DATABASE, 77)
+    with opened.connect() as owner:
+        assert memberships.renew(owner, opened.settings, [role]) == {
+            role: f"login {role} has no role yet: the next run makes it, with a password"
+        }
+    assert not logins.passfile(opened.home, role).exists()
 
 
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:

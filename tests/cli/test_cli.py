@@ -294,7 +294,7 @@ def test_a_full_disk_of_the_database_is_called_that(
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert (ended.value.code, capsys.readouterr().err) == (
-        1,
+        2,
         "error: the database broke off (SQLSTATE 53100); the database's disk is full: make room, then run the same "
         "command again\n",
     )

@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
+from callmart.cli import main
 from callmart_home import Callmart
 from commands import command_from_scratch
 from events import at, event, ndjson, registry
@@ -59,6 +61,16 @@ def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+def test_an_interruption_at_a_question_is_one_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(main, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 130
 
 
 def _imported(program: str) -> set[str]:

@@ -110,6 +110,11 @@ def test_one_customer_is_closed_and_the_others_go_on(centre: Callmart) -> None:
     centre.build_unchecked()
     assert dirty(centre) == {NAMED}
     assert may_log_in(centre) == {ANONYMOUS, STANDARD}
+    with (
+        centre.connect() as connection,
+        pytest.raises(UserError, match=f"^customer {NAMED}: {ledger.DIFFERS}"),
+    ):
+        logins.customer_uri(connection, centre.settings, NAMED)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):  # not even by the publisher
         centre.rows("select from mart.queue_interval", customer_id=NAMED)
     assert centre.rows("select 1 as one from mart.queue_interval limit 1", customer_id=ANONYMOUS)

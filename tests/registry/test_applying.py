@@ -21,6 +21,7 @@ from callmart.registry import applying
 from callmart.registry.file import load
 from callmart.registry.states import TABLES, current_states, desired_states
 from callmart_home import Callmart
+from commands import command_of
 from drifting import drifted
 from events import event, ndjson
 from today import TODAY, YESTERDAY
@@ -245,6 +246,37 @@ def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) 
             f"role {role} may log in, but its customer has not ordered a login"
         ]
         memberships.apply(owner, applied.settings, None)
+        assert drift.find(owner, None) == []
+
+
+def test_what_was_changed_by_hand_is_told_and_noted_as_it_is_corrected(applied: Callmart) -> None:
+    """Somebody may have used it. What the files of the schema make anew is told like what is granted or revoked."""
+    file = applied.home / "registry.yml"
+    file.write_text(FULL)
+    with applied.connect() as owner:
+        owner.execute("alter table ops.audit_log disable trigger append_only")
+        owner.execute("create or replace function access.current_customer() returns integer stable return 7")
+        owner.execute("grant select on registry.contact to callmart_operator")
+        owner.commit()
+        found = [one.text for one in drift.find(owner, None)]
+        owner.commit()
+        *told, counted, _ = command_of(applied.home)("registry", "apply", file).stdout.splitlines()
+        assert (sorted(told), counted) == (
+            sorted(found),
+            f"access: {len(found)} differences corrected; find out who made them",
+        )
+        assert drift.find(owner, None) == []
+    noted = "select details ->> 'mended' as mended from ops.audit_log where action = 'access applied'"
+    assert applied.rows(f"{noted} order by at desc limit 1") == [{"mended": str(len(found))}]
+
+
+def test_a_function_that_was_dropped_is_told_and_made_again(applied: Callmart) -> None:
+    """A duty may call it, so nothing can be compared without it."""
+    with applied.connect() as owner:
+        owner.execute("drop function privacy.requests()")
+        owner.commit()
+        done = applying.apply(owner, applied.settings, load(applied.home / "registry.yml"))
+        assert memberships.MISSING in done.mended
         assert drift.find(owner, None) == []
 
 
@@ -497,7 +529,7 @@ def test_a_new_login_takes_few_statements(applied: Callmart, monkeypatch: pytest
     file.write_text(WITH_NEW)
     with applied.connect() as owner:
         monkeypatch.setattr(owner, "cursor_factory", Recording)
-        assert applying.apply(owner, applied.settings, load(file)) == []
+        assert applying.apply(owner, applied.settings, load(file)).problems == []
     about = [one for one in said if one.split('"')[1:2] == ["callmart_customer_77"]]
     settings = matrix.matrix().limits_of(None).settings()
     assert [one.split()[0] for one in about] == ["create", *("alter" for _ in settings), "grant"]

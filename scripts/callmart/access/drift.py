@@ -1,17 +1,16 @@
 """Finds drift: where the database differs from access.yml, the marts' YAML and the contracts."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from callmart.access import logins, nodes, rights, roles
+from callmart.access.difference import Drift
 from callmart.base import sql_file
 from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
-from callmart.database.cluster import Node
 from callmart.declarations import mart_tables, pointing
 from callmart.declarations.mart import Mart
 
@@ -22,26 +21,6 @@ SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logi
 COUNTING = "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$)"
 # Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
-
-
-@dataclass(frozen=True)
-class Drift:
-    """One difference, and the statements that correct it. There are none if only a person can correct it.
-
-    Three kinds do not stop the opening of days. `own`: a login changed something of itself, as any login may, which
-    gives no access; otherwise one login could stop everything. `undeclared`: a mart was taken out of the project, and
-    nobody reads more than before. `server`: a login could shut everybody out, without seeing data; only the server's
-    administrator can correct that.
-    """
-
-    text: str
-    repair: tuple[sql.SQL | sql.Composed, ...] = ()
-    own: bool = False
-    undeclared: bool = False
-    role: str = ""  # the login, if `own`
-    server: bool = False
-    node: Node | None = None  # of a cluster, on which it is
-    away: bool = False  # that node can't be asked
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
@@ -59,27 +38,34 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     if moved := list(regrouped(connection, marts or ())):
         yield from moved
         return  # correcting the rest would open the mart to another group
-    left, shown = [], marts
-    if marts is not None:
-        # Marts that left the project stay guarded and shown as before, until somebody decides.
-        left = mart_tables.undeclared(connection, marts)
-        shown = [*marts, *(mart for mart in left if mart.group in roles.groups())]
+    left = [] if marts is None else mart_tables.undeclared(connection, marts)
     yield from of_roles(connection)
     for role in sorted(roles.closing(connection)):
         yield Drift(f"role {role} is still to be closed", own=True, role=role)
     yield from _drifted_memberships(connection)
-    yield from _drifted_rights(connection, shown)
-    if shown is not None:
-        yield from _drifted_guards(connection, shown)
-    yield from _drifted_objects(connection, of_marts=marts is not None)
+    yield from of_objects(connection, marts, left)
     yield from _drifted_parameters(connection)
-    yield from _drifted_persons(connection, marts)
-    for one in nodes.find(connection):
-        yield Drift(one.text, one.repair, node=one.node, away=one.away)
+    yield from nodes.find(connection)
     yield from _of_citus(connection)
     for mart in left:
         yield Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True)
     yield from of_server(connection)
+
+
+def of_objects(
+    connection: psycopg.Connection, marts: list[Mart] | None, left: Iterable[Mart]
+) -> Iterator[Drift]:
+    """What differs in rights, policies, definitions, triggers and whom columns point to. Marts that were `left` out of
+    the project stay guarded and shown as before, until somebody decides.
+    """
+    shown = None
+    if marts is not None:
+        shown = [*marts, *(mart for mart in left if mart.group in roles.groups())]
+    yield from _drifted_rights(connection, shown)
+    if shown is not None:
+        yield from _drifted_guards(connection, shown)
+    yield from _drifted_objects(connection, of_marts=marts is not None)
+    yield from _drifted_persons(connection, marts)
 
 
 def stopping(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
@@ -87,7 +73,7 @@ def stopping(connection: psycopg.Connection, settings: Settings, found: list[Dri
     `accept_shutting_out` is not set.
     """
     accepted = settings.accept_shutting_out or not logins.of_customers(connection)
-    return [one for one in found if not (one.own or one.undeclared or (one.server and accepted))]
+    return [one for one in found if one.stops and not (one.server and accepted)]
 
 
 def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
@@ -182,7 +168,8 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
         if role in limits:
             yield from _of_login(role, limits[role], *limited)
             if not can_login:
-                yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
+                opening = roles.statement("alter role {} login", role)
+                yield Drift(f"login {role} may not log in", (opening,), shut=True)
         elif role not in customers | groups:
             yield _made_by_hand(role)
         elif can_login:
@@ -252,7 +239,7 @@ def unguarded(connection: psycopg.Connection, marts: Iterable[Mart]) -> list[tup
     """The tables and months whose policies are not those of their mart, with the mart. A mart without a table has none:
     there is nothing to read.
     """
-    by_table = {_table(mart): mart for mart in marts}
+    by_table = {mart.table: mart for mart in marts}
     found = connection.execute(
         SQL["unguarded"],
         {
@@ -264,16 +251,12 @@ def unguarded(connection: psycopg.Connection, marts: Iterable[Mart]) -> list[tup
     return [(name, by_table[table]) for table, name in found]
 
 
-def _table(mart: Mart) -> str:
-    return f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"'
-
-
 def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
     for name, mart in unguarded(connection, (*marts, rights.STATISTIC)):
         protect = sql.SQL("select access.protect({}::regclass, {}, {})")
         yield Drift(
             f"the policies of {name} are not those of a {mart.group} mart",
-            (protect.format(_table(mart), mart.group, mart.day),),
+            (protect.format(mart.table, mart.group, mart.day),),
         )
 
 

@@ -17,7 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.matrix import Limits, matrix
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
-from callmart.database import audit_log, server
+from callmart.database import audit_log, ledger, server
 
 SHORTEST = 12  # characters of a password that a person chooses
 TRIED_AT_ONCE = 4  # logins; each takes the server and us some milliseconds of hashing
@@ -261,7 +261,9 @@ def owner_uri(settings: Settings) -> str:
 
 
 def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id: int) -> str:
-    """The libpq URI of a customer's login. Raises UserError if it has no contract today, or has not ordered a login."""
+    """The libpq URI of a customer's login. Raises UserError if it has no contract today, if it is closed because ledger
+    and database differ, or if it has not ordered a login.
+    """
     found = connection.execute(
         "select ordered_login is not null from registry.current_option"
         " left join registry.ordered_login using (customer_id) where customer_id = %s",
@@ -272,6 +274,8 @@ def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id
             f"customer {customer_id} has no contract today, so there is no login; "
             "add one to the registry and apply it"
         )
+    if customer_id in ledger.closed(connection):
+        raise UserError(f"customer {customer_id}: {ledger.DIFFERS}")
     if found == (False,):
         raise UserError(
             f"customer {customer_id} has ordered no login; "

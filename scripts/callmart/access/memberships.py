@@ -14,21 +14,26 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import drift, logins, rights, roles, sessions
-from callmart.access.drift import Drift
+from callmart.access.difference import Drift
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
-from callmart.database import audit_log, clock, cluster, fingerprints, ledger, lock, schema
-from callmart.declarations import metrics, pointing
+from callmart.database import audit_log, clock, cluster, fingerprints, ledger, lock, migrating, schema
+from callmart.declarations import mart_tables, metrics, pointing
 from callmart.declarations.mart import Mart
 
 TRIES = 3
 
 
+MISSING = Drift("a function or a view that callmart made is not there")
+
+
 @dataclass(frozen=True)
 class Applied:
-    """The drift that was corrected, and one sentence per problem that is left for a person."""
+    """The drift that was corrected, and one sentence per problem that is left for a person. In a database that was not
+    at this version everything differs, so none of that is called drift.
+    """
 
     mended: list[Drift]
     problems: list[str]
@@ -104,6 +109,7 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
     in another home than that of the database.
     """
     with sessions.making_way(connection):
+        before = drift_before(connection, settings, marts)
         schema.apply(connection, settings)
         fingerprints.refuse_other_home(connection, settings)
         clock.believe(connection, settings)
@@ -111,13 +117,35 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
             raise UserError(moved.text)
         differing = follow_contracts(connection, settings)
         connection.commit()
-        applied = finish(connection, settings, marts)
+        applied = finish(connection, settings, marts, before)
         return replace(applied, problems=differing + applied.problems)
 
 
-def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
-    """The rest of `apply`, after schema and memberships are committed. Each part is a transaction of its own. If one
-    fails, the next `apply` continues.
+def drift_before(
+    connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None
+) -> list[Drift] | None:
+    """What differs before the schema is brought up to date, which sets some of it right without a word. None if the
+    database is not at this version: then everything differs.
+    """
+    if not schema.is_current(connection, settings.time_zone) or migrating.pending(connection):
+        return None
+    try:
+        with connection.transaction():
+            left = [] if marts is None else mart_tables.undeclared(connection, marts)
+            return list(drift.of_objects(connection, marts, left))
+    except (UserError, psycopg.ProgrammingError):  # what the look itself needs was taken away
+        return [MISSING]
+
+
+def finish(
+    connection: psycopg.Connection,
+    settings: Settings,
+    marts: list[Mart] | None,
+    before: list[Drift] | None,
+) -> Applied:
+    """The rest of `apply`, after schema and memberships are committed: corrects the drift, and writes into the audit
+    log how much is gone. `before` is what `drift_before` said. Each part is a transaction of its own. If one fails, the
+    next `apply` continues.
     """
     problems = _settle(connection, settings)
     if marts is not None:
@@ -126,7 +154,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
         for mart in marts:
             connection.execute(
                 "select access.forget_values(to_regclass(%(table)s), %(day)s) where to_regclass(%(table)s) is not null",
-                {"table": f"store.{mart.name}", "day": mart.day},
+                {"table": mart.table, "day": mart.day},
             )
         show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
         connection.commit()
@@ -140,13 +168,21 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
             show(connection, marts)  # a view that was made meanwhile had the rights that are gone now
             connection.commit()
         found = drift.find(connection, marts)
+    if before is None:
+        mended = []
+    else:
+        mended += [one for one in before if one not in mended and one not in found]
+    if mended:  # also if the rest can't be corrected
+        note_applied(connection, len(mended), 0)
+        connection.commit()
     pointing.refuse_undeclared(connection, of_models=marts is not None)
-    if left := [one for one in found if not (one.own or one.server or one.undeclared)]:
+    if left := [one for one in found if one.stops and not one.server]:
         raise UserError(
             f"the owner can't correct everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
     problems += [one.text for one in drift.stopping(connection, settings, found)]
+    problems += [one.text for one in found if one.shut]
     schema.note(connection, settings.time_zone)
     connection.commit()
     return Applied(mended, problems)
@@ -194,6 +230,8 @@ def _change_password(connection: psycopg.Connection, role: str, change: Callable
         change()
         connection.execute(roles.statement("alter role {} login", role))
 
+    if connection.execute("select to_regrole(quote_ident(%s)) is null", [role]).fetchone() == (True,):
+        return f"login {role} has no role yet: the next run makes it, with a password"
     return _done(
         connection,
         role,
@@ -296,7 +334,7 @@ def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
     for mart in marts:
         connection.execute(
             "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",
-            {"table": f"store.{mart.name}", "group": mart.group},
+            {"table": mart.table, "group": mart.group},
         )
     metrics.show(connection, marts)
 

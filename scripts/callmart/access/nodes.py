@@ -6,12 +6,12 @@ node is asked itself.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from callmart.access import roles
+from callmart.access.difference import Drift
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.database import cluster
@@ -20,19 +20,7 @@ from callmart.database.cluster import Node
 SQL = sql_file.statements(__file__)
 
 
-@dataclass(frozen=True)
-class Opening:
-    """Something that is open or other than declared on a node, and the statements that correct it there, if the owner
-    can.
-    """
-
-    node: Node
-    text: str
-    repair: tuple[sql.SQL, ...] = ()
-    away: bool = False  # the node can't be asked, so nobody knows what else there is
-
-
-def find(connection: psycopg.Connection) -> Iterator[Opening]:
+def find(connection: psycopg.Connection) -> Iterator[Drift]:
     """Find what is open on any node, and which nodes can't be asked."""
     if not (nodes := cluster.nodes(connection)):
         return
@@ -41,11 +29,11 @@ def find(connection: psycopg.Connection) -> Iterator[Opening]:
         try:
             there = cluster.connect(connection, node)
         except UserError as away:
-            yield Opening(node, str(away), away=True)
+            yield Drift(str(away), node=node, away=True)
             continue
         with there:
             for text, repair in _on_node(connection, there, node, declared):
-                yield Opening(node, f"on the node {node}, {text}", (sql.SQL(repair),) if repair else ())
+                yield Drift(f"on the node {node}, {text}", (sql.SQL(repair),) if repair else (), node=node)
 
 
 def _on_node(

@@ -13,7 +13,7 @@ from psycopg import sql
 from callmart.access.roles import showing_role
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.matrix import FILE, Matrix, split
+from callmart.base.matrix import FILE, USAGE, Matrix, split
 from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import has_ratios, view_of
 
@@ -25,7 +25,7 @@ POLICY_FUNCTIONS = (*SHARING_FUNCTIONS, "retention_floor")
 # The statistic over all customers. It has no customer, so it is not opened or extracted like the marts in `store`.
 STATISTIC = Mart(
     name="function_month",
-    group="usage",
+    group=USAGE,
     key=("month", "function"),
     day=None,
     declared=(
@@ -97,17 +97,17 @@ def wanted(
         for function in SHARING_FUNCTIONS:
             rights.update(_execute(catalogue, roles[name], name, "access", function))
     for group, role in ((key.removeprefix("reads "), role) for key, role in roles.items() if " " in key):
-        schema = "usage" if group == "usage" else "mart"
+        schema = USAGE if group == USAGE else "mart"
         rights.add(Right("schema", schema, "", role, "USAGE"))
-        if group != "usage":
+        if group != USAGE:
             for function in POLICY_FUNCTIONS:
                 rights.update(_execute(catalogue, role, group, "access", function))
             showing = showing_role(connection.info.dbname, group)
             rights.add(Right("schema", "store", "", showing, "USAGE"))
             rights.update(
-                Right("table", f"store.{mart.name}", "", showing, "SELECT")
+                Right("table", mart.table, "", showing, "SELECT")
                 for mart in marts
-                if mart.group == group and f"store.{mart.name}" in catalogue.relations
+                if mart.group == group and mart.table in catalogue.relations
             )
         rights.update(
             Right("table", relation, "", role, "SELECT")
@@ -129,9 +129,8 @@ def wanted(
 
 def shown_in(mart: Mart) -> list[str]:
     """The relations that readers of the mart see: its view, and the view of its ratios if it has some."""
-    schema = "usage" if mart.group == "usage" else "mart"
-    has_view = mart.ratios or has_ratios(mart)
-    return [f"{schema}.{name}" for name in (mart.name, *([view_of(mart)] if has_view else []))]
+    of_ratios = [f"mart.{view_of(mart)}"] if mart.ratios or has_ratios(mart) else []
+    return [mart.shown_as, *of_ratios]
 
 
 def shared(connection: psycopg.Connection) -> dict[str, str]:

@@ -13,7 +13,7 @@ from callmart.access import roles
 from callmart.access.rights import SCHEMAS
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import NOT_INSTALLED, Aim, Attack
-from callmart.audit.scene import Attacker, Scene, name_of, row_of
+from callmart.audit.scene import Attacker, Scene, row_of
 from callmart.declarations.mart import Mart
 
 
@@ -80,7 +80,7 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
         case "doorway" | "standard's doorway" | "anonymous doorway":
             return [("", {"customer": str(customer)}) for customer in _landed_for(scene, attacker, aim)]
     return [
-        (name_of(mart), _of_mart(scene, attacker, mart))
+        (mart.shown_as, _of_mart(scene, attacker, mart))
         for mart in scene.all_marts
         if _is_aimed_at(mart, attacker, aim)
     ]
@@ -113,7 +113,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
     """The texts for a mart, and another customer that has rows in it, if there is one."""
     other = next((customer for customer in scene.holders[mart.name] if customer != attacker.own), None)
     names = {
-        "mart": name_of(mart),
+        "mart": mart.shown_as,
         "table": mart.table,
         "row": "q",
         "table_row": row_of(mart, attacker.own),

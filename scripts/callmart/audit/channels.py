@@ -14,7 +14,7 @@ from psycopg import sql
 from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
-from callmart.audit.scene import Attacker, Scene, name_of
+from callmart.audit.scene import Attacker, Scene
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
@@ -205,7 +205,7 @@ def without_role(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
 
 def _shown(session: psycopg.Connection, board: Board, customer: int, mart: Mart) -> Outcome:
     try:
-        rows = _rows(session, name_of(mart), sql.SQL("true"))
+        rows = _rows(session, mart.shown_as, sql.SQL("true"))
     except psycopg.errors.InsufficientPrivilege:
         return "MISSING" if board.opens(customer, mart) else "closed"
     if not board.opens(customer, mart):

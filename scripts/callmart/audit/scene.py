@@ -70,11 +70,6 @@ class Scene:
         return found
 
 
-def name_of(mart: Mart) -> str:
-    """The relation that a mart's readers read."""
-    return f"{USAGE if mart.group == USAGE else 'mart'}.{mart.name}"
-
-
 def scene_of(connection: psycopg.Connection, settings: Settings) -> Scene:
     """Look up the targets in the database, as the owner or a superuser."""
     owner, database, floor = connection.execute(
@@ -82,8 +77,8 @@ def scene_of(connection: psycopg.Connection, settings: Settings) -> Scene:
     ).fetchall()[0]
     relations = connection.execute(SQL["relations"], {"schemas": list(SCHEMAS)}).fetchall()
     names = {name for name, *_ in relations}
-    marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if name_of(mart) in names)
-    left = tuple(mart for mart in mart_tables.undeclared(connection, marts) if name_of(mart) in names)
+    marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if mart.shown_as in names)
+    left = tuple(mart for mart in mart_tables.undeclared(connection, marts) if mart.shown_as in names)
     of_customers = [mart for mart in (*marts, *left) if mart.group != USAGE]
     contracts = connection.execute(
         "select customer_id, option, orders from registry.current_option order by 1"

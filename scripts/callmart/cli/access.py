@@ -50,7 +50,8 @@ def apply() -> None:
         renewed = logins.refused(connection, settings())
         applied = memberships.apply(connection, settings(), marts)
         stuck = memberships.renew(connection, settings(), renewed)
-        memberships.note_applied(connection, len(applied.mended), len(renewed) - len(stuck))
+        if renewed:
+            memberships.note_applied(connection, 0, len(renewed) - len(stuck))
         connection.commit()
         left = [
             mart_tables.remark(connection, mart, marts) for mart in mart_tables.undeclared(connection, marts)

@@ -15,7 +15,7 @@ import typer
 from callmart import __version__
 from callmart.base.errors import DISK_FULL, UserError
 from callmart.cli import check
-from callmart.cli.terminal import MISTAKE, UNDONE, err, out, plain
+from callmart.cli.terminal import MISTAKE, err, out, plain
 
 INTERRUPTED = 130  # as typer says it, once a command has begun
 
@@ -63,9 +63,7 @@ def main() -> None:
                 f"[bold red]error:[/] {plain(message)}; --help says what a command takes", soft_wrap=True
             )
         sys.exit(MISTAKE)
-    except typer.Abort:
-        sys.exit(UNDONE)
-    except KeyboardInterrupt:  # while the commands were imported
+    except (typer.Abort, KeyboardInterrupt):  # at a question, or while the commands were imported
         sys.exit(INTERRUPTED)
     except UserError as mistake:
         err.print(f"[bold red]error:[/] {plain(mistake)}", soft_wrap=True)
@@ -77,7 +75,7 @@ def main() -> None:
             f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); {remedy}",
             soft_wrap=True,
         )
-        sys.exit(UNDONE)
+        sys.exit(MISTAKE)
     except OSError as error:
         place = plain(error.filename or "this machine")
         err.print(

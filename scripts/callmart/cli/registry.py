@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from callmart.access import memberships
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import database, end_with, err, out, plain
+from callmart.cli.terminal import database, end_with, err, out, plain, show_mended
 from callmart.database import clock, rotation, schema
 from callmart.database.lock import exclusive
 from callmart.registry import applying, planning
@@ -40,8 +41,9 @@ def apply(
             soft_wrap=True,
         )
     with database(applied=False) as connection, exclusive(connection):
-        if schema.has_registry(connection):
+        if schema.has_registry(connection) and not schema.is_half_made(connection):
             schema.require(connection, settings().time_zone)
+        before = memberships.drift_before(connection, settings(), None)
         schema.ensure(connection, settings())
         rotation.refuse(connection)
         clock.believe(connection, settings())
@@ -70,6 +72,7 @@ def apply(
                         f"customer {customer_id}: drawn pages, mails in the outbox and environments were removed, as "
                         "they can have agents' names"
                     )
-        problems = applying.apply(connection, settings(), wanted, states)
+        applied = applying.apply(connection, settings(), wanted, states, before)
+    show_mended(applied.mended)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
-    end_with(problems)
+    end_with(applied.problems)

@@ -15,7 +15,7 @@ from callmart.cli.terminal import (
     Json,
     at_work,
     database,
-    end_with,
+    follow_rights,
     looking,
     out,
     plain,
@@ -72,15 +72,15 @@ def workbook_(
     declared = exposures.named(report)
     with database() as connection:
         found = connection.execute(
-            "select name, locale from registry.customer where customer_id = %s", [customer]
+            "select name, locale, tableau_site from registry.customer where customer_id = %s", [customer]
         ).fetchone()
     if found is None:
         raise UserError(f"there is no customer {customer}: `callmart status` lists them")
-    name, locale = found
+    name, locale, site = found
     source = tds.source(declared.group, dbt_project.marts(settings()), locale)
     published = workbook.PublishedSource(
         "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
-        settings().tableau.site,
+        site or settings().tableau.site,
         content_url or f"callmart_{customer}_{declared.group}",
     )
     target.write_bytes(workbook.build(declared, name, source, published, file))
@@ -128,11 +128,14 @@ def _draw(
     locale: Locale | None,
     is_open: bool | None,
 ) -> None:
+    from callmart.opening import opening
     from callmart.reports import drawing, reading
 
     declared, form = exposures.named(report), drawing.ending(target)
     with looking() as connection:
         customer = reading.customer(connection, customer_id)
+        # The page is read through the policies alone, and this command changes nothing that it could set right.
+        opening.refuse_drift(connection, settings(), opens=False)
     with logins.connect(settings(), "publisher") as publisher:
         marts_and_words = drawing.Declared.of(settings())
         only = drawing.NOTHING if is_open is None else {"open": [str(is_open).lower()]}
@@ -146,6 +149,7 @@ def _draw_all(week: "Week | None") -> None:
 
     # At work, so that no page is written of somebody who is erased meanwhile.
     with at_work() as connection, progress() as step:
+        problems = follow_rights(connection)
         outcomes = filling.fill(
             connection,
             settings(),
@@ -153,8 +157,11 @@ def _draw_all(week: "Week | None") -> None:
             lambda customer, finished, of: step("draw", f"customer {customer}", finished, of),
         )
     drawn = sum(one.drawn for one in outcomes)
+    failures = [failure for one in outcomes for failure in one.failures]
     out.print(f"report: {drawn} pages of {len(outcomes)} customers: {plain(shelf.index(settings()))}")
-    end_with(failure for one in outcomes for failure in one.failures)
+    for failure in failures:
+        tell(failure)
+    raise typer.Exit(UNDONE if failures or problems else 0)
 
 
 @app.command()
@@ -186,7 +193,6 @@ def _mail(again: int | None) -> int:
     this is called every hour.
     """
     from callmart.mailing import mailing, places
-    from callmart.opening import opening
 
     problems = 0
 
@@ -200,9 +206,7 @@ def _mail(again: int | None) -> int:
             raise UserError(
                 'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
             )
-        # Nothing leaves while there is drift.
-        for problem in opening.follow_rights(connection, settings(), opens=False):
-            note(None, problem)
+        problems += follow_rights(connection)
         if again is not None and not mailing.again(connection, again):
             raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
         mails = mailing.send(

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from callmart.access import logins, memberships
+from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain
+from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain, show_mended
 from callmart.database import clock, embedded_server, schema
 from callmart.database.lock import exclusive
 from callmart.upgrade import marts as changes
@@ -79,8 +79,7 @@ def upgrade(
             out.print(f"upgrade: {len(planned)} changes to make" if planned else "upgrade: nothing to do")
             return
         applied = upgrading.upgrade(connection, settings(), marts)
-        memberships.note_applied(connection, len(applied.mended), 0)
-        connection.commit()
+    show_mended(applied.mended)
     out.print("upgrade: done; continue with `callmart run`")
     end_with(applied.problems)
 

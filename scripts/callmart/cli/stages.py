@@ -13,7 +13,18 @@ import typer
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Platform, settings
 from callmart.cli import health
-from callmart.cli.terminal import UNDONE, Json, at_work, database, err, out, plain, progress, tell
+from callmart.cli.terminal import (
+    UNDONE,
+    Json,
+    at_work,
+    database,
+    err,
+    follow_rights,
+    out,
+    plain,
+    progress,
+    tell,
+)
 from callmart.database import clock, rotation
 from callmart.validate.release import Reason
 
@@ -165,6 +176,7 @@ def extract() -> None:
     from callmart.extract.drafts import Unproven
 
     with at_work() as connection, progress() as step:
+        problems = follow_rights(connection)
         found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
     failures = [one for one in found if isinstance(one, Unproven)]
     files = [one for one in found if isinstance(one, stage.Extract)]
@@ -173,7 +185,7 @@ def extract() -> None:
     on_disk = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
     out.print(f"extract: {on_disk} files in {stage.folder(settings())}, {written} written now")
-    raise typer.Exit(UNDONE if failures else 0)
+    raise typer.Exit(UNDONE if failures or problems else 0)
 
 
 @app.command()
@@ -203,6 +215,7 @@ def publish(
             if as_json:
                 print(json.dumps(planned.as_json()))
             return
+        problems = follow_rights(connection)
         if (planned.leaving or planned.adopting) and not yes and not _agreed(planned):
             asked = " and ".join(_asked(planned))
             raise UserError(
@@ -222,7 +235,7 @@ def publish(
     else:
         customers = len({one.customer_id for one in outcomes} - {None})
         out.print(f"publish: {customers} customers, {changes} changes, {len(failures)} failed")
-    raise typer.Exit(UNDONE if failures or any(one.alert for one in outcomes) else 0)
+    raise typer.Exit(UNDONE if problems or failures or any(one.alert for one in outcomes) else 0)
 
 
 def _print_plan(planned: Any) -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from callmart.access.difference import Drift
 from callmart.base import log
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, quietly
@@ -24,7 +25,7 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(stderr=True, highlight=False)
 
 UNDONE = 1  # finished, but something was held back, refused or left undone
-MISTAKE = 2
+MISTAKE = 2  # nothing was done, or it broke off
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
@@ -80,6 +81,14 @@ def warn(sentence: str) -> None:
         log.line("warning", sentence)
 
 
+def show_mended(mended: Collection[Drift]) -> None:
+    """Print the drift that was corrected on the way, if there was any."""
+    for one in mended:
+        out.print(plain(one.text))
+    if mended:
+        out.print(f"access: {len(mended)} differences corrected; find out who made them")
+
+
 def end_with(problems: Iterable[str]) -> NoReturn:
     """Print the problems and end the program: with exit code 1 if there are any, otherwise with 0."""
     problems = list(problems)
@@ -104,6 +113,18 @@ def at_work(*, rotating: int | None = None) -> Iterator[psycopg.Connection]:
     """
     with database() as connection, clock.guarded(connection, settings(), rotating=rotating):
         yield connection
+
+
+def follow_rights(connection: psycopg.Connection) -> int:
+    """Make rights follow today's contracts before anything leaves: nothing does while there is drift. Prints the
+    problems, and returns how many.
+    """
+    from callmart.opening import opening
+
+    problems = opening.follow_rights(connection, settings(), opens=False)
+    for problem in problems:
+        tell(problem)
+    return len(problems)
 
 
 @contextmanager

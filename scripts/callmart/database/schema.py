@@ -97,6 +97,19 @@ def has_registry(connection: psycopg.Connection) -> bool:
     return connection.execute("select exists (select 1 from registry.version)").fetchone() == (True,)
 
 
+def is_half_made(connection: psycopg.Connection) -> bool:
+    """Whether the first `registry apply` of this version broke off: no database was ever noted to be up to date, no
+    migration waits, and no mart has a table.
+    """
+    return (
+        has_registry(connection)
+        and noted(connection) is None
+        and not migrating.pending(connection)
+        and connection.execute("select 1 from pg_tables where schemaname = 'store' limit 1").fetchone()
+        is None
+    )
+
+
 def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
     """Whether everything replaceable is that of this version of callmart and of `time_zone`."""
     return noted(connection) == fingerprint(time_zone)

@@ -125,6 +125,11 @@ class Mart(Strict):
         return f"{USAGE if self.group == USAGE else 'store'}.{self.name}"
 
     @property
+    def shown_as(self) -> str:
+        """The relation that its readers read: its view, or the table of a statistic."""
+        return f"{USAGE if self.group == USAGE else 'mart'}.{self.name}"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(column.name for column in self.declared)

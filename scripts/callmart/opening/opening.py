@@ -67,21 +67,29 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
 
 def follow_rights(connection: psycopg.Connection, settings: Settings, *, opens: bool = True) -> list[str]:
-    """Make rights follow the contracts of today. Commits. Returns one sentence per login that could not be changed.
-
-    Raises Drifted if the server then differs from what is declared. If nothing `opens`, a node of a cluster that can't
-    be asked is only named: what is open already is on the coordinator.
+    """Make rights follow the contracts of today. Commits. Returns one sentence per login that could not be changed, and
+    those of `refuse_drift`. Raises Drifted as that does.
     """
     # First: the login of a contract that ended at midnight is no drift.
     problems = memberships.sync(connection, settings)
-    found = drift.stopping(connection, settings, drift.find(connection, dbt_project.marts(settings)))
-    if drifted := [one for one in found if opens or not one.away]:
+    return problems + refuse_drift(connection, settings, opens=opens)
+
+
+def refuse_drift(connection: psycopg.Connection, settings: Settings, *, opens: bool) -> list[str]:
+    """Raise Drifted if the server differs from what is declared. If nothing `opens`, a node of a cluster that can't be
+    asked is only named: what is open already is on the coordinator. Returns a sentence about each such node, and about
+    each login that is shut out.
+    """
+    found = drift.find(connection, dbt_project.marts(settings))
+    stopping = drift.stopping(connection, settings, found)
+    if drifted := [one for one in stopping if opens or not one.away]:
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
             "look at `callmart access diff`, then run `callmart access apply`"
         )
-    return problems + [one.text for one in found]
+    shut = [f"{one.text}: if that is not meant, run `callmart access apply`" for one in found if one.shut]
+    return [one.text for one in stopping] + shut
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:

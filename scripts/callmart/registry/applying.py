@@ -4,13 +4,14 @@ For a customer without a contract now or later, the registry keeps the customer'
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
 
 from callmart.access import memberships, sessions
+from callmart.access.difference import Drift
 from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key, random_key
 from callmart.base.settings import Settings
@@ -60,24 +61,30 @@ def compare(connection: psycopg.Connection, settings: Settings, registry: Regist
 
 
 def apply(
-    connection: psycopg.Connection, settings: Settings, registry: Registry, states: States | None = None
-) -> list[str]:
-    """Apply the registry to the database, its roles and the keys. `states` are those that `compare` has read in this
-    transaction, if it has.
+    connection: psycopg.Connection,
+    settings: Settings,
+    registry: Registry,
+    states: States | None = None,
+    before: list[Drift] | None = None,
+) -> memberships.Applied:
+    """Apply the registry to the database, its roles and the keys. A caller who has brought the schema up to date names
+    the `states` that `compare` has read since, and what `memberships.drift_before` said before.
 
-    Commits twice: first the registry's contents together with the access that they open and close, then the logins of
-    customers who had a role before. Returns one sentence per thing that a person has to do. Raises UserError in another
-    home than that of the database.
+    Commits several times: first the registry's contents together with the access that they open and close, then the
+    logins of customers who had a role before, then each difference from access.yml that is corrected. Raises UserError
+    in another home than that of the database.
     """
     with sessions.making_way(connection):
         if states is None:
+            before = memberships.drift_before(connection, settings, None)
             schema.ensure(connection, settings)
             states = compare(connection, settings, registry)
         refuse(connection, settings, registry)
         _write_all(connection, settings, states)
         differing = memberships.follow_contracts(connection, settings)
         connection.commit()
-        return differing + memberships.finish(connection, settings, None).problems
+        applied = memberships.finish(connection, settings, None, before)
+        return replace(applied, problems=differing + applied.problems)
 
 
 def refuse(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:

@@ -76,8 +76,9 @@ def upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart
             memberships.apply(connection, settings, None)
         raise
     with sessions.making_way(connection):
-        schema.apply(connection, settings)
-        connection.commit()
+        if any(_of_schema(connection, settings)):  # otherwise what was changed by hand is told below
+            schema.apply(connection, settings)
+            connection.commit()
         if changed := changes.planned(connection, marts):
             changes.apply(connection, marts, changed)
     return memberships.apply(connection, settings, marts)

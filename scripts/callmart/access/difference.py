@@ -1,0 +1,34 @@
+"""One difference of the server from what is declared."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from callmart.database.cluster import Node
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One difference, and the statements that correct it. There are none if only a person can correct it.
+
+    Four kinds do not stop the opening of days. `own`: a login changed something of itself, as any login may, which
+    gives no access; otherwise one login could stop everything. `shut`: a login may not log in, which takes something
+    from itself alone. `undeclared`: a mart was taken out of the project, and
+    nobody reads more than before. `server`: a login could shut everybody out, without seeing data; only the server's
+    administrator can correct that.
+    """
+
+    text: str
+    repair: tuple[sql.SQL | sql.Composed, ...] = ()
+    own: bool = False
+    shut: bool = False
+    undeclared: bool = False
+    role: str = ""  # the login, if `own`
+    server: bool = False
+    node: Node | None = None  # of a cluster, on which it is
+    away: bool = False  # that node can't be asked, so nobody knows what else there is
+
+    @property
+    def stops(self) -> bool:
+        """Whether it stops the opening of days; what is of the `server` only while nobody accepts that."""
+        return not (self.own or self.shut or self.undeclared)
