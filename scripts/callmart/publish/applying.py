@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -69,6 +70,7 @@ class Outcome:
     is_gone: bool = False  # nothing of the customer is on the site any more
     user: str | None = None  # LUID of the account that the error is about, if it concerns no customer
     mails_all: bool = True  # False if Tableau has no mail address of somebody who is to be mailed
+    mails_seen: datetime | None = None  # when it was seen which mails had gone out
 
 
 def apply(
@@ -127,13 +129,12 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         work.project_id or None if is_marked else None,
         tuple(done),
         _sentence(customer.customer_id, customer.problem or error),
-        _sentence(
-            customer.customer_id, mail_alert(customer.mail_stopped_because) or _unreachable(work.unreachable)
-        ),
+        _sentence(customer.customer_id, customer.mail_alert or _unreachable(work.unreachable)),
         is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
         mails_all=not work.unreachable,
+        mails_seen=customer.mails_seen,
     )
 
 
@@ -456,8 +457,7 @@ class _Customer:
 
     def _mail(self, step: Step) -> bool:
         if step.action == "change":
-            self._suspend_or_resume(str(step.luid))
-            return True
+            return self._suspend_or_resume(step)
         wanted = step.content
         assert isinstance(wanted, Mail)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
@@ -467,9 +467,10 @@ class _Customer:
             return False
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[subscriptions.when(wanted)]
-        self.mailing.append(
-            subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
-        )
+        luid = subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
+        self.mailing.append(luid)
+        if not _may_mail(wanted):
+            subscriptions.suspend(self.server, luid, suspended=True)
         return True
 
     def _reaches(self, user: str, address: str) -> bool:
@@ -488,11 +489,15 @@ class _Customer:
                 self.server, luid, self.plan.warnings[step.name], is_severe=self.plan.is_severe
             )
 
-    def _suspend_or_resume(self, luid: str) -> None:
-        suspended = bool(self.plan.mail_stopped_because or self.plan.problem or self.plan.waits)
-        if not suspended:
+    def _suspend_or_resume(self, step: Step) -> bool:
+        """Resume a mail, or suspend it if it is not the content. One whose hour has come meanwhile stays suspended."""
+        luid, wanted = str(step.luid), step.content
+        if isinstance(wanted, Mail):
+            if not _may_mail(wanted):
+                return False
             self.mailing.append(luid)
-        subscriptions.suspend(self.server, luid, suspended=suspended)
+        subscriptions.suspend(self.server, luid, suspended=wanted is None)
+        return True
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str
@@ -571,6 +576,11 @@ def _worksheets(workbook: bytes) -> list[str]:
     if root.find("dashboards/dashboard") is None:
         return []
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
+
+
+def _may_mail(mail: Mail) -> bool:
+    """Whether the hour of a mail is still to come. A publication can take long."""
+    return mail.state == "to come" and datetime.now(UTC) < mail.hour
 
 
 def forget_revisions(found: Held) -> None:

@@ -36,7 +36,11 @@ select
     exists(
         select 1 from ops.opened_day as d
         where d.customer_id = c.customer_id and d.call_date >= access.retention_floor()
-    ) as has_days
+    ) as has_days,
+    (
+        select max(p.mails_seen) from ops.publication as p
+        where p.customer_id = c.customer_id
+    ) as mails_seen
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 left join shared_targets as t using (customer_id)

@@ -112,7 +112,7 @@ class Plans:
             },
             **{
                 kind: {key: value for _, plan in found for key, value in plan[kind].items()}
-                for kind in ("problems", "held", "other_installations")
+                for kind in ("problems", "held", "unmailed", "other_installations")
             },
             "leaving": list(self.leaving),
             "adopting": list(self.adopting),
