@@ -490,7 +490,7 @@ def test_what_may_not_be_read_has_to_be_attested(work: Work, monkeypatch: pytest
 
 
 def test_flows_are_searched_as_well(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator has none. Those in a customer's project are of others, as callmart publishes none, and stop nothing."""
+    """The emulator has none. Those in a customer's project are of others, and stop nothing."""
     ours = next(each.id for each in TSC.Pager(work.tableau().projects) if "Voorbeeld" in each.name)
     flows = [TSC.FlowItem(project, "a flow") for project in ("0" * 36, ours)]
     for number, flow in enumerate(flows):

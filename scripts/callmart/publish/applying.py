@@ -504,9 +504,12 @@ class _Customer:
     ) -> None:
         """Publish under the step's name. The tag with the hash of the contents is set last."""
         endpoint = _endpoint(self.server, kind)
+        publishing = marks.publishing(self.site.installation)
         if step.tags:
-            # The content is about to change: until the new tag is set, its hash is unknown.
-            endpoint.delete_tags(step.luid, step.tags)
+            # The content is about to change: until the new tag is set, its hash is unknown. A tag stays in any case, as
+            # somebody may have changed the description.
+            endpoint.add_tags(step.luid, publishing)
+            endpoint.delete_tags(step.luid, step.tags - {publishing})
         item.description = marks.description(self.mark)
         published = publish(
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
@@ -515,6 +518,8 @@ class _Customer:
             forget_revisions(Held(endpoint, published, f"{kind}s"))
         tag = str(Tag(self.site.installation, content_hash))
         endpoint.add_tags(published, tag)
+        if step.tags:
+            endpoint.delete_tags(published, publishing)
         self.content.append(
             Content(
                 kind,
