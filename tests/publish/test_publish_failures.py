@@ -270,6 +270,29 @@ def test_a_server_that_cannot_check_workbooks(
         assert not workbooks(server)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+def test_a_recipient_whom_tableau_does_not_accept_stops_nobody_else(
+    emptied: Emptied, detailed: Publication, standard: Publication, status: int
+) -> None:
+    _, state, server = emptied
+    both = with_members(detailed, "chef@example.org", "ander@example.org")
+    both = replace(both, mails=(MONDAY, replace(MONDAY, member="ander@example.org")))
+    shares = with_members(standard, "chef@example.org")
+    inject(state, Fault("status", "POST", "/users$", status=status, count=1))
+    outcomes = publish(server, both, shares)
+    assert succeeded(outcomes)
+    assert matches(server, with_members(both, "ander@example.org"), with_members(shares))
+    assert len(subscriptions(server)) == 1
+    assert [one.mails_all for one in outcomes] == [False, False]
+    assert {str(one.alert).partition(": ")[2][:66] for one in outcomes} == {
+        "Tableau does not accept 1 of its recipients (c…@example.org), who "
+    }
+    (first, second) = publish(server, both, shares)
+    assert (first.alert, first.mails_all, second.alert, second.mails_all) == (None, True, None, True)
+    assert matches(server, both, shares)
+    assert len(subscriptions(server)) == 2
+
+
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:
     gone = DataSource(standard.data_sources[0].source, tmp_path / "gone.hyper", "hash", 1)
     first, second = publish(server, Publication(1, "Eerste", (gone,)), standard)

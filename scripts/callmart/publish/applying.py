@@ -40,6 +40,7 @@ from callmart.publish.planning import (
     Step,
     hash_of,
     mail_alert,
+    shortened,
 )
 from callmart.publish.tableau import FAILURES, LOST, answers, by_luid, reason
 from callmart.tableau_files import tds
@@ -48,8 +49,10 @@ from callmart.tableau_files.workbook import PublishedSource
 _JOB_S = 1800  # how long Tableau may take to publish an upload
 _INDEX_S = 120  # how long its lists may lag behind
 
-# How the codes begin with which Tableau refuses a mail address: it does not take this one, or not from our user.
+# How the codes begin with which Tableau refuses a mail address, or a user: it does not take this one, or not from our
+# user.
 _REFUSED = ("400", "403")
+_NOT_ADDED = (*_REFUSED, "404", "409")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class Outcome:
     opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
     user: str | None = None  # LUID of the account that the error is about, if it concerns no customer
-    mails_all: bool = True  # False if Tableau has no mail address of somebody who is to be mailed
+    mails_all: bool = (
+        True  # False if Tableau refuses a recipient, or has no mail address of one who is to be mailed
+    )
     mails_seen: datetime | None = None  # when it was seen which mails had gone out
 
 
@@ -129,11 +134,14 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         work.project_id or None if is_marked else None,
         tuple(done),
         _sentence(customer.customer_id, customer.problem or error),
-        _sentence(customer.customer_id, customer.mail_alert or _unreachable(work.unreachable)),
+        _sentence(
+            customer.customer_id,
+            customer.mail_alert or _unaccepted(work.unaccepted) or _unreachable(work.unreachable),
+        ),
         is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
-        mails_all=not work.unreachable,
+        mails_all=not (work.unaccepted or work.unreachable),
         mails_seen=customer.mails_seen,
     )
 
@@ -151,6 +159,15 @@ def _unreachable(users: Collection[str]) -> str | None:
         f"the weekly mail can't reach {len(users)} of its recipients: their accounts on Tableau have no mail address, "
         "and Tableau refuses it from callmart's user; let a server administrator enter it for those whom "
         "`callmart publish --plan` shows, then run `callmart publish`"
+    )
+
+
+def _unaccepted(names: Collection[str]) -> str | None:
+    if not names:
+        return None
+    return (
+        f"Tableau does not accept {len(names)} of its recipients ({', '.join(map(shortened, sorted(names)))}), who see "
+        "and get nothing: correct them in the registry, or what Tableau has against them, then run `callmart publish`"
     )
 
 
@@ -174,6 +191,7 @@ class _Site:
         self._before = plan.users_before
         self._belongings = plan.belongings
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
+        self.unaccepted: set[str] = set()  # the identities of those whom Tableau does not accept
         # Whether an account, by LUID, has a mail address, as far as that is known.
         self._has_address = {user.luid: True for user in plan.users.values() if user.has_address}
 
@@ -218,11 +236,21 @@ class _Site:
         sites.put_request(f"{sites.baseurl}/{self.server.site_id}", etree.tostring(request))
 
     def add_user(self, name: str) -> None:
-        """Add a user to the site, with the smallest role, and to our group of users; once for all customers."""
+        """Add a user to the site, with the smallest role, and to our group of users; once for all customers. One whom
+        Tableau does not accept is noted.
+        """
         with self._lock:
             key = identity(name)
+            if key in self.unaccepted:
+                return
             if key not in self.users:
-                self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
+                try:
+                    self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
+                except TSC.ServerResponseError as error:
+                    if not error.code.startswith(_NOT_ADDED):
+                        raise
+                    self.unaccepted.add(key)
+                    return
             if key not in self._ours:
                 self.server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), self.users[key])
                 self._ours.add(key)
@@ -285,6 +313,7 @@ class _Customer:
         self.project_id, self.group_id = plan.project_id, plan.group_id
         self.content = list(plan.unchanged)
         self.mailing = list(plan.mailing)
+        self.unaccepted: set[str] = set()  # users whom Tableau does not accept
         self.unreachable: set[str] = set()  # LUIDs of users to whom Tableau can't mail
         self.mark = Mark(site.installation, plan.customer_id)
 
@@ -305,7 +334,7 @@ class _Customer:
             raise
 
     def _perform(self, step: Step) -> bool:
-        """Carry out a step. Returns False if Tableau can't mail to its user, which stops no other step."""
+        """Carry out a step. Returns False if Tableau does not accept its user or can't mail to it: that stops no other."""
         server = self.server
         match step.action, step.kind:
             case "remove", _:
@@ -317,9 +346,7 @@ class _Customer:
             case _, "user":
                 return self._user(step)
             case _, "member":
-                server.groups.add_user(
-                    by_luid(TSC.GroupItem, self.group_id), self.site.users[identity(step.name)]
-                )
+                return self._member(step)
             case _, "project":
                 description, parent = (
                     (None, None) if step.luid else (marks.description(self.mark), self.site.top_id)
@@ -346,7 +373,21 @@ class _Customer:
         if step.luid is not None:
             return self._reaches(step.luid, step.name)
         self.site.add_user(step.name)
+        return self._is_accepted(step.name)
+
+    def _member(self, step: Step) -> bool:
+        """Add a user to the customer's group."""
+        if not self._is_accepted(step.name):
+            return False
+        group = by_luid(TSC.GroupItem, self.group_id)
+        self.server.groups.add_user(group, self.site.users[identity(step.name)])
         return True
+
+    def _is_accepted(self, name: str) -> bool:
+        if identity(name) not in self.site.unaccepted:
+            return True
+        self.unaccepted.add(name)
+        return False
 
     def _adopt(self, step: Step) -> None:
         """Put our mark on an item that is ours according to our books."""
@@ -460,6 +501,8 @@ class _Customer:
             return self._suspend_or_resume(step)
         wanted = step.content
         assert isinstance(wanted, Mail)
+        if not self._is_accepted(wanted.member):
+            return False
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
         workbook = self.server.workbooks.get_by_id(luid)
         user = self.site.users[identity(wanted.member)]
