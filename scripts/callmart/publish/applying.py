@@ -334,7 +334,7 @@ class _Customer:
             raise
 
     def _perform(self, step: Step) -> bool:
-        """Carry out a step. Returns False if Tableau does not accept its user or can't mail to it: that stops no other."""
+        """Carry out a step. Returns False if Tableau does not accept its user, or can't mail to it, which stops nothing."""
         server = self.server
         match step.action, step.kind:
             case "remove", _:
