@@ -16,6 +16,7 @@ from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 
 from callmart.base.errors import UserError
+from callmart.extract import extract
 from callmart.publish import marks, quality_warning, subscriptions, validation
 from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
@@ -334,7 +335,7 @@ class _Customer:
             raise
 
     def _perform(self, step: Step) -> bool:
-        """Carry out a step. Returns False if Tableau does not accept its user, or can't mail to it, which stops nothing."""
+        """Carry out a step. Returns False if Tableau does not accept its user, or can't mail to it."""
         server = self.server
         match step.action, step.kind:
             case "remove", _:
@@ -429,7 +430,8 @@ class _Customer:
     def _publish_source(self, step: Step) -> None:
         source = step.content
         assert isinstance(source, DataSource)
-        if isinstance(source.data, Path) and not source.data.exists():
+        # Only the file that was proved leaves, and it may be missing.
+        if isinstance(source.data, Path) and _is_other(source, source.data):
             source.restore()
         live = source.data if isinstance(source.data, tds.Live) else None
         login = TSC.ConnectionCredentials(live.user, source.password, embed=True) if live else None
@@ -624,6 +626,11 @@ def _worksheets(workbook: bytes) -> list[str]:
     if root.find("dashboards/dashboard") is None:
         return []
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
+
+
+def _is_other(source: DataSource, file: Path) -> bool:
+    """Whether a file is missing, or not the one that was proved."""
+    return source.file_hash is None or extract.file_hash(file) != source.file_hash
 
 
 def _may_mail(mail: Mail) -> bool:

@@ -72,6 +72,7 @@ class _Extract(NamedTuple):
     content_hash: str
     row_count: int
     types: str | None  # in JSON; None if the books don't know what the file was made from
+    file_hash: str | None
 
 
 def desired(connection: psycopg.Connection, settings: Settings) -> list[Publication]:
@@ -249,7 +250,9 @@ class _Shared:
         )
         path = extract.place(self.settings, of.customer_id, of.mart_group)
         types = None if of.types is None else self._types(of.types)
-        return DataSource(source, path, digest, of.row_count, types=types, restore=restore)
+        return DataSource(
+            source, path, digest, of.row_count, types=types, restore=restore, file_hash=of.file_hash
+        )
 
     def workbooks(
         self, customer: _Customer, sources: list[Source], has_data: set[tuple[int, str]]

@@ -60,7 +60,8 @@ select
     mart_group,
     content_hash,
     row_count,
-    basis ->> 'types' as types
+    basis ->> 'types' as types,
+    file_hash
 from ops.extract
 order by customer_id, mart_group;
 

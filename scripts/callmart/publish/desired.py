@@ -28,7 +28,8 @@ class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
     `types` are those with which the extract was written, None if that is not known. `restore` writes the extract again
-    if it is no longer on disk. `note` is what people should know of its figures.
+    if it is no longer on disk, or not the file with the hash `file_hash` that was proved. `note` is what people should
+    know of its figures.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class DataSource:
     types: Types | None = field(default=None, repr=False, compare=False)
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
     note: str = ""
+    file_hash: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
