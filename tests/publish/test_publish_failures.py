@@ -1,5 +1,6 @@
 """A failure is one customer's: the others are published, and an error is never taken for absence."""
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.publish import DataSource, Publication, Step, Workbook, actual, apply, plan
 from callmart.publish.tableau import connect
+from callmart.tableau_files import tds
 from publications import MONDAY, with_members
 from published import (
     NO_BOOKS,
@@ -299,3 +301,17 @@ def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_
     assert first.error is not None
     assert "extract" in first.error
     assert second.error is None
+
+
+def test_a_disk_that_is_full(
+    emptied: Emptied, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tds, "package", full)
+    (outcome,) = publish(emptied.server, standard)
+    assert outcome.error == (
+        "customer 7: a file in CALLMART_HOME/extracts or among the temporary files can't be read or written (No space "
+        "left on device); correct that, then run again"
+    )
