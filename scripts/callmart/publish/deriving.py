@@ -158,7 +158,7 @@ def _mails(
         hour = _hour(report.schedule, zone, now)
         state: MailState = "to come" if now < hour else "sending" if now < hour + SENDING else "over"
         for recipient in recipients:
-            if report.name in recipient.reports:
+            if report.name in map(exposures.current_name, recipient.reports):
                 yield Mail(
                     workbook_.name,
                     recipient.email,
