@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.database import migrating
 from callmart.declarations import dbt_project, exposures, metrics
 from callmart.declarations.exposures import Report
 from callmart.declarations.mart import Mart
@@ -44,13 +43,6 @@ def test_the_reports_are_those_of_the_statement() -> None:
             assert report.is_opened_by("detailed", orders) == is_ordered
             assert report.is_opened_by("standard", orders) == (is_ordered and report.name not in DETAILED)
             assert not report.is_opened_by("none", orders)
-
-
-def test_a_renamed_report_is_renamed_in_the_database() -> None:
-    migrations = "".join(migration.file.read_text() for migration in migrating.known(migrating.FOLDER))
-    for report in exposures.reports().values():
-        for name in report.renamed_from:
-            assert f'"{name}": "' in migrations, f"add a migration that renames {name}"
 
 
 def test_a_report_of_detailed_is_no_part_of_standard_whatever_it_shows() -> None:

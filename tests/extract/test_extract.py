@@ -563,24 +563,32 @@ def test_what_tableau_lost_is_made_again_by_publishing_alone(away: Away) -> None
     assert away.on_disk == []
 
 
-def test_what_could_not_be_published_stays_until_it_is(away: Away) -> None:
+def test_what_could_not_be_published_stays_until_it_is(away: Away, tmp_path: Path) -> None:
     away.lose(NAMED_S)
     with State(away.folder) as state:
         faults.inject(state, faults.Fault("status", "POST", "/datasources$", count=1, status=400))
     assert {outcome.customer_id for outcome in away.publish() if outcome.error} == {NAMED}
     assert away.on_disk == [str(NAMED), f"{NAMED}/queue.hyper"]
+    path = extract.place(away.callmart.settings, NAMED, "queue")
+    path.write_bytes(b"of another customer")  # as from a backup: it is not what was proved
     assert {outcome.error for outcome in away.publish()} == {None}
-    assert away.queues().keys() >= {NAMED_S}
+    with tableau.connect(away.callmart.settings) as server:
+        packed = server.datasources.download(away.queues()[NAMED_S].id, str(tmp_path / "queues"))
+    assert b"of another customer" not in Path(packed).read_bytes()
     assert away.on_disk == []
 
 
-def test_rows_that_were_opened_since_are_extracted_first(away: Away) -> None:
-    """What is on the books is not what would be made again: publishing alone must not call the new rows the old."""
+@pytest.mark.parametrize("is_known", [True, False])
+def test_rows_that_were_opened_since_are_extracted_first(away: Away, *, is_known: bool) -> None:
+    """What is on the books is not what would be made again: publishing alone must not call the new rows the old. The
+    extraction reads them, also if nothing says that they changed.
+    """
     away.lose(STANDARD_S)
     change = "update store.queue_interval set talk_s = talk_s + 1 where customer_id = %s"
     with away.callmart.connect() as owner:
         owner.execute(change, [STANDARD])
-        touch(owner)
+        if is_known:
+            touch(owner)
     (said,) = [outcome.error for outcome in away.publish() if outcome.error]
     assert "run `callmart extract`" in said
     assert away.on_disk == [str(STANDARD)], "an empty folder"

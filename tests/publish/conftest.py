@@ -16,7 +16,7 @@ from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
 from callmart_home import Callmart
 from emulated import in_threads
-from publications import report
+from publications import MONDAY, report
 from published import Emptied, groups, projects, publish, real
 from tableau_emulator.client import served
 from tableau_emulator.faults import clear
@@ -83,8 +83,8 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
 def home_elsewhere(
     callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Callmart, Path]]:
-    """A home, and the folder of its emulator, which is a server elsewhere to it. All is real but the extracts, and the
-    week that would have to be whole for the mail. There is one report.
+    """A home, and the folder of its emulator, which is a server elsewhere to it. All is real but the extracts, the week
+    that would have to be whole for the mail, and the hour of the mail, which is always to come. There is one report.
     """
     # Nobody has ordered the second.
     traffic = {name: exposures.named(name) for name in ("traffic", "contacts")}
@@ -93,6 +93,7 @@ def home_elsewhere(
         patch.setattr(exposures, "reports", lambda: traffic)
         patch.setattr(deriving, "_extracts", lambda *_: [extracts["queues"]])
         patch.setattr(deriving, "mail_stopped", lambda _: {})
+        patch.setattr(deriving, "_hour", lambda *_: MONDAY.hour)
         server = Tableau(
             server=emulator.url,
             token_name=emulator.token_name,

@@ -11,10 +11,11 @@ import tableauserverclient as TSC
 
 from callmart.declarations import exposures
 from callmart.declarations.exposures import Report
-from callmart.publish import Books, DataSource, Mail, Publication, Workbook, plan
+from callmart.publish import Books, DataSource, Publication, Workbook, plan
 from callmart.tableau_files import workbook
 from callmart.tableau_files.workbook import PublishedSource
 from earlier import before_renaming, unpack_emulator
+from publications import MONDAY
 from published import (
     HOME,
     Emptied,
@@ -88,8 +89,12 @@ def publication(reports: list[Report], extracts: dict[str, DataSource]) -> Publi
         ),
         MEMBERS,
         tuple(
-            Mail(
-                report.title.nl, member, report.mail.subject.nl, report.mail.message.nl, "Monday", "07:00:00"
+            replace(
+                MONDAY,
+                workbook=report.title.nl,
+                member=member,
+                subject=report.mail.subject.nl,
+                message=report.mail.message.nl,
             )
             for report in reports
             for member in MEMBERS

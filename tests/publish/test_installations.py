@@ -317,7 +317,7 @@ def test_killed_while_adopting_the_next_run_finishes(
 
 
 def test_a_mark_that_a_person_took_away_is_put_back_when_that_is_confirmed(
-    server: TSC.Server, standard: Publication, later: Publication
+    server: TSC.Server, standard: Publication, later: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (made,) = publish(server, standard)
     project = projects(server)[standard.project]
@@ -333,6 +333,13 @@ def test_a_mark_that_a_person_took_away_is_put_back_when_that_is_confirmed(
     source.description = "van een mens"
     server.datasources.update(source)
     assert plan((standard,), read(server)).steps == (), "its tag has the mark as well"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(server.datasources), "publish", lambda *_, **__: 1 / 0)
+        (fails,) = publish(server, later)
+    assert "ZeroDivisionError" in str(fails.error)
+    for wanted in (later, standard):
+        assert succeeded(publish(server, wanted))
+        assert matches(server, wanted), "also while it was being published"
 
 
 def test_content_of_another_installation_in_our_project_is_not_ours(

@@ -76,7 +76,7 @@ def test_killed_between_upload_and_tag_uploads_again(
     """Even when what is wanted next is what the old tag spoke of."""
     publish(server, standard)
     with monkeypatch.context() as patch:
-        patch.setattr(type(server.datasources), "add_tags", lambda *_: kill())
+        patch.setattr(type(server.datasources), "delete_revision", lambda *_: kill())
         with pytest.raises(Killed):
             publish(server, later)
     assert succeeded(publish(server, standard))

@@ -1,8 +1,9 @@
 """A report is mailed every week to its recipients, and not if the week is not complete."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ import tableauserverclient as TSC
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.publish import DataSource, Publication, actual, deriving, plan
+from callmart.publish.desired import MailState
 from callmart.publish.emulator import ensure_running
 from publications import MONDAY, with_members
 from published import Emptied, matches, publish, read, subscriptions, succeeded
@@ -52,8 +54,12 @@ def test_a_report_is_mailed_every_week(
 
 def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publication) -> None:
     publish(server, mailed)
-    for change in ({"message": "Anders."}, {"time": "08:00:00"}, {"workbook": "Medewerkers"}):
-        changed = replace(mailed, mails=(replace(MONDAY, **change),))
+    for other in (
+        replace(MONDAY, message="Anders."),
+        replace(MONDAY, time="08:00:00"),
+        replace(MONDAY, workbook="Medewerkers"),
+    ):
+        changed = replace(mailed, mails=(other,))
         assert succeeded(publish(server, changed))
         assert len(subscriptions(server)) == 1
         assert lines(server, changed) == []
@@ -73,6 +79,67 @@ def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publ
     (outcome,) = publish(server, mailed)
     assert outcome.alert is None
     assert [each.suspended for each in subscriptions(server)] == [False]
+
+
+def at(mailed: Publication, state: MailState, **changes: Any) -> Publication:
+    """The customer's publication some time before the mail of the week, just after its hour, or later."""
+    moment = MONDAY.hour + timedelta(hours={"to come": -4, "sending": 1, "over": 20}[state])
+    return replace(mailed, mails=(replace(MONDAY, state=state),), at=moment, **changes)
+
+
+def active(server: TSC.Server) -> list[bool]:
+    return [not each.suspended for each in subscriptions(server)]
+
+
+def test_only_a_week_that_was_looked_at_is_mailed(server: TSC.Server, mailed: Publication) -> None:
+    """When its hour is over, the mail is suspended until a publication has found the next week whole."""
+    before, sending, over = at(mailed, "to come"), at(mailed, "sending"), at(mailed, "over")
+    assert succeeded(publish(server, over))
+    assert active(server) == [False]
+    assert lines(server, over) == lines(server, sending) == []
+    for publication, is_active in ((before, True), (sending, True), (over, False), (before, True)):
+        (outcome,) = publish(server, publication)
+        assert (outcome.error, outcome.alert, active(server)) == (None, None, [is_active])
+    held = replace(sending, no_mail_because="1 days of last week are held back")
+    (outcome,) = publish(server, held)
+    assert (outcome.error, outcome.alert, active(server)) == (None, None, [False]), "mail that is late waits"
+
+
+def test_a_mail_that_was_suspended_at_its_hour_is_told_once(server: TSC.Server, mailed: Publication) -> None:
+    publish(server, at(mailed, "to come"))
+    (outcome,) = publish(server, held := at(mailed, "to come", no_mail_because="a reason"))
+    assert outcome.alert == "customer 1042: the weekly mail is suspended: a reason"
+    (outcome,) = publish(server, late := at(mailed, "sending", mails_seen=held.at))
+    assert active(server) == [False], "Tableau does not make up for it"
+    assert outcome.alert == (
+        "customer 1042: 1 of last week's mails were not sent, because they were suspended at their hour: mail the "
+        "pages of `callmart report` to their recipients"
+    )
+    assert [line.strip() for line in plan((late,), read(server)).lines()][1].endswith(
+        outcome.alert.partition(": ")[2]
+    )
+    assert outcome.mails_seen == late.at
+    (outcome,) = publish(server, at(mailed, "over", mails_seen=late.at))
+    assert outcome.alert is None
+
+
+def test_a_problem_hides_no_mail_that_was_not_sent(server: TSC.Server, mailed: Publication) -> None:
+    publish(server, before := at(mailed, "to come"))
+    seen = [publish(server, at(mailed, "sending", problem="a problem"))[0].mails_seen for _ in range(2)]
+    assert seen[0] is not None, "it was active at its hour, and is suspended now"
+    assert seen[1] is None
+    (outcome,) = publish(server, at(mailed, "over", mails_seen=before.at))
+    assert str(outcome.alert).startswith("customer 1042: 1 of last week's mails")
+
+
+def test_a_mail_whose_hour_comes_during_the_publication_stays_suspended(
+    server: TSC.Server, mailed: Publication
+) -> None:
+    late = replace(mailed, mails=(replace(MONDAY, hour=datetime.now(UTC)),))
+    for _ in ("added", "not resumed"):
+        assert succeeded(publish(server, late))
+        assert active(server) == [False]
+    assert lines(server, late) == ["~ subscription 'Drukte to c…@example.org'"]
 
 
 def test_a_customer_that_fails_is_not_mailed_what_was_there_before(
@@ -212,3 +279,20 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
     schedule = exposures.reports()["traffic"].schedule
     assert deriving.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "expected"),
+    [
+        ("Europe/Amsterdam", datetime(2026, 11, 23, 2, tzinfo=UTC), datetime(2026, 11, 23, 6, tzinfo=UTC)),
+        ("Europe/Amsterdam", datetime(2026, 11, 29, 22, tzinfo=UTC), datetime(2026, 11, 23, 6, tzinfo=UTC)),
+        ("Europe/Amsterdam", datetime(2026, 11, 29, 23, tzinfo=UTC), datetime(2026, 11, 30, 6, tzinfo=UTC)),
+        ("Europe/Amsterdam", datetime(2026, 3, 29, 22, tzinfo=UTC), datetime(2026, 3, 30, 5, tzinfo=UTC)),
+        ("Pacific/Auckland", datetime(2026, 11, 29, 11, tzinfo=UTC), datetime(2026, 11, 29, 18, tzinfo=UTC)),
+    ],
+)
+def test_the_hour_of_a_mail_is_in_the_week_after_its_own(
+    zone: str, now: datetime, expected: datetime
+) -> None:
+    schedule = exposures.reports()["traffic"].schedule
+    assert deriving._hour(schedule, ZoneInfo(zone), now) == expected

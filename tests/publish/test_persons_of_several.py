@@ -151,3 +151,20 @@ def test_only_the_own_account_that_can_not_be_removed_blocks(
     with there.work() as work:
         members.treat(work, other)
         assert members.prove(work, other).left == {}
+
+
+def test_what_others_put_into_the_customers_project_keeps_its_revisions(
+    with_recipients: Callable[[str, str], Shared], tmp_path: Path
+) -> None:
+    there = with_recipients(ADVISER, "")
+    with there.server() as server:
+        ours = next(each for each in TSC.Pager(server.workbooks) if each.project_name == "1 C1")
+        file = server.workbooks.download(ours.id, str(tmp_path / "report"))
+        for mode in ("CreateNew", "Overwrite"):
+            theirs = server.workbooks.publish(TSC.WorkbookItem(ours.project_id, "Van hen"), file, mode)
+    person = Person(ONE, "agent", frozenset({"somebody"}), frozenset(), datetime.now(UTC))
+    with there.work("somebody") as work, there.server() as server:
+        places.Content().treat(work, person)
+        server.workbooks.populate_revisions(theirs)
+        assert len(theirs.revisions) == 2
+        server.workbooks.delete(theirs.id)

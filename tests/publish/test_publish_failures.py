@@ -1,5 +1,6 @@
 """A failure is one customer's: the others are published, and an error is never taken for absence."""
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.publish import DataSource, Publication, Step, Workbook, actual, apply, plan
 from callmart.publish.tableau import connect
+from callmart.tableau_files import tds
 from publications import MONDAY, with_members
 from published import (
     NO_BOOKS,
@@ -270,9 +272,46 @@ def test_a_server_that_cannot_check_workbooks(
         assert not workbooks(server)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+def test_a_recipient_whom_tableau_does_not_accept_stops_nobody_else(
+    emptied: Emptied, detailed: Publication, standard: Publication, status: int
+) -> None:
+    _, state, server = emptied
+    both = with_members(detailed, "chef@example.org", "ander@example.org")
+    both = replace(both, mails=(MONDAY, replace(MONDAY, member="ander@example.org")))
+    shares = with_members(standard, "chef@example.org")
+    inject(state, Fault("status", "POST", "/users$", status=status, count=1))
+    outcomes = publish(server, both, shares)
+    assert succeeded(outcomes)
+    assert matches(server, with_members(both, "ander@example.org"), with_members(shares))
+    assert len(subscriptions(server)) == 1
+    assert [one.mails_all for one in outcomes] == [False, False]
+    assert {str(one.alert).partition(": ")[2][:66] for one in outcomes} == {
+        "Tableau does not accept 1 of its recipients (c…@example.org), who "
+    }
+    (first, second) = publish(server, both, shares)
+    assert (first.alert, first.mails_all, second.alert, second.mails_all) == (None, True, None, True)
+    assert matches(server, both, shares)
+    assert len(subscriptions(server)) == 2
+
+
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:
     gone = DataSource(standard.data_sources[0].source, tmp_path / "gone.hyper", "hash", 1)
     first, second = publish(server, Publication(1, "Eerste", (gone,)), standard)
     assert first.error is not None
     assert "extract" in first.error
     assert second.error is None
+
+
+def test_a_disk_that_is_full(
+    emptied: Emptied, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tds, "package", full)
+    (outcome,) = publish(emptied.server, standard)
+    assert outcome.error == (
+        "customer 7: a file in CALLMART_HOME/extracts or among the temporary files can't be read or written (No space "
+        "left on device); correct that, then run again"
+    )

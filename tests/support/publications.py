@@ -1,6 +1,7 @@
 """Publications as tests want them."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from callmart.declarations import exposures
 from callmart.publish import DataSource, Mail, Publication, Workbook
@@ -14,6 +15,8 @@ MONDAY = Mail(
     "Bijgaand: <het rapport>.",
     "Monday",
     "07:00:00",
+    hour=datetime(2100, 1, 4, 6, tzinfo=UTC),
+    state="to come",
 )
 
 

@@ -270,6 +270,12 @@ def test_live_on_a_server_that_tableau_cannot_reach_is_refused(uri: str) -> None
         Live.of(uri)
 
 
+def test_live_is_on_one_server() -> None:
+    with pytest.raises(UserError, match="name one host in CALLMART_DSN"):
+        Live.of("postgresql://c@one.example.nl:5432,other.example.nl:5433/callmart")
+    assert Live.of("dbname=callmart user=c hostaddr=192.0.2.7").server == "192.0.2.7"
+
+
 # -- a mart of one's own ---------------------------------------------------------------------------------------
 
 

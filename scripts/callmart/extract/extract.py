@@ -142,10 +142,14 @@ def extract(
 
 
 def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart], content_hash: str) -> None:
-    """Write a missing file again. Raises Unproven if its rows no longer have this hash."""
+    """Write a file again, and note what it is. Raises Unproven if its rows no longer have this hash: then the next
+    extraction reads them, also if it knows of no reason.
+    """
+    named = {"customer": customer_id, "mart_group": group}
     path, order = place(settings, customer_id, group), _Order(customer_id, group, marts, {"oldest": None})
     with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:
         if _content_hash(_read(own, order, [ALL], arrow)) != content_hash:
+            own.owner.execute(SQL["begin"], named)
             raise Unproven(
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
                 "run `callmart extract`, and then this again"
@@ -153,6 +157,7 @@ def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart],
         opened = drafts.opened_rows(own.owner, customer_id)
         with _proven(own.owner, path, order, [ALL], arrow, opened) as draft:
             draft.replace(path)
+        own.owner.execute(SQL["note_file"], named | {"file_hash": file_hash(path)})
 
 
 def folder(settings: Settings) -> Path:
@@ -287,7 +292,7 @@ def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None
     """Make a file from the earlier one and the months that changed, if the books know what it has, or else from all
     rows.
     """
-    there = _file_hash(path) if before else None
+    there = file_hash(path) if before else None
     parts = _changed_parts(session.owner, there, order, before)
     try:
         return _make_of(parts, session, path, there, order, before)
@@ -354,7 +359,7 @@ def _make_of(
             "rows": found.rows,
             "basis": Jsonb(order.basis),
             "part_hashes": Jsonb(found.part_hashes),
-            "file_hash": _file_hash(path) if written else there,
+            "file_hash": file_hash(path) if written else there,
         },
     )
     return Extract(*order[:2], path, found.rows, content_hash, written)
@@ -390,7 +395,7 @@ def _content_hash(contents: Contents) -> str:
     return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _file_hash(path: Path) -> str | None:
+def file_hash(path: Path) -> str | None:
     """The hash of a file's bytes. Only a file that is as it was written is trusted to have what the books say."""
     if not path.exists():
         return None

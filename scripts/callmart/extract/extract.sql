@@ -34,6 +34,12 @@ update ops.extract
 set basis = basis - 'opened'
 where customer_id = %(customer)s and mart_group = %(mart_group)s;
 
+-- name: note_file
+-- A file was written again with the same rows.
+update ops.extract
+set file_hash = %(file_hash)s
+where customer_id = %(customer)s and mart_group = %(mart_group)s;
+
 -- name: note
 -- `written_at` stays if the rows are the same: then nothing has to be published.
 insert into ops.extract as known (

@@ -141,7 +141,7 @@ class Actual:
     users_group: str | None  # LUID
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud, which has none
     hides_users: bool  # whether the site's users can't see each other
-    # By customer: why something of it couldn't be read. Nothing of such a customer may change.
+    # By customer: why something of it couldn't be read. Nothing of such a customer changes, unless it leaves.
     unread: Mapping[int, str] = field(default_factory=dict)
     has_warnings: bool = True  # whether the site has data quality warnings
     # Our group of users from before marks, or that of the former installation: its members are ours.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -15,6 +16,7 @@ from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 
 from callmart.base.errors import UserError
+from callmart.extract import extract
 from callmart.publish import marks, quality_warning, subscriptions, validation
 from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
@@ -39,6 +41,7 @@ from callmart.publish.planning import (
     Step,
     hash_of,
     mail_alert,
+    shortened,
 )
 from callmart.publish.tableau import FAILURES, LOST, answers, by_luid, reason
 from callmart.tableau_files import tds
@@ -47,8 +50,10 @@ from callmart.tableau_files.workbook import PublishedSource
 _JOB_S = 1800  # how long Tableau may take to publish an upload
 _INDEX_S = 120  # how long its lists may lag behind
 
-# How the codes begin with which Tableau refuses a mail address: it does not take this one, or not from our user.
+# How the codes begin with which Tableau refuses a mail address, or a user: it does not take this one, or not from our
+# user.
 _REFUSED = ("400", "403")
+_NOT_ADDED = (*_REFUSED, "404", "409")
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,10 @@ class Outcome:
     opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
     user: str | None = None  # LUID of the account that the error is about, if it concerns no customer
-    mails_all: bool = True  # False if Tableau has no mail address of somebody who is to be mailed
+    mails_all: bool = (
+        True  # False if Tableau refuses a recipient, or has no mail address of one who is to be mailed
+    )
+    mails_seen: datetime | None = None  # when it was seen which mails had gone out
 
 
 def apply(
@@ -128,12 +136,14 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         tuple(done),
         _sentence(customer.customer_id, customer.problem or error),
         _sentence(
-            customer.customer_id, mail_alert(customer.mail_stopped_because) or _unreachable(work.unreachable)
+            customer.customer_id,
+            customer.mail_alert or _unaccepted(work.unaccepted) or _unreachable(work.unreachable),
         ),
         is_warned=True if customer.warnings else False if is_known and error is None else None,
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
-        mails_all=not work.unreachable,
+        mails_all=not (work.unaccepted or work.unreachable),
+        mails_seen=customer.mails_seen,
     )
 
 
@@ -150,6 +160,15 @@ def _unreachable(users: Collection[str]) -> str | None:
         f"the weekly mail can't reach {len(users)} of its recipients: their accounts on Tableau have no mail address, "
         "and Tableau refuses it from callmart's user; let a server administrator enter it for those whom "
         "`callmart publish --plan` shows, then run `callmart publish`"
+    )
+
+
+def _unaccepted(names: Collection[str]) -> str | None:
+    if not names:
+        return None
+    return (
+        f"Tableau does not accept {len(names)} of its recipients ({', '.join(map(shortened, sorted(names)))}), who see "
+        "and get nothing: correct them in the registry, or what Tableau has against them, then run `callmart publish`"
     )
 
 
@@ -173,6 +192,7 @@ class _Site:
         self._before = plan.users_before
         self._belongings = plan.belongings
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
+        self.unaccepted: set[str] = set()  # the identities of those whom Tableau does not accept
         # Whether an account, by LUID, has a mail address, as far as that is known.
         self._has_address = {user.luid: True for user in plan.users.values() if user.has_address}
 
@@ -217,11 +237,21 @@ class _Site:
         sites.put_request(f"{sites.baseurl}/{self.server.site_id}", etree.tostring(request))
 
     def add_user(self, name: str) -> None:
-        """Add a user to the site, with the smallest role, and to our group of users; once for all customers."""
+        """Add a user to the site, with the smallest role, and to our group of users; once for all customers. One whom
+        Tableau does not accept is noted.
+        """
         with self._lock:
             key = identity(name)
+            if key in self.unaccepted:
+                return
             if key not in self.users:
-                self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
+                try:
+                    self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
+                except TSC.ServerResponseError as error:
+                    if not error.code.startswith(_NOT_ADDED):
+                        raise
+                    self.unaccepted.add(key)
+                    return
             if key not in self._ours:
                 self.server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), self.users[key])
                 self._ours.add(key)
@@ -284,6 +314,7 @@ class _Customer:
         self.project_id, self.group_id = plan.project_id, plan.group_id
         self.content = list(plan.unchanged)
         self.mailing = list(plan.mailing)
+        self.unaccepted: set[str] = set()  # users whom Tableau does not accept
         self.unreachable: set[str] = set()  # LUIDs of users to whom Tableau can't mail
         self.mark = Mark(site.installation, plan.customer_id)
 
@@ -304,7 +335,7 @@ class _Customer:
             raise
 
     def _perform(self, step: Step) -> bool:
-        """Carry out a step. Returns False if Tableau can't mail to its user, which stops no other step."""
+        """Carry out a step. Returns False if Tableau does not accept its user, or can't mail to it."""
         server = self.server
         match step.action, step.kind:
             case "remove", _:
@@ -316,9 +347,7 @@ class _Customer:
             case _, "user":
                 return self._user(step)
             case _, "member":
-                server.groups.add_user(
-                    by_luid(TSC.GroupItem, self.group_id), self.site.users[identity(step.name)]
-                )
+                return self._member(step)
             case _, "project":
                 description, parent = (
                     (None, None) if step.luid else (marks.description(self.mark), self.site.top_id)
@@ -345,7 +374,21 @@ class _Customer:
         if step.luid is not None:
             return self._reaches(step.luid, step.name)
         self.site.add_user(step.name)
+        return self._is_accepted(step.name)
+
+    def _member(self, step: Step) -> bool:
+        """Add a user to the customer's group."""
+        if not self._is_accepted(step.name):
+            return False
+        group = by_luid(TSC.GroupItem, self.group_id)
+        self.server.groups.add_user(group, self.site.users[identity(step.name)])
         return True
+
+    def _is_accepted(self, name: str) -> bool:
+        if identity(name) not in self.site.unaccepted:
+            return True
+        self.unaccepted.add(name)
+        return False
 
     def _adopt(self, step: Step) -> None:
         """Put our mark on an item that is ours according to our books."""
@@ -387,7 +430,8 @@ class _Customer:
     def _publish_source(self, step: Step) -> None:
         source = step.content
         assert isinstance(source, DataSource)
-        if isinstance(source.data, Path) and not source.data.exists():
+        # Only the file that was proved leaves, and it may be missing.
+        if isinstance(source.data, Path) and _is_other(source, source.data):
             source.restore()
         live = source.data if isinstance(source.data, tds.Live) else None
         login = TSC.ConnectionCredentials(live.user, source.password, embed=True) if live else None
@@ -456,10 +500,11 @@ class _Customer:
 
     def _mail(self, step: Step) -> bool:
         if step.action == "change":
-            self._suspend_or_resume(str(step.luid))
-            return True
+            return self._suspend_or_resume(step)
         wanted = step.content
         assert isinstance(wanted, Mail)
+        if not self._is_accepted(wanted.member):
+            return False
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
         workbook = self.server.workbooks.get_by_id(luid)
         user = self.site.users[identity(wanted.member)]
@@ -467,9 +512,10 @@ class _Customer:
             return False
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[subscriptions.when(wanted)]
-        self.mailing.append(
-            subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
-        )
+        luid = subscriptions.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
+        self.mailing.append(luid)
+        if not _may_mail(wanted):
+            subscriptions.suspend(self.server, luid, suspended=True)
         return True
 
     def _reaches(self, user: str, address: str) -> bool:
@@ -488,20 +534,27 @@ class _Customer:
                 self.server, luid, self.plan.warnings[step.name], is_severe=self.plan.is_severe
             )
 
-    def _suspend_or_resume(self, luid: str) -> None:
-        suspended = bool(self.plan.mail_stopped_because or self.plan.problem or self.plan.waits)
-        if not suspended:
+    def _suspend_or_resume(self, step: Step) -> bool:
+        """Resume a mail, or suspend it if it is not the content. One whose hour has come meanwhile stays suspended."""
+        luid, wanted = str(step.luid), step.content
+        if isinstance(wanted, Mail):
+            if not _may_mail(wanted):
+                return False
             self.mailing.append(luid)
-        subscriptions.suspend(self.server, luid, suspended=suspended)
+        subscriptions.suspend(self.server, luid, suspended=wanted is None)
+        return True
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str
     ) -> None:
         """Publish under the step's name. The tag with the hash of the contents is set last."""
         endpoint = _endpoint(self.server, kind)
+        publishing = marks.publishing(self.site.installation)
         if step.tags:
-            # The content is about to change: until the new tag is set, its hash is unknown.
-            endpoint.delete_tags(step.luid, step.tags)
+            # The content is about to change: until the new tag is set, its hash is unknown. A tag stays in any case, as
+            # somebody may have changed the description.
+            endpoint.add_tags(step.luid, publishing)
+            endpoint.delete_tags(step.luid, step.tags - {publishing})
         item.description = marks.description(self.mark)
         published = publish(
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
@@ -510,6 +563,8 @@ class _Customer:
             forget_revisions(Held(endpoint, published, f"{kind}s"))
         tag = str(Tag(self.site.installation, content_hash))
         endpoint.add_tags(published, tag)
+        if step.tags:
+            endpoint.delete_tags(published, publishing)
         self.content.append(
             Content(
                 kind,
@@ -571,6 +626,16 @@ def _worksheets(workbook: bytes) -> list[str]:
     if root.find("dashboards/dashboard") is None:
         return []
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
+
+
+def _is_other(source: DataSource, file: Path) -> bool:
+    """Whether a file is missing, or not the one that was proved."""
+    return source.file_hash is None or extract.file_hash(file) != source.file_hash
+
+
+def _may_mail(mail: Mail) -> bool:
+    """Whether the hour of a mail is still to come. A publication can take long."""
+    return mail.state == "to come" and datetime.now(UTC) < mail.hour
 
 
 def forget_revisions(found: Held) -> None:

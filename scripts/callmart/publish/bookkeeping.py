@@ -110,6 +110,7 @@ def record(
                         "state": state,
                         "project": outcome.project_id,
                         "warned": outcome.is_warned,
+                        "mails_seen": outcome.mails_seen,
                     },
                 )
             if outcome.opened is not None:

@@ -71,12 +71,15 @@ on conflict (customer_id, site) do update set looked_on = null;
 
 -- name: note
 -- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
-insert into ops.publication as known (customer_id, site, state, project_id, is_warned)
-values (%(customer)s, %(site)s, %(state)s, %(project)s, coalesce(%(warned)s::boolean, false))
+insert into ops.publication as known (customer_id, site, state, project_id, is_warned, mails_seen)
+values (
+    %(customer)s, %(site)s, %(state)s, %(project)s, coalesce(%(warned)s::boolean, false), %(mails_seen)s::timestamptz
+)
 on conflict (customer_id, site) do update
     set
         state = excluded.state,
         is_warned = coalesce(%(warned)s::boolean, known.is_warned),
+        mails_seen = coalesce(excluded.mails_seen, known.mails_seen),
         project_id = coalesce(excluded.project_id, known.project_id),
         is_from_before = known.is_from_before and excluded.project_id is null,
         at = excluded.at;

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
 from typing import Literal, LiteralString, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
 from callmart.extract import extract
 from callmart.publish import DataSource, Mail, Publication, Workbook
-from callmart.publish.desired import digest_of, joined
+from callmart.publish.desired import MailState, digest_of, joined
 from callmart.reports.language import Language
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
@@ -40,6 +40,8 @@ _DAYS_NAMED = 7  # in a warning
 
 # So long the mail of a week whose data ends earlier than usual waits for more. Whoever has none by then is closed.
 PATIENCE = timedelta(days=2)
+# So long Tableau may take to send the mails of one hour. Then they are suspended until the next week is over.
+SENDING = timedelta(hours=4)
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -55,6 +57,7 @@ class _Customer(NamedTuple):
     orders: list[str]
     target: float | None  # of the service level
     has_days: bool
+    mails_seen: datetime | None
 
 
 class _Recipient(NamedTuple):
@@ -69,6 +72,7 @@ class _Extract(NamedTuple):
     content_hash: str
     row_count: int
     types: str | None  # in JSON; None if the books don't know what the file was made from
+    file_hash: str | None
 
 
 def desired(connection: psycopg.Connection, settings: Settings) -> list[Publication]:
@@ -114,6 +118,8 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 exports=customer.export,
                 warning=_warning(customer.locale, held_back.get(customer.customer_id, [])),
                 site=settings.tableau.own_site(customer.tableau_site),
+                at=now,
+                mails_seen=customer.mails_seen,
             )
         )
     return publications
@@ -147,15 +153,19 @@ def _mails(
 ) -> Iterator[Mail]:
     """One mail per recipient and report, for the reports that the customer has and the recipient wants."""
     for workbook_ in workbooks:
-        report = workbook_.report
+        report, zone = workbook_.report, ZoneInfo(customer.time_zone)
+        hour = _hour(report.schedule, zone, now)
+        state: MailState = "to come" if now < hour else "sending" if now < hour + SENDING else "over"
         for recipient in recipients:
-            if report.name in recipient.reports:
+            if report.name in map(exposures.current_name, recipient.reports):
                 yield Mail(
                     workbook_.name,
                     recipient.email,
                     getattr(report.mail.subject, customer.locale),
                     getattr(report.mail.message, customer.locale),
-                    *mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, now),
+                    *mail_time(report.schedule, zone, site_zone, now),
+                    hour,
+                    state,
                 )
 
 
@@ -168,6 +178,13 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     day = today + timedelta(days=(schedule.weekday - today.weekday()) % 7)
     moment = datetime.combine(day, time(schedule.hour), zone).astimezone(site_zone)
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
+
+
+def _hour(schedule: Schedule, zone: ZoneInfo, now: datetime) -> datetime:
+    """When the mail of the customer's last complete week is due: in the week after it."""
+    today = now.astimezone(zone).date()
+    day = today + timedelta(days=schedule.weekday - today.weekday())
+    return datetime.combine(day, time(schedule.hour), zone).astimezone(UTC)
 
 
 def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
@@ -227,7 +244,9 @@ class _Shared:
         )
         path = extract.place(self.settings, of.customer_id, of.mart_group)
         types = None if of.types is None else self._types(of.types)
-        return DataSource(source, path, digest, of.row_count, types=types, restore=restore)
+        return DataSource(
+            source, path, digest, of.row_count, types=types, restore=restore, file_hash=of.file_hash
+        )
 
     def workbooks(
         self, customer: _Customer, sources: list[Source], has_data: set[tuple[int, str]]

@@ -36,7 +36,11 @@ select
     exists(
         select 1 from ops.opened_day as d
         where d.customer_id = c.customer_id and d.call_date >= access.retention_floor()
-    ) as has_days
+    ) as has_days,
+    (
+        select max(p.mails_seen) from ops.publication as p
+        where p.customer_id = c.customer_id
+    ) as mails_seen
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 left join shared_targets as t using (customer_id)
@@ -56,7 +60,8 @@ select
     mart_group,
     content_hash,
     row_count,
-    basis ->> 'types' as types
+    basis ->> 'types' as types,
+    file_hash
 from ops.extract
 order by customer_id, mart_group;
 

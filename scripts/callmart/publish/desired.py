@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import workbook
@@ -26,7 +28,8 @@ class DataSource:
     """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
     `types` are those with which the extract was written, None if that is not known. `restore` writes the extract again
-    if it is no longer on disk. `note` is what people should know of its figures.
+    if it is no longer on disk, or not the file with the hash `file_hash` that was proved. `note` is what people should
+    know of its figures.
     """
 
     source: Source
@@ -37,6 +40,7 @@ class DataSource:
     types: Types | None = field(default=None, repr=False, compare=False)
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
     note: str = ""
+    file_hash: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -67,9 +71,16 @@ class Workbook:
         )
 
 
+MailState = Literal["to come", "sending", "over"]
+
+
 @dataclass(frozen=True)
 class Mail:
-    """A report that a member gets by mail every week, on a day such as Monday, at 07:00:00 on the site's clock."""
+    """A report that a member gets by mail every week, on a day such as Monday, at 07:00:00 on the site's clock.
+
+    `hour` is that of the last complete week, and `state` how far it is with it. Once it is over, the mail is suspended:
+    otherwise Tableau would mail the next week without anybody having looked whether it is whole.
+    """
 
     workbook: str
     member: str
@@ -77,6 +88,8 @@ class Mail:
     message: str
     day: str
     time: str
+    hour: datetime
+    state: MailState
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,8 @@ class Publication:
 
     `members` are the addresses of the people who may sign in and look. While `no_mail_because` gives a reason, nothing
     is mailed to anybody. While `problem` gives a reason, nothing changes except that its mail is suspended. `site` is
-    the customer's own; "" is the one that customers share.
+    the customer's own; "" is the one that customers share. `at` is the moment of which all this is, and `mails_seen`
+    that at which a publication last saw which mails had gone out.
     """
 
     customer_id: int
@@ -99,6 +113,8 @@ class Publication:
     exports: bool = False  # its members may export data
     warning: str | None = None  # what people should know of its data, while days are held back
     site: str = ""
+    at: datetime | None = field(default=None, repr=False)
+    mails_seen: datetime | None = field(default=None, repr=False)
 
     @property
     def warnings(self) -> dict[str, str]:
@@ -113,8 +129,8 @@ class Publication:
 
     @property
     def mail_stopped_because(self) -> str | None:
-        """The reason why the mail that it has is suspended."""
-        return self.no_mail_because if self.mails else None
+        """The reason why mail that is to come is suspended."""
+        return self.no_mail_because if any(mail.state == "to come" for mail in self.mails) else None
 
     @property
     def digest(self) -> str:

@@ -38,6 +38,11 @@ class Tag(NamedTuple):
         return f"callmart-{_infix(self.installation)}{self.content_hash}"
 
 
+def publishing(installation: str) -> str:
+    """Return the tag of content that is being published: nobody knows its hash, and it is ours all the same."""
+    return str(Tag(installation, "publishing"))
+
+
 def description(mark: Mark) -> str:
     """Return the description that carries a mark."""
     return f"callmart {mark.installation} customer {mark.customer_id}"

@@ -49,14 +49,13 @@ class Content:
         counts = _publish(work, person)
         with _calls(), disk.temporary(work.settings.home) as folder:
             for server, actual in _sites(work, person):
-                own, spared = _projects(actual, person.customer_id)
-                workbooks = {item.id for item in everything(server.workbooks) if item.project_id in own}
+                own, spared = _content(actual, person.customer_id)
                 for found in holdings.held(server, spared):
                     if found.kind == "custom views":
-                        if found.item.workbook.id in workbooks and _is_in(work, found, folder):
+                        if found.item.workbook.id in own and _is_in(work, found, folder):
                             found.endpoint.delete(found.item.id)
                             counts["custom views"] += 1
-                    elif getattr(found.item, "project_id", None) in own:
+                    elif found.item.id in own:
                         forget_revisions(found)
         return counts
 
@@ -223,10 +222,14 @@ def _belongings(actual: Actual, person: Person) -> Counts:
     return +found
 
 
-def _projects(actual: Actual, customer_id: int) -> tuple[set[str], set[str]]:
-    """The projects of the customer, and those of other customers, in which the person can't be."""
-    own = {project.luid for project in actual.projects.get(customer_id, ())}
-    return own, {project.luid for projects in actual.projects.values() for project in projects} - own
+def _content(actual: Actual, customer_id: int) -> tuple[set[str], set[str]]:
+    """What callmart has published for the customer, and the projects of other customers, in which the person can't be.
+    In the customer's project there can be content of others.
+    """
+    projects = actual.projects.get(customer_id, ())
+    others = {project.luid for of_one in actual.projects.values() for project in of_one}
+    own = {content.luid for project in projects for content in project.content}
+    return own, others - {project.luid for project in projects}
 
 
 def _look(work: Work, person: Person) -> Proof:
@@ -236,9 +239,9 @@ def _look(work: Work, person: Person) -> Proof:
         return Proof(searched, left)
     with _calls(), disk.temporary(work.settings.home) as folder:
         for server, actual in _sites(work, person):
-            own, spared = _projects(actual, person.customer_id)
+            own, spared = _content(actual, person.customer_id)
             for found in holdings.held(server, spared):
-                of_others = "" if getattr(found.item, "project_id", None) in own else " of others"
+                of_others = "" if found.item.id in own else " of others"
                 searched[found.kind] += 1
                 is_in = _is_in(work, found, folder)
                 left[f"{found.kind}{of_others}"] += bool(is_in)

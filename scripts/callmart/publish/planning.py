@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +24,7 @@ from callmart.publish.actual import (
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.marks import Mark
-from callmart.publish.subscriptions import when
+from callmart.publish.subscriptions import Subscription, when
 
 # Without nested projects: otherwise the customers' projects would have its permissions and none of their own.
 TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
@@ -102,6 +103,8 @@ class CustomerPlan:
     members: frozenset[str] = frozenset()  # LUIDs of the users now in its group
     mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that mail at present
     mail_stopped_because: str | None = None
+    unmailed: int = 0  # mails whose hour has come since the last publication, while they were suspended
+    mails_seen: datetime | None = None  # when it was seen which mails had gone out
     problem: str | None = None
     exports: bool = False
     warnings: Mapping[str, str] = field(default_factory=dict)  # of data sources
@@ -109,6 +112,16 @@ class CustomerPlan:
     has_warnings: bool = True  # whether it is known which warnings there are
     # How often people have opened each report, if that was read; None for one of which Tableau doesn't tell it.
     opened: Mapping[str, int | None] | None = None
+
+    @property
+    def mail_alert(self) -> str | None:
+        """What a person should know of the mail."""
+        if self.unmailed:
+            return (
+                f"{self.unmailed} of last week's mails were not sent, because they were suspended at their hour: mail "
+                "the pages of `callmart report` to their recipients"
+            )
+        return mail_alert(self.mail_stopped_because)
 
 
 @dataclass(frozen=True)
@@ -158,11 +171,7 @@ class Plan:
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            alerts = [
-                f"! {alert}"
-                for alert in (customer.problem, mail_alert(customer.mail_stopped_because))
-                if alert
-            ]
+            alerts = [f"! {alert}" for alert in (customer.problem, customer.mail_alert) if alert]
             if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
@@ -197,6 +206,9 @@ class Plan:
                 customer.customer_id: customer.mail_stopped_because
                 for customer in self.customers
                 if customer.mail_stopped_because
+            },
+            "unmailed": {
+                customer.customer_id: customer.unmailed for customer in self.customers if customer.unmailed
             },
             "leaving": list(self.leaving),
             "adopting": list(self.adopting),
@@ -364,7 +376,9 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     project = found[0] if found else None
     problem = publication.problem or actual.unread.get(customer) or _problem(publication, found, actual)
     if problem:
-        return _only_stop_mail(customer, name, found, problem)
+        stopped = _only_stop_mail(customer, name, found, problem)
+        # What mails until now has mailed; of what was suspended before, the next publication has to look.
+        return replace(stopped, mails_seen=publication.at) if stopped.steps else stopped
     stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
     uploads, unchanged = _uploads(publication, project, actual)
     steps = (
@@ -382,6 +396,8 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         members=group.members if group else frozenset(),
         mailing=tuple(mailing),
         mail_stopped_because=publication.mail_stopped_because,
+        unmailed=_unmailed(publication, project, actual),
+        mails_seen=publication.at,
         exports=publication.exports,
         warnings=publication.warnings,
         is_severe=publication.warning is not None,
@@ -504,24 +520,24 @@ def _mail_steps(
     stopping: list[Step] = []
     starting: list[Step] = []
     mailing: list[str] = []
-    wanted = {(identity(mail.member), mail.workbook): mail for mail in publication.mails}
-    workbooks = {each.luid: each.name for each in project.content} if project else {}
+    wanted = _by_recipient(publication)
     for old in project.subscriptions if project else ():
         if not old.is_suspended:
             mailing.append(old.luid)
         if old.user in removable:
             continue  # removing the user removes the subscription
-        user = actual.users_by_luid.get(old.user)
-        member, workbook = identity(user.name) if user else old.user, workbooks[old.workbook]
-        mail, name = wanted.get((member, workbook)), f"{workbook} to {member}"
+        member, workbook = recipient = _recipient(old, project, actual)
+        mail, name = wanted.get(recipient), f"{workbook} to {member}"
         if mail is None or not old.is_as(mail):
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))
             continue
-        del wanted[member, workbook]  # so a second one for this member and workbook is removed
-        if old.is_suspended != bool(publication.no_mail_because):
-            to = stopping if publication.no_mail_because else starting
-            to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
-    if publication.no_mail_because is None:
+        del wanted[recipient]  # so a second one for this member and workbook is removed
+        is_stopped = publication.no_mail_because is not None
+        if old.is_suspended and mail.state == "to come" and not is_stopped:
+            starting.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
+        elif not old.is_suspended and (mail.state == "over" or is_stopped):
+            stopping.append(Step(customer, "change", "subscription", name, old.luid))
+    if publication.mail_stopped_because is None:
         starting += _address_steps(publication, actual)
         for mail in wanted.values():
             if actual.schedules is not None and when(mail) not in actual.schedules:
@@ -530,6 +546,33 @@ def _mail_steps(
             starting.append(Step(customer, "add", "subscription", name, content=mail))
     # Several mails can start at one time. They share its schedule, which is added once.
     return stopping, list(dict.fromkeys(starting)), mailing
+
+
+def _by_recipient(publication: Publication) -> dict[tuple[str, str], Mail]:
+    """The mails, by the identity of their member and the name of their workbook."""
+    return {(identity(mail.member), mail.workbook): mail for mail in publication.mails}
+
+
+def _recipient(subscription: Subscription, project: Project | None, actual: Actual) -> tuple[str, str]:
+    """The identity of a subscription's user, and the name of its workbook."""
+    user = actual.users_by_luid.get(subscription.user)
+    workbooks = {each.luid: each.name for each in project.content} if project else {}
+    return identity(user.name) if user else subscription.user, workbooks[subscription.workbook]
+
+
+def _unmailed(publication: Publication, project: Project | None, actual: Actual) -> int:
+    """How many mails were suspended at their hour, of those whose hour has come since the last publication. Tableau
+    does not make up for them. Nothing is known of a customer's first publication.
+    """
+    seen, at, wanted = publication.mails_seen, publication.at, _by_recipient(publication)
+    if seen is None or at is None:
+        return 0
+    mails = (
+        wanted.get(_recipient(old, project, actual))
+        for old in (project.subscriptions if project else ())
+        if old.is_suspended
+    )
+    return sum(mail is not None and seen < mail.hour <= at for mail in mails)
 
 
 def _address_steps(publication: Publication, actual: Actual) -> Iterator[Step]:

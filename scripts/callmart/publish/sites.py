@@ -5,7 +5,7 @@ the old one. A site that can't be read stops only the customers that are, or sho
 """
 
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -112,8 +112,11 @@ class Plans:
             },
             **{
                 kind: {key: value for _, plan in found for key, value in plan[kind].items()}
-                for kind in ("problems", "held", "other_installations")
+                for kind in ("problems", "held", "unmailed")
             },
+            "other_installations": dict(
+                sum((Counter(plan["other_installations"]) for _, plan in found), Counter())
+            ),
             "leaving": list(self.leaving),
             "adopting": list(self.adopting),
             "unchanged": sum(plan.unchanged for plan in self.by_site.values()),

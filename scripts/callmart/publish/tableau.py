@@ -68,7 +68,12 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (requests.Timeout, "Tableau did not answer in time; run again"),
     (requests.RequestException, "Tableau stopped answering; run again when it is back"),
     (TimeoutError, "Tableau did not finish its job in time; see the jobs of the site, then run again"),
-    (OSError, "the extract can't be read; make it again with `callmart extract`"),
+    (FileNotFoundError, "the extract can't be read; make it again with `callmart extract`"),
+    (
+        OSError,
+        "a file in CALLMART_HOME/extracts or among the temporary files can't be read or written ({error.strerror}); "
+        "correct that, then run again",
+    ),
 )
 
 

@@ -54,7 +54,12 @@ class Live:
         Raises UserError if Tableau couldn't reach that server.
         """
         own = conninfo_to_dict(uri)
-        host = str(own.get("host") or "")
+        host = str(own.get("host") or own.get("hostaddr") or "")
+        if "," in host:
+            raise UserError(
+                "live needs one server, as Tableau can't choose among several; name one host in CALLMART_DSN, or write "
+                "connection: extract for this customer"
+            )
         if not host or host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1"):
             raise UserError("live needs a server that Tableau can reach; set CALLMART_DSN")
         return cls(
