@@ -274,10 +274,11 @@ def run(as_json: Json = False) -> None:
             with progress(logs_stages=True) as step:
                 ran = stages.run(connection, wanted, step)
             _print_run(ran, as_json)  # before anything else can go wrong
+            # In here, so that a connection that was lost meanwhile does not decide the exit code.
+            raise typer.Exit(UNDONE if ran.problems else 0)
     finally:
         if not (ran and ran.skipped):  # the run that is at work reports itself
             health.report_run(wanted, is_good=bool(ran and not ran.problems))
-    raise typer.Exit(UNDONE if ran.problems else 0)
 
 
 def _print_run(ran: Any, as_json: bool) -> None:
