@@ -83,7 +83,9 @@ from raw.event
 where call_key is not null
 group by all;
 create table build.window as
-select distinct customer_id, (occurred_at at time zone 'Europe/Amsterdam')::date as call_date, false as reached
+select distinct
+    customer_id, (occurred_at at time zone 'Europe/Amsterdam')::date as call_date, false as reached,
+    null::timestamptz as so_far
 from raw.event;
 """
 KEPT = """

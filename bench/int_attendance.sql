@@ -1,5 +1,5 @@
--- models/intermediate/agents/int_attendance.sql for DuckDB, which has no range types. It holds for logins and statuses
--- that do not overlap, like the simulated ones.
+-- models/intermediate/agents/int_attendance.sql for DuckDB, which has no range types. It holds for days that are over,
+-- and for logins and statuses that do not overlap, like the simulated ones.
 
 with days as (
     select * from build.stg_day

@@ -1,5 +1,5 @@
--- models/intermediate/agents/int_member.sql for DuckDB, which has no range types. It holds for logins and memberships
--- that do not overlap, like the simulated ones.
+-- models/intermediate/agents/int_member.sql for DuckDB, which has no range types. It holds for days that are over, and
+-- for logins and memberships that do not overlap, like the simulated ones.
 
 with stretches as (
     select

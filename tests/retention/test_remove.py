@@ -350,6 +350,15 @@ def test_a_key_is_replaced_when_nothing_else_can_fail_and_no_file_lands_with_the
     assert isinstance(stuck, remove.Unremoved)
     assert file.read_bytes() == former and has_fitting_key(two_landed, 1)
 
+    def killed(*arguments: Any) -> None:
+        keys.write_keys(*arguments)
+        raise Crash
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(remove, "write_keys", killed)
+        removing(two_landed)
+    assert not has_fitting_key(two_landed, 1)
+
     (removed,) = removing(two_landed)
     assert isinstance(removed, remove.Removed) and (removed.whole, removed.counts["keys"]) == (False, 1)
     assert file.read_bytes() != former and has_fitting_key(two_landed, 1)

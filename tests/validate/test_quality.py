@@ -459,16 +459,49 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
         check(played, owner, "agent")
 
 
+QUERY = (
+    "{type: unexpected_rows_expectation, kwargs: {unexpected_rows_query:"
+    " 'select customer_id, call_date from {batch} where exists (%s)'}}"
+)
+OF_THE_DATABASE = {
+    "a right": (QUERY % "select 1 from raw.event", "42501"),
+    "a deadlock": (QUERY % "select 1 where public.deadlock()", "40P01"),
+}
+OF_THE_SUITE = {
+    "a column": QUERY % "select nothing",
+    "a value that the driver can not send": (
+        "{type: expect_column_values_to_be_in_set, kwargs: {column: queue, value_set: [{a: 1}]}}"
+    ),
+}
+
+
+def put_critical(suites: Path, entry: str) -> None:
+    (suites / "queue_interval.yml").write_text(f"expectations:\n  - {{severity: critical, {entry[1:]}\n")
+
+
+@pytest.mark.parametrize(("entry", "state"), OF_THE_DATABASE.values(), ids=OF_THE_DATABASE.keys())
 def test_a_trouble_of_the_database_is_not_a_mistake_of_a_suite(
-    played: Callmart, owner: psycopg.Connection, spare_suites: Path
+    played: Callmart, owner: psycopg.Connection, spare_suites: Path, entry: str, state: str
 ) -> None:
-    (spare_suites / "queue_interval.yml").write_text(
-        "expectations:\n  - {type: unexpected_rows_expectation, severity: critical, kwargs: {unexpected_rows_query:"
-        " 'select customer_id, call_date from {batch} where exists (select 1 from raw.event)'}}\n"
+    put_critical(spare_suites, entry)
+    owner.execute(
+        "create function public.deadlock() returns boolean language plpgsql"
+        " as $$ begin raise exception using errcode = 'deadlock_detected'; end $$;"
+        "grant usage on schema public to callmart_quality;"
+        "grant execute on function public.deadlock() to callmart_quality"
     )
     with pytest.raises(
-        UserError, match=r"queue_interval was not evaluated \(SQLSTATE 42501\); when the database"
+        UserError, match=rf"queue_interval was not evaluated \(SQLSTATE {state}\); when the database"
     ):
+        check(played, owner, "queue_interval")
+
+
+@pytest.mark.parametrize("entry", OF_THE_SUITE.values(), ids=OF_THE_SUITE.keys())
+def test_a_mistake_of_a_suite_is_no_trouble_of_the_database(
+    played: Callmart, owner: psycopg.Connection, spare_suites: Path, entry: str
+) -> None:
+    put_critical(spare_suites, entry)
+    with pytest.raises(UserError, match=r"can't be evaluated; correct it in .*queue_interval\.yml$"):
         check(played, owner, "queue_interval")
 
 

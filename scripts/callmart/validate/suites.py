@@ -29,8 +29,13 @@ from callmart.declarations.mart import Mart
 from callmart.validate import derived, quality_pages
 from callmart.validate.result import Day, Result
 
-# The SQLSTATEs of what is not wrong with a query: the server, a session, a lock or a right.
-_NOT_OF_A_QUERY = re.compile("08|53|55|57|58|XX|42501")
+# What is not wrong with a query: the server, a session, a lock or a right.
+_NOT_OF_A_QUERY = (
+    psycopg.OperationalError,
+    psycopg.InternalError,
+    psycopg.InterfaceError,
+    psycopg.errors.InsufficientPrivilege,
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ def _results(
         one = by_number.get(number)  # none if there is no such type of expectation
         if one is None or _raised(one):
             error = _error_of_the_database(one)
-            if error and (error.sqlstate is None or _NOT_OF_A_QUERY.match(error.sqlstate)):
+            if isinstance(error, _NOT_OF_A_QUERY):
                 raise UserError(
                     f"expectation {name} of {mart.name} was not evaluated ({kind(error)}); when the database can do"
                     " it again, run `callmart validate`"
