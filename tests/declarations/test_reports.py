@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.declarations import dbt_project, exposures, metrics
+from callmart.declarations import dbt_project, exposures, metrics, model_files
 from callmart.declarations.exposures import Report
 from callmart.declarations.mart import Mart
 from callmart.registry import file as registry_file
@@ -287,10 +287,28 @@ def test_a_report_names_its_earlier_names(tmp_path: Path, written: str, names: l
     assert (report.names, report.first_name) == (names, names[0])
 
 
-def test_the_word_alone_declares_no_report(tmp_path: Path) -> None:
-    file = tmp_path / "mart.yml"
-    file.write_text("version: 2\n# shown by two exposures\nmodels: []\n")
-    assert exposures.read(file) == []
+@pytest.mark.parametrize(
+    "text", ["version: 2\n# shown by two exposures\nmodels: []\n", "# version: 2\n# exposures: []\n"]
+)
+def test_the_word_alone_declares_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(model_files, "FOLDER", tmp_path)
+    (tmp_path / "mart.yml").write_text(text)
+    (tmp_path / "own.yml").write_text("exposures: []\n")
+    assert exposures.files() == [tmp_path / "own.yml"]
+
+
+@pytest.mark.parametrize("text", ["version: 2\n", "version: 2\nexposure: []\n"])
+def test_the_reports_do_not_go_with_the_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Without reports, all pages, mails and workbooks would be removed."""
+    monkeypatch.setattr(model_files, "FOLDER", tmp_path)
+    monkeypatch.setattr(exposures, "FILE", tmp_path / "reports.yml")
+    exposures.FILE.write_text(text)
+    with pytest.raises(UserError, match=r"reports\.yml line 1: exposures: "):
+        exposures.reports.__wrapped__()
 
 
 def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def test_one_failing_customer_or_report_stops_no_other(
     assert on_shelf(two_weeks) == (ordered(NAMED) | ordered(STANDARD)) - failed
 
 
+def test_a_week_that_has_not_begun_is_said_once_of_each_customer(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    later = weeks.parse("2099-W01")
+    said = "were not drawn: 2099-W01 has no day that is over: name a week before it, or leave --week out"
+    for one in filling.fill(owner, two_weeks.settings, later, quietly):
+        assert one.failures == (f"the reports of customer {one.customer_id} {said}",)
+
+
 def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
     fill(two_weeks, owner)
     too_old = shelf.place(two_weeks.settings, STANDARD, "contacts", WEEK.before)

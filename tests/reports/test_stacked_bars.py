@@ -47,6 +47,17 @@ def test_there_are_more_parts_than_colours(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(queue in panel.svg for queue in queues)
 
 
+@pytest.mark.parametrize("character", ["\ufffe", "\uffff", "\x07"])
+def test_a_character_that_no_chart_can_have_is_shown_as_such(
+    monkeypatch: pytest.MonkeyPatch, character: str
+) -> None:
+    """In a name that a source gives, or in a label."""
+    rows = [{"day": DAY, "queue": f"Win{character}kel", "offered": 3}]
+    section = drawn(monkeypatch, rows, by="queue", measures=["offered"])
+    assert section.grid is not None and section.grid.head == ["", "Win\ufffdkel"]
+    assert "Win\ufffdkel" in section.panels[0].svg
+
+
 def test_agents_can_be_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"day": DAY, "agents_present": 3.25}]
     (panel,) = drawn(monkeypatch, rows, measures=["agents_present"]).panels

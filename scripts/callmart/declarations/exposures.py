@@ -283,13 +283,13 @@ class File(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     version: Literal[2] = 2
-    exposures: list[Report] = Field(default=[])  # the word alone can stand in any file
+    exposures: list[Report]
 
 
 def files() -> list[Path]:
     """The files that declare reports, in the order of their names; at least the one that always does."""
-    found = [file for file in model_files.files() if b"exposures" in file.read_bytes()]
-    return found or [FILE]
+    with_the_word = [file for file in model_files.files() if b"exposures" in file.read_bytes()]
+    return [file for file in with_the_word if "exposures" in (model_files.load(file) or ())] or [FILE]
 
 
 def read(file: Path) -> list[Report]:

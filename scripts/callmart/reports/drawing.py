@@ -42,6 +42,10 @@ class NoData(UserError):
     """A week of which the customer has no data."""
 
 
+class NoDay(UserError):
+    """A week of which no day is over."""
+
+
 def undrawn(customer: Customer, report: Report, error: Exception) -> str:
     """Say that a report was not drawn, and why."""
     return f"customer {customer.customer_id}: the report {report.name} was not drawn: {kind(error)}"
@@ -77,7 +81,7 @@ def draw(
     """Draw a report of a week, by default the last one that is over, in the customer's language or another. `only` are
     values of dimensions, such as queues by what they are called: then it shows no others.
 
-    Raises UserError if the contract does not open the report. Unless the page may be empty, it also does if no day of
+    Raises UserError if the contract does not open the report. Unless the page may be empty, raises NoDay if no day of
     the week is over, and NoData if the customer has no data of it, or none at all for a report of trends only.
     """
     if "open" in only and not report.filters_hours(declared.marts):
@@ -95,7 +99,7 @@ def draw(
             week, customer.today, reader.held_back, unfinished, _first_day(customer, report)
         )
         if not (period.has_begun or period.unfinished or or_empty):
-            raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
+            raise NoDay(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         of_week = [sheet for sheet in report.sheets if not sheet.is_trend]
         # Trends take long, so they are drawn only if there is something to show. A report of nothing else has no week.

@@ -11,7 +11,7 @@ from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.reports import drawing, html, reading, shelf, weeks
-from callmart.reports.drawing import Declared, NoData
+from callmart.reports.drawing import Declared, NoData, NoDay
 from callmart.reports.page import Page
 from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
@@ -68,6 +68,8 @@ def _draw(
             pages[report.name] = drawing.draw(publisher, declared, report, customer, week)
         except NoData:
             continue
+        except NoDay:  # of any report
+            raise
         except Exception as error:
             failures.append(drawing.undrawn(customer, report, error))
     places = {

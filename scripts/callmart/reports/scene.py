@@ -1,5 +1,6 @@
 """What the sheets of a report are drawn from: the customer's rows, the days that count, the words of the language."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
@@ -28,6 +29,8 @@ NAMED: Mapping[Grain, Grain] = {
     "agent_key": "agent",
     "overflowed_to": "queue",
 }  # columns of a dimension's names
+# Characters that XML has not: the chart's drawer ends the whole process at one.
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 NOW = "this_week"  # of a row: true in the week, false in the week before
 
 
@@ -109,7 +112,7 @@ class Scene:
             return self.language.say("no_hours") if value is None else self._name(grain, str(value).lower())
         if isinstance(value, bool):
             return self.language.say("yes" if value else "no")
-        return "" if value is None else self._name(NAMED.get(grain, grain), value)
+        return "" if value is None else NOT_IN_XML.sub("\ufffd", self._name(NAMED.get(grain, grain), value))
 
     def _name(self, grain: Grain, value: str) -> str:
         match grain:
