@@ -159,6 +159,12 @@ def test_a_passphrase_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     assert len(made[0]) >= sealed.SHORTEST_PASSPHRASE
 
 
+def test_the_backup_before_an_upgrade_needs_no_unit_that_comes_with_it() -> None:
+    before, _ = GUIDE.split("## A new version")[1].split("\ngit -C /opt/callmart pull\n")
+    assert '\ncallmart backup "/srv/backup/' in before
+    assert "callmart-backup" not in before
+
+
 def test_mails_go_out_until_the_week_ends() -> None:
     """A report of Sunday evening is of the week before last by Monday's run."""
     (timer,) = told("callmart-mail.timer", "OnCalendar")
