@@ -434,10 +434,15 @@ def test_a_mart_of_persons_says_what_a_person_is_told(project: WrongProject) -> 
         " leeg waar dat niet bekend is.\n",
         "",
     )
+    project.change(
+        "models/marts/agent/agent_day.yml",
+        "            description_nl: Tijd in de status Beschikbaar; leeg waar geen status bekend is.\n",
+        "",
+    )
     project.change("processing.yml", "  contact: {why: contact_list", "  contacts: {why: contact_list")
     of_day, of_contact = (said for said in project.check() if said.startswith("models/marts/"))
     assert of_day.startswith("models/marts/agent/agent_day.yml line 4: ")
-    assert "does not say in Dutch what its column ready_s means: add description_nl" in of_day
+    assert "does not say in Dutch what it means by status_available_s, ready_s: add description_nl" in of_day
     assert of_contact.startswith("models/marts/contact/queue_contact.yml line 4: ")
     assert "processing.yml: marts: the mart queue_contact has columns of persons" in of_contact
 

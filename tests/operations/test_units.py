@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from callmart.backup import sealed
 from callmart.base import settings
 from callmart.base.settings import PROJECT, Settings
 
@@ -21,6 +22,7 @@ OF_THE_ACCOUNT = (
 )  # fmt: skip
 THRESHOLD = 30  # of 100: systemd calls up to 20 OK, and up to 50 medium
 RUNBOOK = (PROJECT / "docs" / "runbook.md").read_text()
+GUIDE = (PROJECT / "docs" / "install.md").read_text()
 HAND = (PROJECT / "packaging" / "callmart").read_text()
 ACCOUNT = (UNITS / "callmart.service.d" / "account.conf").read_text()
 
@@ -105,19 +107,18 @@ def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
 # What needs no program of Debian's.
 
 
-def test_the_night_begins_when_no_run_of_the_day_does() -> None:
-    """Of two that begin at once, one does nothing."""
-    night, day, mail, backup = (
-        re.findall(r"^OnCalendar=(.*)$", (UNITS / f"callmart{timer}.timer").read_text(), flags=re.MULTILINE)
-        for timer in ("", "-day", "-mail", "-backup")
-    )
-    assert day == ["*:0/5"]
-    assert all(int(calendar.split(":")[1]) % 5 for calendar in [*night, *mail, *backup])
-
-
 def told(unit: str, what: str) -> list[str]:
     """What a unit says of something."""
     return re.findall(rf"^{what}=(.*)$", (UNITS / unit).read_text(), flags=re.MULTILINE)
+
+
+def test_the_night_begins_when_no_run_of_the_day_does() -> None:
+    """Of two that begin at once, one does nothing."""
+    night, day, mail, backup = (
+        told(f"callmart{timer}.timer", "OnCalendar") for timer in ("", "-day", "-mail", "-backup")
+    )
+    assert day == ["*:0/5"]
+    assert all(int(calendar.split(":")[1]) % 5 for calendar in [*night, *mail, *backup])
 
 
 def test_no_run_starts_servers_that_end_with_it() -> None:
@@ -140,17 +141,33 @@ def test_a_backup_is_made_where_the_guide_makes_the_folder_and_waits_for_a_run()
     assert command.startswith(
         "/bin/sh -c 'exec /opt/callmart/.venv/bin/callmart backup \"/srv/backup/$$(date "
     )
-    guide = (PROJECT / "docs" / "install.md").read_text()
-    assert "install --directory --mode=0700 --owner=callmart --group=callmart /srv/backup\n" in guide
+    assert "install --directory --mode=0700 --owner=callmart --group=callmart /srv/backup\n" in GUIDE
     waits = " ".join(told(unit, "After")).split()
     assert {"callmart.service", "callmart-day.service", "callmart-mail.service"} <= set(waits)
 
 
+def test_a_passphrase_that_is_there_is_not_replaced(tmp_path: Path) -> None:
+    """Nobody could restore the backups of before."""
+    commands = "".join(
+        re.findall(r"^.*/etc/credstore/callmart_backup_passphrase.*\n", GUIDE, flags=re.MULTILINE)
+    )
+    made = []
+    for _ in range(2):
+        subprocess.run(["sh", "-euc", commands.replace("/etc/credstore", str(tmp_path))], check=True)
+        made.append((tmp_path / "callmart_backup_passphrase").read_text().strip())
+    assert made[0] == made[1]
+    assert len(made[0]) >= sealed.SHORTEST_PASSPHRASE
+
+
+def test_the_backup_before_an_upgrade_needs_no_unit_that_comes_with_it() -> None:
+    before, _ = GUIDE.split("## A new version")[1].split("\ngit -C /opt/callmart pull\n")
+    assert '\ncallmart backup "/srv/backup/' in before
+    assert "callmart-backup" not in before
+
+
 def test_mails_go_out_until_the_week_ends() -> None:
     """A report of Sunday evening is of the week before last by Monday's run."""
-    (timer,) = re.findall(
-        r"^OnCalendar=(.*)$", (UNITS / "callmart-mail.timer").read_text(), flags=re.MULTILINE
-    )
+    (timer,) = told("callmart-mail.timer", "OnCalendar")
     (cron,) = re.findall(r"^(.*)  \S+/callmart mail > ", RUNBOOK, flags=re.MULTILINE)
     assert (timer, cron) == ("*-*-* 05..23:02:00", "2 5-23 * * *")
 

@@ -176,7 +176,7 @@ def test_the_register_has_a_word_for_each_table(crowd: Callmart, work: Work) -> 
     [
         (
             "alter table raw.event add seat text; comment on column raw.event.seat is 'person: agent'",
-            "processing.yml: tables.raw.event: the column seat is missing",
+            "processing.yml: tables.raw.event: seat is missing",
         ),
         (
             "create table raw.letter (customer_id integer, agent_key text);"
@@ -211,7 +211,7 @@ def test_a_mart_without_dutch_words_is_refused(work: Work, monkeypatch: pytest.M
     known = processing.processing()
     without = known.model_copy(update={"columns": {"customer_id": "Het klantnummer."}})
     monkeypatch.setattr(processing, "processing", lambda: without)
-    with pytest.raises(UserError, match="does not say in Dutch what its column agent_key means"):
+    with pytest.raises(UserError, match="does not say in Dutch what it means by agent_key"):
         own_rows.of(work.connection, work.settings, of_open(work, "agent", LEAVER), key_of(work))
 
 

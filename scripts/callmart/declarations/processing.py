@@ -163,17 +163,17 @@ def _purpose(said: Purpose) -> tuple[Texts, Texts, Texts]:
 
 
 def _refuse_unsaid(holding: Holding, names: Iterable[str], mart: Mart | None) -> None:
-    for name in names:
-        if name not in holding.columns and name not in holding.left_out:
-            if mart:
-                raise UserError(
-                    f"the mart {mart.name} does not say in Dutch what its column {name} means: add description_nl to "
-                    f"its YAML, or the column to `columns` in {declared.in_project(FILE)}"
-                )
-            raise _wrong(
-                f"tables.{holding.table}",
-                f"the column {name} is missing; say under columns what it means, or under left_out why nobody gets it",
-            )
+    unsaid = ", ".join(name for name in names if name not in holding.columns and name not in holding.left_out)
+    if unsaid and mart:
+        raise UserError(
+            f"the mart {mart.name} does not say in Dutch what it means by {unsaid}: add description_nl to its YAML, or "
+            f"the column to `columns` in {declared.in_project(FILE)}"
+        )
+    if unsaid:
+        raise _wrong(
+            f"tables.{holding.table}",
+            f"{unsaid} is missing; say under columns what it means, or under left_out why nobody gets it",
+        )
 
 
 def _wrong(place: str, message: str) -> UserError:
