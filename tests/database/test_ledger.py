@@ -187,6 +187,18 @@ def test_a_copy_whose_volume_is_full_keeps_the_ledger_as_it_is(
     assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
 
 
+def test_a_new_copy_on_a_volume_that_does_not_answer_closes_all_and_is_said(
+    erased: Callmart, tmp_path: Path
+) -> None:
+    wanted = tmp_path / ("too long" * 100) / "ledger"
+    settings = erased.settings.model_copy(update={"privacy": Privacy(ledger_copy=wanted)})
+    with erased.connect() as connection:
+        connection.execute("update privacy.ledger set has_copy = false")
+        (problem,) = ledger.close(connection, settings)
+        connection.rollback()
+    assert problem.startswith(f"all customers are closed: {wanted} can't be read (OSError")
+
+
 def test_a_copy_is_needed_with_a_server_of_ones_own(erased: Callmart) -> None:
     alone = erased.settings.model_copy(update={"dsn": SecretStr("postgresql://x"), "privacy": Privacy()})
     embedded = erased.settings.model_copy(update={"privacy": Privacy()})

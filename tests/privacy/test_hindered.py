@@ -138,11 +138,13 @@ def test_each_hindrance_blocks_it_and_then_it_goes_on(
 
 
 def test_words_like_those_of_others_are_sought_as_whole_values(known: Callmart, work: Work) -> None:
-    """The name that another has is not sought; of the ids, whole values of the customer's own rows."""
+    """The name that another has is not sought; of the ids, whole values of the customer's own rows.
+    Who is 102 is also 102.0.
+    """
     person = of(work, "agent", "102", PART)
     person = replace(person, words=person.words | {NAME})
     searching = erasing._searching(work, person, Remembered.of(person, Stored()), Stored())
-    assert set(searching.needles.whole) == {"102", PART}
+    assert set(searching.needles.whole) == {"102", "102.0", PART}
     assert NAME not in searching.needles.texts
     assert Persons().prove(searching, person).left == {}
     key = keyed(key_file(known.home, NAMED).read_bytes(), "agent", "somebody")

@@ -21,7 +21,9 @@ from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.base.progress import quietly
 from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
-from callmart.privacy import disclosing, lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.land.places import Stored
+from callmart.privacy import disclosing, kept, lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.privacy.kept import Remembered
 from callmart.privacy.package import sealing, shelf
 from callmart.privacy.procedure import Steps
 from callmart.publish import places as published
@@ -31,6 +33,7 @@ from centre import DAYS, NAMED, agent_of, events
 from emulated import custom_view
 from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
 from home_settings import settings_of
+from nights import Crash
 from requests_of_persons import Commands, choose_password
 from searching import files_with
 
@@ -212,6 +215,25 @@ def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Wor
         if one.body and one.body.request == 3
     ]
     assert entries["n"] == len(own) == 1
+
+
+def test_what_an_attempt_kept_that_left_nobody_out_does_not_count(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it was planned again with more ids."""
+    one, both = of(work, "agent", "nobody/1"), of(work, "agent", "nobody/1", "nobody/2")
+
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "append", crash)
+        for person in (one, both):
+            with pytest.raises(Crash):
+                objecting.do(case(work, person, 12), Steps())
+            work.connection.rollback()
+    assert kept.recall(case(work, both, 12)) == Remembered.of(both, Stored())
+    kept.forget(home.home, 12)
 
 
 def test_what_comes_later_is_left_out_and_counts_in_queues(home: Callmart, work: Work) -> None:

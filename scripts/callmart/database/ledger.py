@@ -16,7 +16,7 @@ from typing import Literal
 import psycopg
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError
 from callmart.base.person import Person
 from callmart.base.settings import Settings
 from callmart.database import chain, clock, fingerprints, ledger_files, ledger_rows
@@ -173,18 +173,13 @@ def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     found: list[Chain] = []
     for path in ledger_files.both(settings):
         try:
-            is_missing = not path.exists()
-            if is_missing and (
+            if not ledger_files.is_there(path) and (
                 not in_database.ledger or (path != ledger_files.in_home(settings) and not is_copied)
             ):
                 continue  # nothing was begun, or the copy was set only now
             found.append(ledger_files.read(path))
         except UserError as mistake:
             return Comparison(unreadable=f"all customers are closed: {mistake}")
-        except OSError as error:  # of a volume that is gone
-            return Comparison(
-                unreadable=f"all customers are closed: {path} can't be read ({kind(error)}): mount its volume"
-            )
     if not found:
         return Comparison()
     if wrong := _contradiction(found, in_database):
@@ -298,7 +293,7 @@ def _begin(connection: psycopg.Connection, settings: Settings) -> None:
     is_copied, copy = had_copy(connection), settings.privacy.ledger_copy
     if is_copied or (is_copied is not None and copy is None):
         return
-    found = [ledger_files.read(path) for path in ledger_files.both(settings) if path.exists()]
+    found = [ledger_files.read(path) for path in ledger_files.both(settings) if ledger_files.is_there(path)]
     if found:  # a ledger that is missing in the home was lost: that has to be seen
         ledger, missing = chain.longest(found), [copy] if copy is not None and not copy.exists() else []
     elif is_copied is None:

@@ -23,6 +23,14 @@ def both(settings: Settings) -> list[Path]:
     return [copy, in_home(settings)] if copy else [in_home(settings)]
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a ledger. Raises UserError if its volume does not say."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({kind(error)}): mount its volume") from error
+
+
 def read(path: Path) -> Chain:
     """Read a ledger. Raises UserError if it is missing or is not as it was written."""
     try:

@@ -1,7 +1,8 @@
 """What has to be remembered of a person from the erasure to its proof: words, and the keys of events that are gone.
 
 It is in a file of the home, encrypted with a key that only somebody can make who names the person again and has the
-customer's key. The file goes when nothing is left of the person.
+customer's key. For a name that is corrected, what the register knows the person by stands for the person. The file goes
+when nothing is left of the person.
 """
 
 import hmac

@@ -39,8 +39,12 @@ def plan(case: Case) -> Plan:
 def do(case: Case, steps: Steps) -> None:
     """Leave the agent out, and drop the name. There is no control: what is stored stays."""
     with clock.guarded(case.work.connection, case.work.settings):
-        before = _kept(case)
-        steps.begin(None if is_noted(case) else plan(case).hash)
+        if is_noted(case):
+            before = _kept(case)
+            steps.begin(None)
+        else:  # the registry has the name, so what is kept is of an attempt that failed, and written anew
+            before = Remembered.of(case.person, Stored())
+            steps.begin(plan(case).hash)
         kept.keep(case, before)
         note(case, "objection")
         follow(case.work, before.completed(case.person), steps.on_place)
