@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from callmart.land import prepare
+from callmart.land import found, prepare, readers
 from callmart.land.keying import keyed_events
 from callmart_home import Callmart
 from events import DETAILED as BY_NAME
@@ -105,6 +105,18 @@ def test_so_has_an_event_of_parquet(
     pq.write_table(pa.table({column: [value] for column, value in row(name).items()} | typed), path)
     (found,) = taken(opened(path))
     assert found["event_key"] == key
+
+
+def test_so_have_events_of_a_file_that_comes_in_several_batches(
+    monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    monkeypatch.setattr(found, "BLOCK", 1000)
+    monkeypatch.setattr(readers, "ENOUGH_ROWS", 1)
+    line = "1790000000|1.1|q|NONE|ENTERQUEUE||612345678|1\n"
+    prepared = opened(write(line * 100), customer=DETAILED)
+    batches = [batch["event_key"].to_pylist() for batch in prepared.batches()]
+    assert len(batches) > 1
+    assert {key for keys in batches for key in keys} == {-156868484820029411}
 
 
 def test_a_row_that_was_rejected_then_has_a_key_of_today(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ cost a look.
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 
 import duckdb
 import pyarrow as pa
@@ -31,21 +31,25 @@ class FormerKeys:
         """`rules` and `latest` are those of judging.set_up."""
         self._rules = rules
         self._latest = latest
-        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @cached_property
+    def _formerly(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation]:
+        """A connection that reads as version 0.2.0 did, and what it makes of its `source`."""
+        connection = duck.connect()
+        judging.set_up(connection, self._rules, self._latest)
+        connection.execute(SQL["macros"])
+        return connection, keyed_events(connection)
 
     def given(self, judged: pa.Table, rows: pa.Table) -> pa.Table:
         """The judged rows of a batch with their former keys. `rows` is the batch, by SOURCE_SCHEMA."""
         read_otherwise = rows.filter(_perhaps_read_otherwise(rows))
         if not read_otherwise.num_rows:
             return judged
-        if self._connection is None:
-            self._connection = duck.connect()
-            judging.set_up(self._connection, self._rules, self._latest)
-            self._connection.execute(SQL["macros"])
-        self._connection.register("source", _as_written(read_otherwise))
-        self._connection.register("judged", judged)
-        self._connection.register("formerly", keyed_events(self._connection).to_arrow_table())
-        return self._connection.sql(SQL["with_former_keys"]).to_arrow_table()
+        connection, formerly = self._formerly
+        connection.register("source", _as_written(read_otherwise))
+        connection.register("formerly", formerly.to_arrow_table())
+        connection.register("judged", judged)
+        return connection.sql(SQL["with_former_keys"]).to_arrow_table()
 
 
 def _perhaps_read_otherwise(rows: pa.Table) -> pa.ChunkedArray:
