@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from callmart.land import found, prepare, readers
+from callmart.land import former, found, prepare, readers
 from callmart.land.keying import keyed_events
 from callmart_home import Callmart
 from events import DETAILED as BY_NAME
@@ -27,6 +27,7 @@ create temp macro _international(digits) as regexp_replace(
 create or replace temp macro agent_id(id) as id;
 """
 NUMBER = 31205551234.0
+ORDINARY = ["0612345678", "+31 6 12345678", "0031612345678", "31612345678", "112"]
 
 
 def decimal(number: int, scale: int) -> pa.Array:
@@ -117,6 +118,19 @@ def test_so_have_events_of_a_file_that_comes_in_several_batches(
     batches = [batch["event_key"].to_pylist() for batch in prepared.batches()]
     assert len(batches) > 1
     assert {key for keys in batches for key in keys} == {-156868484820029411}
+
+
+def test_an_ordinary_row_is_judged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    def twice(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+        raise AssertionError("it was judged once more")
+
+    monkeypatch.setattr(former, "keyed_events", twice)
+    lines = [f"1790000000|1.1|q|SIP/612345678|ENTERQUEUE||{number}|1\n" for number in ORDINARY]
+    assert len(taken(opened(write("".join(lines)), customer=DETAILED))) == len(ORDINARY)
+    rows = [row("queue_joined", agent="SIP/612345678", other_number=number) for number in ORDINARY]
+    assert len(events_of(tmp_path / "events", rows)) == len(ORDINARY)
 
 
 def test_a_row_that_was_rejected_then_has_a_key_of_today(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from callmart.land.keying import keyed_events
 
 SQL = sql_file.statements(__file__)
 
-# Nine digits, which are a Dutch number without its 0 now, and what ends as a fraction does. It takes some more texts.
-_PERHAPS_READ_OTHERWISE = r"^[^+0-9]*[1-9]([^0-9]*[0-9]){8}[^0-9]*$|\.0+\s*$"
+# What ends as a fraction does, and nine digits, which are a Dutch number without its 0 now. It takes some more texts.
+_FRACTION = r"\.0+\s*$"
+PERHAPS_OTHER_NUMBER = rf"^[^+0-9]*[1-9]([^0-9]*[0-9]){{8}}[^0-9]*$|{_FRACTION}"
+_PERHAPS_OTHER = {"agent": _FRACTION, "other_number": PERHAPS_OTHER_NUMBER, "target": PERHAPS_OTHER_NUMBER}
 
 
 class FormerKeys:
@@ -56,20 +58,16 @@ def _perhaps_read_otherwise(rows: pa.Table) -> pa.ChunkedArray:
     """Whether version 0.2.0 may have read a row otherwise, and its event has no id."""
     marks = [
         *(pc.is_valid(rows[column]) for column in FORMER_COLUMNS if rows[column].null_count < rows.num_rows),
-        *(
-            pc.match_substring_regex(rows[column], _PERHAPS_READ_OTHERWISE)
-            for column in ("agent", "other_number", "target")
-        ),
+        *(pc.match_substring_regex(rows[column], pattern) for column, pattern in _PERHAPS_OTHER.items()),
     ]
-    return pc.and_(
-        reduce(pc.or_, (pc.fill_null(mark, False) for mark in marks)), pc.is_null(rows["event_id"])
-    )
+    has_no_id = pc.is_null(rows["event_id"])
+    return pc.and_(reduce(pc.or_, (pc.fill_null(mark, False) for mark in marks)), has_no_id)
 
 
 def _as_written(rows: pa.Table) -> pa.Table:
     """The rows as version 0.2.0 read them from their files."""
-    formers = {former.removeprefix("former_"): former for former in FORMER_COLUMNS}
-    for position, name in enumerate(rows.column_names):
-        if name in formers:
-            rows = rows.set_column(position, name, pc.coalesce(rows[formers[name]], rows[name]))
-    return rows
+    written = {
+        former.removeprefix("former_"): pc.coalesce(rows[former], rows[former.removeprefix("former_")])
+        for former in FORMER_COLUMNS
+    }
+    return pa.table({name: written.get(name, rows[name]) for name in rows.column_names}, rows.schema)
