@@ -1,5 +1,6 @@
 """What version 0.2.0 landed is known when it comes again, also where numbers and ids are read otherwise since."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,17 @@ def test_an_ordinary_row_is_judged_once(
     assert len(taken(opened(write("".join(lines)), customer=DETAILED))) == len(ORDINARY)
     rows = [row("queue_joined", agent="SIP/612345678", other_number=number) for number in ORDINARY]
     assert len(events_of(tmp_path / "events", rows)) == len(ORDINARY)
+
+
+@pytest.mark.parametrize("as_parquet", [False, True])
+def test_an_id_of_an_event_that_is_empty_is_none(tmp_path: Path, as_parquet: bool) -> None:
+    path, values = tmp_path / "events", row("queue_joined", other_number="612345678", event_id="")
+    if as_parquet:
+        pq.write_table(pa.Table.from_pylist([values]), path)
+    else:
+        path.write_text(json.dumps(values) + "\n")
+    (found,) = taken(opened(path))
+    assert found["event_key"] == -5460340694641611788
 
 
 def test_a_row_that_was_rejected_then_has_a_key_of_today(tmp_path: Path) -> None:

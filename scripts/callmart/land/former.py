@@ -60,7 +60,7 @@ def _perhaps_read_otherwise(rows: pa.Table) -> pa.ChunkedArray:
         *(pc.is_valid(rows[column]) for column in FORMER_COLUMNS if rows[column].null_count < rows.num_rows),
         *(pc.match_substring_regex(rows[column], pattern) for column, pattern in _PERHAPS_OTHER.items()),
     ]
-    has_no_id = pc.is_null(rows["event_id"])
+    has_no_id = pc.fill_null(pc.equal(rows["event_id"], ""), True)
     return pc.and_(reduce(pc.or_, (pc.fill_null(mark, False) for mark in marks)), has_no_id)
 
 
