@@ -1,5 +1,6 @@
 """What version 0.2.0 landed is known when it comes again, also where numbers and ids are read otherwise since."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from callmart.land import prepare
+from callmart.land import former, found, prepare, readers
 from callmart.land.keying import keyed_events
 from callmart_home import Callmart
 from events import DETAILED as BY_NAME
@@ -27,6 +28,7 @@ create temp macro _international(digits) as regexp_replace(
 create or replace temp macro agent_id(id) as id;
 """
 NUMBER = 31205551234.0
+ORDINARY = ["0612345678", "+31 6 12345678", "0031612345678", "31612345678", "112"]
 
 
 def decimal(number: int, scale: int) -> pa.Array:
@@ -105,6 +107,42 @@ def test_so_has_an_event_of_parquet(
     pq.write_table(pa.table({column: [value] for column, value in row(name).items()} | typed), path)
     (found,) = taken(opened(path))
     assert found["event_key"] == key
+
+
+def test_so_have_events_of_a_file_that_comes_in_several_batches(
+    monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    monkeypatch.setattr(found, "BLOCK", 1000)
+    monkeypatch.setattr(readers, "ENOUGH_ROWS", 1)
+    line = "1790000000|1.1|q|NONE|ENTERQUEUE||612345678|1\n"
+    prepared = opened(write(line * 100), customer=DETAILED)
+    batches = [batch["event_key"].to_pylist() for batch in prepared.batches()]
+    assert len(batches) > 1
+    assert {key for keys in batches for key in keys} == {-156868484820029411}
+
+
+def test_an_ordinary_row_is_judged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    def twice(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+        raise AssertionError("it was judged once more")
+
+    monkeypatch.setattr(former, "keyed_events", twice)
+    lines = [f"1790000000|1.1|q|SIP/612345678|ENTERQUEUE||{number}|1\n" for number in ORDINARY]
+    assert len(taken(opened(write("".join(lines)), customer=DETAILED))) == len(ORDINARY)
+    rows = [row("queue_joined", agent="SIP/612345678", other_number=number) for number in ORDINARY]
+    assert len(events_of(tmp_path / "events", rows)) == len(ORDINARY)
+
+
+@pytest.mark.parametrize("as_parquet", [False, True])
+def test_an_id_of_an_event_that_is_empty_is_none(tmp_path: Path, as_parquet: bool) -> None:
+    path, values = tmp_path / "events", row("queue_joined", other_number="612345678", event_id="")
+    if as_parquet:
+        pq.write_table(pa.Table.from_pylist([values]), path)
+    else:
+        path.write_text(json.dumps(values) + "\n")
+    (found,) = taken(opened(path))
+    assert found["event_key"] == -5460340694641611788
 
 
 def test_a_row_that_was_rejected_then_has_a_key_of_today(tmp_path: Path) -> None:

@@ -503,6 +503,17 @@ def test_what_cannot_be_deleted_keeps_nothing_else_beyond_its_last_day(
     assert len(ready.rows(logged)) == before + 1
 
 
+def test_what_a_link_among_moved_files_leads_to_stays(tmp_path: Path, today: date) -> None:
+    other, archive = tmp_path / "other", tmp_path / "archive"
+    for folder in other, archive:
+        folder.mkdir()
+    (other / "a").touch()
+    (archive / until(today, -1)).symlink_to(other)
+    removed, mistake = taking_away.remove_moved(archive, today)
+    assert removed == 0 and "can't be deleted in time" in str(mistake)
+    assert (other / "a").exists()
+
+
 @pytest.mark.parametrize("mode", [0o000, 0o644], ids=oct)
 def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path, mode: int) -> None:
     (tmp_path / "a").touch()

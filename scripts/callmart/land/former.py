@@ -7,7 +7,7 @@ cost a look.
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 
 import duckdb
 import pyarrow as pa
@@ -20,8 +20,10 @@ from callmart.land.keying import keyed_events
 
 SQL = sql_file.statements(__file__)
 
-# Nine digits, which are a Dutch number without its 0 now, and what ends as a fraction does. It takes some more texts.
-_PERHAPS_READ_OTHERWISE = r"^[^+0-9]*[1-9]([^0-9]*[0-9]){8}[^0-9]*$|\.0+\s*$"
+# What ends as a fraction does, and nine digits, which are a Dutch number without its 0 now. It takes some more texts.
+_FRACTION = r"\.0+\s*$"
+PERHAPS_OTHER_NUMBER = rf"^[^+0-9]*[1-9]([^0-9]*[0-9]){{8}}[^0-9]*$|{_FRACTION}"
+_PERHAPS_OTHER = {"agent": _FRACTION, "other_number": PERHAPS_OTHER_NUMBER, "target": PERHAPS_OTHER_NUMBER}
 
 
 class FormerKeys:
@@ -31,41 +33,41 @@ class FormerKeys:
         """`rules` and `latest` are those of judging.set_up."""
         self._rules = rules
         self._latest = latest
-        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @cached_property
+    def _formerly(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation]:
+        """A connection that reads as version 0.2.0 did, and what it makes of its `source`."""
+        connection = duck.connect()
+        judging.set_up(connection, self._rules, self._latest)
+        connection.execute(SQL["macros"])
+        return connection, keyed_events(connection)
 
     def given(self, judged: pa.Table, rows: pa.Table) -> pa.Table:
         """The judged rows of a batch with their former keys. `rows` is the batch, by SOURCE_SCHEMA."""
         read_otherwise = rows.filter(_perhaps_read_otherwise(rows))
         if not read_otherwise.num_rows:
             return judged
-        if self._connection is None:
-            self._connection = duck.connect()
-            judging.set_up(self._connection, self._rules, self._latest)
-            self._connection.execute(SQL["macros"])
-        self._connection.register("source", _as_written(read_otherwise))
-        self._connection.register("judged", judged)
-        self._connection.register("formerly", keyed_events(self._connection).to_arrow_table())
-        return self._connection.sql(SQL["with_former_keys"]).to_arrow_table()
+        connection, formerly = self._formerly
+        connection.register("source", _as_written(read_otherwise))
+        connection.register("formerly", formerly.to_arrow_table())
+        connection.register("judged", judged)
+        return connection.sql(SQL["with_former_keys"]).to_arrow_table()
 
 
 def _perhaps_read_otherwise(rows: pa.Table) -> pa.ChunkedArray:
     """Whether version 0.2.0 may have read a row otherwise, and its event has no id."""
     marks = [
         *(pc.is_valid(rows[column]) for column in FORMER_COLUMNS if rows[column].null_count < rows.num_rows),
-        *(
-            pc.match_substring_regex(rows[column], _PERHAPS_READ_OTHERWISE)
-            for column in ("agent", "other_number", "target")
-        ),
+        *(pc.match_substring_regex(rows[column], pattern) for column, pattern in _PERHAPS_OTHER.items()),
     ]
-    return pc.and_(
-        reduce(pc.or_, (pc.fill_null(mark, False) for mark in marks)), pc.is_null(rows["event_id"])
-    )
+    has_no_id = pc.fill_null(pc.equal(rows["event_id"], ""), True)
+    return pc.and_(reduce(pc.or_, (pc.fill_null(mark, False) for mark in marks)), has_no_id)
 
 
 def _as_written(rows: pa.Table) -> pa.Table:
     """The rows as version 0.2.0 read them from their files."""
-    formers = {former.removeprefix("former_"): former for former in FORMER_COLUMNS}
-    for position, name in enumerate(rows.column_names):
-        if name in formers:
-            rows = rows.set_column(position, name, pc.coalesce(rows[formers[name]], rows[name]))
-    return rows
+    written = {
+        former.removeprefix("former_"): pc.coalesce(rows[former], rows[former.removeprefix("former_")])
+        for former in FORMER_COLUMNS
+    }
+    return pa.table({name: written.get(name, rows[name]) for name in rows.column_names}, rows.schema)

@@ -198,21 +198,12 @@ def _as_text(column: pa.Array, name: str) -> pa.Array:
 
 
 def _formerly(column: pa.Array, text: pa.Array) -> pa.Array | None:
-    """The texts that version 0.2.0 made of numbers where they were others: as Arrow writes them. None if there can be
-    none.
-    """
+    """The texts that version 0.2.0 made of numbers, as Arrow writes them, where they were others."""
     kind = _kind(column.type)
-    if pa.types.is_floating(kind):
-        values = column.dictionary if pa.types.is_dictionary(column.type) else column
-        if (
-            pc.all(pc.less(pc.abs(values), EXPONENT_FROM)).as_py() is not False
-        ):  # NaN is not less; null if empty
-            return None
-    elif not pa.types.is_decimal(kind):
+    if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return None
-    written = (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(
-        pa.string()
-    )
+    values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    written = values.cast(pa.string())
     return pc.if_else(pc.fill_null(pc.equal(written, text), False), None, written)
 
 
@@ -228,9 +219,8 @@ def _float_as_text(column: pa.Array, name: str) -> pa.Array:
     """
     numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     text = numbers.cast(pa.string())
-    if (
-        name in AS_ARROW_WRITES or column.type != pa.float64()
-    ):  # a smaller one can't hold a number of ten digits
+    # A smaller type can't hold a number of ten digits.
+    if name in AS_ARROW_WRITES or column.type != pa.float64():
         return text
     size = pc.abs(numbers)
     if not pc.any(pc.greater_equal(size, EXPONENT_FROM)).as_py():

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from callmart.base import sql_file
 from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S
+from callmart.land.former import PERHAPS_OTHER_NUMBER
 from callmart.land.source import Tally, as_source
 from callmart.land.source_times import Times
 
@@ -95,7 +96,11 @@ class QueueLog:
         self._connection = connection
         self._tallies = tallies
         self._times = Times(connection, tallies, time_zone)
-        connection.execute(SQL["macros"].format(longest_duration_s=LONGEST_DURATION_S))
+        connection.execute(
+            SQL["macros"].format(
+                longest_duration_s=LONGEST_DURATION_S, perhaps_other_number=PERHAPS_OTHER_NUMBER
+            )
+        )
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:

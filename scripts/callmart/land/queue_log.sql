@@ -8,6 +8,7 @@ create or replace temp macro seconds(parameter, unit) as case
         then cast(parameter as double) * unit
 end;
 create or replace temp macro present(word) as nullif(nullif(word, 'NONE'), '');
+create or replace temp macro perhaps_other_number(number) as regexp_matches(number, '{perhaps_other_number}');
 
 -- name: events
 with log as (
@@ -67,7 +68,7 @@ select
         else parameters[device_at]
     end as line,
     case when not is_withheld(number) then telephone_number(number) end as other_number,
-    case when other_number <> number then number end as former_other_number,
+    case when perhaps_other_number(number) then number end as former_other_number,
     case
         when event = 'queue_joined' and (number is null or is_withheld(number)) then 'true'
     end as number_withheld,

@@ -71,6 +71,8 @@ def remove_moved(move_to: Path, today: date) -> tuple[int, UserError | None]:
         if last_day is None or last_day >= today:
             continue
         try:
+            if folder.is_symlink():  # what it leads to was not moved by callmart
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             for path in sorted(folder.iterdir()):
                 try:
                     _delete(path)
