@@ -343,9 +343,10 @@ def test_an_agent_who_is_called_by_an_extension_is_no_count() -> None:
     called = {name: [(name, f"an agent called {name}")] for name in ("101", "0612345678", "Jo")}
     found = [
         list(names._in_text(text, called))
-        for text in ('{"rows": 101}', "101", '{"to": "0612345678"}', "to Jo")
+        for text in ('{"rows": 101}', "101", '{"by": "101"}', '{"to": 0612345678}', "to Jo")
     ]
-    assert found == [[], ["an agent called 101"], ["an agent called 0612345678"], ["an agent called Jo"]]
+    extension = ["an agent called 101"]
+    assert found == [[], extension, extension, ["an agent called 0612345678"], ["an agent called Jo"]]
 
 
 def test_an_old_row_is_a_breach(wrong: dict[str, Check]) -> None:

@@ -365,6 +365,17 @@ def test_each_login_s_password_is_tried(ready: Callmart) -> None:
             assert remedy in only_wrong(ready.settings, "logins")
 
 
+def test_a_login_that_was_barred_is_promised_no_new_password(ready: Callmart) -> None:
+    """`access apply` would let in whoever stole the password that it has."""
+    with ready.connect() as owner:
+        (customer,) = logins.of_customers(owner)
+        owner.execute(f"alter role {customer} nologin")
+        owner.commit()
+        said = only_wrong(ready.settings, "logins")
+        owner.execute(f"alter role {customer} login")
+    assert said.startswith(f"login {customer}: ") and "new password" not in said
+
+
 def test_each_customer_s_key_is_tried(ready: Callmart) -> None:
     file = key_file(ready.home, CUSTOMER)
     for content, mode, remedy in (

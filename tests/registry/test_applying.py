@@ -249,6 +249,19 @@ def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) 
         assert drift.find(owner, None) == []
 
 
+def test_a_login_that_was_barred_by_hand_stays_barred(applied: Callmart) -> None:
+    """Its password may be stolen."""
+    role = roles.customer_role("callmart", STANDARD)
+    with applied.connect() as owner:
+        owner.execute(f"alter role {role} nologin")
+        done = applying.apply(owner, applied.settings, load(applied.home / "registry.yml"))
+        said = f"login {role} may not log in: if that is not meant, run `callmart access apply`"
+        assert (done.mended, done.problems) == ([], [said])
+        assert [one.text for one in drift.find(owner, None)] == [f"login {role} may not log in"]
+        memberships.apply(owner, applied.settings, None)
+        assert drift.find(owner, None) == []
+
+
 def test_what_was_changed_by_hand_is_told_and_noted_as_it_is_corrected(applied: Callmart) -> None:
     """Somebody may have used it. What the files of the schema make anew is told like what is granted or revoked."""
     file = applied.home / "registry.yml"

@@ -13,9 +13,8 @@ class Drift:
 
     Four kinds do not stop the opening of days. `own`: a login changed something of itself, as any login may, which
     gives no access; otherwise one login could stop everything. `shut`: a login may not log in, which takes something
-    from itself alone. `undeclared`: a mart was taken out of the project, and
-    nobody reads more than before. `server`: a login could shut everybody out, without seeing data; only the server's
-    administrator can correct that.
+    from itself alone. `undeclared`: a mart was taken out of the project, and nobody reads more than before. `server`: a
+    login could shut everybody out, without seeing data; only the server's administrator can correct that.
     """
 
     text: str

@@ -76,6 +76,11 @@ def stopping(connection: psycopg.Connection, settings: Settings, found: list[Dri
     return [one for one in found if one.stops and not (one.server and accepted)]
 
 
+def shut_out(found: Iterable[Drift]) -> list[str]:
+    """One sentence per login that may not log in."""
+    return [f"{one.text}: if that is not meant, run `callmart access apply`" for one in found if one.shut]
+
+
 def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
     """What a login could use to shut everybody out, or to count what others read and write. administrator.sql and the
     server's configuration prevent it.

@@ -173,7 +173,7 @@ def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
             psycopg.connect(login_uri(settings, role)).close()
         except psycopg.OperationalError as error:
             # If the login has no connection left, for example, its password was right.
-            return _PASSWORD.search(str(error)) is not None
+            return is_of_password(error)
         return False
 
     tried = known(connection)
@@ -234,7 +234,7 @@ def connect(settings: Settings, duty: str, password: str | None = None) -> psyco
     try:
         return psycopg.connect(duty_uri(settings, duty), application_name="callmart", password=password)
     except psycopg.OperationalError as error:
-        if password is not None and _PASSWORD.search(str(error)):
+        if password is not None and is_of_password(error):
             raise UserError(
                 f"that is not the password of the {duty}, or none was chosen yet: "
                 f"choose one with `callmart access rotate --duty {duty}`"
@@ -242,9 +242,14 @@ def connect(settings: Settings, duty: str, password: str | None = None) -> psyco
         raise UserError(refusal(duty, error)) from None
 
 
+def is_of_password(error: Exception) -> bool:
+    """Whether a login could not connect because its password is wrong or absent. `error` is of any driver."""
+    return _PASSWORD.search(str(error)) is not None
+
+
 def refusal(duty: str, error: Exception) -> str:
     """Why a duty could not connect, and the remedy. `error` is of any driver."""
-    if _PASSWORD.search(str(error)):
+    if is_of_password(error):
         return f"the login of the {duty} is refused: run `callmart access apply`, and then this again"
     return f"the login of the {duty}: {server.cause(error)}"
 

@@ -24,8 +24,6 @@ from callmart.declarations import mart_tables, metrics, pointing
 from callmart.declarations.mart import Mart
 
 TRIES = 3
-
-
 MISSING = Drift("a function or a view that callmart made is not there")
 
 
@@ -102,8 +100,11 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list
     return differing
 
 
-def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
-    """Bring schema, memberships, logins, rights and policies up to date. Commits, memberships first.
+def apply(
+    connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None, *, lets_in: bool = True
+) -> Applied:
+    """Bring schema, memberships, logins, rights and policies up to date. Commits, memberships first. A login that was
+    barred by hand comes in again if this `lets_in`.
 
     Raises UserError if something needs more rights than the owner has, if a column does not say whom it points to, or
     in another home than that of the database.
@@ -117,7 +118,7 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
             raise UserError(moved.text)
         differing = follow_contracts(connection, settings)
         connection.commit()
-        applied = finish(connection, settings, marts, before)
+        applied = finish(connection, settings, marts, before, lets_in=lets_in)
         return replace(applied, problems=differing + applied.problems)
 
 
@@ -142,6 +143,8 @@ def finish(
     settings: Settings,
     marts: list[Mart] | None,
     before: list[Drift] | None,
+    *,
+    lets_in: bool,
 ) -> Applied:
     """The rest of `apply`, after schema and memberships are committed: corrects the drift, and writes into the audit
     log how much is gone. `before` is what `drift_before` said. Each part is a transaction of its own. If one fails, the
@@ -161,9 +164,10 @@ def finish(
     mended: list[Drift] = []
     found = drift.find(connection, marts)
     for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
-        if not any(one.repair for one in found):
+        repaired = [one for one in found if one.repair and (lets_in or not one.shut)]
+        if not repaired:
             break
-        mended += _repair(connection, found)
+        mended += _repair(connection, repaired)
         if marts is not None:
             show(connection, marts)  # a view that was made meanwhile had the rights that are gone now
             connection.commit()
@@ -182,7 +186,7 @@ def finish(
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
     problems += [one.text for one in drift.stopping(connection, settings, found)]
-    problems += [one.text for one in found if one.shut]
+    problems += drift.shut_out(found)
     schema.note(connection, settings.time_zone)
     connection.commit()
     return Applied(mended, problems)
@@ -379,7 +383,7 @@ def _note_changes(
 
 
 def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]:
-    """Correct the drift that the owner can correct, one transaction per difference. Returns what was corrected."""
+    """Correct what the owner can correct of this drift, one transaction per difference. Returns what was corrected."""
     connection.commit()
     mended = []
     for found in drifted:
@@ -389,8 +393,7 @@ def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]
                 _run(connection, found)
         except (*sessions.NOT_ENDED, psycopg.errors.InternalError_):  # the last one as in `_done`
             continue
-        if found.repair:
-            mended.append(found)
+        mended.append(found)
     return mended
 
 

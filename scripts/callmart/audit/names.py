@@ -92,12 +92,15 @@ def _in_column(session: psycopg.Connection, column: _Column, names: _Names) -> I
 
 
 def _in_text(text: str, names: _Names) -> Iterator[str]:
-    """The owners of the names that are in a text as whole words, or are the whole text."""
+    """The owners of the names that are in a text as whole words. One that is like a count has to be the whole text
+    or a string in JSON.
+    """
     for word in _WORD.finditer(text):
         for name, whose in names.get(word[0], ()):
             start = word.start() - name.index(word[0])
             end = start + len(name)
-            if text != name and _is_like_a_count(name):
+            is_string = text == name or text[max(start - 1, 0) : end + 1] == f'"{name}"'
+            if not is_string and _is_like_a_count(name):
                 continue
             if start >= 0 and text[start:end] == name and not text[end : end + 1].isalnum():
                 yield whose

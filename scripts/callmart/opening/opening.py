@@ -88,8 +88,7 @@ def refuse_drift(connection: psycopg.Connection, settings: Settings, *, opens: b
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
             "look at `callmart access diff`, then run `callmart access apply`"
         )
-    shut = [f"{one.text}: if that is not meant, run `callmart access apply`" for one in found if one.shut]
-    return [one.text for one in stopping] + shut
+    return [one.text for one in stopping] + drift.shut_out(found)
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:

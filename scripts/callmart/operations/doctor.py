@@ -322,7 +322,10 @@ def _logins(connection: psycopg.Connection, settings: Settings) -> str:
                 f"login {role}: its password file is missing or can't be read; run `callmart access apply`"
             )
         except psycopg.OperationalError as error:
-            wrong.append(f"login {role}: {server.cause(error)}; `callmart access apply` makes a new password")
+            renewing = (
+                "; `callmart access apply` makes a new password" if logins.is_of_password(error) else ""
+            )
+            wrong.append(f"login {role}: {server.cause(error)}{renewing}")
     if wrong:
         raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
     return f"{len(known)}, each with the password in its file"

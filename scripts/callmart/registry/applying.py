@@ -83,7 +83,7 @@ def apply(
         _write_all(connection, settings, states)
         differing = memberships.follow_contracts(connection, settings)
         connection.commit()
-        applied = memberships.finish(connection, settings, None, before)
+        applied = memberships.finish(connection, settings, None, before, lets_in=False)
         return replace(applied, problems=differing + applied.problems)
 
 

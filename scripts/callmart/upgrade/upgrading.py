@@ -73,7 +73,7 @@ def upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart
         changes.planned(connection, marts)
     except UserError:
         if any(_of_schema(connection, settings)):
-            memberships.apply(connection, settings, None)
+            memberships.apply(connection, settings, None, lets_in=False)
         raise
     with sessions.making_way(connection):
         if any(_of_schema(connection, settings)):  # otherwise what was changed by hand is told below
@@ -81,4 +81,4 @@ def upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart
             connection.commit()
         if changed := changes.planned(connection, marts):
             changes.apply(connection, marts, changed)
-    return memberships.apply(connection, settings, marts)
+    return memberships.apply(connection, settings, marts, lets_in=False)
