@@ -496,7 +496,7 @@ class _Customer:
                 self._verify_connection(published, source)
                 return published
 
-            self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url, rows_at))
+            self._replace("workbook", step, item, publish, hash_of(workbook, place, rows_at))
 
     def _mail(self, step: Step) -> bool:
         if step.action == "change":
