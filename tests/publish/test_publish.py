@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 import tableauserverclient as TSC
 
-from callmart.base.settings import Settings
-from callmart.publish import Actual, DataSource, Publication, apply, plan
+from callmart.base.settings import Settings, Tableau
+from callmart.publish import Actual, DataSource, Publication, apply, bookkeeping, plan
 from callmart.tableau_files import tds
 from publications import live, report
 from published import (
@@ -190,6 +191,23 @@ def test_a_workbook_follows_its_data_source(server: TSC.Server, detailed: Public
     assert succeeded(apply(server, changes))
     assert matches(server, detailed)
     assert workbooks(server)[detailed.project, "Drukte"].id == luid
+
+
+@pytest.mark.parametrize(("url", "site"), [("https://tableau.example.nl", ""), ("", "een")])
+def test_links_follow_tableaus_address(
+    server: TSC.Server, detailed: Publication, extracts: dict[str, DataSource], url: str, site: str
+) -> None:
+    led_to, traffic = (report(name, extracts["queues"]) for name in ("accessibility", "traffic"))
+    wanted = replace(detailed, workbooks=(led_to, replace(traffic, rows_in=led_to.name)))
+    assert succeeded(publish(server, wanted))
+    assert plan((wanted,), read(server)).steps == ()
+    moved = replace(read(server), server=url or server.server_address, site=site)
+    assert [str(step) for step in plan((wanted,), moved).steps] == ["~ workbook 'Drukte'"]
+
+
+def test_everybody_is_due_on_a_site_of_another_name(settings: Settings, standard: Publication) -> None:
+    elsewhere = settings.model_copy(update={"tableau": Tableau(site="een")})
+    assert bookkeeping._digests(settings, [standard]) != bookkeeping._digests(elsewhere, [standard])
 
 
 def test_a_report_that_was_renamed_is_there_once(

@@ -23,7 +23,7 @@ class Unproven(UserError):
     customer_id: int | None = None
 
 
-class Foreign(Unproven):
+class OtherCustomers(Unproven):
     """A file that had rows of another customer."""
 
 
@@ -94,7 +94,7 @@ class Draft:
                 if (own, rows, same) != (1, 1, True):
                     raise self._broken("does not say how far the data goes")
             elif own != rows:
-                raise Foreign(
+                raise OtherCustomers(
                     f"the extract of customer {self._customer_id} had rows of another customer in {mart.name}: "
                     "it was deleted; run `callmart audit` before anything else"
                 )

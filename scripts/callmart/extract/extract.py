@@ -297,7 +297,7 @@ def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None
     try:
         return _make_of(parts, session, path, there, order, before)
     except Unproven as failure:
-        if parts == [ALL] or isinstance(failure, drafts.Foreign):
+        if parts == [ALL] or isinstance(failure, drafts.OtherCustomers):
             raise
     # Rows have gone that no build has computed again, as after a change of contract.
     return _make_of([ALL], session, path, there, order, before)

@@ -153,6 +153,8 @@ class Actual:
     # By customer: the other installation whose mark its project has now.
     lost: Mapping[int, str] = field(default_factory=dict)
     known: frozenset[int] = frozenset()  # the customers in our books
+    server: str = ""  # its URL
+    site: str = ""  # its content URL
 
     @property
     def customers(self) -> set[int]:
@@ -208,6 +210,8 @@ def read(server: TSC.Server, books: Books) -> Actual:
         hides_users=server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN,
         unread=unread,
         known=books.known,
+        server=server.server_address,
+        site=server.site_url,
     )
     moved = _moved(projects, top, books)
     if moved and top is None:

@@ -129,7 +129,6 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
             if isinstance(failure, LOST) and not answers(site.server):
                 site.lost = error
     is_marked = all(step in done for step in customer.steps if step.action == "adopt")
-    is_known = customer.has_warnings and not customer.problem
     return Outcome(
         customer.customer_id,
         work.project_id or None if is_marked else None,
@@ -139,12 +138,21 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
             customer.customer_id,
             customer.mail_alert or _unaccepted(work.unaccepted) or _unreachable(work.unreachable),
         ),
-        is_warned=True if customer.warnings else False if is_known and error is None else None,
+        is_warned=_may_be_warned(customer, error),
         opened=customer.opened,
         is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
         mails_all=not (work.unaccepted or work.unreachable),
         mails_seen=customer.mails_seen,
     )
+
+
+def _may_be_warned(customer: CustomerPlan, error: str | None) -> bool | None:
+    """Whether the customer's data sources can have a warning now; None if it isn't known."""
+    if customer.warnings:
+        return True
+    if customer.has_warnings and not customer.problem and error is None:
+        return False
+    return None
 
 
 def untouched(publication: Publication) -> Outcome:
@@ -496,7 +504,7 @@ class _Customer:
                 self._verify_connection(published, source)
                 return published
 
-            self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url, rows_at))
+            self._replace("workbook", step, item, publish, hash_of(workbook, place, rows_at))
 
     def _mail(self, step: Step) -> bool:
         if step.action == "change":

@@ -76,8 +76,13 @@ def note_wanted(
 
 
 def _digests(settings: Settings, wanted: Iterable[Publication]) -> dict[int, str]:
-    """A digest per customer of what it should have. On another server, or of another installation, it is another."""
-    where = (str(settings.tableau.server).encode(), installation.ensure_id(settings.home).encode())
+    """A digest per customer of what it should have. On another server or site, or of another installation, it is
+    another.
+    """
+    tableau = settings.tableau
+    where = (
+        str(tableau.server).encode(), tableau.site.encode(), installation.ensure_id(settings.home).encode()
+    )  # fmt: skip
     return {one.customer_id: digest_of(*where, one.digest.encode()) for one in wanted}
 
 

@@ -39,7 +39,7 @@ LISTS = (
 )
 # Who has an account, and what belongs to it: labels of favorites are names of content.
 ACCOUNTS = ("users", "groups", "group_sets", "subscriptions", "favorites")
-NOBODY = {
+WITHOUT_PERSONS = {
     "auth": "signs in and out",
     "data_acceleration_report": "counts per workbook",
     "extensions": "settings of the site",

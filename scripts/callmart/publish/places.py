@@ -36,7 +36,7 @@ class Content:
     name = "tableau content"
     tables = ()
     paths = ()
-    contents = (*holdings.LISTS, *holdings.NOBODY)
+    contents = (*holdings.LISTS, *holdings.WITHOUT_PERSONS)
 
     def find(self, work: Work, person: Person) -> Counts:
         """Count what the person is in."""

@@ -25,6 +25,7 @@ from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.marks import Mark
 from callmart.publish.subscriptions import Subscription, when
+from callmart.tableau_files.workbook import PublishedSource
 
 # Without nested projects: otherwise the customers' projects would have its permissions and none of their own.
 TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
@@ -334,11 +335,12 @@ def mail_alert(reason: str | None) -> str | None:
     return f"the weekly mail is suspended: {reason}" if reason else None
 
 
-def hash_of(workbook: Workbook, *content_urls: str) -> str:
-    """Return the hash of a workbook on a data source with this content URL, and with that of the workbook to which it
-    leads, if there is one. They are part of the hash because they are written into the workbook.
+def hash_of(workbook: Workbook, source: PublishedSource, rows_at: str) -> str:
+    """Return the hash of a workbook on a published data source, that leads to the workbook with the content URL
+    `rows_at`, if there is one. What is written into the workbook is part of the hash: of a link the whole address.
     """
-    return sha256("\n".join([workbook.content_hash, *filter(None, content_urls)]).encode()).hexdigest()
+    link = (rows_at, source.server, source.site) if rows_at else ()
+    return sha256("\n".join([workbook.content_hash, source.content_url, *link]).encode()).hexdigest()
 
 
 def _top_steps(actual: Actual, leavers: Iterable[User], *, is_user_wanted: bool) -> Iterator[Step]:
@@ -461,9 +463,10 @@ def _uploads(
     there = project.of_kind("workbook") if project else {}
     for workbook in publication.workbooks:
         old = there.get(workbook.name)
-        url = urls.get(workbook.source.title)
+        url = urls.get(workbook.source.title, "")
+        published = PublishedSource(actual.server, actual.site, url)
         leads = there[workbook.rows_in].content_url if workbook.rows_in in there else workbook.rows_in
-        if old is None or url is None or not _has_hash(old, hash_of(workbook, url, leads), actual):
+        if old is None or not url or not _has_hash(old, hash_of(workbook, published, leads), actual):
             steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:
             unchanged.append(old)

@@ -158,7 +158,7 @@ def around_extract(source: Source) -> bytes:
 def as_xml(source: Source, held: Path | Live) -> bytes:
     """Return the .tds file."""
     root = etree.Element("datasource", nsmap={"user": USER})
-    name = identity("federated", source.group, "live" if isinstance(held, Live) else "extract")
+    name = internal_name("federated", source.group, "live" if isinstance(held, Live) else "extract")
     for key, value in {
         "formatted-name": name,
         "inline": "true",
@@ -194,7 +194,7 @@ def serialized(root: etree._Element) -> bytes:
     return bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8")) + b"\n"
 
 
-def identity(prefix: str, *parts: str) -> str:
+def internal_name(prefix: str, *parts: str) -> str:
     """Return a name in Tableau's form that is always the same for the same parts."""
     return f"{prefix}.{uuid5(NAMESPACE_URL, '/'.join(('callmart', *parts))).hex[:28]}"
 
@@ -337,7 +337,7 @@ def add_tables(connection: etree._Element, tables: list[etree._Element]) -> None
 
 
 def _connection_name(source: Source, held: Path | Live) -> str:
-    return identity("postgres" if isinstance(held, Live) else "hyper", source.group)
+    return internal_name("postgres" if isinstance(held, Live) else "hyper", source.group)
 
 
 def _table(source: Source, mart: str, held: Path | Live) -> etree._Element:

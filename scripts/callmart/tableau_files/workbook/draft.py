@@ -23,6 +23,7 @@ CUSTOMER, SITE, CONTENT_URL, ROWS_AT = (
     f"callmart-{one}-of-a-draft" for one in ("customer", "site", "source", "rows")
 )
 _NAME = PublishedSource("", "", CONTENT_URL).name  # follows from the content URL, so it is a mark as well
+_MARKS = (CUSTOMER, SITE, CONTENT_URL, _NAME, ROWS_AT)
 _MOST = 128  # drafts that are kept, of 0.3 to 0.6 MiB each
 
 
@@ -49,7 +50,7 @@ def of(
     """Return the draft of a report for customers on this server, on a site with a name or on the default one."""
     published = PublishedSource(server, SITE if has_site else "", CONTENT_URL)
     text, ids = drawn(report, CUSTOMER, source, published, rows, ROWS_AT, target)
-    marks = "|".join(map(re.escape, (*_words("", published, ""), *ids)))
+    marks = "|".join(map(re.escape, (*_MARKS, *ids)))
     return Draft(tuple(re.split(f"({marks})", text.decode())), ids)
 
 

@@ -35,7 +35,7 @@ class PublishedSource:
     @property
     def name(self) -> str:
         """The name of the data source in workbooks."""
-        return tds.identity("sqlproxy", self.content_url)
+        return tds.internal_name("sqlproxy", self.content_url)
 
 
 def attach(own: etree._Element, source: Source, published: PublishedSource) -> None:
