@@ -390,15 +390,15 @@ def test_a_full_disk(
 def test_a_ledger_on_a_volume_that_is_gone_is_a_trouble(
     played: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(path: Path) -> None:
+    def gone(*_: object) -> None:
         raise TimeoutError
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_files, "in_home", lambda _: played.home)
-        patch.setattr(ledger_files, "read", gone)
+        # It can't be looked at, as on a volume that does not answer.
+        patch.setattr(ledger_files, "in_home", lambda _: played.home / ("too long" * 40))
         (trouble,) = [one for one in health.look(played.settings).troubles if one.kind == "ledger"]
-        assert "can't be read (TimeoutError): mount its volume" in trouble.what
-    monkeypatch.setattr(health, "_books", lambda *_: gone(Path()))
+        assert "can't be read (OSError: File name too long): mount its volume" in trouble.what
+    monkeypatch.setattr(health, "_books", gone)
     assert "not everything could be looked at (TimeoutError)" in health.look(played.settings).troubles[0].what
 
 
