@@ -228,7 +228,7 @@ def test_an_upgrade_that_is_killed_anywhere_goes_on(
         advance(*arguments)
         raise Killed
 
-    def killed(*arguments: Any) -> None:
+    def killed(*arguments: Any, **options: Any) -> None:
         raise Killed
 
     for at in range(LATEST):

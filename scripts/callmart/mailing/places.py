@@ -4,6 +4,7 @@ the name of a mail has its week, its reports and the recipient's pseudonym.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from email.message import EmailMessage
 from pathlib import Path
@@ -74,10 +75,11 @@ def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the mails with a report that no contract orders any more. Returns how many. The caller has the lock, so a
-    draft is one that a kill has left: it goes, too.
+    draft is one that a kill has left: it goes, too, if it can be deleted.
     """
     for draft in folder(settings).glob("*/*.eml.new"):
-        draft.unlink()
+        with suppress(OSError):  # the next run tries again
+            draft.unlink()
     is_ordered, removed = shelf.ordering(connection), 0
     for mail in mails(settings):
         if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports):

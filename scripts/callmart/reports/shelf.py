@@ -5,6 +5,7 @@ Only pages are kept there. They are text, so that a person can be sought in them
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -86,12 +87,13 @@ def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed. The
-    caller has the lock, so a draft is one that a kill has left: it goes, too.
+    caller has the lock, so a draft is one that a kill has left: it goes, too, if it can be deleted.
     """
     if not folder(settings).exists():
         return 0
     for draft in folder(settings).glob("*/*.html.new"):
-        draft.unlink()
+        with suppress(OSError):  # the next run tries again
+            draft.unlink()
     customers = _customers(connection)
     listed: dict[str, list[Link]] = {}
     removed = 0
