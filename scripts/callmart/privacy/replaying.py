@@ -29,6 +29,7 @@ from callmart.privacy import correcting, objecting
 from callmart.privacy.correcting import Correction
 from callmart.privacy.package.shelf import Packages
 from callmart.privacy.places import PLACES
+from callmart.registry.erased import ends
 from callmart.registry.places import Persons
 from callmart.reports.places import Pages
 
@@ -255,8 +256,7 @@ def returned(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> Itera
     for customer_id, kind, key, until in connection.execute(SQL["returned"]).fetchall():
         yield Person(customer_id, kind, frozenset(), frozenset({key}), until)
     addresses = connection.execute(SQL["addresses"]).fetchall()
-    marks = connection.execute(SQL["addresses_erased"]).fetchall()
-    untils = {(customer_id, kind, mark): until for customer_id, kind, mark, until in marks}
+    untils = ends(connection, ("contact", "recipient"))
     for customer_id, kind, address in addresses:
         if (key := keys.get(customer_id)) is None:
             continue

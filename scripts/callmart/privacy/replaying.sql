@@ -232,16 +232,6 @@ where
     )
 order by n.customer_id, n.kind, n.email;
 
--- name: addresses_erased
-select
-    customer_id,
-    kind,
-    tombstone,
-    max(until)
-from privacy.tombstone
-where kind in ('contact', 'recipient')
-group by customer_id, kind, tombstone;
-
 -- name: names
 -- The names of contacts and the labels of queues and lines, of customers of whom an agent was erased.
 with named as (

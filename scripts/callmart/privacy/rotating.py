@@ -222,9 +222,7 @@ def _refuse_begun(connection: psycopg.Connection, settings: Settings, customer_i
 def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Add the layer, and key anew everything outside of `raw`. Commits."""
     former = _key(connection, settings, customer_id)
-    drawn.remove_copies(
-        connection, settings, customer_id
-    )  # one that can't be removed is to stop nothing half done
+    drawn.remove_copies(connection, settings, customer_id)  # before it begins: one may not be removable
     key = add_layer(settings.home, customer_id, former)
     change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))
     connection.execute(SQL["end_landings"])

@@ -15,28 +15,32 @@ from callmart.registry.file import Customer, Registry
 
 SQL = sql_file.statements(__file__)
 
-Erased = Mapping[tuple[str, str], datetime]  # by kind and tombstone, up to when
+Ends = Mapping[tuple[int, str, str], datetime]  # by customer, kind and tombstone
+
+
+def ends(connection: psycopg.Connection, kinds: Collection[Kind]) -> Ends:
+    """The tombstones of these kinds, each with the moment from which on it is not about the person any more."""
+    rows = connection.execute(SQL["ends"], {"kinds": list(kinds)})
+    return {(customer_id, kind, mark): until for customer_id, kind, mark, until in rows}
 
 
 def refuse(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     """Raise UserError, which names customer and section and not the person, if the file still names somebody."""
-    found: dict[int, dict[tuple[str, str], datetime]] = {}
-    for customer_id, kind, mark, until in connection.execute(SQL["tombstones"]):
-        found.setdefault(customer_id, {})[kind, mark] = until
+    erased = ends(connection, ("agent", "contact", "recipient", "name"))
+    customers = {customer_id for customer_id, _, _ in erased}
     last_days: dict[int, dict[str, datetime]] = {}
-    for customer_id, agent_key, day in connection.execute(SQL["last_days"], {"customers": list(found)}):
+    for customer_id, agent_key, day in connection.execute(SQL["last_days"], {"customers": list(customers)}):
         last_days.setdefault(customer_id, {})[agent_key] = day
-    keys = fingerprints.with_leaving(connection, settings, found)
+    keys = fingerprints.with_leaving(connection, settings, customers)
     for customer in registry.customers:
         if customer.id not in keys:
             continue
         key = known_key(settings.home, customer.id, keys[customer.id])
-        erased = found[customer.id]
         working_on = _working_on(customer, key, erased, last_days.get(customer.id, {}))
         # A tombstone is of the pseudonym before the rotations that came later.
         named = (one for known in epochs(key) for one in _named(customer, known, working_on))
         for section, kind, pseudonym in named:
-            if (kind, tombstone(secret_of(key), kind, pseudonym)) in erased:
+            if (customer.id, kind, tombstone(secret_of(key), kind, pseudonym)) in erased:
                 raise UserError(
                     f"customer {customer.id}: section `{section}` of the registry file still names somebody who was "
                     "erased; remove that person there, or the person's address from an agent, and apply it again; "
@@ -46,13 +50,13 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
 
 
 def _working_on(
-    customer: Customer, key: bytes, erased: Erased, last_days: Mapping[str, datetime]
+    customer: Customer, key: bytes, erased: Ends, last_days: Mapping[str, datetime]
 ) -> frozenset[str]:
     """The ids that were erased and have worked since: of an agent who stayed, or of somebody new with that id."""
     found = set()
     for agent in customer.agents:
         marks = (
-            ("agent", tombstone(secret_of(key), "agent", keyed(known, "agent", agent.id)))
+            (customer.id, "agent", tombstone(secret_of(key), "agent", keyed(known, "agent", agent.id)))
             for known in epochs(key)
         )
         until = max((erased[mark] for mark in marks if mark in erased), default=None)

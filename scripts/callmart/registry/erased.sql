@@ -1,12 +1,12 @@
--- name: tombstones
--- Whom a registry file can name, and the moment from which on it is not about them any more.
+-- name: ends
+-- The tombstones of these kinds, and the moment from which on each is not about the person any more.
 select
     customer_id,
     kind,
     tombstone,
     max(until)
 from privacy.tombstone
-where kind in ('agent', 'contact', 'recipient', 'name')
+where kind = any(%(kinds)s)
 group by customer_id, kind, tombstone;
 
 -- name: last_days
