@@ -201,25 +201,26 @@ def test_a_name_that_two_agents_have_is_the_other_s(home: Callmart, work: Work) 
     assert refused(home, AGENTS[1], CONTACTS[1], RECIPIENTS[1]) is None
 
 
+def working_on(work: Work) -> Person:
+    """An agent who is erased up to a day that is over, and still there."""
+    work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/1'", [TODAY])
+    person = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/1"], UNTIL)
+    work.connection.commit()
+    return person
+
+
 def test_who_is_still_there_keeps_the_address(home: Callmart, work: Work) -> None:
     before = left(home)
-    work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/1'", [TODAY])
-    key = key_of(work)
-    person = persons.person(work.connection, key, ONE, "agent", ["Agent/1"], UNTIL)
-    work.connection.commit()
+    person = working_on(work)
     assert (person.addresses, person.named) == (frozenset(), frozenset())
     assert not Persons().treat(work, person)
     assert left(home) == before
 
 
 def test_who_works_on_after_an_erasure_may_be_named(home: Callmart, work: Work) -> None:
-    """What was erased is up to a day that is over."""
     before = left(home)
-    work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/1'", [TODAY])
-    key = key_of(work)
-    person = persons.person(work.connection, key, ONE, "agent", ["Agent/1"], UNTIL)
-    work.connection.commit()
-    erasing._secure(Case(work, person, key, 1), Remembered.of(person, Stored()))
+    person = working_on(work)
+    erasing._secure(Case(work, person, key_of(work), 1), Remembered.of(person, Stored()))
     assert refused(home) is None
     assert left(home) == before
 

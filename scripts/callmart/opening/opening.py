@@ -213,5 +213,4 @@ def forget_build(connection: psycopg.Connection) -> None:
     dirty, so they are computed again.
     """
     empty_build(connection)
-    connection.execute("delete from ops.build where opened_at is null")
-    connection.execute("delete from ops.built_state")
+    connection.execute("select ops.discard_build()")

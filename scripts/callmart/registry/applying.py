@@ -106,8 +106,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, states: State
     _mark_days(connection, {id: (current.get(id, NOBODY), after) for id, after in changed.items()}, now)
     connection.execute("select ops.follow_contracts()")
     if changed or gone:  # what is built and not open was computed by what the registry said before
-        connection.execute("delete from ops.build where opened_at is null")
-        connection.execute("delete from ops.built_state")
+        connection.execute("select ops.discard_build()")
     if changed or gone or not schema.has_registry(connection):
         connection.execute("insert into registry.version default values")
         connection.execute(SQL["note_applied"], {"customers": sorted(changed.keys() | gone)})

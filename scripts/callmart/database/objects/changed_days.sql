@@ -192,6 +192,16 @@ begin
 end
 $$;
 
+-- Discard the build that waits to be opened: what it was computed from, or by, is no longer so. Its days are still dirty.
+create or replace function ops.discard_build() returns void
+language plpgsql
+as $$
+begin
+    delete from ops.build where opened_at is null;
+    delete from ops.built_state;
+end
+$$;
+
 -- Fill the window as it is at a moment: the dirty days that have begun, and for each mart the open days that look back
 -- at one of them, as far as `reaches` says. Dirty days that are too old, or that no contract keeps, are not built. A
 -- build that waits to be opened is discarded.
@@ -214,9 +224,7 @@ begin
                 and (d.call_date < k.valid_until or k.valid_until is null)
         );
 
-    -- What waits to be opened was computed from another window.
-    delete from ops.build where opened_at is null;
-    delete from ops.built_state;
+    perform ops.discard_build(); -- it was computed from another window
     truncate build."window";
     insert into build."window" (customer_id, call_date, mark)
     select
