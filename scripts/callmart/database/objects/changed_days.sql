@@ -192,7 +192,7 @@ begin
 end
 $$;
 
--- Discard the build that waits to be opened: what it was computed from, or by, is no longer so. Its days are still dirty.
+-- Discard the build that waits to be opened: what it was computed from is no longer so. Its days are still dirty.
 create or replace function ops.discard_build() returns void
 language plpgsql
 as $$
