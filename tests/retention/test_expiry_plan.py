@@ -186,7 +186,8 @@ def test_a_crash_in_any_step_is_finished_by_the_next(full: Callmart) -> None:
         broken = dataclasses.replace(plan.steps[number], take=take)
         with pytest.raises(Crash), full.connect() as connection:
             expire.execute(connection, dataclasses.replace(plan, steps=(*plan.steps[:number], broken)))
-        assert crashing in named(planned(full, BORDER).steps)
+        # What follows from files is there again, the files themselves aren't.
+        assert crashing in named(planned(full, BORDER).steps) or broken.kind == "files"
     expired(full, BORDER)
     assert too_old(full, BORDER) == {}
     assert full.rows("select from ops.to_vacuum") == []

@@ -70,13 +70,22 @@ def find(steps: Steps) -> None:
 def _old_extracts(
     connection: psycopg.Connection, settings: Settings, floor: date
 ) -> list[tuple[Path, int, str]]:
-    """The extracts on disk whose oldest day is before the floor, as (path, customer, group)."""
+    """The extracts whose oldest day is before the floor, as (path, customer, group): those on disk, and those of which
+    an expiry that was broken off deleted only the file.
+    """
     old = connection.execute(
-        "select customer_id, mart_group from ops.extract where (basis ->> 'oldest')::date < %s order by 1, 2",
+        """
+        select customer_id, mart_group, basis ? 'opened' from ops.extract
+        where (basis ->> 'oldest')::date < %s
+        order by customer_id, mart_group
+        """,
         [floor],
     )
-    found = [(extract.place(settings, customer_id, group), customer_id, group) for customer_id, group in old]
-    return [each for each in found if each[0].exists()]
+    found = [
+        (extract.place(settings, customer_id, group), customer_id, group, known)
+        for customer_id, group, known in old
+    ]
+    return [(path, customer_id, group) for path, customer_id, group, known in found if known or path.exists()]
 
 
 def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:

@@ -144,7 +144,7 @@ class Steps:
             stuck: list[OSError] = []
             for path in found:
                 try:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
                 except OSError as error:
                     stuck.append(error)
             then(connection)
