@@ -20,6 +20,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
+from callmart.opening.places import follow_rights
 from callmart.publish import bookkeeping, emulator, holdings, sites
 from callmart.publish.actual import Actual, everything, identity
 from callmart.publish.applying import forget_revisions
@@ -185,6 +186,7 @@ def _publish(work: Work, person: Person) -> Counts:
     """Publish what differs, of this customer only. Counts the changes, by kind. That somebody else's account could not
     be removed is for the next publication.
     """
+    follow_rights(work)
     with _calls():
         found = sites.read(work.connection, work.settings, work.tableau)
         for why in found.unread.values():
