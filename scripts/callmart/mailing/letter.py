@@ -52,6 +52,8 @@ def write(
     arrive twice, mail programs show it once.
     """
     letter = EmailMessage()
+    # The outbox keeps it until that day is too old.
+    letter["X-Oldest-Day"] = min(each.page.oldest_day for each in reports)
     letter["From"], letter["To"] = sender, recipient
     letter["Subject"] = _subject(language, reports)
     letter["Date"] = formatdate(localtime=True)
