@@ -23,7 +23,6 @@ from callmart.extract.places import in_file
 from callmart.opening.places import follow_rights
 from callmart.publish import bookkeeping, emulator, holdings, sites
 from callmart.publish.actual import Actual, everything, identity
-from callmart.publish.applying import forget_revisions
 from callmart.publish.tableau import FAILURES, reason
 
 REMEDY = "when it answers again, run this again"
@@ -57,7 +56,7 @@ class Content:
                             found.endpoint.delete(found.item.id)
                             counts["custom views"] += 1
                     elif found.item.id in own:
-                        forget_revisions(found)
+                        holdings.forget_revisions(found)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
