@@ -1,10 +1,15 @@
 """While rights differ from what is declared, no command lets anything leave."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from callmart.base.person import Blocked, Person, Place
+from callmart.extract.places import Extracts
+from callmart.privacy import procedure
+from callmart.publish.places import Content
 from callmart_home import Callmart
 from centre import STANDARD
 from commands import Command, command_of, mistake
@@ -41,6 +46,19 @@ def test_what_lets_something_leave_is_refused(
     assert not drawn.exists()
     assert not list((drifted.home / "extracts").rglob("*.hyper"))
     assert not list((drifted.home / "reports").rglob("*.html"))
+
+
+@pytest.mark.parametrize("place", [Extracts(), Content()], ids=lambda place: place.name)
+def test_a_request_of_a_person_lets_nothing_leave_either(drifted: Callmart, place: Place) -> None:
+    """Not even if it opens no day, which would find the difference."""
+    caller = Person(STANDARD, "caller", frozenset(), frozenset(), datetime.now(UTC))
+    with (
+        drifted.connect() as owner,
+        procedure.working(owner, drifted.settings) as work,
+        pytest.raises(Blocked, match=r"^nothing is opened while rights differ") as blocked,
+    ):
+        place.treat(work, caller)
+    assert blocked.value.code == "drift"
 
 
 def test_what_would_be_published_is_shown_all_the_same(command: Command) -> None:

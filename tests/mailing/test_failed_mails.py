@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from callmart.mailing.book import Book
-from callmart.reports import drawing
+from callmart.reports import drawing, paper
 from callmart.reports.page import Page
 from callmart_home import Callmart
 from centre import NAMED
 from mail_server import mail_server
-from mailed import CHEF, OTHER, PLANNER, Sent, by, by_server, got, leave_out_drawings, send
+from mailed import CHEF, OTHER, PLANNER, WEEK, Sent, by, by_server, got, leave_out_drawings, send
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
@@ -95,6 +95,45 @@ def test_a_report_that_can_not_be_drawn_stops_no_other(
         assert send(owner, by(two_weeks)) == Sent(2, [(NAMED, said)])
         assert send(owner, by(two_weeks)) == Sent(0, [(NAMED, said)])
     assert send(owner, by(two_weeks)) == Sent(1, []), "the rest"
+
+
+def test_a_report_that_can_not_be_put_on_paper_stops_no_other(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+
+    def fail(page: Page) -> bytes:
+        if page.name == "agents":
+            raise RuntimeError(CHEF)
+        return b"%PDF"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(paper, "as_pdf", fail)
+        said = f"customer {NAMED}: the report agents was not drawn: RuntimeError"
+        assert send(owner, by(two_weeks)) == Sent(2, [(NAMED, said)])
+    assert send(owner, by(two_weeks)) == Sent(1, []), "the rest"
+
+
+def test_a_letter_that_can_not_be_written_stops_no_other(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry takes this address, and Python's mails don't. It comes before the others."""
+    leave_out_drawings(monkeypatch)
+    change = "update registry.recipient set email = %s where email = %s"
+    odd = "#:;@een.example"
+    owner.execute(change, [odd, PLANNER])
+    owner.commit()
+    try:
+        with ordered(owner, odd, "traffic"):
+            mailed = send(owner, by(two_weeks))
+        said = (
+            f"customer {NAMED}: the mail of {WEEK} to 1 recipients could not be written (AttributeError): look at "
+            "their addresses in the registry; the next run tries again"
+        )
+        assert mailed == Sent(2, [(NAMED, said)])
+    finally:
+        owner.execute(change, [PLANNER, odd])
+        owner.commit()
 
 
 def test_a_report_that_is_renamed_is_not_mailed_again(

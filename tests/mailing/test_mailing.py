@@ -6,6 +6,7 @@ import signal
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -28,6 +29,7 @@ from callmart.mailing.places import Outbox
 from callmart.operations import health, run
 from callmart.publish import installation
 from callmart.reports import drawing, focus, weeks
+from callmart.reports.page import Page
 from callmart.retention import drawn
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
@@ -512,6 +514,24 @@ def test_mails_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     assert places.tidy(owner, two_weeks.settings) == 1, "it had a report of agents"
     owner.rollback()
     assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
+
+
+def test_a_mail_expires_with_the_oldest_day_that_its_reports_show(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    draw: Any = drawing.draw
+
+    def draw_trend(*given: Any) -> Page:
+        page: Page = draw(*given)
+        return replace(page, oldest_day=str(WEEK.first_of_trend)) if page.name == "agents" else page
+
+    monkeypatch.setattr(drawing, "draw", draw_trend)
+    send(owner, by(two_weeks))
+    for oldest, customers in ((WEEK.first_of_trend, [NAMED]), (WEEK.before.monday, [NAMED, ANONYMOUS])):
+        found = places.too_old(two_weeks.settings, oldest + timedelta(days=1))
+        assert [int(path.parent.name) for path in found] == customers
+    assert places.too_old(two_weeks.settings, WEEK.first_of_trend) == []
 
 
 def test_a_mail_that_a_kill_has_left_half_written_goes(

@@ -308,6 +308,32 @@ def test_by_the_commands_a_name_that_was_corrected_before_is_looked_for(
     assert not home.home.joinpath("privacy", f"request-{number}").exists()
 
 
+def test_by_the_commands_names_that_are_wrong_by_two_ids_are_corrected_at_once(
+    home: Callmart, command: Commands
+) -> None:
+    """The other id has another wrong name, which is looked for, too, and an address that is right."""
+    registry, other, address = home.home / "registry.yml", "Eerder Anders", "goed@een.example"
+
+    def apply(names: tuple[str, str], *request: str) -> int:
+        own = f"{{id: {MISTAKEN}, name: {names[0]}}}, {{id: {OTHER}, name: {names[1]}, email: {address}}}"
+        registry.write_text(REGISTRY.replace(f"{{id: {MISTAKEN}, name: {WRONG}}}", own, 1))
+        code, _ = command("registry", "apply", registry, *request)
+        registry.unlink()
+        return code
+
+    assert apply((WRONG, other)) == 0
+    words = (MISTAKEN, OTHER, "", "")
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=())
+    assert apply((NAME, NAME), "--request", number) == 0
+    assert command("privacy", "do", number, lines=words)[0] == 0
+    called = "update store.agent set agent = %s where customer_id = %s and agent_key = %s returning 1"
+    assert home.rows(called, other, ONE, keyed(key_of(home), "agent", OTHER))
+    code, said = command("privacy", "prove", number, lines=words)
+    assert code == 1 and "something is left" in said
+    assert "verbeterd" in command.done(number, *words)
+    assert not home.home.joinpath("privacy", f"request-{number}").exists()
+
+
 def test_what_is_still_wrong_is_found(home: Callmart, command: Commands) -> None:
     """The control: somebody has put the wrong name back where people see it."""
     number = command.approved(ONE, CONTACT, "rectification", "agent", MISTAKEN, "", "", plan=())

@@ -111,6 +111,7 @@ HINDRANCES: dict[tuple[str, str], Hindrance] = {
     ("marts", "drift"): drift,
     ("marts", "held back"): days_held_back,
     ("tableau content", "tableau"): tableau_that_went_down,
+    ("extracts", "drift"): drift,  # no day waits to be opened by now
     ("server files", "lock"): a_table_in_use,
 }
 

@@ -17,5 +17,5 @@ from callmart.reports.spreadsheet import as_xlsx
     ],
 )
 def test_a_title_that_excel_does_not_take_is_shortened(title: str, name: str) -> None:
-    page = Page("x", title, "", 0, "", "nl", "2026-W47", "", "", "", [], [], [], [], {"meaning": ""})
+    page = Page("x", title, "", 0, "", "nl", "2026-W47", "", "", "", [], [], [], [], {"meaning": ""}, "")
     assert openpyxl.load_workbook(io.BytesIO(as_xlsx(page))).sheetnames == [name]

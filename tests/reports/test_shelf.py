@@ -145,9 +145,15 @@ def test_a_page_that_a_kill_has_left_half_written_goes(
 
 
 def test_a_page_expires_with_the_first_day_that_it_shows(
-    two_weeks: Callmart, owner: psycopg.Connection
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also if its report has no trend any more. A page that does not say its oldest day may have one."""
     fill(two_weeks, owner)
+    reports = {
+        name: one.model_copy(update={"sheets": [sheet for sheet in one.sheets if not sheet.is_trend]})
+        for name, one in exposures.reports().items()
+    }
+    monkeypatch.setattr(exposures, "reports", lambda: reports)
     pages = sorted(page.path for page in shelf.pages(two_weeks.settings))
     first, of_trend = WEEK.monday - BEFORE, WEEK.first_of_trend
     assert WEEK.monday - of_trend > timedelta(days=365)
@@ -156,6 +162,9 @@ def test_a_page_expires_with_the_first_day_that_it_shows(
     assert shelf.too_old(two_weeks.settings, of_trend + timedelta(days=1)) == with_trend
     assert shelf.too_old(two_weeks.settings, first) == with_trend
     assert shelf.too_old(two_weeks.settings, first + timedelta(days=1)) == pages
+    unmarked = pages[-1]
+    unmarked.write_text("<!doctype html>")
+    assert shelf.too_old(two_weeks.settings, of_trend + timedelta(days=1)) == [*with_trend, unmarked]
     planned = expiry_plan.plan(owner, two_weeks.settings, TODAY.replace(year=TODAY.year + 4, day=1))
     (step,) = [step for step in planned.steps if step.why.startswith("drawn reports")]
     assert step.count == step.take(owner) == len(pages)

@@ -53,6 +53,7 @@ def got(letters: Letters) -> Counter[str]:
 
 def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(paper, "as_pdf", lambda _: b"%PDF")
+    oldest_day = str(WEEK.before.monday)
     patch.setattr(drawing, "draw", lambda *given: Page(
-        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", [], [], [], [], {}
+        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", [], [], [], [], {}, oldest_day
     ))  # fmt: skip

@@ -8,6 +8,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.extract import extract
 from callmart.extract.drafts import Unproven
+from callmart.opening.places import follow_rights
 from callmart.tableau_files import hyper
 
 
@@ -31,6 +32,7 @@ class Extracts:
         """Write those whose rows changed, and remove what no extract finished. Commits."""
         if person.kind not in ("agent", "caller"):
             return Counts()
+        follow_rights(work)
         counts = Counts()
         for made in extract.extract(work.connection, work.settings, quietly):
             if isinstance(made, Unproven) and made.customer_id == person.customer_id:

@@ -2,10 +2,9 @@
 nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
-from functools import cached_property
 from typing import Literal
 
 from callmart.base.templates import template
@@ -19,21 +18,13 @@ NOBODY = f"reports@{DOMAIN}"  # where mails in the outbox come from, if no addre
 
 
 class Enclosed:
-    """A report of a customer, drawn once for all who get it."""
+    """A report of a customer, drawn once for all who get it: on paper and as a table, as far as somebody gets that."""
 
-    def __init__(self, page: Page, subject: str) -> None:
+    def __init__(self, page: Page, subject: str, forms: Collection[Format]) -> None:
         self.page = page
         self.subject = subject
-
-    @cached_property
-    def pdf(self) -> bytes:
-        """On paper."""
-        return paper.as_pdf(self.page)
-
-    @cached_property
-    def csv(self) -> bytes:
-        """As a table."""
-        return values.as_csv(self.page)
+        self.pdf = paper.as_pdf(page) if {"pdf", "both"}.intersection(forms) else b""
+        self.csv = values.as_csv(page) if {"csv", "both"}.intersection(forms) else b""
 
     @property
     def remarks(self) -> list[str]:
@@ -61,6 +52,8 @@ def write(
     arrive twice, mail programs show it once.
     """
     letter = EmailMessage()
+    # The outbox keeps it until that day is too old.
+    letter["X-Oldest-Day"] = min(each.page.oldest_day for each in reports)
     letter["From"], letter["To"] = sender, recipient
     letter["Subject"] = _subject(language, reports)
     letter["Date"] = formatdate(localtime=True)

@@ -31,7 +31,6 @@ from callmart.publish import deriving, installation
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared, NoData
 from callmart.reports.language import Language
-from callmart.reports.page import Page
 from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
 
@@ -191,11 +190,11 @@ def _send(
     customer = reading.customer(connection, letters[0].recipient.customer_id)
     connection.commit()
     week, language = weeks.last_complete(letters[0].recipient.now.date()), Language(customer.locale)
-    wanted = {name for one in letters for name in one.reports}
-    drawn = {
-        page.name: Enclosed(page, language.of(exposures.reports()[page.name].mail.subject))
-        for page in _drawn(publisher, declared, customer, week, wanted, note)
-    }
+    wanted = defaultdict[str, set[Format]](set)
+    for one in letters:
+        for name in one.reports:
+            wanted[name].add(one.recipient.mail_format)
+    drawn = {each.page.name: each for each in _drawn(publisher, declared, customer, week, wanted, note)}
     outcomes = defaultdict[_Outcome, list[Book]](list)
     try:
         for one in letters:
@@ -207,11 +206,15 @@ def _send(
                     one.known_by,
                     [each.page.name for each in enclosed],
                 )
-                written = letter.write(
-                    language, enclosed, one.recipient.mail_format,
-                    settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
-                )  # fmt: skip
-                outcomes[_carried(carry, written, book)].append(book)
+                try:
+                    written = letter.write(
+                        language, enclosed, one.recipient.mail_format,
+                        settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
+                    )  # fmt: skip
+                except Exception as error:
+                    outcomes[_unwritten(error)].append(book)
+                else:
+                    outcomes[_carried(carry, written, book)].append(book)
     except psycopg.Error:  # its transaction takes nothing more
         connection.rollback()
         raise
@@ -228,6 +231,13 @@ def _send(
             for book in books:
                 if outcome.state:
                     book.note(outcome.state)
+
+
+def _unwritten(error: Exception) -> _Outcome:
+    return _Outcome(
+        f"the mail of {{week}} to {{recipients}} recipients could not be written ({kind(error)}): look at their "
+        "addresses in the registry; the next run tries again"
+    )
 
 
 def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
@@ -264,20 +274,22 @@ def _drawn(
     declared: Declared,
     customer: Customer,
     week: Week,
-    wanted: Collection[str],
+    wanted: Mapping[str, Collection[Format]],
     note: Note,
-) -> Iterator[Page]:
-    """The reports that the contract opens, as far as there is something to show in that week. One that can't be drawn
-    is noted, and stops no other.
+) -> Iterator[Enclosed]:
+    """The reports that the contract opens, as far as there is something to show in that week, for the formats in which
+    each is wanted. One that can't be drawn is noted, and stops no other.
     """
+    language = Language(customer.locale)
     for name in sorted(wanted):
         report = exposures.reports()[name]
         if report.is_opened_by(customer.option, customer.orders):
             try:
                 page = drawing.draw(publisher, declared, report, customer, week)
+                enclosed = Enclosed(page, language.of(report.mail.subject), wanted[name])
             except NoData:
                 continue
             except Exception as error:
                 note(customer.customer_id, drawing.undrawn(customer, report, error))
                 continue
-            yield page
+            yield enclosed

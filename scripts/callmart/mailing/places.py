@@ -68,8 +68,7 @@ def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> 
     return [
         mail.path
         for mail in mails(settings)
-        if customer_id in (None, mail.customer_id)
-        and any(shelf.first_day(report, mail.week) < floor for report in mail.reports)
+        if customer_id in (None, mail.customer_id) and shelf.shows_before(mail.path, mail.week, floor)
     ]
 
 

@@ -87,6 +87,16 @@ class Marts:
         return Proof(searched.searched, searched.left | self.find(work, person))
 
 
+def follow_rights(work: Work) -> None:
+    """Make rights follow today's contracts before anything leaves, also if no day was opened. Commits. Raises Blocked
+    while they differ from what is declared.
+    """
+    try:
+        opening.follow_rights(work.connection, work.settings, opens=False)
+    except opening.Drifted as drifted:
+        raise Blocked("drift", str(drifted)) from None
+
+
 def waiting_days(connection: psycopg.Connection, customer_id: int) -> int:
     """How many days of the customer change because of a person and were not opened since."""
     ((waiting,),) = connection.execute(SQL["waiting"], {"customer": customer_id}).fetchall()

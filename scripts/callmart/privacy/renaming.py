@@ -49,15 +49,24 @@ def remember(
     if key is None or before is None or after is None:
         raise UserError(f"request {number} is {found.state}: {found.todo}")
     kind = cast(Kind, found.kind)
-    for normal, words in _named(before, kind).items():
+    named, corrected = _named(before, kind), _named(after, kind)
+    for normal in named:
         spelled = persons.spellings_of_id(normal) if kind == "agent" else {normal}
         if any(register.is_about(connection, number, subject.subject(key, kind, one)) for one in spelled):
-            wrong = words - _named(after, kind).get(normal, frozenset())
+            right = corrected.get(normal, frozenset())
+            # Ids of an agent get the same name.
+            alike = [one for one, words in corrected.items() if kind == "agent" and words & right]
+            wrong = {
+                word
+                for one in (normal, *alike)
+                for word in named.get(one, ())
+                if word not in corrected.get(one, ())
+            } - right
             if wrong:
                 until = clock.now(connection)
                 person = persons.person(connection, key, found.customer_id, kind, [normal], until)
                 case = Case(Work(connection, settings, quietly), person, key, number)
-                remember_words(case, wrong, right=_named(after, kind).get(normal, frozenset()))
+                remember_words(case, wrong, right)
                 return
     raise UserError(
         f"request {number}: the file corrects no name or address of the person; correct it there, and apply it again"

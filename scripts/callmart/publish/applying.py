@@ -29,7 +29,7 @@ from callmart.publish.grants import (
     customer_access,
     project_access,
 )
-from callmart.publish.holdings import Held, earlier
+from callmart.publish.holdings import Held, forget_revisions
 from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import (
     LOCK,
@@ -644,12 +644,6 @@ def _is_other(source: DataSource, file: Path) -> bool:
 def _may_mail(mail: Mail) -> bool:
     """Whether the hour of a mail is still to come. A publication can take long."""
     return mail.state == "to come" and datetime.now(UTC) < mail.hour
-
-
-def forget_revisions(found: Held) -> None:
-    """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
-    for number in earlier(found):
-        found.endpoint.delete_revision(found.item.id, number)
 
 
 def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:

@@ -121,6 +121,12 @@ def earlier(found: Held) -> list[str]:
         return []
 
 
+def forget_revisions(found: Held) -> None:
+    """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
+    for number in earlier(found):
+        found.endpoint.delete_revision(found.item.id, number)
+
+
 def texts(server: TSC.Server, name: str) -> Iterator[list[str]]:
     """All that the list of an endpoint says, page by page, but who owns what. Nothing if the server doesn't have
     the kind.

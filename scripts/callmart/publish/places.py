@@ -20,9 +20,9 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
+from callmart.opening.places import follow_rights
 from callmart.publish import bookkeeping, emulator, holdings, sites
 from callmart.publish.actual import Actual, everything, identity
-from callmart.publish.applying import forget_revisions
 from callmart.publish.tableau import FAILURES, reason
 
 REMEDY = "when it answers again, run this again"
@@ -56,7 +56,7 @@ class Content:
                             found.endpoint.delete(found.item.id)
                             counts["custom views"] += 1
                     elif found.item.id in own:
-                        forget_revisions(found)
+                        holdings.forget_revisions(found)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -185,6 +185,7 @@ def _publish(work: Work, person: Person) -> Counts:
     """Publish what differs, of this customer only. Counts the changes, by kind. That somebody else's account could not
     be removed is for the next publication.
     """
+    follow_rights(work)
     with _calls():
         found = sites.read(work.connection, work.settings, work.tableau)
         for why in found.unread.values():

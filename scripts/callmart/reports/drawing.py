@@ -159,7 +159,14 @@ def _page(
         ],
         meanings=list(_meanings(scene, report).items()),
         words=_words(scene),
+        oldest_day=str(_oldest_day(report, week)),
     )
+
+
+def _oldest_day(report: Report, week: Week) -> date:
+    """The oldest day that a report of a week can show: of the week before, or of a trend."""
+    has_trend = any(sheet.is_trend for sheet in report.sheets)
+    return week.first_of_trend if has_trend else week.before.monday
 
 
 def _words(scene: Scene) -> dict[str, str]:

@@ -117,4 +117,5 @@ class Page:
     sections: Sequence[Section]
     meanings: Sequence[tuple[str, str]]  # caption and description of each measure
     words: dict[str, str]
+    oldest_day: str  # that it can show
     days: Sequence[tuple[str, str]] = ()  # that count: date, and as a person writes it

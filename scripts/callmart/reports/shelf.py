@@ -25,6 +25,9 @@ from callmart.reports.weeks import Week
 
 SQL = sql_file.statements(__file__)
 
+_HEAD = 1000  # bytes
+_OLDEST_DAY = re.compile(rb'oldest-day(?:" content="|: )(\d{4}-\d\d-\d\d)', re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -142,14 +145,19 @@ def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> 
     return [
         page.path
         for page in pages(settings)
-        if customer_id in (None, page.customer_id) and first_day(page.report, page.week) < floor
+        if customer_id in (None, page.customer_id) and shows_before(page.path, page.week, floor)
     ]
 
 
-def first_day(name: str, week: Week) -> date:
-    """The first day that a report of a week can show: of the week before, or of a trend. What is no report any more may
-    have had one.
+def shows_before(path: Path, week: Week, floor: date) -> bool:
+    """Whether a page or a mail of a week can show a day before the floor. Its head says which day is its oldest: the
+    report may have been declared otherwise then. If it does not, as in version 0.2.0, it may have a trend.
     """
-    report = exposures.reports().get(exposures.current_name(name))
-    has_trend = report is None or any(sheet.is_trend for sheet in report.sheets)
-    return week.first_of_trend if has_trend else week.before.monday
+    if week.first_of_trend >= floor:
+        return False
+    try:
+        with path.open("rb") as file:
+            found = _OLDEST_DAY.search(file.read(_HEAD))
+    except OSError:  # whoever deletes it says so
+        found = None
+    return found is None or date.fromisoformat(found[1].decode()) < floor
