@@ -503,12 +503,17 @@ def _member_steps(
             yield Step(customer, "remove", "member", user.name if user else luid, luid)
     for key, name in wanted.items():
         user = actual.users.get(key)
-        # An account that was never used may be left from an interrupted run of ours, so it becomes ours.
-        is_unclaimed = user is not None and user.role == ROLE and user.is_unused
-        if user is None or (not user.is_ours and (user.is_others or is_unclaimed)):
+        if user is None or (
+            not user.is_ours and (user.is_others or is_unclaimed(user.role, is_unused=user.is_unused))
+        ):
             yield Step(customer, "add", "user", name)
         if user is None or user.luid not in present:
             yield Step(customer, "add", "member", name)
+
+
+def is_unclaimed(role: str, *, is_unused: bool) -> bool:
+    """Whether an account becomes ours: one that was never used may be left from an interrupted run of ours."""
+    return role == ROLE and is_unused
 
 
 def _mail_steps(
