@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,36 @@ def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
 
         with sending(monkeypatch, instead), pytest.raises(UserError, match="incomplete list"):
             read(server)
+
+
+@pytest.mark.parametrize(("kind", "going"), [("groups", 1), ("datasources", 0), ("datasources", 1)])
+def test_a_list_that_changes_while_it_is_read_is_read_again(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch,
+    kind: str, going: int,
+) -> None:  # fmt: skip
+    """Something else moves to a page that was read already, so it would be missing."""
+    server = emptied.server
+    assert succeeded(publish(server, detailed, standard))
+    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
+    endpoint, inside = getattr(server, kind), {each.id for each in projects(server).values()}
+
+    def listed() -> list[str]:
+        if kind == "groups":
+            return [each.id for each in actual.everything(endpoint)]
+        return [each.id for each in actual._items_in(endpoint, TSC.DatasourceItem, inside)]
+
+    before, pages = listed(), count()
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        if f"/{kind}?" in str(request.url) and next(pages) == going:
+            endpoint.delete(before[going])
+        return found
+
+    with sending(monkeypatch, instead):
+        assert listed() == before[:going] + before[going + 1 :]
 
 
 @pytest.mark.parametrize(
