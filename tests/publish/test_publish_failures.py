@@ -326,6 +326,42 @@ def test_a_recipient_whom_tableau_does_not_accept_stops_nobody_else(
     assert len(subscriptions(server)) == 2
 
 
+def test_a_tableau_that_stops_answering_is_not_waited_for_per_customer_and_mail(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = emptied.server
+    names = ("chef@example.org", "ander@example.org", "derde@example.org")
+    mailed = replace(
+        with_members(detailed, *names), mails=tuple(replace(MONDAY, member=name) for name in names)
+    )
+    assert succeeded(publish(server, mailed, standard))
+    last = replace(standard, customer_id=2000)
+    changes = plan(
+        (replace(standard, name="Voorbeeld"), replace(mailed, name="Voorbeeld"), last), read(server)
+    )
+    waited: list[str] = []
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        if request.method == "GET" and not waited:
+            return send()
+        waited.append(f"{request.method} {(request.url or '').partition('?')[0]}")
+        raise requests.ReadTimeout
+
+    with sending(monkeypatch, instead):
+        outcomes = apply(server, changes)
+    assert [str(one.error).partition(": ")[2] for one in outcomes] == [
+        "Tableau did not answer in time; run again"
+    ] * 3
+    assert len(waited) == 2, waited
+    waited.clear()
+    with sending(monkeypatch, instead):
+        (outcome,) = apply(server, replace(changes, customers=changes.customers[1:2]))
+    assert outcome.error is not None
+    assert len(waited) == 4, "two of them to suspend the first mail"
+
+
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:
     gone = DataSource(standard.data_sources[0].source, tmp_path / "gone.hyper", "hash", 1)
     first, second = publish(server, Publication(1, "Eerste", (gone,)), standard)

@@ -360,10 +360,17 @@ class _Customer:
             if self.plan.stays and self.plan.steps and not self.plan.problem:
                 self._verify_access()
         except Exception:
-            for luid in self.mailing:
-                with suppress(*FAILURES):
-                    subscriptions.suspend(self.server, luid, suspended=True)
+            self._stop_mail()
             raise
+
+    def _stop_mail(self) -> None:
+        """Suspend all that mails, as long as Tableau answers at all."""
+        for luid in self.mailing:
+            try:
+                subscriptions.suspend(self.server, luid, suspended=True)
+            except FAILURES as failure:
+                if isinstance(failure, LOST) and not answers(self.server):
+                    return
 
     def _perform(self, step: Step) -> bool:
         """Carry out a step. Returns False if Tableau does not accept its user, or can't mail to it."""
