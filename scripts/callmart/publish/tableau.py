@@ -52,8 +52,8 @@ _SERVER_INFO = "/api/2.4/serverinfo"  # every server since 2016 answers this ver
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first match counts
     (
         NotSignedInError,
-        "the session has ended, because its token signed in a second time or its connected app may not do this; "
-        "run again",
+        "the session has ended, because its token signed in a second time or has expired, or its connected app may not "
+        "do this; run again",
     ),
     (
         JobFailedException,
