@@ -571,6 +571,19 @@ def _items_in(endpoint: Any, kind: Any, projects: Container[str], query: str = "
     return _whole(read)
 
 
+def holds_others(server: TSC.Server, project_id: str, mark: Mark) -> bool:
+    """Return whether a project has anything without this mark. Raises FAILURES, and UserError if a list is
+    incomplete.
+    """
+    content = [
+        *_items_in(server.datasources, TSC.DatasourceItem, {project_id}),
+        *_items_in(server.workbooks, TSC.WorkbookItem, {project_id}),
+    ]
+    return any(each.parent_id == project_id for each in everything(server.projects)) or any(
+        each.project_id == project_id and not marks.bears(each, mark, mark) for each in content
+    )
+
+
 def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
     """Return the LUIDs of a group's members."""
     server.groups.populate_users(group, TSC.RequestOptions(pagesize=PAGE_SIZE))

@@ -25,6 +25,7 @@ from callmart.publish.actual import (
     Content,
     ContentKind,
     everything,
+    holds_others,
     identity,
     members,
 )
@@ -456,6 +457,11 @@ class _Customer:
         if kind == "warning":
             quality_warning.remove(server, luid)
             return
+        # A person can have thought about the plan for long, and what is in a project goes with it.
+        if kind == "project" and holds_others(server, luid, self.mark):
+            raise UserError(
+                "something that is not ours has come into its project on Tableau; run again, and it stays"
+            )
         endpoints = {
             "group": server.groups,
             "project": server.projects,
