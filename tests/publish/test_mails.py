@@ -178,6 +178,22 @@ def test_a_customer_that_fails_is_not_mailed_what_was_there_before(
     assert [each.suspended for each in subscriptions(server)] == [False]
 
 
+def test_a_customer_that_can_not_be_removed_is_not_mailed(
+    emptied: Emptied, detailed: Publication, standard: Publication
+) -> None:
+    """Its recipient, who is another customer's as well, keeps the account."""
+    _, state, server = emptied
+    stays = with_members(standard, *detailed.members)
+    assert succeeded(publish(server, replace(detailed, mails=(MONDAY,)), stays))
+    assert active(server) == [True]
+    inject(state, Fault("status", "DELETE", "/projects/[^/]+$", status=403, body="xml"))
+    _, outcome = publish(server, stays)
+    assert "Tableau answered 403" in str(outcome.error)
+    assert active(server) == [False]
+    assert succeeded(publish(server, stays))
+    assert matches(server, stays)
+
+
 def test_a_customer_that_waits_for_a_person_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
     publish(server, mailed)
     waits = replace(mailed, problem="live needs a server that Tableau can reach: set CALLMART_DSN")

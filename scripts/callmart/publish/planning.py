@@ -657,6 +657,9 @@ def _leave(customer: int, actual: Actual) -> CustomerPlan:
     return CustomerPlan(
         customer, name, tuple(steps), stays=False,
         foreign=tuple(each for project in found for each in project.foreign),
+        mailing=tuple(
+            each.luid for project in found for each in project.subscriptions if not each.is_suspended
+        ),
     )  # fmt: skip
 
 
