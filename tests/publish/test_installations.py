@@ -62,6 +62,31 @@ def test_foreign_content_is_reported_and_never_touched(
     assert plan((), read(server)).steps == ()
 
 
+@pytest.mark.parametrize("kind", ["data source", "project"])
+def test_foreign_content_that_comes_after_the_plan_does_not_go_with_the_project(
+    emptied: Emptied, detailed: Publication, extracts: dict[str, DataSource], kind: str
+) -> None:
+    server = emptied.server
+    publish(server, detailed)
+    leaving = plan((), read(server))
+    luid = projects(server)[detailed.project].id
+    if kind == "project":
+        server.projects.create(TSC.ProjectItem("een map", parent_id=luid))
+    else:
+        foreign_source(server, detailed.project, extracts["agents"])
+    (outcome,) = apply(server, leaving)
+    assert str(outcome.error).startswith(
+        "customer 1042: something that is not ours has come into its project"
+    )
+    assert not outcome.is_gone
+    assert succeeded(publish(server))
+    if kind == "project":
+        assert projects(server)["een map"].parent_id == luid
+    else:
+        assert set(sources(server)) == {(detailed.project, "van een mens")}
+    assert reached_by(server, detailed.project) == set()
+
+
 def test_a_foreign_data_source_of_the_same_name_is_not_overwritten(
     server: TSC.Server, detailed: Publication, standard: Publication, extracts: dict[str, DataSource],
     settings: Settings,

@@ -112,8 +112,8 @@ def test_a_mail_that_was_suspended_at_its_hour_is_told_once(server: TSC.Server, 
     (outcome,) = publish(server, late := at(mailed, "sending", mails_seen=held.at))
     assert active(server) == [False], "Tableau does not make up for it"
     assert outcome.alert == (
-        "customer 1042: 1 of last week's mails were not sent, because they were suspended at their hour: mail the "
-        "pages of `callmart report` to their recipients"
+        "customer 1042: 1 of last week's mails were not sent, because they were suspended or not there yet at "
+        "their hour: mail the pages of `callmart report` to their recipients"
     )
     assert [line.strip() for line in plan((late,), read(server)).lines()][1].endswith(
         outcome.alert.partition(": ")[2]
@@ -121,6 +121,30 @@ def test_a_mail_that_was_suspended_at_its_hour_is_told_once(server: TSC.Server, 
     assert outcome.mails_seen == late.at
     (outcome,) = publish(server, at(mailed, "over", mails_seen=late.at))
     assert outcome.alert is None
+
+
+def test_a_mail_that_was_held_back_from_the_beginning_is_told_once(
+    server: TSC.Server, mailed: Publication
+) -> None:
+    """Its subscription is made only afterwards."""
+    (outcome,) = publish(server, first := at(mailed, "to come", no_mail_because="a reason"))
+    assert (outcome.alert, outcome.mails_seen) == (
+        "customer 1042: the weekly mail is suspended: a reason",
+        first.at,
+    )
+    (outcome,) = publish(server, late := at(mailed, "sending", mails_seen=first.at))
+    assert active(server) == [False]
+    assert str(outcome.alert).startswith("customer 1042: 1 of last week's mails were not sent")
+    (outcome,) = publish(server, at(mailed, "over", mails_seen=late.at))
+    assert outcome.alert is None
+
+
+def test_a_move_to_another_site_after_the_hour_tells_of_no_mail(
+    server: TSC.Server, mailed: Publication
+) -> None:
+    before, moved = at(mailed, "to come"), at(mailed, "sending")
+    (outcome,) = publish(server, replace(moved, mails_seen=before.at))
+    assert (outcome.error, outcome.alert) == (None, None), "the old site mailed it"
 
 
 def test_a_problem_hides_no_mail_that_was_not_sent(server: TSC.Server, mailed: Publication) -> None:
@@ -152,6 +176,22 @@ def test_a_customer_that_fails_is_not_mailed_what_was_there_before(
     assert [each.suspended for each in subscriptions(server)] == [True]
     assert succeeded(publish(server, mailed))
     assert [each.suspended for each in subscriptions(server)] == [False]
+
+
+def test_a_customer_that_can_not_be_removed_is_not_mailed(
+    emptied: Emptied, detailed: Publication, standard: Publication
+) -> None:
+    """Its recipient, who is another customer's as well, keeps the account."""
+    _, state, server = emptied
+    stays = with_members(standard, *detailed.members)
+    assert succeeded(publish(server, replace(detailed, mails=(MONDAY,)), stays))
+    assert active(server) == [True]
+    inject(state, Fault("status", "DELETE", "/projects/[^/]+$", status=403, body="xml"))
+    _, outcome = publish(server, stays)
+    assert "Tableau answered 403" in str(outcome.error)
+    assert active(server) == [False]
+    assert succeeded(publish(server, stays))
+    assert matches(server, stays)
 
 
 def test_a_customer_that_waits_for_a_person_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:

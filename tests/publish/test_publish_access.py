@@ -195,6 +195,25 @@ def test_a_user_whose_addition_broke_off_is_ours_all_the_same(
     assert users(server) == {}
 
 
+@pytest.mark.parametrize("role", ["Viewer", "Explorer"])
+def test_who_was_added_since_the_site_was_read_is_taken_as_there(
+    emptied: Emptied, detailed: Publication, standard: Publication, role: str
+) -> None:
+    """An account that may be left from a run of ours is ours; any other one stays as it is."""
+    server = emptied.server
+    both = (detailed, with_members(standard, *detailed.members))
+    changes = plan(both, read(server))
+    server.users.add(TSC.UserItem("Chef@example.org", role))
+    outcomes = apply(server, changes)
+    assert [(one.error, one.alert, one.mails_all) for one in outcomes] == [(None, None, True)] * 2
+    for each in both:
+        assert members(server, group_of(each.customer_id)) == {"Chef@example.org"}
+    assert members(server, USERS) == ({"Chef@example.org"} if role == "Viewer" else set())
+    assert plan(both, read(server)).steps == ()
+    assert succeeded(publish(server, standard))
+    assert users(server) == ({} if role == "Viewer" else {"Chef@example.org": role})
+
+
 def test_accounts_are_ours_by_our_books_after_their_group_was_removed(
     emptied: Emptied, detailed: Publication
 ) -> None:

@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,36 @@ def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
 
         with sending(monkeypatch, instead), pytest.raises(UserError, match="incomplete list"):
             read(server)
+
+
+@pytest.mark.parametrize(("kind", "going"), [("groups", 1), ("datasources", 0), ("datasources", 1)])
+def test_a_list_that_changes_while_it_is_read_is_read_again(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch,
+    kind: str, going: int,
+) -> None:  # fmt: skip
+    """Something else moves to a page that was read already, so it would be missing."""
+    server = emptied.server
+    assert succeeded(publish(server, detailed, standard))
+    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
+    endpoint, inside = getattr(server, kind), {each.id for each in projects(server).values()}
+
+    def listed() -> list[str]:
+        if kind == "groups":
+            return [each.id for each in actual.everything(endpoint)]
+        return [each.id for each in actual._items_in(endpoint, TSC.DatasourceItem, inside)]
+
+    before, pages = listed(), count()
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        if f"/{kind}?" in str(request.url) and next(pages) == going:
+            endpoint.delete(before[going])
+        return found
+
+    with sending(monkeypatch, instead):
+        assert listed() == before[:going] + before[going + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -293,6 +324,42 @@ def test_a_recipient_whom_tableau_does_not_accept_stops_nobody_else(
     assert (first.alert, first.mails_all, second.alert, second.mails_all) == (None, True, None, True)
     assert matches(server, both, shares)
     assert len(subscriptions(server)) == 2
+
+
+def test_a_tableau_that_stops_answering_is_not_waited_for_per_customer_and_mail(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = emptied.server
+    names = ("chef@example.org", "ander@example.org", "derde@example.org")
+    mailed = replace(
+        with_members(detailed, *names), mails=tuple(replace(MONDAY, member=name) for name in names)
+    )
+    assert succeeded(publish(server, mailed, standard))
+    last = replace(standard, customer_id=2000)
+    changes = plan(
+        (replace(standard, name="Voorbeeld"), replace(mailed, name="Voorbeeld"), last), read(server)
+    )
+    waited: list[str] = []
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        if request.method == "GET" and not waited:
+            return send()
+        waited.append(f"{request.method} {(request.url or '').partition('?')[0]}")
+        raise requests.ReadTimeout
+
+    with sending(monkeypatch, instead):
+        outcomes = apply(server, changes)
+    assert [str(one.error).partition(": ")[2] for one in outcomes] == [
+        "Tableau did not answer in time; run again"
+    ] * 3
+    assert len(waited) == 2, waited
+    waited.clear()
+    with sending(monkeypatch, instead):
+        (outcome,) = apply(server, replace(changes, customers=changes.customers[1:2]))
+    assert outcome.error is not None
+    assert len(waited) == 4, "two of them to suspend the first mail"
 
 
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ from callmart.audit import tableau_site
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.base.settings import PROJECT, ConnectedApp, Settings, Tableau
-from callmart.publish import DataSource, Publication, credentials, plan, tableau
+from callmart.publish import DataSource, Publication, apply, credentials, plan, tableau
 from callmart.publish.emulator import ensure_running, stop
 from callmart.publish.tableau import connect
 from publications import MONDAY, live
-from published import NO_BOOKS, matches, publish, read, real, succeeded
+from published import NO_BOOKS, Emptied, matches, publish, read, real, succeeded
 from tableau_emulator.faults import Fault, inject
 from tableau_emulator.state import State
 
@@ -92,6 +92,32 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
         with pytest.raises(UserError, match="token_file"), \
                 connect(real(settings.home, server=emulator.url, **values)):  # fmt: skip
             pass
+
+
+def test_a_token_that_expires_in_the_middle(
+    emptied: Emptied, detailed: Publication, standard: Publication
+) -> None:
+    """Nobody goes on without a session, and the next run says what to do."""
+    settings, state, server = emptied
+    assert succeeded(publish(server, detailed))
+    changes = plan((standard, replace(detailed, name="Voorbeeld")), read(server))
+    tokens = state.all("select * from token")
+    with state.transaction():
+        state.write("delete from token")
+        state.write("delete from session")
+    try:
+        outcomes = apply(server, changes)
+        with pytest.raises(UserError, match=r"refuses the token .*make a new personal access token"), \
+                connect(settings):  # fmt: skip
+            pass
+    finally:
+        with state.transaction():
+            for token in tokens:
+                state.insert("token", **dict(token))
+    assert [one.done for one in outcomes] == [(), ()]
+    assert all("its token signed in a second time or has expired" in str(one.error) for one in outcomes)
+    with connect(settings) as server:
+        assert succeeded(publish(server, standard, detailed))
 
 
 def test_a_secret_that_others_read_is_refused(tmp_path: Path) -> None:

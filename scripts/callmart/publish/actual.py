@@ -23,6 +23,8 @@ from callmart.publish.tableau import FAILURES, LOST, PARSER, is_cloud, reason
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000
 WORKERS = 4  # requests at a time; Tableau also has other work to do
+_READINGS = 3  # of a list that changes while it is read
+_NO_SUCH_PAGE = "400006"  # any more
 INCOMPLETE = "Tableau returned an incomplete list; run again"
 
 ContentKind = Literal["data source", "workbook"]
@@ -506,17 +508,41 @@ def everything(endpoint: Any, **how: Any) -> list[Any]:
 
     Raises UserError if the list is not as long as the server says: a missing item must not count as absent.
     """
-    announced: list[int] = []
 
-    def get(options: TSC.RequestOptions) -> Any:
-        items, pagination = endpoint.get(options, **how)
-        announced.append(pagination.total_available)
-        return items, pagination
+    def read() -> _Listed:
+        announced: list[int] = []
 
-    items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=PAGE_SIZE)))
-    if len(items) != announced[-1]:
-        raise UserError(INCOMPLETE)
-    return items
+        def get(options: TSC.RequestOptions) -> Any:
+            items, pagination = endpoint.get(options, **how)
+            announced.append(pagination.total_available)
+            return items, pagination
+
+        items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=PAGE_SIZE)))
+        return _Listed(items, len(items), announced)
+
+    return _whole(read)
+
+
+class _Listed(NamedTuple):
+    """The items of a list that were made, how many it had, and how many each of its pages said that it has."""
+
+    items: list[Any]
+    seen: int
+    announced: list[int]
+
+
+def _whole(read: Callable[[], _Listed]) -> list[Any]:
+    """The items of a list. One that changes from page to page is read again: what moved to a page before is missing."""
+    for _ in range(_READINGS):
+        try:
+            listed = read()
+        except TSC.ServerResponseError as error:
+            if error.code != _NO_SUCH_PAGE:
+                raise
+            continue
+        if set(listed.announced) == {listed.seen}:
+            return listed.items
+    raise UserError(INCOMPLETE)
 
 
 def _items_in(endpoint: Any, kind: Any, projects: Container[str], query: str = "") -> list[Any]:
@@ -525,23 +551,37 @@ def _items_in(endpoint: Any, kind: Any, projects: Container[str], query: str = "
 
     Raises UserError as `everything` does.
     """
-    items: list[Any] = []
-    seen = 0
-    for number in count(1):
-        options = TSC.RequestOptions(number, PAGE_SIZE)
-        page = etree.fromstring(endpoint.get_request(endpoint.baseurl + query, options).content, PARSER)
-        nodes = page.findall("*/*")
-        for node in nodes:
-            if all(project.get("id") in projects for project in node.iterfind("{*}project")):
-                items.append(kind.from_xml(node, endpoint.parent_srv.namespace))
-        seen += len(nodes)
-        pages = page.find("{*}pagination")
-        announced = -1 if pages is None else int(pages.get("totalAvailable"))
-        if seen >= announced or not nodes:
-            break
-    if seen != announced:
-        raise UserError(INCOMPLETE)
-    return items
+
+    def read() -> _Listed:
+        listed = _Listed([], 0, [])
+        for number in count(1):
+            options = TSC.RequestOptions(number, PAGE_SIZE)
+            page = etree.fromstring(endpoint.get_request(endpoint.baseurl + query, options).content, PARSER)
+            nodes = page.findall("*/*")
+            for node in nodes:
+                if all(project.get("id") in projects for project in node.iterfind("{*}project")):
+                    listed.items.append(kind.from_xml(node, endpoint.parent_srv.namespace))
+            pages = page.find("{*}pagination")
+            listed.announced.append(-1 if pages is None else int(pages.get("totalAvailable")))
+            listed = listed._replace(seen=listed.seen + len(nodes))
+            if listed.seen >= listed.announced[-1] or not nodes:
+                break
+        return listed
+
+    return _whole(read)
+
+
+def holds_others(server: TSC.Server, project_id: str, mark: Mark) -> bool:
+    """Return whether a project has anything without this mark. Raises FAILURES, and UserError if a list is
+    incomplete.
+    """
+    content = [
+        *_items_in(server.datasources, TSC.DatasourceItem, {project_id}),
+        *_items_in(server.workbooks, TSC.WorkbookItem, {project_id}),
+    ]
+    return any(each.parent_id == project_id for each in everything(server.projects)) or any(
+        each.project_id == project_id and not marks.bears(each, mark, mark) for each in content
+    )
 
 
 def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:

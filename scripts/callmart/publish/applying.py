@@ -18,7 +18,17 @@ from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 from callmart.base.errors import UserError
 from callmart.extract import extract
 from callmart.publish import marks, quality_warning, subscriptions, validation
-from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
+from callmart.publish.actual import (
+    HIDDEN,
+    PAGE_SIZE,
+    TOP_PROJECT,
+    Content,
+    ContentKind,
+    everything,
+    holds_others,
+    identity,
+    members,
+)
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import (
     NOBODY,
@@ -40,6 +50,7 @@ from callmart.publish.planning import (
     Plan,
     Step,
     hash_of,
+    is_unclaimed,
     mail_alert,
     shortened,
 )
@@ -195,7 +206,8 @@ class _Site:
         self._lock = Lock()  # customers share users and schedules
         self.top_id = plan.top_id
         self.users = {name: user.luid for name, user in plan.users.items()}
-        self._ours = {name for name, user in plan.users.items() if user.is_ours}
+        # Accounts that are not put into our group any more: those in it, and those of others.
+        self._settled = {name for name, user in plan.users.items() if user.is_ours}
         self.users_group = plan.users_group
         self._before = plan.users_before
         self._belongings = plan.belongings
@@ -253,16 +265,28 @@ class _Site:
             if key in self.unaccepted:
                 return
             if key not in self.users:
-                try:
-                    self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
-                except TSC.ServerResponseError as error:
-                    if not error.code.startswith(_NOT_ADDED):
-                        raise
+                user = self._added(name)
+                if user is None:
                     self.unaccepted.add(key)
                     return
-            if key not in self._ours:
+                self.users[key] = user.id
+                if not is_unclaimed(user.site_role, is_unused=user.last_login is None):
+                    self._settled.add(key)
+            if key not in self._settled:
                 self.server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), self.users[key])
-                self._ours.add(key)
+                self._settled.add(key)
+
+    def _added(self, name: str) -> TSC.UserItem | None:
+        """A user who has just been added to the site, by us or by somebody else since it was read. None if Tableau does
+        not accept that user.
+        """
+        try:
+            return self.server.users.add(TSC.UserItem(name, ROLE))
+        except TSC.ServerResponseError as error:
+            if not error.code.startswith(_NOT_ADDED):
+                raise
+            users = everything(self.server.users) if error.code.startswith("409") else []
+            return next((user for user in users if identity(user.name) == identity(name)), None)
 
     def reaches(self, luid: str, address: str) -> bool:
         """Whether Tableau can mail to an account. On Tableau Server one without an address gets this one, unless
@@ -337,10 +361,17 @@ class _Customer:
             if self.plan.stays and self.plan.steps and not self.plan.problem:
                 self._verify_access()
         except Exception:
-            for luid in self.mailing:
-                with suppress(*FAILURES):
-                    subscriptions.suspend(self.server, luid, suspended=True)
+            self._stop_mail()
             raise
+
+    def _stop_mail(self) -> None:
+        """Suspend all that mails, as long as Tableau answers at all."""
+        for luid in self.mailing:
+            try:
+                subscriptions.suspend(self.server, luid, suspended=True)
+            except FAILURES as failure:
+                if isinstance(failure, LOST) and not answers(self.server):
+                    return
 
     def _perform(self, step: Step) -> bool:
         """Carry out a step. Returns False if Tableau does not accept its user, or can't mail to it."""
@@ -426,6 +457,11 @@ class _Customer:
         if kind == "warning":
             quality_warning.remove(server, luid)
             return
+        # A person can have thought about the plan for long, and what is in a project goes with it.
+        if kind == "project" and holds_others(server, luid, self.mark):
+            raise UserError(
+                "something that is not ours has come into its project on Tableau; run again, and it stays"
+            )
         endpoints = {
             "group": server.groups,
             "project": server.projects,

@@ -104,7 +104,7 @@ class CustomerPlan:
     members: frozenset[str] = frozenset()  # LUIDs of the users now in its group
     mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that mail at present
     mail_stopped_because: str | None = None
-    unmailed: int = 0  # mails whose hour has come since the last publication, while they were suspended
+    unmailed: int = 0  # mails whose hour has come since the last publication, and that were not active then
     mails_seen: datetime | None = None  # when it was seen which mails had gone out
     problem: str | None = None
     exports: bool = False
@@ -119,8 +119,8 @@ class CustomerPlan:
         """What a person should know of the mail."""
         if self.unmailed:
             return (
-                f"{self.unmailed} of last week's mails were not sent, because they were suspended at their hour: mail "
-                "the pages of `callmart report` to their recipients"
+                f"{self.unmailed} of last week's mails were not sent, because they were suspended or not there yet at "
+                "their hour: mail the pages of `callmart report` to their recipients"
             )
         return mail_alert(self.mail_stopped_because)
 
@@ -503,12 +503,17 @@ def _member_steps(
             yield Step(customer, "remove", "member", user.name if user else luid, luid)
     for key, name in wanted.items():
         user = actual.users.get(key)
-        # An account that was never used may be left from an interrupted run of ours, so it becomes ours.
-        is_unclaimed = user is not None and user.role == ROLE and user.is_unused
-        if user is None or (not user.is_ours and (user.is_others or is_unclaimed)):
+        if user is None or (
+            not user.is_ours and (user.is_others or is_unclaimed(user.role, is_unused=user.is_unused))
+        ):
             yield Step(customer, "add", "user", name)
         if user is None or user.luid not in present:
             yield Step(customer, "add", "member", name)
+
+
+def is_unclaimed(role: str, *, is_unused: bool) -> bool:
+    """Whether an account becomes ours: one that was never used may be left from an interrupted run of ours."""
+    return role == ROLE and is_unused
 
 
 def _mail_steps(
@@ -565,16 +570,16 @@ def _recipient(subscription: Subscription, project: Project | None, actual: Actu
 
 def _unmailed(publication: Publication, project: Project | None, actual: Actual) -> int:
     """How many mails were suspended at their hour, of those whose hour has come since the last publication. Tableau
-    does not make up for them. Nothing is known of a customer's first publication.
+    does not make up for them. Nothing is known of a customer's first publication on a site.
     """
     seen, at, wanted = publication.mails_seen, publication.at, _by_recipient(publication)
-    if seen is None or at is None:
+    if seen is None or at is None or project is None:
         return 0
-    mails = (
-        wanted.get(_recipient(old, project, actual))
-        for old in (project.subscriptions if project else ())
-        if old.is_suspended
+    mails: Iterable[Mail | None] = (
+        wanted.get(_recipient(old, project, actual)) for old in project.subscriptions if old.is_suspended
     )
+    if not project.subscriptions:
+        mails = wanted.values()  # none is made while mail is stopped
     return sum(mail is not None and seen < mail.hour <= at for mail in mails)
 
 
@@ -652,6 +657,9 @@ def _leave(customer: int, actual: Actual) -> CustomerPlan:
     return CustomerPlan(
         customer, name, tuple(steps), stays=False,
         foreign=tuple(each for project in found for each in project.foreign),
+        mailing=tuple(
+            each.luid for project in found for each in project.subscriptions if not each.is_suspended
+        ),
     )  # fmt: skip
 
 

@@ -39,7 +39,8 @@ TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publis
 _INFO_TIMEOUT_S = (10, 30)
 # What a call to Tableau can raise.
 FAILURES = (TableauError, ParseError, etree.XMLSyntaxError, requests.RequestException)
-LOST = (NotSignedInError, requests.ConnectionError)  # failures that can concern all customers, not just one
+# Failures that can concern all customers, not just one.
+LOST = (NotSignedInError, requests.ConnectionError, requests.Timeout)
 # What Tableau's reference says of a kind of thing that a server doesn't have: the feature is disabled (a licence is
 # missing), or there is no such resource. Any other error says nothing about it.
 NONE_HERE = ("403157", "404003")
@@ -51,8 +52,8 @@ _SERVER_INFO = "/api/2.4/serverinfo"  # every server since 2016 answers this ver
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first match counts
     (
         NotSignedInError,
-        "the session has ended, because its token signed in a second time or its connected app may not do this; "
-        "run again",
+        "the session has ended, because its token signed in a second time or has expired, or its connected app may not "
+        "do this; run again",
     ),
     (
         JobFailedException,
