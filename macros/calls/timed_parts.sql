@@ -18,7 +18,8 @@
         wait_s,
         release_reason,
         ring_s,
-        case when connected_at is not null then greatest(connected_s - coalesce(hold_s, 0), 0) end as talk_s,
+        -- greatest() takes no notice of nulls, and would give a talk that goes on 0 seconds.
+        case when connected_s is not null then greatest(connected_s - coalesce(hold_s, 0), 0) end as talk_s,
         case when shows_holds then holds end as holds,
         case when shows_holds and holds = 0 then 0 else hold_s end as hold_s,
         case when shows_wrapups and wrapups = 0 then 0 else wrapup_s end as wrapup_s,

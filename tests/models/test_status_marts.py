@@ -253,6 +253,20 @@ ODD = [
         sessions=[(0, "09:00", "10:00", 3540, 1)],
     ),
     Odd(
+        "measured as shorter than the time since its day: a logout and a login between them are lost",
+        [
+            login("09:00"),
+            login("11:00", line="d-2"),
+            logout("12:00", line="d-2"),
+            logout("17:00", 2, duration_s=28800),
+        ],
+        sessions=[
+            (0, "09:00", "+2 17:00", 0, 1),
+            (0, "11:00", "12:00", 3600, 1),
+            (2, None, "17:00", 28800, 0),
+        ],
+    ),
+    Odd(
         "in as an agent who waits, out as one who is called back",
         [
             (at("09:00"), "c-1|NONE|Agent/1|AGENTCALLBACKLOGIN|1001@default"),
@@ -421,6 +435,10 @@ ATTENDED: dict[str, Days] = {
     "two devices at once": [(0, 2, "09:00", "12:00", 10800, None)],
     "a logout without a login": [(0, 0, None, "11:00", None, None)],
     "in and out in one second": [(0, 1, "10:00", "10:00", 0, None)],
+    "measured as shorter than the time since its day: a logout and a login between them are lost": [
+        (0, 2, "09:00", "12:00", 3600, None),
+        (2, 0, None, "17:00", 28800, None),
+    ],
     "clipped at midnight": [(0, None, None, None, None, None), (1, None, None, None, None, None)],
     "a member who never logs in": [],
     "nothing of an agent under standard": [],

@@ -53,7 +53,11 @@ wrapups as (
         min(occurred_at) filter (where event = 'wrapup_ended') as ended_at
     from numbered
     group by customer_id, agent_key, chain_no, wrapup_no
-    having bool_and(duration_s is null)
+    -- Of several ends the first one counts. If that one is measured, it is a wrap-up above.
+    having (
+        array_agg(duration_s order by moment, duration_s)
+        filter (where event = 'wrapup_ended')
+    )[1] is null
 )
 
 select * from wrapups

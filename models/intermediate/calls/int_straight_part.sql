@@ -5,6 +5,19 @@ with calls as not materialized (
     select
         *,
         connected_at is not null or released_at is not null as is_connected,
+        -- The agent who placed the call is connected when the other party answers, if the source shows neither the
+        -- connection nor the length of the talk.
+        case
+            when
+                connected_at is null
+                and talk_duration_s is null
+                and queue is null
+                and direction in ('outbound', 'internal')
+                and placed_by = agent_key
+                and answered_at < released_at
+                then answered_at
+            else connected_at
+        end as talked_from,
         hold_started_at is not null or hold_ended_at is not null as has_hold,
         wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
         case
@@ -36,11 +49,11 @@ talks as (
         true as begins_contact,
         true as begins_call,
         1::bigint as connected_moment,
-        {{ beginning('connected_at', 'released_at', 'talk_duration_s') }} as connected_at,
+        {{ beginning('talked_from', 'released_at', 'talk_duration_s') }} as connected_at,
         released_at,
         null::timestamptz as placed_at,
         wait_s,
-        {{ measured_seconds('talk_duration_s', 'connected_at', 'released_at') }} as connected_s,
+        {{ measured_seconds('talk_duration_s', 'talked_from', 'released_at') }} as connected_s,
         release_reason,
         shows_holds,
         shows_wrapups,

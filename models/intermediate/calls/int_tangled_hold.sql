@@ -10,8 +10,12 @@ events as (
     where event in ('hold_started', 'hold_ended')
 ),
 
+named as (
+    {{ name_phases('events', starts='hold_started') }}
+),
+
 phases as (
-    {{ pair_phases('events', starts='hold_started', ends='hold_ended') }}
+    {{ pair_phases('named', starts='hold_started', ends='hold_ended') }}
 ),
 
 of_parts as (

@@ -56,12 +56,9 @@ paired as (
     group by customer_id, call_key, queue, agent_key, talk_no
 ),
 
-with_parts as (
+first_told as (
     select
         *,
-        row_number() over (
-            partition by customer_id, call_key order by connected_moment, connected_at, queue, agent_key, talk_no
-        ) as part,
         -- If an agent is connected twice in one contact, only the first part begins it.
         row_number() over (
             partition by customer_id, call_key, queue, visit_no, agent_key
@@ -71,6 +68,44 @@ with_parts as (
             partition by customer_id, call_key, agent_key order by connected_moment, connected_at, queue, talk_no
         ) = 1 as begins_call
     from paired
+),
+
+-- The agent who placed the call is connected when the other party answers, if the source shows neither the connection
+-- nor the length of the talk.
+with_placers as (
+    select
+        first_told.*,
+        case
+            when
+                first_told.connected_at is null
+                and first_told.duration_s is null
+                and first_told.queue is null
+                and first_told.begins_call
+                and placed_talks.connected_at < first_told.released_at
+                then placed_talks.connected_at
+        end as picked_up_at
+    from first_told
+    left join placed_talks
+        on first_told.customer_id = placed_talks.customer_id
+        and first_told.call_key = placed_talks.call_key
+        and first_told.agent_key = placed_talks.agent_key
+),
+
+begun as (
+    select
+        *,
+        coalesce(connected_at, picked_up_at) as talked_from,
+        case when picked_up_at is null then connected_moment else 0 end as begun_moment
+    from with_placers
+),
+
+with_parts as (
+    select
+        *,
+        row_number() over (
+            partition by customer_id, call_key order by begun_moment, connected_at, queue, agent_key, talk_no
+        ) as part
+    from begun
 )
 
 select
@@ -82,12 +117,12 @@ select
     agent_key,
     begins_contact,
     begins_call,
-    connected_moment,
-    {{ beginning('connected_at', 'released_at', 'duration_s') }} as connected_at,
+    begun_moment as connected_moment,
+    {{ beginning('talked_from', 'released_at', 'duration_s') }} as connected_at,
     released_at,
     null::timestamptz as placed_at,
     wait_s,
-    {{ measured_seconds('duration_s', 'connected_at', 'released_at') }} as connected_s,
+    {{ measured_seconds('duration_s', 'talked_from', 'released_at') }} as connected_s,
     release_reason,
     shows_holds,
     shows_wrapups

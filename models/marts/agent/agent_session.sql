@@ -1,7 +1,10 @@
 -- One row per login of an agent at a device and local day that it touches, only for days under a detailed contract.
 
 with logins as (
-    select * from {{ ref('int_login') }}
+    select
+        *,
+        least(logged_in_at, began_at) as reported_at
+    from {{ ref('int_login') }}
     where not {{ is_left_out('agent_key') }}
 ),
 
@@ -11,7 +14,18 @@ days as (
 ),
 
 of_days as (
-    {{ days_of_phases('logins', 'began_at', 'ended_at') }}
+    {{ days_of_phases('logins', 'reported_at', 'ended_at') }}
+),
+
+-- By the source's own measure a login can begin days after it was reported. Its own day shows it all the same, without
+-- any time.
+touched as (
+    select
+        *,
+        case when began_at < ends_at then began_at else logged_in_at end as begun_at,
+        case when began_at < ends_at then until_moment else logged_in_at end as gone_at
+    from of_days
+    where began_at < ends_at or logged_in_at >= begins_at
 ),
 
 numbered as (
@@ -21,13 +35,13 @@ numbered as (
         case when logged_in_at >= begins_at then logged_in_at end as shown_login_at,
         row_number() over (
             partition by customer_id, call_date, agent_key
-            order by began_at, ended_at, device_key
+            order by begun_at, ended_at, device_key
         ) as session_no,
         row_number() over (
             partition by customer_id, call_date, agent_key
-            order by until_moment desc, began_at desc, device_key desc
+            order by gone_at desc, begun_at desc, device_key desc
         ) as nth_last
-    from of_days
+    from touched
 )
 
 select
@@ -43,8 +57,8 @@ select
     case
         when has_length
             then
-                {{ whole_seconds(seconds_between('began_at', 'until_moment')) }}
-                - {{ whole_seconds(seconds_between('began_at', 'greatest(began_at, begins_at)')) }}
+                {{ whole_seconds(seconds_between('begun_at', 'gone_at')) }}
+                - {{ whole_seconds(seconds_between('begun_at', 'greatest(begun_at, begins_at)')) }}
     end::integer as seconds,
     coalesce(logged_in_at >= begins_at and logged_in_at < ends_at, false)::integer as logins,
     session_no = 1 as is_first,
