@@ -47,6 +47,7 @@ class Prepared:
         self._connection = connection
         self._rules = judging.rules(sources, gate)
         self._latest = gate.latest
+        self._keyless = gate.keyless
         self._former_keys = FormerKeys(self._rules, gate.latest)
         self._zones = dict(
             zip(
@@ -140,6 +141,9 @@ class Prepared:
             f" from ({judging.ARRIVED}) where turned_away group by all"
         ).fetchall()
         for number, customer_id, count in counts:
+            if customer_id in self._keyless:
+                self._tallies[number].waiting_by[customer_id] += count
+                continue
             known = customer_id if customer_id in self._zones else None
             self._tallies[number].turned_away_by[known] += count
 

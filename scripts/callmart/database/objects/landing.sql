@@ -819,7 +819,8 @@ $$;
 -- used.
 
 -- Whether what landed under a version of the registry is all that lands today: since then nothing has changed about the
--- customers of the file, and where it has rows of unknown customers, none was added.
+-- customers of the file, and where it has rows of unknown customers, none was added. It never is under version 0, when
+-- rows of the file wait for a key.
 create or replace function raw.is_up_to_date(registry_version integer, customers integer[]) returns boolean
 stable
 return case
@@ -936,8 +937,8 @@ begin
     select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
         file_number integer, name_key text, path_key text, content_key text, asked text, look text, time_zone text,
-        row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb, incomplete_last_line boolean,
-        erased bigint
+        row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb, waits boolean,
+        incomplete_last_line boolean, erased bigint
     )
     order by g.file_number;
     perform raw.refuse_unprepared();
@@ -989,7 +990,7 @@ begin
         g.file_id,
         g.name_key,
         g.content_key,
-        keep.registry_version,
+        case when g.waits then 0 else keep.registry_version end,
         g.asked,
         g.time_zone,
         (t.last_at at time zone g.time_zone)::date,
@@ -998,7 +999,7 @@ begin
         g.turned_away,
         g.incomplete_last_line,
         g.erased,
-        w.customers
+        case when g.waits then null else w.customers end
     from given as g
     left join (
         select o.file_number, array_agg(distinct c.customer_id) as customers
