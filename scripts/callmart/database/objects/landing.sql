@@ -381,9 +381,10 @@ begin
 end
 $$;
 
--- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Equal rows of one file
--- are one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Returns
--- whether any row went. Uses the table `brought` of raw.merge_incoming.
+-- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Rows of one file with
+-- one key are one event if the source gave them an id: the first one, as the loader wrote them in the order of their
+-- lines. Otherwise they are several events, numbered by an ordinal. Returns whether any row went. Uses the table
+-- `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns boolean
 language plpgsql
 set work_mem = '256MB' -- enough to sort millions of keys in memory
@@ -409,7 +410,7 @@ begin
                 event_key,
                 identified,
                 row_number() over (
-                    partition by customer_id, occurred_at, event_key, file_number order by line_number
+                    partition by customer_id, occurred_at, event_key, file_number order by line_number, ctid
                 ) - 1 as ordinal
             from raw.incoming
             where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1)
