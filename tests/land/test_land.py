@@ -149,6 +149,30 @@ def test_an_event_id_makes_two_rows_one(callmart: Callmart, customer: int) -> No
     assert (over.landed, over.repeated) == (2, 1), "another time or platform is another event"
 
 
+@pytest.mark.parametrize("customers", [1, 2])
+def test_of_rows_of_a_file_that_contradict_each_other_the_first_one_lands(
+    callmart: Callmart, customer: int, other: int, customers: int
+) -> None:
+    """Also if they are of different blocks, and whoever else has rows in the file."""
+    whose, numbers = (customer, other)[:customers], range(10_000)
+    told = [
+        event(
+            "queue_joined",
+            at("12:00"),
+            customer_id=whose[number % customers],
+            call_id=f"c{number}",
+            event_id=number,
+            queue=queue,
+        )
+        for queues in (("first", "second"), ("third", "fourth"))
+        for number in numbers
+        for queue in queues
+    ]
+    assert callmart.land_text(ndjson(*told)).landed == len(numbers)
+    query = "select distinct queue from raw.event where customer_id = any(%s)"
+    assert callmart.rows(query, list(whose)) == [{"queue": "first"}]
+
+
 def test_rows_of_several_customers(callmart: Callmart, customer: int, other: int) -> None:
     (row,) = rows(1)
     text = ndjson(

@@ -81,11 +81,6 @@ def file_at_random(rng: Random, calls: str, customers: tuple[int, int]) -> bytes
     rows = events_at_random(rng, calls)
     whose = (*customers, *customers, *customers, *OTHERS[customers])
     told = [next(rows) | {"customer_id": rng.choice(whose)} for _ in range(rng.choice([1, 3, 25]))]
-    # Of two rows of a file with one id and time either may land, so within a file they are equal.
-    same: dict[tuple[Any, ...], Row] = {}
-    for position, row in enumerate(told):
-        if "event_id" in row:
-            told[position] = same.setdefault((row["event_id"], row["customer_id"], row["occurred_at"]), row)
     text = ndjson(*told)
     match rng.choice(
         ["as it is", "as it is", "as it is", "csv", "broken", "cut", "packed", "empty", "damaged", "log"]

@@ -133,7 +133,7 @@ def test_what_expired_is_told_also_if_tombstones_can_not_end(
     emptied: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     went, stayed = (Step("rows", what, "too old", 3, lambda _: 3) for what in ("this", "that"))
-    outcomes = [expire.Outcome(went, expire.DONE), expire.Outcome(stayed, expire.LOCKED)]
+    outcomes = [expire.Outcome(went, expire.DONE, 3), expire.Outcome(stayed, expire.LOCKED)]
     monkeypatch.setattr(expire, "expire", lambda *_: outcomes)
 
     def refuses(*_: object) -> int:

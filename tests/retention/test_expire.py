@@ -16,7 +16,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.publish import deriving
-from callmart.reports import weeks
+from callmart.reports import shelf, weeks
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
@@ -262,7 +262,13 @@ def test_files_that_nobody_can_name_or_delete_stop_nothing(full: Callmart) -> No
     stuck = reports / "1" / f"traffic-{week}.html"
     stuck.mkdir()  # it can't be unlinked, as a page in a folder of another account
 
+    logged = "select details from ops.audit_log where action = 'expired' order by entry"
+    before = len(full.rows(logged))
     ran = expired(full, BORDER)
+    noted = [row["details"] for row in full.rows(logged)[before:]]
+    assert [one["files"] for one in noted if "files" in one][-2:] == [2, 1], "not the one that is stuck"
+    assert [one.gone for one in ran if one.step.kind == "files"][-2:] == [2, 1]
+    assert shelf.index(full.settings).exists(), "what follows from the files that went is done"
     outcomes = {one.step.what: one.outcome for one in ran}
     assert {what for what, outcome in outcomes.items() if outcome != expire.DONE} == {f"{reports}/*/*.html"}
     assert outcomes[f"{reports}/*/*.html"] == expire.overall(ran) == expire.STUCK

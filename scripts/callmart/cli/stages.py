@@ -68,6 +68,8 @@ def land(
         failures.append(mistake)
     for one in landed:
         _print_landed(one)
+        failures += map(UserError, one.wrong_keys)
+    failures = [*{str(failure): failure for failure in failures}.values()]  # a key can be of many files
     for failure in failures[:-1]:
         said = plain(failure) if isinstance(failure, UserError) else kind(failure)
         err.print(f"[bold red]error:[/] {said}", soft_wrap=True)
@@ -87,6 +89,10 @@ def _print_landed(one: Any) -> None:
         f"{plain(one.file)}: {one.rows} rows: {one.landed} events landed, {one.repeated} repeated, "
         f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)"
     )
+    if one.waiting:
+        out.print(
+            f"  {one.waiting} rows wait for the key of their customer: land the file again when it is back"
+        )
     if one.erased:
         out.print(f"  {one.erased} events of persons who were erased: left out, or landed without them")
     for line, reason in one.first_rejects:

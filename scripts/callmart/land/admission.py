@@ -4,7 +4,9 @@ from functools import partial
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key
 from callmart.base.settings import Settings
 from callmart.land.gate import Correction, Gate, Tombstones
@@ -27,19 +29,22 @@ _STATUS_SCHEMA = {"customer_id": pa.int32(), "word": pa.string(), "status": pa.s
 
 
 def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
-    """Return the registry's version, and its contents as a Gate. `connection` is the loader's.
-
-    Raises UserError if a customer's key is missing or is not the one that the registry expects.
-    """
+    """Return the registry's version, and its contents as a Gate. `connection` is the loader's."""
     ((version, latest),) = connection.execute(
         "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
     ).fetchall()
+    keys, keyless = _keys(connection, settings)
+    contracts = _table(connection, _CONTRACTS, _CONTRACT_SCHEMA)
+    if keyless:
+        waiting = pc.is_in(contracts["customer_id"], pa.array(list(keyless), pa.int32()))
+        contracts = contracts.filter(pc.invert(waiting))
     return version, Gate(
-        contracts=_table(connection, _CONTRACTS, _CONTRACT_SCHEMA),
+        contracts=contracts,
         customers=_table(connection, _CUSTOMERS, _CUSTOMER_SCHEMA),
         statuses=_table(connection, _STATUSES, _STATUS_SCHEMA),
-        keys=_keys(connection, settings),
+        keys=keys,
         latest=latest,
+        keyless=keyless,
         erased_until=dict(
             connection.execute("select customer_id, until from privacy.erased_until").fetchall()
         ),
@@ -60,18 +65,22 @@ def _table(connection: psycopg.Connection, query: str, schema: dict[str, pa.Data
     )
 
 
-def _keys(connection: psycopg.Connection, settings: Settings) -> pa.Table:
+def _keys(connection: psycopg.Connection, settings: Settings) -> tuple[pa.Table, dict[int, str]]:
+    """The keys of the customers that may have data, and what is wrong with those that are missing or don't fit."""
     fingerprints = connection.execute(
         "select customer_id, key_fingerprint from registry.customer"
         " where customer_id in (select customer_id from registry.kept_contract)"
     ).fetchall()
-    keys = [ensure_key(settings.home, customer_id, fingerprint) for customer_id, fingerprint in fingerprints]
-    return pa.table(
-        {
-            "customer_id": pa.array([customer_id for customer_id, _ in fingerprints], pa.int32()),
-            "key": pa.array(keys, pa.binary()),
-        }
+    keys, keyless = dict[int, bytes](), dict[int, str]()
+    for customer_id, fingerprint in fingerprints:
+        try:
+            keys[customer_id] = ensure_key(settings.home, customer_id, fingerprint)
+        except UserError as error:
+            keyless[customer_id] = str(error)
+    table = pa.table(
+        {"customer_id": pa.array(list(keys), pa.int32()), "key": pa.array(list(keys.values()), pa.binary())}
     )
+    return table, keyless
 
 
 def _tombstones(connection: psycopg.Connection) -> Tombstones:

@@ -39,6 +39,8 @@ class Gate:
     statuses: pa.Table  # customer_id int32, word, status
     keys: pa.Table  # customer_id int32, key (32 bytes per layer); only customers with a contract
     latest: datetime  # a day ahead of the database's clock; later events are rejected
+    # What is wrong with the keys that can't be read, by customer. No contract of theirs is here, and their rows wait.
+    keyless: Mapping[int, str] = field(default_factory=dict)
     # Customers of whom somebody was erased, and until when.
     erased_until: Mapping[int, datetime] = field(default_factory=dict)
     tombstones: Callable[[], Tombstones] = dict  # reads theirs

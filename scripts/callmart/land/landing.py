@@ -49,7 +49,9 @@ OF_ALL_FILES = (DISK_FULL, "53300", "58")
 
 @dataclass(frozen=True)
 class Landed:
-    """The result for one file. `rows`, `rejected` and `turned_away` count rows of the file, the others events."""
+    """The result for one file. `rows`, `rejected`, `turned_away` and `waiting` count rows of the file, the others
+    events.
+    """
 
     file: str
     rows: int = 0
@@ -57,6 +59,8 @@ class Landed:
     repeated: int = 0
     rejected: int = 0
     turned_away: int = 0
+    waiting: int = 0  # of customers whose key can't be read: they land when it is back
+    wrong_keys: tuple[str, ...] = ()  # what is wrong with these keys
     erased: int = 0  # of persons or calls that were erased: left out, known already, or landed without them
     unchanged: bool = False  # landed before, and what the registry says of its customers is the same
     incomplete_last_line: bool = False  # of an unchanged file only known if somebody named it
@@ -83,7 +87,7 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
     """Land files, and yield what became of each as soon as that is known.
 
     Raises UserError if nothing can land, because the loader can't log in, another session keeps the server from
-    it, its disk is full, or a key is missing.
+    it, its disk is full, or the installation's key is missing.
     """
     with Loader(settings) as loader, Loader(settings) as next_loader:
         for some in batched(deliveries, MOST_FILES):
@@ -171,8 +175,8 @@ def _land_read(
 
 
 def _noted(known: set[tuple[str, str]], source: Source, outcome: Landed | Exception) -> Outcome:
-    """What became of a file. Its content is known now if it landed."""
-    if isinstance(outcome, Landed):
+    """What became of a file. Its content is known now if all of it landed."""
+    if isinstance(outcome, Landed) and not outcome.waiting:
         known.add(source.found.content)
     return source.found.delivery, outcome
 
@@ -196,6 +200,7 @@ class _Preparation(NamedTuple):
 
     version: int
     sources: list[Source]
+    gate: Gate
     prepared: Prepared
     batches: Iterator[pa.RecordBatch]
     outcomes: dict[int, Landed | Exception]
@@ -207,7 +212,7 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> _Preparation | None:
         return None
     try:
         preparation = _prepare(loader, sources)
-        if not preparation.sources:  # their customers are not in the registry, which their turn says
+        if not preparation.sources:  # what is wrong with their customers is said in their turn
             return None
         first = list(islice(preparation.batches, MOST_BLOCKS - 1))  # and the next one is made meanwhile
     except Exception:
@@ -220,10 +225,10 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> _Preparation | None:
 def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
     version, gate = loader.read(lambda connection: current_gate(connection, loader.settings))
-    outcomes = _of_strangers(sources, gate)
+    outcomes = _of_strangers(sources, gate) | _of_keyless(sources, gate)
     counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)
-    return _Preparation(version, counted, prepared, ahead(prepared.batches()), outcomes)
+    return _Preparation(version, counted, gate, prepared, ahead(prepared.batches()), outcomes)
 
 
 def _land_together(
@@ -289,6 +294,15 @@ def _of_strangers(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | E
     }
 
 
+def _of_keyless(sources: Sequence[Source], gate: Gate) -> dict[int, Landed | Exception]:
+    """What becomes of the files of customers whose key can't be read. One sentence is said of all that one has."""
+    return {
+        source.number: UserError(gate.keyless[customer])
+        for source in sources
+        if (customer := source.defaults.customer_id) is not None and customer in gate.keyless
+    }
+
+
 def _stored(loader: Loader, preparation: _Preparation) -> dict[int, Landed | Exception] | None:
     """Store the files' events in one transaction; None if the registry has changed. Raises what fails for all files."""
     kept = loader.store(preparation.prepared, preparation.batches, preparation.version)
@@ -299,12 +313,12 @@ def _stored(loader: Loader, preparation: _Preparation) -> dict[int, Landed | Exc
             found.refuse_changed(source.found)
     loader.commit()
     return {
-        source.number: source.tally.refusal or _landed(source, kept[source.number])
+        source.number: source.tally.refusal or _landed(source, kept[source.number], preparation.gate)
         for source in preparation.sources
     }
 
 
-def _landed(source: Source, kept: Kept) -> Landed:
+def _landed(source: Source, kept: Kept, gate: Gate) -> Landed:
     tally = source.tally
     rejects = pa.concat_tables(tally.rejects).sort_by("line_number") if tally.rejects else None
     return Landed(
@@ -314,6 +328,8 @@ def _landed(source: Source, kept: Kept) -> Landed:
         repeated=kept.repeated,
         rejected=tally.rejected,
         turned_away=tally.turned_away,
+        waiting=tally.waiting,
+        wrong_keys=tuple(gate.keyless[customer] for customer in sorted(tally.waiting_by)),
         erased=kept.of_erased,
         incomplete_last_line=tally.incomplete_last_line,
         first_rejects=tuple(

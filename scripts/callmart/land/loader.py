@@ -185,6 +185,7 @@ class Loader:
                 "null" if customer is None else str(customer): rows
                 for customer, rows in tally.turned_away_by.items()
             },
+            "waits": tally.waiting > 0,
             "incomplete_last_line": tally.incomplete_last_line,
             "erased": tally.erased,
         }

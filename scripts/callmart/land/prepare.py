@@ -47,6 +47,7 @@ class Prepared:
         self._connection = connection
         self._rules = judging.rules(sources, gate)
         self._latest = gate.latest
+        self._keyless = gate.keyless
         self._former_keys = FormerKeys(self._rules, gate.latest)
         self._zones = dict(
             zip(
@@ -60,8 +61,8 @@ class Prepared:
         self._agents: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together. There is
-        no other order. Can be called once.
+        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together, and those
+        of a file with one key are in the order of its lines. There is no other order. Can be called once.
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
@@ -140,6 +141,9 @@ class Prepared:
             f" from ({judging.ARRIVED}) where turned_away group by all"
         ).fetchall()
         for number, customer_id, count in counts:
+            if customer_id in self._keyless:
+                self._tallies[number].waiting_by[customer_id] += count
+                continue
             known = customer_id if customer_id in self._zones else None
             self._tallies[number].turned_away_by[known] += count
 
@@ -165,18 +169,21 @@ class Prepared:
         self._agents = [_distinct(pa.concat_tables([*self._agents, _as_agents(events).filter(nameable)]))]
 
     def _stored(self, events: pa.Table) -> pa.Table:
-        """The events by EVENT_SCHEMA. Only in a queue_log the order of lines matters."""
+        """The events by EVENT_SCHEMA. Only in a queue_log the numbers of lines matter. Elsewhere the order of lines
+        decides which of events with one key is stored.
+        """
+        # A build looks up each customer's days. If customers' rows lay mixed, each would read nearly all pages.
+        is_mixed = pc.count_distinct(events["customer_id"]).as_py() > 1
+        if is_mixed or pc.count_distinct(events["event_key"]).as_py() < events.num_rows:
+            order = ("customer_id", "occurred_at", "line_number")
+            events = events.sort_by([(name, "ascending") for name in order])
         logs = [source.number for source in self._sources.values() if source.form in QUEUE_LOGS]
         of_log = pc.is_in(events["file_number"], pa.array(logs, pa.int32()))
         numbers = pc.if_else(of_log, events["line_number"], pa.scalar(None, pa.int64()))
         stored = events.select(EVENT_SCHEMA.names)
-        stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
+        return stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
             EVENT_SCHEMA
         )
-        # A build looks up each customer's days. If customers' rows lay mixed, each would read nearly all pages.
-        if pc.count_distinct(stored["customer_id"]).as_py() > 1:
-            stored = stored.sort_by([("customer_id", "ascending"), ("occurred_at", "ascending")])
-        return stored
 
 
 def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:

@@ -28,7 +28,7 @@ class Limits:
     rows: int  # for a text file lines, including empty ones
     gib: float
     rejects: int  # of any file
-    reject_share: float  # of the file's rows, without those that are turned away
+    reject_share: float  # of the file's rows, without those that are turned away or wait
 
 
 class UnknownVerbs(Counter[str]):
@@ -52,6 +52,7 @@ class Tally:
     rejected: int = 0
     # By customer. The key None counts the rows of customers that the registry does not know.
     turned_away_by: Counter[int | None] = field(default_factory=Counter)
+    waiting_by: Counter[int] = field(default_factory=Counter)  # rows of customers whose key can't be read
     erased: int = 0  # events that were left out because their agent was erased
     unknown_verbs: UnknownVerbs = field(default_factory=UnknownVerbs)
     refusal: UserError | None = None  # why the file does not land
@@ -60,6 +61,11 @@ class Tally:
     def turned_away(self) -> int:
         """The number of rows without a contract on their day."""
         return self.turned_away_by.total()
+
+    @property
+    def waiting(self) -> int:
+        """The number of rows that land when the keys of their customers are back."""
+        return self.waiting_by.total()
 
 
 def reject(tallies: Mapping[int, Tally], rows: pa.Table, reason: str | pa.Array | pa.ChunkedArray) -> None:
@@ -138,7 +144,7 @@ def packed(found: Found) -> Path | pa.BufferReader:
 def refuse_many_rejects(source: Source) -> None:
     """Refuse a file, in its Tally, if too many of its rows are rejected. All its rows have been judged."""
     tally, share = source.tally, source.limits.reject_share
-    admitted = tally.rows - tally.turned_away
+    admitted = tally.rows - tally.turned_away - tally.waiting
     if tally.refusal is None and tally.rejected > share * admitted:
         first = min(tally.rejects, key=lambda rows: rows["line_number"][0].as_py()).slice(0, 1).to_pylist()[0]
         tally.refusal = UserError(

@@ -365,21 +365,24 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
         if isinstance(outcome, Exception):
             ran.note(_sentence(outcome, f"{delivery.path} did not land", AGAIN))
         else:
-            ran.files.append(outcome)
-            _noting(ran, _require_last_line, delivery, outcome)
-            _noting(ran, taking_away.take_away, connection, settings, work[delivery], delivery, today)
-            if outcome.landed:
-                dbt_project.load_beside()  # there will be something to build
+            _note_landed(ran, delivery, outcome)
+            if not outcome.waiting:
+                _noting(ran, taking_away.take_away, connection, settings, work[delivery], delivery, today)
         on_step("land", delivery.path.name, number, len(work))
     for folder in folders:
         if folder.after != "keep":
             _noting(ran, arriving.clear_markers, folder, time.time())
 
 
-def _require_last_line(delivery: Delivery, landed: landing.Landed) -> None:
-    """Raise UserError if a file landed without its last line, and nobody will end that line."""
+def _note_landed(ran: Ran, delivery: Delivery, landed: landing.Landed) -> None:
+    """Note what of a file landed, and what did not: a last line that nobody will end, and rows without a key."""
+    ran.files.append(landed)
     if landed.incomplete_last_line and delivery.settled:
-        raise taking_away.without_last_line(delivery.path)
+        ran.note(str(taking_away.without_last_line(delivery.path)))
+    for problem in landed.wrong_keys:
+        ran.note(problem)
+    if landed.landed:
+        dbt_project.load_beside()  # there will be something to build
 
 
 def _noting(ran: Ran, step: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:

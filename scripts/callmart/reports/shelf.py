@@ -91,6 +91,8 @@ def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed. The
     caller has the lock, so a draft is one that a kill has left: it goes, too, if it can be deleted.
+
+    Raises the OSError of the first page that can't be removed, when all others are.
     """
     if not folder(settings).exists():
         return 0
@@ -99,13 +101,16 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
             draft.unlink()
     customers = _customers(connection)
     listed: dict[str, list[Link]] = {}
-    removed = 0
+    removed, stuck = 0, list[OSError]()
     for page in pages(settings):
         customer = customers.get(page.customer_id)
         report = _report(customer, page.report, page.week)
         if customer is None or report is None:
-            page.path.unlink()
-            removed += 1
+            try:
+                page.path.unlink()
+                removed += 1
+            except OSError as error:
+                stuck.append(error)
             continue
         title = str(getattr(report.title, customer.locale))
         address = f"{page.customer_id}/{page.path.name}"
@@ -116,6 +121,8 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
         if left.is_dir() and not any(left.iterdir()):
             left.rmdir()
     secret_file(index(settings), html.as_index(listed))
+    if stuck:
+        raise stuck[0]
     return removed
 
 

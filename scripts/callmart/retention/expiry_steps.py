@@ -31,6 +31,16 @@ CLOCKS = sql.SQL(f"({SQL['clocks']})")
 NO_CLOCKS = sql.SQL("(select)")
 
 
+class Stuck(Exception):
+    """Some of a step's files could not be deleted, or not everything that follows from the others was done. `gone` is
+    how many were deleted.
+    """
+
+    def __init__(self, gone: int) -> None:
+        super().__init__()
+        self.gone = gone
+
+
 @dataclass(frozen=True)
 class Step:
     """One step: what is deleted, why, and how much. `count` is in rows, or in files if `kind` is 'files'."""
@@ -134,23 +144,27 @@ class Steps:
         is_too_old: bool = True,
     ) -> None:
         """Files that go whole, if they are still the same when it is done; and what follows from that. One that can't
-        be deleted keeps no others: the error is raised when they are gone.
+        be deleted keeps no others: Stuck is raised when they are gone.
         """
         found = find(self.connection)
 
         def unlink(connection: psycopg.Connection) -> int:
             if find(connection) != found:
                 return MISMATCH
-            stuck: list[OSError] = []
+            gone, is_stuck = 0, False
             for path in found:
                 try:
                     path.unlink(missing_ok=True)
-                except OSError as error:
-                    stuck.append(error)
-            then(connection)
-            if stuck:
-                raise stuck[0]
-            return len(found)
+                    gone += 1
+                except OSError:
+                    is_stuck = True
+            try:
+                then(connection)
+            except OSError:
+                is_stuck = True
+            if is_stuck:
+                raise Stuck(gone)
+            return gone
 
         self.add("files", what, why, len(found), unlink, is_too_old=is_too_old)
 

@@ -381,9 +381,10 @@ begin
 end
 $$;
 
--- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Equal rows of one file
--- are one event if the source gave them an id. Otherwise they are several events, numbered by an ordinal. Returns
--- whether any row went. Uses the table `brought` of raw.merge_incoming.
+-- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Rows of one file with
+-- one key are one event if the source gave them an id: the first one, as the loader wrote them in the order of their
+-- lines. Otherwise they are several events, numbered by an ordinal. Returns whether any row went. Uses the table
+-- `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns boolean
 language plpgsql
 set work_mem = '256MB' -- enough to sort millions of keys in memory
@@ -409,7 +410,7 @@ begin
                 event_key,
                 identified,
                 row_number() over (
-                    partition by customer_id, occurred_at, event_key, file_number order by line_number
+                    partition by customer_id, occurred_at, event_key, file_number order by line_number, ctid
                 ) - 1 as ordinal
             from raw.incoming
             where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1)
@@ -819,7 +820,8 @@ $$;
 -- used.
 
 -- Whether what landed under a version of the registry is all that lands today: since then nothing has changed about the
--- customers of the file, and where it has rows of unknown customers, none was added.
+-- customers of the file, and where it has rows of unknown customers, none was added. It never is under version 0, when
+-- rows of the file wait for a key.
 create or replace function raw.is_up_to_date(registry_version integer, customers integer[]) returns boolean
 stable
 return case
@@ -936,8 +938,8 @@ begin
     select nextval(pg_get_serial_sequence('raw.file', 'file_id')) as file_id, g.*
     from jsonb_to_recordset(files) as g (
         file_number integer, name_key text, path_key text, content_key text, asked text, look text, time_zone text,
-        row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb, incomplete_last_line boolean,
-        erased bigint
+        row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb, waits boolean,
+        incomplete_last_line boolean, erased bigint
     )
     order by g.file_number;
     perform raw.refuse_unprepared();
@@ -989,7 +991,7 @@ begin
         g.file_id,
         g.name_key,
         g.content_key,
-        keep.registry_version,
+        case when g.waits then 0 else keep.registry_version end,
         g.asked,
         g.time_zone,
         (t.last_at at time zone g.time_zone)::date,
@@ -998,7 +1000,7 @@ begin
         g.turned_away,
         g.incomplete_last_line,
         g.erased,
-        w.customers
+        case when g.waits then null else w.customers end
     from given as g
     left join (
         select o.file_number, array_agg(distinct c.customer_id) as customers
