@@ -258,6 +258,40 @@ def test_a_file_that_changed_after_it_landed_stays(
     assert names(inbox) == []
 
 
+def test_a_file_that_vanishes_before_it_is_read_says_so(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, inner = put("a"), landing.land_all
+    put("b", "b")
+
+    def land_all(*arguments: Any) -> Iterator[landing.Outcome]:
+        gone.unlink()
+        yield from inner(*arguments)
+
+    monkeypatch.setattr(landing, "land_all", land_all)
+    ran = landing_of(ready, path=inbox)
+    assert ran.problems == [
+        f"{gone} vanished meanwhile, and nothing of it landed; land it again when it is back"
+    ]
+    assert [file.landed for file in ran.files] == [1]
+
+
+@pytest.mark.parametrize("after", ["delete", "move"])
+def test_a_file_that_the_sender_takes_away_once_it_landed_is_no_problem(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    file, inner = put("a"), landing.land_all
+
+    def land_all(*arguments: Any) -> Iterator[landing.Outcome]:
+        for outcome in inner(*arguments):
+            file.unlink()
+            yield outcome
+
+    monkeypatch.setattr(landing, "land_all", land_all)
+    ran = landing_of(ready, path=inbox, after=after, **{"move_to": archive} if after == "move" else {})
+    assert ([file.landed for file in ran.files], ran.problems) == ([1], [])
+
+
 GROWING: dict[str, tuple[Callable[[Path], object], int]] = {
     "is cut": (lambda file: os.truncate(file, 10), 0),
     "is cut and grows again": (lambda file: file.write_text("x" * 5000), 1),
@@ -301,7 +335,7 @@ def test_what_changes_while_it_is_read_does_not_land(
     if not ran.files:
         (problem,) = ran.problems
         assert problem.startswith(f"{file} ")
-        assert "changed meanwhile" in problem or "can't be read (FileNotFoundError" in problem
+        assert ("vanished meanwhile" if change is GROWING["vanishes"][0] else "changed meanwhile") in problem
     known = ready.rows(
         "select from raw.file where name_key = %s and content_key = %s",
         ready.file_key("a"), ready.file_key(digest, "content"),
@@ -419,15 +453,23 @@ def test_a_file_that_is_replaced_before_its_turn_waits(
     assert names(inbox) == ["b"]
 
 
-def test_what_can_not_be_taken_away_says_so(ready: Callmart, inbox: Path, archive: Path, put: Put) -> None:
+def test_what_can_not_be_taken_away_says_so(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
     file = put("a")
     archive.rmdir()
     (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
     assert problem == (
         f"{file} landed, but can't be moved (FileNotFoundError: No such file or directory); "
-        f"give this user write permission on {inbox} and {archive}"
+        f"mend that in {inbox} and {archive}"
     )
     assert (names(inbox), archive.exists()) == (["a"], False), "a mount that is missing is not made up for"
+    monkeypatch.setattr(taking_away, "_move", denied)
+    (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
+    assert problem.endswith(f"; give this user write permission on {inbox} and {archive}")
 
 
 def test_a_name_that_is_not_utf_8_stops_only_that_file(ready: Callmart, inbox: Path, put: Put) -> None:

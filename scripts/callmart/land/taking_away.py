@@ -50,10 +50,15 @@ def take_away(
         else:
             _move(path, digest, folder.move_to, last_day)
     except OSError as error:
+        if not os.path.lexists(path):  # its sender has taken it away
+            return
+        remedy = (
+            "give this user write permission on" if isinstance(error, PermissionError) else "mend that in"
+        )
         places = f"{folder.path} and {folder.move_to}" if folder.move_to else f"{folder.path}"
         raise UserError(
             f"{path} landed, but can't be {'moved' if folder.move_to else 'deleted'} ({kind(error)}); "
-            f"give this user write permission on {places}"
+            f"{remedy} {places}"
         ) from None
 
 
