@@ -214,6 +214,34 @@ def test_a_file_moves_to_another_file_system(
 
 
 @pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "written to"])
+@pytest.mark.parametrize("step", ["while it is copied", "while the copy of a crash is compared"])
+def test_what_comes_while_a_file_moves_to_another_file_system_is_not_deleted(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date, monkeypatch: pytest.MonkeyPatch,
+    step: str, is_replaced: bool,
+) -> None:  # fmt: skip
+    file = put("a", f"{step} {is_replaced}")
+    more = (content := file.read_text()).replace("T10:00", "T10:01")
+    if step != "while it is copied":
+        (archive / until(today)).mkdir()
+        (archive / until(today) / "a").write_text(content)
+    place, name = (os, "fsync") if step == "while it is copied" else (taking_away, "_has_content")
+    inner = getattr(place, name)
+
+    def changing(*arguments: Any) -> Any:
+        if is_replaced:
+            file.unlink()
+        file.write_text(more if is_replaced else content + more)
+        return inner(*arguments)
+
+    monkeypatch.setattr(place, name, changing)
+    (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
+    assert problem == f"{file} changed after it landed, and stays; the next run lands it again"
+    monkeypatch.setattr(place, name, inner)
+    assert [one.landed for one in landing_of(ready, path=inbox, after="move", move_to=archive).files] == [1]
+
+
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize(
     "crash", ["before the move", "before the copy is whole", "before the file is deleted"]
 )
@@ -270,9 +298,8 @@ def test_a_file_that_vanishes_before_it_is_read_says_so(
 
     monkeypatch.setattr(landing, "land_all", land_all)
     ran = landing_of(ready, path=inbox)
-    assert ran.problems == [
-        f"{gone} vanished meanwhile, and nothing of it landed; land it again when it is back"
-    ]
+    (problem,) = ran.problems
+    assert problem == f"{gone} vanished meanwhile, and nothing of it landed; land it again when it is back"
     assert [file.landed for file in ran.files] == [1]
 
 
