@@ -89,3 +89,20 @@ def test_files_are_not_moved_into_the_home_or_where_they_land(give: Give, tmp_pa
             read()
     give("callmart_folders", f'[{{"path": "{inbox}", "after": "move", "move_to": "{tmp_path}/archive"}}]')
     assert read().folders[0].move_to == tmp_path / "archive"
+
+
+def test_a_folder_that_is_named_twice_is_refused(give: Give, tmp_path: Path) -> None:
+    """Its files would land for both customers."""
+    (inbox := tmp_path / "inbox").mkdir()
+    (link := tmp_path / "link").symlink_to(inbox)
+    for other in inbox, link:
+        give(
+            "callmart_folders",
+            f'[{{"path": "{inbox}", "customer": 1}}, {{"path": "{other}", "customer": 2}}]',
+        )
+        with pytest.raises(UserError, match=f"^setting folders: {inbox} is named 2 times.*; name it once"):
+            read()
+    give(
+        "callmart_folders", f'[{{"path": "{inbox}", "customer": 1}}, {{"path": "{inbox}/2", "customer": 2}}]'
+    )
+    assert len(read().folders) == 2

@@ -105,7 +105,7 @@ FILES: dict[str, tuple[bytes | None, list[str], str]] = {
     ),
     "a table of another kind": (b"calldate,clid,src,dst\n2026-01-01,x,1,2\n", [], "is not a header of the raw format"),
     "rows that break the rules": (f"{HEADER}\n{ROW}\n{ROW.replace('joined', 'jumped')}\n".encode(), [], "line 3"),
-    "not what was said": (LOG.encode(), ["--format", "parquet"], "is not a Parquet file; use --format auto"),
+    "not what was said": (LOG.encode(), ["--format", "parquet"], "is not a Parquet file; use format auto"),
     "an unknown format": (LOG.encode(), ["--format", "xml"], "use one of auto, csv, ndjson, parquet, queue_log"),
     "an unknown customer": (LOG.encode(), ["--customer", str(GONE)], f"customer {GONE} is not in the registry"),
     "a log of nobody": (LOG.encode(), [], "--customer"),

@@ -167,7 +167,7 @@ def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "lstat", lstat)
     assert look(tmp_path) == (
         ["b.csv"],
-        ["a.csv vanished while the folder was read; the next run takes it if it is back"],
+        ["a.csv vanished meanwhile, and nothing of it landed; land it again when it is back"],
     )
 
 

@@ -402,9 +402,11 @@ def test_the_format_is_found(tmp_path: Path, pack: Callable[[bytes], bytes]) -> 
 def test_another_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "Master.csv"
     path.write_text(text(WAIT))
-    with pytest.raises(UserError, match="is cel, not csv; use --format cel or auto"):
+    with pytest.raises(UserError, match="is cel, not csv; use format cel or auto"):
         opened(path, "csv", customer=DETAILED)
-    with pytest.raises(UserError, match="does not name the customer; give --customer"):
+    with pytest.raises(
+        UserError, match="does not name the customer; give --customer, or `customer` for its folder"
+    ):
         opened(path)
     path.write_text("1795529567|1795529567.16|sales|NONE|ABANDON|2|2|11\n")
     with pytest.raises(UserError, match="is queue_log, not cel"):

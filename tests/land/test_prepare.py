@@ -260,10 +260,10 @@ def test_a_file_must_say_whose_it_is(write: Write) -> None:
 def test_rows_that_contradict_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "events"
     assert fault_of(path, row("call_answered", customer_id=ANONYMOUS), customer=DETAILED) == (
-        "customer_id differs from --customer"
+        "customer_id differs from the customer given with the file"
     )
     assert fault_of(path, row("call_answered", platform="vcare"), platform_given=True) == (
-        "platform differs from --platform"
+        "platform differs from the platform given with the file"
     )
 
 

@@ -214,6 +214,34 @@ def test_a_file_moves_to_another_file_system(
 
 
 @pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "written to"])
+@pytest.mark.parametrize("step", ["while it is copied", "while the copy of a crash is compared"])
+def test_what_comes_while_a_file_moves_to_another_file_system_is_not_deleted(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date, monkeypatch: pytest.MonkeyPatch,
+    step: str, is_replaced: bool,
+) -> None:  # fmt: skip
+    file = put("a", f"{step} {is_replaced}")
+    more = (content := file.read_text()).replace("T10:00", "T10:01")
+    if step != "while it is copied":
+        (archive / until(today)).mkdir()
+        (archive / until(today) / "a").write_text(content)
+    place, name = (os, "fsync") if step == "while it is copied" else (taking_away, "_has_content")
+    inner = getattr(place, name)
+
+    def changing(*arguments: Any) -> Any:
+        if is_replaced:
+            file.unlink()
+        file.write_text(more if is_replaced else content + more)
+        return inner(*arguments)
+
+    monkeypatch.setattr(place, name, changing)
+    (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
+    assert problem == f"{file} changed after it landed, and stays; the next run lands it again"
+    monkeypatch.setattr(place, name, inner)
+    assert [one.landed for one in landing_of(ready, path=inbox, after="move", move_to=archive).files] == [1]
+
+
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize(
     "crash", ["before the move", "before the copy is whole", "before the file is deleted"]
 )
@@ -256,6 +284,39 @@ def test_a_file_that_changed_after_it_landed_stays(
     monkeypatch.undo()
     assert landing_of(ready, path=inbox, after="delete").problems == []
     assert names(inbox) == []
+
+
+def test_a_file_that_vanishes_before_it_is_read_says_so(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, inner = put("a"), landing.land_all
+    put("b", "b")
+
+    def land_all(*arguments: Any) -> Iterator[landing.Outcome]:
+        gone.unlink()
+        yield from inner(*arguments)
+
+    monkeypatch.setattr(landing, "land_all", land_all)
+    ran = landing_of(ready, path=inbox)
+    (problem,) = ran.problems
+    assert problem == f"{gone} vanished meanwhile, and nothing of it landed; land it again when it is back"
+    assert [file.landed for file in ran.files] == [1]
+
+
+@pytest.mark.parametrize("after", ["delete", "move"])
+def test_a_file_that_the_sender_takes_away_once_it_landed_is_no_problem(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    file, inner = put("a"), landing.land_all
+
+    def land_all(*arguments: Any) -> Iterator[landing.Outcome]:
+        for outcome in inner(*arguments):
+            file.unlink()
+            yield outcome
+
+    monkeypatch.setattr(landing, "land_all", land_all)
+    ran = landing_of(ready, path=inbox, after=after, **{"move_to": archive} if after == "move" else {})
+    assert ([file.landed for file in ran.files], ran.problems) == ([1], [])
 
 
 GROWING: dict[str, tuple[Callable[[Path], object], int]] = {
@@ -301,7 +362,7 @@ def test_what_changes_while_it_is_read_does_not_land(
     if not ran.files:
         (problem,) = ran.problems
         assert problem.startswith(f"{file} ")
-        assert "changed meanwhile" in problem or "can't be read (FileNotFoundError" in problem
+        assert ("vanished meanwhile" if change is GROWING["vanishes"][0] else "changed meanwhile") in problem
     known = ready.rows(
         "select from raw.file where name_key = %s and content_key = %s",
         ready.file_key("a"), ready.file_key(digest, "content"),
@@ -419,15 +480,23 @@ def test_a_file_that_is_replaced_before_its_turn_waits(
     assert names(inbox) == ["b"]
 
 
-def test_what_can_not_be_taken_away_says_so(ready: Callmart, inbox: Path, archive: Path, put: Put) -> None:
+def test_what_can_not_be_taken_away_says_so(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
     file = put("a")
     archive.rmdir()
     (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
     assert problem == (
         f"{file} landed, but can't be moved (FileNotFoundError: No such file or directory); "
-        f"give this user write permission on {inbox} and {archive}"
+        f"mend that in {inbox} and {archive}"
     )
     assert (names(inbox), archive.exists()) == (["a"], False), "a mount that is missing is not made up for"
+    monkeypatch.setattr(taking_away, "_move", denied)
+    (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
+    assert problem.endswith(f"; give this user write permission on {inbox} and {archive}")
 
 
 def test_a_name_that_is_not_utf_8_stops_only_that_file(ready: Callmart, inbox: Path, put: Put) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -357,6 +358,7 @@ def settings() -> Settings:
         found = Settings()
         _refuse_shared_file()
         _refuse_nested(found)
+        _refuse_named_twice(found)
         return found
     except ValidationError as error:
         mistake = first_mistake(error)
@@ -429,6 +431,17 @@ def _refuse_nested(settings: Settings) -> None:
                     f"setting folders.move_to: {folder.move_to} is in {other}; name a folder outside home "
                     "and outside the folders that are landed"
                 )
+
+
+def _refuse_named_twice(settings: Settings) -> None:
+    """Raise UserError if a landing folder is named twice: its files would land for the customers of both."""
+    named = Counter(folder.path for folder in settings.folders)
+    for path, times in named.items():
+        if times > 1:
+            raise UserError(
+                f"setting folders: {path} is named {times} times, so its files would land as often; name it once, and "
+                "give each customer a folder of its own"
+            )
 
 
 _SECRETS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder
-from callmart.land.look import Look, refuse_name, unreadable
+from callmart.land.look import Look, refuse_name, unreadable, vanished
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
@@ -129,9 +129,7 @@ def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
         except PermissionError as error:  # it concerns all of them
             raise unreadable(folder, error) from None
         except FileNotFoundError:
-            problems.append(
-                f"{folder / name} vanished while the folder was read; the next run takes it if it is back"
-            )
+            problems.append(str(vanished(folder / name)))
         except OSError as error:
             problems.append(str(unreadable(folder / name, error)))
     return found, problems

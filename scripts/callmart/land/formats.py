@@ -120,7 +120,7 @@ def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[st
         )
     named = "queue_log" if found == "queue_log_realtime" else found
     if format not in ("auto", named):
-        raise UserError(f"{path} is {named}, not {format}; use --format {named} or auto")
+        raise UserError(f"{path} is {named}, not {format}; use format {named} or auto")
     if found == "csv":
         check_header(path, header, COLUMNS, REQUIRED_COLUMNS)
     elif found == "queue_log_realtime":

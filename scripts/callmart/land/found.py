@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from callmart.base.errors import UserError
 from callmart.land.gate import Defaults
-from callmart.land.look import Look, refuse_name, unreadable
+from callmart.land.look import Look, refuse_name, unreadable, vanished
 
 BLOCK = 4 << 20  # bytes read at a time; a longer line is an error
 
@@ -59,6 +59,8 @@ def find(delivery: Delivery) -> Found:
     """Read a file once. Raises UserError if it can't be read, or is no longer what its folder showed."""
     path = delivery.path
     refuse_name(path)
+    if delivery.listed and not os.path.lexists(path):
+        raise vanished(path)
     if not path.is_file():
         raise UserError(
             f"{path} is not a file; name an existing file of raw events, or remove it from the landing folder"

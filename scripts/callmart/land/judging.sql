@@ -71,7 +71,7 @@ parsed as (
         case
             when customer is null and texts.customer_id is null then 'customer_id is missing'
             when customer is null then 'customer_id is not a customer number'
-            when customer <> customer_given then 'customer_id differs from --customer'
+            when customer <> customer_given then 'customer_id differs from the customer given with the file'
             when instant is not null then null
             when texts.occurred_at is null then 'occurred_at is missing'
             when regexp_full_match(texts.occurred_at, '{minute}(:[0-5]\d(\.\d+)?)?') then 'occurred_at has no offset'
@@ -143,7 +143,7 @@ select
         when occurred_at > getvariable('latest')
             then 'occurred_at is more than a day ahead of the database''s clock'
         when platform_given and platform <> platform_default
-            then 'platform differs from --platform'
+            then 'platform differs from the platform given with the file'
         when service not in ({platforms}) then 'platform is not one of the raw format'
         when event is null then 'event is missing'
         when known is null then 'event is not one of the raw format'

@@ -40,8 +40,15 @@ def refuse_name(path: Path) -> None:
         raise UserError(f"{shown} has a name that is not UTF-8; rename it") from None
 
 
+def vanished(path: Path) -> UserError:
+    """Return the error for a file that was there when its folder was read."""
+    return UserError(f"{path} vanished meanwhile, and nothing of it landed; land it again when it is back")
+
+
 def unreadable(path: Path, error: Exception) -> UserError:
     """Return the error for a file or folder that can't be read."""
+    if isinstance(error, FileNotFoundError):
+        return vanished(path)
     return UserError(
         f"{path} can't be read ({kind(error)}); give this user read permission, or deliver the whole file again"
     )

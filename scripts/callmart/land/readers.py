@@ -40,12 +40,12 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
                 f"{path} is a Parquet file packed with {compression}; unpack it, since Parquet packs its own columns"
             )
         if format not in ("auto", "parquet"):
-            raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
+            raise UserError(f"{path} is a Parquet file, not {format}; use format parquet or auto")
         footer = parquet.footer(file)
         names, blocks = tuple(footer.schema.names), footer.metadata.num_rows / parquet.ROWS
         return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits, footer))
     if format == "parquet":
-        raise UserError(f"{path} is not a Parquet file; use --format auto")
+        raise UserError(f"{path} is not a Parquet file; use format auto")
     form, header = formats.text_form(path, format, formats.first_lines(path, start))
     return _naming_customer(Source(file, number, blocks, form, header, compression, limits))
 
@@ -56,7 +56,9 @@ def _naming_customer(source: Source) -> Source:
     if source.defaults.customer_id is None and (
         is_log or "customer_id" not in (source.header or ("customer_id",))
     ):
-        raise UserError(f"{source.path} does not name the customer; give --customer")
+        raise UserError(
+            f"{source.path} does not name the customer; give --customer, or `customer` for its folder in callmart.toml"
+        )
     return source
 
 

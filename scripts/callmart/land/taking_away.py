@@ -43,17 +43,20 @@ def take_away(
             digest = file_digest(file, "sha256").hexdigest()
         key = keyed(installation_key(connection, settings), "content", digest)
         last_day = _last_day(connection, folder, path, key, delivery.asked, today)
-        if Look.of(path.lstat()) != look:
-            raise _changed(path)
         if folder.move_to is None:
-            path.unlink()
+            _delete_unchanged(path, look)
         else:
-            _move(path, digest, folder.move_to, last_day)
+            _move(path, look, digest, folder.move_to, last_day)
     except OSError as error:
+        if not os.path.lexists(path):  # its sender has taken it away
+            return
+        remedy = (
+            "give this user write permission on" if isinstance(error, PermissionError) else "mend that in"
+        )
         places = f"{folder.path} and {folder.move_to}" if folder.move_to else f"{folder.path}"
         raise UserError(
             f"{path} landed, but can't be {'moved' if folder.move_to else 'deleted'} ({kind(error)}); "
-            f"give this user write permission on {places}"
+            f"{remedy} {places}"
         ) from None
 
 
@@ -119,7 +122,18 @@ def _changed(path: Path) -> UserError:
     return UserError(f"{path} changed after it landed, and stays; the next run lands it again")
 
 
-def _move(path: Path, digest: str, move_to: Path, last_day: date) -> None:
+def _refuse_changed(path: Path, look: Look) -> None:
+    """Raise UserError unless the file is still what it was when it was read."""
+    if Look.of(path.lstat()) != look:
+        raise _changed(path)
+
+
+def _delete_unchanged(path: Path, look: Look) -> None:
+    _refuse_changed(path, look)
+    path.unlink()
+
+
+def _move(path: Path, look: Look, digest: str, move_to: Path, last_day: date) -> None:
     """Move a file into the folder of its last day. A file that is there is never overwritten: this one gets a name that
     begins with the digest of its content.
     """
@@ -130,14 +144,14 @@ def _move(path: Path, digest: str, move_to: Path, last_day: date) -> None:
     for name in (path.name, f"{digest[:16]}-{path.name}"):
         target = folder / name
         if _has_content(target, digest):  # a run broke off after it had copied the file
-            path.unlink()
+            _delete_unchanged(path, look)
             return
         try:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))  # now the name is taken
         except FileExistsError:
             continue
         try:
-            _carry(path, target)
+            _carry(path, look, target)
         except BaseException:
             target.unlink()
             raise
@@ -147,8 +161,9 @@ def _move(path: Path, digest: str, move_to: Path, last_day: date) -> None:
     )
 
 
-def _carry(path: Path, target: Path) -> None:
-    """Put a file in the place of the empty `target`."""
+def _carry(path: Path, look: Look, target: Path) -> None:
+    """Put a file in the place of the empty `target`. Raises UserError if somebody changes it meanwhile."""
+    _refuse_changed(path, look)
     try:
         path.replace(target)
     except OSError as error:
@@ -161,7 +176,7 @@ def _carry(path: Path, target: Path) -> None:
             copy.flush()
             os.fsync(copy.fileno())
         draft.replace(target)
-        path.unlink()
+        _delete_unchanged(path, look)
 
 
 def _delete(path: Path) -> None:
