@@ -312,6 +312,23 @@ def test_a_customers_locks_stop_no_run(opened: Callmart) -> None:
             exclusive(second).__enter__()
 
 
+@pytest.mark.parametrize("duty", ["auditor", "loader", "operator", "privacy_officer", "quality"])
+def test_what_a_duty_prepares_stops_no_run(opened: Callmart, duty: str) -> None:
+    """Preparing locks a table as a writer does, and PostgreSQL checks rights only when it is executed."""
+    with opened.connect() as owner, exclusive(owner):
+        pass  # there is a table to be locked
+    with login(opened, duty) as connection, opened.connect() as owner:
+        connection.execute("prepare mine as delete from ops.running_now")
+        with exclusive(owner), opened.connect() as second:
+            with pytest.raises(UserError, match="another callmart run"):
+                exclusive(second).__enter__()
+            second.rollback()
+            with pytest.raises(psycopg.errors.RaiseException, match="a callmart run is at work"):
+                second.execute("select ops.begin_dbt('mine')")
+        owner.execute("select ops.begin_dbt('mine')")
+        owner.rollback()
+
+
 def test_no_login_fills_the_table_of_locks(opened: Callmart) -> None:
     """With what administrator.sql takes away it does, and then nobody gets in; without it, nobody can."""
     fills = "select count(pg_advisory_lock(g)) from generate_series(1, 3000000) as g"

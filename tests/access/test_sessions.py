@@ -4,7 +4,10 @@ must, and everybody else goes on. Each trick is seen to stop a plain statement f
 
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,9 +18,16 @@ from callmart.base.progress import quietly
 from callmart.database import embedded_server, lock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
+from callmart.opening.places import Computed
 from callmart.operations import run as stages
+from callmart.privacy import procedure
 from callmart_home import Callmart
-from centre import ANONYMOUS, NAMED, REGISTRY, STANDARD
+from centre import ANONYMOUS, DAYS, NAMED, REGISTRY, STANDARD, agent_of
+from commands import command_of
+from erasing import person
+from events import event, ndjson
+
+NOON = datetime.combine(DAYS[0], time(12), UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -249,6 +259,72 @@ def test_who_comes_back_at_once_stops_nothing(opened: Callmart) -> None:
             thread.join()
     assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
     assert opened.rows("select from access.closing") == []
+
+
+# What locks a table although there is no right on it: who, by what, and which command waits for it.
+WITHOUT_A_RIGHT: dict[str, tuple[int | str, str, list[str]]] = {
+    "reading what lands": ("operator", "prepare mine as select from raw.incoming", ["land", "{file}"]),
+    "writing versions": ("auditor", "prepare mine as delete from registry.version", ["land", "{file}"]),
+    "a function": (
+        STANDARD,
+        "select pg_get_function_sqlbody(oid) from pg_proc where proname = 'recognised'",
+        ["keys", "rotate", "--installation"],
+    ),
+    "a view": (
+        STANDARD,
+        "select pg_get_viewdef(oid) from pg_class where relkind = 'v' and relnamespace = 'build'::regnamespace",
+        ["keys", "rotate", "--customer", str(NAMED)],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT_A_RIGHT)
+def test_what_is_locked_without_a_right_stops_no_command(opened: Callmart, tmp_path: Path, what: str) -> None:
+    who, statement, command = WITHOUT_A_RIGHT[what]
+    role = role_of(who) if isinstance(who, int) else roles.duty_role(embedded_server.DATABASE, who)
+    count = (
+        "select count(*) as n from ops.audit_log where action = 'sessions ended' and details ->> 'login' = %s"
+    )
+    (before,) = opened.rows(count, role)
+    file = tmp_path / "landed"
+    file.write_text(ndjson(event("queue_joined", NOON, customer_id=STANDARD, call_id=what, queue="q")))
+    with psycopg.connect(logins.login_uri(opened.settings, role), autocommit=True) as session:
+        session.execute("set idle_in_transaction_session_timeout = '5s'")  # so that nothing waits for ever
+        session.execute("begin read write")
+        session.execute(statement.encode())
+        done = command_of(opened.home)(*(word.format(file=file) for word in command))
+        assert done.returncode == 0, done.stderr
+        assert is_gone(session)
+    assert opened.rows(count, role) == [{"n": before["n"] + 1}]
+
+
+def test_what_a_customer_locks_stops_no_erasure(opened: Callmart) -> None:
+    """It empties what was computed, whoever is in it."""
+    agent = person(opened, NAMED, "agent", agent_of(NAMED), NOON)
+    definitions = "select pg_get_viewdef(oid) from pg_class where relkind = 'v'"
+    with held(opened, STANDARD, definitions) as session, opened.connect() as owner:
+        owner.execute("set lock_timeout = '5s'")  # so that nothing waits for ever
+        owner.commit()
+        with procedure.working(owner, opened.settings) as work:
+            assert Computed().treat(work, agent) == {}
+            owner.commit()
+        assert is_gone(session)
+
+
+def test_a_landing_waits_for_another(opened: Callmart, tmp_path: Path) -> None:
+    """And so does the owner, where it may."""
+    with logins.connect(opened.settings, "loader") as loader, opened.connect() as owner:
+        loader.execute("select raw.receive(0)")
+        with ThreadPoolExecutor(1) as beside, sessions.making_way(owner, spares_landings=True):
+            text = ndjson(event("queue_joined", NOON, customer_id=STANDARD, call_id="waits", queue="q"))
+            landing = beside.submit(opened.land_text, text)
+            owner.execute("set lock_timeout = '1s'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                owner.execute("truncate raw.incoming")
+            owner.rollback()
+            assert not is_gone(loader)
+            loader.rollback()
+            assert landing.result().landed == 1
 
 
 # -- what is not ours to end -------------------------------------------------------------------------------------------

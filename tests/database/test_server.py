@@ -573,7 +573,8 @@ def test_a_server_that_ends_idle_sessions_leaves_the_owner_s_and_their_locks(
                     while superuser.execute(beside, [pids]).fetchone():
                         time.sleep(0.1)
                 held = superuser.execute(
-                    "select from pg_locks where relation = 'ops.running_now'::regclass and mode = 'ExclusiveLock'"
+                    "select from pg_locks where relation = 'ops.running_now'::regclass"
+                    " and mode = 'ShareUpdateExclusiveLock'"
                 )
                 assert held.fetchall() == [()]
                 second.execute("select 1")

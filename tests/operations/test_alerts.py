@@ -15,6 +15,7 @@ import typer
 from aiosmtpd.smtp import Envelope
 from pydantic import ValidationError
 
+from callmart.access import logins
 from callmart.base import log
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Alerts, Settings
@@ -240,9 +241,18 @@ def test_one_channel_is_told_although_another_is_not(quiet: Callmart, hook: Hook
 
 def test_two_at_once_do_not_send_it_twice(quiet: Callmart, hook: Hook) -> None:
     with quiet.connect() as other:
-        other.execute("lock table ops.alarm in exclusive mode")
+        other.execute("lock table ops.alarm in share update exclusive mode")
         assert alerts.send(sending(quiet, webhook_url=hook.url), wrong(quiet, DISK)) == []
     assert hook.got == []
+
+
+def test_no_duty_keeps_alarms_from_being_sent(quiet: Callmart, hook: Hook) -> None:
+    """Preparing locks a table as a writer does, and PostgreSQL checks rights only when it is executed."""
+    with logins.connect(quiet.settings, "auditor") as auditor:
+        auditor.execute("set transaction read write")
+        auditor.execute("prepare mine as delete from ops.alarm")
+        assert alerts.send(sending(quiet, webhook_url=hook.url), wrong(quiet, DISK)) == []
+    assert told(hook) == [(["home_disk"], [])]
 
 
 def test_a_database_that_is_away_is_an_alarm_as_well(quiet: Callmart, hook: Hook) -> None:

@@ -510,6 +510,23 @@ def test_a_name_that_is_not_utf_8_stops_only_that_file(ready: Callmart, inbox: P
         ready.land(odd)
 
 
+@pytest.mark.parametrize("sign", ["\x1b", "\n", "\x9b", "\u2028"])
+def test_a_name_with_a_control_character_stops_only_that_file(
+    ready: Callmart, inbox: Path, put: Put, sign: str
+) -> None:
+    """It could write to the terminal of whoever reads what is wrong with the file, or a line of its own."""
+    odd = inbox / f"odd{sign}[31m.csv"
+    put("a").rename(odd)
+    put("b")
+    ran = landing_of(ready, path=inbox, settle_seconds=0)
+    assert [file.file for file in ran.files] == ["b"]
+    said = f"{inbox}/odd\ufffd[31m.csv has a control character in its name; rename it"
+    assert ran.problems == [said]
+    with pytest.raises(UserError) as refused:
+        ready.land(odd)
+    assert str(refused.value) == said
+
+
 def test_a_run_removes_what_was_moved_and_says_so(
     ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
 ) -> None:

@@ -1,7 +1,9 @@
-"""Ends sessions of customers and duties that block the owner.
+"""Ends sessions of customers and duties that block the owner or a landing.
 
 A login can keep a lock as long as it likes: it reads a mart, or changes its own role, in a transaction that it never
-ends, and it may switch off all its timeouts. So everything for which the owner needs strong locks runs in `making_way`.
+ends, and it may switch off all its timeouts. It needs no right for that: whoever may use a schema locks its tables by
+preparing a statement, and anybody locks what a view or a function reads by asking for its definition. So every command
+that changes something runs in `making_way`.
 """
 
 import threading
@@ -29,15 +31,16 @@ NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivileg
 
 
 @contextmanager
-def making_way(connection: psycopg.Connection) -> Iterator[None]:
-    """Within this context, sessions of customers and duties that block a session of the owner are ended, and that is
-    written into the audit log. Sessions of other logins are never ended: for them the owner has lock timeouts. The
-    caller has to commit within the context.
+def making_way(connection: psycopg.Connection, *, spares_landings: bool = False) -> Iterator[None]:
+    """Within this context, sessions of customers and duties that block a session of the owner, or a landing, are ended,
+    and that is written into the audit log. One landing waits for another, and with `spares_landings` so does the owner.
+    Sessions of other logins are never ended: for them the owner has lock timeouts. The caller has to commit within the
+    context.
     """
     ended: Counter[str] = Counter()
     done = threading.Event()
     with second(connection) as watcher:
-        watching = threading.Thread(target=_watch, args=(watcher, done, ended), daemon=True)
+        watching = threading.Thread(target=_watch, args=(watcher, done, ended, spares_landings), daemon=True)
         watching.start()
         try:
             yield
@@ -77,13 +80,17 @@ def _give_up(connection: psycopg.Connection) -> None:
         connection.close()
 
 
-def _watch(watcher: psycopg.Connection, done: threading.Event, ended: Counter[str]) -> None:
+def _watch(
+    watcher: psycopg.Connection, done: threading.Event, ended: Counter[str], spares_landings: bool
+) -> None:
     database = watcher.info.dbname
+    loader = roles.duty_role(database, "loader")
+    parameters = {"patience": PATIENCE, "loader": loader}
     while not done.wait(_LOOK_S):
         in_the_way: dict[str, list[int]] = {}
         try:
-            for role, pid in watcher.execute(SQL["in_the_way"], {"patience": PATIENCE}):
-                if _is_login(database, role):
+            for role, pid in watcher.execute(SQL["in_the_way"], parameters):
+                if _is_login(database, role) and not (spares_landings and role == loader):
                     in_the_way.setdefault(role, []).append(pid)
             for role, pids in in_the_way.items():
                 with suppress(*NOT_ENDED):  # it tries again as long as they are in the way

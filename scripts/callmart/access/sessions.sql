@@ -1,5 +1,6 @@
 -- name: in_the_way
--- The sessions that have blocked a session of the owner for longer than `patience`.
+-- The sessions that have blocked a session of the owner or of the loader for longer than `patience`. The loader's wait
+-- for each other.
 select distinct
     a.usename::text,
     a.pid
@@ -10,7 +11,8 @@ inner join pg_stat_activity as a on blocking.pid = a.pid
 where
     not l.granted
     and l.waitstart < clock_timestamp() - %(patience)s::interval
-    and waiting.usename = current_user
+    and waiting.usename in (current_user, %(loader)s)
+    and waiting.usename <> a.usename
     and waiting.datname = current_database();
 
 -- name: starting

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from callmart.access import sessions
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Platform, settings
 from callmart.cli import health
@@ -49,23 +50,27 @@ def land(
     from callmart.land.gate import Defaults
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
-    with database() as connection:  # not `at_work`: files may be landed during a run
-        rotation.refuse(connection)
-        clock.believe(connection, settings())
     landed: list[stage.Landed] = []
     failures: list[Exception] = []
     deliveries = [Delivery(path, format, defaults) for path in paths]
-    try:
-        with progress() as step:
-            step("land", paths[0].name, 0, len(paths))
-            for number, (delivery, outcome) in enumerate(stage.land_all(settings(), deliveries), start=1):
-                if isinstance(outcome, stage.Landed):
-                    landed.append(outcome)
-                else:
-                    failures.append(outcome)
-                step("land", delivery.path.name, number, len(paths))
-    except UserError as mistake:  # no file can land any more
-        failures.append(mistake)
+    with (
+        database() as connection,  # not `at_work`: files may be landed during a run
+        sessions.making_way(connection, spares_landings=True),
+    ):
+        rotation.refuse(connection)
+        clock.believe(connection, settings())
+        connection.commit()
+        try:
+            with progress() as step:
+                step("land", paths[0].name, 0, len(paths))
+                for number, (delivery, outcome) in enumerate(stage.land_all(settings(), deliveries), start=1):
+                    if isinstance(outcome, stage.Landed):
+                        landed.append(outcome)
+                    else:
+                        failures.append(outcome)
+                    step("land", delivery.path.name, number, len(paths))
+        except UserError as mistake:  # no file can land any more
+            failures.append(mistake)
     for one in landed:
         _print_landed(one)
         failures += map(UserError, one.wrong_keys)

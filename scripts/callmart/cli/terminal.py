@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from callmart.access import sessions
 from callmart.access.difference import Drift
 from callmart.base import log
 from callmart.base.errors import UserError
@@ -117,7 +118,11 @@ def at_work(*, rotating: int | None = None) -> Iterator[psycopg.Connection]:
     """A connection for a command that changes something: one at a time, and only while the clock is believed. A
     rotation of the key of the customer `rotating` may have broken off.
     """
-    with database() as connection, clock.guarded(connection, settings(), rotating=rotating):
+    with (
+        database() as connection,
+        clock.guarded(connection, settings(), rotating=rotating),
+        sessions.making_way(connection, spares_landings=True),
+    ):
         yield connection
 
 

@@ -18,7 +18,8 @@ select set_config('citus.enable_ddl_propagation', 'off', false);
 -- The statistics counters show how much every query reads of each table and index. A login that watches them while the
 -- publisher reads as one customer after another learns how many rows each customer has. So does one that watches
 -- pg_stat_statements, if that extension is there. The position of the write-ahead log shows how many bytes every
--- transaction writes: the size of what lands of another customer, and when. Roles that monitor the server keep all of
+-- transaction writes: the size of what lands of another customer, and when. Its summaries, where the server makes them
+-- for incremental backups, show that position and which pages were written. Roles that monitor the server keep all of
 -- this, and so does the owner of the database.
 do $$
 declare
@@ -26,13 +27,14 @@ declare
     counts     boolean;
 begin
     for everybodys, counts in
-        select p.oid, p.proname ~ '^pg_(stat|current|last|control|get)_'
+        select p.oid, p.proname ~ '^pg_(stat|current|last|control|get|available|wal)_'
         from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
         where
             (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
             and (
                 p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
                 or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$)'
+                or p.proname ~ '^pg_(get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$'
             )
             and grantee = 0
     loop

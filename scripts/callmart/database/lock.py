@@ -60,7 +60,8 @@ def alone(connection: psycopg.Connection, schema: str, what: str) -> Iterator[No
     """Let only one `what` at a time work on this database. Raises Busy if another is at work.
 
     It locks a table of the schema, which is made if it is absent, in a connection of its own. An advisory lock would
-    not do: every login can take one, also a customer's.
+    not do: every login can take one, also a customer's. Nor would a stronger mode: whoever may use the schema gets the
+    lock of a writer by preparing a statement, because PostgreSQL checks rights only when it is executed.
     """
     with second(connection) as own:
         own.execute(f"create schema if not exists {schema}".encode())
@@ -68,7 +69,7 @@ def alone(connection: psycopg.Connection, schema: str, what: str) -> Iterator[No
         own.execute(f"create table if not exists {schema}.running_now ()".encode())
         with own.transaction():
             try:
-                own.execute(f"lock table {schema}.running_now in exclusive mode nowait".encode())
+                own.execute(f"lock table {schema}.running_now in share update exclusive mode nowait".encode())
             except psycopg.errors.LockNotAvailable:
                 raise Busy(
                     f"another {what} is at work on this database; wait until it has finished"

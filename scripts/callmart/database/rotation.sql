@@ -4,7 +4,7 @@ with locked as (
     select l.relation
     from pg_catalog.pg_locks as l
     inner join pg_catalog.pg_database as d on l.database = d.oid and d.datname = current_database()
-    where l.mode = 'ExclusiveLock' and l.granted
+    where l.mode = 'ShareUpdateExclusiveLock' and l.granted
 )
 
 select

@@ -156,7 +156,8 @@ def _told(settings: Settings, health: Health, channels: list[str]) -> Iterator[T
         with server.connect(settings) as connection:
             lock.wait_at_most(connection, lock.TIMEOUT)
             try:
-                connection.execute("lock table ops.alarm in exclusive mode nowait")
+                # Of a stronger mode any duty could keep us out (database/lock.py).
+                connection.execute("lock table ops.alarm in share update exclusive mode nowait")
             except psycopg.errors.LockNotAvailable:
                 yield None
                 return

@@ -18,7 +18,7 @@ from typing import ParamSpec
 
 import psycopg
 
-from callmart.access import memberships
+from callmart.access import memberships, sessions
 from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.progress import OnStep
@@ -158,7 +158,8 @@ def _recorded(
 ) -> None:
     """Do the stages, and record how the run ended."""
     try:
-        _stages(connection, settings, ran, on_step, record)
+        with sessions.making_way(connection, spares_landings=True):
+            _stages(connection, settings, ran, on_step, record)
     except (KeyboardInterrupt, Exception) as error:
         if isinstance(error, Exception) and not _interrupted(error):
             record.end(FAILED, len(ran.problems), error)

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 import psycopg
 
+from callmart.access import sessions
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
@@ -107,7 +108,7 @@ class Procedure(Protocol):
 @contextmanager
 def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
     """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
-    with tableau.at_sites(settings) as at:
+    with sessions.making_way(connection, spares_landings=True), tableau.at_sites(settings) as at:
         yield Work(connection, settings, at)
 
 

@@ -22,6 +22,7 @@ from typing import Any, LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
+from callmart.access import sessions
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import (
@@ -103,7 +104,7 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
     Raises UserError if it can't be rotated now; then nothing is keyed anew. If one of the customer's pages, mails or
     environments can't be removed, others of them may be gone.
     """
-    with exclusive(connection):
+    with exclusive(connection), sessions.making_way(connection, spares_landings=True):
         clock.believe(connection, settings)
         unfinished = rotation.unfinished(connection)
         if unfinished is None:
@@ -119,7 +120,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
 
     Raises UserError if it can't be rotated now; then nothing has changed.
     """
-    with clock.guarded(connection, settings):
+    with clock.guarded(connection, settings), sessions.making_way(connection, spares_landings=True):
         key = add_layer(settings.home, INSTALLATION, fingerprints.installation_key(connection, settings))
         connection.execute(SQL["end_landings"])
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]

@@ -134,7 +134,7 @@ begin
     end if;
     if to_regclass('ops.running_now') is not null then
         begin
-            lock table ops.running_now in row share mode nowait;
+            lock table ops.running_now in share update exclusive mode nowait;
         exception when lock_not_available then
             raise exception 'a callmart run is at work on this database; wait until it has finished';
         end;
