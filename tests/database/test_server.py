@@ -513,6 +513,22 @@ def test_a_socket_folder_of_somebody_else_is_not_used(home: Path) -> None:
         folder.unlink()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be in another's home")
+def test_root_does_nothing_in_anothers_home(home: Path) -> None:
+    """Whoever is not root is refused by the system."""
+    home.mkdir()
+    lock = home / "server.lock"
+    lock.touch()
+    os.chown(lock, 65534, 65534)
+    before = home.stat().st_mode
+    with pytest.raises(
+        UserError, match=f"{home} is of the account nobody, and this one is root; do this as nobody"
+    ):
+        embedded_server.start(home)
+    assert (home.stat().st_mode, [*home.iterdir()]) == (before, [lock])
+    lock.unlink()
+
+
 def test_the_environment_of_another_server_does_not_lead_astray(callmart: Callmart, socket: Path) -> None:
     embedded_server.stop(callmart.home)  # so that the other process starts it, too
     code = "from callmart.base.settings import Settings; print(server.connect(Settings(home=home, dsn=None)).info.user)"

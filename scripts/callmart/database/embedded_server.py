@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from callmart.base.account import account
+from callmart.base.account import account, name_of
 from callmart.base.errors import UserError
 
 with warnings.catch_warnings():
@@ -121,6 +121,7 @@ def stop(home: Path) -> bool:
 def _locked(home: Path) -> Iterator[None]:
     try:
         home.mkdir(parents=True, exist_ok=True)
+        _refuse_anothers(home)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
         lock = (home / "server.lock").open("w")
     except OSError as error:
@@ -130,6 +131,18 @@ def _locked(home: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _refuse_anothers(home: Path) -> None:
+    """Raise UserError if another account has worked in a home. Root could go on, and would leave files in it that the
+    other one can't write.
+    """
+    lock = home / "server.lock"
+    if lock.exists() and (owner := lock.stat().st_uid) != os.geteuid():
+        raise UserError(
+            f"CALLMART_HOME {home} is of the account {name_of(owner)}, and this one is {account()}; do this as "
+            f"{name_of(owner)}"
+        )
 
 
 @contextmanager
