@@ -19,8 +19,8 @@ SQL = sql_file.statements(__file__)
 # PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
 COUNTING = (
-    "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$"
-    "|(get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$)"
+    "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_"
+    "|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$)"
 )
 # Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")

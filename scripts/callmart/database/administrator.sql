@@ -33,8 +33,7 @@ begin
             (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
             and (
                 p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots)$)'
-                or p.proname ~ '^pg_(get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$'
+                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$)'
             )
             and grantee = 0
     loop
