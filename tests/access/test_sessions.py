@@ -298,6 +298,18 @@ def test_what_is_locked_without_a_right_stops_no_command(opened: Callmart, tmp_p
     assert opened.rows(count, role) == [{"n": before["n"] + 1}]
 
 
+def test_what_is_locked_without_a_right_stops_no_audit(opened: Callmart, tmp_path: Path) -> None:
+    role = roles.duty_role(embedded_server.DATABASE, "auditor")
+    with psycopg.connect(logins.login_uri(opened.settings, role), autocommit=True) as session:
+        session.execute("set idle_in_transaction_session_timeout = '15s'")  # so that nothing waits for ever
+        session.execute("begin read write")
+        session.execute("prepare mine as delete from registry.version")
+        command_of(opened.home)("audit", "--out", str(tmp_path))
+        assert is_gone(session)
+    ended = "select details ->> 'login' as login from ops.audit_log where action = 'sessions ended'"
+    assert opened.rows(f"{ended} order by entry desc limit 1") == [{"login": role}]
+
+
 def test_what_a_customer_locks_stops_no_erasure(opened: Callmart) -> None:
     """It empties what was computed, whoever is in it."""
     agent = person(opened, NAMED, "agent", agent_of(NAMED), NOON)

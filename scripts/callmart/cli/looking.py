@@ -9,6 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from callmart.access import sessions
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import colour
 from callmart.cli.terminal import UNDONE, Json, looking, out, plain, progress, show, tell
@@ -168,7 +169,12 @@ def audit(
     from callmart.audit import report
 
     folder = report.ready(settings(), folder)
-    with looking() as connection, exclusive(connection), progress() as step:
+    with (
+        looking() as connection,
+        exclusive(connection),
+        sessions.making_way(connection, spares_landings=True),
+        progress() as step,
+    ):
         found = evidence.audit(connection, settings(), step)
     written = report.write(found, folder)
     for check in found.failed:
