@@ -1,6 +1,10 @@
 -- A row is an event with its place in the call: its moment, and the visit that it belongs to. Tangled calls have all
 -- their steps here; straight calls that ring more than once have only their rings.
 
+{% set begins = "event in ('ring_started', 'agent_connected', 'hold_started', 'wrapup_started')" %}
+{% set ends = "event in ('ring_ended', 'agent_released', 'hold_ended', 'wrapup_ended')" %}
+{% set kind = "split_part(event, '_', 1)" %}
+
 with events as (
     select * from {{ ref('stg_call_event') }}
     where event not in ('call_started', 'call_answered', 'call_ended')
@@ -15,7 +19,8 @@ in_order as (
     select
         events.customer_id,
         events.call_key,
-        events.queue,
+        -- What names no queue, such as the end of a hold, is of the one queue that all steps of the visit name.
+        case when calls.has_one_visit then coalesce(events.queue, calls.queue) else events.queue end as queue,
         events.agent_key,
         events.event,
         events.reason,
@@ -49,9 +54,47 @@ of_several_visits as (
     where visit_no is null
 ),
 
-numbered as (
+-- What an agent began in the call, and its end, in whichever queue.
+begun as (
     {{ number_phases(
         'of_several_visits',
+        name='phase_no',
+        starts=begins,
+        ends=ends,
+        partition='customer_id, call_key, agent_key, ' ~ kind,
+        then_by='queue',
+    ) }}
+),
+
+-- An end that names no queue ends what the agent began last, and belongs to the queue that its beginning names.
+with_queues as (
+    select
+        customer_id,
+        call_key,
+        case
+            when {{ ends }} then coalesce(queue, min(queue) filter (where {{ begins }}) over phase)
+            else queue
+        end as queue,
+        agent_key,
+        event,
+        reason,
+        target_kind,
+        number_key,
+        number_withheld,
+        occurred_at,
+        duration_s,
+        wait_s,
+        shows_holds,
+        shows_wrapups,
+        call_last_at,
+        moment
+    from begun
+    window phase as (partition by customer_id, call_key, agent_key, {{ kind }}, phase_no)
+),
+
+numbered as (
+    {{ number_phases(
+        'with_queues',
         name='visits_begun',
         starts="event = 'queue_joined'",
         ends="event in ('queue_left', 'agent_released')",

@@ -30,7 +30,8 @@ holds as (
         started_at,
         coalesce(
             ended_at,
-            lead(started_at) over (partition by customer_id, call_key, part order by moment, phase_no)
+            -- Of those that begin in one moment, one without an end is the last.
+            lead(started_at) over (partition by customer_id, call_key, part order by moment, ended_at, phase_no)
         ) as ended_at,
         duration_s
     from of_parts

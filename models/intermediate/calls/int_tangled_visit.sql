@@ -77,8 +77,9 @@ part_sums as (
         call_key,
         queue,
         visit_no,
-        (array_agg(connected_at order by connected_moment, wait_s, connected_at))[1] as connected_at,
-        (array_agg(wait_s order by connected_moment, wait_s, connected_at))[1] as connected_wait_s,
+        -- By the time, as the moment of a talk without a beginning is that of its end.
+        (array_agg(connected_at order by connected_at, connected_moment, wait_s))[1] as connected_at,
+        (array_agg(wait_s order by connected_at, connected_moment, wait_s))[1] as connected_wait_s,
         min(agent_key) as first_agent_key,
         max(agent_key) as last_agent_key,
         sum(talk_s) as talk_s,
