@@ -32,7 +32,8 @@ paired as (
         queue,
         agent_key,
         talk_no,
-        coalesce(min(visit_no) filter (where event = 'agent_connected'), min(visit_no)) as visit_no,
+        -- A connection of the moment in which the call joins again is of the visit that its release ends.
+        min(visit_no) as visit_no,
         coalesce(min(moment) filter (where event = 'agent_connected'), min(moment)) as connected_moment,
         min(occurred_at) filter (where event = 'agent_connected') as connected_at,
         min(occurred_at) filter (where event = 'agent_released') as released_at,
