@@ -7,7 +7,7 @@ with talks as (
 events as (
     select
         *,
-        row_number() over (partition by customer_id, call_key, queue, agent_key order by moment, reason) as transfer_no
+        row_number() over (partition by customer_id, call_key, agent_key order by moment, reason) as transfer_no
     from {{ ref('int_tangled_event') }}
     where event = 'transferred'
 ),
