@@ -63,7 +63,8 @@ with_first_moments as (
     select
         *,
         min(moment) filter (where event = 'queue_joined') over visits_of_queue as first_joined,
-        min(moment) filter (where event in ('queue_left', 'agent_released')) over visits_of_queue as first_ended
+        min(moment) filter (where event in ('queue_left', 'agent_released')) over visits_of_queue as first_ended,
+        min(moment) filter (where event = 'agent_connected') over visits_of_queue as first_connected
     from numbered
     window visits_of_queue as (partition by customer_id, call_key, queue)
 )
@@ -89,9 +90,11 @@ select
     call_last_at,
     moment,
     -- A source can write the connection before the joining. So events before the first joining belong to the first
-    -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show.
+    -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show. So are they
+    -- if an end in the moment of the first joining follows a connection before it.
     case
-        when visits_begun = 0 and first_joined is not null and coalesce(first_ended >= first_joined, true) then 1
-        else visits_begun
+        when visits_begun > 0 or first_ended < first_joined or first_joined is null then visits_begun
+        when first_ended = first_joined and first_connected < first_joined then 0
+        else 1
     end as visit_no
 from with_first_moments
