@@ -41,7 +41,11 @@ in_order as (
                 events.line_number
         ) as moment,
         -- Visits of other calls are numbered below.
-        case when calls.has_one_visit then 1::bigint end as visit_no
+        case when calls.has_one_visit then 1::bigint end as visit_no,
+        calls.queue is not null
+        and bool_or(events.{{ ends }} and events.queue is null and events.agent_key is not null) over (
+            partition by events.customer_id, events.call_key
+        ) as has_ends_without_queue
     from events
     inner join calls
         on events.customer_id = calls.customer_id
@@ -49,15 +53,15 @@ in_order as (
         and (not calls.is_straight or events.event in ('ring_started', 'ring_ended'))
 ),
 
-of_several_visits as (
+-- What an agent began in the call, and its end, in whichever queue. Only where it is needed, as it costs two sorts.
+with_ends_without_queue as (
     select * from in_order
-    where visit_no is null
+    where visit_no is null and has_ends_without_queue
 ),
 
--- What an agent began in the call, and its end, in whichever queue.
 begun as (
     {{ number_phases(
-        'of_several_visits',
+        'with_ends_without_queue',
         name='phase_no',
         starts=begins,
         ends=ends,
@@ -66,15 +70,32 @@ begun as (
     ) }}
 ),
 
--- An end that names no queue ends what the agent began last, and belongs to the queue that its beginning names.
-with_queues as (
+of_several_visits as (
     select
         customer_id,
         call_key,
-        case
-            when {{ ends }} then coalesce(queue, min(queue) filter (where {{ begins }}) over phase)
-            else queue
-        end as queue,
+        queue,
+        agent_key,
+        event,
+        reason,
+        target_kind,
+        number_key,
+        number_withheld,
+        occurred_at,
+        duration_s,
+        wait_s,
+        shows_holds,
+        shows_wrapups,
+        call_last_at,
+        moment
+    from in_order
+    where visit_no is null and not has_ends_without_queue
+    union all
+    -- An end that names no queue ends what the agent began last, and belongs to the queue that its beginning names.
+    select
+        customer_id,
+        call_key,
+        coalesce(queue, case when {{ ends }} then min(queue) filter (where {{ begins }}) over phase end) as queue,
         agent_key,
         event,
         reason,
@@ -94,7 +115,7 @@ with_queues as (
 
 numbered as (
     {{ number_phases(
-        'with_queues',
+        'of_several_visits',
         name='visits_begun',
         starts="event = 'queue_joined'",
         ends="event in ('queue_left', 'agent_released')",
@@ -106,12 +127,31 @@ with_first_moments as (
     select
         *,
         min(moment) filter (where event = 'queue_joined') over visits_of_queue as first_joined,
-        min(moment) filter (where event in ('queue_left', 'agent_released')) over visits_of_queue as first_ended
+        min(moment) filter (where event in ('queue_left', 'agent_released')) over visits_of_queue as first_ended,
+        min(moment) filter (where event = 'agent_connected') over visits_of_queue as first_connected
     from numbered
     window visits_of_queue as (partition by customer_id, call_key, queue)
 )
 
-select * from in_order
+select
+    customer_id,
+    call_key,
+    queue,
+    agent_key,
+    event,
+    reason,
+    target_kind,
+    number_key,
+    number_withheld,
+    occurred_at,
+    duration_s,
+    wait_s,
+    shows_holds,
+    shows_wrapups,
+    call_last_at,
+    moment,
+    visit_no
+from in_order
 where visit_no is not null
 union all
 select
@@ -132,9 +172,11 @@ select
     call_last_at,
     moment,
     -- A source can write the connection before the joining. So events before the first joining belong to the first
-    -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show.
+    -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show. So are they
+    -- if an end in the moment of the first joining follows a connection before it.
     case
-        when visits_begun = 0 and first_joined is not null and coalesce(first_ended >= first_joined, true) then 1
-        else visits_begun
+        when visits_begun > 0 or first_ended < first_joined or first_joined is null then visits_begun
+        when first_ended = first_joined and first_connected < first_joined then 0
+        else 1
     end as visit_no
 from with_first_moments
