@@ -95,7 +95,11 @@ of_several_visits as (
     select
         customer_id,
         call_key,
-        coalesce(queue, case when {{ ends }} then min(queue) filter (where {{ begins }}) over phase end) as queue,
+        case
+            when {{ ends }} and agent_key is not null
+                then coalesce(queue, min(queue) filter (where {{ begins }}) over phase)
+            else queue
+        end as queue,
         agent_key,
         event,
         reason,
