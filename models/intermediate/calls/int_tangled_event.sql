@@ -4,6 +4,9 @@
 {% set begins = "event in ('ring_started', 'agent_connected', 'hold_started', 'wrapup_started')" %}
 {% set ends = "event in ('ring_ended', 'agent_released', 'hold_ended', 'wrapup_ended')" %}
 {% set kind = "split_part(event, '_', 1)" %}
+{% set needs_no_queue -%}
+    event in ('ring_ended', 'agent_released', 'hold_started', 'hold_ended', 'wrapup_started', 'wrapup_ended')
+{%- endset %}
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -43,9 +46,9 @@ in_order as (
         -- Visits of other calls are numbered below.
         case when calls.has_one_visit then 1::bigint end as visit_no,
         calls.queue is not null
-        and bool_or(events.{{ ends }} and events.queue is null and events.agent_key is not null) over (
+        and bool_or(events.{{ needs_no_queue }} and events.queue is null and events.agent_key is not null) over (
             partition by events.customer_id, events.call_key
-        ) as has_ends_without_queue
+        ) as lacks_queues
     from events
     inner join calls
         on events.customer_id = calls.customer_id
@@ -54,14 +57,14 @@ in_order as (
 ),
 
 -- What an agent began in the call, and its end, in whichever queue. Only where it is needed, as it costs two sorts.
-with_ends_without_queue as (
+lacking_queues as (
     select * from in_order
-    where visit_no is null and has_ends_without_queue
+    where visit_no is null and lacks_queues
 ),
 
 begun as (
     {{ number_phases(
-        'with_ends_without_queue',
+        'lacking_queues',
         name='phase_no',
         starts=begins,
         ends=ends,
@@ -89,15 +92,19 @@ of_several_visits as (
         call_last_at,
         moment
     from in_order
-    where visit_no is null and not has_ends_without_queue
+    where visit_no is null and not lacks_queues
     union all
-    -- An end that names no queue ends what the agent began last, and belongs to the queue that its beginning names.
+    -- An end that names no queue ends what the agent began last, and belongs to the queue that its beginning names. The
+    -- end of a hold or a wrap-up can name the queue for both.
     select
         customer_id,
         call_key,
         case
-            when {{ ends }} and agent_key is not null
-                then coalesce(queue, min(queue) filter (where {{ begins }}) over phase)
+            when {{ needs_no_queue }} and agent_key is not null
+                then coalesce(
+                    queue,
+                    min(queue) filter (where event not in ('ring_ended', 'agent_released')) over phase
+                )
             else queue
         end as queue,
         agent_key,

@@ -10,8 +10,50 @@ events as (
     where event in ('hold_started', 'hold_ended')
 ),
 
+-- Of one moment, the end that comes first in the alphabet comes first.
+in_turn as (
+    select
+        *,
+        count(*) filter (where event = 'hold_started') over (
+            partition by customer_id, call_key order by moment, event
+        ) as turn
+    from events
+),
+
+of_turns as (
+    select
+        *,
+        first_value(queue) over (
+            partition by customer_id, call_key, turn order by queue is null, moment, queue
+        ) as turn_queue,
+        first_value(agent_key) over (
+            partition by customer_id, call_key, turn order by agent_key is null, moment, agent_key
+        ) as turn_agent_key
+    from in_turn
+),
+
+-- Until the next hold begins, the first event that names the queue or the agent names it for all that name no other.
+with_names as (
+    select
+        *,
+        turn > 0
+        and coalesce(queue = turn_queue, true)
+        and coalesce(agent_key = turn_agent_key, true) as is_of_turn
+    from of_turns
+),
+
 named as (
-    {{ name_phases('events', starts='hold_started') }}
+    select
+        customer_id,
+        call_key,
+        case when is_of_turn then turn_queue else queue end as queue,
+        case when is_of_turn then turn_agent_key else agent_key end as agent_key,
+        event,
+        reason,
+        occurred_at,
+        duration_s,
+        moment
+    from with_names
 ),
 
 phases as (
