@@ -10,14 +10,16 @@ events as (
     where event in ('hold_started', 'hold_ended')
 ),
 
--- Of one moment, the end that comes first in the alphabet comes first.
+-- Holds of the call, whoever is named.
 in_turn as (
-    select
-        *,
-        count(*) filter (where event = 'hold_started') over (
-            partition by customer_id, call_key order by moment, event
-        ) as turn
-    from events
+    {{ number_phases(
+        'events',
+        name='turn',
+        starts="event = 'hold_started'",
+        ends="event = 'hold_ended'",
+        partition='customer_id, call_key',
+        then_by='agent_key, queue',
+    ) }}
 ),
 
 of_turns as (
