@@ -22,26 +22,35 @@ in_turn as (
     ) }}
 ),
 
-of_turns as (
+-- Until the next hold begins, the first event that names an agent names it for all that name nobody. So does the first
+-- of that agent's that names the queue.
+with_agents as (
     select
         *,
-        first_value(queue) over (
-            partition by customer_id, call_key, turn order by queue is null, moment, queue
-        ) as turn_queue,
         first_value(agent_key) over (
-            partition by customer_id, call_key, turn order by agent_key is null, moment, agent_key
+            partition by customer_id, call_key, turn
+            order by agent_key is null, moment, event = 'hold_ended', agent_key
         ) as turn_agent_key
     from in_turn
 ),
 
--- Until the next hold begins, the first event that names the queue or the agent names it for all that name no other.
+with_queues as (
+    select
+        *,
+        first_value(queue) over (
+            partition by customer_id, call_key, turn, coalesce(agent_key = turn_agent_key, true)
+            order by queue is null, moment, event = 'hold_ended', queue
+        ) as turn_queue
+    from with_agents
+),
+
 with_names as (
     select
         *,
         turn > 0
-        and coalesce(queue = turn_queue, true)
-        and coalesce(agent_key = turn_agent_key, true) as is_of_turn
-    from of_turns
+        and coalesce(agent_key = turn_agent_key, true)
+        and coalesce(queue = turn_queue, true) as is_of_turn
+    from with_queues
 ),
 
 named as (
