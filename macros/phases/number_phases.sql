@@ -7,7 +7,7 @@
     of the phase that is open, then starts and ends by turns. A phase is open if there were more starts than ends in the
     last earlier moment in which they were not equally many.
 #}
-{% macro number_phases(relation, name, starts, ends, partition) -%}
+{% macro number_phases(relation, name, starts, ends, partition, then_by=none) -%}
     select
         *,
         started_before
@@ -30,7 +30,7 @@
                 count(*) filter (where {{ ends }}) over of_moment as ending,
                 row_number() over (
                     partition by {{ partition }}, moment, {{ starts }}, {{ ends }}
-                    order by event, reason, duration_s
+                    order by event, reason, duration_s{{ ', ' ~ then_by if then_by }}
                 ) as nth_of_moment
             from {{ relation }}
             window of_moment as (partition by {{ partition }}, moment)

@@ -149,6 +149,20 @@ ODD = [
         {"a": {"contacts": 2, "talk_s": 80}},
     ),
     Odd(
+        "ends without a queue, of a call that comes back to its queue",
+        [
+            JOIN,
+            call("ring_started", "10:00:04", agent="a"),
+            call("ring_ended", "10:00:10", queue=None, agent="a", reason="answered"),
+            CONNECT,
+            call("agent_released", "10:01", queue=None, agent="a", reason="transfer"),
+            call("queue_joined", "10:01"),
+            call("queue_left", "10:01:08", reason="timeout"),
+        ],
+        {"q": ANSWERED | WAITED | {"offered": 2, "timed_out": 1, "ring_s": 6, "talk_s": 50}},
+        {"a": ONE | {"rings": 1, "ring_s": 6, "talk_s": 50}},
+    ),
+    Odd(
         "what comes after the end does not reopen",
         [
             JOIN,

@@ -57,7 +57,13 @@ talks as (
         release_reason,
         shows_holds,
         shows_wrapups,
-        own_ring_s,
+        -- The ring that the agent answered began by the connection.
+        case
+            when
+                {{ beginning('ring_started_at', 'ring_ended_at', 'ring_duration_s') }}
+                <= {{ beginning('talked_from', 'released_at', 'talk_duration_s') }}
+                then own_ring_s
+        end as own_ring_s,
         has_hold,
         hold_started_at,
         hold_ended_at,
@@ -100,7 +106,7 @@ answered_rings as (
         on calls.customer_id = rings.customer_id
         and calls.call_key = rings.call_key
         and calls.agent_key = rings.agent_key
-        and {{ beginning('calls.connected_at', 'calls.released_at', 'calls.talk_duration_s') }} >= rings.started_at
+        and {{ beginning('calls.talked_from', 'calls.released_at', 'calls.talk_duration_s') }} >= rings.started_at
     where not calls.rings_once
     order by calls.customer_id, calls.call_key, -rings.ended_moment, rings.ring_s
 ),

@@ -10,8 +10,61 @@ events as (
     where event in ('hold_started', 'hold_ended')
 ),
 
+-- Holds of the call, whoever is named.
+in_turn as (
+    {{ number_phases(
+        'events',
+        name='turn',
+        starts="event = 'hold_started'",
+        ends="event = 'hold_ended'",
+        partition='customer_id, call_key',
+        then_by='agent_key, queue',
+    ) }}
+),
+
+-- Until the next hold begins, the first event that names an agent names it for all that name nobody. So does the first
+-- of that agent's that names the queue.
+with_agents as (
+    select
+        *,
+        first_value(agent_key) over (
+            partition by customer_id, call_key, turn
+            order by agent_key is null, moment, event = 'hold_ended', agent_key
+        ) as turn_agent_key
+    from in_turn
+),
+
+with_queues as (
+    select
+        *,
+        first_value(queue) over (
+            partition by customer_id, call_key, turn, coalesce(agent_key = turn_agent_key, true)
+            order by queue is null, moment, event = 'hold_ended', queue
+        ) as turn_queue
+    from with_agents
+),
+
+with_names as (
+    select
+        *,
+        turn > 0
+        and coalesce(agent_key = turn_agent_key, true)
+        and coalesce(queue = turn_queue, true) as is_of_turn
+    from with_queues
+),
+
 named as (
-    {{ name_phases('events', starts='hold_started') }}
+    select
+        customer_id,
+        call_key,
+        case when is_of_turn then turn_queue else queue end as queue,
+        case when is_of_turn then turn_agent_key else agent_key end as agent_key,
+        event,
+        reason,
+        occurred_at,
+        duration_s,
+        moment
+    from with_names
 ),
 
 phases as (
@@ -30,7 +83,8 @@ holds as (
         started_at,
         coalesce(
             ended_at,
-            lead(started_at) over (partition by customer_id, call_key, part order by moment, phase_no)
+            -- Of those that begin in one moment, one without an end is the last.
+            lead(started_at) over (partition by customer_id, call_key, part order by moment, ended_at, phase_no)
         ) as ended_at,
         duration_s
     from of_parts

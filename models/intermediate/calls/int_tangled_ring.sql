@@ -20,6 +20,7 @@ paired as (
     select
         *,
         min(occurred_at) filter (where event = 'ring_started') over ring as first_started_at,
+        min(visit_no) filter (where event = 'ring_started') over ring as first_visit_no,
         row_number() over (
             partition by customer_id, call_key, queue, agent_key, ring_no, event
             order by moment, reason, duration_s
@@ -32,7 +33,8 @@ rings as (
     select
         *,
         -- A start has one end; a second end is an attempt of its own.
-        case when nth_end = 1 then first_started_at end as started_at
+        case when nth_end = 1 then first_started_at end as started_at,
+        case when nth_end = 1 then first_visit_no end as begun_visit_no
     from paired
     where event = 'ring_ended'
 )
@@ -43,7 +45,7 @@ select
     shows_holds,
     shows_wrapups,
     queue,
-    visit_no,
+    coalesce(begun_visit_no, visit_no) as visit_no,
     agent_key,
     reason,
     {{ is_unanswered() }} as is_unanswered,

@@ -32,7 +32,8 @@ paired as (
         queue,
         agent_key,
         talk_no,
-        coalesce(min(visit_no) filter (where event = 'agent_connected'), min(visit_no)) as visit_no,
+        coalesce(min(visit_no) filter (where event = 'agent_connected'), min(visit_no)) as connected_visit_no,
+        min(visit_no) as first_visit_no,
         coalesce(min(moment) filter (where event = 'agent_connected'), min(moment)) as connected_moment,
         min(occurred_at) filter (where event = 'agent_connected') as connected_at,
         min(occurred_at) filter (where event = 'agent_released') as released_at,
@@ -56,6 +57,19 @@ paired as (
     group by customer_id, call_key, queue, agent_key, talk_no
 ),
 
+-- If an agent is connected and released in the moment in which the call joins again, the connection has the number of
+-- the next visit. It is of the one that the release ends, if that had no answer before.
+of_visits as (
+    select
+        *,
+        case
+            when connected_moment = min(connected_moment) over of_visit then first_visit_no
+            else connected_visit_no
+        end as visit_no
+    from paired
+    window of_visit as (partition by customer_id, call_key, queue, first_visit_no)
+),
+
 first_told as (
     select
         *,
@@ -67,7 +81,7 @@ first_told as (
         row_number() over (
             partition by customer_id, call_key, agent_key order by connected_moment, connected_at, queue, talk_no
         ) = 1 as begins_call
-    from paired
+    from of_visits
 ),
 
 -- The agent who placed the call is connected when the other party answers, if the source shows neither the connection

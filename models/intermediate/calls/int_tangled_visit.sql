@@ -24,6 +24,7 @@ visits as (
         min(number_key) filter (where event = 'queue_joined') as number_key,
         bool_or(number_withheld) as number_withheld,
         min(moment) filter (where event = 'queue_left') as left_moment,
+        min(moment) filter (where event in ('queue_left', 'agent_released')) as ended_moment,
         min(moment) as moment,
         bool_or(shows_holds) as shows_holds,
         bool_or(shows_wrapups) as shows_wrapups,
@@ -40,7 +41,7 @@ ordered_visits as (
         *,
         lead(queue) over (
             partition by customer_id, call_key
-            order by moment, left_moment nulls last, joined_at, queue, visit_no
+            order by moment, ended_moment nulls last, joined_at, queue, visit_no
         ) as next_queue
     from visits
 ),
@@ -77,8 +78,9 @@ part_sums as (
         call_key,
         queue,
         visit_no,
-        (array_agg(connected_at order by connected_moment, wait_s, connected_at))[1] as connected_at,
-        (array_agg(wait_s order by connected_moment, wait_s, connected_at))[1] as connected_wait_s,
+        -- By the time, as the moment of a talk without a beginning is that of its end.
+        (array_agg(connected_at order by connected_at, connected_moment, wait_s))[1] as connected_at,
+        (array_agg(wait_s order by connected_at, connected_moment, wait_s))[1] as connected_wait_s,
         min(agent_key) as first_agent_key,
         max(agent_key) as last_agent_key,
         sum(talk_s) as talk_s,

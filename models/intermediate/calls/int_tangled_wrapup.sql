@@ -10,12 +10,8 @@ events as (
     where event in ('wrapup_started', 'wrapup_ended')
 ),
 
-named as (
-    {{ name_phases('events', starts='wrapup_started') }}
-),
-
 phases as (
-    {{ pair_phases('named', starts='wrapup_started', ends='wrapup_ended') }}
+    {{ pair_phases('events', starts='wrapup_started', ends='wrapup_ended') }}
 ),
 
 of_parts as (
