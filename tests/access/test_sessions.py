@@ -298,6 +298,7 @@ def test_what_is_locked_without_a_right_stops_no_command(opened: Callmart, tmp_p
     assert opened.rows(count, role) == [{"n": before["n"] + 1}]
 
 
+@pytest.mark.thorough
 def test_what_is_locked_without_a_right_stops_no_audit(opened: Callmart, tmp_path: Path) -> None:
     role = roles.duty_role(embedded_server.DATABASE, "auditor")
     with psycopg.connect(logins.login_uri(opened.settings, role), autocommit=True) as session:
