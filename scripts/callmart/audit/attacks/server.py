@@ -254,7 +254,6 @@ def _acts() -> Iterator[Attack]:
         ("pg_current_wal_insert_lsn", "", "how many bytes others write"),
         ("pg_control_checkpoint", "", "how many bytes others have written"),
         ("pg_get_replication_slots", "", "how many bytes others have written"),
-        ("pg_get_wal_summarizer_state", "", "how many bytes others have written"),
     ):
         yield Attack(
             function, f"{tries} ({function})", "shutting out", "act", "server",
