@@ -7,6 +7,24 @@
 {% set needs_no_queue -%}
     event in ('ring_ended', 'agent_released', 'hold_started', 'hold_ended', 'wrapup_started', 'wrapup_ended')
 {%- endset %}
+{# The columns of an event beside its queue and its visit, which are found out here. #}
+{% set others -%}
+    customer_id,
+    call_key,
+    agent_key,
+    event,
+    reason,
+    target_kind,
+    number_key,
+    number_withheld,
+    occurred_at,
+    duration_s,
+    wait_s,
+    shows_holds,
+    shows_wrapups,
+    call_last_at,
+    moment
+{%- endset %}
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -75,30 +93,15 @@ begun as (
 
 of_several_visits as (
     select
-        customer_id,
-        call_key,
-        queue,
-        agent_key,
-        event,
-        reason,
-        target_kind,
-        number_key,
-        number_withheld,
-        occurred_at,
-        duration_s,
-        wait_s,
-        shows_holds,
-        shows_wrapups,
-        call_last_at,
-        moment
+        {{ others }},
+        queue
     from in_order
     where visit_no is null and not lacks_queues
     union all
     -- An end that names no queue ends what the agent began last, and belongs to the queue that its beginning names. The
     -- end of a hold or a wrap-up can name the queue for both.
     select
-        customer_id,
-        call_key,
+        {{ others }},
         case
             when {{ needs_no_queue }} and agent_key is not null
                 then coalesce(
@@ -106,20 +109,7 @@ of_several_visits as (
                     min(queue) filter (where event not in ('ring_ended', 'agent_released')) over phase
                 )
             else queue
-        end as queue,
-        agent_key,
-        event,
-        reason,
-        target_kind,
-        number_key,
-        number_withheld,
-        occurred_at,
-        duration_s,
-        wait_s,
-        shows_holds,
-        shows_wrapups,
-        call_last_at,
-        moment
+        end as queue
     from begun
     window phase as (partition by customer_id, call_key, agent_key, {{ kind }}, phase_no)
 ),
@@ -145,43 +135,15 @@ with_first_moments as (
 )
 
 select
-    customer_id,
-    call_key,
+    {{ others }},
     queue,
-    agent_key,
-    event,
-    reason,
-    target_kind,
-    number_key,
-    number_withheld,
-    occurred_at,
-    duration_s,
-    wait_s,
-    shows_holds,
-    shows_wrapups,
-    call_last_at,
-    moment,
     visit_no
 from in_order
 where visit_no is not null
 union all
 select
-    customer_id,
-    call_key,
+    {{ others }},
     queue,
-    agent_key,
-    event,
-    reason,
-    target_kind,
-    number_key,
-    number_withheld,
-    occurred_at,
-    duration_s,
-    wait_s,
-    shows_holds,
-    shows_wrapups,
-    call_last_at,
-    moment,
     -- A source can write the connection before the joining. So events before the first joining belong to the first
     -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show. So are they
     -- if an end in the moment of the first joining follows a connection before it.
