@@ -81,11 +81,11 @@ def _old_extracts(
         """,
         [floor],
     )
-    found = [
-        (extract.place(settings, customer_id, group), customer_id, group, known)
-        for customer_id, group, known in old
+    return [
+        (path, customer_id, group)
+        for customer_id, group, is_known in old
+        if (path := extract.place(settings, customer_id, group)).exists() or is_known
     ]
-    return [(path, customer_id, group) for path, customer_id, group, known in found if known or path.exists()]
 
 
 def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:
