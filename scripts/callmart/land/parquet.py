@@ -158,7 +158,7 @@ def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[p
             sources[0].stay_within(0, size)
         elif text.nbytes > sources[0].limits.gib * (1 << 30):
             _refuse_large(sources, text)
-        yield text.filter(readable)
+        yield text if pc.all(readable).as_py() else text.filter(readable)
 
 
 def _refuse_large(sources: Sequence[Source], text: pa.Table) -> None:

@@ -62,7 +62,7 @@ class Prepared:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together, and those
-        of a file with one key are in the order of its lines. There is no other order. Can be called once.
+        of a file with one event_id are in the order of its lines. There is no other order. Can be called once.
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
@@ -133,7 +133,7 @@ class Prepared:
         admitted = self._without_refused(table, self._former_keys.given(sound, table))
         events = self._door.let_in(admitted.drop_columns("fault"))
         self._note_agents(events)
-        return self._stored(events).combine_chunks()
+        return self._stored(events)
 
     def _count_turned_away(self) -> None:
         counts = self._connection.sql(
@@ -170,11 +170,12 @@ class Prepared:
 
     def _stored(self, events: pa.Table) -> pa.Table:
         """The events by EVENT_SCHEMA. Only in a queue_log the numbers of lines matter. Elsewhere the order of lines
-        decides which of events with one key is stored.
+        decides which of events with one event_id is stored; events without one are equal if their keys are.
         """
         # A build looks up each customer's days. If customers' rows lay mixed, each would read nearly all pages.
         is_mixed = pc.count_distinct(events["customer_id"]).as_py() > 1
-        if is_mixed or pc.count_distinct(events["event_key"]).as_py() < events.num_rows:
+        identified = events["event_key"].filter(events["identified"])
+        if is_mixed or pc.count_distinct(identified).as_py() < len(identified):
             order = ("customer_id", "occurred_at", "line_number")
             events = events.sort_by([(name, "ascending") for name in order])
         logs = [source.number for source in self._sources.values() if source.form in QUEUE_LOGS]
