@@ -18,6 +18,7 @@ from callmart.database.chain import Chain
 from callmart.database.ledger import Comparison
 from callmart.database.tombstones import Kind, secret_of, tombstone
 from callmart.privacy import correcting, replaying
+from callmart.retention import expired_tombstones
 from callmart_home import Callmart
 from erasing import erase, erase_events, key_of, person
 from events import DETAILED, at, event, registry, together
@@ -413,7 +414,7 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
     def ended(kept_days: int | None) -> int:
         settings = erased.settings.model_copy(update={"backup_kept_days": kept_days})
         with erased.connect() as connection:
-            return ledger_mending.end(connection, settings)
+            return expired_tombstones.end(connection, settings)
 
     assert (ended(None), ended(1)) == (0, 0)  # nobody knows; a backup of yesterday is still there
     assert "f" * 32 in home(erased).read_text() and "f" * 32 in copy(erased).read_text()
@@ -448,7 +449,7 @@ def test_an_objection_does_not_end_and_a_correction_ends_with_its_days(erased: C
             marks,
         )
         connection.commit()
-        assert ledger_mending.end(connection, settings) == 1
+        assert expired_tombstones.end(connection, settings) == 1
     assert erased.rows("select from privacy.objector where tombstone = %s", "9" * 32)
     assert erased.rows("select from privacy.objector where tombstone = %s", "8" * 32)
     assert erased.rows("select from privacy.correction") == []
@@ -490,14 +491,14 @@ def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:
     before = home(erased).read_bytes()
     execute(ENDED)(erased)
     with erased.connect() as connection:
-        assert ledger_mending.end(connection, settings) == 0  # not even the old one, until it is mended
+        assert expired_tombstones.end(connection, settings) == 0  # not even the old one, until it is mended
         assert ledger.compare(connection, settings).differing == {ONE}
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     assert replay(erased).customers == (ONE,)
     assert erased.rows("select from privacy.tombstone where entry = 1")
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     with erased.connect() as connection:
-        assert ledger_mending.end(connection, settings) == 1
+        assert expired_tombstones.end(connection, settings) == 1
 
 
 def test_what_was_deleted_is_not_said_to_be_there(erased: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,11 +516,11 @@ def test_what_was_deleted_is_not_said_to_be_there(erased: Callmart, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setattr(ledger_files, "_write", full)
             with pytest.raises(UserError, match=r"^the privacy ledger .* can't be written") as unwritten:
-                ledger_mending.end(connection, settings)
+                expired_tombstones.end(connection, settings)
         assert "deleted" not in str(unwritten.value)
         ended = connection.execute("select from privacy.tombstone where tombstone = %s", [mark])
         assert ended.fetchall() == []
-        ledger_mending.end(connection, settings)
+        expired_tombstones.end(connection, settings)
     assert mark not in home(erased).read_text() + copy(erased).read_text()
 
 
@@ -538,14 +539,14 @@ def test_a_crash_while_tombstones_end_leaves_no_body(
     with monkeypatch.context() as patch, erased.connect() as connection:
         patch.setattr(ledger_files, "write", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
-            ledger_mending.end(connection, settings)
+            expired_tombstones.end(connection, settings)
     assert mark in home(erased).read_text()
     logged = "select count(*) as n from ops.audit_log where action = 'tombstones ended'"
     before = erased.rows(logged)
     with erased.connect() as connection:
         assert ledger.compare(connection, settings) == Comparison()  # nothing is closed for that
         if goes_on == "the next run":
-            assert ledger_mending.end(connection, settings) == 0  # in the database it has ended
+            assert expired_tombstones.end(connection, settings) == 0  # in the database it has ended
         else:
             ledger_mending.mend(connection, settings)
     assert mark not in home(erased).read_text() + copy(erased).read_text()

@@ -15,10 +15,10 @@ from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.base.settings import Log
 from callmart.cli import looking, terminal
-from callmart.database import clock, ledger_mending
+from callmart.database import clock
 from callmart.database.lock import exclusive
 from callmart.operations import record, run
-from callmart.retention import expire
+from callmart.retention import expire, expired_tombstones
 from callmart.retention.expiry_steps import Step
 from callmart_home import Callmart
 from centre import NAMED, STANDARD
@@ -139,7 +139,7 @@ def test_what_expired_is_told_also_if_tombstones_can_not_end(
     def refuses(*_: object) -> int:
         raise UserError("the copy can't be written")
 
-    monkeypatch.setattr(ledger_mending, "end", refuses)
+    monkeypatch.setattr(expired_tombstones, "end", refuses)
     ran = run.Ran()
     with emptied.connect() as connection, pytest.raises(UserError, match="the copy can't be written"):
         run._expire(connection, emptied.settings, ran, quietly)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from callmart.access import logins
 from callmart.base import evidence
 from callmart.base.errors import UserError
-from callmart.database import ledger_mending
 from callmart.privacy import register
+from callmart.retention import expired_tombstones
 from callmart_home import Callmart
 from requests_of_persons import HASH, PLAN, Desk
 from today import TODAY
@@ -450,10 +450,10 @@ def test_whom_a_request_was_about_goes_with_the_tombstone(undone: Desk) -> None:
     undone.bring(closed, "closed")
     undone.bring(open_, "planned")
     with undone.callmart.connect() as owner:
-        ledger_mending.end(owner, undone.callmart.settings)
+        expired_tombstones.end(owner, undone.callmart.settings)
         assert whom(closed) == whom(open_) == ["0" * 32, HASH]
         owner.execute("delete from privacy.ledger_entry")  # as when it ends
-        ledger_mending.end(owner, undone.callmart.settings)
+        expired_tombstones.end(owner, undone.callmart.settings)
         assert (whom(closed), whom(open_)) == ([None, None], ["0" * 32, HASH])
         noted = owner.execute("select from ops.to_vacuum where relation = 'privacy.request'")
         assert noted.rowcount == 1, "nothing is left in the table's file"

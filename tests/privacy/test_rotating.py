@@ -268,8 +268,9 @@ def test_what_can_not_be_rotated_says_why_and_stays(centre: Callmart) -> None:
     with centre.connect() as owner:
         owner.execute("create table registry.seen (agent_key text)")
         owner.execute("comment on column registry.seen.agent_key is 'person: agent'")
+        # The plan asks what a rotation asks, and leaves this transaction open.
         with pytest.raises(UserError, match=r"the keys of registry\.seen\.agent_key can't be keyed anew"):
-            rotating.rotate(owner, centre.settings, STANDARD, quietly)
+            rotating.plan(owner, centre.settings, STANDARD)
         owner.rollback()
     assert standing(centre) == before
     assert path.read_bytes() == key
@@ -286,7 +287,7 @@ def test_a_closed_customer_is_opened_first(centre: Callmart) -> None:
         with pytest.raises(
             UserError, match=f"customer {STANDARD}: the privacy ledger and the database differ"
         ):
-            rotating.rotate(owner, centre.settings, STANDARD, quietly)
+            rotating.plan(owner, centre.settings, STANDARD)
         owner.rollback()
         assert ledger.compare(owner, centre.settings) == ledger.Comparison()
     rotate(centre, STANDARD)

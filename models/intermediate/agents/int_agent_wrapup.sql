@@ -1,29 +1,12 @@
 -- A row is a finished wrap-up that the source reports for an agent without naming a call.
 
--- After 24 hours without an event a new chain begins. Beginnings and ends are paired within a chain.
 with events as (
-    select
-        *,
-        dense_rank() over (
-            partition by customer_id, agent_key
-            order by occurred_at, case when line_number is not null then file_id end, line_number
-        ) as moment,
-        lag(occurred_at) over (
-            partition by customer_id, agent_key
-            order by occurred_at
-        ) < occurred_at - {{ longest_wrapup() }} as begins_chain
-    from {{ ref('stg_agent_event') }}
+    select * from {{ ref('stg_agent_event') }}
     where kind = 'wrapup'
 ),
 
 chained as (
-    select
-        *,
-        count(*) filter (where begins_chain) over (
-            partition by customer_id, agent_key
-            order by occurred_at
-        ) as chain_no
-    from events
+    {{ number_chains('events', partition='customer_id, agent_key', longest=longest_wrapup()) }}
 ),
 
 numbered as (

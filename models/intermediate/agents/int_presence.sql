@@ -5,29 +5,8 @@ with events as (
     where kind in ('login', 'membership')
 ),
 
--- After 31 days without an event a new chain begins. Beginnings and ends are paired within a chain.
-moments as (
-    select
-        *,
-        dense_rank() over (
-            partition by customer_id, agent_key, kind, place
-            order by occurred_at, case when line_number is not null then file_id end, line_number
-        ) as moment,
-        lag(occurred_at) over (
-            partition by customer_id, agent_key, kind, place
-            order by occurred_at
-        ) < occurred_at - {{ longest_phase() }} as begins_chain
-    from events
-),
-
 chained as (
-    select
-        *,
-        count(*) filter (where begins_chain) over (
-            partition by customer_id, agent_key, kind, place
-            order by occurred_at
-        ) as chain_no
-    from moments
+    {{ number_chains('events', partition='customer_id, agent_key, kind, place', longest=longest_phase()) }}
 ),
 
 numbered as (

@@ -56,10 +56,7 @@ in_order as (
         calls.last_at as call_last_at,
         dense_rank() over (
             partition by events.customer_id, events.call_key
-            order by
-                events.occurred_at,
-                case when events.line_number is not null then events.file_id end,
-                events.line_number
+            order by {{ moment_order('events') }}
         ) as moment,
         -- Visits of other calls are numbered below.
         case when calls.has_one_visit then 1::bigint end as visit_no,

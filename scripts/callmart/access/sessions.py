@@ -3,7 +3,7 @@
 A login can keep a lock as long as it likes: it reads a mart, or changes its own role, in a transaction that it never
 ends, and it may switch off all its timeouts. It needs no right for that: whoever may use a schema locks its tables by
 preparing a statement, and anybody locks what a view or a function reads by asking for its definition. So every command
-that changes something runs in `making_way`.
+that changes something runs in `making_way`, and most of them in `at_work`.
 """
 
 import threading
@@ -17,7 +17,8 @@ import psycopg
 from callmart.access import roles
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
-from callmart.database import audit_log
+from callmart.base.settings import Settings
+from callmart.database import audit_log, clock
 from callmart.database.lock import second
 
 SQL = sql_file.statements(__file__)
@@ -52,6 +53,17 @@ def making_way(connection: psycopg.Connection, *, spares_landings: bool = False)
             watching.join()
             if not watcher.closed:
                 _note(watcher, ended)
+
+
+@contextmanager
+def at_work(
+    connection: psycopg.Connection, settings: Settings, *, rotating: int | None = None
+) -> Iterator[None]:
+    """Let only one command work (`clock.guarded`), and let nobody but a landing keep it waiting (`making_way`). Commits
+    before it yields.
+    """
+    with clock.guarded(connection, settings, rotating=rotating), making_way(connection, spares_landings=True):
+        yield
 
 
 def end_all(connection: psycopg.Connection, role: str) -> None:

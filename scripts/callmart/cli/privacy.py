@@ -360,7 +360,7 @@ def replay(
     from callmart.access import memberships
     from callmart.privacy import procedure, replaying
 
-    with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
+    with database() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
         done = replaying.replay(owner, settings(), partial(replaying.erase, work), ledger_lost)
         problems = done.problems + replaying.uncorrected(owner) + memberships.sync(owner, settings())
         problems += replaying.follow(work, done.changed)

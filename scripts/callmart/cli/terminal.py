@@ -118,11 +118,7 @@ def at_work(*, rotating: int | None = None) -> Iterator[psycopg.Connection]:
     """A connection for a command that changes something: one at a time, and only while the clock is believed. A
     rotation of the key of the customer `rotating` may have broken off.
     """
-    with (
-        database() as connection,
-        clock.guarded(connection, settings(), rotating=rotating),
-        sessions.making_way(connection, spares_landings=True),
-    ):
+    with database() as connection, sessions.at_work(connection, settings(), rotating=rotating):
         yield connection
 
 

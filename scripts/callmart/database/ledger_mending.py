@@ -1,4 +1,4 @@
-"""Lets the privacy ledger, its copy and the database say the same again, and ends entries that are over."""
+"""Lets the privacy ledger, its copy and the database say the same again."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,15 +7,12 @@ from typing import Literal, get_args
 
 import psycopg
 
-from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import audit_log, chain, ledger, ledger_files, ledger_rows, vacuum
+from callmart.database import audit_log, chain, ledger, ledger_files, ledger_rows
 from callmart.database.chain import Chain
 from callmart.database.ledger import Said
 from callmart.database.ledger_files import REPLAY
-
-SQL = sql_file.statements(__file__)
 
 # Why a ledger and its copy are both gone. A person says which; it is an incident.
 Lost = Literal["never-copied", "volume-lost", "site-lost", "damaged", "deleted-by-mistake"]
@@ -94,48 +91,3 @@ def _merged(longest: Chain, said: Sequence[Said], settings: Settings) -> Chain:
             best = best.without_body()
         entries.append(replace(entry, salt=best.salt, body=best.body))
     return replace(longest, entries=tuple(entries))
-
-
-def end(connection: psycopg.Connection, settings: Settings) -> int:
-    """End the tombstones of entries that are over, unless something differs. Commits: first the database, then ledger
-    and copy lose body and salt. The register forgets with them whom a request was about. Returns the number of entries
-    that ended.
-    """
-    ended = 0
-    if not ledger.compare(connection, settings).problems:
-        found = {path: ledger_files.read(path) for path in ledger_files.both(settings) if path.exists()}
-        said = [each.by_number for each in (*found.values(), ledger_rows.read(connection))]
-        over = {
-            number
-            for number in set[int]().union(*said)
-            if (body := ledger.best(said, number).body) is not None and ledger.is_over(body, settings)
-        }
-        if over:
-            ended = _end(connection, over)
-        for path, whole in found.items():
-            entries = tuple(one.without_body() if one.number in over else one for one in whole.entries)
-            if entries != whole.entries:
-                ledger_files.write(settings, path, replace(whole, entries=entries))
-    if connection.execute(SQL["forget_subjects"]).rowcount:
-        vacuum.note(connection, "privacy.request")
-    connection.commit()
-    return ended
-
-
-def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
-    """End entries in the database. Commits."""
-    connection.execute("delete from privacy.correction where entry = any(%s)", [list(numbers)])
-    connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
-    connection.execute(SQL["end_renewed"])
-    ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
-    vacuum.note(
-        connection,
-        "privacy.correction",
-        "privacy.tombstone",
-        "privacy.renewed_tombstone",
-        "privacy.ledger_entry",
-    )
-    if ended:  # after a crash only the files still have them
-        audit_log.note(connection, "tombstones ended", {"entries": ended})
-    connection.commit()
-    return ended

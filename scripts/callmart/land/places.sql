@@ -319,7 +319,7 @@ on conflict (customer_id, call_date) do update set mark = excluded.mark, cause =
 -- name: cells_of_agent
 -- The queues and days in which what agents did is hidden, because this one was rung or connected, and those in which
 -- the staffing changes.
-with days as (
+with moments as (
     select
         e.call_key,
         e.queue,
@@ -343,10 +343,10 @@ worked as (
 
 select distinct
     'hidden' as change,
-    days.queue,
-    (days.moment at time zone t.time_zone)::date as call_date
+    moments.queue,
+    (moments.moment at time zone t.time_zone)::date as call_date
 from worked
-inner join days on worked.call_key = days.call_key and (worked.queue is null or worked.queue = days.queue)
+inner join moments on worked.call_key = moments.call_key and (worked.queue is null or worked.queue = moments.queue)
 inner join registry.customer as t on t.customer_id = %(customer)s
 union
 select

@@ -24,7 +24,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.progress import OnStep
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import audit_log, clock, ledger_mending
+from callmart.database import audit_log, clock
 from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
@@ -39,7 +39,7 @@ from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Reco
 from callmart.privacy import rotating, server_files
 from callmart.privacy.package import shelf
 from callmart.publish import sites, tableau
-from callmart.retention import environments, expire, remove
+from callmart.retention import environments, expire, expired_tombstones, remove
 from callmart.upgrade import upgrading
 from callmart.validate import suites
 
@@ -290,7 +290,7 @@ def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
                 f"{one.step.what} did not expire: {one.outcome}; the next run tries again, "
                 "and docs/runbook.md says more"
             )
-    ran.expired += ledger_mending.end(connection, settings)
+    ran.expired += expired_tombstones.end(connection, settings)
     on_step("expire", "", 1, 1)
 
 

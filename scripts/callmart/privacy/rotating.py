@@ -41,8 +41,7 @@ from callmart.base.keys import (
 )
 from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import Settings
-from callmart.database import audit_log, catalogue, clock, fingerprints, ledger, restoring, rotation, vacuum
-from callmart.database.lock import exclusive
+from callmart.database import audit_log, catalogue, fingerprints, ledger, restoring, rotation, vacuum
 from callmart.opening import opening
 from callmart.privacy import kept
 from callmart.privacy.renewing import RENEWED, Renewing
@@ -104,13 +103,9 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
     Raises UserError if it can't be rotated now; then nothing is keyed anew. If one of the customer's pages, mails or
     environments can't be removed, others of them may be gone.
     """
-    with exclusive(connection), sessions.making_way(connection, spares_landings=True):
-        clock.believe(connection, settings)
-        unfinished = rotation.unfinished(connection)
-        if unfinished is None:
+    with sessions.at_work(connection, settings, rotating=customer_id):
+        if rotation.unfinished(connection) is None:
             _begin(connection, settings, customer_id)
-        elif unfinished != customer_id:
-            rotation.refuse(connection)
         return _go_on(connection, settings, on_step)
 
 
@@ -120,7 +115,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
 
     Raises UserError if it can't be rotated now; then nothing has changed.
     """
-    with clock.guarded(connection, settings), sessions.making_way(connection, spares_landings=True):
+    with sessions.at_work(connection, settings):
         key = add_layer(settings.home, INSTALLATION, fingerprints.installation_key(connection, settings))
         connection.execute(SQL["end_landings"])
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]

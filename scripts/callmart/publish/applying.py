@@ -84,9 +84,8 @@ class Outcome:
     opened: Mapping[str, int | None] | None = None
     is_gone: bool = False  # nothing of the customer is on the site any more
     user: str | None = None  # LUID of the account that the error is about, if it concerns no customer
-    mails_all: bool = (
-        True  # False if Tableau refuses a recipient, or has no mail address of one who is to be mailed
-    )
+    # False if Tableau refuses a recipient, or has no mail address of one who is to be mailed.
+    mails_all: bool = True
     mails_seen: datetime | None = None  # when it was seen which mails had gone out
 
 
@@ -522,9 +521,7 @@ class _Customer:
     def _publish_workbook(self, step: Step) -> None:
         workbook = step.content
         assert isinstance(workbook, Workbook)
-        source = next(
-            each for each in self.content if each.kind == "data source" and each.name == workbook.source.title
-        )
+        source = self._there("data source", workbook.source.title)
         place = PublishedSource(self.server.server_address, self.server.site_url, source.content_url)
         others = {each.name: each.content_url for each in self.content if each.kind == "workbook"}
         rows_at = others.get(workbook.rows_in, "")
@@ -549,8 +546,7 @@ class _Customer:
         assert isinstance(wanted, Mail)
         if not self._is_accepted(wanted.member):
             return False
-        luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
-        workbook = self.server.workbooks.get_by_id(luid)
+        workbook = self.server.workbooks.get_by_id(self._there("workbook", wanted.workbook).luid)
         user = self.site.users[identity(wanted.member)]
         if not self._reaches(user, wanted.member):
             return False
@@ -562,6 +558,10 @@ class _Customer:
             subscriptions.suspend(self.server, luid, suspended=True)
         return True
 
+    def _there(self, kind: ContentKind, name: str) -> Content:
+        """What is in the project by now."""
+        return next(each for each in self.content if (each.kind, each.name) == (kind, name))
+
     def _reaches(self, user: str, address: str) -> bool:
         if self.site.reaches(user, address):
             return True
@@ -571,7 +571,7 @@ class _Customer:
     def _warn(self, step: Step) -> None:
         if step.luid:
             quality_warning.remove(self.server, step.luid)
-        luid = next(c.luid for c in self.content if (c.kind, c.name) == ("data source", step.name))
+        luid = self._there("data source", step.name).luid
         # The plan knows that only if there was a data source to ask for.
         with suppress(quality_warning.Unavailable):
             quality_warning.add(

@@ -1,1 +1,3 @@
-"""Removes what is too old, what no contract keeps, and marts that the project no longer declares."""
+"""Removes what is too old, what no contract keeps, tombstones that are over, and marts that the project no longer
+declares.
+"""
