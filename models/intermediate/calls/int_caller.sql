@@ -66,8 +66,8 @@ joined_before as materialized (
     ], columns=['queue', 'call_key', 'number_key']) }} as joined
 ),
 
--- A call that joined on one of these days can have started on the day before.
-days_of_starts as (
+-- A call that joined on one of these days can have shown its number on the day before.
+days_of_numbers as (
     select distinct
         days_before.customer_id,
         days_before.call_date - ago.days as call_date,
@@ -76,39 +76,21 @@ days_of_starts as (
     cross join unnest(array[0, 1]) as ago (days)
 ),
 
-started_before as materialized (
-    select
-        days_of_starts.customer_id,
-        days_of_starts.call_date,
-        started.call_key,
-        started.number_key
-    from days_of_starts
-    {{ lookup('days_of_starts', [
-        'events.occurred_at >= ' ~ begin_of_day('days_of_starts.call_date', 'days_of_starts.time_zone'),
-        'events.occurred_at < ' ~ begin_of_day('days_of_starts.call_date + 1', 'days_of_starts.time_zone'),
-        "events.event = 'call_started'",
-        'events.number_key is not null',
-    ], columns=['call_key', 'number_key']) }} as started
-),
-
 -- A call shows its number when it joins this queue or another one, or else when it starts.
-numbers_before as (
+numbers_before as materialized (
     select
-        customer_id,
-        call_date,
-        call_key,
-        number_key as number_at_join,
-        null as number_at_start
-    from joined_before
-    where number_key is not null
-    union all
-    select
-        customer_id,
-        call_date,
-        call_key,
-        null as number_at_join,
-        number_key as number_at_start
-    from started_before
+        days_of_numbers.customer_id,
+        days_of_numbers.call_date,
+        shown.call_key,
+        case when shown.event = 'queue_joined' then shown.number_key end as number_at_join,
+        case when shown.event = 'call_started' then shown.number_key end as number_at_start
+    from days_of_numbers
+    {{ lookup('days_of_numbers', [
+        'events.occurred_at >= ' ~ begin_of_day('days_of_numbers.call_date', 'days_of_numbers.time_zone'),
+        'events.occurred_at < ' ~ begin_of_day('days_of_numbers.call_date + 1', 'days_of_numbers.time_zone'),
+        "events.event in ('call_started', 'queue_joined')",
+        'events.number_key is not null',
+    ], columns=['event', 'call_key', 'number_key']) }} as shown
 ),
 
 called_before as (
