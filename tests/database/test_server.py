@@ -409,6 +409,16 @@ def test_a_server_that_crashed_starts_though_another_process_has_its_number(home
     assert embedded_server.stop(home)
 
 
+def test_a_server_whose_socket_was_removed_is_stopped_first(home: Path) -> None:
+    folder = embedded_server.start(home)
+    (folder / ".s.PGSQL.5432").unlink()
+    with pytest.raises(UserError, match="removed its socket: `callmart stop`, then `callmart start`"):
+        embedded_server.start(home)
+    assert embedded_server.stop(home)
+    embedded_server.start(home)
+    assert embedded_server.is_running(home)
+
+
 def test_a_server_in_another_container_is_used_and_no_second_one_starts(
     callmart: Callmart, socket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

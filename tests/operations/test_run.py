@@ -37,6 +37,7 @@ from callmart.simulator.simulate import simulate
 from callmart.validate import suites
 from callmart_home import Callmart
 from commands import begun as begun_command
+from commands import command_of
 from emulated import unmark
 from events import at, days, event, ndjson, registry
 from nights import Crash, night, outcome, requests
@@ -481,6 +482,8 @@ def test_a_run_that_loses_its_connection_says_so_and_ends(
         run.LOST,
     ]
     assert begun == ["remove", "expire", "ensure_ahead", "build"]
+    ended = command_of(undisturbed.home)("run", CALLMART_FOLDERS="[]")
+    assert ended.returncode == 2, ended.stderr
 
 
 def test_an_interruption_between_a_question_and_its_answer_ends_the_run(
@@ -513,7 +516,7 @@ def test_a_run_that_is_ended_says_what_it_did(undisturbed: Callmart) -> None:
         sleep(0.01)
     process.terminate()
     said, complained = process.communicate()
-    assert process.returncode == 1, complained
+    assert process.returncode == 130, complained
     assert json.loads(said)["problems"] == [
         "the run was interrupted: run it again, and it continues from there"
     ]

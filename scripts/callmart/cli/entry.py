@@ -15,9 +15,7 @@ import typer
 from callmart import __version__
 from callmart.base.errors import DISK_FULL, UserError
 from callmart.cli import check
-from callmart.cli.terminal import MISTAKE, err, out, plain
-
-INTERRUPTED = 130  # as typer says it, once a command has begun
+from callmart.cli.terminal import INTERRUPTED, MISTAKE, err, out, plain
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {

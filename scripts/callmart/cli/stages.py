@@ -15,6 +15,8 @@ from callmart.base.errors import UserError, kind
 from callmart.base.settings import Platform, settings
 from callmart.cli import health
 from callmart.cli.terminal import (
+    INTERRUPTED,
+    MISTAKE,
     UNDONE,
     Json,
     at_work,
@@ -286,10 +288,21 @@ def run(as_json: Json = False) -> None:
                 ran = stages.run(connection, wanted, step)
             _print_run(ran, as_json)  # before anything else can go wrong
             # In here, so that a connection that was lost meanwhile does not decide the exit code.
-            raise typer.Exit(UNDONE if ran.problems else 0)
+            raise typer.Exit(_exit_code(ran))
     finally:
         if not (ran and ran.skipped):  # the run that is at work reports itself
             health.report_run(wanted, is_good=bool(ran and not ran.problems))
+
+
+def _exit_code(ran: Any) -> int:
+    """Of a run that has begun: one that was ended or broke off is not done."""
+    from callmart.operations.run import INTERRUPTION, LOST
+
+    if INTERRUPTION in ran.problems:
+        return INTERRUPTED
+    if LOST in ran.problems:
+        return MISTAKE
+    return UNDONE if ran.problems else 0
 
 
 def _print_run(ran: Any, as_json: bool) -> None:

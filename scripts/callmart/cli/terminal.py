@@ -28,6 +28,7 @@ err = Console(stderr=True, highlight=False)
 
 UNDONE = 1  # finished, but something was held back, refused or left undone
 MISTAKE = 2  # nothing was done, or it broke off
+INTERRUPTED = 130  # as typer says it, once a command has begun
 
 # Control characters, and those that change the direction of writing.
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

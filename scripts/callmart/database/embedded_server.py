@@ -78,7 +78,9 @@ def uri(home: Path) -> str:
 
 
 def start(home: Path) -> Path:
-    """Start the embedded server if it is not running, and create it if there is none. Returns its socket's folder."""
+    """Start the embedded server if it is not running, and create it if there is none. Returns its socket's folder.
+    Raises UserError if it runs without a socket. It goes on working for who is connected, so it is not stopped here.
+    """
     with _locked(home):
         data = home / "postgres"
         ready = home / "postgres.ready"
@@ -86,6 +88,11 @@ def start(home: Path) -> Path:
         if not ready.exists():
             _create(data)
         _make_socket_folder(folder)
+        if _running(data) and not _socket(folder).exists():
+            raise UserError(
+                f"the embedded server of {home} is running, but somebody removed its socket: `callmart stop`, then "
+                "`callmart start`"
+            )
         # One that answers may be of another container, where we don't see its process.
         if not _running(data) and not _answers(folder):
             with _handed_over(home) as held:
@@ -238,10 +245,14 @@ def _make_socket_folder(folder: Path) -> None:
         _chown(folder)
 
 
+def _socket(folder: Path) -> Path:
+    return folder / f".s.PGSQL.{PORT}"
+
+
 def _answers(folder: Path) -> bool:
     """Whether a server listens on the socket in this folder."""
     with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
+        return client.connect_ex(str(_socket(folder))) == 0
 
 
 def _start(data: Path, folder: Path, held: int) -> None:
