@@ -33,6 +33,7 @@ from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from forked_emulators import forked_emulators
 from home_settings import CLUSTER, settings_of
 from kept_drawings import kept_drawings
 from kept_plans import kept_columns
@@ -412,6 +413,13 @@ def hyperd_by_the_real_clock() -> Iterator[None]:
             return HyperProcess(*how, **named)
 
     with patch("callmart.tableau_files.hyper.HyperProcess", start):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_emulators() -> Iterator[None]:
+    """An emulator does not import anew what it needs."""
+    with forked_emulators():
         yield
 
 
