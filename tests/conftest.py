@@ -36,7 +36,7 @@ from drawn import add_contacts, add_week_before
 from forked_emulators import forked_emulators
 from home_settings import CLUSTER, settings_of
 from kept_drawings import kept_drawings
-from kept_plans import kept_columns
+from kept_plans import kept_columns, kept_mistakes
 from kept_sessions import kept_sessions
 from kept_streams import kept_streams, known_types
 from kept_values import kept_values
@@ -354,10 +354,10 @@ def quick_adbc() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def found_out_once(shared: Path) -> Iterator[None]:
-    """The columns of DuckDB's query for each landing, how a chart is drawn, whether a workbook changed, and what is in
-    an extract.
+    """The columns of DuckDB's query for each landing, mistakes in queries of suites, how a chart is drawn, whether a
+    workbook changed, and what is in an extract.
     """
-    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
+    with kept_columns(), kept_mistakes(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
         yield
 
 
