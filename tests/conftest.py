@@ -24,6 +24,7 @@ import on_cluster
 import today
 from callmart.access import memberships
 from callmart.backup import sealed
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
 from callmart.declarations import checking, dbt_project
@@ -445,6 +446,7 @@ def unchecked() -> Iterator[None]:
     """Nights whose days pass unchecked: for modules that are about something else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "validate", let_pass)
+        patch.setattr(suites, "load", quietly)
         yield
 
 
