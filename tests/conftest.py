@@ -24,6 +24,7 @@ import on_cluster
 import today
 from callmart.access import memberships
 from callmart.backup import sealed
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
 from callmart.declarations import checking, dbt_project
@@ -33,9 +34,10 @@ from callmart_home import Callmart, MakeOnce, copy, let_pass
 from centre import STANDARD, play
 from dbt_by_heart import dbt_by_heart
 from drawn import add_contacts, add_week_before
+from forked_emulators import forked_emulators
 from home_settings import CLUSTER, settings_of
 from kept_drawings import kept_drawings
-from kept_plans import kept_columns
+from kept_plans import kept_columns, kept_mistakes
 from kept_sessions import kept_sessions
 from kept_streams import kept_streams, known_types
 from kept_values import kept_values
@@ -353,10 +355,10 @@ def quick_adbc() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def found_out_once(shared: Path) -> Iterator[None]:
-    """The columns of DuckDB's query for each landing, how a chart is drawn, whether a workbook changed, and what is in
-    an extract.
+    """The columns of DuckDB's query for each landing, mistakes in queries of suites, how a chart is drawn, whether a
+    workbook changed, and what is in an extract.
     """
-    with kept_columns(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
+    with kept_columns(), kept_mistakes(), kept_drawings(shared / "charts"), kept_workbooks(), kept_values():
         yield
 
 
@@ -415,6 +417,13 @@ def hyperd_by_the_real_clock() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_emulators() -> Iterator[None]:
+    """An emulator does not import anew what it needs."""
+    with forked_emulators():
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_idle_hyperd() -> Iterator[None]:
     """An idle hyperd takes 1 % of a core, and each worker would keep one until the end."""
@@ -437,6 +446,7 @@ def unchecked() -> Iterator[None]:
     """Nights whose days pass unchecked: for modules that are about something else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "validate", let_pass)
+        patch.setattr(suites, "load", quietly)
         yield
 
 

@@ -308,6 +308,7 @@ def test_by_the_commands_a_name_that_was_corrected_before_is_looked_for(
     assert not home.home.joinpath("privacy", f"request-{number}").exists()
 
 
+@pytest.mark.thorough
 def test_by_the_commands_names_that_are_wrong_by_two_ids_are_corrected_at_once(
     home: Callmart, command: Commands
 ) -> None:

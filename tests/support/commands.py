@@ -40,7 +40,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 LIBRARIES = [
     "adbc_driver_postgresql.dbapi", "callmart.cli.main", "callmart.operations.run", "dbt.cli.main", "duckdb",
     "lxml.html", "pantab", "psycopg", "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "read_before",
-    "rich.progress", "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
+    "rich.progress", "ruamel.yaml", "tableau_emulator.serve", "tableauserverclient", "typer", "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto",
 ]  # fmt: skip
 _PREPARED = multiprocessing.get_context("forkserver")
 _PREPARED.set_forkserver_preload(LIBRARIES)
@@ -137,7 +138,14 @@ def begun(home: Path, *arguments: str, **environment: str) -> BaseProcess:
     return _begun(_run, _callmart, ["callmart", *arguments], "/", own, unheard, unheard)
 
 
-def exit_code(target: Callable[..., None], *arguments: object, **named: object) -> int:
+def served(
+    run: Callable[[], None], *arguments: str, cwd: Path, environment: dict[str, str], log: Path
+) -> BaseProcess:
+    """A program that goes on in a process of its own, until somebody ends it, at the latest this process."""
+    return _begun(_run, run, list(arguments), str(cwd), environment, log, log, daemon=True)
+
+
+def exit_code(target: Callable[..., None], *arguments: object, **named: Any) -> int:
     """Call something in a process of its own, and wait for its end. Minus a signal if that ended it."""
     process = _begun(target, *arguments, **named)
     process.join()
@@ -145,8 +153,10 @@ def exit_code(target: Callable[..., None], *arguments: object, **named: object) 
     return process.exitcode
 
 
-def _begun(target: Callable[..., None], *arguments: object, **named: object) -> BaseProcess:
-    process = _PREPARED.Process(target=target, args=arguments, kwargs=named)
+def _begun(
+    target: Callable[..., None], *arguments: object, daemon: bool = False, **named: object
+) -> BaseProcess:
+    process = _PREPARED.Process(target=target, args=arguments, kwargs=named, daemon=daemon)
     with patch.dict(os.environ, CALLMART_CONFIG=str(NO_SETTINGS)):  # for what all of them are forked from
         process.start()
     return process

@@ -16,6 +16,7 @@ import requests
 import tableauserverclient as TSC
 
 from emulated import signed_in
+from tableau_emulator import process
 from tableau_emulator.cli import main
 from tableau_emulator.errors import EmulatorError
 from tableau_emulator.process import start, stop
@@ -23,6 +24,12 @@ from tableau_emulator.state import VERSION, State
 from tableau_emulator.version import version
 
 pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture(autouse=True)
+def from_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here an emulator is started as without tests."""
+    monkeypatch.setattr(process, "subprocess", subprocess)
 
 
 @pytest.fixture
