@@ -359,7 +359,7 @@ def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, comman
         ended = pool.submit(end_it)
         done = command("run", "--json")
         assert ended.result() > 4
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 2, done.stderr
     ran = json.loads(done.stdout)
     assert (
         "the lock of the run was lost, so another run may have worked at the same time: run it again"
