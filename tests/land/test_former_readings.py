@@ -182,3 +182,11 @@ def test_what_landed_by_the_former_reading_is_repeated(
     more = event("agent_status", at("09:01"), agent="1001.0", reason="break")
     grown = callmart.land_text(ndjson(*rows, more), CUSTOMER)
     assert (grown.landed, grown.repeated) == (1, 2)
+
+
+@pytest.mark.parametrize("ids", [["team.01", None, "1001.0", "1001.00 "], ["team.1", None]])
+def test_only_ids_that_end_as_a_fraction_are_read_again(ids: list[str | None]) -> None:
+    asked = former._ends_as_fraction(pa.chunked_array([ids], pa.string()))
+    assert [id for id, ends in zip(ids, asked.to_pylist(), strict=True) if ends] == [
+        id for id in ids if id in ("1001.0", "1001.00 ")
+    ]
