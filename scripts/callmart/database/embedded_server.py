@@ -88,13 +88,14 @@ def start(home: Path) -> Path:
         if not ready.exists():
             _create(data)
         _make_socket_folder(folder)
-        if _running(data) and not _socket(folder).exists():
+        is_running = _running(data)
+        if is_running and not _socket(folder).exists():
             raise UserError(
                 f"the embedded server of {home} is running, but somebody removed its socket: `callmart stop`, then "
                 "`callmart start`"
             )
         # One that answers may be of another container, where we don't see its process.
-        if not _running(data) and not _answers(folder):
+        if not is_running and not _answers(folder):
             with _handed_over(home) as held:
                 _forget_other(data, folder)
                 _start(data, folder, held)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder
-from callmart.land.look import Look, refuse_name, unreadable, vanished
+from callmart.land.look import Look, refuse_name, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
@@ -128,8 +128,6 @@ def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
             problems.append(str(refused))
         except PermissionError as error:  # it concerns all of them
             raise unreadable(folder, error) from None
-        except FileNotFoundError:
-            problems.append(str(vanished(folder / name)))
         except OSError as error:
             problems.append(str(unreadable(folder / name, error)))
     return found, problems
