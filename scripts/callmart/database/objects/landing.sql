@@ -643,8 +643,8 @@ begin
         group by customer_id
     ) as i;
 
-    -- Only the months that have events: with one wrong date, all months from first to last would be thousands. If a
-    -- customer's first and last event are of one month, its rows need not be read.
+    -- Only the months that have events: with one wrong date, all months from first to last would be thousands. If no
+    -- month lies between those of a customer's first and last event, its rows need not be read.
     perform access.ensure_month('raw.event', month)
     from (
         select date_trunc('month', unnest(array[first_at, last_at]))::date as month from brought
@@ -652,7 +652,7 @@ begin
         select date_trunc('month', i.occurred_at)::date
         from raw.incoming as i
         join brought as b using (customer_id)
-        where date_trunc('month', b.first_at) < date_trunc('month', b.last_at)
+        where date_trunc('month', b.first_at) + interval '1 month' < date_trunc('month', b.last_at)
     ) as months;
 
     insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
