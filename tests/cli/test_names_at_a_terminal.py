@@ -13,6 +13,7 @@ from callmart.cli.terminal import plain
         "a.csv\nerror: all is lost": r"a.csv\nerror: all is lost",
         "\u202evsc.exe": r"\u202evsc.exe",
         "\x9b2Ja": r"\x9b2Ja",
+        "a.csv\u2028error: all is lost": r"a.csv\u2028error: all is lost",
         "[red]verzonden[/] Zoë 日本\xa0.csv": "[red]verzonden[/] Zoë 日本\xa0.csv",
     }.items(),
 )

@@ -11,13 +11,13 @@ from unittest.mock import Mock
 import psycopg
 import pytest
 
-from callmart.access import logins, sessions
+from callmart.access import logins, roles, sessions
 from callmart.audit import environments as audit
 from callmart.audit import limits
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
 from callmart.base.progress import quietly
-from callmart.database import clock, ledger, ledger_files, lock, server
+from callmart.database import clock, embedded_server, ledger, ledger_files, lock, server
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.declarations import checking, dbt_project
 from callmart.declarations.mart import reach
@@ -251,6 +251,23 @@ def test_the_same_command_goes_on_where_it_was_killed(
     owner.rollback()
     assert databases.drop(owner, tried.settings, "another")
     assert not databases.drop(owner, tried.settings, "another")
+
+
+def test_no_login_keeps_it(
+    tried: Callmart, planted: Environment, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a setting of its own in a database locks that, though it may not enter."""
+    monkeypatch.setattr(sessions, "PATIENCE", "100ms")
+    uri = logins.login_uri(tried.settings, roles.customer_role(embedded_server.DATABASE, STANDARD))
+    with psycopg.connect(uri, autocommit=True) as session:
+        session.execute("set idle_in_transaction_session_timeout = '15s'")  # so that nothing waits for ever
+        session.execute("begin read write")
+        session.execute("alter role current_user in database callmart_try_planted set work_mem = '1MB'")
+        assert command("try", "planted", "--drop") == (0, "try: environment planted is gone\n", "")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            session.execute("select 1")
+    ended = "select customer_id from ops.audit_log where action = 'sessions ended'"
+    assert tried.rows(ended) == [{"customer_id": STANDARD}]
 
 
 def test_what_a_killed_removal_left_goes_with_the_same_command(

@@ -124,6 +124,18 @@ def test_a_marked_file_that_still_changes_waits_all_the_same(tmp_path: Path) -> 
     assert look(tmp_path, done=True)[0] == []
 
 
+def test_a_folder_is_no_marker(tmp_path: Path) -> None:
+    put(tmp_path, "a.csv")
+    (tmp_path / "a.csv.done").mkdir()
+    files, (awaited, problem) = look(tmp_path, done=True)
+    assert files == []
+    assert awaited.startswith("a.csv is unfinished: a.csv.done is awaited beside it")
+    assert problem == "a.csv.done is not a file; take it out of the landing folder"
+    (tmp_path / "a.csv").unlink()
+    os.utime(tmp_path / "a.csv.done", (LONG_AGO, LONG_AGO))
+    arriving.clear_markers(Folder(path=tmp_path, done=True), NOW)
+
+
 def test_where_no_marker_is_expected_it_is_a_file_like_any_other(tmp_path: Path) -> None:
     put(tmp_path, "a.done")
     assert look(tmp_path) == (["a.done"], [])
@@ -182,11 +194,20 @@ def test_only_markers_without_a_file_are_cleared(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3, "where no marker is expected there is none"
 
 
-def test_a_marker_that_cannot_be_deleted_keeps_no_other(tmp_path: Path) -> None:
+def test_a_marker_that_cannot_be_deleted_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = Folder(path=tmp_path, done=True)
-    (tmp_path / "a.csv.done").mkdir()
-    os.utime(tmp_path / "a.csv.done", (LONG_AGO, LONG_AGO))
+    stuck = put(tmp_path, "a.csv.done")
     put(tmp_path, "b.csv.done")
+    inner = Path.unlink
+
+    def unlink(path: Path, **settings: bool) -> None:
+        if path == stuck:
+            raise PermissionError(13, "Permission denied")
+        inner(path, **settings)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
     with pytest.raises(
         UserError, match=rf"^{tmp_path}/a.csv.done can't be deleted \(.+\); .* on {tmp_path}$"
     ):

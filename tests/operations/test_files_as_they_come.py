@@ -510,7 +510,7 @@ def test_a_name_that_is_not_utf_8_stops_only_that_file(ready: Callmart, inbox: P
         ready.land(odd)
 
 
-@pytest.mark.parametrize("sign", ["\x1b", "\n", "\x9b", "\u2028"])
+@pytest.mark.parametrize("sign", ["\x1b", "\n", "\x9b", "\u2028", "\u202e"])
 def test_a_name_with_a_control_character_stops_only_that_file(
     ready: Callmart, inbox: Path, put: Put, sign: str
 ) -> None:
@@ -520,7 +520,8 @@ def test_a_name_with_a_control_character_stops_only_that_file(
     put("b")
     ran = landing_of(ready, path=inbox, settle_seconds=0)
     assert [file.file for file in ran.files] == ["b"]
-    said = f"{inbox}/odd\ufffd[31m.csv has a control character in its name; rename it"
+    shown = sign.encode("unicode_escape").decode()
+    said = f"{inbox}/odd{shown}[31m.csv has a control character in its name; rename it"
     assert ran.problems == [said]
     with pytest.raises(UserError) as refused:
         ready.land(odd)

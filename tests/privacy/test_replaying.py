@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, time
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,9 +13,12 @@ from callmart.audit import persons
 from callmart.base.keys import key_file
 from callmart.base.person import Blocked, Person, Work
 from callmart.database import ledger
+from callmart.database.ledger import Act
 from callmart.database.tombstones import Kind, of_address, secret_of, tombstone
-from callmart.privacy import register, replaying
-from callmart.reports import shelf
+from callmart.mailing import places as outbox
+from callmart.privacy import objecting, register, replaying
+from callmart.reports import shelf, weeks
+from callmart.reports.places import Pages
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
 from erasing import key_of, person, tombstones
@@ -128,6 +132,48 @@ def test_when_nobody_is_back_any_more_it_opens(home: Callmart, work: Work) -> No
     with home.connect() as owner:
         number = register.forward(owner, NAMED, TODAY)
     assert number == 3, "the ledger knows 1 and 2, and the register neither"
+
+
+@pytest.mark.parametrize("right", ["rectification", "objection"])
+def test_pages_and_mails_go_before_the_customer_opens(home: Callmart, work: Work, right: Act) -> None:
+    """Killed after that, nobody would know any more that they show what they must not."""
+    mistaken, own = (person(home, NAMED, "agent", agent_of(NAMED, number), MIDNIGHT) for number in (3, 4))
+    secret = secret_of(key_of(home, NAMED))
+    of_agents: dict[Kind, Person] = (
+        {"objector": own} if right == "objection" else {"mistaken": mistaken, "corrected": own}
+    )
+    made = {kind: [tombstone(secret, kind, key) for key in who.keys] for kind, who in of_agents.items()}
+    until, since = (objecting.ALWAYS, None) if right == "objection" else (MIDNIGHT, MIDNIGHT)
+    ledger.append(work.connection, home.settings, NAMED, "agent", until, made, 10, right, since)
+    work.connection.rollback()
+    week = weeks.of(TODAY)
+    page = shelf.folder(home.settings) / str(NAMED) / f"agents-{week}.html"
+    mail = outbox.folder(home.settings) / str(NAMED) / f"{week}.agents.key.eml"
+    for file in (page, mail):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    done = replay(work)
+    assert (done.customers, done.problems) == ((NAMED,), [])
+    assert right in {treated for _, treated in done.changed}
+    assert (page.exists(), mail.exists(), closed(home)) == (False, False, set())
+
+
+def test_a_correction_that_is_killed_closes_the_customer_until_it_is_done(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ledger and database agree all the time: only then something of the agent has landed whose the events are."""
+    work.connection.execute("delete from privacy.correction")
+    work.connection.commit()
+    assert closed(home) == set() and replaying.uncorrected(work.connection) != []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Pages, "treat", Mock(side_effect=KeyboardInterrupt))
+        replay(work)
+    work.connection.rollback()
+    assert (replaying.uncorrected(work.connection), closed(home)) == ([], {NAMED})
+    done = replay(work)
+    assert {treated for _, treated in done.changed} >= {"rectification"}
+    assert closed(home) == set()
+    assert replaying.follow(work, done.changed) == []
 
 
 @pytest.mark.thorough

@@ -247,6 +247,28 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, line: int, r
     assert "\n" not in str(mistake.value)
 
 
+@pytest.mark.parametrize("sign", ["\\0", "\\x7f", "\\x9b", "\\u2028", "\\u202e", "\\u2066"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'queues: [{{name: q, label: "a{sign}b"}}]',
+        'agents: [{{id: "a{sign}b", name: Ada}}]',
+        'contacts: [{{name: Ada, email: "a{sign}@b"}}]',
+        'statuses: {{"a{sign}b": break}}',
+    ],
+)
+def test_no_text_has_a_control_character(tmp_path: Path, sign: str, text: str) -> None:
+    file = write(tmp_path, f"{ONE}    {text.format(sign=sign)}\n")
+    with pytest.raises(UserError, match=rf"^{file} line 4: customers\.0\.[^:]+: has a control character, .*"):
+        load(file)
+
+
+def test_text_has_the_signs_of_any_language(tmp_path: Path) -> None:
+    """A zero-width non-joiner is part of Persian words, and a mark of direction of Hebrew and Arabic ones."""
+    text = 'queues: [{name: q, label: "می\\u200cخواهم \\u200eצוות Zoë\\xa0日本"}]'
+    assert len(load(write(tmp_path, f"{ONE}    {text}\n")).customers[0].queues) == 1
+
+
 UNREADABLE = {
     "empty": (b"", "begin it with `customers:`"),
     "a list": (b"- id: 1\n", "begin it with `customers:`"),

@@ -1,6 +1,5 @@
 """What all commands share: output, exit codes, and the connection to the database."""
 
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from callmart.access import sessions
 from callmart.access.difference import Drift
-from callmart.base import log
+from callmart.base import controls, log
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import settings
@@ -30,18 +29,15 @@ UNDONE = 1  # finished, but something was held back, refused or left undone
 MISTAKE = 2  # nothing was done, or it broke off
 INTERRUPTED = 130  # as typer says it, once a command has begun
 
-# Control characters, and those that change the direction of writing.
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
 
 
 def plain(text: object) -> str:
-    """The text with brackets escaped, so that rich prints it as it is. What steers a terminal is shown, not done: a
+    """The text with brackets escaped, so that rich prints it as it is. Control characters are shown, not done: a
     sender chooses the names of its files.
     """
-    return escape(_STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text)))
+    return escape(controls.shown(str(text)))
 
 
 def table(*columns: str, right: Collection[str] = ()) -> Table:

@@ -48,7 +48,8 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
     anything. Raises UserError if the database is no environment.
     """
     database = database_of(connection, name)
-    with lock.second(connection) as own:
+    # Whoever has a setting of its own in a database locks that, without a right to it.
+    with lock.second(connection) as own, sessions.making_way(own):
         existed = (
             own.execute("select 1 from pg_database where datname = %s", [database]).fetchone() is not None
         )

@@ -41,7 +41,7 @@ def arrived(folder: Folder, clock: Callable[[], float]) -> Arrived:
     files: list[tuple[Path, Look]] = []
     unfinished: list[str] = []
     for name, entry in entries.items():
-        if is_marker(folder, name):
+        if is_marker(folder, name, entry):
             continue
         if problem := _no_file(entry):
             problems.append(f"{folder.path / name} {problem}")
@@ -70,7 +70,7 @@ def awaited(folder: Folder, name: str, entries: Mapping[str, os.stat_result], no
             f"is unfinished: it changed less than {folder.settle_seconds} seconds ago (settle_seconds); "
             "the next run takes it"
         )
-    if folder.done and not _is_marked(name, entries):
+    if folder.done and not _is_marked(folder, name, entries):
         return (
             f"is unfinished: {name}{MARKER} is awaited beside it; the next run takes it when the sender has put a "
             "new one there"
@@ -78,9 +78,9 @@ def awaited(folder: Folder, name: str, entries: Mapping[str, os.stat_result], no
     return None
 
 
-def is_marker(folder: Folder, name: str) -> bool:
-    """Whether this is the name of a file that only says that another one is complete."""
-    return folder.done and name.endswith(MARKER)
+def is_marker(folder: Folder, name: str, entry: os.stat_result) -> bool:
+    """Whether this only says that another file is complete. A folder says nothing."""
+    return folder.done and name.endswith(MARKER) and not stat.S_ISDIR(entry.st_mode)
 
 
 def clear_markers(folder: Folder, now: float) -> None:
@@ -92,7 +92,7 @@ def clear_markers(folder: Folder, now: float) -> None:
     entries, _ = _entries(folder.path)
     failed: list[tuple[Path, OSError]] = []
     for name, entry in entries.items():
-        is_alone = is_marker(folder, name) and name.removesuffix(MARKER) not in entries
+        is_alone = is_marker(folder, name, entry) and name.removesuffix(MARKER) not in entries
         if is_alone and entry.st_mtime <= now - folder.settle_seconds:
             try:
                 (folder.path / name).unlink(missing_ok=True)
@@ -105,10 +105,12 @@ def clear_markers(folder: Folder, now: float) -> None:
         )
 
 
-def _is_marked(name: str, entries: Mapping[str, os.stat_result]) -> bool:
+def _is_marked(folder: Folder, name: str, entries: Mapping[str, os.stat_result]) -> bool:
     """Whether the file has its marker. A marker that is older belongs to an earlier file of the same name."""
     marker = entries.get(name + MARKER)
-    return marker is not None and marker.st_mtime >= entries[name].st_mtime
+    if marker is None or not is_marker(folder, name + MARKER, marker):
+        return False
+    return marker.st_mtime >= entries[name].st_mtime
 
 
 def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:

@@ -4,11 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from unicodedata import category
 
+from callmart.base import controls
 from callmart.base.errors import UserError, kind
-
-CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of what begins a line
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,16 @@ class Look:
 
 
 def refuse_name(path: Path) -> None:
-    """Raise UserError if the name of a file or folder is not UTF-8, or has characters that control a terminal or begin
-    a line. No message and no key could have the former, and whoever delivers a file must not write our messages.
+    """Raise UserError if the name of a file or folder is not UTF-8, or has a control character. No message and no key
+    could have the former, and whoever delivers a file must not write our messages.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode(errors="replace")
         raise UserError(f"{shown} has a name that is not UTF-8; rename it") from None
-    if controls := [sign for sign in path.name if category(sign) in CONTROLS]:
-        shown = path.name.translate({ord(sign): "\ufffd" for sign in controls})
+    if controls.CONTROL.search(path.name):
+        shown = controls.shown(path.name)
         raise UserError(f"{path.parent / shown} has a control character in its name; rename it")
 
 

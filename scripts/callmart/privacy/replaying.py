@@ -35,10 +35,13 @@ from callmart.reports.places import Pages
 
 SQL = sql_file.statements(__file__)
 
+# What shows agents, and what no run makes anew.
+_COPIES: tuple[Place, ...] = (Environments(), Pages(), Outbox())
+
 # What is treated while the customer is still closed. By what is in the last two a person is found again, if it breaks
 # off. The other places are made anew from what is open.
 _WHILE_CLOSED: tuple[Place, ...] = (
-    Doorway(), Computed(), Environments(), Pages(), Outbox(), Packages(), Events(), Persons(),
+    Doorway(), Computed(), *_COPIES, Packages(), Events(), Persons(),
 )  # fmt: skip
 
 
@@ -67,25 +70,28 @@ def replay(
 ) -> Replayed:
     """Let ledger, copy and database say the same again, erase whoever came back, and correct events and leave out or
     show agents as the ledger says. Commits: first the tombstones, so that nobody else comes back, with the days that
-    change by what was lost, so that a crash can't part the two; then each person, then the opening of what was closed.
-    `keyed_anew` are customers whose keys were rotated since the last replay: only now what the ledger says of their
-    agents under that key is understood. Requests are numbered after those that the ledger knows.
+    change by what was lost, so that a crash can't part the two; then each person, and what no run makes anew of those
+    agents; then the opening of what was closed. `keyed_anew` are customers whose keys were rotated since the last
+    replay: only now what the ledger says of their agents under that key is understood. Requests are numbered after
+    those that the ledger knows.
 
     From the first commit on ledger and database agree. So it notes there which customers stay closed until nobody who
     was erased is in the database any more, nor in the marts: if it breaks off, the next replay goes on.
 
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
+    work = Work(connection, settings, quietly)
     mended = ledger_mending.mend(connection, settings, lost)
     connection.execute(SQL["number_on"])
     differing = mended.differing | ledger.unfinished(connection)
     closed = differing | set(keyed_anew)
     customers = closed | {customer for customer, _ in _uncorrected(connection)}
-    corrected = list(_correct(Work(connection, settings, quietly), customers))
+    corrected = list(_correct(work, customers))
     objectors = list(_objectors(connection, customers))
     for person in objectors:
         objecting.settle(connection, person)
-    ledger.begin_replay(connection, closed)
+    shown = {person.customer_id: person for person in (*corrected, *objectors)}
+    ledger.begin_replay(connection, closed | shown.keys())
     connection.commit()
     keys, missing = known_keys(connection, settings)
     found = list(returned(connection, keys))
@@ -101,11 +107,17 @@ def replay(
         except UserError as error:
             connection.rollback()
             problems.setdefault(person.customer_id, []).append(f"customer {person.customer_id}: {error}")
+    for customer_id, person in shown.items():
+        try:
+            for place in _COPIES:  # in each everything of the customer goes
+                place.treat(work, person)
+        except UserError as error:
+            connection.rollback()
+            problems.setdefault(customer_id, []).append(f"customer {customer_id}: {error}")
     names = _forget_names(connection, keys)
-    opening = closed - problems.keys()
-    for customer_id in opening:
+    for customer_id in closed - problems.keys():
         _hide_waiting_days(connection, customer_id)
-    ledger.end_replay(connection, opening)
+    ledger.end_replay(connection, (closed | shown.keys()) - problems.keys())
     ledger.close(connection, settings)
     audit_log.note(
         connection,

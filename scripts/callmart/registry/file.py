@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
 
-from callmart.base import matrix, telephone, yaml_file
+from callmart.base import controls, matrix, telephone, yaml_file
 from callmart.base.declared import as_list
 from callmart.base.errors import UserError
 from callmart.base.settings import Site, TimeZone
@@ -30,19 +30,27 @@ def _share(written: object) -> float:
     return float(share)
 
 
+def _without_controls(written: str) -> str:
+    if controls.CONTROL.search(written):
+        raise ValueError(
+            "has a control character, which steers a terminal or the direction of writing; write it anew without that"
+        )
+    return written
+
+
 def _address(written: str) -> str:
-    if not re.fullmatch(r"[^@\x00-\x20]+@[^@\x00-\x20]+", written):
+    if not re.fullmatch(r"[^@ ]+@[^@ ]+", written):
         raise ValueError("not a mail address; write it as name@example.org")
     return written
 
 
 Day = Annotated[date, BeforeValidator(hours.day)]
-Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_without_controls)]
 Share = Annotated[float, PlainValidator(_share)]
 Period = Annotated[hours.Period, PlainValidator(hours.period)]
 Holiday = Annotated[hours.Holiday, PlainValidator(hours.holiday)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
-Email = Annotated[str, Field(max_length=255), AfterValidator(_address)]
+Email = Annotated[str, Field(max_length=255), AfterValidator(_without_controls), AfterValidator(_address)]
 
 
 class Service(Strict):
