@@ -57,6 +57,7 @@ LONG_MODULES = (
     "audit",
     "queue_log",
     "cel",
+    "queue_log_table",
     "cli",
     "other_server",
     "other_servers",

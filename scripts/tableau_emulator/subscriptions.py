@@ -48,7 +48,9 @@ def create(call: Call) -> Response:
     if schedule_id is None and frequency is None:
         raise malformed("A subscription needs a schedule, or a schedule with a frequency beside it.")
     if schedule_id is not None and not user["email"]:
-        raise malformed("The user to be subscribed has no mail address.")  # on Tableau Cloud it is the name
+        raise forbidden(
+            "The user to be subscribed has no mail address.", "064"
+        )  # on Tableau Cloud it is the name
     luid = new_luid()
     call.state.insert(
         "subscription", id=luid, site_id=call.site_id, subject=asked.get("subject"),

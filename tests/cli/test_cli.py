@@ -13,12 +13,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from callmart import __version__
 from callmart.access import logins
 from callmart.base.errors import kind
-from callmart.base.settings import Settings, Tableau
 from callmart.cli import main
 from callmart.database import embedded_server
 from callmart.database.lock import exclusive
@@ -197,16 +195,6 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tm
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "registry: 0 customers, 2 changes applied"
     assert other.rows("select from registry.customer") == []
-
-
-def test_a_password_with_colons_is_written_as_libpq_reads_it(tmp_path: Path) -> None:
-    settings = Settings(
-        home=tmp_path,
-        dsn=SecretStr("postgresql://owner:pa%3Ass%5Cword@localhost/callmart"),
-        tableau=Tableau(server="emulator"),
-    )
-    assert "pa" not in logins.owner_uri(settings).partition("passfile=")[0].partition("//")[2]
-    assert logins.passfile(tmp_path, "owner").read_text() == "*:*:*:owner:pa\\:ss\\\\word\n"
 
 
 def test_what_was_drawn_with_names_goes_when_agents_become_anonymous(

@@ -10,14 +10,13 @@ from threading import Thread
 
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from callmart.access import logins, roles
 from callmart.base.errors import UserError
 from callmart.base.secret_files import secret_file
-from callmart.base.settings import Settings
 from callmart.database import embedded_server, server
 from callmart_home import Callmart
+from home_settings import with_dsn
 from tls import WITH_OPENSSL, Certificate, certificate, in_front_of
 
 PASSWORD = "r1ght-secret"
@@ -67,13 +66,9 @@ def superuser(folder: Path) -> psycopg.Connection:
     return psycopg.connect(host=str(folder), port=5432, user="postgres", dbname="postgres", autocommit=True)
 
 
-def by(home: Path, dsn: str) -> Settings:
-    return Settings(home=home, dsn=SecretStr(dsn), folders=[])
-
-
 def refusal(home: Path, dsn: str) -> str:
     with pytest.raises(UserError) as refused:
-        server.connect(by(home, dsn)).close()
+        server.connect(with_dsn(home, dsn)).close()
     said = str(refused.value)
     assert "\n" not in said
     assert "secret" not in said
@@ -149,7 +144,7 @@ def answering(listener: socket.socket, answer: bytes) -> Iterator[None]:
 def test_a_duty_whose_server_is_gone_is_not_told_to_apply_its_rights(
     callmart: Callmart, folder: Path
 ) -> None:
-    settings = by(callmart.home, f"postgresql://u@127.0.0.1:1/{'d'}")
+    settings = with_dsn(callmart.home, f"postgresql://u@127.0.0.1:1/{'d'}")
     secret_file(logins.passfile(callmart.home, roles.duty_role("d", "loader")), "*:*:*:*:x\n")
     with pytest.raises(UserError, match="the login of the loader: nothing listens on this host and port"):
         logins.connect(settings, "loader")
@@ -166,7 +161,7 @@ def test_a_passfile_that_others_read_is_refused(callmart: Callmart, folder: Path
         assert f"other users can open {file}; close it with `chmod 600 {file}`" in refusal(callmart.home, dsn)
     for mode in 0o600, 0o400:
         file.chmod(mode)
-        server.connect(by(callmart.home, dsn)).close()
+        server.connect(with_dsn(callmart.home, dsn)).close()
 
 
 # -- TLS -----------------------------------------------------------------------------------------------------------
@@ -188,7 +183,7 @@ def test_tls_is_refused_for_its_own_reason(
     behind = folder / f".s.PGSQL.{embedded_server.PORT}"
     with in_front_of(behind, own) as port, in_front_of(behind, other) as elsewhere:
         good = f"postgresql://{at}:{port}/callmart?{verified}{own.file}"
-        server.connect(by(callmart.home, good)).close()
+        server.connect(with_dsn(callmart.home, good)).close()
         assert "certificate is not trusted" in refusal(
             callmart.home, good.replace(str(own.file), str(other.file))
         )

@@ -241,3 +241,20 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     for path in tmp_path / "none", put(tmp_path, "file"):
         with pytest.raises(UserError, match=r"is not a folder; correct `folders` in callmart\.toml"):
             arriving.arrived(Folder(path=path), lambda: NOW)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o644], ids=oct)
+def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "a").touch()
+    tmp_path.chmod(mode)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(
+            UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
+        ):
+            arriving.arrived(Folder(path=tmp_path), lambda: NOW)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,64 +27,13 @@ from catalogue import HELD_LOCKS, unprotected
 from centre import NAMED
 from commands import use
 from dbt_by_hand import copy_project, run_dbt
-
-Declaration = dict[str, Any]
-
-
-# -- a project of its own, with marts that are next to nothing -----------------------------------------------------
-
-
-@dataclass
-class Project:
-    """A copy of the dbt project, to which a test adds marts."""
-
-    callmart: Callmart
-    folder: Path
-
-    def declare(self, name: str, change: Callable[[Declaration], object] = lambda declared: None) -> None:
-        """Write a small mart with its YAML, after `change`; the SQL selects what the YAML names."""
-        declared: Declaration = {
-            "name": name,
-            "config": {"meta": {"group": "queue", "key": ["customer_id", "call_date"], "day": "call_date"}},
-            "columns": [
-                {"name": "customer_id", "data_type": "integer"},
-                {"name": "call_date", "data_type": "date"},
-                {"name": "things", "data_type": "integer"},
-            ],
-        }
-        change(declared)
-        known = {"customer_id": "customer_id", "call_date": "call_date"}
-        columns = ", ".join(
-            f"{known.get(column['name'], 'null')}::{column['data_type']} as {column['name']}"
-            for column in declared["columns"]
-        )
-        marts = self.folder / "models/marts/queue"
-        (marts / f"{name}.sql").write_text(f"select {columns} from {{{{ ref('stg_day') }}}}\n")
-        with (marts / f"{name}.yml").open("w") as file:
-            YAML().dump({"version": 2, "models": [declared]}, file)
-
-    def run(self, *options: str) -> str:
-        """Run all marts of one's own; what dbt says."""
-        return run_dbt(self.callmart, self.folder, "run", "--select", "stg_day", "tiny_*", *options).stdout
+from tiny_marts import Declaration, Project, column, meta, person
 
 
 @pytest.fixture
 def project(played: Callmart, tmp_path: Path) -> Project:
     copy_project(tmp_path)
     return Project(played, tmp_path)
-
-
-def column(declared: Declaration, name: str, data_type: str, **more: Any) -> Declaration:
-    declared["columns"].append({"name": name, "data_type": data_type, **more})
-    return declared
-
-
-def meta(**values: Any) -> Callable[[Declaration], None]:
-    return lambda declared: declared["config"]["meta"].update(values)
-
-
-def person(name: str) -> dict[str, Any]:
-    return {"config": {"meta": {"person": name}}}
 
 
 UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {

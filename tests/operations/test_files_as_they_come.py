@@ -16,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.base.settings import Folder
 from callmart.database import clock
-from callmart.land import arriving, found, landing, readers, taking_away
+from callmart.land import found, landing, readers, taking_away
 from callmart.operations import run
 from callmart_home import Callmart
 from events import at, event, ndjson, registry
@@ -154,12 +154,6 @@ def test_a_moved_file_is_kept_as_long_as_its_folder_says(
     kept = archive / until(today, 7) / "a"
     assert (names(inbox), kept.read_text()) == ([], content)
     assert kept.parent.stat().st_mode & 0o077 == 0
-    other = archive / "until-2020-01-01-by-hand"
-    other.mkdir()
-    (archive / "until-2020-13-01").mkdir()
-    assert taking_away.remove_moved(archive, today + timedelta(days=7)) == (0, None)
-    assert taking_away.remove_moved(archive, today + timedelta(days=8)) == (1, None)
-    assert sorted(path.name for path in archive.iterdir()) == [other.name, "until-2020-13-01"], "not ours"
 
 
 def test_no_copy_outlives_the_two_years_of_its_oldest_row(
@@ -588,31 +582,3 @@ def test_what_cannot_be_deleted_keeps_nothing_else_beyond_its_last_day(
         "mount the folder, and give this user write permission"
     ]
     assert len(ready.rows(logged)) == before + 1
-
-
-def test_what_a_link_among_moved_files_leads_to_stays(tmp_path: Path, today: date) -> None:
-    other, archive = tmp_path / "other", tmp_path / "archive"
-    for folder in other, archive:
-        folder.mkdir()
-    (other / "a").touch()
-    (archive / until(today, -1)).symlink_to(other)
-    removed, mistake = taking_away.remove_moved(archive, today)
-    assert removed == 0 and "can't be deleted in time" in str(mistake)
-    assert (other / "a").exists()
-
-
-@pytest.mark.parametrize("mode", [0o000, 0o644], ids=oct)
-def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path, mode: int) -> None:
-    (tmp_path / "a").touch()
-    tmp_path.chmod(mode)
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        with pytest.raises(
-            UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
-        ):
-            arriving.arrived(Folder(path=tmp_path), lambda: 0)
-    finally:
-        os.seteuid(user)
-        tmp_path.chmod(0o700)

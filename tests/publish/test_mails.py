@@ -81,6 +81,21 @@ def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publ
     assert [each.suspended for each in subscriptions(server)] == [False]
 
 
+def test_a_schedule_that_is_said_to_be_there_and_is_not_is_an_error(
+    emptied: Emptied, detailed: Publication
+) -> None:
+    _, state, server = emptied
+    for schedule in TSC.Pager(server.schedules):
+        server.schedules.delete(schedule.id)
+    inject(state, Fault("status", "POST", "/schedules$", status=409, sub_code="021"))
+    mailed = replace(detailed, mails=(MONDAY,))
+    (outcome,) = publish(server, mailed)
+    assert "Tableau answered 409021" in str(outcome.error)
+    assert subscriptions(server) == []
+    assert succeeded(publish(server, mailed))
+    assert active(server) == [True]
+
+
 def at(mailed: Publication, state: MailState, **changes: Any) -> Publication:
     """The customer's publication some time before the mail of the week, just after its hour, or later."""
     moment = MONDAY.hour + timedelta(hours={"to come": -4, "sending": 1, "over": 20}[state])

@@ -214,6 +214,20 @@ def test_who_was_added_since_the_site_was_read_is_taken_as_there(
     assert users(server) == ({} if role == "Viewer" else {"Chef@example.org": role})
 
 
+def test_who_was_put_into_the_groups_since_the_site_was_read_is_taken_as_there(
+    emptied: Emptied, detailed: Publication
+) -> None:
+    server = emptied.server
+    assert succeeded(publish(server, with_members(detailed, "a@example.org")))
+    chef = server.users.add(TSC.UserItem("chef@example.org", "Viewer"))
+    changes = plan((detailed,), read(server))
+    for group in (group_of(1042), USERS):
+        server.groups.add_user(TSC.GroupItem.as_reference(groups(server)[group]), chef.id)
+    assert succeeded(apply(server, changes))
+    assert matches(server, detailed)
+    assert members(server, USERS) == {"chef@example.org"}
+
+
 def test_accounts_are_ours_by_our_books_after_their_group_was_removed(
     emptied: Emptied, detailed: Publication
 ) -> None:

@@ -143,6 +143,51 @@ def test_a_list_that_changes_while_it_is_read_is_read_again(
         assert listed() == before[:going] + before[going + 1 :]
 
 
+@pytest.mark.parametrize("going", [0, 1])
+def test_members_of_a_group_who_leave_while_it_is_read_hide_nobody(
+    emptied: Emptied, standard: Publication, monkeypatch: pytest.MonkeyPatch, going: int
+) -> None:
+    server = emptied.server
+    assert succeeded(publish(server, with_members(standard, "a@b.nl", "b@b.nl", "c@b.nl")))
+    (group,) = (each for each in TSC.Pager(server.groups) if each.name == group_of(7))
+    luids = [user.id for user in TSC.Pager(server.users) if user.id != server.user_id]
+    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
+    assert actual.members(server, group) == set(luids)
+    pages = count()
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        if f"/groups/{group.id}/users?" in str(request.url) and next(pages) == going:
+            server.groups.remove_user(group, luids[going])
+        return found
+
+    with sending(monkeypatch, instead):
+        assert actual.members(server, group) == {*luids} - {luids[going]}
+
+
+def test_a_group_that_is_not_read_whole_is_one_customers(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = emptied.server
+    assert succeeded(publish(server, detailed, standard))
+    path = f"/groups/{groups(server)[group_of(1042)]}/users?"
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        if path not in str(request.url):
+            return found
+        return answer(200, re.sub(rb'totalAvailable="\d+', rb"\g<0>0", found.content))
+
+    with sending(monkeypatch, instead):
+        first, second = publish(server, replace(detailed, name="Voorbeeld"), standard)
+    assert first.error is None
+    assert (second.error, second.done) == (f"customer 1042: {actual.INCOMPLETE}", ())
+
+
 @pytest.mark.parametrize(
     "path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"]
 )
@@ -211,6 +256,53 @@ def test_a_user_who_owns_content_stays_and_sees_nothing(
     assert members(server, group_of(1042)) == members(server, group_of(7)) == set()
     assert subscriptions(server) == []
     assert succeeded(publish(server, *nobody))
+
+
+def test_what_is_gone_already_is_deleted(
+    emptied: Emptied, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    """Each request to delete is repeated, as the answer to it is lost."""
+    _, state, server = emptied
+    mailed = replace(detailed, mails=(MONDAY,))
+    assert succeeded(publish(server, mailed, with_members(standard, "chef@example.org", "a@example.org")))
+    less = replace(detailed, data_sources=later.data_sources, workbooks=(), members=())
+    before = len(state.requests())
+    inject(state, Fault("cut", "DELETE", every=2, count=None))
+    exporting = replace(with_members(later, "chef@example.org"), exports=True)
+    assert succeeded(publish(server, less, exporting))
+    assert succeeded(publish(server, less))
+    clear(state)
+    assert matches(server, less)
+    gone = {each.path for each in state.requests()[before:] if (each.method, each.status) == ("DELETE", 404)}
+    # what is before LUIDs, numbers and labels
+    assert {"/".join(re.findall("/([a-z]+)(?=/[^/]*[0-9])", path)) for path in gone} == {
+        f"api/sites/{kind}"
+        for kind in (
+            "users", "groups", "groups/users", "projects", "projects/groups", "workbooks", "datasources",
+            "datasources/tags", "datasources/revisions", "subscriptions",
+        )
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("status", status=404, sub_code=code) for code in ("000", "003", "042")]
+    + [Fault("status", status=404, body="html"), Fault("status", status=403, sub_code="004")],
+    ids=lambda fault: f"{fault.status}{fault.sub_code}",
+)
+def test_any_other_error_at_deleting_does_not_say_that_it_is_gone(
+    emptied: Emptied, standard: Publication, fault: Fault
+) -> None:
+    _, state, server = emptied
+    assert succeeded(publish(server, standard))
+    inject(state, replace(fault, method="DELETE", path="/projects/[^/]+$"))
+    (outcome,) = publish(server)
+    assert outcome.error is not None
+    assert not outcome.is_gone
+    assert standard.project in projects(server)
+    (outcome,) = publish(server)
+    assert (outcome.error, outcome.is_gone) == (None, True)
+    assert standard.project not in projects(server)
 
 
 LOOKUPS = ("/projects", "/groups", "/datasources", "/workbooks", "/permissions")

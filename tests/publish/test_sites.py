@@ -154,6 +154,16 @@ def test_a_customer_moves_to_a_site_of_its_own_and_back(there: Sites) -> None:
     assert there.held() == {"": BOTH}
 
 
+def test_sites_share_the_schedules_of_their_server(there: Sites) -> None:
+    """Both are read before either makes the schedule."""
+    with tableau.connect(there.settings) as server:
+        for schedule in TSC.Pager(server.schedules):
+            server.schedules.delete(schedule.id)
+    there.callmart.apply(registry(own=at("een")))
+    assert there.errors() == []
+    assert there.held() == {"": TWEE, "een": EEN}
+
+
 @pytest.mark.thorough
 def test_two_customers_change_places(there: Sites) -> None:
     there.callmart.apply(registry(own=at("een"), other=at("twee")))

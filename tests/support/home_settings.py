@@ -24,6 +24,11 @@ def settings_of(home: Path) -> Settings:
     )
 
 
+def with_dsn(home: Path, dsn: str) -> Settings:
+    """Of a database of somebody else's."""
+    return Settings(home=home, dsn=SecretStr(dsn), folders=[])
+
+
 def environment_of(home: Path) -> dict[str, str]:
     """The same, as a command gets them."""
     if home.name != ON_CLUSTER:

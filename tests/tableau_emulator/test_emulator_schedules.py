@@ -186,7 +186,7 @@ def test_nobody_without_an_address_is_mailed_by_a_schedule(
     """Also if the name looks like one. On Tableau Cloud it is one."""
     user = here.user("reader@example.org", "Viewer")
     item = TSC.SubscriptionItem("Your week", schedule.id, user.id, TSC.Target(report.id, "Workbook"))
-    with refused("400000"):
+    with refused("403064"):
         server.subscriptions.create(item)
     assert server.users.get_by_id(user.id).email is None
 

@@ -185,7 +185,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
     """Return what Tableau has of ours.
 
     An error that concerns one customer is noted in `unread`. Raises LOST and any other FAILURES, and UserError if a
-    list is incomplete.
+    list of all is incomplete.
     """
     unread: dict[int, str] = {}
     of_one = _noting(unread)
@@ -257,7 +257,7 @@ def _noting(unread: dict[int, str]) -> _OfOne:
             yield
         except LOST:
             raise
-        except FAILURES as error:
+        except (UserError, *FAILURES) as error:
             unread[customer_id] = reason(error)
 
     return of_one
@@ -504,20 +504,30 @@ def _is_ours(mark: Mark, books: Books) -> bool:
 def everything(endpoint: Any, **how: Any) -> list[Any]:
     """Return all items of an endpoint; `how` is for its method `get`.
 
-    A Pager is used because it raises errors that a query of TSC would swallow.
-
     Raises UserError if the list is not as long as the server says: a missing item must not count as absent.
+    """
+    return _paged(partial(endpoint.get, **how))
+
+
+def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
+    """Return the LUIDs of a group's members. Raises UserError as `everything` does."""
+    return frozenset(user.id for user in _paged(partial(server.groups._get_users_for_group, group)))
+
+
+def _paged(get: Callable[[TSC.RequestOptions], Any]) -> list[Any]:
+    """The items of a list of which `get` returns a page. A Pager is used because it raises errors that a query of TSC
+    would swallow.
     """
 
     def read() -> _Listed:
         announced: list[int] = []
 
-        def get(options: TSC.RequestOptions) -> Any:
-            items, pagination = endpoint.get(options, **how)
+        def noting(options: TSC.RequestOptions) -> Any:
+            items, pagination = get(options)
             announced.append(pagination.total_available)
             return items, pagination
 
-        items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=PAGE_SIZE)))
+        items = list(TSC.Pager(noting, TSC.RequestOptions(pagesize=PAGE_SIZE)))
         return _Listed(items, len(items), announced)
 
     return _whole(read)
@@ -582,12 +592,6 @@ def holds_others(server: TSC.Server, project_id: str, mark: Mark) -> bool:
     return any(each.parent_id == project_id for each in everything(server.projects)) or any(
         each.project_id == project_id and not marks.bears(each, mark, mark) for each in content
     )
-
-
-def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
-    """Return the LUIDs of a group's members."""
-    server.groups.populate_users(group, TSC.RequestOptions(pagesize=PAGE_SIZE))
-    return frozenset(user.id for user in list(group.users))
 
 
 def _inside(

@@ -27,7 +27,6 @@ from callmart.publish.actual import (
     everything,
     holds_others,
     identity,
-    members,
 )
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.grants import (
@@ -65,6 +64,8 @@ _INDEX_S = 120  # how long its lists may lag behind
 # user.
 _REFUSED = ("400", "403")
 _NOT_ADDED = (*_REFUSED, "404", "409")
+_IS_MEMBER = "409011"
+_SAME_SCHEDULE = "409021"  # a schedule has this name already
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ class _Site:
             case "remove", "member":
                 server.groups.remove_user(by_luid(TSC.GroupItem, str(self.users_group)), str(step.luid))
             case "add", "member":
-                server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), str(step.luid))
+                _join(server, str(self.users_group), str(step.luid))
             case "adopt", _:
                 self._adopt_users()
             case _, "site":
@@ -241,12 +242,11 @@ class _Site:
 
     def _adopt_users(self) -> None:
         """Move the users whom callmart added before there were marks into the marked group."""
-        before, groups = self._before, self.server.groups
+        before = self._before
         assert before is not None
-        ours = by_luid(TSC.GroupItem, str(self.users_group))
-        for luid in sorted(before.members - members(self.server, ours)):
-            groups.add_user(ours, luid)
-        groups.delete(before.luid)
+        for luid in sorted(before.members):
+            _join(self.server, str(self.users_group), luid)
+        self.server.groups.delete(before.luid)
 
     def _hide_users(self) -> None:
         """Hide the site's users from each other. TSC's update would also change the site's other settings."""
@@ -272,7 +272,7 @@ class _Site:
                 if not is_unclaimed(user.site_role, is_unused=user.last_login is None):
                     self._settled.add(key)
             if key not in self._settled:
-                self.server.groups.add_user(by_luid(TSC.GroupItem, str(self.users_group)), self.users[key])
+                _join(self.server, str(self.users_group), self.users[key])
                 self._settled.add(key)
 
     def _added(self, name: str) -> TSC.UserItem | None:
@@ -308,10 +308,20 @@ class _Site:
         return True
 
     def add_schedule(self, name: str) -> None:
-        """Create a schedule, once for all customers."""
+        """Create a schedule, once for all customers. It can have been made since the schedules were read, as the sites
+        of a server share them.
+        """
         with self._lock:
-            if self.schedules is not None and name not in self.schedules:
+            if self.schedules is None or name in self.schedules:
+                return
+            try:
                 self.schedules[name] = subscriptions.add_schedule(self.server, name)
+            except TSC.ServerResponseError as error:
+                if error.code != _SAME_SCHEDULE:
+                    raise
+                self.schedules |= {each.name: each.id for each in everything(self.server.schedules)}
+                if name not in self.schedules:
+                    raise
 
     def _remove_user(self, luid: str) -> None:
         """Remove a user from the site. One who owns content can't be removed, only kept from signing in. Then it loses
@@ -418,8 +428,7 @@ class _Customer:
         """Add a user to the customer's group."""
         if not self._is_accepted(step.name):
             return False
-        group = by_luid(TSC.GroupItem, self.group_id)
-        self.server.groups.add_user(group, self.site.users[identity(step.name)])
+        _join(self.server, self.group_id, self.site.users[identity(step.name)])
         return True
 
     def _is_accepted(self, name: str) -> bool:
@@ -658,6 +667,15 @@ def close(server: TSC.Server, project_id: str, access: Access) -> None:
         raise UserError(
             f"the permissions of project {project_id} are not those that were set; find out who changes them"
         )
+
+
+def _join(server: TSC.Server, group: str, user: str) -> None:
+    """Add a user to a group (LUIDs), who may be in it already."""
+    try:
+        server.groups.add_user(by_luid(TSC.GroupItem, group), user)
+    except TSC.ServerResponseError as error:
+        if error.code != _IS_MEMBER:
+            raise
 
 
 def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:

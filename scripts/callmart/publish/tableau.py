@@ -44,7 +44,19 @@ LOST = (NotSignedInError, requests.ConnectionError, requests.Timeout)
 # What Tableau's reference says of a kind of thing that a server doesn't have: the feature is disabled (a licence is
 # missing), or there is no such resource. Any other error says nothing about it.
 NONE_HERE = ("403157", "404003")
-_TOO_MANY, _ENDED = 429, 401
+# What Tableau's reference says of a thing that isn't there. Any other error, also another 404, says nothing about it.
+_GONE = {
+    "404002": "user",  # also if it is no member of the group
+    "404004": "data source",
+    "404005": "project",
+    "404006": "workbook",
+    "404007": "tag",
+    "404012": "group",
+    "404013": "grant",
+    "404024": "revision",
+    "404025": "subscription",
+}
+_TOO_MANY, _ENDED, _NOT_FOUND, _DONE = 429, 401, 404, 204
 _TOKEN = "x-tableau-auth"
 _RENEWALS = 3  # a session lasts hours; if it ends sooner, somebody else has signed in with the same token
 _SERVER_INFO = "/api/2.4/serverinfo"  # every server since 2016 answers this version
@@ -277,7 +289,7 @@ def _loopback(host: str) -> bool:
 def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) -> requests.Session:
     session = _Session(renew)
     session.max_redirects = 0  # the token must go to no other server than the configured one
-    session.hooks["response"] = [_only_tableau]
+    session.hooks["response"] = [_only_tableau, _gone_is_deleted]
     if _loopback(urlsplit(url).hostname or ""):
         session.trust_env = False  # no proxy, as the server is on this machine
     repeat = _Repeat(
@@ -301,6 +313,17 @@ def _only_tableau(response: requests.Response, **_: Any) -> None:
     is_whole = b"<tsResponse" in content[:300] and content.rstrip().endswith(b"</tsResponse>")
     if not is_whole and (content or response.request.method == "GET"):
         raise NonXMLResponseError(b"not of the REST API")
+
+
+def _gone_is_deleted(response: requests.Response, **_: Any) -> None:
+    """What is to be deleted and is gone already counts as deleted. Somebody else may have done it, or we by a request
+    whose answer was lost.
+    """
+    if response.request.method == "DELETE" and response.status_code == _NOT_FOUND:
+        with suppress(etree.XMLSyntaxError):
+            error = etree.fromstring(response.content, PARSER).find("{*}error")
+            if error is not None and error.get("code") in _GONE:
+                response.status_code = _DONE
 
 
 def _version(url: str) -> str:
