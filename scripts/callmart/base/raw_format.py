@@ -51,7 +51,9 @@ EVENT_COLUMNS = pa.schema(
         pa.field("event_key", pa.int64(), nullable=False),  # identifies an event of a customer and moment
         pa.field("platform", pa.string(), nullable=False),
         pa.field("event", pa.string(), nullable=False),
-        ("line_number", pa.int64()),  # only from queue_log, where the order of lines matters; otherwise null
+        # Stored only from queue_log, where the order of lines matters. Given to the server also with the source's own
+        # event_id.
+        ("line_number", pa.int64()),
         ("call_key", pa.int64()),  # of the platform's call; null if the event belongs to no call
         ("queue", pa.string()),
         ("agent_key", pa.string()),

@@ -164,7 +164,9 @@ def _filled(time_zone: str) -> sql.Composed:
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
         events=_events(),
-        event_names=sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS.names)),
+        event_names=sql.SQL(", ").join(
+            sql.Identifier(name) for name in EVENT_COLUMNS.names if name != "line_number"
+        ),
         formats=_words(FORMATS),
         platforms=_words(PLATFORMS),
         line_platforms=_words(LINE_PLATFORMS),

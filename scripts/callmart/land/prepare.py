@@ -61,8 +61,8 @@ class Prepared:
         self._agents: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together, and those
-        of a file with one event_id are in the order of its lines. There is no other order. Can be called once.
+        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together. There is
+        no other order. Can be called once.
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
@@ -169,22 +169,22 @@ class Prepared:
         self._agents = [_distinct(pa.concat_tables([*self._agents, _as_agents(events).filter(nameable)]))]
 
     def _stored(self, events: pa.Table) -> pa.Table:
-        """The events by EVENT_SCHEMA. Only in a queue_log the numbers of lines matter. Elsewhere the order of lines
-        decides which of events with one event_id is stored; events without one are equal if their keys are.
+        """The events by EVENT_SCHEMA. The numbers of lines matter in a queue_log, and where an event has an id: of the
+        file's rows with one id, the first is stored. Other events without an id are equal if their keys are.
         """
-        # A build looks up each customer's days. If customers' rows lay mixed, each would read nearly all pages.
-        is_mixed = pc.count_distinct(events["customer_id"]).as_py() > 1
-        identified = events["event_key"].filter(events["identified"])
-        if is_mixed or pc.count_distinct(identified).as_py() < len(identified):
-            order = ("customer_id", "occurred_at", "line_number")
-            events = events.sort_by([(name, "ascending") for name in order])
         logs = [source.number for source in self._sources.values() if source.form in QUEUE_LOGS]
         of_log = pc.is_in(events["file_number"], pa.array(logs, pa.int32()))
-        numbers = pc.if_else(of_log, events["line_number"], pa.scalar(None, pa.int64()))
+        numbers = pc.if_else(
+            pc.or_(of_log, events["identified"]), events["line_number"], pa.scalar(None, pa.int64())
+        )
         stored = events.select(EVENT_SCHEMA.names)
-        return stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
+        stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
             EVENT_SCHEMA
         )
+        # A build looks up each customer's days. If customers' rows lay mixed, each would read nearly all pages.
+        if pc.count_distinct(stored["customer_id"]).as_py() > 1:
+            stored = stored.sort_by([("customer_id", "ascending"), ("occurred_at", "ascending")])
+        return stored
 
 
 def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:

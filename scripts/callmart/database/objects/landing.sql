@@ -382,9 +382,9 @@ end
 $$;
 
 -- Leave only new events in raw.incoming, each once, as if one file had landed after the other. Rows of one file with
--- one key are one event if the source gave them an id: the first one, as the loader wrote them in the order of their
--- lines. Otherwise they are several events, numbered by an ordinal. Returns whether any row went. Uses the table
--- `brought` of raw.merge_incoming.
+-- one key are one event if the source gave them an id: the first one by the numbers of their lines, as rows do not lie
+-- in the order in which they came. Otherwise they are several events, numbered by an ordinal. Returns whether any row
+-- went. Uses the table `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns boolean
 language plpgsql
 set work_mem = '256MB' -- enough to sort millions of keys in memory
@@ -410,7 +410,7 @@ begin
                 event_key,
                 identified,
                 row_number() over (
-                    partition by customer_id, occurred_at, event_key, file_number order by line_number, ctid
+                    partition by customer_id, occurred_at, event_key, file_number order by line_number
                 ) - 1 as ordinal
             from raw.incoming
             where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1)
@@ -754,8 +754,8 @@ begin
     select distinct customer_id, day::date as call_date
     from days, generate_series(first_day, last_day, interval '1 day') as day;
 
-    insert into raw.event ({event_names}, ordinal, file_id)
-    select {event_names}, ordinal, g.file_id
+    insert into raw.event ({event_names}, line_number, ordinal, file_id)
+    select {event_names}, case when not identified then line_number end, ordinal, g.file_id
     from raw.incoming
     join given as g using (file_number);
 
