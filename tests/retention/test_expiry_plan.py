@@ -17,6 +17,7 @@ from callmart.database.lock import exclusive
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan, expiry_steps
+from callmart.validate import quality_pages
 from callmart_home import Callmart
 from commands import command_of, mistake
 from six_days import (
@@ -192,6 +193,27 @@ def test_a_crash_in_any_step_is_finished_by_the_next(full: Callmart) -> None:
     assert too_old(full, BORDER) == {}
     assert full.rows("select from ops.to_vacuum") == []
     assert content(full) == undisturbed
+
+
+def test_the_log_knows_who_deletes_files_though_it_is_killed(full: Callmart) -> None:
+    """Once they are gone, nothing else knows of them."""
+    page = quality_pages.folder(full.settings) / f"{DAYS[0]}-1.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("results")
+    plan = planned(full, BORDER)
+    (step,) = (step for step in plan.steps if step.what.startswith(str(page.parent)))
+
+    def take(connection: psycopg.Connection) -> int:
+        step.take(connection)
+        raise Crash
+
+    killed = dataclasses.replace(plan, steps=(dataclasses.replace(step, take=take),))
+    with pytest.raises(Crash), full.connect() as connection:
+        expire.execute(connection, killed)
+    assert not page.exists()
+    assert full.rows("select action, details from ops.audit_log order by entry desc limit 1") == [
+        {"action": "expiring", "details": {"before": str(BORDER), "files": 1}}
+    ]
 
 
 OTHERS = (

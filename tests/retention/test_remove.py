@@ -22,6 +22,7 @@ from callmart.base.secret_files import secret_file
 from callmart.base.settings import Folder
 from callmart.build import window
 from callmart.database import audit_log, clock, fingerprints, vacuum
+from callmart.extract import extract
 from callmart.publish import tableau
 from callmart.registry.file import load
 from callmart.registry.planning import plan
@@ -408,6 +409,23 @@ def test_a_package_goes_with_everything_else_though_a_contract_begins_later(two_
     removing(two_landed)
     assert keys.key_file(two_landed.home, 1).exists()
     assert [package.parent.exists() for package in packages] == [False, True]
+
+
+def test_a_kill_loses_no_count_of_extracts(two_landed: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_landed.rows(
+        "insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)"
+        " values (1, 'queue', '', 0, '{}') returning 1"
+    )
+    file = extract.place(two_landed.settings, 1, "queue")
+    file.parent.mkdir(parents=True)
+    file.touch()
+    two_landed.apply("customers:\n" + leaver(2, OPEN))
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(remove, "_note_to_vacuum", Mock(side_effect=Crash))
+        removing(two_landed)
+    assert not file.exists()
+    (removed,) = removing(two_landed)
+    assert isinstance(removed, remove.Removed) and removed.counts["extracts"] == 1
 
 
 def test_a_build_that_waits_holds_nothing_of_who_leaves(two_landed: Callmart) -> None:

@@ -2,7 +2,7 @@
 
 The plan is carried out step by step. Each step is one transaction, which also writes its audit entry. A step that would
 delete more or less than planned is rolled back, unless some of its files can't be deleted. So after a crash, steps are
-either done or not, and the next expiry plans the remaining ones.
+either done or not, and the next expiry plans the remaining ones. Files are gone all the same.
 """
 
 import time
@@ -71,6 +71,9 @@ class _Changed(Exception):
 def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> Outcome:
     if step.take is vacuum:
         return Outcome(step, DONE if vacuum(connection) else LOCKED)
+    if step.kind == "files":  # no rollback brings them back, so who deletes them is said before
+        with connection.transaction():
+            audit_log.note(connection, "expiring", {"before": str(planned.floor), "files": step.count})
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_S)
