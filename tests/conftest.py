@@ -63,6 +63,7 @@ LONG_MODULES = (
     "other_servers",
     "restore",
     "run",
+    "run_killed",
     "quality",
     "store",
     "access",

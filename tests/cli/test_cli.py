@@ -16,8 +16,6 @@ import pytest
 
 from callmart import __version__
 from callmart.access import logins
-from callmart.base.errors import kind
-from callmart.cli import main
 from callmart.database import embedded_server
 from callmart.database.lock import exclusive
 from callmart.mailing import places
@@ -240,26 +238,6 @@ def test_the_other_stages_need_not_be_told_and_the_emulator_can_be_named(
     assert "data sources and workbooks unchanged" in said.stdout
 
 
-def test_a_token_that_others_read_is_refused(
-    ready: Callmart, command: Command, free_port: int, tmp_path: Path
-) -> None:
-    (file := tmp_path / "token").write_text("wr0ng")
-    file.chmod(0o644)
-    dead = f"http://127.0.0.1:{free_port}"
-    done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN_FILE=str(file))
-    assert f"other users can open {file}; close it with `chmod 600 {file}`" in mistake(done)
-
-
-def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, command: Command) -> None:
-    done = command(
-        "publish",
-        CALLMART_TABLEAU__SERVER="https://tableau.example.org",
-        CALLMART_TABLEAU__TOKEN="x",
-        REQUESTS_CA_BUNDLE="/none",
-    )
-    assert "REQUESTS_CA_BUNDLE does not name a file of certificates" in mistake(done)
-
-
 def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (log := tmp_path / "in" / "queue_log").write_text(LOG)
@@ -270,23 +248,6 @@ def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Pa
     done = command("run", "--json", CALLMART_CONFIG=str(file))
     assert [one["turned_away"] for one in json.loads(done.stdout)["files"]] == [3]
     assert done.returncode == 0
-
-
-def test_a_full_disk_of_the_database_is_called_that(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(**_: object) -> None:
-        raise psycopg.errors.DiskFull
-
-    monkeypatch.setattr(main, "app", full)
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    assert (ended.value.code, capsys.readouterr().err) == (
-        2,
-        "error: the database broke off (SQLSTATE 53100); the database's disk is full: make room, then run the same "
-        "command again\n",
-    )
-    assert kind(psycopg.errors.DiskFull()) == "SQLSTATE 53100: the disk is full"
 
 
 def test_a_dead_tableau_is_named_and_nothing_changes(

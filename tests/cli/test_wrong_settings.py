@@ -169,3 +169,23 @@ def test_what_dbt_and_the_tests_say_is_no_slip(applied: Callmart, command: Comma
 def test_wrong_settings_of_mails(written: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Mail.model_validate(written)
+
+
+def test_a_token_that_others_read_is_refused(
+    applied: Callmart, command: Command, free_port: int, tmp_path: Path
+) -> None:
+    (file := tmp_path / "token").write_text("wr0ng")
+    file.chmod(0o644)
+    dead = f"http://127.0.0.1:{free_port}"
+    done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN_FILE=str(file))
+    assert f"other users can open {file}; close it with `chmod 600 {file}`" in mistake(done)
+
+
+def test_a_bundle_of_authorities_that_is_not_there_is_named(applied: Callmart, command: Command) -> None:
+    done = command(
+        "publish",
+        CALLMART_TABLEAU__SERVER="https://tableau.example.org",
+        CALLMART_TABLEAU__TOKEN="x",
+        REQUESTS_CA_BUNDLE="/none",
+    )
+    assert "REQUESTS_CA_BUNDLE does not name a file of certificates" in mistake(done)

@@ -1,10 +1,9 @@
-"""The nightly run: one at a time, whatever a file holds, and after a crash at any point as if there had been none."""
+"""The nightly run: one at a time, whatever a file holds, and what breaks off stops only what builds on it."""
 
 import gzip
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,8 +13,6 @@ from time import sleep
 from typing import Any
 
 import psycopg
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from callmart import publish
@@ -24,81 +21,26 @@ from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
-from callmart.extract import drafts, extract
-from callmart.land import found, landing, loader
+from callmart.extract import extract
+from callmart.land import found
 from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.publish import bookkeeping, installation, sites, tableau
 from callmart.retention import expire, remove
-from callmart.simulator.simulate import simulate
 from callmart.validate import suites
 from callmart_home import Callmart
 from commands import begun as begun_command
 from commands import command_of
 from emulated import unmark
-from events import at, days, event, ndjson, registry
+from events import at, event, ndjson
 from nights import Crash, night, outcome, requests
+from nights_of_three import DETAILED, NONE, STANDARD, with_folders
 from tableau_emulator.state import State
-
-DETAILED, STANDARD, NONE = 1, 2, 3
-REGISTRY = registry(
-    f"id: {DETAILED}, contracts: [{{option: detailed, from: 2020-01-01}}]",
-    f"id: {STANDARD}, contracts: [{{option: standard, from: 2020-01-01}}]",
-    f"id: {NONE}, contracts: []",
-)
-KILLS = 5
-CHECKED = suites.validate
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 HOURS = ("11:00", "12:00")
-
-
-def parts(number: int) -> list[pa.Table]:
-    """Two days of two customers, cut into files in the order of time, so that each adds to a day before it."""
-    tables = []
-    for customer in DETAILED, STANDARD:
-        events = simulate(
-            customer, days(2), "Europe/Amsterdam", ["sales"], ["SIP/1", "SIP/2", "SIP/3"],
-            contacts_per_day=40, seed=4, hours=(0, 24),
-        ).events  # fmt: skip
-        size = events.num_rows // number + 1
-        tables.append([events.slice(i * size, size) for i in range(number)])
-    return [pa.concat_tables(of_both) for of_both in zip(*tables, strict=True)]
-
-
-def with_folders(callmart: Callmart, *folders: Folder) -> Callmart:
-    """The same callmart, with folders in its settings."""
-    return Callmart(callmart.settings.model_copy(update={"folders": list(folders)}))
-
-
-def fill(folder: Path, *tables: pa.Table) -> None:
-    folder.mkdir(exist_ok=True)
-    for number, table in enumerate(tables):
-        pq.write_table(table, folder / f"{number}.parquet")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(make_callmart: Callable[..., Callmart]) -> Callmart:
-    """One run over everything."""
-    callmart = make_callmart(ready=True)
-    callmart.apply(REGISTRY)
-    folder = callmart.home / "inbox"
-    callmart = with_folders(callmart, Folder(path=folder, settle_seconds=0))
-    fill(folder, *parts(1))
-    assert night(callmart).problems == []
-    return callmart
-
-
-@pytest.fixture
-def twin(make_callmart: Callable[..., Callmart], undisturbed: Callmart) -> Callmart:
-    """A callmart that has done nothing yet, with the keys of the undisturbed one: equal persons are equal rows."""
-    callmart = make_callmart(ready=True)
-    shutil.copytree(undisturbed.home / "keys", callmart.home / "keys", dirs_exist_ok=True)
-    callmart.apply(REGISTRY)
-    return with_folders(callmart, Folder(path=callmart.home / "inbox", settle_seconds=0))
 
 
 # the lock, the folders
@@ -551,72 +493,3 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
         undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")
         == [{"unknown": False, "is_from_before": False}] * 2
     )
-
-
-# crashes
-
-STAGES: list[tuple[Any, str]] = [
-    (remove, "_follow_calendar"),
-    (vacuum, "vacuum"),
-    (loader, "_stream_events"),
-    (landing.Landed, "__init__"),
-    (window, "_fill_window"),
-    (dbt_project, "run"),
-    (window, "computed_tables"),
-    (suites, "_keep"),
-    (months, "ensure_window"),
-    (opening, "empty_build"),
-    (drafts.Draft, "prove"),
-    (publish, "plan"),
-    (bookkeeping, "record"),
-]
-
-
-@pytest.mark.thorough
-def test_a_crash_in_any_stage_is_made_good_by_the_next_run(twin: Callmart, undisturbed: Callmart) -> None:
-    """Each stage crashes on its way out, after all that it does: what is not committed is lost."""
-    fill(twin.home / "inbox", *parts(1))
-    crashed = []
-    for module, name in STAGES:
-        inner = getattr(module, name)
-
-        def breaking(*arguments: Any, inner: Callable[..., Any] = inner, **options: Any) -> None:
-            inner(*arguments, **options)
-            raise Crash
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, name, breaking)
-            if module is suites:
-                patch.setattr(suites, "validate", CHECKED)
-            with pytest.raises(Crash):
-                night(twin)
-        crashed.append(name)
-    assert len(crashed) == len(STAGES)
-    assert night(twin).problems == []
-    assert outcome(twin) == outcome(undisturbed)
-
-
-@pytest.mark.thorough
-def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None:
-    """Each run has something new to do, and is killed on its way; the last one is left alone."""
-    rng = random.Random(11)
-    inbox = twin.home / "inbox"
-    inbox.mkdir()
-    folders = json.dumps([{"path": str(inbox), "settle_seconds": 0}])
-    killed = 0
-    for number, table in enumerate(parts(KILLS)):
-        pq.write_table(table, inbox / f"{number}.parquet")
-        process = begun_command(twin.home, "run", CALLMART_FOLDERS=folders)
-        process.join(rng.uniform(0.1, 2))
-        if process.is_alive():
-            process.kill()
-            process.join()
-            killed += 1
-        twin.bury()
-    assert killed, "on this machine they are all too fast"
-    assert night(twin).problems == []
-    ended = [row["outcome"] for row in twin.rows("select outcome from ops.run order by run_id")]
-    assert ended[-1] == "done"
-    assert set(ended[:-1]) <= {"died", "done"}
-    assert ended.count("died") <= killed, "one that was killed before it began left no record"
-    assert outcome(twin) == outcome(undisturbed)

@@ -1,6 +1,5 @@
 """Drawn reports: their numbers are those of SQL written by hand, and a customer's report is read as that customer."""
 
-import csv
 import io
 import re
 from collections.abc import Iterator
@@ -22,14 +21,14 @@ from callmart.declarations import captions, exposures
 from callmart.declarations.exposures import Report
 from callmart.reports import drawing, paper, reading, spreadsheet
 from callmart.reports.drawing import ENDINGS, Declared, NoData
-from callmart.reports.page import Page, Section
+from callmart.reports.page import Page
 from callmart.reports.reading import Unopened
 from callmart.reports.sheets import bars, listed
-from callmart.reports.weeks import Week
 from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
 from commands import command_of
 from drawn import BEFORE, WEEK, Draw
+from drawn_pages import of_csv, of_xlsx, section, words
 from outdated import earlier_day
 from today import TODAY, YESTERDAY
 
@@ -46,10 +45,6 @@ OPENED = {
     )
 }
 ALL = [(customer, report.name) for customer, reports in OPENED.items() for report in reports]
-
-
-def section(page: Page, name: str) -> Section:
-    return next(one for one in page.sections if one.name == name)
 
 
 def asked(callmart: Callmart, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -340,10 +335,6 @@ def drawn(two_weeks: Callmart, declared: Declared) -> dict[tuple[int, str], Page
     return pages
 
 
-def words(pdf: bytes) -> str:
-    return " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages).split())
-
-
 def test_words_are_found_in_the_pdf(drawn: dict[tuple[int, str], Page]) -> None:
     for (customer, name), page in drawn.items():
         found = words(ENDINGS[".pdf"](page))
@@ -431,21 +422,6 @@ def test_a_customers_words_are_text_and_nothing_else(two_weeks: Callmart, draw: 
 
 WORDS = captions.file().values
 RAW = {word for of_column in WORDS.values() for word in of_column} | {"True", "False"}
-Table = list[dict[str, Any]]
-
-
-def of_csv(page: Page) -> Table:
-    return list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))
-
-
-def of_xlsx(page: Page) -> dict[str, tuple[list[str], list[tuple[Any, ...]]]]:
-    """The head and rows of each sheet, by the name of the report's sheet."""
-    book = openpyxl.load_workbook(io.BytesIO(ENDINGS[".xlsx"](page)))
-    tables = ([*sheet.iter_rows(values_only=True)] for sheet in book.worksheets[1:])
-    return {
-        section.name: (list(map(str, table[0])), table[1:])
-        for section, table in zip(page.sections, tables, strict=True)
-    }
 
 
 def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
@@ -457,23 +433,6 @@ def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
         str(row["offered"]) for row in section(page, "offered_by_moment").records.rows
     ]
     assert {row["week"] for row in rows if row["sheet"] == "key_figures"} == {str(WEEK), str(WEEK.before)}
-
-
-def test_a_trends_row_has_its_own_week_or_month(draw: Draw) -> None:
-    page = draw("handling", STANDARD)
-    trends = {name: section(page, name).records.rows for name in ("weeks", "months")}
-    weeks_of = [str(Week(row["weeks"])) for row in trends["weeks"]]
-    months_of = [f"{row['months']:%Y-%m}" for row in trends["months"]]
-    assert len(weeks_of) > 1
-    for name, wanted in (
-        ("weeks", [(week, "") for week in weeks_of]),
-        ("months", [("", month) for month in months_of]),
-    ):
-        rows = [row for row in of_csv(page) if (row["sheet"], row["measure"]) == (name, "offered")]
-        assert [(row["week"], row["month"]) for row in rows] == wanted
-        head, body = of_xlsx(page)[name]
-        assert head[:2] == ["Week" if name == "weeks" else "Maand", "Aangeboden"]
-        assert [row[0] for row in body] == [week or month for week, month in wanted]
 
 
 def test_a_list_has_each_column_once_with_the_words_of_the_page(draw: Draw) -> None:

@@ -11,6 +11,7 @@ from callmart.reports.drawing import Declared, NoData
 from callmart_home import Callmart
 from centre import STANDARD
 from drawn import WEEK, Draw
+from drawn_pages import of_csv, of_xlsx, section
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
@@ -45,3 +46,20 @@ def test_no_trend_is_drawn_for_a_week_without_data(draw: Draw, monkeypatch: pyte
     with pytest.raises(NoData):
         draw("handling", STANDARD, LONG_AGO)
     assert drawn and not {"weeks", "months"} & set(drawn)
+
+
+def test_a_trends_row_has_its_own_week_or_month(draw: Draw) -> None:
+    page = draw("handling", STANDARD)
+    trends = {name: section(page, name).records.rows for name in ("weeks", "months")}
+    weeks_of = [str(weeks.Week(row["weeks"])) for row in trends["weeks"]]
+    months_of = [f"{row['months']:%Y-%m}" for row in trends["months"]]
+    assert len(weeks_of) > 1
+    for name, wanted in (
+        ("weeks", [(week, "") for week in weeks_of]),
+        ("months", [("", month) for month in months_of]),
+    ):
+        rows = [row for row in of_csv(page) if (row["sheet"], row["measure"]) == (name, "offered")]
+        assert [(row["week"], row["month"]) for row in rows] == wanted
+        head, body = of_xlsx(page)[name]
+        assert head[:2] == ["Week" if name == "weeks" else "Maand", "Aangeboden"]
+        assert [row[0] for row in body] == [week or month for week, month in wanted]
