@@ -328,6 +328,32 @@ BY_A_SUPERUSER = {
         "drop view public.open",
         "view open reads store.queue_interval",
     ),
+    "a superuser's table of which ours is a part": (
+        "create table public.names (agent text); alter table registry.agent inherit public.names",
+        "alter table registry.agent no inherit public.names; drop table public.names",
+        "table names reads registry.agent",
+    ),
+    "a superuser's function": (
+        "create function public.counted() returns bigint security definer"
+        " begin atomic select count(*) from raw.event; end",
+        "drop function public.counted()",
+        "function counted() reads raw.event",
+    ),
+    "files of the server": (
+        "grant execute on function pg_read_file(text) to callmart_loader",
+        "revoke execute on function pg_read_file(text) from callmart_loader",
+        "callmart_loader may use pg_read_file(text)",
+    ),
+    "passwords": (
+        "grant select (rolpassword) on pg_authid to public",
+        "revoke select (rolpassword) on pg_authid from public",
+        "everybody may use pg_authid (rolpassword)",
+    ),
+    "samples of what all tables have": (
+        "grant select on pg_statistic to public",
+        "revoke select on pg_statistic from public",
+        "everybody may use pg_statistic",
+    ),
     "a publication": (
         "create publication mine for table registry.agent",
         "drop publication mine",

@@ -47,6 +47,7 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
         yield Drift(f"role {role} is still to be closed", own=True, role=role)
     yield from _drifted_memberships(connection)
     yield from of_objects(connection, marts, left)
+    yield from _given_elsewhere(connection)
     yield from _drifted_parameters(connection)
     yield from nodes.find(connection)
     yield from _of_citus(connection)
@@ -288,6 +289,13 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
     ).fetchall()
     for text, repair in rows:
         yield Drift(text, (sql.SQL(repair),) if repair else ())
+
+
+def _given_elsewhere(connection: psycopg.Connection) -> Iterator[Drift]:
+    """What our roles, or everybody, may use of PostgreSQL itself and of others, by hand."""
+    for thing, role in connection.execute(SQL["elsewhere"], {"schemas": list(rights.SCHEMAS)}).fetchall():
+        if role is None or roles.belongs(role, connection.info.dbname):
+            yield Drift(f"{role or 'everybody'} may use {thing}")
 
 
 def _drifted_parameters(connection: psycopg.Connection) -> Iterator[Drift]:

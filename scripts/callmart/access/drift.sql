@@ -225,7 +225,96 @@ from pg_rewrite
 inner join pg_class as reader on reader.oid = ev_class
 inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
 inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
-where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours);
+where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
+union all
+-- Whoever may read a table reads what inherits from it, whatever the rights and policies of that are.
+select
+    'table ' || inhparent::regclass || ' reads ' || inhrelid::regclass,
+    null
+from pg_inherits
+inner join pg_class as reader on reader.oid = inhparent
+inner join pg_class as source on source.oid = inhrelid
+where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
+union all
+-- Of a function whose body is a text nobody knows what it reads.
+select distinct
+    'function ' || p.oid::regprocedure || ' reads ' || source.oid::regclass,
+    null
+from pg_proc as p
+inner join pg_depend on classid = 'pg_proc'::regclass and objid = p.oid
+inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
+where p.prosecdef and source.relnamespace in (select oid from ours) and p.pronamespace not in (select oid from ours);
+
+-- name: elsewhere
+-- Rights on what is neither in callmart's schemas nor its owner's: of each role, and of everybody (null) on what
+-- PostgreSQL keeps from everybody in its catalogue: passwords, samples of all tables, functions that read files.
+with given (object, class, oid, part, schema, owner, acl) as (
+    select
+        c.oid::regclass::text,
+        'pg_class'::regclass,
+        c.oid,
+        0,
+        relnamespace,
+        relowner,
+        relacl
+    from pg_class as c
+    where relacl is not null
+    union all
+    select
+        format('%%s (%%I)', attrelid::regclass, attname),
+        'pg_class'::regclass,
+        attrelid,
+        attnum,
+        relnamespace,
+        relowner,
+        attacl
+    from pg_attribute inner join pg_class on pg_class.oid = attrelid
+    where attacl is not null
+    union all
+    select
+        p.oid::regprocedure::text,
+        'pg_proc'::regclass,
+        p.oid,
+        0,
+        pronamespace,
+        proowner,
+        proacl
+    from pg_proc as p
+    where proacl is not null
+)
+
+select distinct
+    given.object,
+    case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end as role
+from given
+cross join lateral aclexplode(given.acl) as g
+where
+    given.schema not in (
+        select oid from pg_namespace
+        where nspname = any(%(schemas)s)
+    )
+    and (given.owner <> quote_ident(current_user)::regrole or given.schema = 'pg_toast'::regnamespace)
+    and (
+        g.grantee <> 0
+        or (
+            given.schema = 'pg_catalog'::regnamespace
+            and exists (
+                select 1 from pg_init_privs as i
+                where i.classoid = given.class and i.objoid = given.oid
+            )
+            and not exists (
+                select 1
+                from pg_init_privs as i, aclexplode(i.initprivs) as initial
+                where
+                    i.classoid = given.class
+                    and i.objoid = given.oid
+                    and i.objsubid in (0, given.part)
+                    and initial.grantee = 0
+                    and initial.privilege_type = g.privilege_type
+            )
+        )
+    )
+order by given.object, role;
 
 -- name: parameters
 -- The parameters that somebody was let set, each with the role; null is everybody.
