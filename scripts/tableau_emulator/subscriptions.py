@@ -47,10 +47,8 @@ def create(call: Call) -> Response:
     schedule_id, frequency = _when(call, asked)
     if schedule_id is None and frequency is None:
         raise malformed("A subscription needs a schedule, or a schedule with a frequency beside it.")
-    if schedule_id is not None and not user["email"]:
-        raise forbidden(
-            "The user to be subscribed has no mail address.", "064"
-        )  # on Tableau Cloud it is the name
+    if schedule_id is not None and not user["email"]:  # on Tableau Cloud the address is the name
+        raise forbidden("The user to be subscribed has no mail address.", "064")
     luid = new_luid()
     call.state.insert(
         "subscription", id=luid, site_id=call.site_id, subject=asked.get("subject"),
