@@ -104,12 +104,13 @@ def played(callmart: Callmart) -> dict[int, Simulated]:
     """
     plays = {}
     for customer, zone in ZONES.items():
-        nights = [YESTERDAY - timedelta(days=1), *changes_of_clock(zone)]
+        # The last one ends in the morning of yesterday, which has begun in every zone when today begins here.
+        nights = [YESTERDAY - timedelta(days=2), *changes_of_clock(zone)]
         if customer == OVER_MONTHS:
             nights.append(MONTH_END)
         plays[customer] = simulate(
             customer,
-            [night + timedelta(days=i) for night in nights for i in (-1, 0, 1)],
+            sorted({night + timedelta(days=i) for night in nights for i in (-1, 0, 1)}),
             zone,
             ["sales", "support"],
             ["SIP/1", "SIP/2", "SIP/3"],
