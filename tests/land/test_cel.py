@@ -114,6 +114,7 @@ def test_a_hold(tmp_path: Path) -> None:
         "queue": "sales",
         "call_key": call_key(CALL),
         "event_key": started["event_key"],
+        "line_number": started["line_number"],
         "identified": True,
     }
     assert (ended["event"], ended["call_key"], ended["duration_s"]) == ("hold_ended", call_key(CALL), None)
