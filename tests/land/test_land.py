@@ -172,8 +172,8 @@ def test_of_rows_of_a_file_that_contradict_each_other_the_first_one_lands(
         for queue in queues
     ]
     assert callmart.land_text(ndjson(*told)).landed == len(numbers)
-    query = "select distinct split_part(queue, ' ', 1) as queue from raw.event where customer_id = any(%s)"
-    assert callmart.rows(query, list(whose)) == [{"queue": "first"}]
+    query = "select distinct split_part(queue, ' ', 1) as queue, line_number from raw.event where customer_id = any(%s)"
+    assert callmart.rows(query, list(whose)) == [{"queue": "first", "line_number": None}]
 
 
 def test_rows_of_several_customers(callmart: Callmart, customer: int, other: int) -> None:
