@@ -180,6 +180,16 @@ def test_what_changes_a_definition(built: Callmart, project: Project) -> None:
     assert len({*before.values(), *after.values()}) == len(MARTS) + len(CHANGED)
 
 
+def test_a_definition_that_a_retired_mart_took_along_is_noted_anew(built: Callmart, project: Project) -> None:
+    """Its files were put back since, so that the project is as when the last build knew it."""
+    with built.connect() as owner:
+        owner.execute("delete from ops.definition where mart = 'counted'")
+        found = definitions.present(owner, built.settings, dbt_project.marts(built.settings))
+        there = owner.execute("select mart, definition_id from ops.definition").fetchall()
+        owner.rollback()
+    assert set(found.items()) <= set(there)
+
+
 def test_a_definition_changed_in_the_middle_of_two_years(
     built: Callmart, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

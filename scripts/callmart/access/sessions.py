@@ -101,6 +101,8 @@ def _watch(
     while not done.wait(_LOOK_S):
         in_the_way: dict[str, list[int]] = {}
         try:
+            if not watcher.execute(SQL["long_waits"], parameters).fetchone():
+                continue  # to plan the next query takes ten times as long
             for role, pid in watcher.execute(SQL["in_the_way"], parameters):
                 if _is_login(database, role) and not (spares_landings and role == loader):
                     in_the_way.setdefault(role, []).append(pid)

@@ -1,3 +1,10 @@
+-- name: long_waits
+-- Whether anybody has waited for a lock for longer than `patience`.
+select 1
+from pg_locks
+where not granted and waitstart < clock_timestamp() - %(patience)s::interval
+limit 1;
+
 -- name: in_the_way
 -- The sessions that have blocked a session of the owner or of the loader for longer than `patience`. The loader's wait
 -- for each other.

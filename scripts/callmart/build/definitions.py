@@ -27,17 +27,33 @@ def present(connection: psycopg.Connection, settings: Settings, marts: Iterable[
     seconds. Raises UserError if it can't.
     """
     project = dbt_project.fingerprint_of_files()
-    if row := connection.execute(SQL["known"], {"project": project}).fetchone():
-        return row[0]  # type: ignore[no-any-return]
-    found = note(connection, dbt_project.compiled_marts(settings), marts)
+    if known := _known(connection, project, also_compiled=True):
+        return known
+    found = _note(connection, dbt_project.compiled_marts(settings), marts)
     connection.execute(SQL["keep"], {"project": project, "definitions": Jsonb(found)})
     return found
 
 
-def note(connection: psycopg.Connection, models: Iterable[Compiled], marts: Iterable[Mart]) -> Definitions:
-    """Note the definitions of marts, in the caller's transaction. `models` are all that they read, and they
-    themselves.
+def of_build(
+    connection: psycopg.Connection, project: str, models: Iterable[Compiled], marts: Iterable[Mart]
+) -> Definitions:
+    """Return by which definition a build computed each mart, in the caller's transaction. `models` are all that the
+    marts read, and they themselves; `project` is what the project was when it began. If an earlier build of the same
+    knows the definitions, the models need not be read.
     """
+    is_same = dbt_project.fingerprint_of_files() == project
+    known = _known(connection, project, also_compiled=False) if is_same else None
+    return known or _note(connection, models, marts)
+
+
+def _known(connection: psycopg.Connection, project: str, *, also_compiled: bool) -> Definitions | None:
+    given = {"project": project, "also_compiled": also_compiled}
+    row = connection.execute(SQL["known"], given).fetchone()
+    return row[0] if row else None
+
+
+def _note(connection: psycopg.Connection, models: Iterable[Compiled], marts: Iterable[Mart]) -> Definitions:
+    """Note the definitions of marts."""
     by_name = {mart.name: mart for mart in marts}
     # macros/window/compiled_models.sql says the same where dbt works by itself.
     said = [

@@ -58,7 +58,7 @@ def build(connection: psycopg.Connection, settings: Settings, on_model: OnItem) 
         [
             days,
             Jsonb(computed_tables(connection, marts)),
-            Jsonb(definitions.note(connection, models, marts)),
+            Jsonb(definitions.of_build(connection, project, models, marts)),
             project,
         ],
     ).fetchone()

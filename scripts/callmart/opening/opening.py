@@ -204,8 +204,10 @@ def empty_build(connection: psycopg.Connection) -> None:
     """Empty all tables of `build`, whether their days passed or not, and delete the planner's samples of them."""
     tables = build_tables(connection)
     connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
-    for table in tables:
-        connection.execute("select access.forget_samples(%s)", [table.as_string(connection)])
+    connection.execute(
+        "select access.forget_samples(emptied::regclass) from unnest(%s::text[]) as emptied",
+        [[table.as_string(connection) for table in tables]],
+    )
 
 
 def forget_build(connection: psycopg.Connection) -> None:

@@ -27,7 +27,8 @@ where
     );
 
 -- name: computed_days
--- The columns in `build` with days or times of customers, and whether the column is a day.
+-- The columns in `build` with days or times of customers, and whether the column is a day. Mostly all tables are empty:
+-- a file without a page has no row.
 select
     c.relname,
     a.attname,
@@ -37,6 +38,7 @@ inner join pg_attribute as a on c.oid = a.attrelid and attnum > 0 and not attisd
 where
     c.relnamespace = 'build'::regnamespace
     and c.relkind = 'r'
+    and pg_relation_size(c.oid) > 0
     and a.atttypid in ('date'::regtype, 'timestamptz'::regtype)
     and exists (
         select 1 from pg_attribute

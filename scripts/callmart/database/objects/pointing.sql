@@ -67,8 +67,12 @@ select
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
-left join pg_catalog.pg_description as d
-    on d.classoid = 'pg_catalog.pg_class'::regclass and c.oid = d.objoid and a.attnum = d.objsubid
+left join lateral (
+    select description
+    from pg_catalog.pg_description
+    where classoid = 'pg_catalog.pg_class'::regclass and objoid = c.oid and objsubid = a.attnum
+    limit 1 -- so it is looked up by index: as a join, all comments were read for each column until they are analyzed
+) as d on true
 where
     c.relkind in ('r', 'p', 'v', 'm', 'f')
     and not c.relispartition
