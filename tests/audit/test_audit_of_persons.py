@@ -1,7 +1,6 @@
 """The audit's checks of the rights of persons."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import psycopg
 import pytest
@@ -9,11 +8,11 @@ import pytest
 from callmart.audit import persons
 from callmart.audit.check import Check
 from callmart.base.person import Counts
-from callmart.database import clock
+from callmart.base.settings import Settings
 from callmart.land.places import Events
 from callmart_home import Callmart
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.dated, pytest.mark.server]
 
 CHECKS = (persons.of_places, persons.of_erasure)
 
@@ -56,8 +55,7 @@ def test_an_erasure_that_does_nothing_is_a_breach(
 def erased(played: Callmart) -> Iterator[psycopg.Connection]:
     """A connection whose transaction is rolled back, in which an agent has a tombstone and is in the events."""
     with played.connect() as connection:
-        ((customer,),) = connection.execute(persons.SQL["customer"]).fetchall()
-        at = clock.now(connection) - timedelta(minutes=1)
+        ((customer, at),) = connection.execute(persons.SQL["among"]).fetchall()
         planted = {"customer": customer, "key": "e" * 32, "kind": "agent", "at": at}
         for statement in ("put_in", "entomb"):
             connection.execute(persons.SQL[statement], planted)
@@ -77,9 +75,10 @@ def test_who_is_being_erased_is_not_back(
     assert persons.of_returned(erased, played.settings).outcome == outcome
 
 
-def test_where_nobody_is_a_customer_any_more_nobody_can_be_put_among_the_events(
-    played: Callmart, erased: psycopg.Connection
+@pytest.mark.parametrize("check", [persons.of_erasure, persons.of_returned])
+def test_where_there_is_no_event_yet_nobody_can_be_put_among_the_events(
+    played: Callmart, erased: psycopg.Connection, check: Callable[[psycopg.Connection, Settings], Check]
 ) -> None:
+    """A month has a place for events from its first landing on."""
     erased.execute("delete from raw.event")
-    erased.execute("delete from registry.contract")
-    assert persons.of_returned(erased, played.settings).outcome == "does not apply"
+    assert check(erased, played.settings).outcome == "does not apply"

@@ -8,7 +8,7 @@ back.
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime
 
 import psycopg
 
@@ -39,12 +39,12 @@ def of_places(connection: psycopg.Connection, settings: Settings) -> Check:
 
 def of_erasure(connection: psycopg.Connection, settings: Settings) -> Check:
     """Erase a made-up agent and a made-up caller, and look for them. Nothing of it stays."""
-    customer = connection.execute(SQL["customer"]).fetchone()
+    among = connection.execute(SQL["among"]).fetchone()
     connection.rollback()
-    found = [] if customer is None else list(_found_again(connection, settings, customer[0]))
+    found = [] if among is None else list(_found_again(connection, settings, *among))
     return Check(
         "persons", "a made-up agent and caller who are erased are found before, and not after",
-        2 * (customer is not None), len(found), few(found), applies=customer is not None,
+        2 * (among is not None), len(found), few(found), applies=among is not None,
     )  # fmt: skip
 
 
@@ -62,32 +62,31 @@ def of_returned(connection: psycopg.Connection, settings: Settings) -> Check:
     ((tombstones,),) = connection.execute(SQL["tombstones"]).fetchall()
     by_customer = Counter(person.customer_id for person in back)
     found = [f"customer {customer_id}: {count} persons" for customer_id, count in by_customer.items()]
-    customer = connection.execute(SQL["customer"]).fetchone()
+    among = connection.execute(SQL["among"]).fetchone()
     is_proven = False
-    if tombstones and customer is not None:
+    if tombstones and among is not None:
+        customer_id, at = among
         with connection.transaction(force_rollback=True):
-            at = clock.now(connection) - timedelta(minutes=1)
-            planted = {"customer": customer[0], "key": secrets.token_hex(16), "kind": "agent", "at": at}
+            planted = {"customer": customer_id, "key": secrets.token_hex(16), "kind": "agent", "at": at}
             connection.execute(SQL["put_in"], planted)
             connection.execute(SQL["entomb"], planted)
             is_proven = any(planted["key"] in person.keys for person in replaying.returned(connection, keys))
     connection.rollback()
     return Check(
         "persons", "nobody who was erased is back", tombstones if is_proven else 0, len(found) + len(missing),
-        few(found + list(missing.values())), applies=bool(tombstones) and customer is not None,
+        few(found + list(missing.values())), applies=bool(tombstones) and among is not None,
     )  # fmt: skip
 
 
-def _found_again(connection: psycopg.Connection, settings: Settings, customer_id: int) -> Iterator[str]:
+def _found_again(
+    connection: psycopg.Connection, settings: Settings, customer_id: int, at: datetime
+) -> Iterator[str]:
     for kind in _KINDS:
         key = secrets.token_hex(16)
         needles = Needles([key])
         with connection.transaction(force_rollback=True):
             until = clock.now(connection)
-            connection.execute(
-                SQL["put_in"],
-                {"customer": customer_id, "key": key, "kind": kind, "at": until - timedelta(minutes=1)},
-            )
+            connection.execute(SQL["put_in"], {"customer": customer_id, "key": key, "kind": kind, "at": at})
             person = Person(customer_id, kind, frozenset(), frozenset({key}), until)
             work = Work(connection, settings, lambda: None, needles)
             table = Table("raw", "event")

@@ -1,8 +1,19 @@
--- name: customer
--- A customer among whose events somebody can be put in.
-select customer_id
-from registry.kept_contract
-order by 1
+-- name: among
+-- A customer among whose events somebody can be put in, and the moment of its last event. Of this month there may be
+-- no event yet, and so no partition.
+with customer as (
+    select
+        customer_id,
+        raw.last_event(customer_id, '-infinity', now()) as at
+    from registry.kept_contract
+)
+
+select
+    customer_id,
+    at
+from customer
+where at is not null
+order by customer_id
 limit 1;
 
 -- name: put_in
