@@ -217,16 +217,16 @@ def test_what_fails_only_ahead_of_its_turn_is_prepared_again(
     monkeypatch.setattr(readers, "ENOUGH_ROWS", 1)
     for path in paths:  # each is of two blocks
         path.write_text(path.read_text() + path.read_text().replace('"call_id":"', '"call_id":"second '))
-    judge, judged = Prepared._judge, list[Any]()
+    events, judged = Prepared._events, list[Any]()
 
     def failing(prepared: Prepared, *block: Any) -> pa.Table:
         judged.extend(prepared._sources)
         if judged.count(1) == 2:
             judged.append(1)
             raise duckdb.OutOfMemoryException("no memory is left")
-        return judge(prepared, *block)
+        return events(prepared, *block)
 
-    monkeypatch.setattr(Prepared, "_judge", failing)
+    monkeypatch.setattr(Prepared, "_events", failing)
     outcomes = callmart.land_all(*((path, None) for path in paths))
     assert [isinstance(one, landing.Landed) and one.rows for one in outcomes] == [2, 2]
 

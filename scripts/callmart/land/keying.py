@@ -9,18 +9,25 @@ from callmart.land.judging import JUDGED
 SQL = sql_file.statements(__file__)
 
 
+def make_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the macros that compute keys, for this connection alone."""
+    connection.execute(SQL["macros"])
+
+
 def keyed_events(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
     """Return the judged rows of a batch: the columns of EVENT_SCHEMA, and `fault`, `nameable` and `agent`. Their keys
     have the first layer of the customer's key.
 
     The relation is a query; it is evaluated anew for each batch.
     """
-    connection.execute(SQL["macros"])
+    make_macros(connection)
     return connection.sql(SQL["keyed_events"].format(judged=JUDGED))
 
 
 def with_layer(connection: duckdb.DuckDBPyConnection, events: pa.Table, layer: pa.Table) -> pa.Table:
-    """Return events with one more layer on their keys, as gate.added_layers has it. They have a column `erased`."""
+    """Return events with one more layer on their keys, as gate.added_layers has it. They have a column `erased`. The
+    connection has the macros.
+    """
     connection.register("admitted", events)
     connection.register("layer", layer)
     return connection.sql(SQL["with_layer"]).to_arrow_table().cast(events.schema)

@@ -57,7 +57,8 @@ class Prepared:
             )
         )
         self._logs: dict[int | None, QueueLog | ChannelLog] = {}
-        self._door = Door(connection, self._tallies, gate)
+        # It has its own cursor, as another thread judges the next batch.
+        self._door = Door(connection.cursor(), self._tallies, gate)
         self._agents: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -70,8 +71,9 @@ class Prepared:
         events = keyed_events(self._connection)
         # The sources need their own cursor, as another thread reads them ahead.
         pieces = ahead(readers.batches(list(self._sources.values()), self._connection.cursor()))
-        for rows in readers.gathered(self._canonical(*piece) for piece in pieces):
-            yield from self._judge(events, rows).to_batches()
+        rows = readers.gathered(self._canonical(*piece) for piece in pieces)
+        for table, judged in ahead(self._judged(events, rows)):
+            yield from self._events(table, judged).to_batches()
         for source in self._sources.values():
             refuse_many_rejects(source)
             if source.tally.refusal and not source.is_small:
@@ -119,14 +121,21 @@ class Prepared:
             return ChannelLog(self._connection, source.number, source.tally, zone)
         return QueueLog(self._connection, self._tallies, None if source.form == "queue_log" else zone)
 
-    def _judge(self, keyed: duckdb.DuckDBPyRelation, table: pa.Table) -> pa.Table:
-        """The events of a batch that may be stored. The other rows are counted."""
-        # Small chunks, so that both of DuckDB's threads have work.
-        chunks = table.combine_chunks().to_batches(_CHUNK)
-        self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
-        judged = keyed.to_arrow_table()
-        if judged.num_rows < table.num_rows:
-            self._count_turned_away()
+    def _judged(
+        self, keyed: duckdb.DuckDBPyRelation, tables: Iterator[pa.Table]
+    ) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """Batches of rows, each with what DuckDB makes of it. Rows that are turned away are counted."""
+        for table in tables:
+            # Small chunks, so that both of DuckDB's threads have work.
+            chunks = table.combine_chunks().to_batches(_CHUNK)
+            self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
+            judged = keyed.to_arrow_table()
+            if judged.num_rows < table.num_rows:
+                self._count_turned_away()
+            yield table, judged
+
+    def _events(self, table: pa.Table, judged: pa.Table) -> pa.Table:
+        """The events of a batch that may be stored. Its rejected rows are counted."""
         faulty = judged.filter(pc.is_valid(judged["fault"]))
         self._reject(faulty)
         sound = judged.filter(pc.is_null(judged["fault"])) if faulty.num_rows else judged

@@ -43,19 +43,25 @@ class UnknownVerbs(Counter[str]):
 
 @dataclass
 class Tally:
-    """What was found out about a file. The counters are complete once its last batch has been consumed."""
+    """What was found out about a file. The counters are complete once its last batch has been consumed. One thread
+    counts each, as adding is no single step.
+    """
 
     rows: int = 0  # non-empty lines without the header, or rows of Parquet
     incomplete_last_line: bool = False
     time_zone: str | None = None  # in which its local times are read, if it has some
-    rejects: list[pa.Table] = field(default_factory=list)  # by REJECT_SCHEMA
-    rejected: int = 0
+    rejects: list[pa.Table] = field(default_factory=list)  # by REJECT_SCHEMA; several threads append
     # By customer. The key None counts the rows of customers that the registry does not know.
     turned_away_by: Counter[int | None] = field(default_factory=Counter)
     waiting_by: Counter[int] = field(default_factory=Counter)  # rows of customers whose key can't be read
     erased: int = 0  # events that were left out because their agent was erased
     unknown_verbs: UnknownVerbs = field(default_factory=UnknownVerbs)
     refusal: UserError | None = None  # why the file does not land
+
+    @property
+    def rejected(self) -> int:
+        """The number of rejected rows."""
+        return sum(rows.num_rows for rows in self.rejects)
 
     @property
     def turned_away(self) -> int:
@@ -78,7 +84,6 @@ def reject(tallies: Mapping[int, Tally], rows: pa.Table, reason: str | pa.Array 
     found = rows.select(PLACE_SCHEMA.names).append_column("reason", reasons).cast(REJECT_SCHEMA)
     for number in pc.unique(found["file_number"]).to_pylist():
         of_file = found if len(tallies) == 1 else found.filter(pc.equal(found["file_number"], number))
-        tallies[number].rejected += of_file.num_rows
         tallies[number].rejects.append(of_file)
 
 
