@@ -139,7 +139,7 @@ def copy(settings: Settings, deliveries: Sequence[Delivery]) -> tuple[int, float
     """COPY the rows of the files, already prepared, into that table, and drop it. Returns how many, and the seconds."""
     prepared = settings.home / "prepared.arrow"  # on the disk, as a night does not fit into memory
     with server.connect(settings) as connection:
-        _, gate = current_gate(connection, settings)
+        _, gate = current_gate(connection, settings, {})
     with pa.ipc.new_file(prepared, EVENT_SCHEMA) as file:
         for some in batched(deliveries, FILES):
             found = [find(delivery) for delivery in some]

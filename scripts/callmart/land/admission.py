@@ -28,12 +28,19 @@ _STATUSES = "select customer_id, word, status from registry.status_word"
 _STATUS_SCHEMA = {"customer_id": pa.int32(), "word": pa.string(), "status": pa.string()}
 
 
-def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
-    """Return the registry's version, and its contents as a Gate. `connection` is the loader's."""
+KnownKeys = dict[tuple[int, str], bytes]  # by customer and fingerprint
+
+
+def current_gate(
+    connection: psycopg.Connection, settings: Settings, known_keys: KnownKeys
+) -> tuple[int, Gate]:
+    """Return the registry's version, and its contents as a Gate. `connection` is the loader's. Keys that are known
+    already are not read again, and the others are added.
+    """
     ((version, latest),) = connection.execute(
         "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
     ).fetchall()
-    keys, keyless = _keys(connection, settings)
+    keys, keyless = _keys(connection, settings, known_keys)
     contracts = _table(connection, _CONTRACTS, _CONTRACT_SCHEMA)
     if keyless:
         waiting = pc.is_in(contracts["customer_id"], pa.array(list(keyless), pa.int32()))
@@ -65,7 +72,9 @@ def _table(connection: psycopg.Connection, query: str, schema: dict[str, pa.Data
     )
 
 
-def _keys(connection: psycopg.Connection, settings: Settings) -> tuple[pa.Table, dict[int, str]]:
+def _keys(
+    connection: psycopg.Connection, settings: Settings, known: KnownKeys
+) -> tuple[pa.Table, dict[int, str]]:
     """The keys of the customers that may have data, and what is wrong with those that are missing or don't fit."""
     fingerprints = connection.execute(
         "select customer_id, key_fingerprint from registry.customer"
@@ -74,9 +83,13 @@ def _keys(connection: psycopg.Connection, settings: Settings) -> tuple[pa.Table,
     keys, keyless = dict[int, bytes](), dict[int, str]()
     for customer_id, fingerprint in fingerprints:
         try:
-            keys[customer_id] = ensure_key(settings.home, customer_id, fingerprint)
+            key = known.get((customer_id, fingerprint)) or ensure_key(settings.home, customer_id, fingerprint)
         except UserError as error:
             keyless[customer_id] = str(error)
+            continue
+        keys[customer_id] = key
+        if fingerprint is not None:
+            known[customer_id, fingerprint] = key
     table = pa.table(
         {"customer_id": pa.array(list(keys), pa.int32()), "key": pa.array(list(keys.values()), pa.binary())}
     )

@@ -27,7 +27,7 @@ from callmart.base.batches import batched
 from callmart.base.errors import DISK_FULL, UserError, kind
 from callmart.base.settings import Settings
 from callmart.land import found, lines, readers
-from callmart.land.admission import current_gate
+from callmart.land.admission import KnownKeys, current_gate
 from callmart.land.found import Delivery, Found
 from callmart.land.gate import Defaults, Gate
 from callmart.land.loader import REFUSED, Kept, Loader, NoneLands, primary
@@ -89,7 +89,8 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
     Raises UserError if nothing can land, because the loader can't log in, another session keeps the server from
     it, its disk is full, or the installation's key is missing.
     """
-    with Loader(settings) as loader, Loader(settings) as next_loader:
+    known_keys: KnownKeys = {}
+    with Loader(settings, known_keys) as loader, Loader(settings, known_keys) as next_loader:
         for some in batched(deliveries, MOST_FILES):
             waiting: list[Delivery] = []
             for delivery, outcome in _look(loader, some):
@@ -224,7 +225,9 @@ def _begin(loader: Loader, sources: Sequence[Source]) -> _Preparation | None:
 
 def _prepare(loader: Loader, sources: Sequence[Source]) -> _Preparation:
     """Prepare files by the registry as it is now. Raises UserError if nothing can land."""
-    version, gate = loader.read(lambda connection: current_gate(connection, loader.settings))
+    version, gate = loader.read(
+        lambda connection: current_gate(connection, loader.settings, loader.known_keys)
+    )
     outcomes = _of_strangers(sources, gate) | _of_keyless(sources, gate)
     counted = [replace(source, tally=Tally()) for source in sources if source.number not in outcomes]
     prepared = prepare(counted, gate)

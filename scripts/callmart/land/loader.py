@@ -22,6 +22,7 @@ from callmart.base.keys import keyed
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.database.fingerprints import installation_key
+from callmart.land.admission import KnownKeys
 from callmart.land.found import Delivery, Found
 from callmart.land.look import Look
 from callmart.land.prepare import Prepared
@@ -55,8 +56,10 @@ class Kept(NamedTuple):
 class Loader:
     """The loader's connections to the database, and what it asks there."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, known_keys: KnownKeys) -> None:
+        """`known_keys` are shared by the loaders of a landing, so that each key is read once."""
         self.settings = settings
+        self.known_keys = known_keys
 
     def __enter__(self) -> Self:
         return self

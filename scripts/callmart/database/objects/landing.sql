@@ -217,6 +217,19 @@ begin
     order by found
     limit 1;
 
+    -- The days under a contract, of the customers that something came of. raw.keep uses this table too.
+    create temporary table kept on commit drop as
+    select
+        k.customer_id,
+        k.option,
+        c.time_zone,
+        daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until) as days
+    from registry.kept_contract as k
+    join registry.customer as c using (customer_id)
+    where
+        (k.valid_until is null or k.valid_until > access.retention_floor())
+        and k.customer_id in (select customer_id from arrived union select customer_id from raw.incoming_agent);
+
     -- Ids of agents may come only for customers whose agents are not anonymous, and for days under a detailed contract.
     fault := coalesce(fault, (
         select
@@ -225,20 +238,14 @@ begin
                 when i.agent = '' or length(i.agent) > {longest_text} then 'an agent''s id is empty or too long'
                 when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
                 when c.anonymous_agents is not false then 'an anonymous agent has an id'
-                when not exists (
-                    select 1
-                    from registry.kept_contract as k
-                    where
-                        k.customer_id = i.customer_id
-                        and k.option = 'detailed'
-                        and (i.last_at at time zone c.time_zone)::date
-                        >= greatest(k.valid_from, access.retention_floor())
-                        and ((i.last_at at time zone c.time_zone)::date < k.valid_until or k.valid_until is null)
-                )
-                    then 'an agent has an id outside of a detailed contract'
+                when k.customer_id is null then 'an agent has an id outside of a detailed contract'
             end as found
         from raw.incoming_agent as i
         left join registry.customer as c using (customer_id)
+        left join kept as k
+            on i.customer_id = k.customer_id
+            and k.option = 'detailed'
+            and (i.last_at at time zone k.time_zone)::date <@ k.days
         order by found
         limit 1
     ));
@@ -947,27 +954,22 @@ begin
 
     -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
     -- moment, it covers all moments between them: no time zone of today sets its clock back to the day before.
-    with kept as materialized (
-        select
-            customer_id,
-            c.time_zone,
-            daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until) as days
-        from registry.kept_contract as k
-        join registry.customer as c using (customer_id)
-        where k.valid_until is null or k.valid_until > access.retention_floor()
+    with reached as (
+        select customer_id, min(first_at) as first_at, max(last_at) as last_at
+        from arrived
+        group by customer_id
     ),
 
     doubtful as materialized (
-        select customer_id
-        from arrived
-        group by customer_id
-        having not exists (
+        select r.customer_id
+        from reached as r
+        where not exists (
             select 1
             from kept as k
             where
-                k.customer_id = arrived.customer_id
-                and (min(first_at) at time zone k.time_zone)::date <@ k.days
-                and (max(last_at) at time zone k.time_zone)::date <@ k.days
+                k.customer_id = r.customer_id
+                and (r.first_at at time zone k.time_zone)::date <@ k.days
+                and (r.last_at at time zone k.time_zone)::date <@ k.days
         )
     )
 
@@ -1100,7 +1102,7 @@ begin
     from settled as s
     join given as g using (file_number)
     where f.file_id = g.file_id;
-    drop table arrived, given, settled;
+    drop table arrived, given, kept, settled;
     perform raw.empty_incoming();
 end
 $$;
