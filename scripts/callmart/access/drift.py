@@ -26,14 +26,16 @@ COUNTING = (
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
 
-def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
+def find(connection: psycopg.Connection, marts: list[Mart] | None, *, objects: bool = True) -> list[Drift]:
     """Find every difference from access.yml, the marts' YAML and the memberships that `sync` last granted. Without
-    `marts` the rights and policies of marts are not compared.
+    `marts` the rights and policies of marts are not compared; without `objects` nothing that `of_objects` finds.
     """
-    return list(each(connection, marts))
+    return list(each(connection, marts, objects=objects))
 
 
-def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
+def each(
+    connection: psycopg.Connection, marts: list[Mart] | None, *, objects: bool = True
+) -> Iterator[Drift]:
     """As `find`, one at a time: nothing is looked at before somebody asks for the next."""
     if others := list(_of_others(connection)):
         yield from others
@@ -46,7 +48,8 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     for role in sorted(roles.closing(connection)):
         yield Drift(f"role {role} is still to be closed", own=True, role=role)
     yield from _drifted_memberships(connection)
-    yield from of_objects(connection, marts, left)
+    if objects:
+        yield from of_objects(connection, marts, left)
     yield from _given_elsewhere(connection)
     yield from _drifted_parameters(connection)
     yield from nodes.find(connection)

@@ -162,7 +162,8 @@ def finish(
         show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
         connection.commit()
     mended: list[Drift] = []
-    found = drift.find(connection, marts)
+    # If nothing differed before, and no marts are shown, only roles and memberships have changed since.
+    found = drift.find(connection, marts, objects=before != [] or marts is not None)
     for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
         repaired = [one for one in found if one.repair and (lets_in or not one.shut)]
         if not repaired:
