@@ -111,13 +111,26 @@ def test_a_replay_that_is_killed_opens_nobody(home: Callmart, work: Work) -> Non
     assert closed(home) == {NAMED} and shown(home), "no run opens it, or computes its days"
 
 
-def test_while_one_can_not_be_erased_the_customer_stays_closed(home: Callmart, work: Work) -> None:
+@pytest.mark.parametrize(
+    ("hindrance", "said"),
+    [
+        (Blocked("landing", "a file is landing"), "a file is landing"),
+        (
+            PermissionError(13, "Permission denied", "reports/1001"),
+            "reports/1001 can't be changed (Permission denied): "
+            "give it to the user who runs callmart, and run the same command again",
+        ),
+    ],
+)
+def test_while_one_can_not_be_erased_the_customer_stays_closed(
+    home: Callmart, work: Work, hindrance: Exception, said: str
+) -> None:
     def hindered(work: Work, who: Person) -> None:
-        raise Blocked("landing", "a file is landing")
+        raise hindrance
 
     done = replay(work, hindered)
     assert (done.persons, done.changed) == (0, ()), "nobody is said to be erased who is still there"
-    assert done.problems == [f"customer {NAMED}: a file is landing"]
+    assert done.problems == [f"customer {NAMED}: {said}"]
     assert closed(home) == {NAMED}
 
 

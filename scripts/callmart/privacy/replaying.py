@@ -104,16 +104,16 @@ def replay(
         try:
             erase(person)
             erased.append(person)
-        except UserError as error:
+        except (UserError, OSError) as error:
             connection.rollback()
-            problems.setdefault(person.customer_id, []).append(f"customer {person.customer_id}: {error}")
+            problems.setdefault(person.customer_id, []).append(_left(person.customer_id, error))
     for customer_id, person in shown.items():
         try:
             for place in _COPIES:  # in each everything of the customer goes
                 place.treat(work, person)
-        except UserError as error:
+        except (UserError, OSError) as error:
             connection.rollback()
-            problems.setdefault(customer_id, []).append(f"customer {customer_id}: {error}")
+            problems.setdefault(customer_id, []).append(_left(customer_id, error))
     names = _forget_names(connection, keys)
     for customer_id in closed - problems.keys():
         _hide_waiting_days(connection, customer_id)
@@ -184,10 +184,20 @@ def follow(work: Work, changed: Iterable[tuple[Person, Act]]) -> list[str]:
         for step in steps:
             try:
                 step()
-            except UserError as error:
+            except (UserError, OSError) as error:
                 work.connection.rollback()
-                problems.append(f"customer {person.customer_id}: {error}")
+                problems.append(_left(person.customer_id, error))
     return problems
+
+
+def _left(customer_id: int, error: UserError | OSError) -> str:
+    """A sentence about what is left to do of a customer."""
+    if isinstance(error, UserError):
+        return f"customer {customer_id}: {error}"
+    return (
+        f"customer {customer_id}: {error.filename or 'a file'} can't be changed ({error.strerror}): "
+        "give it to the user who runs callmart, and run the same command again"
+    )
 
 
 def _hide_waiting_days(connection: psycopg.Connection, customer_id: int) -> None:
