@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from callmart.audit.attacks.attack import Aim, Attack
 
 # Rows that the loader can write to raw.incoming: one that lands, and variants of it that `prepare` would never make.
+# Of this moment, because an hour ago there may have been no contract.
 SOUND = {
-    "customer_id": "{customer}", "occurred_at": "now() - interval '1 hour'", "event_key": "1", "identified": "true",
+    "customer_id": "{customer}", "occurred_at": "now()", "event_key": "1", "identified": "true",
     "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "queue": "'q'",
 }  # fmt: skip
 KEY = "repeat('0123456789abcdef', 2)"
@@ -14,7 +15,7 @@ NAMED = {
     "customer_id": "{customer}",
     "agent_key": KEY,
     "agent": "'a'",
-    "last_at": "now() - interval '1 hour'",
+    "last_at": "now()",
 }
 
 
