@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.keys import key_file
 from callmart.land import admission, found, landing
 from callmart.land.gate import Gate
 from callmart.land.loader import Loader
@@ -17,6 +18,7 @@ from callmart.land.prepare import Prepared
 from callmart_home import Callmart
 from erasing import erase, person
 from events import DETAILED, at, event, ndjson, registry
+from rotations import rotate
 
 pytestmark = pytest.mark.dated
 
@@ -164,6 +166,39 @@ def test_a_customer_that_is_removed_after_its_file_was_prepared(
     assert removed == [True]
     monkeypatch.undo()
     callmart.apply(registry(*CUSTOMERS))
+
+
+def test_a_key_that_is_rotated_after_its_file_was_prepared(
+    callmart: Callmart,
+    files: list[tuple[Path, int]],
+    begun: Callable[..., bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The landing has read the former key, by which the same calls would land once more."""
+    (first, _), _, (third, _) = files
+    third.write_text(first.read_text() + third.read_text())
+    rotated = behind_the_first(monkeypatch, lambda: begun(2), lambda: rotate(callmart, STAYING))
+    outcomes = callmart.land_all(*files)
+    assert landed(outcomes) == [2, 2, 2]
+    assert isinstance(outcomes[2], landing.Landed) and outcomes[2].repeated == 2
+    assert rotated == [True]
+
+
+def test_a_key_that_is_lost_after_it_was_read(
+    callmart: Callmart,
+    files: list[tuple[Path, int]],
+    begun: Callable[..., bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is read once, so the landing goes on."""
+    key = key_file(callmart.home, STAYING)
+    content = key.read_bytes()
+    lost = behind_the_first(monkeypatch, lambda: begun(2), key.unlink)
+    try:
+        assert landed(callmart.land_all(*files)) == [2, 2, 2]
+    finally:
+        key.write_bytes(content)
+    assert lost == [True]
 
 
 def test_a_file_that_could_not_be_prepared_ahead_lands_in_its_turn(

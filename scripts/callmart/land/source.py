@@ -43,8 +43,8 @@ class UnknownVerbs(Counter[str]):
 
 @dataclass
 class Tally:
-    """What was found out about a file. The counters are complete once its last batch has been consumed. One thread
-    counts each, as adding is no single step.
+    """What was found out about a file. The counters are complete once its last batch has been consumed. Only one thread
+    adds to each, as adding is no single step.
     """
 
     rows: int = 0  # non-empty lines without the header, or rows of Parquet

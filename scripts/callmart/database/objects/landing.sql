@@ -217,7 +217,7 @@ begin
     order by found
     limit 1;
 
-    -- The days under a contract, of the customers that something came of. raw.keep uses this table too.
+    -- The days under a contract, of the customers whose events or agents have come. raw.keep uses this table too.
     create temporary table kept on commit drop as
     select
         k.customer_id,
