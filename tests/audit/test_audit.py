@@ -33,6 +33,8 @@ from centre import ANONYMOUS, NAMED, NONE, NUMBERS, REGISTRY, STANDARD, agent_of
 from commands import use
 from today import TODAY
 
+pytestmark = pytest.mark.dated
+
 
 @pytest.fixture(scope="module")
 def published(played: Callmart) -> Callmart:
