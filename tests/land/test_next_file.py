@@ -35,7 +35,6 @@ def _registry(callmart: Callmart) -> None:
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, int]]:
     """Three files with their customers, of two calls each, and each too large to share a transaction."""
-    monkeypatch.setattr(found, "BLOCK", 150)
     named = []
     for name, whose in ("a", STAYING), ("b", LEAVING), ("c", STAYING):
         calls = [
@@ -46,6 +45,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, i
         ]
         (path := tmp_path / name).write_text(ndjson(*calls))
         named.append((path, whose))
+    monkeypatch.setattr(found, "BLOCK", path.stat().st_size // 2)  # one line, however long `tmp_path` is
     return named
 
 
