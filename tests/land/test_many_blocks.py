@@ -62,11 +62,11 @@ def test_a_file_gives_in_many_blocks_what_it_gives_at_once(
     path.write_text(as_csv(list(rows())))
     at_once = outcome(path)
     assert at_once[-1] == (600, 150, {NONE: 150}, 15)
-    judge, blocks = prepare.Prepared._events, list[int]()
+    events, blocks = prepare.Prepared._events, list[int]()
 
     def counting(prepared: prepare.Prepared, table: pa.Table, judged: pa.Table) -> pa.Table:
         blocks.append(table.num_rows)
-        return judge(prepared, table, judged)
+        return events(prepared, table, judged)
 
     monkeypatch.setattr(prepare.Prepared, "_events", counting)
     monkeypatch.setattr(found, "BLOCK", 1500)
