@@ -434,7 +434,7 @@ BENT = {
         "verified anew by who asked": ("verify", "(has_begun and taking_over is null) or", ""),
         "refused in the middle": ("refuse", "request.state in ('executing', 'proving') and", "false and"),
         "gone, and still there": ("refuse", "why = 'no such customer' and not is_gone", "false"),
-        "proved before it is done": ("begin_proving", "if found then", "if false then"),
+        "proved before it is done": ("begin_proving", "if missing is not null then", "if false then"),
         "blocked for any reason": ("block", "and code = any", "or code = any"),
         "a block stops the clock": (
             "requests", "r.answered_at is null then r.due", "num_nulls(r.answered_at, r.blocked_place) = 2 then r.due",

@@ -192,14 +192,17 @@ def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
     undone.bring(number, "approved")
     undone.begin(number)
     register.note_step(undone.owner, number, "books", "treat", {})
+    assert register.request(undone.officer, number).todo == f"`callmart privacy do {number}` goes on"
     with pytest.raises(UserError, match="build is not done yet; `callmart privacy do"):
         register.begin_proving(undone.officer, number)
     register.block(undone.officer, number, "tableau content", "tableau")
     shown = register.request(undone.officer, number)
     assert shown.todo == "blocked by tableau content (tableau): run again the command that said so"
     undone.do(number)
-    assert register.request(undone.officer, number).blocked_place is None
+    shown = register.request(undone.officer, number)
+    assert (shown.blocked_place, shown.todo) == (None, f"`callmart privacy prove {number}` is next")
     undone.prove(number, left=1)
+    assert register.request(undone.officer, number).todo == f"`callmart privacy prove {number}` goes on"
     with pytest.raises(UserError, match="books is not proved"):
         undone.answer(number)
     undone.do(number)
@@ -222,6 +225,7 @@ def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
     with pytest.raises(UserError, match=r"is blocked by places \(unknown place\)"):
         undone.answer(number)
     register.begin_proving(undone.officer, number)
+    assert register.request(undone.officer, number).todo == f"`callmart privacy answer {number}` is next"
     undone.answer(number)
 
 

@@ -75,6 +75,50 @@ return (
     where c.customer_id = request.customer_id -- one row or none
 );
 
+-- The latest evidence of a step in each place of a request's plan; `entry` is null where there is none.
+create or replace function privacy.evidence(asked integer, wanted text)
+returns table (place text, counts jsonb, entry bigint)
+stable
+begin atomic
+    select
+        planned.place,
+        latest.counts,
+        latest.entry
+    from (
+        select distinct s.place
+        from privacy.step as s
+        inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
+        where r.number = asked and s.step = 'find'
+    ) as planned
+    left join lateral (
+        select
+            s.counts,
+            s.entry
+        from privacy.step as s
+        inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
+        where s.request = asked and s.place = planned.place and s.step = wanted
+        order by s.entry desc
+        limit 1
+    ) as latest on true
+    order by planned.place;
+end;
+
+-- A place of the plan that was not treated, or null.
+create or replace function privacy.untreated(asked integer) returns text
+stable
+return (select e.place from privacy.evidence(asked, 'treat') as e where e.entry is null limit 1);
+
+-- A place of the plan that was not proved since it was treated, or in which something is left; null if there is none.
+create or replace function privacy.unproved(asked integer) returns text
+stable
+return (
+    select proof.place
+    from privacy.evidence(asked, 'prove') as proof
+    inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
+    where (proof.entry > treated.entry and (proof.counts ->> 'left')::integer = 0) is not true
+    limit 1
+);
+
 -- What to do next with a request.
 create or replace function privacy.next_step(request privacy.request) returns text
 stable
@@ -95,7 +139,11 @@ return format(
         when request.state = 'identified' then '`callmart privacy plan %s` is next'
         when request.state = 'planned' then '`callmart privacy approve %s` is next, by the approver'
         when request.state = 'approved' then '`callmart privacy do %s` is next'
+        when request.state = 'executing' and privacy.untreated(request.number) is null
+            then '`callmart privacy prove %s` is next'
         when request.state = 'executing' then '`callmart privacy do %s` goes on'
+        when request.state = 'proving' and privacy.unproved(request.number) is null
+            then '`callmart privacy answer %s` is next'
         when request.state = 'proving' then '`callmart privacy prove %s` goes on'
     end,
     request.number
@@ -302,51 +350,12 @@ begin
 end
 $$;
 
--- The latest evidence of a step in each place of a request's plan; `entry` is null where there is none.
-create or replace function privacy.evidence(asked integer, wanted text)
-returns table (place text, counts jsonb, entry bigint)
-stable
-begin atomic
-    select
-        planned.place,
-        latest.counts,
-        latest.entry
-    from (
-        select distinct s.place
-        from privacy.step as s
-        inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
-        where r.number = asked and s.step = 'find'
-    ) as planned
-    left join lateral (
-        select
-            s.counts,
-            s.entry
-        from privacy.step as s
-        inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
-        where s.request = asked and s.place = planned.place and s.step = wanted
-        order by s.entry desc
-        limit 1
-    ) as latest on true
-    order by planned.place;
-end;
-
 -- A place that is not in the plan of a request, or null. A plan has all places that there are.
 create or replace function privacy.unplanned(asked integer) returns text
 stable
 return (
     select place from unnest({places}) as place
     where place not in (select e.place from privacy.evidence(asked, 'find') as e)
-    limit 1
-);
-
--- A place of the plan that was not proved since it was treated, or in which something is left; null if there is none.
-create or replace function privacy.unproved(asked integer) returns text
-stable
-return (
-    select proof.place
-    from privacy.evidence(asked, 'prove') as proof
-    inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
-    where (proof.entry > treated.entry and (proof.counts ->> 'left')::integer = 0) is not true
     limit 1
 );
 

@@ -341,10 +341,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     request privacy.request := privacy.take(asked, 'executing', 'proving');
-    missing text;
+    missing text := privacy.untreated(asked);
 begin
-    select e.place into missing from privacy.evidence(asked, 'treat') as e where e.entry is null limit 1;
-    if found then
+    if missing is not null then
         perform privacy.mistake(
             format('request %s: %s is not done yet; `callmart privacy do %s` goes on', asked, missing, asked)
         );
