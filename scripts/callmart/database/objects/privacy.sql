@@ -106,7 +106,12 @@ end;
 -- A place of the plan that was not treated, or null.
 create or replace function privacy.untreated(asked integer) returns text
 stable
-return (select e.place from privacy.evidence(asked, 'treat') as e where e.entry is null limit 1);
+return (
+    select e.place
+    from privacy.evidence(asked, 'treat') as e
+    where e.entry is null
+    limit 1
+);
 
 -- A place of the plan that was not proved since it was treated, or in which something is left; null if there is none.
 create or replace function privacy.unproved(asked integer) returns text
