@@ -137,15 +137,16 @@ def test_an_interruption_ends_sessions_that_wait_for_somebody(
         owner.commit()
         locking.execute("lock table registry.holiday in access exclusive mode")
         watching.autocommit = True
+        patience = Timer(60, locking.rollback)  # otherwise a failure would hang
 
         def interrupt() -> None:
             waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
             while watching.execute(waiting).fetchall() == [(0,)]:
                 sleep(0.05)
+            patience.start()
             os.kill(os.getpid(), by)
 
         Thread(target=interrupt, daemon=True).start()
-        (patience := Timer(60, locking.rollback)).start()  # otherwise a failure would hang
         ended = command_of(played.home)("build")
         assert (ended.returncode, ended.stdout) == (130, ""), ended.stderr
         assert patience.is_alive(), "they ended when the lock was gone"
