@@ -396,6 +396,11 @@ QUERIES: dict[str, Case] = {
         "visits, days",
         "14: visits and others are joined by a comma; write a join by customer_id",
     ),
+    "a clause in which a word is misspelt": (
+        "visits\ninner join days using (customer_id, call_date)\ngroup by",
+        "visits\ngrup by",
+        "14: visits grup by customer_id and others are joined by a comma",
+    ),
     "a group": (
         "by customer_id, call_date, queue",
         "by call_date, queue",

@@ -90,6 +90,7 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
         owner.commit()
     for broken, told in {
         "select 1 / 0": r"^model int_visit failed \(SQLSTATE 22012\): run `dbt run --select \+int_visit` in ",
+        "select one.thigs from (select 7) as one": r"^model int_visit failed \(column one.thigs does not exist\): run ",
         "select pg_terminate_backend(pg_backend_pid())": r"^the server broke off while it computed: if it",
     }.items():
         with monkeypatch.context() as patch, pytest.raises(UserError, match=told):

@@ -310,6 +310,12 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
         "model tiny_unsaid (models/marts/queue/tiny_unsaid.sql) failed: "
         f"run `dbt run --select tiny_unsaid` in {small.folder} to see why"
     )
+    select(small, "tiny_unsaid", ROW.replace("7", "(select one.thigs from (select 7 as things) as one)"))
+    assert refusal(small) == (
+        "model tiny_unsaid (models/marts/queue/tiny_unsaid.sql) failed: column one.thigs does not exist (perhaps "
+        'you meant to reference the column "one.things"): correct it there, or '
+        f"run `dbt run --select tiny_unsaid` in {small.folder} to see where"
+    )
     select(small, "tiny_unsaid", ROW)
     select(small, "tiny_differs", ROW.replace("7", "'geheim'::text"))
     assert refusal(small) == (

@@ -122,7 +122,7 @@ def identifying(desk: Desk) -> None:
     refuses("--alone or --shared", desk.verify, number, alone=None)
     consent = desk.open(ONE, CONTACT, person=ANOTHER_PERSON, kind="agent", right="withdrawal")
     refuses("--by-consent", desk.verify, consent)
-    refuses("is received", register.note_plan, desk.officer, number, HASH, YESTERDAY)
+    refuses("is received", desk.approve, number)
     lose_authority(desk)
     refuses("not an authorised contact of customer 1 any more", desk.verify, number)
     regain_authority(desk)
@@ -416,7 +416,7 @@ BENT = {
         "who planned approves": ("approve", ", request.planned_by", ""),
         "approved without authority": ("approve", "privacy.lost_authority(request, 'approve')", "null"),
         "authority is for ever": (
-            "lost_authority", "privacy.is_authorised(request.customer_id, request.contact_key)", "true",
+            "may_ask", "privacy.is_authorised(request.customer_id, request.contact_key)", "true",
         ),
     },
     "doing": {
@@ -453,7 +453,7 @@ BENT = {
         "proved before it was treated": ("unproved", "proof.entry > treated.entry", "proof.entry is not null"),
         "answered while blocked": ("answer", "if request.blocked_place is not null then", "if false then"),
         "answered without authority": ("answer", "privacy.lost_authority(request, 'answer')", "null"),
-        "whoever asked is excused": ("lost_authority", "attempt = 'answer' and exists", "attempt = 'answer' or exists"),
+        "whoever asked is excused": ("may_ask", "is_done and exists", "is_done or exists"),
         "nobody attests": ("close", "> 0 and attested.entry is null", "> 0 and false"),
         "a place that is none is attested": ("attest", "if not exists", "if false and not exists"),
         "blocked once answered": ("block", "'executing', 'proving'", "'executing', 'proving', 'answered'"),

@@ -6,6 +6,10 @@ from contextlib import contextmanager
 
 DISK_FULL = "53100"  # the SQLSTATE
 
+# What the server finds wrong in the text of a statement, before it reads a row: syntax, and columns, tables and
+# functions that are not there, are ambiguous or have the wrong type.
+_IN_THE_TEXT = ("42601", "42702", "42703", "42803", "42804", "42883", "42P01")
+
 
 class UserError(Exception):
     """A mistake that the user can correct: one sentence that names the thing and the remedy. The exit code is 2.
@@ -32,3 +36,13 @@ def kind(error: Exception) -> str:
         return f"SQLSTATE {state}{': the disk is full' if state == DISK_FULL else ''}"
     reason = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
+def mistake_in_sql(error: BaseException | None) -> str | None:
+    """What the server says of the text of a statement, which names no value; None for any other error."""
+    diagnosis = getattr(error, "diag", None)
+    if diagnosis is None or diagnosis.sqlstate not in _IN_THE_TEXT:
+        return None
+    hint = diagnosis.message_hint or ""
+    near = f" ({hint[0].lower()}{hint[1:].rstrip('.')})" if hint.startswith("Perhaps ") else ""
+    return f"{diagnosis.message_primary}{near}"

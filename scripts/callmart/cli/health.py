@@ -17,7 +17,9 @@ app = typer.Typer()
 @app.command("health")
 def health_(
     as_json: Json = False,
-    alert: Annotated[bool, typer.Option("--alert", help="Send alarms, as [alerts] says.")] = False,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Send alarms, as `alerts` in the settings says.")
+    ] = False,
 ) -> None:
     """Show what is wrong and what to do, a line per trouble. The exit code is 1 if there is any, and 2 if somebody
     could not be told.

@@ -285,6 +285,7 @@ def do(
                     renaming.remember_words(case, [word])
             doing.do(case, procedure.Steps(begin, control, note, not has_control))
         evidence = register.evidence(officer, number)
+        found = register.request(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
         out.print(f"package: {shelf.path(settings(), found.customer_id, number)}")
@@ -293,7 +294,7 @@ def do(
             f"passphrase: {seal.passphrase}\ntell it to the contact by another way than the package, now: nobody can "
             "show it again"
         )
-    out.print(f"request {number}: everything is treated; `callmart privacy prove {number}` is next")
+    out.print(f"request {number}: everything is treated; {found.next_step}")
 
 
 def _seal(found: Request, public_key: Path | None) -> "Seal | None":
@@ -343,10 +344,8 @@ def prove(number: Number) -> None:
             "columns only"
         )
     if left:
-        end_with(
-            [f"request {number}: something is left; `callmart privacy do {number}`, then prove it again"]
-        )
-    out.print(f"request {number}: nothing is left; `callmart privacy answer {number}` is next")
+        end_with([f"request {number}: {found.next_step}"])
+    out.print(f"request {number}: nothing is left; {found.next_step}")
 
 
 @app.command()

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from callmart.base import declared
 from callmart.base import matrix as access
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, mistake_in_sql
 from callmart.base.matrix import Matrix, matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.progress import OnItem
@@ -85,8 +85,8 @@ def run(
     `on_model(name, finished, of)` is called after each. Returns the models as they were run. If callmart has
     computed some at several places, those `without` are left out, and the rows of the `computed` are in `build`.
 
-    Raises UserError if a model fails. The message is that of our macro if one refused, otherwise it names the model. It
-    is never the database's message, which can contain rows.
+    Raises UserError if a model fails. The message is that of our macro if one refused, otherwise it names the model,
+    and what is wrong in the text of its SQL. Any other message of the database can contain rows.
     """
     from dbt.cli.main import dbtRunner
 
@@ -124,10 +124,16 @@ def _refuse_failure(result: Any, raised: Mapping[str, BaseException | None]) -> 
     """Raise UserError if dbt did not run everything. `raised` has what models raised, by their ids."""
     failed = [one.node for one in result.result or () if one.status not in ("success", "skipped")]
     if failed:
+        error, again = (
+            raised.get(failed[0].unique_id),
+            f"run `dbt run --select {failed[0].name}` in {PROJECT}",
+        )
+        if words := _own_words(error):
+            raise UserError(words)
+        mistake = mistake_in_sql(error and error.__cause__)
         raise UserError(
-            _own_words(raised.get(failed[0].unique_id))
-            or f"model {failed[0].name} ({failed[0].original_file_path}) failed: "
-            f"run `dbt run --select {failed[0].name}` in {PROJECT} to see why"
+            f"model {failed[0].name} ({failed[0].original_file_path}) failed: "
+            + (f"{mistake}: correct it there, or {again} to see where" if mistake else f"{again} to see why")
         )
     if not result.success:
         raise UserError(

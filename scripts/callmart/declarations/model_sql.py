@@ -124,7 +124,7 @@ def of_customers(text: str) -> Iterator[Mistake]:
         if not _NO_TABLE.search(sql[: found.start()]) and not all(map(_CALLED.match, others)):
             yield (
                 found.start(),
-                f"{first.strip()} and others are joined by a comma; write a join by customer_id",
+                f"{' '.join(first.split())} and others are joined by a comma; write a join by customer_id",
             )
     for found in re.finditer(
         r"\b(?:group|partition)\s+by\b|\bover\s*\((?!\s*partition\b)|\bdistinct\s+on\b", sql

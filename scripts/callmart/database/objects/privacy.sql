@@ -75,7 +75,8 @@ return (
     where c.customer_id = request.customer_id -- one row or none
 );
 
--- The latest evidence of a step in each place of a request's plan; `entry` is null where there is none.
+-- The latest evidence of a step in each place of a request's plan; `entry` is null where there is none. If another
+-- contact takes an access over, the package goes, so what was done for the one before doesn't count.
 create or replace function privacy.evidence(asked integer, wanted text)
 returns table (place text, counts jsonb, entry bigint)
 stable
@@ -96,7 +97,9 @@ begin atomic
             s.entry
         from privacy.step as s
         inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
-        where s.request = asked and s.place = planned.place and s.step = wanted
+        where
+            s.request = asked and s.place = planned.place and s.step = wanted
+            and (r.asked_right not in ('access', 'portability') or s.at >= r.identified_at)
         order by s.entry desc
         limit 1
     ) as latest on true
@@ -124,34 +127,15 @@ return (
     limit 1
 );
 
--- What to do next with a request.
-create or replace function privacy.next_step(request privacy.request) returns text
+-- A place in which something was left when it was last proved, and which was not treated since; null if there is none.
+create or replace function privacy.unfinished(asked integer) returns text
 stable
-return format(
-    case
-        when request.state in ('closed', 'refused', 'forwarded')
-            then 'it has ended; enter another letter with `callmart privacy open`'
-        when request.state = 'answered' then '`callmart privacy close %s` is next'
-        when privacy.customer_is(request) = 'back'
-            then 'the customer left and came back: check who asks, then `callmart privacy verify %s --take-over`'
-        when privacy.customer_is(request) = 'leaving' and privacy.has_data(request.customer_id)
-            then 'the customer has left, and its data is not removed yet: run `callmart run`'
-        when privacy.customer_is(request) = 'leaving'
-            then 'the customer has left, and it is still on Tableau: run `callmart publish`'
-        when privacy.customer_is(request) = 'gone'
-            then 'the customer has left, with all its data: `callmart privacy refuse %s --because no-such-customer`'
-        when request.state = 'received' then 'check who asks, then `callmart privacy verify %s`'
-        when request.state = 'identified' then '`callmart privacy plan %s` is next'
-        when request.state = 'planned' then '`callmart privacy approve %s` is next, by the approver'
-        when request.state = 'approved' then '`callmart privacy do %s` is next'
-        when request.state = 'executing' and privacy.untreated(request.number) is null
-            then '`callmart privacy prove %s` is next'
-        when request.state = 'executing' then '`callmart privacy do %s` goes on'
-        when request.state = 'proving' and privacy.unproved(request.number) is null
-            then '`callmart privacy answer %s` is next'
-        when request.state = 'proving' then '`callmart privacy prove %s` goes on'
-    end,
-    request.number
+return (
+    select proof.place
+    from privacy.evidence(asked, 'prove') as proof
+    inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
+    where proof.entry > treated.entry and (proof.counts ->> 'left')::integer > 0
+    limit 1
 );
 
 create or replace function privacy.mistake(sentence text) returns void
@@ -245,26 +229,35 @@ begin
 end
 $$;
 
--- The refusal if the contact of a request may not speak for the customer any more, otherwise null. Who asked to be
--- erased is no contact any more, by the request itself, and is answered.
+-- Whether the contact of a request may still speak for the customer. Who asked to be erased is no contact any more, by
+-- the request itself, and is answered.
+create or replace function privacy.may_ask(request privacy.request, is_done boolean) returns boolean
+stable
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return privacy.is_authorised(request.customer_id, request.contact_key)
+        or is_done and exists (
+            select 1
+            from privacy.ledger_entry as e
+            inner join privacy.tombstone as t using (entry)
+            inner join privacy.secret as s on e.customer_id = s.customer_id
+            where
+                e.request = request.number
+                and e.customer_id = request.customer_id
+                and t.tombstone = privacy.tombstone_of(s.secret, 'contact', request.contact_key)
+        );
+end
+$$;
+
+-- The refusal if the contact of a request may not speak for the customer any more, otherwise null.
 create or replace function privacy.lost_authority(request privacy.request, attempt text) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if privacy.is_authorised(request.customer_id, request.contact_key) then
-        return null;
-    end if;
-    if attempt = 'answer' and exists (
-        select 1
-        from privacy.ledger_entry as e
-        inner join privacy.tombstone as t using (entry)
-        inner join privacy.secret as s on e.customer_id = s.customer_id
-        where
-            e.request = request.number
-            and e.customer_id = request.customer_id
-            and t.tombstone = privacy.tombstone_of(s.secret, 'contact', request.contact_key)
-    ) then
+    if privacy.may_ask(request, attempt = 'answer') then
         return null;
     end if;
     return privacy.refusal(
@@ -392,8 +385,50 @@ return exists (
         and e.until = request.until and coalesce(e.key_fingerprint, '') = coalesce(request.key_fingerprint, '')
 );
 
--- What the officer and the approver see: every request, and nobody in it.
+-- What to do next with a request.
+create or replace function privacy.next_step(request privacy.request) returns text
+stable
+return format(
+    case
+        when request.state in ('closed', 'refused', 'forwarded')
+            then 'it has ended; enter another letter with `callmart privacy open`'
+        when request.state = 'answered' then '`callmart privacy close %1$s` is next'
+        when privacy.customer_is(request) = 'back'
+            then 'the customer left and came back: check who asks, then `callmart privacy verify %1$s --take-over`'
+        when privacy.customer_is(request) = 'leaving' and privacy.has_data(request.customer_id)
+            then 'the customer has left, and its data is not removed yet: run `callmart run`'
+        when privacy.customer_is(request) = 'leaving'
+            then 'the customer has left, and it is still on Tableau: run `callmart publish`'
+        when privacy.customer_is(request) = 'gone'
+            then 'the customer has left, with all its data: `callmart privacy refuse %1$s --because no-such-customer`'
+        when not privacy.may_ask(request, request.state in ('executing', 'proving'))
+            then
+                'who asked is not an authorised contact any more: let another one take over with '
+                '`callmart privacy verify %1$s --take-over`'
+        when request.state = 'received' then 'check who asks, then `callmart privacy verify %1$s`'
+        when privacy.is_held(request) and request.asked_right in ('access', 'portability')
+            then 'it is about what several persons share, so nobody gets it: `callmart privacy answer %1$s` says so'
+        when privacy.is_held(request)
+            then
+                'it is about what several persons share, so nothing is done without a written instruction: when you '
+                'have it, `callmart privacy verify %1$s --shared --written-instruction`; otherwise '
+                '`callmart privacy answer %1$s` says so'
+        when request.state = 'identified' then '`callmart privacy plan %1$s` is next'
+        when request.state = 'planned' and privacy.unplanned(request.number) is not null
+            then '`callmart privacy plan %1$s` again: a place is not in the plan'
+        when request.state = 'planned' then '`callmart privacy approve %1$s` is next, by the approver'
+        when request.state = 'approved' then '`callmart privacy do %1$s` is next'
+        when privacy.untreated(request.number) is not null then '`callmart privacy do %1$s` goes on'
+        when privacy.unfinished(request.number) is not null
+            then 'something is left; `callmart privacy do %1$s`, then prove it again'
+        when request.state = 'executing' then '`callmart privacy prove %1$s` is next'
+        when privacy.unproved(request.number) is not null then '`callmart privacy prove %1$s` goes on'
+        else '`callmart privacy answer %1$s` is next'
+    end,
+    request.number
+);
 
+-- What the officer and the approver see: every request, and nobody in it.
 create or replace function privacy.requests()
 returns table (
     number integer, customer_id integer, asked_right text, kind text, received date, due date, days_left integer,

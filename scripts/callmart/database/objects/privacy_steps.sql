@@ -160,22 +160,7 @@ begin
         perform privacy.out_of_turn(request);
     end if;
     if privacy.is_held(request) then
-        perform privacy.mistake(
-            case
-                when request.asked_right in ('access', 'portability')
-                    then format(
-                        'request %s is about what several persons share, so nobody gets it: '
-                        '`callmart privacy answer %s` says so',
-                        asked, asked
-                    )
-                else format(
-                    'request %s is about what several persons share, so nothing is done without a written '
-                    'instruction: when you have it, `callmart privacy verify %s --shared --written-instruction`; '
-                    'otherwise `callmart privacy answer %s` says so',
-                    asked, asked, asked
-                )
-            end
-        );
+        perform privacy.out_of_turn(request);
     end if;
     if hash is null or (until < clock_timestamp()) is not true then
         perform privacy.mistake('a plan has a hash, and goes up to the end of a day that is over');

@@ -1,0 +1,103 @@
+"""`callmart privacy status` names the command that goes on, in whatever state a request is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.base.rights_of_persons import Right
+from callmart.privacy import register
+from requests_of_persons import HASH, Desk
+
+pytestmark = pytest.mark.dated
+
+ONE = 1
+CONTACT, SECOND = "p@een.example", "q@een.example"
+LEFT = "something is left; `callmart privacy do {0}`, then prove it again"
+TAKE_OVER = (
+    "who asked is not an authorised contact any more: let another one take over with "
+    "`callmart privacy verify {0} --take-over`"
+)
+
+
+def todo(desk: Desk, number: int) -> str:
+    return register.request(desk.officer, number).todo
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (
+            "erasure",
+            "it is about what several persons share, so nothing is done without a written instruction: when you have "
+            "it, `callmart privacy verify {0} --shared --written-instruction`; otherwise `callmart privacy answer {0}` "
+            "says so",
+        ),
+        (
+            "access",
+            "it is about what several persons share, so nobody gets it: `callmart privacy answer {0}` says so",
+        ),
+    ],
+)
+def test_what_several_persons_share_is_not_planned(undone: Desk, right: Right, said: str) -> None:
+    number = undone.open(ONE, CONTACT, right=right)
+    undone.verify(number, alone=False)
+    assert todo(undone, number) == said.format(number)
+    with pytest.raises(UserError, match="is about what several persons share"):
+        undone.plan(number)
+    undone.answer(number)
+    assert todo(undone, number) == f"`callmart privacy close {number}` is next"
+
+
+def test_a_plan_that_broke_off_is_made_again(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.verify(number)
+    register.note_plan(undone.officer, number, HASH, datetime.now(UTC) - timedelta(days=1))
+    register.note_step(undone.owner, number, "books", "find", {})
+    assert todo(undone, number) == f"`callmart privacy plan {number}` again: a place is not in the plan"
+    undone.plan(number)
+    assert todo(undone, number) == f"`callmart privacy approve {number}` is next, by the approver"
+
+
+def test_what_is_left_is_done_again(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "executing")
+    register.begin_proving(undone.officer, number)
+    assert todo(undone, number) == f"`callmart privacy prove {number}` goes on"
+    undone.prove(number, left=1)
+    assert todo(undone, number) == LEFT.format(number)
+    undone.begin(number)
+    register.note_step(undone.owner, number, "books", "treat", {})
+    assert todo(undone, number) == LEFT.format(number), "it was killed in the first place"
+    undone.do(number)
+    assert todo(undone, number) == f"`callmart privacy prove {number}` is next"
+    undone.prove(number)
+    assert todo(undone, number) == f"`callmart privacy answer {number}` is next"
+
+
+def test_a_package_is_made_again_for_whoever_takes_over(undone: Desk) -> None:
+    """That of the contact before is gone."""
+    number = undone.open(ONE, CONTACT, right="access")
+    undone.bring(number, "proving")
+    assert todo(undone, number) == f"`callmart privacy answer {number}` is next"
+    second = undone.contact(ONE, SECOND)
+    register.verify(undone.officer, number, "code", alone=True, instructed=False, taking_over=second)
+    assert todo(undone, number) == f"`callmart privacy do {number}` goes on"
+    with pytest.raises(UserError, match="is not proved"):
+        undone.answer(number)
+    undone.do(number)
+    undone.prove(number)
+    undone.answer(number)
+
+
+@pytest.mark.parametrize("at", ["received", "identified", "planned", "approved", "executing", "proving"])
+def test_of_a_contact_who_was_withdrawn_another_one_takes_over(undone: Desk, at: str) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, at)
+    before = todo(undone, number)
+    undone.owner.execute("update registry.contact set authorised = false where lower(email) = %s", [CONTACT])
+    assert todo(undone, number) == TAKE_OVER.format(number)
+    second = undone.contact(ONE, SECOND)
+    register.verify(undone.officer, number, "code", alone=True, instructed=False, taking_over=second)
+    began = at in ("executing", "proving")
+    assert todo(undone, number) == (before if began else f"`callmart privacy plan {number}` is next")
