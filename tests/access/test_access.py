@@ -326,18 +326,18 @@ BY_A_SUPERUSER = {
     "a view of a superuser's": (
         "create view public.open as select * from store.queue_interval",
         "drop view public.open",
-        "view open reads store.queue_interval",
+        "view public.open reads store.queue_interval",
     ),
     "a superuser's table of which ours is a part": (
         "create table public.names (agent text); alter table registry.agent inherit public.names",
         "alter table registry.agent no inherit public.names; drop table public.names",
-        "table names reads registry.agent",
+        "table public.names reads registry.agent",
     ),
     "a superuser's function": (
         "create function public.counted() returns bigint security definer"
         " begin atomic select count(*) from raw.event; end",
         "drop function public.counted()",
-        "function counted() reads raw.event",
+        "function public.counted() reads raw.event",
     ),
     "files of the server": (
         "grant execute on function pg_read_file(text) to callmart_loader",

@@ -257,6 +257,12 @@ def gate_mutants(connection: psycopg.Connection) -> Iterator[Kind]:
         for table, name in triggers
     }
     yield {
+        f"trigger {name} on {table} is not as callmart made it": (
+            f"create or replace trigger {name} after insert on {table} execute function ops.refuse_change()"
+        )
+        for table, name in triggers
+    }
+    yield {
         f"{table} does not keep what it has: its trigger {name} is gone": f"drop trigger {name} on {table}"
         for table, name in triggers
     }

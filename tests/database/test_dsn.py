@@ -18,6 +18,7 @@ REMOTE = [
     "host=localhost hostaddr=10.0.0.1 user=u dbname=d",
     "hostaddr=10.0.0.1 user=u dbname=d",
 ]
+BY_ITSELF = {"options": "-c search_path=pg_catalog"}
 LOCAL = [
     "postgresql://u@/d",
     "postgresql://u@/d?host=/run/postgresql",
@@ -30,12 +31,19 @@ LOCAL = [
 @pytest.mark.parametrize("dsn", REMOTE)
 def test_another_machine_must_prove_who_it_is(tmp_path: Path, dsn: str) -> None:
     parts = conninfo_to_dict(server.uri(with_dsn(tmp_path, dsn)))
-    assert parts == conninfo_to_dict(dsn) | {"sslmode": "verify-full", "sslrootcert": "system"}
+    assert parts == conninfo_to_dict(dsn) | {"sslmode": "verify-full", "sslrootcert": "system"} | BY_ITSELF
 
 
 @pytest.mark.parametrize("dsn", [*LOCAL, "postgresql://u@db.example.org/d?sslmode=require"])
 def test_this_machine_need_not_and_what_is_said_is_kept(tmp_path: Path, dsn: str) -> None:
-    assert server.uri(with_dsn(tmp_path, dsn)) == dsn
+    assert conninfo_to_dict(server.uri(with_dsn(tmp_path, dsn))) == conninfo_to_dict(dsn) | BY_ITSELF
+
+
+def test_options_of_one_s_own_are_kept_but_not_the_path(tmp_path: Path) -> None:
+    uri = server.uri(
+        with_dsn(tmp_path, "postgresql://u@/d?options=-c%20work_mem%3D1GB%20-c%20search_path%3Dx")
+    )
+    assert conninfo_to_dict(uri)["options"] == "-c work_mem=1GB -c search_path=x -c search_path=pg_catalog"
 
 
 def test_an_address_that_only_a_variable_names_must_prove_who_it_is(
@@ -117,5 +125,5 @@ def test_a_dsn_that_is_not_understood_is_one_sentence_without_the_password(tmp_p
 
 def test_a_password_with_colons_is_written_as_libpq_reads_it(tmp_path: Path) -> None:
     settings = with_dsn(tmp_path, "postgresql://owner:pa%3Ass%5Cword@localhost/callmart")
-    assert "pa" not in logins.owner_uri(settings).partition("passfile=")[0].partition("//")[2]
+    assert "word" not in logins.owner_uri(settings).partition("passfile=")[0].partition("//")[2]
     assert logins.passfile(tmp_path, "owner").read_text() == "*:*:*:owner:pa\\:ss\\\\word\n"

@@ -347,11 +347,11 @@ def test_what_was_stopped_comes_back_as_it_was(home: Path) -> None:
     assert not embedded_server.stop(home)
     assert not home.exists()
     with server.connect(settings) as connection:
-        connection.execute("create table kept as select 42 as answer")
+        connection.execute("create table public.kept as select 42 as answer")
     assert embedded_server.stop(home)
     assert not embedded_server.stop(home)
     with server.connect(settings) as connection:
-        assert connection.execute("select answer from kept").fetchone() == (42,)
+        assert connection.execute("select answer from public.kept").fetchone() == (42,)
 
 
 def test_two_at_the_same_time_make_one(home: Path) -> None:

@@ -22,6 +22,22 @@ COUNTING = (
     "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_"
     "|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$)"
 )
+# The body of the function that refuses definitions, as administrator.sql makes it.
+REFUSING = (
+    embedded_server.ADMINISTRATOR.read_text(encoding="utf-8")
+    .partition("returns event_trigger")[2]
+    .split("$$")[1]
+)
+# Parameters that keep a protection off unless they have one of these values, and what follows.
+ON = ("on", "true", "yes", "1")
+SWITCHES = {
+    "session_replication_role": ("no trigger keeps what has to stay", ("origin", "local")),
+    "event_triggers": ("any login can make readers wait", ON),
+    "synchronous_commit": (
+        "a crash can lose what was committed",
+        (*ON, "local", "remote_write", "remote_apply"),
+    ),
+}
 # Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
 NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
@@ -52,6 +68,8 @@ def each(
         yield from of_objects(connection, marts, left)
     yield from _given_elsewhere(connection)
     yield from _drifted_parameters(connection)
+    yield from _of_database(connection)
+    yield from _drifted_switches(connection)
     yield from nodes.find(connection)
     yield from _of_citus(connection)
     for mart in left:
@@ -106,13 +124,24 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
             yield Drift(
                 f"{danger}: {functions} {what} are open to everybody ({example} ...); {remedy}", server=True
             )
-    guard = connection.execute(
-        "select 1 from pg_event_trigger where evtname = 'refuse_definitions'"
-    ).fetchone()
+    guard = connection.execute(SQL["guard"], {"refusing": REFUSING}).fetchone()
     if guard is None:
         yield Drift(
             f"any login can make readers wait: no event trigger refuse_definitions; {remedy}", server=True
         )
+    else:
+        as_made, owner = guard
+        if not as_made:
+            yield Drift(
+                "any login can make readers wait: the event trigger refuse_definitions, or its function, is not that"
+                f" of callmart; {remedy}",
+                server=True,
+            )
+        if owner is not None:
+            yield Drift(
+                f"{owner} can act as whoever defines anything, because the function of the event trigger"
+                f" refuse_definitions belongs to that role; {remedy}"
+            )
     ((prepared,),) = connection.execute(
         "select current_setting('max_prepared_transactions')::integer"
     ).fetchall()
@@ -299,6 +328,28 @@ def _given_elsewhere(connection: psycopg.Connection) -> Iterator[Drift]:
     for thing, role in connection.execute(SQL["elsewhere"], {"schemas": list(rights.SCHEMAS)}).fetchall():
         if role is None or roles.belongs(role, connection.info.dbname):
             yield Drift(f"{role or 'everybody'} may use {thing}")
+
+
+def _of_database(connection: psycopg.Connection) -> Iterator[Drift]:
+    """Who else can define anything in the database. If it is the owner's, that is among the rights."""
+    database = connection.info.dbname
+    for role, remedy in connection.execute(SQL["of_database"]).fetchall():
+        if role is None or roles.belongs(role, database):
+            yield Drift(
+                f"{role or 'everybody'} can define anything in the database: have a superuser run {remedy}"
+            )
+
+
+def _drifted_switches(connection: psycopg.Connection) -> Iterator[Drift]:
+    """The parameters that keep a protection off: for everybody, for the owner, or for a login of ours."""
+    harmless = [f"{name}={value}" for name, (_, values) in SWITCHES.items() for value in values]
+    rows = connection.execute(SQL["switches"], {"names": list(SWITCHES), "harmless": harmless}).fetchall()
+    for name, value, role, is_owners, remedy in rows:
+        if role is None or is_owners or roles.belongs(role, connection.info.dbname):
+            yield Drift(
+                f"{SWITCHES[name][0]}, because {name} is {value} for {role or 'everybody'}: {remedy}",
+                server=name == "event_triggers",
+            )
 
 
 def _drifted_parameters(connection: psycopg.Connection) -> Iterator[Drift]:

@@ -104,16 +104,16 @@ found as materialized (
 
 -- The triggers that keep anybody, the owner included, from changing a log, an erasure from forgetting a day, and files
 -- from being left unread under another version of the registry.
-keeping (relation, name) as (
+keeping (relation, name, at, does) as (
     values
-    ('ops.audit_log'::regclass, 'append_only'::name),
-    ('ops.audit_log', 'kept'),
-    ('ops.dirty_day', 'keep_person'),
-    ('registry.version', 'noted'),
-    ('privacy.request', 'kept'),
-    ('privacy.request', 'not_emptied'),
-    ('privacy.step', 'kept'),
-    ('privacy.step', 'not_emptied')
+    ('ops.audit_log'::regclass, 'append_only'::name, 'BEFORE UPDATE OR TRUNCATE', 'STATEMENT ops.refuse_change()'),
+    ('ops.audit_log', 'kept', 'BEFORE DELETE', 'ROW ops.refuse_deletion()'),
+    ('ops.dirty_day', 'keep_person', 'BEFORE UPDATE', 'ROW WHEN ((old.cause = ''person''::text)) ops.keep_person()'),
+    ('registry.version', 'noted', 'AFTER INSERT', 'ROW registry.note_gates()'),
+    ('privacy.request', 'kept', 'BEFORE DELETE', 'ROW privacy.refuse_change()'),
+    ('privacy.request', 'not_emptied', 'BEFORE TRUNCATE', 'STATEMENT privacy.refuse_change()'),
+    ('privacy.step', 'kept', 'BEFORE DELETE OR UPDATE', 'ROW privacy.refuse_change()'),
+    ('privacy.step', 'not_emptied', 'BEFORE TRUNCATE', 'STATEMENT privacy.refuse_change()')
 )
 
 select
@@ -217,6 +217,15 @@ where
         select 1 from pg_trigger
         where tgname = keeping.name and tgrelid = keeping.relation
     )
+union all
+select
+    'trigger ' || tgname || ' on ' || tgrelid::regclass || ' is not as callmart made it',
+    null
+from keeping
+inner join pg_trigger on tgrelid = keeping.relation and tgname = keeping.name
+where
+    replace(pg_get_triggerdef(pg_trigger.oid), 'EXECUTE FUNCTION ', '')
+    <> format('CREATE TRIGGER %%I %%s ON %%s FOR EACH %%s', tgname, keeping.at, tgrelid::regclass, keeping.does)
 union all
 select distinct
     'view ' || reader.oid::regclass || ' reads ' || source.oid::regclass,
@@ -323,6 +332,79 @@ select distinct
     case when grantee <> 0 then pg_get_userbyid(grantee) end
 from pg_parameter_acl, aclexplode(paracl);
 
+-- name: of_database
+-- Who owns the database, if that is not the current user, and who else may create in it then (null is everybody); each
+-- with the statement that corrects it.
+with here as (
+    select
+        datname,
+        datdba,
+        coalesce(datacl, acldefault('d', datdba)) as acl
+    from pg_database
+    where datname = current_database() and datdba <> quote_ident(current_user)::regrole
+)
+
+select
+    pg_get_userbyid(datdba) as role,
+    format('alter database %I owner to %I', datname, current_user) as remedy
+from here
+union all
+select
+    case when grantee <> 0 then pg_get_userbyid(grantee) end,
+    format(
+        'revoke create on database %I from %s',
+        datname, case grantee when 0 then 'public' else grantee::regrole::text end
+    )
+from here
+cross join lateral aclexplode(acl)
+where privilege_type = 'CREATE' and grantee <> datdba;
+
+-- name: switches
+-- The parameters of these names that have another value than a harmless one: by a setting of everybody (null), of the
+-- owner or of another role, or by the server's configuration; each with what corrects it. What logins can set for
+-- themselves is left out: it is among their own settings.
+with set_by as (
+    select
+        setrole,
+        setdatabase,
+        split_part(setting, '=', 1) as parameter,
+        split_part(setting, '=', 2) as value
+    from pg_db_role_setting
+    cross join lateral unnest(setconfig) as setting
+    left join pg_database on pg_database.oid = setdatabase
+    where
+        (setdatabase = 0 or datname = current_database())
+        and split_part(setting, '=', 1) = any(%(names)s)
+        and lower(setting) <> all(%(harmless)s)
+)
+
+select
+    parameter,
+    value,
+    case when setrole <> 0 then pg_get_userbyid(setrole) end as role,
+    setrole = quote_ident(current_user)::regrole as is_owners,
+    'have a superuser run alter '
+    || case
+        when setrole <> 0 then 'role ' || setrole::regrole
+        when setdatabase <> 0 then format('database %%I', current_database())
+        else 'role all'
+    end
+    || case when setrole <> 0 and setdatabase <> 0 then format(' in database %%I', current_database()) else '' end
+    || ' reset ' || parameter as remedy
+from set_by
+where parameter <> 'synchronous_commit' or setrole in (0, quote_ident(current_user)::regrole)
+union all
+select
+    parameter,
+    current_setting(parameter),
+    null,
+    false,
+    'correct the server''s configuration, and reload it'
+from unnest(%(names)s) as parameter
+where
+    parameter || '=' || current_setting(parameter, true) <> all(%(harmless)s)
+    and parameter not in (select parameter from set_by);
+
 -- name: unguarded
 -- Tables of marts whose policies are not those of their mart; each mart with its group and its column of the day.
 select
@@ -330,6 +412,19 @@ select
     u.relation::text
 from unnest(%(relations)s::text[], %(groups)s::text[], %(days)s::name[]) as m (relation, mart_group, day)
 cross join lateral access.unguarded(to_regclass(m.relation), m.mart_group, m.day) as u (relation);
+
+-- name: guard
+-- Whether the event trigger refuse_definitions is that of administrator.sql, and who owns its function, if that is not
+-- who made the trigger.
+select
+    t.evtevent = 'ddl_command_start'
+    and t.evttags is null
+    and p.prosrc = %(refusing)s
+    and p.proconfig = array['search_path=pg_catalog, pg_temp'],
+    case when p.proowner <> t.evtowner then pg_get_userbyid(p.proowner) end
+from pg_event_trigger as t
+inner join pg_proc as p on t.evtfoid = p.oid
+where t.evtname = 'refuse_definitions';
 
 -- name: open_functions
 -- How many functions of a kind everybody may call, and one of them.

@@ -8,6 +8,9 @@
 -- It can be run any number of times, and revokes nothing else. If another application in the same database needs one of
 -- these functions, grant it by name: grant execute on function pg_advisory_lock(bigint) to application.
 
+-- Somebody may have put functions and operators of their own into `public`. None of them runs here.
+select pg_catalog.set_config('search_path', 'pg_catalog', false);
+
 -- On the nodes of a cluster nobody but the owner logs in. This means nothing on one machine.
 select set_config('citus.enable_ddl_propagation', 'off', false);
 
@@ -98,8 +101,12 @@ end
 $$;
 
 -- Some commands (CREATE RULE, ALTER INDEX ... DEPENDS ON EXTENSION) first wait for a lock that blocks all readers, and
--- check the caller's rights only then. The names of callmart's logins begin with the name of the database.
-create or replace function public.refuse_definitions() returns event_trigger
+-- check the caller's rights only then. The names of callmart's logins begin with the name of the database. The function
+-- runs with the rights of whoever defines something, so it is made anew: replaced, it would stay with whoever had made
+-- one of this name before.
+drop event trigger if exists refuse_definitions; -- noqa: PRS
+drop function if exists public.refuse_definitions();
+create function public.refuse_definitions() returns event_trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -112,5 +119,4 @@ begin
     end if;
 end
 $$;
-drop event trigger if exists refuse_definitions; -- noqa: PRS
 create event trigger refuse_definitions on ddl_command_start execute function public.refuse_definitions();

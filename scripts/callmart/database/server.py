@@ -39,9 +39,17 @@ os.environ.setdefault("PGCONNECT_TIMEOUT", "15")
 def uri(settings: Settings) -> str:
     """Return the libpq URI of the owner. Starts the embedded server if no DSN is set."""
     if settings.dsn is not None:
-        return _with_tls(settings.dsn.get_secret_value())
+        return _by_itself(_with_tls(settings.dsn.get_secret_value()))
     embedded_server.start(settings.home)
-    return embedded_server.uri(settings.home)
+    return _by_itself(embedded_server.uri(settings.home))
+
+
+def _by_itself(dsn: str) -> str:
+    """The DSN of a session that calls nobody's functions and operators but PostgreSQL's own, and those that it names
+    with their schema. Whoever may create in `public` could otherwise do all that the owner may.
+    """
+    options = conninfo_to_dict(dsn).get("options") or ""
+    return make_conninfo(dsn, options=f"{options} -c search_path=pg_catalog".strip())
 
 
 class NotRunning(UserError):
