@@ -69,9 +69,8 @@ def fill(
 
     Every customer has its own numbers, so that each answer can be recognised as its own.
     """
-    rows, day = 0, first
-    while day <= last:
-        until = min(last, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+    rows = 0
+    for day, until in months(first, last):
         connection.execute("select access.ensure_month('store.queue_interval', %s)", [day])
         rows += connection.execute(
             """
@@ -93,8 +92,15 @@ def fill(
             [day, until, customers[0], customers[-1], QUEUES, quarters],
         ).rowcount
         connection.commit()
-        day = until + timedelta(days=1)
     return rows
+
+
+def months(first: date, last: date) -> Iterator[tuple[date, date]]:
+    """The first and last day of each month from the first to the last day."""
+    while first <= last:
+        until = min(last, (first.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+        yield first, until
+        first = until + timedelta(days=1)
 
 
 def settle(settings: Settings) -> None:

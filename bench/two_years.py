@@ -20,7 +20,7 @@ from callmart.land import landing
 from callmart.land.gate import Defaults
 from callmart.opening import opening
 from callmart.simulator.simulate import simulate
-from history import retention_floor
+from history import months, retention_floor
 
 YESTERDAY = date.today() - timedelta(days=1)
 CONTACTS, QUEUES, AGENTS = 30, ["a", "b"], ["user-1", "user-2", "user-3"]
@@ -58,14 +58,9 @@ def fill_marts(
             if mart.day is None:
                 rows += _repeat(connection, mart, customers, last, last, last)
                 continue
-            day = first
-            while day <= last:
-                until = min(
-                    last, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
-                )
-                connection.execute("select access.ensure_month(%s, %s)", [f"store.{mart.name}", day])
+            for day, until in months(first, last):
+                connection.execute("select access.ensure_month(%s, %s)", [mart.table, day])
                 rows += _repeat(connection, mart, customers, last, day, until)
-                day = until + timedelta(days=1)
         for mart in marts:
             connection.execute(
                 sql.SQL(

@@ -38,6 +38,8 @@ BODIES = st.builds(
     since=st.none() | MOMENTS,
 )
 LEDGERS = st.lists(BODIES, min_size=1, max_size=5)
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+ERASED = Body(7, "agent", "0" * 16, NEW_YEAR, NEW_YEAR, 1, {"agent": ("a" * 32,)})
 
 
 def ledger_of(bodies: list[Body]) -> Chain:
@@ -153,43 +155,23 @@ def test_bodies_can_go_and_the_chain_still_verifies(bodies: list[Body], data: st
 
 def test_a_commitment_can_not_be_tried() -> None:
     """With the body but without the salt, the digest that stays tells nothing."""
-    body = Body(
-        7,
-        "agent",
-        "0" * 16,
-        datetime(2026, 1, 1, tzinfo=UTC),
-        datetime(2026, 1, 2, tzinfo=UTC),
-        1,
-        {"agent": ("a" * 32,)},
-    )
     ledger = Chain(chain.new_ledger())
-    one, other = ledger.followed_by(body), ledger.followed_by(body)
+    one, other = ledger.followed_by(ERASED), ledger.followed_by(ERASED)
     assert one.commitment != other.commitment
     assert len(bytes.fromhex(one.salt or "")) == 32
 
 
 def test_an_erasure_is_written_as_before_there_were_other_rights() -> None:
     """Else a ledger of an earlier version would break."""
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    erased = Body(7, "agent", "0" * 16, moment, moment, 1, {"agent": ("a" * 32,)})
-    text = ledger_of([erased]).text().decode()
+    text = ledger_of([ERASED]).text().decode()
     assert "right" not in text and "since" not in text
-    assert '"right":"objection"' in ledger_of([replace(erased, right="objection")]).text().decode()
+    assert '"right":"objection"' in ledger_of([replace(ERASED, right="objection")]).text().decode()
 
 
 def test_the_time_of_writing_does_not_make_another_erasure() -> None:
-    body = Body(
-        7,
-        "agent",
-        "0" * 16,
-        datetime(2026, 1, 1, tzinfo=UTC),
-        datetime(2026, 1, 2, tzinfo=UTC),
-        1,
-        {"agent": ("a" * 32,)},
-    )
-    assert body.says_the_same(replace(body, at=body.at + timedelta(days=1)))
-    assert not body.says_the_same(replace(body, request=2))
-    assert not body.says_the_same(None)
+    assert ERASED.says_the_same(replace(ERASED, at=ERASED.at + timedelta(days=1)))
+    assert not ERASED.says_the_same(replace(ERASED, request=2))
+    assert not ERASED.says_the_same(None)
 
 
 def test_nothing_but_a_ledger_is_one() -> None:

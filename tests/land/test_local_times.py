@@ -19,7 +19,6 @@ CALLS = ("10:00:00", "11:00:00")
 CEL_COLUMNS = (
     "eventtype,eventtime,cid_name,cid_num,cid_ani,cid_rdnis,cid_dnid,exten,context,channame,appname,appdata,"
 )
-MORE_CEL_COLUMNS = "amaflags,accountcode,uniqueid,linkedid,peer,userdeftype,extra"
 
 pytestmark = pytest.mark.dated
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, STATUSES
+from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, LINE_PLATFORMS, STATUSES
 from callmart.base.settings import PROJECT
 from callmart.land.found import Delivery, find
 from callmart.land.gate import Defaults
@@ -504,7 +504,7 @@ def test_an_unfinished_last_line_is_said(write: Write) -> None:
     assert prepared.incomplete_last_line
 
 
-# -- the documentation ---------------------------------------------------------------------------------------------
+# -- who else knows the raw format: its documentation, and the models ----------------------------------------------
 
 
 def test_the_documentation_has_every_column_event_and_reason() -> None:
@@ -519,3 +519,8 @@ def test_the_documentation_has_every_column_event_and_reason() -> None:
     assert {event.name for event in EVENTS} == reasons.keys() - set(COLUMNS)
     for event in EVENTS:
         assert reasons[event.name] == set(event.reasons or STATUSES if event.reason_needed else event.reasons)
+
+
+def test_the_models_know_the_platforms_of_lines() -> None:
+    macro = (PROJECT / "macros" / "events" / "line_platforms.sql").read_text()
+    assert re.findall(r"'(\w+)'", macro) == list(LINE_PLATFORMS)

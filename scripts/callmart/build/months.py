@@ -11,7 +11,7 @@ import psycopg
 
 from callmart.base.settings import Settings
 from callmart.database import lock
-from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations import dbt_project
 from callmart.declarations.mart import Mart
 
 AHEAD = 2  # months after this one
@@ -53,7 +53,7 @@ def ensure_window(connection: psycopg.Connection, marts: list[Mart]) -> None:
 
 
 def _tables(marts: list[Mart]) -> list[str]:
-    return [f'{mart_tables.SCHEMA}."{mart.name}"' for mart in marts if mart.day]
+    return [mart.table for mart in marts if mart.day]
 
 
 def _ensure(connection: psycopg.Connection, tables: Iterable[str], months: Iterable[date]) -> int:

@@ -1,6 +1,5 @@
 """`callmart access`: who may do what in the database."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from callmart.cli.terminal import (
     looking,
     out,
     plain,
+    print_json,
     secret,
 )
 from callmart.database.lock import exclusive
@@ -32,7 +32,7 @@ def access_diff(as_json: Json = False) -> None:
         found = [one.text for one in drift.find(connection, dbt_project.marts(settings()))]
         found += [f"login {role} has another password" for role in logins.refused(connection, settings())]
     if as_json:
-        print(json.dumps(found))
+        print_json(found)
     else:
         for text in found:
             out.print(plain(text))

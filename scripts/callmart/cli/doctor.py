@@ -1,12 +1,11 @@
 """`callmart doctor`: tries every setting and connection, and changes nothing."""
 
-import json
 from dataclasses import asdict
 
 import typer
 
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, out, plain
+from callmart.cli.terminal import UNDONE, Json, out, plain, print_json
 
 app = typer.Typer()
 
@@ -25,5 +24,5 @@ def doctor(as_json: Json = False) -> None:
             colour = _COLOURS[check.outcome]
             out.print(f"[{colour}]{check.outcome}[/]: {plain(check.name)}: {plain(check.found)}")
     if as_json:
-        print(json.dumps([asdict(check) for check in found]))
+        print_json([asdict(check) for check in found])
     raise typer.Exit(UNDONE if any(check.outcome != "ok" for check in found) else 0)

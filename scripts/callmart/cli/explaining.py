@@ -1,6 +1,5 @@
 """The command that lists the contacts behind a number, and compares them with another system's."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from callmart.base.errors import UserError
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, err, looking, out, plain, show, table
+from callmart.cli.terminal import UNDONE, Json, err, looking, out, plain, print_json, show, table
 from callmart.database import clock
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def explain_(
     if target is not None:
         secret_file(target, written.as_csv(rows))
     if as_json:
-        print(json.dumps(written.as_json(explained, compared)))
+        print_json(written.as_json(explained, compared))
     else:
         _print(explained, compared, rows)
     _require_equal(explained)

@@ -1,6 +1,5 @@
 """The command that says what is wrong, and how others are told: metrics and alarms."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings, settings
-from callmart.cli.terminal import MISTAKE, UNDONE, Json, out, plain, warn
+from callmart.cli.terminal import MISTAKE, UNDONE, Json, out, plain, print_json, warn
 
 app = typer.Typer()
 
@@ -28,7 +27,7 @@ def health_(
 
     found = health.look(settings())
     if as_json:
-        print(json.dumps({"troubles": [asdict(one) for one in found.troubles]}), flush=True)
+        print_json({"troubles": [asdict(one) for one in found.troubles]})
     else:
         for trouble in found.troubles:
             out.print(plain(trouble))

@@ -1,6 +1,5 @@
 """`callmart keys`: the keys behind the pseudonyms."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import Json, Yes, at_work, database, looking, out, plain, progress
+from callmart.cli.terminal import Json, Yes, at_work, database, looking, out, plain, print_json, progress
 
 app = typer.Typer(help="The keys behind the pseudonyms: docs/security.md.", no_args_is_help=True)
 
@@ -136,7 +135,7 @@ def destroyed(as_json: Json = False) -> None:
     with looking() as connection:
         found = stage.listed(connection)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], default=str))
+        print_json([asdict(one) for one in found])
         return
     for one in found:
         backups = f"gone from {one.backups_gone} on" if one.backups_gone else "of unknown age"

@@ -1,6 +1,5 @@
 """Commands that change nothing: status, audit."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from rich.table import Table
 from callmart.access import sessions
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import colour
-from callmart.cli.terminal import UNDONE, Json, looking, out, plain, progress, show, tell
+from callmart.cli.terminal import UNDONE, Json, looking, out, plain, print_json, progress, show, tell
 from callmart.database import rotation
 from callmart.database.lock import exclusive
 from callmart.environments import known
@@ -47,7 +46,7 @@ def status_(
             "earlier_definitions": [asdict(one) for one in earlier],
             "environments": [one.model_dump(mode="json") for one in environments],
         }
-        print(json.dumps(found, default=lambda moment: moment.isoformat()))
+        print_json(found)
     else:
         out.print(_said_of(run))
         if unfinished:

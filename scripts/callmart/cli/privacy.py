@@ -4,7 +4,6 @@ Who a request is about, and who asks, come from a prompt or from standard input,
 be in the shell's history and in the list of processes.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from callmart.cli.requests_shown import (
     print_proof,
     print_requests,
 )
-from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
+from callmart.cli.terminal import Json, database, end_with, looking, out, plain, print_json, progress, secret
 from callmart.database import clock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger_mending import Lost
@@ -498,7 +497,7 @@ def report(customer: Customer, as_json: Json = False) -> None:
         requests = [one for one in register.requests(connection) if one.customer_id == customer]
     if as_json:
         document = {"kept": list(map(asdict, kept)), "requests": list(map(asdict, requests))}
-        print(json.dumps(document, default=lambda moment: moment.isoformat()))
+        print_json(document)
         return
     print_kept(kept)
     if requests:
@@ -513,7 +512,7 @@ def corrections(as_json: Json = False) -> None:
     with looking() as connection:
         found = register.corrections(connection)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], default=lambda moment: moment.isoformat()))
+        print_json([asdict(one) for one in found])
         return
     print_corrections(found)
 
@@ -524,7 +523,7 @@ def status(as_json: Json = False) -> None:
     with looking() as connection:
         found = register.requests(connection)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], default=lambda moment: moment.isoformat()))
+        print_json([asdict(one) for one in found])
         return
     if not found:
         out.print("no requests")

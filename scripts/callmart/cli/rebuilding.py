@@ -1,6 +1,5 @@
 """The command that computes again what is of an earlier definition."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, at_work, looking, out, progress, show, table, tell
+from callmart.cli.terminal import UNDONE, Json, at_work, looking, out, print_json, progress, show, table, tell
 from callmart.database import clock
 from callmart.operations import rebuild as stage
 from callmart.upgrade import upgrading
@@ -50,7 +49,7 @@ def rebuild_(
     for problem in done.problems:
         tell(problem)
     if as_json:
-        print(json.dumps(asdict(done)))
+        print_json(asdict(done))
     else:
         out.print(f"rebuild: {', '.join(_results(done))}")
     raise typer.Exit(UNDONE if done.problems or done.held_back or done.left else 0)
@@ -69,7 +68,7 @@ def _results(done: stage.Rebuilt) -> Iterator[str]:
 
 def _print_plan(planned: stage.Plan, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(asdict(planned), default=str))
+        print_json(asdict(planned))
         return
     if planned.marts:
         marts = table("mart", "days", "customers", "from", "to", right=["days", "customers"])

@@ -1,13 +1,12 @@
 """Commands that remove data: what is too old, and marts that were taken out of the project."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, Yes, at_work, looking, out, plain, show, table
+from callmart.cli.terminal import UNDONE, Json, Yes, at_work, looking, out, plain, print_json, show, table
 from callmart.database import clock
 
 app = typer.Typer()
@@ -57,7 +56,7 @@ def expire(
             for one in outcomes
         ]
         shown = {"today": str(day), "floor": str(planned.floor), "hash": planned.hash}
-        print(json.dumps(shown | {"outcome": said, "steps": steps}))
+        print_json(shown | {"outcome": said, "steps": steps})
     else:
         _print_expiry(outcomes)
         if plan and another and outcomes:

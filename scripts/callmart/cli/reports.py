@@ -1,6 +1,5 @@
 """Commands about reports: which there are, and a customer's report as a page, on paper, or as a workbook."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from callmart.cli.terminal import (
     looking,
     out,
     plain,
+    print_json,
     progress,
     show,
     table,
@@ -43,7 +43,7 @@ def reports_(as_json: Json = False) -> None:
     exposures.check_all(dbt_project.marts(settings()))
     declared = exposures.reports().values()
     if as_json:
-        print(json.dumps([report.model_dump() for report in declared]))
+        print_json([report.model_dump() for report in declared])
         return
     reports = table("report", "title", "contract", "marts", "mailed")
     for report in declared:

@@ -1,6 +1,5 @@
 """A command for each stage of a run, and one for the run itself."""
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from callmart.cli.terminal import (
     follow_rights,
     out,
     plain,
+    print_json,
     progress,
     tell,
 )
@@ -226,7 +226,7 @@ def publish(
             _print_plan(planned)
         if plan:
             if as_json:
-                print(json.dumps(planned.as_json()))
+                print_json(planned.as_json())
             return
         problems = follow_rights(connection)
         if (planned.leaving or planned.adopting) and not yes and not _agreed(planned):
@@ -244,7 +244,7 @@ def publish(
             tell(one.alert)
     changes = sum(len(one.done) for one in outcomes)
     if as_json:
-        print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
+        print_json({**planned.as_json(), "failed": [one.error for one in failures]})
     else:
         customers = len({one.customer_id for one in outcomes} - {None})
         out.print(f"publish: {customers} customers, {changes} changes, {len(failures)} failed")
@@ -307,7 +307,7 @@ def _exit_code(ran: Any) -> int:
 
 def _print_run(ran: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(asdict(ran)), flush=True)
+        print_json(asdict(ran))
         return
     if ran.skipped:
         out.print(f"run: {ran.skipped}")

@@ -1,5 +1,6 @@
 """What all commands share: output, exit codes, and the connection to the database."""
 
+import json
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,11 @@ def show(filled: Table) -> None:
 def tell(problem: object) -> None:
     """Print a sentence to stderr."""
     err.print(plain(problem), soft_wrap=True)
+
+
+def print_json(found: object) -> None:
+    """Print a result as one line of JSON. Days and moments are written by ISO 8601."""
+    print(json.dumps(found, default=lambda moment: moment.isoformat()), flush=True)
 
 
 def secret(what: str, *, twice: bool = False, needed: bool = True) -> str:

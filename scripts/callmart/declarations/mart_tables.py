@@ -6,6 +6,7 @@ Expiry and contracts work on these tables: if the files of a mart are removed, i
 from collections.abc import Iterable
 
 import psycopg
+from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.declarations.mart import Column, Mart
@@ -39,6 +40,34 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
 def of_customers(connection: psycopg.Connection) -> list[Mart]:
     """The tables with rows of customers. A table without a customer is not one of callmart's."""
     return [mart for mart in marts(connection) if "customer_id" in mart.columns]
+
+
+def unreferenced(mart: Mart, others: Iterable[Mart], kept: sql.SQL) -> sql.Composed | None:
+    """Return the condition that no row of another mart has the key of row `t`; None if no mart refers to this one.
+
+    Only marts of the same group refer to it, if they have days and the whole key. `kept` is a condition on their rows:
+    {day} is the row's day.
+    """
+    key = mart.key[1:]
+    referring = [
+        other
+        for other in others
+        if other.day and other.group == mart.group and set(key) <= set(other.columns)
+    ]
+    if not (key and referring):
+        return None
+    return sql.SQL(" and ").join(
+        sql.SQL(
+            "not exists (select 1 from {other} as r where r.customer_id = t.customer_id and {equal} and {kept})"
+        ).format(
+            other=sql.Identifier(*other.table.split(".")),
+            equal=sql.SQL(" and ").join(
+                sql.SQL("r.{0} = t.{0}").format(sql.Identifier(column)) for column in key
+            ),
+            kept=kept.format(day=sql.Identifier("r", str(other.day))),
+        )
+        for other in referring
+    )
 
 
 def undeclared(connection: psycopg.Connection, declared: Iterable[Mart]) -> list[Mart]:

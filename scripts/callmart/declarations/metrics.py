@@ -332,7 +332,7 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
     for mart in marts:
         standing = connection.execute(
             "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
-            [f"{mart_tables.SCHEMA}.{mart.name}"],
+            [mart.table],
         )
         columns = {name for (name,) in standing}
         if not columns:

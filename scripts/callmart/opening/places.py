@@ -133,7 +133,7 @@ def mark_days_and_delete_name(connection: psycopg.Connection, person: Person) ->
     for mart, condition in _conditions(connection):
         connection.execute(_filled("mark_days" if mart.day else "delete_named", mart, condition), parameters)
         if not mart.day:
-            vacuum.note(connection, f"{mart_tables.SCHEMA}.{mart.name}")
+            vacuum.note(connection, mart.table)
 
 
 def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Composable]]:
@@ -141,30 +141,18 @@ def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Comp
     stays as long as a later day refers to it.
     """
     marts = _of_agents(connection)
-    with_days = [mart for mart in marts if mart.day]
-    for mart in with_days:
-        yield mart, sql.SQL("{} < %(bound)s").format(sql.Identifier("t", str(mart.day)))
+    for mart in marts:
+        if mart.day:
+            yield mart, sql.SQL("{} < %(bound)s").format(sql.Identifier("t", mart.day))
     for mart in marts:
         if not mart.day:
-            yield (
-                mart,
-                sql.SQL(" and ").join(
-                    sql.SQL(
-                        "not exists (select 1 from {} as r where r.customer_id = t.customer_id"
-                        " and r.agent_key = t.agent_key and {} >= %(bound)s)"
-                    ).format(
-                        sql.Identifier(mart_tables.SCHEMA, other.name), sql.Identifier("r", str(other.day))
-                    )
-                    for other in with_days
-                )
-                if with_days
-                else sql.SQL("true"),
-            )
+            condition = mart_tables.unreferenced(mart, marts, sql.SQL("{day} >= %(bound)s"))
+            yield mart, condition or sql.SQL("true")
 
 
 def _filled(statement: str, mart: Mart, condition: sql.Composable) -> sql.Composed:
     return sql.SQL(SQL[statement]).format(
-        mart=sql.Identifier(mart_tables.SCHEMA, mart.name),
+        mart=sql.Identifier(*mart.table.split(".")),
         mart_name=sql.Literal(mart.name),
         day=sql.Identifier("t", str(mart.day)),
         condition=condition,
@@ -176,8 +164,6 @@ def _note_months(work: Work, person: Person) -> None:
     marts = dbt_project.marts(work.settings)
     reach = max((mart.reach_days for mart in marts), default=0)
     for mart in marts:
-        query = sql.SQL(SQL["months"]).format(
-            mart_name=sql.Literal(f'{mart_tables.SCHEMA}."{mart.name}"'), reach=sql.Literal(reach)
-        )
+        query = sql.SQL(SQL["months"]).format(mart_name=sql.Literal(mart.table), reach=sql.Literal(reach))
         months = work.connection.execute(query, {"customer": person.customer_id}).fetchall()
         vacuum.note(work.connection, *(month for (month,) in months))

@@ -5,7 +5,7 @@ can't be tried, because something else is wrong or doesn't run, is reported as n
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +93,11 @@ def _sources(settings: Settings) -> str:
     """Where the settings come from, and which are set."""
     source = f"{CONFIG_FILE} and the environment" if CONFIG_FILE.is_file() else "the environment"
     return f"from {source}: {', '.join(sorted(settings.model_fields_set)) or 'none, all have their defaults'}"
+
+
+def _first_of(wrong: Sequence[str]) -> str:
+    """The first of several sentences, and how many others there are."""
+    return wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
 
 
 # -- this machine ----------------------------------------------------------------------------------------------
@@ -299,10 +304,8 @@ def _rights(connection: psycopg.Connection, settings: Settings) -> str:
     found = drift.find(connection, None)
     connection.rollback()
     if stopping := drift.stopping(connection, settings, found):
-        more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
-        raise UserError(
-            f"{stopping[0].text}{more}; `callmart access diff` shows all, `callmart access apply` corrects"
-        )
+        first = _first_of([one.text for one in stopping])
+        raise UserError(f"{first}; `callmart access diff` shows all, `callmart access apply` corrects")
     return "as access.yml says"
 
 
@@ -327,7 +330,7 @@ def _logins(connection: psycopg.Connection, settings: Settings) -> str:
             )
             wrong.append(f"login {role}: {server.cause(error)}{renewing}")
     if wrong:
-        raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+        raise UserError(_first_of(wrong))
     return f"{len(known)}, each with the password in its file"
 
 
@@ -387,7 +390,7 @@ def _sites(connection: psycopg.Connection, settings: Settings) -> str:
         except UserError as mistake:
             wrong.append(f"site '{site}': {mistake}")
     if wrong:
-        raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+        raise UserError(_first_of(wrong))
     return f"{', '.join(own)}, each signed in to"
 
 

@@ -207,13 +207,13 @@ def _hide_waiting_days(connection: psycopg.Connection, customer_id: int) -> None
     for mart in mart_tables.of_customers(connection):
         statement = "hide_days" if mart.day else "hide_customer"
         names = {
-            "mart": sql.Identifier(mart_tables.SCHEMA, mart.name),
+            "mart": sql.Identifier(*mart.table.split(".")),
             "day": sql.Identifier("t", str(mart.day)),
             "mart_name": sql.Literal(mart.name),
         }
         query = sql.SQL(SQL[statement]).format(**names)
         if connection.execute(query, {"customer": customer_id}).rowcount:
-            vacuum.note(connection, f"{mart_tables.SCHEMA}.{mart.name}")
+            vacuum.note(connection, mart.table)
     connection.execute(SQL["forget_hidden"], {"customer": customer_id})
 
 

@@ -54,8 +54,8 @@ def kept(connection: psycopg.Connection, settings: Settings, customer_id: int) -
 def _kept(connection: psycopg.Connection, settings: Settings, customer_id: int, zone: str) -> Iterator[Stock]:
     marts = dbt_project.marts(settings)
     words = captions(marts)
-    days = {f"{SCHEMA}.{mart.name}": mart.day for mart in marts}
-    named = {f"{SCHEMA}.{mart.name}": words.mart(mart.name, "en") for mart in marts}
+    days = {mart.table: mart.day for mart in marts}
+    named = {mart.table: words.mart(mart.name, "en") for mart in marts}
     of_persons = {holding.table: holding for holding, _ in own_rows.holdings(connection, settings)}
     for table, columns in connection.execute(SQL["tables"]).fetchall():
         holding = of_persons.get(table)

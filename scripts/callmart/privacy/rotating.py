@@ -121,12 +121,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
         _note_new(connection, {text: layered(key[-LAYER:], text) for text in keys})
         files = connection.execute(SQL["key_files_anew"]).rowcount
-        connection.execute(SQL["forget_looks"])
-        connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
-        audit_log.note(connection, "key of the installation rotated", {"files": files})
-        vacuum.note(connection, "raw.file", whole=True)
-        connection.commit()
-        vacuum.vacuum(connection)
+        _install(connection, key, "rotated", files)
         return files
 
 
@@ -142,15 +137,19 @@ def replace_installation_key(connection: psycopg.Connection, settings: Settings)
         raise UserError("nothing was done: the key of this installation is there, and fits its data")
     connection.execute(SQL["end_landings"])
     files = connection.execute(SQL["forget_files"]).rowcount
-    connection.execute(SQL["forget_looks"])
     # A kill before the commit leaves a key that does not fit either.
-    key = new_key(settings.home, INSTALLATION)
+    _install(connection, new_key(settings.home, INSTALLATION), "lost", files)
+    return files
+
+
+def _install(connection: psycopg.Connection, key: bytes, why: str, files: int) -> None:
+    """Let the database know the installation's new key, and note how many files that is about. Commits."""
+    connection.execute(SQL["forget_looks"])
     connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
-    audit_log.note(connection, "key of the installation lost", {"files": files})
+    audit_log.note(connection, f"key of the installation {why}", {"files": files})
     vacuum.note(connection, "raw.file", whole=True)
     connection.commit()
     vacuum.vacuum(connection)
-    return files
 
 
 def add_next_layers(connection: psycopg.Connection, settings: Settings) -> list[int]:

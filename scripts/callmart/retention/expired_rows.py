@@ -15,7 +15,6 @@ from callmart.declarations.mart import Mart
 from callmart.opening import opening
 from callmart.retention.expired_months import count_of, number
 from callmart.retention.expiry_steps import CLOCKS, Steps
-from callmart.retention.unreferenced import unreferenced
 
 SQL = sql_file.statements(__file__)
 
@@ -45,7 +44,7 @@ def _marts(steps: Steps) -> None:
             has_months = steps.months(mart_tables.SCHEMA, mart.name, steps.floor)
             steps.rows(
                 "mart",
-                f"{mart_tables.SCHEMA}.{mart.name}",
+                mart.table,
                 f"days before {steps.floor}",
                 sql.SQL("{day} >= {first} and {day} < %(floor)s").format(
                     day=sql.Identifier("t", mart.day),
@@ -62,12 +61,12 @@ def _marts(steps: Steps) -> None:
 
 def _unreferenced(steps: Steps, mart: Mart, others: list[Mart]) -> None:
     """Rows of a mart without days to which no kept day refers."""
-    condition = unreferenced(mart, others, sql.SQL("{day} >= %(floor)s"))
+    condition = mart_tables.unreferenced(mart, others, sql.SQL("{day} >= %(floor)s"))
     if condition is None:
         return
     steps.rows(
         "mart",
-        f"{mart_tables.SCHEMA}.{mart.name}",
+        mart.table,
         "no kept day refers to them any more",
         condition,
         statement="delete_counted",
@@ -82,7 +81,7 @@ def _unordered(steps: Steps, mart: Mart) -> None:
     day = sql.Identifier("t", str(mart.day))
     steps.rows(
         "mart",
-        f"{mart_tables.SCHEMA}.{mart.name}",
+        mart.table,
         "no list of contacts is ordered for their days",
         sql.SQL(
             "{day} >= %(floor)s and not exists (select 1 from registry.customer as o"

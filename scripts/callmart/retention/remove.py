@@ -32,7 +32,6 @@ from callmart.opening import opening
 from callmart.registry.applying import forget_customer
 from callmart.reports import shelf
 from callmart.retention import destroyed, drawn
-from callmart.retention.unreferenced import unreferenced
 
 SQL = sql_file.statements(__file__)
 
@@ -197,7 +196,7 @@ def _remove_customer(
     counts: Counter[str] = Counter()
     parameters: Parameters = {"customer": customer_id}
     for mart in marts:
-        counts["rows"] += _delete(connection, _table(mart), _ALL, parameters)
+        counts["rows"] += _delete(connection, mart.table, _ALL, parameters)
     counts["events"] = _delete(connection, "raw.event", _ALL, parameters)
     counts["calls"] = _delete(connection, "raw.call", _ALL, parameters)
     counts["uses"] = _delete(connection, "raw.function_use", _ALL, parameters)
@@ -254,12 +253,12 @@ def _commit(
 
 def _note_to_vacuum(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Events and what is computed of them have keys only. What is in clear leaves the files, too."""
-    vacuum.note(connection, *map(_table, marts), "raw.event", "raw.call", "raw.function_use")
+    vacuum.note(connection, *(mart.table for mart in marts), "raw.event", "raw.call", "raw.function_use")
     vacuum.note(
         connection,
         *("registry.agent", "registry.contact", "registry.recipient", "registry.queue", "registry.line"),
         "registry.customer",
-        *(_table(mart) for mart in marts if not mart.day),
+        *(mart.table for mart in marts if not mart.day),
         whole=True,
     )
 
@@ -284,7 +283,7 @@ def _remove_days(
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.format(day=sql.Identifier(mart.day))
-            counts["rows"] += _delete(connection, _table(mart), outside, parameters)
+            counts["rows"] += _delete(connection, mart.table, outside, parameters)
     counts["uses"] = _delete(
         connection,
         "raw.function_use",
@@ -348,9 +347,7 @@ def _remove_agents(
     of_agents = [mart for mart in marts if matrix().is_detailed(mart.group)]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
-        counts["agent_rows"] += _delete(
-            connection, _table(mart), _without_detailed(str(mart.day)), parameters
-        )
+        counts["agent_rows"] += _delete(connection, mart.table, _without_detailed(str(mart.day)), parameters)
     connection.execute(
         sql.SQL(SQL["empty_days"]).format(without_detailed=_without_detailed("call_date")),
         parameters | {"marts": [mart.name for mart in with_days]},
@@ -374,12 +371,12 @@ def _remove_unreferenced(
     parameters: Parameters,
 ) -> int:
     """In a mart without days, delete the rows whose key occurs in no mart with days."""
-    condition = unreferenced(mart, marts, _ALL)
+    condition = mart_tables.unreferenced(mart, marts, _ALL)
     if condition is None:
         return 0
     rows = connection.execute(
         sql.SQL("delete from {} as t where t.customer_id = %(customer)s and {}").format(
-            sql.Identifier(mart_tables.SCHEMA, mart.name), condition
+            sql.Identifier(*mart.table.split(".")), condition
         ),
         parameters,
     ).rowcount
@@ -390,14 +387,10 @@ def _remove_unreferenced(
             set row_count = (select count(*) from {} where customer_id = %(customer)s)
             where customer_id = %(customer)s and mart = %(mart)s
             """
-        ).format(sql.Identifier(mart_tables.SCHEMA, mart.name)),
+        ).format(sql.Identifier(*mart.table.split("."))),
         parameters | {"mart": mart.name},
     )
     return rows
-
-
-def _table(mart: Mart) -> str:
-    return f'{mart_tables.SCHEMA}."{mart.name}"'
 
 
 def _without_detailed(day: str) -> sql.Composable:

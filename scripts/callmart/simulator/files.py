@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from callmart.base.raw_format import LINE_PLATFORMS
 from callmart.base.settings import Platform
 from callmart.simulator.lines import SimulatedLine, simulate_line
 from callmart.simulator.simulate import EVENTS, Simulated, simulate
@@ -19,7 +20,6 @@ from callmart.simulator.simulate import EVENTS, Simulated, simulate
 # Each list is used in turn: the first customer gets the first entry, and so on.
 OPTIONS = ("detailed", "standard", "none")
 PLATFORMS: Sequence[Platform] = ("vcloud", "vcare")
-LINE_PLATFORMS: Sequence[Platform] = ("sip_trunk", "isdn2", "isdn30")
 TIME_ZONES = ("Europe/Amsterdam", "Europe/London")
 
 # What the first customer has ordered besides.
