@@ -1,17 +1,15 @@
 """The answer as rows of a table or a CSV file, and as JSON."""
 
-import csv
-import io
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from callmart.base import csv_file
 from callmart.explain.comparing import Compared, Difference
 from callmart.explain.contacts import Contact
 from callmart.explain.explaining import Explained
 from callmart.explain.question import Question
-from callmart.reports.values import cell
 
 Record = dict[str, Any]
 SAID = ("queue", "outcome", "wait_s")  # what both sides say of a contact
@@ -28,12 +26,9 @@ def differences(explained: Explained, compared: Compared) -> list[Record]:
 
 
 def as_csv(records: Sequence[Record]) -> bytes:
-    """Records with the same names as a CSV file in UTF-8. No cell is a formula to a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(records[0] if records else [])
-    writer.writerows([cell(value) for value in record.values()] for record in records)
-    return text.getvalue().encode("utf-8-sig")
+    """Records with the same names as a CSV file."""
+    head = records[0] if records else []
+    return csv_file.written([head, *(map(csv_file.cell, record.values()) for record in records)])
 
 
 def as_json(explained: Explained, compared: Compared | None) -> Record:

@@ -3,7 +3,6 @@
 The same rows give the same bytes, so that a package can be made again and compared.
 """
 
-import csv
 import io
 import json
 import zipfile
@@ -15,13 +14,13 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from callmart.base import csv_file
 from callmart.base.templates import template
 from callmart.declarations import processing
 from callmart.declarations.captions import Locale
 from callmart.privacy.package.own_rows import Contents, Rows, Somebody
 from callmart.privacy.package.page import page, somebody
 from callmart.reports import paper
-from callmart.reports.values import FORMULA
 
 _NAMES: dict[Locale, str] = {"nl": "gegevens", "en": "data"}  # of the page and the PDF
 _MADE = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can say: the same rows give the same bytes
@@ -84,13 +83,10 @@ def _table_as_json(one: Rows, zone: ZoneInfo) -> dict[str, Any]:
 
 
 def as_csv(one: Rows, zone: ZoneInfo) -> bytes:
-    """The rows of a table, with the names of its columns, in UTF-8."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(one.columns)
-    for row in one.rows:
-        writer.writerow([_cell(_plain(value, zone)) for value in row])
-    return text.getvalue().encode("utf-8-sig")
+    """The rows of a table, with the names of its columns."""
+    return csv_file.written(
+        [one.columns, *((_cell(_plain(value, zone)) for value in row) for row in one.rows)]
+    )
 
 
 def _cell(value: Any) -> str:
@@ -100,7 +96,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+    return text if _is_number(text) else csv_file.word(text)
 
 
 def _is_number(text: str) -> bool:
