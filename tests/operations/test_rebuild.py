@@ -204,7 +204,7 @@ def test_a_piece_is_as_large_as_time_allows(
 
 REFUSED = {
     "--mart=queue_intervall": "no mart queue_intervall is declared: write queue_interval, or another of",
-    "--customer=77": "customer 77 is not in the registry",
+    "--customer=77": "there is no customer 77: `callmart status` lists them",
     f"--customer={NONE}": "none of these days is open",
     "--from=2026-03-02 --to=2026-03-01": "--from 2026-03-02 is after --to 2026-03-01: exchange them",
     "--from=yesterday": "--from: yesterday is not a date",

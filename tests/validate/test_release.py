@@ -214,7 +214,7 @@ def test_a_release_is_of_what_was_there_and_of_no_more(
     ("options", "said"),
     [
         ({"day": str(days(2)[1])}, f"{days(2)[1]} of customer {CUSTOMER} is not held back; `callmart status` shows"),
-        ({"customer": str(UNKNOWN)}, f"customer {UNKNOWN} is not in the registry; `callmart status` lists"),
+        ({"customer": str(UNKNOWN)}, f"there is no customer {UNKNOWN}: `callmart status` lists"),
         ({"reason": ""}, f"'--reason': '' is not one of {', '.join(map(repr, REASONS))}"),
         ({"reason": "Noor telde dubbel"}, f"'Noor telde dubbel' is not one of {', '.join(map(repr, REASONS))}"),
         ({"reason": "not-listed"}, f"'not-listed' is not one of {', '.join(map(repr, REASONS))}"),

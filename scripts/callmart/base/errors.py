@@ -18,6 +18,11 @@ class UserError(Exception):
     """
 
 
+def unknown_customer(customer_id: int) -> UserError:
+    """The mistake of naming a customer that is not in the registry."""
+    return UserError(f"there is no customer {customer_id}: `callmart status` lists them")
+
+
 @contextmanager
 def saying_mistakes() -> Iterator[None]:
     """For a module that is run as a program: a user's mistake ends it with the sentence alone, and exit code 2."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callmart.access import logins
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, unknown_customer
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
@@ -75,7 +75,7 @@ def workbook_(
             "select name, locale, tableau_site from registry.customer where customer_id = %s", [customer]
         ).fetchone()
     if found is None:
-        raise UserError(f"there is no customer {customer}: `callmart status` lists them")
+        raise unknown_customer(customer)
     name, locale, site = found
     source = tds.source(declared.group, dbt_project.marts(settings()), locale)
     published = workbook.PublishedSource(

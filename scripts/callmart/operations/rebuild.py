@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from callmart.base import sql_file
 from callmart.base.account import account
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, unknown_customer
 from callmart.base.nearest import instead
 from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
@@ -175,9 +175,7 @@ def _refuse_absent(connection: psycopg.Connection, chosen: Chosen, marts: Iterab
     if chosen.customer_id is not None and not _has(
         connection, "select 1 from registry.customer where customer_id = %(customer)s", days
     ):
-        raise UserError(
-            f"customer {chosen.customer_id} is not in the registry; `callmart status` lists the customers"
-        )
+        raise unknown_customer(chosen.customer_id)
     if chosen.first and chosen.last and chosen.first > chosen.last:
         raise UserError(f"--from {chosen.first} is after --to {chosen.last}: exchange them")
     if any(value is not None for value in days.values()) and not _has(connection, SQL["open_days"], days):

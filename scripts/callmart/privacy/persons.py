@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, unknown_customer
 from callmart.base.keys import epochs, keyed
 from callmart.base.needles import Needles
 from callmart.base.person import Kind, Person, Work
@@ -194,13 +194,13 @@ def spellings_of_id(id: str) -> set[str]:
 
 def end_of(connection: psycopg.Connection, customer_id: int, day: date | None) -> datetime:
     """The end of a local day of the customer, by default of the last one that is over. Raises UserError if the day is
-    not over.
+    not over, or the customer is unknown.
     """
     row = connection.execute(
         "select time_zone from registry.customer where customer_id = %s", [customer_id]
     ).fetchone()
     if row is None:
-        raise UserError(f"customer {customer_id} is not in the registry")
+        raise unknown_customer(customer_id)
     zone = ZoneInfo(row[0])
     now = clock.now(connection).astimezone(zone)
     day = day or now.date() - timedelta(days=1)

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError
+from callmart.base.errors import unknown_customer
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import captions
@@ -46,7 +46,7 @@ def kept(connection: psycopg.Connection, settings: Settings, customer_id: int) -
     """What is kept of a customer, per table that has something. Raises UserError if there is no such customer."""
     known = connection.execute(SQL["zone"], {"customer": customer_id}).fetchone()
     if known is None:
-        raise UserError(f"there is no customer {customer_id}: `callmart status` lists them")
+        raise unknown_customer(customer_id)
     zone = known[0] or settings.time_zone  # of one that has left there are requests only
     return [one for one in _kept(connection, settings, customer_id, zone) if one.rows]
 

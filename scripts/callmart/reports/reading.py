@@ -15,7 +15,7 @@ from psycopg.rows import class_row, dict_row
 
 from callmart.access import roles
 from callmart.base import sql_file
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, unknown_customer
 from callmart.database import ledger
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Dimension, column_of
@@ -51,7 +51,7 @@ def customer(connection: psycopg.Connection, customer_id: int) -> Customer:
     with connection.cursor(row_factory=class_row(Customer)) as cursor:
         found = cursor.execute(SQL["customer"], {"customer": customer_id}).fetchone()
     if found is None:
-        raise UserError(f"there is no customer {customer_id}: `callmart status` lists them")
+        raise unknown_customer(customer_id)
     if found.option is None:
         raise UserError(
             f"customer {customer_id} has no contract today, so it has no reports: add one to the registry and apply it"

@@ -7,7 +7,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.account import account
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, unknown_customer
 
 SQL = sql_file.statements(__file__)
 
@@ -26,9 +26,7 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
         "select 1 from registry.customer where customer_id = %s", [customer_id]
     ).fetchone()
     if known is None:
-        raise UserError(
-            f"customer {customer_id} is not in the registry; `callmart status` lists the customers"
-        )
+        raise unknown_customer(customer_id)
     released = connection.execute(
         SQL["release"], {"by": by, "reason": reason, "customer": customer_id, "day": day}
     ).fetchone()
