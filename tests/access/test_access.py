@@ -413,6 +413,7 @@ SHUTTING_OUT = {
     "messages": "grant execute on function pg_logical_emit_message(boolean, text, bytea, boolean) to public",
     "counters": "grant execute on function pg_stat_get_tuples_returned(oid) to public",
     "the write-ahead log": "grant execute on function pg_current_wal_lsn() to public",
+    "sizes": "grant execute on function pg_relation_size(regclass, text) to public",
     "its summaries": "grant execute on function pg_get_wal_summarizer_state() to public",
     "definitions": "drop event trigger refuse_definitions",
 }

@@ -388,6 +388,26 @@ def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: 
     assert not opened.rows("select from pg_roles where rolname = %s", role)
 
 
+def test_who_still_sees_what_was_deleted_is_ended(opened: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It locks nothing. Otherwise what is deleted stays in the files for as long as it likes."""
+    monkeypatch.setattr(sessions, "_READ_S", 0.1)
+    sees, began = "set transaction isolation level repeatable read", "select 1"
+    with (
+        opened.connect() as owner,
+        held(opened, NAMED, sees, began) as old,
+        held(opened, NAMED, began) as idle,
+    ):
+        owner.execute("select pg_current_xact_id()")
+        owner.commit()
+        with held(opened, NAMED, sees, began) as new:
+            sessions.end_older(owner)
+            assert [is_gone(one) for one in (old, idle, new)] == [True, False, False]
+            (entry,) = owner.execute(
+                "select details from ops.audit_log order by entry desc limit 1"
+            ).fetchall()
+            assert entry == ({"login": role_of(NAMED), "sessions": 1},)
+
+
 CRASHES: list[tuple[object, str]] = [
     (memberships, "_settle"),
     (logins, "close"),

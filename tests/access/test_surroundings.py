@@ -13,7 +13,10 @@ from drifting import drifted
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
-NOTHING = "create or replace function {} returns event_trigger language plpgsql as 'begin end'"
+NOTHING = (
+    "create or replace function {} returns event_trigger language plpgsql"
+    " set search_path = pg_catalog, pg_temp as 'begin end'"
+)
 TRIGGER = "drop event trigger refuse_definitions; create event trigger refuse_definitions on"
 REFUSING = "execute function public.refuse_definitions()"
 NOT_OURS = "the event trigger refuse_definitions, or its function, is not that of callmart"
@@ -113,6 +116,20 @@ def test_what_takes_the_protection_away_is_named_with_its_remedy(played: Callmar
 @pytest.mark.parametrize("what", STOPS_NOTHING)
 def test_what_another_server_may_have_stops_nothing(played: Callmart, what: str) -> None:
     assert list(found_after(played, STOPS_NOTHING[what])) == []
+
+
+def test_a_setting_of_any_length_holds_up_nobody_s_opening(played: Callmart) -> None:
+    """A login may set one of half a gigabyte for itself; with one a little longer, each look at drift broke off."""
+    with played.superuser(keep=False) as superuser:
+        superuser.execute(
+            "do $$ begin execute format('alter role callmart_customer_1001 set application_name = %L',"
+            " repeat('x', 1000000)); end $$"
+        )
+        rows = superuser.execute(drift.SQL["roles"]).fetchall()
+        assert max(len(setting) for row in rows for setting in row[5]) < 2000
+        superuser.execute("set local role callmart_owner")
+        (found,) = drift.of_roles(superuser)
+    assert found.text == "login callmart_customer_1001 has other settings"
 
 
 # -- what others put into `public` -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
@@ -130,7 +131,12 @@ def test_each_hindrance_blocks_it_and_then_it_goes_on(
         assert str(blocked.value).count(". ") == 0 and not [
             word for word in person.words if word in str(blocked.value)
         ]
-    do(work, person, 1)
+    with known.connect(NAMED) as login:  # which goes on seeing what was there, and locks nothing
+        login.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        login.execute("select 1")
+        do(work, person, 1)
+        with pytest.raises(psycopg.OperationalError):
+            login.execute("select 1")
     assert ledger.last(known.settings)[0] == before + 1
     assert left(prove(work, person, 1)) == {}
     assert named(known) == [row for row in sorted(IN_REGISTRY, key=lambda row: row[:2]) if row[1:] != (ID, NAME)

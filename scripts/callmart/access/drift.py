@@ -20,7 +20,8 @@ SQL = sql_file.statements(__file__)
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
 COUNTING = (
     "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_"
-    "|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$)"
+    "|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$"
+    "|(table|relation|total_relation|indexes|database|tablespace)_size$)"
 )
 # The body of the function that refuses definitions, as administrator.sql makes it.
 REFUSING = (
@@ -116,7 +117,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
         (
             COUNTING,
             "any login can count what others read and write",
-            "functions for statistics and the write-ahead log",
+            "functions for statistics, sizes and the write-ahead log",
         ),
     ):
         ((functions, example),) = connection.execute(SQL["open_functions"], {"which": which}).fetchall()

@@ -34,14 +34,18 @@ from (
 where pg_get_userbyid(owner) <> current_user;
 
 -- name: roles
--- All roles with their powers, limits and settings, and the databases in which they have settings of their own.
+-- All roles with their powers, limits and settings, and the databases in which they have settings of their own. A login
+-- may set something of half a gigabyte: that is not read.
 with kept as (
     select
         setrole,
         array_agg(setting order by setting) filter (where setdatabase = 0) as settings,
         array_agg(distinct quote_ident(datname)) filter (where setdatabase <> 0) as databases
     from pg_db_role_setting
-    cross join lateral unnest(setconfig) as setting
+    cross join
+        lateral unnest(
+            case when pg_column_size(setconfig) < 2000 then setconfig else array['something long'] end
+        ) as setting
     left join pg_database on pg_database.oid = setdatabase
     group by setrole
 )
@@ -370,7 +374,10 @@ with set_by as (
         split_part(setting, '=', 1) as parameter,
         split_part(setting, '=', 2) as value
     from pg_db_role_setting
-    cross join lateral unnest(setconfig) as setting
+    cross join
+        lateral unnest(
+            case when setrole = 0 or pg_column_size(setconfig) < 2000 then setconfig end
+        ) as setting
     left join pg_database on pg_database.oid = setdatabase
     where
         (setdatabase = 0 or datname = current_database())

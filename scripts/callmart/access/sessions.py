@@ -27,6 +27,7 @@ PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # how long to wait for an ended session to be gone
 _START_S = 1.0  # the longest honest start of a session
+_READ_S = 2.0  # how long a session may go on with what it saw before something was deleted
 # Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.
 NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
 
@@ -82,6 +83,32 @@ def end(connection: psycopg.Connection, role: str) -> int:
     ]
     gone = _end(connection, role, pids) if pids else 0
     return gone + _end_starting(connection, role)
+
+
+def end_older(connection: psycopg.Connection) -> None:
+    """End the sessions of customers and duties that still see what is deleted by now, and write that into the audit
+    log. As long as they do, the rows stay in the files, however often a table is written anew. Commits.
+    """
+    ((now,),) = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::xid::text").fetchall()
+    until = time.monotonic() + _READ_S
+    while (older := _older(connection, now)) and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    ended: Counter[str] = Counter()
+    for role, pids in older.items():
+        with suppress(*NOT_ENDED):
+            ended[role] += _end(connection, role, pids)
+    _note(connection, ended)
+    connection.commit()
+
+
+def _older(connection: psycopg.Connection, now: str) -> dict[str, list[int]]:
+    """The sessions of customers and duties that see the database as it was before, by login."""
+    connection.commit()  # or the server goes on saying what it said
+    found: dict[str, list[int]] = {}
+    for role, pid in connection.execute(SQL["older"], {"now": now}):
+        if _is_login(connection.info.dbname, role):
+            found.setdefault(role, []).append(pid)
+    return found
 
 
 def _give_up(connection: psycopg.Connection) -> None:

@@ -31,3 +31,14 @@ where
     l.locktype = 'object'
     and l.classid = 'pg_database'::regclass
     and a.usename is null;
+
+-- name: older
+-- The sessions that keep rows in the files which were deleted before `now`, the number of a transaction.
+select
+    usename::text,
+    pid
+from pg_stat_activity
+where
+    datname = current_database()
+    and pid <> pg_backend_pid()
+    and greatest(age(backend_xid), age(backend_xmin)) > age(%(now)s::xid);

@@ -51,11 +51,11 @@ VISIBLE = (
     "databases: an environment's comment says which customers and days are tried in it.",
     "The names of schemas, tables, columns, functions and policies, the text of functions and views, and whom each "
     "column points to. They are the same for everybody and contain no data.",
-    "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "
-    "the pages read. They show about how many rows a mart, a month or another table has, but never for a condition "
-    "that a customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql "
-    "has not been run, the counters in pg_stat_all_tables and similar views are visible too, and show how many rows "
-    "each query of others read, and the position of the write-ahead log, which shows how many bytes each transaction "
+    "Totals over all customers: pg_class.reltuples and relpages, and in EXPLAIN ANALYZE the rows removed and the pages "
+    "read. They show about how many rows a mart, a month or another table has, but never for a condition that a "
+    "customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql has not "
+    "been run, the counters in pg_stat_all_tables and similar views are visible too, and show how many rows each query "
+    "of others read, and sizes and the position of the write-ahead log, which show how many bytes each transaction "
     "wrote.",
     "EXPLAIN's estimate for a day, which comes from a sample over all customers: about how many rows a day has. There "
     "is no sample of any other column, and the customer's number is a constant, the reader's own.",

@@ -22,40 +22,9 @@ select set_config('citus.enable_ddl_propagation', 'off', false);
 -- publisher reads as one customer after another learns how many rows each customer has. So does one that watches
 -- pg_stat_statements, if that extension is there. The position of the write-ahead log shows how many bytes every
 -- transaction writes: the size of what lands of another customer, and when. Its summaries, where the server makes them
--- for incremental backups, show that position and which pages were written. Roles that monitor the server keep all of
--- this, and so does the owner of the database.
-do $$
-declare
-    everybodys regprocedure;
-    counts     boolean;
-begin
-    for everybodys, counts in
-        select p.oid, p.proname ~ '^pg_(stat|current|last|control|get|available|wal)_'
-        from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
-        where
-            (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
-            and (
-                p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$)'
-            )
-            and grantee = 0
-    loop
-        if counts then
-            execute pg_catalog.format(
-                'grant execute on function %s to pg_monitor, %I',
-                everybodys,
-                (select pg_get_userbyid(datdba) from pg_catalog.pg_database where datname = current_database())
-            );
-        end if;
-        execute pg_catalog.format('revoke execute on function %s from public', everybodys);
-    end loop;
-end
-$$;
-
--- On the coordinator of a cluster any login could use Citus to ask the nodes, to let this server connect to any other,
--- and to fill its disk. Whoever may create in the database keeps all that, as callmart's owner does, also where it does
--- not own the database. What Citus itself calls in everybody's name when somebody looks into the catalogue stays open:
--- it tells nothing. On one machine there is none of it.
+-- for incremental backups, show that position and which pages were written. The sizes of tables and of the database
+-- show the same, whoever may read the tables. Roles that monitor the server keep all of this. So does whoever may
+-- create in the database, as callmart's owner, also where it does not own the database.
 do $$
 declare
     owners     text := (
@@ -66,8 +35,31 @@ declare
         where datname = current_database() and privilege_type = 'CREATE' and grantee <> 0
     );
     everybodys text;
+    counts     boolean;
     needed     text;
 begin
+    for everybodys, counts in
+        select p.oid::regprocedure, p.proname ~ '^pg_' and p.proname !~ 'advisory|logical_emit'
+        from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
+        where
+            (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
+            and (
+                p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
+                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$|(table|relation|total_relation|indexes|database|tablespace)_size$)'
+            )
+            and grantee = 0
+    loop
+        if counts then
+            execute pg_catalog.format(
+                'grant execute on function %s to %s', everybodys, pg_catalog.concat_ws(', ', 'pg_monitor', owners)
+            );
+        end if;
+        execute pg_catalog.format('revoke execute on function %s from public', everybodys);
+    end loop;
+
+    -- On the coordinator of a cluster any login could use Citus to ask the nodes, to let this server connect to any
+    -- other, and to fill its disk. What Citus itself calls in everybody's name when somebody looks into the catalogue
+    -- stays open: it tells nothing. On one machine there is none of it.
     for everybodys, needed in
         select 'routine ' || p.oid::regprocedure, 'execute'
         from

@@ -101,6 +101,7 @@ class Files:
             touched |= {relation for relation, is_own in holding if is_own}
             vacuum.note(connection, *touched, whole=True)
         with sessions.making_way(connection):
+            sessions.end_older(connection)
             if not vacuum.vacuum(connection, (*_BRIEFLY, _PATIENTLY)):
                 raise Blocked("lock", _HELD)
         _leave_behind(connection, work.settings)

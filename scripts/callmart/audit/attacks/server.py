@@ -252,6 +252,8 @@ def _acts() -> Iterator[Attack]:
         ("pg_stat_get_tuples_returned", "0", "how many rows others' queries read of a table or an index"),
         ("pg_stat_get_numscans", "0", "how often others read a table or an index"),
         ("pg_current_wal_insert_lsn", "", "how many bytes others write"),
+        ("pg_relation_size", "'pg_class'", "how many bytes others write into a table"),
+        ("pg_database_size", "current_database()", "how many bytes others write"),
         ("pg_control_checkpoint", "", "how many bytes others have written"),
         ("pg_get_replication_slots", "", "how many bytes others have written"),
     ):
