@@ -537,6 +537,10 @@ def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Comman
     ("arguments", "told"),
     [
         (["release", "--customer", "1"], "Missing option '--day'"),
+        (
+            ["privacy", "verify", "1"],
+            "Missing option '--how'. Choose from: code, called-back, in-person; --help says",
+        ),
         (["release", "--customer", "x"], "Invalid value for '--customer'"),
         (["nonsense"], "No such command 'nonsense'"),
         (["status", "--nope"], "No such option: --nope"),

@@ -264,6 +264,9 @@ def test_a_new_mart_is_filled_in_the_past(built: Callmart, project: Project) -> 
     build(built)
     query = "select call_date, events from store.later order by 1"
     assert [row["call_date"] for row in built.rows(query)] == [DAYS[1]]
+    with built.connect() as owner:
+        (found,) = status.earlier(owner)
+    assert (found.mart, found.is_known, found.columns) == ("later", False, []), "no row has a null there"
     assert rebuilt(built) == Rebuilt(3, 0, 0)
     assert [row["call_date"] for row in built.rows(query)] == DAYS
     assert built.rows("select distinct row_count from ops.opened_day where mart = 'later'") == [

@@ -8,12 +8,13 @@ from callmart.base.errors import UserError
 from callmart.base.rights_of_persons import Right
 from callmart.privacy import register
 from requests_of_persons import HASH, Desk
+from rotations import rotate
 
 pytestmark = pytest.mark.dated
 
 ONE = 1
 CONTACT, SECOND = "p@een.example", "q@een.example"
-LEFT = "something is left; `callmart privacy do {0}`, then prove it again"
+LEFT = "something is left in books: `callmart privacy do {0}`, then prove it again"
 TAKE_OVER = (
     "who asked is not an authorised contact any more: let another one take over with "
     "`callmart privacy verify {0} --take-over`"
@@ -64,11 +65,12 @@ def test_what_is_left_is_done_again(undone: Desk) -> None:
     undone.bring(number, "executing")
     register.begin_proving(undone.officer, number)
     assert todo(undone, number) == f"`callmart privacy prove {number}` goes on"
-    undone.prove(number, left=1)
+    undone.prove(number)
+    undone.prove_place(number, "books", left=1)
     assert todo(undone, number) == LEFT.format(number)
     undone.begin(number)
-    register.note_step(undone.owner, number, "books", "treat", {})
-    assert todo(undone, number) == LEFT.format(number), "it was killed in the first place"
+    register.note_step(undone.owner, number, "build", "treat", {})
+    assert todo(undone, number) == LEFT.format(number), "it was killed before it came to that place"
     undone.do(number)
     assert todo(undone, number) == f"`callmart privacy prove {number}` is next"
     undone.prove(number)
@@ -101,3 +103,16 @@ def test_of_a_contact_who_was_withdrawn_another_one_takes_over(undone: Desk, at:
     register.verify(undone.officer, number, "code", alone=True, instructed=False, taking_over=second)
     began = at in ("executing", "proving")
     assert todo(undone, number) == (before if began else f"`callmart privacy plan {number}` is next")
+
+
+@pytest.mark.parametrize("at", ["planned", "approved"])
+def test_after_a_rotation_of_the_key_it_is_planned_again(undone: Desk, at: str) -> None:
+    """The plan has a hash of the former keys."""
+    number, received = undone.open(ONE, CONTACT), undone.open(ONE, CONTACT, person="1" * 32)
+    undone.bring(number, at)
+    rotate(undone.callmart, ONE)
+    found = register.request(undone.officer, number)
+    assert (found.state, found.plan_hash, found.approved_by) == ("identified", None, None)
+    assert found.todo == f"`callmart privacy plan {number}` is next"
+    assert undone.state(received) == "received"
+    undone.bring(number, "closed")

@@ -56,7 +56,8 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as mistake:
         # What typer has from pydantic begins like this. It is empty if typer has printed the help instead.
-        if message := mistake.format_message().replace("Value error, ", "", 1).rstrip("."):
+        words = mistake.format_message().replace("Value error, ", "", 1).rstrip(".").split()
+        if message := " ".join(words):  # a list of choices has a line for each
             err.print(
                 f"[bold red]error:[/] {plain(message)}; --help says what a command takes", soft_wrap=True
             )

@@ -152,8 +152,8 @@ def _print_earlier(earlier: list[status.Earlier]) -> None:
             lacks = f"; null there: {', '.join(one.columns[:5])}"
             lacks += f" and {len(one.columns) - 5} more" if len(one.columns) > 5 else ""
         out.print(
-            f"{one.mart}: {one.days:,} days from {one.first_day} to {one.last_day} are of "
-            f"{'an earlier definition' if one.is_known else 'a definition that nobody noted'}{lacks}"
+            f"{one.mart}: {one.days:,} days from {one.first_day} to {one.last_day} are "
+            f"{'of an earlier definition' if one.is_known else 'from before its first definition was noted'}{lacks}"
         )
     if earlier:
         out.print("`callmart rebuild --plan` shows what can be computed again, and what that takes")

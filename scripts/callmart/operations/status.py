@@ -62,7 +62,7 @@ class Earlier:
     days: int
     first_day: str
     last_day: str
-    is_known: bool  # False of what was computed before callmart noted definitions
+    is_known: bool  # False of days from before there was the mart, or before callmart noted definitions
     columns: list[str]
 
 

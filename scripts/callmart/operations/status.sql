@@ -109,7 +109,7 @@ order by customer_id, since, report;
 
 -- name: definitions
 -- The marts with days that were not computed by the same definition as the last build's: a row per other definition.
--- `columns` are those of the mart that are null there. A day counts once per customer.
+-- `columns` are those of the mart that are null there, if that definition is known. A day counts once per customer.
 with latest as (
     select definitions from ops.build
     where definitions is not null
@@ -144,7 +144,7 @@ select
     was.fingerprint is not null as is_known,
     array(
         select one from unnest(of_today.columns) as one
-        where one <> all(coalesce(was.columns, '{}'))
+        where one <> all(was.columns)
     ) as columns
 from opened as o
 inner join present as p using (mart)

@@ -230,7 +230,7 @@ def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int)
             for batch in _batches(connection, table, customer_id):
                 rows += _key_anew(connection, table, change, batch)
     parameters = {"customer": customer_id, "fingerprint": fingerprint_of(key), "rows": rows}
-    for statement in ("note_former", "of_requests", "new_fingerprint", "write_anew", "begin"):
+    for statement in ("note_former", "plan_again", "of_requests", "new_fingerprint", "write_anew", "begin"):
         connection.execute(SQL[statement], parameters)
     if catalogue.exists(connection, "store.agent"):
         connection.execute(SQL["name_agents"], parameters)

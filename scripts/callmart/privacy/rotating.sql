@@ -192,6 +192,28 @@ select
 from registry.customer
 where customer_id = %(customer)s;
 
+-- name: plan_again
+-- A plan has a hash of the former keys. What is in the ledger is done, or goes on.
+update privacy.request as r
+set
+    state = 'identified',
+    planned_at = null,
+    planned_by = null,
+    plan_hash = null,
+    until = null,
+    approved_at = null,
+    approved_by = null,
+    begun_at = null,
+    blocked_place = null,
+    blocked_code = null
+where
+    r.customer_id = %(customer)s
+    and r.state in ('planned', 'approved')
+    and not exists (
+        select 1 from privacy.ledger_entry as e
+        where e.customer_id = r.customer_id and e.request = r.number
+    );
+
 -- name: of_requests
 update privacy.request as r
 set key_fingerprint = %(fingerprint)s

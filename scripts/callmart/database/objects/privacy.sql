@@ -127,15 +127,14 @@ return (
     limit 1
 );
 
--- A place in which something was left when it was last proved, and which was not treated since; null if there is none.
+-- The places in which something was left at the last proof, and which were not treated since; null if there are none.
 create or replace function privacy.unfinished(asked integer) returns text
 stable
 return (
-    select proof.place
+    select string_agg(proof.place, ', ' order by proof.place)
     from privacy.evidence(asked, 'prove') as proof
     inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
     where proof.entry > treated.entry and (proof.counts ->> 'left')::integer > 0
-    limit 1
 );
 
 create or replace function privacy.mistake(sentence text) returns void
@@ -420,12 +419,13 @@ return format(
         when request.state = 'approved' then '`callmart privacy do %1$s` is next'
         when privacy.untreated(request.number) is not null then '`callmart privacy do %1$s` goes on'
         when privacy.unfinished(request.number) is not null
-            then 'something is left; `callmart privacy do %1$s`, then prove it again'
+            then 'something is left in %2$s: `callmart privacy do %1$s`, then prove it again'
         when request.state = 'executing' then '`callmart privacy prove %1$s` is next'
         when privacy.unproved(request.number) is not null then '`callmart privacy prove %1$s` goes on'
         else '`callmart privacy answer %1$s` is next'
     end,
-    request.number
+    request.number,
+    privacy.unfinished(request.number)
 );
 
 -- What the officer and the approver see: every request, and nobody in it.
