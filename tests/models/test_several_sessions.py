@@ -129,6 +129,15 @@ def test_when_one_session_fails_the_others_end(
     assert states == {"22012", "57014"}, "the others were canceled"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """A program that a shell has begun in the background is deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("by", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGTERM])
 def test_an_interruption_ends_sessions_that_wait_for_somebody(
     played: Callmart, computed: list[list[Counter[str]]], by: signal.Signals
