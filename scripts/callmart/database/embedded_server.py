@@ -36,6 +36,9 @@ PROGRAMS = Path(POSTGRES_BIN_PATH)
 DATABASE = "callmart"
 OWNER = "callmart_owner"
 SYSTEM_USER = "embedded_postgres"  # runs the server if we are root, because PostgreSQL refuses to run as root
+# By itself, a session calls nobody's functions and operators but PostgreSQL's own, and those that it names with their
+# schema.
+BY_ITSELF = "-c search_path=pg_catalog"
 PORT = 5432  # part of the socket's name; always given, because PGPORT may say another
 PATIENCE_S = 30  # for the last processes of a server that crashed
 LONGEST_SOCKET_FOLDER = 90  # the whole path of a socket must be shorter than 108 bytes
@@ -366,14 +369,14 @@ def administrator(home: Path) -> psycopg.Connection:
 
 
 def _superuser(folder: Path, database: str) -> psycopg.Connection:
-    """A superuser calls nobody's functions but PostgreSQL's own."""
+    """A session of the superuser's, which is by itself."""
     return psycopg.connect(
         host=str(folder),
         port=PORT,
         user="postgres",
         dbname=database,
         autocommit=True,
-        options="-c search_path=pg_catalog",
+        options=BY_ITSELF,
     )
 
 

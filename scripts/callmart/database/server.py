@@ -45,11 +45,9 @@ def uri(settings: Settings) -> str:
 
 
 def _by_itself(dsn: str) -> str:
-    """The DSN of a session that calls nobody's functions and operators but PostgreSQL's own, and those that it names
-    with their schema. Whoever may create in `public` could otherwise do all that the owner may.
-    """
+    """The DSN of a session by itself. Otherwise, whoever may create in `public` could do all that the owner may."""
     options = conninfo_to_dict(dsn).get("options") or ""
-    return make_conninfo(dsn, options=f"{options} -c search_path=pg_catalog".strip())
+    return make_conninfo(dsn, options=f"{options} {embedded_server.BY_ITSELF}".strip())
 
 
 class NotRunning(UserError):

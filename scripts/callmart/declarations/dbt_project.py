@@ -124,13 +124,11 @@ def _refuse_failure(result: Any, raised: Mapping[str, BaseException | None]) -> 
     """Raise UserError if dbt did not run everything. `raised` has what models raised, by their ids."""
     failed = [one.node for one in result.result or () if one.status not in ("success", "skipped")]
     if failed:
-        error, again = (
-            raised.get(failed[0].unique_id),
-            f"run `dbt run --select {failed[0].name}` in {PROJECT}",
-        )
+        error = raised.get(failed[0].unique_id)
         if words := _own_words(error):
             raise UserError(words)
         mistake = mistake_in_sql(error and error.__cause__)
+        again = f"run `dbt run --select {failed[0].name}` in {PROJECT}"
         raise UserError(
             f"model {failed[0].name} ({failed[0].original_file_path}) failed: "
             + (f"{mistake}: correct it there, or {again} to see where" if mistake else f"{again} to see why")

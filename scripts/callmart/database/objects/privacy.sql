@@ -419,13 +419,14 @@ return format(
         when request.state = 'approved' then '`callmart privacy do %1$s` is next'
         when privacy.untreated(request.number) is not null then '`callmart privacy do %1$s` goes on'
         when privacy.unfinished(request.number) is not null
-            then 'something is left in %2$s: `callmart privacy do %1$s`, then prove it again'
+            then
+                'something is left in ' || privacy.unfinished(request.number)
+                || ': `callmart privacy do %1$s`, then prove it again'
         when request.state = 'executing' then '`callmart privacy prove %1$s` is next'
         when privacy.unproved(request.number) is not null then '`callmart privacy prove %1$s` goes on'
         else '`callmart privacy answer %1$s` is next'
     end,
-    request.number,
-    privacy.unfinished(request.number)
+    request.number
 );
 
 -- What the officer and the approver see: every request, and nobody in it.
