@@ -34,7 +34,7 @@ from emulated import custom_view
 from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
 from home_settings import settings_of
 from nights import Crash
-from requests_of_persons import Commands, choose_password
+from requests_of_persons import APPROVERS_PASSWORD, Commands, choose_password
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -370,4 +370,7 @@ def test_by_the_commands_from_the_letter_to_the_answer(
     code, said = command("privacy", "status")
     assert code == 0 and "restriction" in said
     number = command.approved(NAMED, CONTACT, "lifting", "agent", fourth, "", plan=())
+    code, said = command("privacy", "plan", number, lines=(fourth, ""))
+    assert code == 0 and "what agents did is shown again" in said and "no longer" not in said
+    assert command("privacy", "approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
     assert "opheffing" in command.done(number, fourth, "") and shown(home, fourth)

@@ -325,8 +325,11 @@ def test_what_is_entered_while_the_key_is_rotated_is_refused(
 def test_while_a_request_is_carried_out_its_key_stays(desk: Desk, command: Command) -> None:
     number = desk.open(ONE, CONTACT)
     desk.bring(number, "executing")
-    for state, step in (("executing", "do"), ("proving", "prove")):
-        desk.owner.execute("update privacy.request set state = %s where number = %s", [state, number])
+    for step in ("do", "prove", "answer"):
+        if step == "prove":
+            register.begin_proving(desk.officer, number)
+        elif step == "answer":
+            desk.prove(number)
         with pytest.raises(
             UserError, match=f"request {number} .* has begun; finish it with `callmart privacy {step}"
         ):

@@ -234,7 +234,7 @@ def plan(
             register.note_step(owner, number, place, "find", counts)
         found = register.request(officer, number)
         print_plan(found, register.evidence(officer, number))
-    print_cells(planned.cells)
+    print_cells(planned.cells, again=found.asked_right == "lifting")
     for other in others:
         out.print(
             f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "

@@ -17,6 +17,7 @@ _CHANGES = {
     "staffing": "staffing",
     "callers": "callers and repeat callers; in a list of contacts their keys and numbers",
 }
+_SHOWN_AGAIN = _CHANGES | {"hidden": "what agents did is shown again"}
 
 
 def print_requests(requests: Sequence[Request]) -> None:
@@ -78,17 +79,19 @@ def print_corrections(corrections: Sequence[CorrectionShown]) -> None:
     show(rows)
 
 
-def print_cells(cells: Sequence[Cell]) -> None:
-    """Print the queues and days whose figures change, as spans of days."""
+def print_cells(cells: Sequence[Cell], *, again: bool = False) -> None:
+    """Print the queues and days whose figures change, as spans of days. `again`: what was hidden is shown again."""
     if not cells:
         out.print("no figure of a queue changes")
         return
     rows = table("queue", "what changes", "days", "from", "to", right=_NUMBERS)
     for (change, queue), own in groupby(sorted(cells), key=lambda cell: (cell.change, cell.queue)):
         days = [cell.call_date for cell in own]
-        rows.add_row(plain(queue), _CHANGES[change], str(len(days)), str(min(days)), str(max(days)))
+        what = (_SHOWN_AGAIN if again else _CHANGES)[change]
+        rows.add_row(plain(queue), what, str(len(days)), str(min(days)), str(max(days)))
     show(rows)
-    out.print("all other figures stay, and the counts of contacts still show the difference")
+    stay = "all other figures stay"
+    out.print(stay if again else f"{stay}, and the counts of contacts still show the difference")
 
 
 def print_proof(evidence: Sequence[Evidence]) -> None:

@@ -9,11 +9,15 @@ select customer_id from registry.current_option
 order by customer_id;
 
 -- name: begun_request
--- A request in which something is erased, or was and is not proved.
+-- A request in which something is erased, or was and is not answered, and the command that goes on.
 select
     number,
     customer_id,
-    case when state = 'executing' then 'do' else 'prove' end
+    case
+        when state = 'executing' then 'do'
+        when privacy.unproved(number) is not null then 'prove'
+        else 'answer'
+    end
 from privacy.request
 where customer_id = any(%(customers)s) and state in ('executing', 'proving')
 order by number

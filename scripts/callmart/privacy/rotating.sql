@@ -3,7 +3,11 @@
 select
     number,
     state <> 'approved',
-    case when state = 'proving' then 'prove' else 'do' end
+    case
+        when state in ('approved', 'executing') then 'do'
+        when privacy.unproved(number) is not null then 'prove'
+        else 'answer'
+    end
 from privacy.request
 where customer_id = %(customer)s and state in ('approved', 'executing', 'proving')
 order by number;
