@@ -305,8 +305,11 @@ def test_a_server_that_crashed_starts_though_another_process_has_its_number(home
 def test_a_server_whose_socket_was_removed_is_stopped_first(home: Path) -> None:
     folder = embedded_server.start(home)
     (folder / ".s.PGSQL.5432").unlink()
-    with pytest.raises(UserError, match="removed its socket: `callmart stop`, then `callmart start`"):
+    remedy = "removed its socket: `callmart stop`, then `callmart start`"
+    with pytest.raises(UserError, match=remedy):
         embedded_server.start(home)
+    with pytest.raises(UserError, match=remedy):  # what `health` and `doctor` say
+        server.if_running(Settings(home=home))
     assert embedded_server.stop(home)
     embedded_server.start(home)
     assert embedded_server.is_running(home)

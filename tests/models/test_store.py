@@ -408,7 +408,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
         mended = [one.text for one in memberships.apply(owner, callmart.settings, moved).mended]
         after = str(owner.execute(rights).fetchall())
         owner.rollback()
-    assert "the policies of store.tiny_moved are not those of a queue mart" in mended
+    assert "the policies of store.tiny_moved are not those of the group queue" in mended
     assert "shows_agent" not in after and "shows_queue" in after
 
 

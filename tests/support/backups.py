@@ -102,8 +102,8 @@ def blocks_of_the_runbook() -> list[list[str]]:
     page = (PROJECT / "docs" / "runbook.md").read_text()
     section = page.split("\n## Back up and restore\n")[1].split("\n## ")[0]
     return [
-        [line for line in block.splitlines() if line.startswith("callmart ")]
-        for block in re.findall(r"^```\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
+        [line for line in map(str.strip, block.splitlines()) if line.startswith("callmart ")]
+        for block in re.findall(r"^ *```\n(.*?)^ *```", section, flags=re.MULTILINE | re.DOTALL)
     ]
 
 

@@ -297,7 +297,7 @@ def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterat
     for name, mart in unguarded(connection, (*marts, rights.STATISTIC)):
         protect = sql.SQL("select access.protect({}::regclass, {}, {})")
         yield Drift(
-            f"the policies of {name} are not those of a {mart.group} mart",
+            f"the policies of {name} are not those of the group {mart.group}",
             (protect.format(mart.table, mart.group, mart.day),),
         )
 

@@ -92,11 +92,7 @@ def start(home: Path) -> Path:
             _create(data)
         _make_socket_folder(folder)
         is_running = _running(data)
-        if is_running and not _socket(folder).exists():
-            raise UserError(
-                f"the embedded server of {home} is running, but somebody removed its socket: `callmart stop`, then "
-                "`callmart start`"
-            )
+        require_socket(home)
         # One that answers may be of another container, where we don't see its process.
         if not is_running and not _answers(folder):
             with _handed_over(home) as held:
@@ -116,6 +112,15 @@ def start(home: Path) -> Path:
 def is_running(home: Path) -> bool:
     """Whether the embedded server answers."""
     return _answers(_socket_folder(home))
+
+
+def require_socket(home: Path) -> None:
+    """Raise UserError if the embedded server runs without a socket."""
+    if _running(home / "postgres") and not _socket(_socket_folder(home)).exists():
+        raise UserError(
+            f"the embedded server of {home} is running, but somebody removed its socket: `callmart stop`, then "
+            "`callmart start`"
+        )
 
 
 def stop(home: Path) -> bool:

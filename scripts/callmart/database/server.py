@@ -56,11 +56,12 @@ class NotRunning(UserError):
 
 def if_running(settings: Settings) -> Settings:
     """The settings with the embedded server named like a server of one's own, so that connecting does not start it.
-    Raises NotRunning.
+    Raises NotRunning, or UserError if it runs and can't be reached.
     """
     if settings.dsn is not None:
         return settings
     if not embedded_server.is_running(settings.home):
+        embedded_server.require_socket(settings.home)
         raise NotRunning("the embedded server is not running: `callmart start` starts it")
     return settings.model_copy(update={"dsn": SecretStr(embedded_server.uri(settings.home))})
 
