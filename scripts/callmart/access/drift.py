@@ -1,5 +1,6 @@
 """Finds drift: where the database differs from access.yml, the marts' YAML and the contracts."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 import psycopg
@@ -16,19 +17,23 @@ from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
-# PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
-SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
-COUNTING = (
-    "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_"
-    "|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$"
-    "|(table|relation|total_relation|indexes|database|tablespace)_size$)"
-)
+_SCRIPT = embedded_server.ADMINISTRATOR.read_text(encoding="utf-8")
 # The body of the function that refuses definitions, as administrator.sql makes it.
-REFUSING = (
-    embedded_server.ADMINISTRATOR.read_text(encoding="utf-8")
-    .partition("returns event_trigger")[2]
-    .split("$$")[1]
-)
+REFUSING = _SCRIPT.partition("returns event_trigger")[2].split("$$")[1]
+
+
+def _constant(name: str) -> str:
+    """A constant of administrator.sql."""
+    found = re.search(rf"{name} +constant text.* := '(.*)';", _SCRIPT)
+    assert found is not None
+    return found[1]
+
+
+# Which functions it revokes from public, and those of Citus that it does not: Citus calls them in the name of whoever
+# looks into the catalogue.
+SHUTTING_OUT, COUNTING = _constant("shutting_out"), _constant("counting")
+NEEDED_BY_ALL = _constant("needed_by_all").strip("{}").split(",")
+
 # Parameters that keep a protection off unless they have one of these values, and what follows.
 ON = ("on", "true", "yes", "1")
 SWITCHES = {
@@ -39,8 +44,6 @@ SWITCHES = {
         (*ON, "local", "remote_write", "remote_apply"),
     ),
 }
-# Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
-NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None, *, objects: bool = True) -> list[Drift]:
@@ -158,9 +161,7 @@ def _of_citus(connection: psycopg.Connection) -> Iterator[Drift]:
     """What is open to everybody of the extension that makes a cluster. Unlike what is of the server, it tells something
     about others.
     """
-    ((things, example),) = connection.execute(
-        SQL["of_citus"], {"needed_by_all": list(NEEDED_BY_ALL)}
-    ).fetchall()
+    ((things, example),) = connection.execute(SQL["of_citus"], {"needed_by_all": NEEDED_BY_ALL}).fetchall()
     if things:
         yield Drift(
             f"any login can ask the nodes of the cluster: {things} functions and relations of Citus are open to"
