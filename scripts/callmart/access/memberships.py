@@ -233,7 +233,7 @@ def _change_password(connection: psycopg.Connection, role: str, change: Callable
 
     def let_in() -> None:
         change()
-        connection.execute(roles.statement("alter role {} login", role))
+        connection.execute(logins.admitting(role))
 
     if connection.execute("select to_regrole(quote_ident(%s)) is null", [role]).fetchone() == (True,):
         return f"login {role} has no role yet: the next run makes it, with a password"
@@ -241,7 +241,7 @@ def _change_password(connection: psycopg.Connection, role: str, change: Callable
         connection,
         role,
         "has no new password yet, and may be shut out until it has one",
-        partial(connection.execute, roles.statement("alter role {} nologin password null", role)),
+        partial(connection.execute, logins.barring(role)),
         partial(sessions.end_all, connection, role),
         let_in,
         again="then `callmart access rotate` its password",
