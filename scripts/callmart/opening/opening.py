@@ -46,22 +46,18 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     marts = dbt_project.marts(settings)
     with sessions.making_way(connection):
         show(connection, marts)  # also if there is nothing to open: a ratio may have changed
-    row = connection.execute(
-        "select build_id, tables, definitions, validated_at is not null from ops.build where opened_at is null"
-        " and build_id = (select max(build_id) from ops.build)"
-    ).fetchone()
-    if row is None:
+    build = window.unopened(connection)
+    if build is None:
         connection.commit()
         return Opened(0, 0, 0, problems)
-    build_id, tables, definitions, validated = row
-    if not validated:
+    if not build.is_validated:
         raise UserError("the last build has not been validated: run `callmart validate` first")
-    if window.computed_tables(connection, marts) != tables:
+    if window.computed_tables(connection, marts) != build.tables:
         raise UserError("the window changed after it was validated; run `callmart build` again")
 
     with sessions.making_way(connection):
         months.ensure_window(connection, marts)
-        opened = _open(connection, build_id, marts, definitions or {})
+        opened = _open(connection, build.build_id, marts, build.definitions or {})
         connection.commit()
     return replace(opened, problems=problems)
 
