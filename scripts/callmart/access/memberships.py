@@ -16,6 +16,7 @@ from psycopg import sql
 from callmart.access import drift, logins, rights, roles, sessions
 from callmart.access.difference import Drift
 from callmart.base.errors import UserError
+from callmart.base.identifiers import listed
 from callmart.base.matrix import matrix
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
@@ -444,5 +445,4 @@ def _grant(connection: psycopg.Connection, memberships: set[roles.Membership]) -
 
 
 def _execute(connection: psycopg.Connection, role: str, members: list[str], text: str) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, members))
-    connection.execute(sql.SQL(text).format(sql.Identifier(role), names))
+    connection.execute(sql.SQL(text).format(sql.Identifier(role), listed(members)))

@@ -10,6 +10,7 @@ from psycopg import sql
 from callmart.access import drift, memberships, sessions
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.identifiers import listed
 from callmart.base.settings import Settings
 from callmart.build import months, window
 from callmart.build.definitions import Definitions
@@ -138,7 +139,7 @@ def _move(connection: psycopg.Connection, build_id: int, mart: Mart, definition:
         "mart": sql.Identifier("store", mart.name),
         "computed": sql.Identifier("build", mart.name),
         "computed_columns": sql.SQL(", ").join(sql.Identifier("m", column) for column in mart.columns),
-        "column_names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
+        "column_names": listed(mart.columns),
         "mart_name": sql.Literal(mart.name),
         "build": sql.Literal(build_id),
         "definition": sql.Literal(definition),
