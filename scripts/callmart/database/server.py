@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.secret_files import refuse_shared
-from callmart.base.settings import Settings
+from callmart.base.settings import LOOPBACK, Settings
 from callmart.database import embedded_server
 
 SQL = sql_file.statements(__file__)
@@ -240,10 +240,7 @@ def _with_tls(dsn: str) -> str:
 
 def on_this_machine(*hosts: str) -> bool:
     """Whether all hosts of a libpq URI, each a list with commas, are this machine."""
-    return all(
-        host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
-        for host in ",".join(hosts).split(",")
-    )
+    return all(host.startswith("/") or host in ("", *LOOPBACK) for host in ",".join(hosts).split(","))
 
 
 def tls_servers(settings: Settings) -> list[tuple[str, int]]:
