@@ -452,12 +452,6 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
     assert drifted(opened) == []
 
 
-def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
-    for functions in drift.SHUTTING_OUT, drift.COUNTING:
-        assert f"proname ~ '{functions}'" in embedded_server.ADMINISTRATOR.read_text()
-    assert f"proname not in {drift.NEEDED_BY_ALL}" in embedded_server.ADMINISTRATOR.read_text()
-
-
 def test_a_node_of_a_cluster_that_can_not_be_asked_stops_only_what_opens(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

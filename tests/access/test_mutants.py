@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from callmart.access import rights, roles
+from callmart.access import rights
 from callmart.access.rights import Right
 from callmart.audit.scene import Scene
-from callmart.base import matrix
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
@@ -150,11 +149,7 @@ def policy_mutants(connection: psycopg.Connection) -> Iterator[Kind]:
 
 def right_mutants(connection: psycopg.Connection, callmart: Callmart) -> Iterator[Kind]:
     """Each right of access.yml and of the marts taken away; each thing given to somebody who should not have it."""
-    holders = {duty: roles.duty_role(embedded_server.DATABASE, duty) for duty in matrix.matrix().duties}
-    holders |= {
-        f"reads {group}": roles.group_role(embedded_server.DATABASE, group) for group in roles.groups()
-    }
-    wanted = rights.wanted(connection, matrix.matrix(), holders, dbt_project.marts(callmart.settings))
+    wanted = rights.wanted(connection, dbt_project.marts(callmart.settings))
     shared = rights.shared(connection)
     # Whatever is done to a view of these, it is no longer callmart's, and nobody may read what it reads.
     yield {

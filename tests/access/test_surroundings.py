@@ -64,6 +64,15 @@ OPENING = {
         "alter database callmart set synchronous_commit = no",
         "a crash can lose what was committed, because synchronous_commit is no for everybody",
     ),
+    "a table that a crash empties": (
+        "alter table raw.call set unlogged",
+        "a crash empties raw.call, which is unlogged: run alter table raw.call set logged",
+    ),
+    "a month that a crash empties": (
+        "do $$ declare month text := max(relid::text) from pg_partition_tree('raw.event') where isleaf;"
+        " begin execute format('alter table %s set unlogged', month); end $$",
+        "a crash empties raw.event_",
+    ),
     "a login that owns the database": (
         "alter database callmart owner to callmart_customer_1001",
         "callmart_customer_1001 can define anything in the database: have a superuser run"

@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 from time import sleep
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from callmart import __version__
 from callmart.access import logins
 from callmart.database import embedded_server
 from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project
 from callmart.mailing import places
 from callmart.reports import shelf, weeks
 from callmart_home import Callmart
@@ -364,6 +366,16 @@ def test_a_second_run_at_the_same_time_says_so(
         done = command(*arguments, *([file] if arguments[0] == "registry" else []))
     assert "another callmart run is at work on this database; wait until it has finished" in mistake(done)
     assert contents(ready) == before
+
+
+@pytest.mark.parametrize("arguments", [["access", "apply"], ["upgrade"]])
+def test_it_says_so_before_it_reads_the_project(
+    ready: Callmart, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """After a change that takes ten seconds."""
+    monkeypatch.setattr(dbt_project, "marts", Mock(side_effect=AssertionError("it was read")))
+    with ready.connect() as first, exclusive(first):
+        assert "another callmart run is at work" in mistake(command(*arguments))
 
 
 @pytest.mark.parametrize(

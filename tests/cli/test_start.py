@@ -1,9 +1,13 @@
 """What the program imports before it knows what to do: each command waits for that."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import tableauserverclient
 import typer
 
 from callmart.cli import main
@@ -48,6 +52,18 @@ def test_a_build_imports_by_itself_all_that_it_needs(callmart: Callmart) -> None
     done = command_from_scratch(callmart.home)("build")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("build: 1 days computed")
+
+
+def test_nobody_reads_what_python_says_of_a_library_that_it_compiles(tmp_path: Path) -> None:
+    client = Path(tableauserverclient.__file__).parent
+    shutil.copytree(client, tmp_path / client.name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = "import sys; sys.argv[1:] = ['stop']; from callmart.cli.entry import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "CALLMART_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert (ran.stdout, ran.stderr) == ("nothing was running\n", "")
 
 
 def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:

@@ -505,7 +505,7 @@ def test_what_was_deleted_is_not_said_to_be_there(erased: Callmart, monkeypatch:
     old, mark = at("00:00") - timedelta(days=800), "d" * 32
     with erased.connect() as connection:
         with monkeypatch.context() as patch:
-            patch.setattr(ledger_files, "_write", full)
+            patch.setattr(ledger_files, "write_synced", full)
             said = r"^nothing was deleted: the privacy ledger .* can't be written"
             with pytest.raises(UserError, match=said):
                 ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": [mark]}, 20)
@@ -514,7 +514,7 @@ def test_what_was_deleted_is_not_said_to_be_there(erased: Callmart, monkeypatch:
         connection.commit()
         settings = erased.settings.model_copy(update={"backup_kept_days": 0})
         with monkeypatch.context() as patch:
-            patch.setattr(ledger_files, "_write", full)
+            patch.setattr(ledger_files, "write_in_folder", full)
             with pytest.raises(UserError, match=r"^the privacy ledger .* can't be written") as unwritten:
                 expired_tombstones.end(connection, settings)
         assert "deleted" not in str(unwritten.value)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from callmart.access import drift, logins, roles
 from callmart.base.errors import UserError
@@ -159,6 +160,56 @@ def test_a_database_name_that_leaves_no_room_for_roles_is_refused(callmart: Call
         finally:
             postgres.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
             postgres.execute("drop role long_owner")
+
+
+ALL, HERE, OWNER = "alter role all", "alter database callmart", "alter role callmart_owner"
+HINDERING = {
+    "for all": (ALL, f"have a superuser run {ALL} reset {{setting}}"),
+    "in the database": (HERE, f"run {HERE} reset {{setting}}"),
+    "for the owner": (OWNER, f"run {OWNER} reset {{setting}}"),
+    "for the owner there": (
+        f"{OWNER} in database callmart",
+        f"run {OWNER} in database callmart reset {{setting}}",
+    ),
+    "on the server": ("alter system", "correct the server's configuration, and reload it"),
+}
+
+
+@pytest.fixture
+def administrator(socket: Path) -> Iterator[psycopg.Connection]:
+    """A superuser; before it and after it, the owner's sessions, which tests keep, are ended."""
+    ending = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = 'callmart_owner'"
+    with as_superuser(socket) as postgres:
+        postgres.execute(ending)
+        yield postgres
+        postgres.execute(ending)
+
+
+@pytest.mark.parametrize("where", HINDERING)
+@pytest.mark.parametrize(
+    ("setting", "value"), [("row_security", "off"), ("default_transaction_read_only", "on")]
+)
+def test_a_setting_with_which_nothing_works_is_named_with_what_takes_it_away(
+    callmart: Callmart, administrator: psycopg.Connection, where: str, setting: str, value: str
+) -> None:
+    alter, remedy = HINDERING[where]
+    administrator.execute(f"{alter} set {setting} = {value}".encode())
+    administrator.execute("select pg_reload_conf()")
+    try:
+        with pytest.raises(UserError) as refused:
+            server.connect(callmart.settings)
+    finally:
+        administrator.execute("set default_transaction_read_only = off")
+        administrator.execute(f"{alter} reset {setting}".encode())
+        administrator.execute("select pg_reload_conf()")
+    said = f"{setting} is {value} for the login callmart_owner, and with that no command works: {remedy}"
+    assert str(refused.value) == said.format(setting=setting)
+
+
+@pytest.mark.usefixtures("administrator")
+def test_so_is_one_in_the_dsn(callmart: Callmart) -> None:
+    dsn = make_conninfo(embedded_server.uri(callmart.home), options="-c row_security=off")
+    assert refusal(callmart.home, dsn).endswith("take it out of the options in CALLMART_DSN")
 
 
 # -- the DSN -------------------------------------------------------------------------------------------------------

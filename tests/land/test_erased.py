@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from callmart.access import logins
-from callmart.base.keys import keyed, write_keys
+from callmart.base.keys import keyed
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.database import ledger
 from callmart.database.tombstones import secret_of, tombstone
@@ -21,13 +21,12 @@ from callmart.land.gate import Gate
 from callmart.land.landing import Landed
 from callmart.land.source import Tally
 from callmart.privacy import replaying
-from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
 from handing_over import handed_over, keep
-from landed import OWN, booked, change_registry, figures
+from landed import OWN, booked, change_registry, figures, remove_and_order_anew
 
 pytestmark = pytest.mark.dated
 
@@ -317,13 +316,8 @@ def test_under_another_key_nothing_from_before_the_end_lands(callmart: Callmart,
     """A customer of whom everything was removed comes back with another key, so nobody would be known again."""
     erased(callmart, customer, "agent", NOOR)
     former = key_of(callmart, customer)
+    remove_and_order_anew(callmart, customer)
     with callmart.connect() as connection:
-        new_key = forget_customer(connection, customer)
-        assert new_key
-        write_keys(callmart.home, {customer: new_key})
-        for table in ("raw.event", "raw.call"):
-            connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
-        connection.commit()
         assert ledger.compare(connection, callmart.settings) == ledger.Comparison()
     assert key_of(callmart, customer) != former
     new = call("c-20", "09:00", CALLER, NOOR, day=2)

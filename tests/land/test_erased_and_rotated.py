@@ -9,7 +9,7 @@ import pytest
 
 from callmart.access import logins
 from callmart.base.errors import UserError
-from callmart.base.keys import epochs, keyed, write_keys
+from callmart.base.keys import epochs, keyed
 from callmart.base.person import Person, Work
 from callmart.base.progress import quietly
 from callmart.database import ledger, ledger_mending
@@ -17,13 +17,12 @@ from callmart.database.tombstones import of_address, of_name, secret_of, tombsto
 from callmart.privacy import replaying
 from callmart.privacy.correcting import Correction
 from callmart.registry import erased
-from callmart.registry.applying import forget_customer
 from callmart.registry.file import Registry
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from events import DAY, DETAILED, Row, at, event, log, ndjson, registry
 from handing_over import keep
-from landed import OWN, booked, figures
+from landed import OWN, booked, figures, remove_and_order_anew
 from rotations import rotate
 
 pytestmark = pytest.mark.dated
@@ -186,12 +185,7 @@ def test_under_another_key_nothing_from_before_the_end_lands(
     callmart: Callmart, customer: int, after: Counter[Any]
 ) -> None:
     """If the customer leaves and comes back, all layers of its former key are former ones."""
-    with callmart.connect() as connection:
-        new_key = forget_customer(connection, customer)
-        assert new_key
-        write_keys(callmart.home, {customer: new_key})
-        for table in ("raw.event", "raw.call"):
-            connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
+    remove_and_order_anew(callmart, customer)
     new = [row | {"occurred_at": at("09:00", 2).isoformat()} for row in call("c-50", "09:00", OTHER, BEN)]
     landed = callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in [*day(), *new])))
     assert (landed.turned_away, landed.landed) == (len(day()), len(new))

@@ -4,6 +4,8 @@ from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
+from callmart.base.keys import write_keys
+from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
 from events import Row, at, event, ndjson
 
@@ -46,3 +48,13 @@ def figures(callmart: Callmart, customer: int) -> Counter[Any]:
         customer,
     )
     return Counter(tuple(row.values()) for row in rows)
+
+
+def remove_and_order_anew(callmart: Callmart, customer: int) -> None:
+    """As if everything of the customer had been removed, and it came back: it gets another key."""
+    with callmart.connect() as connection:
+        new_key = forget_customer(connection, customer)
+        assert new_key
+        write_keys(callmart.home, {customer: new_key})
+        for table in ("raw.event", "raw.call"):
+            connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])

@@ -1,5 +1,6 @@
 """Finds drift: where the database differs from access.yml, the marts' YAML and the contracts."""
 
+import re
 from collections.abc import Iterable, Iterator
 
 import psycopg
@@ -16,19 +17,23 @@ from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
 
-# PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
-SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
-COUNTING = (
-    "^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_"
-    "|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$"
-    "|(table|relation|total_relation|indexes|database|tablespace)_size$)"
-)
+_SCRIPT = embedded_server.ADMINISTRATOR.read_text(encoding="utf-8")
 # The body of the function that refuses definitions, as administrator.sql makes it.
-REFUSING = (
-    embedded_server.ADMINISTRATOR.read_text(encoding="utf-8")
-    .partition("returns event_trigger")[2]
-    .split("$$")[1]
-)
+REFUSING = _SCRIPT.partition("returns event_trigger")[2].split("$$")[1]
+
+
+def _constant(name: str) -> str:
+    """A constant of administrator.sql."""
+    found = re.search(rf"{name} +constant text.* := '(.*)';", _SCRIPT)
+    assert found is not None
+    return found[1]
+
+
+# Which functions it revokes from public, and those of Citus that it does not: Citus calls them in the name of whoever
+# looks into the catalogue.
+SHUTTING_OUT, COUNTING = _constant("shutting_out"), _constant("counting")
+NEEDED_BY_ALL = _constant("needed_by_all").strip("{}").split(",")
+
 # Parameters that keep a protection off unless they have one of these values, and what follows.
 ON = ("on", "true", "yes", "1")
 SWITCHES = {
@@ -39,8 +44,6 @@ SWITCHES = {
         (*ON, "local", "remote_write", "remote_apply"),
     ),
 }
-# Those of Citus' that it does not: Citus calls them in the name of whoever looks into the catalogue.
-NEEDED_BY_ALL = ("relation_is_a_known_shard", "citus_table_is_visible", "is_citus_depended_object")
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None, *, objects: bool = True) -> list[Drift]:
@@ -158,9 +161,7 @@ def _of_citus(connection: psycopg.Connection) -> Iterator[Drift]:
     """What is open to everybody of the extension that makes a cluster. Unlike what is of the server, it tells something
     about others.
     """
-    ((things, example),) = connection.execute(
-        SQL["of_citus"], {"needed_by_all": list(NEEDED_BY_ALL)}
-    ).fetchall()
+    ((things, example),) = connection.execute(SQL["of_citus"], {"needed_by_all": NEEDED_BY_ALL}).fetchall()
     if things:
         yield Drift(
             f"any login can ask the nodes of the cluster: {things} functions and relations of Citus are open to"
@@ -210,14 +211,12 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
         if role in limits:
             yield from _of_login(role, limits[role], *limited)
             if not can_login:
-                opening = roles.statement("alter role {} login", role)
-                yield Drift(f"login {role} may not log in", (opening,), shut=True)
+                yield Drift(f"login {role} may not log in", (logins.admitting(role),), shut=True)
         elif role not in customers | groups:
-            yield _made_by_hand(role)
+            yield Drift(f"role {role} was made by hand", logins.dropping(role))
         elif can_login:
             why = ", but its customer has not ordered a login" if role in customers else ""
-            shut = roles.statement("alter role {} nologin password null", role)
-            yield Drift(f"role {role} may log in{why}", (shut,))
+            yield Drift(f"role {role} may log in{why}", (logins.barring(role),))
     for role in sorted((limits.keys() | groups | customers) - found - closing):
         yield Drift(f"role {role} is missing")
 
@@ -236,11 +235,6 @@ def _of_login(
         yield Drift(f"login {role} has other limits", mended)
     if (kept, databases) != (declared, []):
         yield Drift(f"login {role} has other settings", mended, own=True, role=role)
-
-
-def _made_by_hand(role: str) -> Drift:
-    mended = ("grant {} to current_user with inherit true", "drop owned by {}", "drop role {}")
-    return Drift(f"role {role} was made by hand", tuple(roles.statement(each, role) for each in mended))
 
 
 def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
@@ -266,10 +260,7 @@ def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
 
 
 def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
-    database = connection.info.dbname
-    holders = {duty: roles.duty_role(database, duty) for duty in matrix().duties}
-    holders |= {f"reads {group}": roles.group_role(database, group) for group in roles.groups()}
-    given, wanted = rights.given(connection), rights.wanted(connection, matrix(), holders, marts or ())
+    given, wanted = rights.given(connection), rights.wanted(connection, marts or ())
     for right in sorted(given - wanted):
         if marts is not None or not rights.of_marts(right):
             yield Drift(f"by hand: {right}", (right.revoke(),))
@@ -327,15 +318,14 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
 def _given_elsewhere(connection: psycopg.Connection) -> Iterator[Drift]:
     """What our roles, or everybody, may use of PostgreSQL itself and of others, by hand."""
     for thing, role in connection.execute(SQL["elsewhere"], {"schemas": list(rights.SCHEMAS)}).fetchall():
-        if role is None or roles.belongs(role, connection.info.dbname):
+        if _is_ours(connection, role):
             yield Drift(f"{role or 'everybody'} may use {thing}")
 
 
 def _of_database(connection: psycopg.Connection) -> Iterator[Drift]:
     """Who else can define anything in the database. If it is the owner's, that is among the rights."""
-    database = connection.info.dbname
     for role, remedy in connection.execute(SQL["of_database"]).fetchall():
-        if role is None or roles.belongs(role, database):
+        if _is_ours(connection, role):
             yield Drift(
                 f"{role or 'everybody'} can define anything in the database: have a superuser run {remedy}"
             )
@@ -346,7 +336,7 @@ def _drifted_switches(connection: psycopg.Connection) -> Iterator[Drift]:
     harmless = [f"{name}={value}" for name, (_, values) in SWITCHES.items() for value in values]
     rows = connection.execute(SQL["switches"], {"names": list(SWITCHES), "harmless": harmless}).fetchall()
     for name, value, role, is_owners, remedy in rows:
-        if role is None or is_owners or roles.belongs(role, connection.info.dbname):
+        if is_owners or _is_ours(connection, role):
             yield Drift(
                 f"{SWITCHES[name][0]}, because {name} is {value} for {role or 'everybody'}: {remedy}",
                 server=name == "event_triggers",
@@ -356,5 +346,10 @@ def _drifted_switches(connection: psycopg.Connection) -> Iterator[Drift]:
 def _drifted_parameters(connection: psycopg.Connection) -> Iterator[Drift]:
     """The parameters of the server that a role of ours, or everybody, may set."""
     for parameter, role in connection.execute(SQL["parameters"]).fetchall():
-        if role is None or roles.belongs(role, connection.info.dbname):
+        if _is_ours(connection, role):
             yield Drift(f"parameter {parameter} may be set by {role or 'everybody'}")
+
+
+def _is_ours(connection: psycopg.Connection, role: str | None) -> bool:
+    """Whether a role is one of ours, or stands for everybody (None)."""
+    return role is None or roles.belongs(role, connection.info.dbname)

@@ -249,6 +249,16 @@ inner join pg_class as reader on reader.oid = inhparent
 inner join pg_class as source on source.oid = inhrelid
 where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
 union all
+-- What comes anew with each build and each file may be lost.
+select
+    format('a crash empties %%1$s, which is unlogged: run alter table %%1$s set logged', pg_class.oid::regclass),
+    null
+from pg_class
+where
+    relpersistence = 'u' and relkind = 'r' and relnamespace in (select oid from ours)
+    and relnamespace <> 'build'::regnamespace
+    and not (relnamespace = 'raw'::regnamespace and starts_with(relname, 'incoming'))
+union all
 -- Of a function whose body is a text nobody knows what it reads.
 select distinct
     'function ' || p.oid::regprocedure || ' reads ' || source.oid::regclass,

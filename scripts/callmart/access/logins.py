@@ -87,7 +87,7 @@ def let_in(connection: psycopg.Connection, role: str, limits: Limits) -> None:
     """Let a role log in, within its limits. Without a password nobody gets in yet."""
     for limit in limiting(role, limits):
         connection.execute(limit)
-    connection.execute(roles.statement("alter role {} login", role))
+    connection.execute(admitting(role))
 
 
 def open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
@@ -98,8 +98,24 @@ def open(connection: psycopg.Connection, home: Path, role: str, limits: Limits) 
 
 def close(connection: psycopg.Connection, home: Path, role: str) -> None:
     """Bar a role from logging in, and delete its password."""
-    connection.execute(roles.statement("alter role {} nologin password null", role))
+    connection.execute(barring(role))
     passfile(home, role).unlink(missing_ok=True)
+
+
+def admitting(role: str) -> sql.Composed:
+    """The statement that lets a role log in."""
+    return roles.statement("alter role {} login", role)
+
+
+def barring(role: str) -> sql.Composed:
+    """The statement that bars a role from logging in, and deletes its password."""
+    return roles.statement("alter role {} nologin password null", role)
+
+
+def dropping(role: str) -> tuple[sql.Composed, ...]:
+    """The statements that drop a role and what it owns in this database."""
+    steps = ("grant {} to current_user with inherit true", "drop owned by {}", "drop role {}")
+    return tuple(roles.statement(step, role) for step in steps)
 
 
 def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
@@ -183,9 +199,8 @@ def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 def drop(connection: psycopg.Connection, role: str) -> None:
     """Drop a role and what it owns in this database."""
-    connection.execute(roles.statement("grant {} to current_user with inherit true", role))
-    connection.execute(roles.statement("drop owned by {}", role))
-    connection.execute(roles.statement("drop role {}", role))
+    for statement in dropping(role):
+        connection.execute(statement)
 
 
 # -- connections -----------------------------------------------------------------------------------------------

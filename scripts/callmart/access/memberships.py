@@ -16,6 +16,7 @@ from psycopg import sql
 from callmart.access import drift, logins, rights, roles, sessions
 from callmart.access.difference import Drift
 from callmart.base.errors import UserError
+from callmart.base.identifiers import listed
 from callmart.base.matrix import matrix
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
@@ -233,7 +234,7 @@ def _change_password(connection: psycopg.Connection, role: str, change: Callable
 
     def let_in() -> None:
         change()
-        connection.execute(roles.statement("alter role {} login", role))
+        connection.execute(logins.admitting(role))
 
     if connection.execute("select to_regrole(quote_ident(%s)) is null", [role]).fetchone() == (True,):
         return f"login {role} has no role yet: the next run makes it, with a password"
@@ -241,7 +242,7 @@ def _change_password(connection: psycopg.Connection, role: str, change: Callable
         connection,
         role,
         "has no new password yet, and may be shut out until it has one",
-        partial(connection.execute, roles.statement("alter role {} nologin password null", role)),
+        partial(connection.execute, logins.barring(role)),
         partial(sessions.end_all, connection, role),
         let_in,
         again="then `callmart access rotate` its password",
@@ -444,5 +445,4 @@ def _grant(connection: psycopg.Connection, memberships: set[roles.Membership]) -
 
 
 def _execute(connection: psycopg.Connection, role: str, members: list[str], text: str) -> None:
-    names = sql.SQL(", ").join(map(sql.Identifier, members))
-    connection.execute(sql.SQL(text).format(sql.Identifier(role), names))
+    connection.execute(sql.SQL(text).format(sql.Identifier(role), listed(members)))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart.access.roles import showing_role
+from callmart.access import roles
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.matrix import FILE, USAGE, Matrix, split
+from callmart.base.matrix import FILE, USAGE, matrix, split
 from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import has_ratios, view_of
 
@@ -81,28 +81,30 @@ def given(connection: psycopg.Connection) -> set[Right]:
     return {Right(*row) for row in connection.execute(SQL["given"], {"schemas": list(SCHEMAS)})}
 
 
-def wanted(
-    connection: psycopg.Connection, matrix: Matrix, roles: dict[str, str], marts: Iterable[Mart]
-) -> set[Right]:
-    """The rights that the matrix and the marts declare. `roles` has the role of each duty, and of each group under the
-    name `reads <group>`. Raises UserError if the matrix names an object that does not exist.
+def wanted(connection: psycopg.Connection, marts: Iterable[Mart]) -> set[Right]:
+    """The rights that the matrix and the marts declare. Raises UserError if the matrix names an object that does not
+    exist.
     """
+    database = connection.info.dbname
+    duties = {name: roles.duty_role(database, name) for name in matrix().duties}
+    readers = {group: roles.group_role(database, group) for group in roles.groups()}
     catalogue = _catalogue(connection)
     rights: set[Right] = set()
-    for name, duty in matrix.duties.items():
-        rights.update(_of_duty(catalogue, roles[name], name, "SELECT", duty.select))
-        rights.update(_of_duty(catalogue, roles[name], name, "INSERT", duty.insert))
+    for name, role in duties.items():
+        duty = matrix().duties[name]
+        rights.update(_of_duty(catalogue, role, name, "SELECT", duty.select))
+        rights.update(_of_duty(catalogue, role, name, "INSERT", duty.insert))
         for function in duty.execute:
-            rights.update(_execute(catalogue, roles[name], name, *function.split(".")))
+            rights.update(_execute(catalogue, role, name, *function.split(".")))
         for function in SHARING_FUNCTIONS:
-            rights.update(_execute(catalogue, roles[name], name, "access", function))
-    for group, role in ((key.removeprefix("reads "), role) for key, role in roles.items() if " " in key):
+            rights.update(_execute(catalogue, role, name, "access", function))
+    for group, role in readers.items():
         schema = USAGE if group == USAGE else "mart"
         rights.add(Right("schema", schema, "", role, "USAGE"))
         if group != USAGE:
             for function in POLICY_FUNCTIONS:
                 rights.update(_execute(catalogue, role, group, "access", function))
-            showing = showing_role(connection.info.dbname, group)
+            showing = roles.showing_role(database, group)
             rights.add(Right("schema", "store", "", showing, "USAGE"))
             rights.update(
                 Right("table", mart.table, "", showing, "SELECT")
@@ -117,13 +119,14 @@ def wanted(
             if relation in catalogue.relations
         )
     for view, group in connection.execute(SQL["ratios"]):  # also those that the next opening removes
-        rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
+        rights.add(Right("table", view, "", readers[group], "SELECT"))
     for view, group, relation, column in _read_by_views(connection):
-        rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
-        showing = showing_role(connection.info.dbname, group)
+        rights.add(Right("table", view, "", readers[group], "SELECT"))
+        showing = roles.showing_role(database, group)
         rights.add(Right("table", relation, column, showing, "SELECT"))
     if catalogue.owns_database:
-        rights.update(Right("database", catalogue.database, "", role, "CONNECT") for role in roles.values())
+        connecting = (*duties.values(), *readers.values())
+        rights.update(Right("database", catalogue.database, "", role, "CONNECT") for role in connecting)
     return rights
 
 

@@ -12,7 +12,7 @@ from callmart.base.declared import Name, Texts
 from callmart.base.nearest import instead
 from callmart.base.pointing import NOBODY, Whom
 from callmart.base.settings import PROJECT
-from callmart.base.strict import Listed, Strict
+from callmart.base.strict import Listed, Strict, twice
 
 FILE = PROJECT / "access.yml"
 
@@ -87,9 +87,9 @@ class Matrix(Strict):
     def _groups_are_known(self) -> "Matrix":
         opened = {group for groups in (*self.customer.values(), *self.ordered.values()) for group in groups}
         for titles in zip(*((group.title.nl, group.title.en) for group in self.groups.values()), strict=True):
-            if twice := [title for title in titles if titles.count(title) > 1]:
+            if title := twice(titles):
                 raise ValueError(
-                    f"two groups have the title {twice[0]}, the name of their data sources; rename one"
+                    f"two groups have the title {title}, the name of their data sources; rename one"
                 )
         if USAGE in self.groups:
             raise ValueError(f"{USAGE} is the statistics over all customers; give the group another name")

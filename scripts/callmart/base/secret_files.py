@@ -9,15 +9,25 @@ from callmart.base.errors import UserError
 
 
 def secret_file(path: Path, content: str | bytes) -> None:
-    """Write a file that only its owner can read. It is written whole or not at all."""
+    """Write a file that only its owner can read, and its folder if that is missing."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_in_folder(path, content.encode() if isinstance(content, str) else content)
+
+
+def write_in_folder(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read into a folder that is there. It is written whole or not at all."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    write_synced(draft, content, os.O_CREAT | os.O_EXCL)
+    draft.replace(path)
+
+
+def write_synced(path: Path, content: bytes, flags: int) -> None:
+    """Write to a file that only its owner can read, and have the disk keep it. `flags` say how it is opened."""
+    with os.fdopen(os.open(path, os.O_WRONLY | flags, 0o600), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def refuse_shared(path: Path, named: str) -> None:

@@ -4,7 +4,7 @@ No sentence repeats a value: it can be a person's name.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -97,6 +97,11 @@ def _kinds(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _kinds(argument)
+
+
+def twice(names: Sequence[str]) -> str | None:
+    """The first name that is there more than once."""
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def line_of(document: Any, place: Iterable[str | int]) -> int:

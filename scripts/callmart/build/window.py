@@ -1,10 +1,13 @@
 """Computes the window: dbt computes the dirty days, and the days that look back at them, into the schema `build`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
@@ -12,6 +15,7 @@ from callmart.base import sql_file
 from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.build import definitions, spreading
+from callmart.build.definitions import Definitions
 from callmart.database import clock
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.declarations.mart import Mart
@@ -65,6 +69,23 @@ def build(connection: psycopg.Connection, settings: Settings, on_model: OnItem) 
     connection.commit()
     assert row is not None
     return Built(row[0], days)
+
+
+@dataclass(frozen=True)
+class Unopened:
+    """A build that nobody has opened yet, with the tables that it made and the definitions that it computed by."""
+
+    build_id: int
+    built_at: datetime
+    is_validated: bool
+    tables: Mapping[str, int | None]
+    definitions: Definitions | None
+
+
+def unopened(connection: psycopg.Connection) -> Unopened | None:
+    """The last build; None if it is open, or there is none."""
+    with connection.cursor(row_factory=class_row(Unopened)) as cursor:
+        return cursor.execute(SQL["unopened"]).fetchone()
 
 
 def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:

@@ -29,6 +29,17 @@ from ({dirty}) as d;
 insert into ops.built_state (state) values (%(state)s)
 on conflict (one_row) do update set state = excluded.state;
 
+-- name: unopened
+-- The last build, if it is not open.
+select
+    build_id,
+    built_at,
+    validated_at is not null as is_validated,
+    tables,
+    definitions
+from ops.build
+where opened_at is null and build_id = (select max(b.build_id) from ops.build as b);
+
 -- name: is_built
 -- Whether a build was computed from this state, and none waits to be opened. If no day is dirty any more, only what
 -- concerns the statistics has to be the same.

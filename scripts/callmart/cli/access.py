@@ -45,8 +45,8 @@ def apply() -> None:
     """Make the server match access.yml, the marts' YAML and the contracts. Rights that they don't give are revoked."""
     from callmart.declarations import dbt_project, mart_tables
 
-    marts = dbt_project.marts(settings())
     with database() as connection, exclusive(connection):
+        marts = dbt_project.marts(settings())
         renewed = logins.refused(connection, settings())
         applied = memberships.apply(connection, settings(), marts)
         stuck = memberships.renew(connection, settings(), renewed)

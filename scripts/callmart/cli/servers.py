@@ -66,8 +66,8 @@ def upgrade(
     """Upgrade a database that an earlier version of callmart made, and marts that changed. Their data stays."""
     from callmart.declarations import dbt_project
 
-    marts = dbt_project.marts(settings())
     with database(applied=False) as connection, nullcontext() if plan else exclusive(connection):
+        marts = dbt_project.marts(settings())
         if not schema.has_registry(connection):
             raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
         planned = list(upgrading.plan(connection, settings(), marts))

@@ -48,8 +48,10 @@ def try_(
     Exit code 1 if checks hold days back; with --once, if anything differs from what stands.
     """
     if drop:
+        from callmart.environments import known
+
         if not _drop(name):
-            raise UserError(f"there is no environment {name}: `callmart status` lists those that there are")
+            raise known.absent(name)
         out.print(f"try: environment {name} is gone")
         return
     if days is None or not customers:

@@ -27,26 +27,27 @@ select set_config('citus.enable_ddl_propagation', 'off', false);
 -- create in the database, as callmart's owner, also where it does not own the database.
 do $$
 declare
-    owners     text := (
+    owners        text := (
         select string_agg(grantee::regrole::text, ', ')
         from
             pg_catalog.pg_database,
             pg_catalog.aclexplode(coalesce(datacl, pg_catalog.acldefault('d', datdba)))
         where datname = current_database() and privilege_type = 'CREATE' and grantee <> 0
     );
-    everybodys text;
-    counts     boolean;
-    needed     text;
+    -- callmart, which names what is open to everybody, reads these here: each has to stay one string in one line.
+    shutting_out  constant text := '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$';
+    counting      constant text := '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$|(table|relation|total_relation|indexes|database|tablespace)_size$)';
+    needed_by_all constant text[] := '{relation_is_a_known_shard,citus_table_is_visible,is_citus_depended_object}';
+    everybodys    text;
+    counts        boolean;
+    needed        text;
 begin
     for everybodys, counts in
-        select p.oid::regprocedure, p.proname ~ '^pg_' and p.proname !~ 'advisory|logical_emit'
+        select p.oid::regprocedure, p.proname ~ counting
         from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
         where
             (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
-            and (
-                p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-                or p.proname ~ '^pg_(stat_(get_(?!activity$)|statements$)|(current|last)_wal_|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$|(table|relation|total_relation|indexes|database|tablespace)_size$)'
-            )
+            and (p.proname ~ shutting_out or p.proname ~ counting)
             and grantee = 0
     loop
         if counts then
@@ -71,7 +72,7 @@ begin
                 where classid = 'pg_proc'::regclass and objid = p.oid and deptype = 'e'
                 and refobjid in (select oid from pg_catalog.pg_extension where extname = 'citus')
             )
-            and p.proname not in ('relation_is_a_known_shard', 'citus_table_is_visible', 'is_citus_depended_object')
+            and p.proname <> all(needed_by_all)
             and grantee = 0
         union all
         select 'table ' || c.oid::regclass, 'select'

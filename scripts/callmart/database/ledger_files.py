@@ -5,6 +5,7 @@ from pathlib import Path
 
 from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
+from callmart.base.secret_files import write_in_folder, write_synced
 from callmart.base.settings import Settings
 from callmart.database import chain
 from callmart.database.chain import Broken, Chain
@@ -50,10 +51,7 @@ def write(settings: Settings, path: Path, ledger: Chain) -> None:
     try:
         if path == in_home(settings):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(path.name + ".new")
-        draft.unlink(missing_ok=True)
-        _write(draft, ledger.text(), os.O_CREAT | os.O_EXCL)
-        draft.replace(path)
+        write_in_folder(path, ledger.text())
         sync(path.parent)
     except OSError as error:
         raise _unwritten(path, error) from None
@@ -65,16 +63,9 @@ def extend(path: Path, ledger: Chain) -> None:
         text = chain.whole_lines(path.read_bytes())
         os.truncate(path, len(text))  # what was begun and never finished
         missing = ledger.entries[text.count(b"\n") - 1 :]
-        _write(path, b"".join(map(chain.line, missing)), os.O_APPEND)
+        write_synced(path, b"".join(map(chain.line, missing)), os.O_APPEND)
     except OSError as error:
         raise _unwritten(path, error) from None
-
-
-def _write(path: Path, text: bytes, flags: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | flags, 0o600), "wb") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
 
 
 def _unwritten(path: Path, error: OSError) -> UserError:

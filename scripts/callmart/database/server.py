@@ -11,10 +11,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.secret_files import refuse_shared
-from callmart.base.settings import Settings
+from callmart.base.settings import LOOPBACK, Settings
 from callmart.database import embedded_server
+
+SQL = sql_file.statements(__file__)
 
 DEFAULT_PORT = 5432  # as libpq has it
 LONGEST_DATABASE_NAME = 42  # role names begin with it and end with a number, and have at most 63 bytes
@@ -238,10 +241,7 @@ def _with_tls(dsn: str) -> str:
 
 def on_this_machine(*hosts: str) -> bool:
     """Whether all hosts of a libpq URI, each a list with commas, are this machine."""
-    return all(
-        host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
-        for host in ",".join(hosts).split(",")
-    )
+    return all(host.startswith("/") or host in ("", *LOOPBACK) for host in ",".join(hosts).split(","))
 
 
 def tls_servers(settings: Settings) -> list[tuple[str, int]]:
@@ -276,13 +276,11 @@ def refuse_unsafe(version: int) -> None:
 
 def _check(connection: psycopg.Connection) -> None:
     refuse_unsafe(connection.info.server_version)
-    row = connection.execute(
-        "select rolsuper or rolbypassrls, rolcreaterole,"
-        " has_database_privilege(current_database(), 'create') from pg_roles where rolname = current_user"
-    ).fetchone()
-    connection.rollback()
+    row = connection.execute(SQL["owner"]).fetchone()
     assert row is not None
-    unbound, creates_roles, creates_schemas = row
+    unbound, creates_roles, creates_schemas, hindered = row
+    hindering = connection.execute(SQL["hindering"]).fetchone() if hindered else None
+    connection.rollback()
     user, database = connection.info.user, connection.info.dbname
     if len(database.encode()) > LONGEST_DATABASE_NAME:
         raise UserError(
@@ -298,4 +296,9 @@ def _check(connection: psycopg.Connection) -> None:
         raise UserError(
             f"the login {user} lacks rights: alter role {user} createrole; "
             f"grant create on database {database} to {user}"
+        )
+    if hindering is not None:
+        setting, value, remedy = hindering
+        raise UserError(
+            f"{setting} is {value} for the login {user}, and with that no command works: {remedy}"
         )

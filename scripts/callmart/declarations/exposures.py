@@ -18,7 +18,7 @@ from callmart.base.errors import UserError
 from callmart.base.matrix import OPTIONS, GroupName, Matrix, Option, matrix
 from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
-from callmart.base.strict import Strict
+from callmart.base.strict import Strict, twice
 from callmart.declarations import captions, metrics, model_files
 from callmart.declarations.mart import NAMES_OF_AGENTS, Mart
 from callmart.declarations.metrics import Metric
@@ -142,8 +142,8 @@ class Sheet(Strict):
                 else f"a {self.kind} needs `measures`: columns that can be summed, or ratios"
             )
         for listed in (self.measures, self.columns, self.dimensions):
-            if twice := [name for name in listed if listed.count(name) > 1]:
-                raise ValueError(f"{twice[0]} is there twice; keep one of the two")
+            if name := twice(listed):
+                raise ValueError(f"{name} is there twice; keep one of the two")
         if self.without is not None and self.by is None:
             raise ValueError("`without` leaves out a value of `by`; add it")
         if (self.is_trend and self.kind != "line") or {self.by, self.then_by} & {*TRENDS}:
@@ -325,8 +325,8 @@ def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[
         title for report in reports for title in {("nl", report.title.nl), ("en", report.title.en)}
     )
     for report in reports:
-        if twice := [name for name in report.names if names[name] > 1]:
-            yield declared.wrong(report._file, report.name, f"{twice[0]} is there twice; keep one of the two")
+        if taken := [name for name in report.names if names[name] > 1]:
+            yield declared.wrong(report._file, report.name, f"{taken[0]} is there twice; keep one of the two")
         if any(titles[language, getattr(report.title, language)] > 1 for language in ("nl", "en")):
             yield declared.wrong(
                 report._file,
@@ -411,9 +411,8 @@ def _of_report(
     report: Report, marts: Mapping[str, Mart], matrix: Matrix, unread: Collection[str]
 ) -> Iterator[str]:
     """What is wrong in a report as a whole."""
-    names = [sheet.name for sheet in report.sheets]
-    if twice := {name for name in names if names.count(name) > 1}:
-        yield f"sheet {min(twice)} is there twice; keep one of the two"
+    if name := twice([sheet.name for sheet in report.sheets]):
+        yield f"sheet {name} is there twice; keep one of the two"
     shown = {sheet.mart: None for sheet in report.sheets}
     if any(AGENT in sheet.axes for sheet in report.sheets):
         shown[NAMES_OF_AGENTS] = None

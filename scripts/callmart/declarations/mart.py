@@ -11,7 +11,7 @@ from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.matrix import USAGE, Matrix
 from callmart.base.nearest import nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
-from callmart.base.strict import Listed, Strict
+from callmart.base.strict import Listed, Strict, twice
 
 NUMBERS = ("smallint", "integer", "bigint", "double precision")
 
@@ -239,8 +239,8 @@ class Mart(Strict):
                 near = nearest(name, self.columns)
                 remedy = f"; or write {near} there" if near else ""
                 yield "", f"add to its YAML a column {name}: its key or day names it{remedy}"
-        if twice := [name for name in self.key if self.key.count(name) > 1]:
-            yield "", f"correct config.meta.key in its YAML: {twice[0]} is there twice"
+        if again := twice(self.key):
+            yield "", f"correct config.meta.key in its YAML: {again} is there twice"
         for name, data_type in {"customer_id": "integer", self.day or "": "date"}.items():
             if self.types.get(name, data_type) != data_type and self.group != USAGE:
                 yield name, f"correct data_type of the column {name} in its YAML: it must be {data_type}"

@@ -18,7 +18,7 @@ from callmart.base.errors import UserError
 from callmart.base.matrix import USAGE
 from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
-from callmart.base.strict import Strict
+from callmart.base.strict import Strict, twice
 from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
 
@@ -171,9 +171,8 @@ class Metric(Ratio):
     def _fits_its_unit(self) -> "Metric":
         if self.over == self.per:
             raise ValueError("`over` and `per` are the same, so it is always 1; correct one of them")
-        names = [variant.name for variant in self.variants]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"the variant {twice[0]} is there twice; choose another name for one")
+        if name := twice([variant.name for variant in self.variants]):
+            raise ValueError(f"the variant {name} is there twice; choose another name for one")
         if self.missed and (self.unit != "share" or self.better is None):
             raise ValueError("only a share that has `better` has `missed`; remove it")
         if self.is_at_once != (self.unit == "agents"):
@@ -188,9 +187,8 @@ class File(Strict):
 
     @model_validator(mode="after")
     def _names_once(self) -> "File":
-        names = [metric.name for metric in self.metrics]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{min(twice)} is there twice; keep one of the two")
+        if name := twice([metric.name for metric in self.metrics]):
+            raise ValueError(f"{name} is there twice; keep one of the two")
         return self
 
 

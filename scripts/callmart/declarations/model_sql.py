@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from callmart.base.nearest import instead, nearest
 from callmart.declarations import portable
@@ -159,34 +160,32 @@ def _of_brackets(sql: str) -> Iterator[Mistake]:
 
 def _bracket(sql: str, begin: int) -> str:
     """The text from a place to the end of the brackets around it."""
-    depth = 0
-    for place in range(begin, len(sql)):
-        depth += {"(": 1, ")": -1}.get(sql[place], 0)
-        if depth < 0:
-            return sql[begin:place]
-    return sql[begin:]
+    ends = (place for place, depth in _depths(sql, begin) if depth < 0)
+    return sql[begin : next(ends, len(sql))]
 
 
 def _clause(sql: str, begin: int) -> str:
     """The text from a place to the next clause, or to the end of the brackets around it."""
-    depth = 0
-    for place in range(begin, len(sql)):
-        depth += {"(": 1, ")": -1}.get(sql[place], 0)
-        if depth < 0 or (depth == 0 and sql[place].isalpha() and _CLAUSE.match(sql, place)):
-            return sql[begin:place]
-    return sql[begin:]
+    ends = (
+        place
+        for place, depth in _depths(sql, begin)
+        if depth < 0 or (depth == 0 and sql[place].isalpha() and _CLAUSE.match(sql, place))
+    )
+    return sql[begin : next(ends, len(sql))]
 
 
 def _split(listed: str) -> list[str]:
     """The parts between the commas that are in no brackets."""
-    parts, depth = [""], 0
-    for character in listed:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
+    commas = [place for place, depth in _depths(listed) if depth == 0 and listed[place] == ","]
+    return [listed[begin + 1 : end] for begin, end in pairwise([-1, *commas, len(listed)])]
+
+
+def _depths(sql: str, begin: int = 0) -> Iterator[tuple[int, int]]:
+    """Each place from one on, with how many brackets were opened since and not closed."""
+    depth = 0
+    for place in range(begin, len(sql)):
+        depth += {"(": 1, ")": -1}.get(sql[place], 0)
+        yield place, depth
 
 
 def of_days(text: str, marts: Collection[str]) -> Iterator[Mistake]:

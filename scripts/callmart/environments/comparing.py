@@ -15,6 +15,7 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.identifiers import listed
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.database.piping import pipe
@@ -121,7 +122,7 @@ def _bring(connection: psycopg.Connection, own: psycopg.Connection, pair: Pair, 
 def _rows(mart: Mart, columns: Iterable[str], environment: Environment) -> sql.Composable:
     """The rows of a mart that are compared."""
     return sql.SQL(SQL["rows_of_days" if mart.day else "rows_of_customers"]).format(
-        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        columns=listed(columns),
         mart=sql.Identifier(mart_tables.SCHEMA, mart.name),
         day=sql.Identifier("m", mart.day or ""),
         customers=list(environment.customers),
@@ -159,7 +160,7 @@ def _join(own: psycopg.Connection, pair: Pair, rows: sql.Composable) -> None:
         sql.SQL(SQL["join_sides"]).format(
             columns=sql.SQL(", ").join([day, *values, *persons]),
             wanted=sql.SQL("true" if pair.there.day else "there.customer_id is not null"),
-            key=sql.SQL(", ").join(map(sql.Identifier, pair.key)),
+            key=listed(pair.key),
             **sides,
         )
     )
@@ -167,7 +168,7 @@ def _join(own: psycopg.Connection, pair: Pair, rows: sql.Composable) -> None:
 
 def _summed(pair: Pair, rows: sql.Composable) -> sql.Composable:
     """One side as the sums of what both keys have."""
-    key = sql.SQL(", ").join(map(sql.Identifier, pair.key))
+    key = listed(pair.key)
     sums = [sql.SQL(", sum({0}) as {0}").format(sql.Identifier(name)) for name in pair.values]
     return sql.SQL("(select {}{} from {} as of_side group by {})").format(
         key, sql.SQL("").join(sums), rows, key

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.identifiers import listed
 from callmart.base.settings import Settings
 from callmart.database import ledger
 from callmart.database.piping import pipe
@@ -108,9 +109,7 @@ def copy(
     own.execute(SQL["make_months"], parameters)
     for table, statement in TABLES.items():
         columns = [name for (name,) in own.execute(SQL["columns"], {"table": table})]
-        query = sql.SQL(SQL[statement]).format(
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)), table=sql.SQL(table)
-        )
+        query = sql.SQL(SQL[statement]).format(columns=listed(columns), table=sql.SQL(table))
         _fill(connection, own, query, parameters, table, columns)
     _fill(
         connection,
@@ -136,7 +135,7 @@ def _fill(
     """Fill a table of the environment. Into one with row-level security nothing can be copied: it gets the rows through
     another.
     """
-    parts = {"table": sql.SQL(table), "columns": sql.SQL(", ").join(map(sql.Identifier, columns))}
+    parts = {"table": sql.SQL(table), "columns": listed(columns)}
     is_guarded = own.execute(SQL["is_guarded"], {"table": table}).fetchone() == (True,)
     if is_guarded:
         own.execute(sql.SQL(SQL["make_way_round"]).format(**parts))

@@ -97,7 +97,12 @@ def find(connection: psycopg.Connection, name: str) -> Environment:
     for environment in all_of(connection):
         if environment.name == name:
             return environment
-    raise UserError(f"there is no environment {name}: `callmart status` lists those that there are")
+    raise absent(name)
+
+
+def absent(name: str) -> UserError:
+    """The mistake of naming an environment that is not there."""
+    return UserError(f"there is no environment {name}: `callmart status` lists those that there are")
 
 
 def folder(settings: Settings, name: str) -> Path:

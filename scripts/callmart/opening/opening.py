@@ -10,6 +10,7 @@ from psycopg import sql
 from callmart.access import drift, memberships, sessions
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.identifiers import listed
 from callmart.base.settings import Settings
 from callmart.build import months, window
 from callmart.build.definitions import Definitions
@@ -46,22 +47,18 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     marts = dbt_project.marts(settings)
     with sessions.making_way(connection):
         show(connection, marts)  # also if there is nothing to open: a ratio may have changed
-    row = connection.execute(
-        "select build_id, tables, definitions, validated_at is not null from ops.build where opened_at is null"
-        " and build_id = (select max(build_id) from ops.build)"
-    ).fetchone()
-    if row is None:
+    build = window.unopened(connection)
+    if build is None:
         connection.commit()
         return Opened(0, 0, 0, problems)
-    build_id, tables, definitions, validated = row
-    if not validated:
+    if not build.is_validated:
         raise UserError("the last build has not been validated: run `callmart validate` first")
-    if window.computed_tables(connection, marts) != tables:
+    if window.computed_tables(connection, marts) != build.tables:
         raise UserError("the window changed after it was validated; run `callmart build` again")
 
     with sessions.making_way(connection):
         months.ensure_window(connection, marts)
-        opened = _open(connection, build_id, marts, definitions or {})
+        opened = _open(connection, build.build_id, marts, build.definitions or {})
         connection.commit()
     return replace(opened, problems=problems)
 
@@ -142,7 +139,7 @@ def _move(connection: psycopg.Connection, build_id: int, mart: Mart, definition:
         "mart": sql.Identifier("store", mart.name),
         "computed": sql.Identifier("build", mart.name),
         "computed_columns": sql.SQL(", ").join(sql.Identifier("m", column) for column in mart.columns),
-        "column_names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
+        "column_names": listed(mart.columns),
         "mart_name": sql.Literal(mart.name),
         "build": sql.Literal(build_id),
         "definition": sql.Literal(definition),

@@ -3,7 +3,7 @@
 For a customer without a contract now or later, the registry keeps the customer's own row and nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -13,6 +13,7 @@ from psycopg import sql
 from callmart.access import memberships, sessions
 from callmart.access.difference import Drift
 from callmart.base import sql_file, telephone
+from callmart.base.identifiers import listed
 from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key, random_key
 from callmart.base.settings import Settings
 from callmart.database import catalogue, clock, fingerprints, schema, vacuum
@@ -178,7 +179,7 @@ def _write(
                 "insert into registry.customer as known ({}) values ({}) on conflict (customer_id) do update set {},"
                 " key_fingerprint = coalesce(excluded.key_fingerprint, known.key_fingerprint)"
             ).format(
-                _names(columns),
+                listed(columns),
                 sql.SQL(", ").join(sql.Placeholder() * len(columns)),
                 sql.SQL(", ").join(
                     sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
@@ -193,7 +194,7 @@ def _write(
             )
             cursor.executemany(
                 sql.SQL("insert into registry.{} (customer_id, {}) values (%s, {})").format(
-                    sql.Identifier(table), _names(names), sql.SQL(", ").join(sql.Placeholder() * len(names))
+                    sql.Identifier(table), listed(names), sql.SQL(", ").join(sql.Placeholder() * len(names))
                 ),
                 [
                     (id, *(list(v) if isinstance(v, tuple) else v for v in row))
@@ -215,10 +216,6 @@ def _write(
             )
     key_contacts(connection, {id: keys[id] for id in states.keys() & keys.keys()})
     _write_agents(connection, states, keys, now)
-
-
-def _names(columns: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _write_agents(

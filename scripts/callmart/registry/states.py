@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg import sql
 
+from callmart.base.identifiers import listed
 from callmart.declarations import exposures
 from callmart.registry.file import Customer, Defaults, Option, Registry, Service, status_word
 from callmart.registry.hours import days_of
@@ -58,7 +59,7 @@ class State:
     def option_on(self, day: date) -> Option:
         """Return the option that is ordered for a day."""
         for option, valid_from, valid_until in self.tables["contract"]:
-            if valid_from <= day and (valid_until is None or day < valid_until):
+            if _holds(day, valid_from, valid_until):
                 return option  # type: ignore[no-any-return]
         return "none"
 
@@ -97,7 +98,7 @@ class State:
         valid = {
             (queue, weekday, call_date, *minutes)
             for queue, valid_from, valid_until, weekday, call_date, *minutes in self.tables["opening_hours"]
-            if valid_from <= day and (valid_until is None or day < valid_until)
+            if _holds(day, valid_from, valid_until)
         }
         # A day of a period is closed if neither its weekday nor its date has hours.
         declared = {queue for queue, *_ in valid}
@@ -115,6 +116,11 @@ class State:
     def turns(self) -> set[date]:
         """Return the days on which the option can change."""
         return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
+
+
+def _holds(day: date, valid_from: date, valid_until: date | None) -> bool:
+    """Whether a contract, or opening hours, of these days hold on a day."""
+    return valid_from <= day and (valid_until is None or day < valid_until)
 
 
 def nothing() -> dict[str, Rows]:
@@ -205,7 +211,7 @@ def _opening(customer: Customer, defaults: Defaults, this_year: int) -> dict[str
 
 def current_states(connection: psycopg.Connection) -> dict[int, State]:
     """Return the states in the database, by customer."""
-    columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMER))
+    columns = listed(CUSTOMER)
     states = {
         row[0]: State(row[1:], nothing())
         for row in connection.execute(
@@ -214,7 +220,7 @@ def current_states(connection: psycopg.Connection) -> dict[int, State]:
     }
     for table, names in TABLES.items():
         query = sql.SQL("select customer_id, {} from registry.{}").format(
-            sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(table)
+            listed(names), sql.Identifier(table)
         )
         for customer_id, *values in connection.execute(query):
             states[customer_id].tables[table].add(

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.database import server
 from callmart.declarations.captions import Locale, captions
 from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
@@ -60,7 +61,7 @@ class Live:
                 "live needs one server, as Tableau can't choose among several; name one host in CALLMART_DSN, or write "
                 "connection: extract for this customer"
             )
-        if not host or host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1"):
+        if server.on_this_machine(host):
             raise UserError("live needs a server that Tableau can reach; set CALLMART_DSN")
         return cls(
             host,

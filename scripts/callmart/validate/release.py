@@ -8,6 +8,7 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.account import account
 from callmart.base.errors import UserError, unknown_customer
+from callmart.database import audit_log
 
 SQL = sql_file.statements(__file__)
 
@@ -27,19 +28,11 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
     ).fetchone()
     if known is None:
         raise unknown_customer(customer_id)
-    released = connection.execute(
-        SQL["release"], {"by": by, "reason": reason, "customer": customer_id, "day": day}
-    ).fetchone()
+    days = {"customer": customer_id, "day": day}
+    released = connection.execute(SQL["release"], {"by": by, "reason": reason, **days}).fetchone()
     if released is None:
         raise UserError(f"{day} of customer {customer_id} is not held back; `callmart status` shows what is")
-    connection.execute(
-        """
-        insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'released')
-        on conflict (customer_id, call_date) do update set cause = excluded.cause
-        """,
-        [customer_id, day],
-    )
-    connection.execute(
-        SQL["log"], {"customer": customer_id, "build": released[0], "by": by, "reason": reason}
-    )
+    connection.execute(SQL["mark"], days)
+    noted = {"build": released[0], "days": 1, "by": by, "reason": reason}
+    audit_log.note(connection, "released", noted, customer_id)
     connection.commit()

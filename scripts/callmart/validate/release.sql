@@ -7,10 +7,8 @@ set
 where customer_id = %(customer)s and call_date = %(day)s
 returning build_id;
 
--- name: log
-insert into ops.audit_log (action, customer_id, details)
-values (
-    'released',
-    %(customer)s,
-    jsonb_build_object('build', %(build)s::bigint, 'days', 1, 'by', %(by)s::text, 'reason', %(reason)s::text)
-);
+-- name: mark
+-- Let the next build compute the day again, and the next opening look at it.
+insert into ops.dirty_day (customer_id, call_date, cause)
+values (%(customer)s, %(day)s, 'released')
+on conflict (customer_id, call_date) do update set cause = excluded.cause;

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -62,16 +63,11 @@ def validate(connection: psycopg.Connection, settings: Settings, on_mart: OnItem
     Raises UserError if the window changed since the build, an expectation can't be evaluated, or a node of the cluster
     can't be reached.
     """
-    row = connection.execute(
-        "select build_id, tables, (built_at at time zone %s)::date from ops.build where opened_at is null"
-        " and build_id = (select max(build_id) from ops.build)",
-        [settings.time_zone],
-    ).fetchone()
-    if row is None:
+    build = window.unopened(connection)
+    if build is None:
         return Validated(None)
-    build_id, tables, built_on = row
     marts = dbt_project.marts(settings)
-    if window.computed_tables(connection, marts) != tables:
+    if window.computed_tables(connection, marts) != build.tables:
         raise UserError("the window changed after the last `callmart build`; run `callmart build` again")
     on_mart("Great Expectations starts", 0, len(marts))
     suites = {mart.name: expectations(mart) for mart in marts}
@@ -93,10 +89,11 @@ def validate(connection: psycopg.Connection, settings: Settings, on_mart: OnItem
             sections.append(quality_pages.section(found, of_mart))
             results += of_mart
             on_mart(mart.name, number + 1, len(marts))
-    _keep(connection, build_id, results)
-    quality_pages.write(settings, build_id, built_on, results, sections)
+    _keep(connection, build.build_id, results)
+    built_on = build.built_at.astimezone(ZoneInfo(settings.time_zone)).date()
+    quality_pages.write(settings, build.build_id, built_on, results, sections)
     connection.commit()
-    return Validated(build_id, tuple(results))
+    return Validated(build.build_id, tuple(results))
 
 
 def expectations(mart: Mart) -> list[dict[str, Any]]:

@@ -333,7 +333,7 @@ begin
     from pg_catalog.pg_class as c
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
     where c.oid = parent;
-    partition := format('%I.%I', parent_schema, parent_name || to_char(month, '_YYYYMM'));
+    partition := format('%I.%I', parent_schema, access.partition_of(parent_name, month));
     if to_regclass(partition) is not null then
         return false;
     end if;

@@ -47,7 +47,10 @@ WORDS = {
 
 def add(book: Book, declared: Declared) -> list[Sheet]:
     """Add the sheets of one declared sheet and return them: one, or one per key figure."""
-    return KINDS[declared.kind](book, declared)
+    sheets = KINDS[declared.kind](book, declared)
+    for sheet in sheets:
+        _filter_choices(sheet, declared.mart)
+    return sheets
 
 
 # -- kinds -----------------------------------------------------------------------------------------------------
@@ -71,7 +74,6 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
             *((f"<{name}>", small) for name in (change, before, note)),
         ]
         sheet.tooltip = [(f"{caption}: ", now), ("", change), ("", before), ("", note)]
-        _filter_choices(sheet, declared.mart)
         found.append(sheet)
     return found
 
@@ -97,11 +99,9 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
         sheet.style("label", "text-format", DAY, field=sheet.columns)
         moment = _day(sheet, mart, "Attribute")
     else:
-        sheet.columns = sheet.use(book.part(mart, "time_of_day"))
-        moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
+        sheet.columns, moment = _times_of_day(sheet, mart)
     sheet.tooltip = _tooltip(book, (WORDS["week"], which), moment, *_values(book, declared, measures))
     _filter(sheet, calculated.both(book, mart, by_day=declared.over == "day"))
-    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -124,15 +124,11 @@ def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     sheet.rows, sheet.encodings = value, [("color", colour)]
     sheet.legend, sheet.legend_items = colour, len(names)
     if declared.over == "day":
-        moment = _day(sheet, mart)
-        sheet.columns = moment[1]
-        sheet.style("label", "text-format", DAY, field=sheet.columns)
+        sheet.columns, moment = _days(sheet, mart)
     else:
-        sheet.columns = sheet.use(book.part(mart, "time_of_day"))
-        moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
+        sheet.columns, moment = _times_of_day(sheet, mart)
     sheet.tooltip = _tooltip(book, moment, (f"<{colour}>: ", value))
     _filter(sheet, calculated.shown(book, mart, by_day=declared.over == "day"))
-    _filter_choices(sheet, declared.mart)
     return sheet
 
 
@@ -144,7 +140,6 @@ def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
     _filter(sheet, calculated.recent(book, mart, declared.over or ""))
-    _filter_choices(sheet, declared.mart)
     return sheet
 
 
@@ -183,9 +178,7 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
     if is_over_time:
         sheet.rows = value
         if over == "day":
-            moment = _day(sheet, declared.mart)
-            sheet.columns = moment[1]
-            sheet.style("label", "text-format", DAY, field=sheet.columns)
+            sheet.columns, moment = _days(sheet, declared.mart)
         else:
             sheet.columns, moment = _quarter_hours(sheet, declared.mart)
         sheet.tooltip = _tooltip(book, moment, *parts)
@@ -198,7 +191,6 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
             sheet.sorts.append(_most_first(sheet.rows, measures[0]))
         sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), *parts)
     _filter(sheet, calculated.shown(book, declared.mart, by_day=over == "day"))
-    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -218,7 +210,6 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
     day = (WORDS["day"], sheet.rows)
     sheet.tooltip = _tooltip(book, day, moment, *_values(book, declared, measures))
     _filter(sheet, calculated.shown(book, declared.mart, by_day=True))
-    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -248,7 +239,6 @@ def table(book: Book, declared: Declared) -> list[Sheet]:
     heads = [(f"{field.caption}: ", row) for field, row in zip(fields, rows, strict=True)]
     sheet.tooltip = _tooltip(book, *heads, value)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -263,7 +253,6 @@ def bars(book: Book, declared: Declared) -> list[Sheet]:
     sheet.style("axis", "title", "", **{"class": "0", "field": sheet.columns, "scope": "cols"})
     sheet.tooltip = _tooltip(book, (f"<{sheet.rows}>: ", sheet.columns))
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -290,7 +279,6 @@ def listed(book: Book, declared: Declared) -> list[Sheet]:
         sheet.filters.append(_categorical(only, "member", member=f'"{word}"', **_chosen("inclusive")))
         sheet.slices.append(only)
     _filter(sheet, calculated.shown(book, declared.mart, by_day=True))
-    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -387,6 +375,19 @@ def _day(sheet: Sheet, mart: str, derivation: str = "") -> tuple[dict[str, str],
     return WORDS["day"], name
 
 
+def _days(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
+    """Days, and the day for the tooltip."""
+    moment = _day(sheet, mart)
+    sheet.style("label", "text-format", DAY, field=moment[1])
+    return moment[1], moment
+
+
+def _times_of_day(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
+    """The time of day as one axis, and the quarter-hour for the tooltip."""
+    column = sheet.use(sheet.book.part(mart, "time_of_day"))
+    return column, (WORDS["from"], sheet.use(sheet.book.part(mart, "quarter_hour"), "Attribute"))
+
+
 def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
     """Quarter-hours within hours. Only the hours have labels, as quarter-hours would be too many to read."""
     hour = sheet.use(sheet.book.part(mart, "hour"))
@@ -459,12 +460,16 @@ def _without_zero(name: str) -> etree._Element:
 
 def _nested(names: list[str]) -> str:
     """Several dimensions on one shelf, each within the one before."""
-    return names[0] if len(names) == 1 else f"({names[0]} / {_nested(names[1:])})"
+    return _on_shelf(names, "/")
 
 
 def _beside(names: list[str]) -> str:
     """Several measures on one shelf."""
-    return names[0] if len(names) == 1 else f"({names[0]} + {_beside(names[1:])})"
+    return _on_shelf(names, "+")
+
+
+def _on_shelf(names: list[str], sign: str) -> str:
+    return names[0] if len(names) == 1 else f"({names[0]} {sign} {_on_shelf(names[1:], sign)})"
 
 
 # -- filters ---------------------------------------------------------------------------------------------------
