@@ -422,7 +422,7 @@ BENT = {
     "doing": {
         "done without authority": ("begin_doing", "privacy.lost_authority(request, 'do')", "null"),
         "another plan is done": ("begin_doing", "hash is distinct from request.plan_hash", "false"),
-        "begun is as good as done": ("begin_doing", " or not privacy.is_in_ledger(request) then", " then"),
+        "begun is as good as done": ("goes_on", "privacy.is_in_ledger(request)", "true"),
         "no ledger": ("note_step", "privacy.needs_ledger(request) and", "false and"),
         "any entry of the ledger": ("is_in_ledger", "exists (", "true or exists ("),
         "no control": ("note_step", "privacy.erases(request) and not exists", "false and not exists"),
@@ -430,7 +430,7 @@ BENT = {
         "a number as a count": ("require_counts", "{1,8}", "{1,12}"),
         "evidence is not looked at": ("note_step", "privacy.require_counts(", "to_jsonb("),
         "a place that is none": ("note_step", "if (place = any (", "if (place > '' or place = any ("),
-        "planned again after the ledger": ("note_plan", "and privacy.is_in_ledger(request) then", "and false then"),
+        "planned again after the ledger": ("note_plan", "if privacy.goes_on(request) then", "if false then"),
         "verified anew by who asked": ("verify", "(has_begun and taking_over is null) or", ""),
         "refused in the middle": ("refuse", "request.state in ('executing', 'proving') and", "false and"),
         "gone, and still there": ("refuse", "why = 'no such customer' and not is_gone", "false"),

@@ -384,6 +384,11 @@ return exists (
         and e.until = request.until and coalesce(e.key_fingerprint, '') = coalesce(request.key_fingerprint, '')
 );
 
+-- Whether a request goes on, whoever may still ask: it has begun, and the ledger has it.
+create or replace function privacy.goes_on(request privacy.request) returns boolean
+stable
+return request.state in ('executing', 'proving') and privacy.is_in_ledger(request);
+
 -- What to do next with a request.
 create or replace function privacy.next_step(request privacy.request) returns text
 stable
@@ -400,7 +405,9 @@ return format(
             then 'the customer has left, and it is still on Tableau: run `callmart publish`'
         when privacy.customer_is(request) = 'gone'
             then 'the customer has left, with all its data: `callmart privacy refuse %1$s --because no-such-customer`'
-        when not privacy.may_ask(request, request.state in ('executing', 'proving'))
+        when
+            not privacy.may_ask(request, request.state in ('executing', 'proving'))
+            and (not privacy.goes_on(request) or privacy.unproved(request.number) is null)
             then
                 'who asked is not an authorised contact any more: let another one take over with '
                 '`callmart privacy verify %1$s --take-over`'
