@@ -399,7 +399,7 @@ BENT = {
         "consent is not asked": ("verify", "by_consent is null and not has_begun", "false"),
         "another person is put in": ("verify", "case when is_back then person", "case when person > '' then person"),
         "what is shared is planned": ("note_plan", "if privacy.is_held(request) then", "if false then"),
-        "shared, and shown on an instruction": ("is_held", "not in ('access', 'portability')", "is not null"),
+        "shared, and shown on an instruction": ("is_held", "not privacy.makes_package(request)", "true"),
         "whatever state": ("take", "if request.state <> all (states) then", "if false then"),
         "answered before anything": ("answer", "and not privacy.is_held(request) then", "and false then"),
     },
