@@ -7,7 +7,7 @@ import pytest
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
-from callmart.publish import Publication, actual, plan
+from callmart.publish import Publication, plan, reading
 from published import NO_BOOKS, Emptied, matches, publish, read, sources, succeeded
 from tableau_emulator.faults import Fault, clear, inject
 
@@ -149,6 +149,6 @@ def test_how_often_people_have_opened_each_report(
     assert views == 2, "one dashboard for each report"
     (outcome,) = publish(server, detailed)
     assert outcome.opened == {"traffic": 2, "agents": 0}
-    monkeypatch.setattr(actual, "_opened", lambda _: Counter())
+    monkeypatch.setattr(reading, "_opened", lambda _: Counter())
     (outcome,) = publish(server, detailed)
     assert outcome.opened == {"traffic": None, "agents": None}, "what is known of them stays in the books"

@@ -14,7 +14,7 @@ from bad_days import Held
 from broken_requests import Killed, is_killed, kill
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, Step, apply, applying, plan
+from callmart.publish import DataSource, Publication, Step, apply, customer_work, grants, plan
 from callmart.publish.tableau import connect
 from publications import MONDAY, live, report
 from published import (
@@ -50,7 +50,7 @@ def test_killed_at_any_point_the_next_run_finishes(
     states: tuple[tuple[Publication, ...], ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(applying, "close_unused", lambda *_: True)  # many calls, and the same ones again
+    monkeypatch.setattr(grants, "_close_unused", lambda *_: True)  # many calls, and the same ones again
     number, killed = 0, True
     while killed:
         number += 7  # each point takes its time
@@ -166,7 +166,7 @@ def test_what_is_large_is_published_by_a_job_that_is_waited_for(
 def test_a_job_that_does_not_succeed_is_one_customers(
     emptied: Emptied, standard: Publication, detailed: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "_JOB_S", 0)
+    monkeypatch.setattr(customer_work, "_JOB_S", 0)
     _, state, server = emptied
     desired = (standard, replace(standard, customer_id=8), detailed)
     changes = plan(desired, read(server))
@@ -266,8 +266,8 @@ def test_a_bad_day_ends_as_a_good_one(
     random = Random(seed)
     settings, state, server = emptied
     monkeypatch.setattr("time.sleep", lambda _: None)
-    monkeypatch.setattr(applying, "_JOB_S", 0)
-    monkeypatch.setattr(applying, "_INDEX_S", 0)
+    monkeypatch.setattr(customer_work, "_JOB_S", 0)
+    monkeypatch.setattr(customer_work, "_INDEX_S", 0)
     monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", random.choice(("0", "64")))
     for desired, good in zip(wanted, good_days, strict=True):
         faults = bad_days.faults(random)

@@ -11,7 +11,7 @@ import tableauserverclient as TSC
 
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, actual, deriving, plan
+from callmart.publish import DataSource, Publication, deriving, plan, reading
 from callmart.publish.desired import MailState
 from callmart.publish.emulator import ensure_running
 from publications import MONDAY, with_members
@@ -26,7 +26,7 @@ def mailed(
     request: pytest.FixtureRequest, detailed: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> Publication:
     """A customer of whom one is mailed one report; on Tableau Server and on Tableau Cloud."""
-    monkeypatch.setattr(actual, "is_cloud", lambda _: request.param == "cloud")
+    monkeypatch.setattr(reading, "is_cloud", lambda _: request.param == "cloud")
     return replace(detailed, mails=(MONDAY,))
 
 

@@ -16,7 +16,7 @@ import bad_days
 from broken_requests import FORBIDDEN, answer, sending
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, Step, Workbook, actual, apply, plan
+from callmart.publish import DataSource, Publication, Step, Workbook, apply, listing, plan
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
 from publications import MONDAY, with_members
@@ -92,7 +92,7 @@ def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
 ) -> None:
     server = emptied.server
     assert succeeded(publish(server, detailed, standard))
-    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
+    monkeypatch.setattr(listing, "PAGE_SIZE", 1)
     whole = read(server)
     assert plan((detailed, standard), whole).steps == ()
     found = read(server, replace(NO_BOOKS, due=frozenset({7})))
@@ -121,13 +121,13 @@ def test_a_list_that_changes_while_it_is_read_is_read_again(
     """Something else moves to a page that was read already, so it would be missing."""
     server = emptied.server
     assert succeeded(publish(server, detailed, standard))
-    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
+    monkeypatch.setattr(listing, "PAGE_SIZE", 1)
     endpoint, inside = getattr(server, kind), {each.id for each in projects(server).values()}
 
     def listed() -> list[str]:
         if kind == "groups":
-            return [each.id for each in actual.everything(endpoint)]
-        return [each.id for each in actual._items_in(endpoint, TSC.DatasourceItem, inside)]
+            return [each.id for each in listing.everything(endpoint)]
+        return [each.id for each in listing.items_in(endpoint, TSC.DatasourceItem, inside)]
 
     before, pages = listed(), count()
 
@@ -151,8 +151,8 @@ def test_members_of_a_group_who_leave_while_it_is_read_hide_nobody(
     assert succeeded(publish(server, with_members(standard, "a@b.nl", "b@b.nl", "c@b.nl")))
     (group,) = (each for each in TSC.Pager(server.groups) if each.name == group_of(7))
     luids = [user.id for user in TSC.Pager(server.users) if user.id != server.user_id]
-    monkeypatch.setattr(actual, "PAGE_SIZE", 1)
-    assert actual.members(server, group) == set(luids)
+    monkeypatch.setattr(listing, "PAGE_SIZE", 1)
+    assert listing.members(server, group) == set(luids)
     pages = count()
 
     def instead(
@@ -164,7 +164,7 @@ def test_members_of_a_group_who_leave_while_it_is_read_hide_nobody(
         return found
 
     with sending(monkeypatch, instead):
-        assert actual.members(server, group) == {*luids} - {luids[going]}
+        assert listing.members(server, group) == {*luids} - {luids[going]}
 
 
 def test_a_group_that_is_not_read_whole_is_one_customers(
@@ -185,7 +185,7 @@ def test_a_group_that_is_not_read_whole_is_one_customers(
     with sending(monkeypatch, instead):
         first, second = publish(server, replace(detailed, name="Voorbeeld"), standard)
     assert first.error is None
-    assert (second.error, second.done) == (f"customer 1042: {actual.INCOMPLETE}", ())
+    assert (second.error, second.done) == (f"customer 1042: {listing.INCOMPLETE}", ())
 
 
 @pytest.mark.parametrize(

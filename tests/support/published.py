@@ -8,7 +8,7 @@ import tableauserverclient as TSC
 
 from bad_days import Held
 from callmart.base.settings import Settings, Tableau
-from callmart.publish import Actual, Books, DataSource, Outcome, Publication, actual, apply, plan
+from callmart.publish import Actual, Books, DataSource, Outcome, Publication, apply, plan, reading
 from tableau_emulator.state import State
 
 HOME = "0123456789ab"  # the installation that publishes here
@@ -31,7 +31,7 @@ def real(home: Path, **values: Any) -> Settings:
 
 
 def read(server: TSC.Server, books: Books = NO_BOOKS) -> Actual:
-    return actual.read(server, books)
+    return reading.read(server, books)
 
 
 def publish(server: TSC.Server, *desired: Publication, books: Books = NO_BOOKS) -> list[Outcome]:

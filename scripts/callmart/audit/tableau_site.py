@@ -20,9 +20,9 @@ from typing import Any, Literal
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
-from callmart.publish import marks, shortened
-from callmart.publish.actual import INCOMPLETE, WORKERS, everything, members
+from callmart.publish import WORKERS, marks, shortened
 from callmart.publish.grants import Grant, content_grants, project_grants
+from callmart.publish.listing import INCOMPLETE, everything, members
 from callmart.publish.marks import Mark
 
 Kind = Literal["project", "data source", "workbook", "view"]

@@ -37,8 +37,9 @@ SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
 FILES = (
-    "defaults", "tombstones", "registry", "keys", "ops", "usage", "access", "landing", "erased", "changed_days",
-    "privacy", "privacy_steps", "pointing", "views", "persons", "shown",
+    "defaults", "tombstones", "registry", "keys", "ops", "usage", "access", "landed", "landing_refused",
+    "landing_merged", "landing", "erased", "changed_days", "privacy", "privacy_steps", "pointing", "views",
+    "persons", "shown",
 )  # fmt: skip
 TEXT = "\n".join(
     files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")

@@ -3,9 +3,10 @@
 | module | |
 | --- | --- |
 | `desired` | the types of what a customer should have |
-| `actual` | reads what Tableau has |
-| `planning` | the difference, as steps |
-| `applying` | carries out the steps |
+| `actual` | the types of what it has |
+| `reading` | reads that from Tableau, by lists that are whole (`listing`) |
+| `planning` | the difference, as steps (`plans`); mail by itself (`planned_mail`) |
+| `applying` | carries out the steps: those of the site (`site_work`), and those per customer (`customer_work`) |
 | `sites` | all of this for all customers, on each of their sites |
 | `deriving` | works out from the database what is desired |
 | `bookkeeping` | what the database knows of each site, and the outcome that it records |
@@ -16,10 +17,12 @@ of this installation. The tag of a data source or workbook has the hash of its c
 upload has finished; content without the right tag is published again.
 """
 
-from callmart.publish.actual import WORKERS, Actual, Books, accounts, read
+from callmart.publish.actual import Actual, Books
 from callmart.publish.applying import Outcome, apply, untouched
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
-from callmart.publish.planning import Plan, Step, plan, shortened
+from callmart.publish.planning import plan
+from callmart.publish.plans import Plan, Step, shortened
+from callmart.publish.reading import WORKERS, accounts, read
 
 __all__ = [
     "WORKERS",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tableauserverclient as TSC
 from tableauserverclient.models.reference_item import ResourceReference
 
+from callmart.base.errors import UserError
 from callmart.publish.tableau import NONE_HERE
 
 ALLOWED: Mapping[str, tuple[str, ...]] = {
@@ -85,10 +86,20 @@ def content_grants(
     return _grants(item.permissions)
 
 
-def close_unused(server: TSC.Server, project_id: str) -> bool:
-    """Remove all default permissions for the kinds that are never published; return whether none are left.
+def close(server: TSC.Server, project_id: str, access: Access) -> None:
+    """Grant exactly `access` in a project. Raises UserError if the project then has other permissions."""
+    is_closed = _close_unused(server, project_id)
+    _align(server, project_id, access)
+    if not is_closed or project_access(server, project_id) != access:
+        raise UserError(
+            f"the permissions of project {project_id} are not those that were set; find out who changes them"
+        )
 
-    Kinds that the server doesn't have are skipped. Raises any other error.
+
+def _close_unused(server: TSC.Server, project_id: str) -> bool:
+    """Remove all default permissions for the kinds that are never published, and say whether none are left.
+
+    Kinds that the server doesn't have are skipped.
     """
     is_closed = True
     for scope in _UNUSED:
@@ -104,7 +115,7 @@ def close_unused(server: TSC.Server, project_id: str) -> bool:
     return is_closed
 
 
-def align(server: TSC.Server, project_id: str, wanted: Access) -> None:
+def _align(server: TSC.Server, project_id: str, wanted: Access) -> None:
     """Make the grants in a project exactly those of `wanted`. Extra grants are removed first."""
     for scope, grants in wanted.items():
         _change(server, project_id, scope, project_grants(server, project_id, scope), grants)

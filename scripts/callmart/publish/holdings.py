@@ -13,7 +13,7 @@ import tableauserverclient as TSC
 from lxml import etree
 from tableauserverclient.server.endpoint.endpoint import Endpoint
 
-from callmart.publish.actual import PAGE_SIZE, everything
+from callmart.publish.listing import PAGE_SIZE, everything
 from callmart.publish.tableau import NONE_HERE, PARSER
 
 # Downloaded and searched, with earlier revisions. Their lists are searched, too.

@@ -22,7 +22,8 @@ from callmart.base.settings import Settings
 from callmart.extract.places import in_file
 from callmart.opening.places import follow_rights
 from callmart.publish import bookkeeping, emulator, holdings, sites
-from callmart.publish.actual import Actual, everything, identity
+from callmart.publish.actual import Actual, identity
+from callmart.publish.listing import everything
 from callmart.publish.tableau import FAILURES, reason
 
 REMEDY = "when it answers again, run this again"

@@ -1,226 +1,22 @@
 """Plans the steps from what Tableau has to what it should have, in an order in which nobody sees too much meanwhile."""
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
-
-import tableauserverclient as TSC
 
 from callmart.publish import marks
-from callmart.publish.actual import (
-    TOP_PROJECT,
-    Actual,
-    Content,
-    ContentKind,
-    Foreign,
-    Group,
-    Project,
-    User,
-    identity,
-)
-from callmart.publish.desired import DataSource, Mail, Publication, Workbook
+from callmart.publish.actual import TOP_PROJECT, Actual, Content, ContentKind, Group, Project, User, identity
+from callmart.publish.desired import DataSource, Publication, Workbook
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.marks import Mark
-from callmart.publish.subscriptions import Subscription, when
+from callmart.publish.planned_mail import mail_steps, unmailed
+from callmart.publish.plans import LOCK, ROLE, TOP_LOCK, Action, Belongings, CustomerPlan, Plan, Step
 from callmart.tableau_files.workbook import PublishedSource
 
-# Without nested projects: otherwise the customers' projects would have its permissions and none of their own.
-TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
-LOCK = TSC.ProjectItem.ContentPermissions.LockedToProject
-ROLE = "Viewer"  # the smallest role with which a user can see content
-
-Action = Literal["add", "change", "remove", "adopt"]
-Kind = Literal[
-    "group",
-    "user",
-    "member",
-    "project",
-    "permissions",
-    "data source",
-    "workbook",
-    "schedule",
-    "subscription",
-    "warning",
-    "site",
-]
-_SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "adopt": "* adopt"}
 _TO_ADOPT = (
     "its content on Tableau is ours according to our books, but has no mark of ours; check it with "
     "`callmart publish --plan`, and adopt it with --yes"
 )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One change. `luid` and `tags` are those of the existing item, `content` is the new content."""
-
-    customer_id: int | None
-    action: Action
-    kind: Kind
-    name: str
-    luid: str | None = None
-    tags: frozenset[str] = frozenset()
-    content: DataSource | Workbook | Mail | None = None
-
-    @property
-    def shown(self) -> str:
-        """The name for logs and plans. An address is shortened, so that it doesn't identify the person."""
-        if self.kind not in ("user", "member", "subscription"):
-            return self.name
-        return shortened(self.name)
-
-    def __str__(self) -> str:
-        rows = self.content.rows if isinstance(self.content, DataSource) else None
-        return f"{_SIGNS[self.action]} {self.kind} '{self.shown}'" + (f" ({rows:,} rows)" if rows else "")
-
-
-class Belongings(NamedTuple):
-    """What a user has of ours, by LUID: the customers' groups, and subscriptions to their workbooks."""
-
-    groups: tuple[str, ...]
-    subscriptions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class CustomerPlan:
-    """The changes for one customer, in a safe order. With a `problem`, the only steps are those that stop its mail.
-
-    A customer that doesn't stay loses everything on the site. One that moves to another site waits for that: it is
-    cleared from this one when it is there, and until then only its mail stops here.
-    """
-
-    customer_id: int
-    project: str
-    steps: tuple[Step, ...]
-    stays: bool = True
-    waits: bool = False
-    project_id: str = ""  # empty if it doesn't exist yet; the same for the group
-    group_id: str = ""
-    unchanged: tuple[Content, ...] = ()
-    foreign: tuple[Foreign, ...] = ()
-    members: frozenset[str] = frozenset()  # LUIDs of the users now in its group
-    mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that mail at present
-    mail_stopped_because: str | None = None
-    unmailed: int = 0  # mails whose hour has come since the last publication, and that were not active then
-    mails_seen: datetime | None = None  # when it was seen which mails had gone out
-    problem: str | None = None
-    exports: bool = False
-    warnings: Mapping[str, str] = field(default_factory=dict)  # of data sources
-    is_severe: bool = False  # they are of days that are held back
-    has_warnings: bool = True  # whether it is known which warnings there are
-    # How often people have opened each report, if that was read; None for one of which Tableau doesn't tell it.
-    opened: Mapping[str, int | None] | None = None
-
-    @property
-    def mail_alert(self) -> str | None:
-        """What a person should know of the mail."""
-        if self.unmailed:
-            return (
-                f"{self.unmailed} of last week's mails were not sent, because they were suspended or not there yet at "
-                "their hour: mail the pages of `callmart report` to their recipients"
-            )
-        return mail_alert(self.mail_stopped_because)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All changes on the site: the steps above the customers, and those per customer."""
-
-    installation: str
-    top: tuple[Step, ...]
-    top_id: str | None
-    foreign: tuple[Foreign, ...]
-    customers: tuple[CustomerPlan, ...]
-    users: Mapping[str, User]  # by identity
-    users_group: str | None
-    users_before: Group | None
-    schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud
-    others: Mapping[str, int]  # number of projects by other installation
-    # Of users who are removed from the site, by LUID: what they would keep if that can't be done.
-    belongings: Mapping[str, Belongings] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All changes."""
-        return self.top + tuple(step for customer in self.customers for step in customer.steps)
-
-    @property
-    def leaving(self) -> tuple[int, ...]:
-        """The customers from whom everything is removed."""
-        return tuple(
-            plan.customer_id for plan in self.customers if plan.steps and not (plan.stays or plan.waits)
-        )
-
-    @property
-    def adopting(self) -> tuple[int, ...]:
-        """The customers with something that has no mark yet and is marked as ours."""
-        found = {step.customer_id for step in self.steps if step.action == "adopt"} - {None}
-        return tuple(plan.customer_id for plan in self.customers if plan.customer_id in found)
-
-    @property
-    def unchanged(self) -> int:
-        """The number of data sources and workbooks that stay unchanged."""
-        return sum(len(customer.unchanged) for customer in self.customers)
-
-    def lines(self) -> Iterator[str]:
-        """Yield the plan as text for a person. Signs: + added, ~ changed, - removed, * adopted (marked as ours),
-        ? not ours, ! a problem, = unchanged.
-        """
-        yield from (str(step) for step in self.top)
-        yield from (str(each) for each in self.foreign)
-        for customer in self.customers:
-            alerts = [f"! {alert}" for alert in (customer.problem, customer.mail_alert) if alert]
-            if lines := (*customer.steps, *customer.foreign, *alerts):
-                yield f"customer {customer.customer_id}"
-                yield from (f"  {line}" for line in lines)
-        for installation, projects in sorted(self.others.items()):
-            yield f"? {projects} projects of installation {installation}"
-        yield f"= {self.unchanged} data sources and workbooks unchanged"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plan for a program."""
-        return {
-            "steps": [
-                {
-                    "customer_id": step.customer_id,
-                    "action": step.action,
-                    "kind": step.kind,
-                    "name": step.shown,
-                }
-                for step in self.steps
-            ],
-            "foreign": [
-                {"customer_id": customer_id, "kind": each.kind, "name": each.name}
-                for customer_id, found in (
-                    (None, self.foreign),
-                    *((customer.customer_id, customer.foreign) for customer in self.customers),
-                )
-                for each in found
-            ],
-            "problems": {
-                customer.customer_id: customer.problem for customer in self.customers if customer.problem
-            },
-            "held": {
-                customer.customer_id: customer.mail_stopped_because
-                for customer in self.customers
-                if customer.mail_stopped_because
-            },
-            "unmailed": {
-                customer.customer_id: customer.unmailed for customer in self.customers if customer.unmailed
-            },
-            "leaving": list(self.leaving),
-            "adopting": list(self.adopting),
-            "other_installations": dict(self.others),
-            "unchanged": self.unchanged,
-        }
-
-
-def shortened(text: str) -> str:
-    """Return the text with the local part of each mail address cut to its first letter."""
-    return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", text)
 
 
 def plan(
@@ -330,11 +126,6 @@ def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
             yield Step(customer, "adopt", "project", project.name, project.luid)
 
 
-def mail_alert(reason: str | None) -> str | None:
-    """Return a sentence for a person if there is a reason why a customer's mail is stopped."""
-    return f"the weekly mail is suspended: {reason}" if reason else None
-
-
 def hash_of(workbook: Workbook, source: PublishedSource, rows_at: str) -> str:
     """Return the hash of a workbook on a published data source, that leads to the workbook with the content URL
     `rows_at`, if there is one. What is written into the workbook is part of the hash: of a link the whole address.
@@ -381,7 +172,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         stopped = _only_stop_mail(customer, name, found, problem)
         # What mails until now has mailed; of what was suspended before, the next publication has to look.
         return replace(stopped, mails_seen=publication.at) if stopped.steps else stopped
-    stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
+    stopping, starting, mailing = mail_steps(publication, project, actual, removable)
     uploads, unchanged = _uploads(publication, project, actual)
     steps = (
         *_project_steps(publication, project, group, actual),
@@ -398,7 +189,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         members=group.members if group else frozenset(),
         mailing=tuple(mailing),
         mail_stopped_because=publication.mail_stopped_because,
-        unmailed=_unmailed(publication, project, actual),
+        unmailed=unmailed(publication, project, actual),
         mails_seen=publication.at,
         exports=publication.exports,
         warnings=publication.warnings,
@@ -514,83 +305,6 @@ def _member_steps(
 def is_unclaimed(role: str, *, is_unused: bool) -> bool:
     """Whether an account becomes ours: one that was never used may be left from an interrupted run of ours."""
     return role == ROLE and is_unused
-
-
-def _mail_steps(
-    publication: Publication, project: Project | None, actual: Actual, removable: Mapping[str, User]
-) -> tuple[list[Step], list[Step], list[str]]:
-    """The steps that stop mail before any other change, the steps that start it after all changes, and the LUIDs of the
-    subscriptions that mail at present.
-
-    A subscription that somebody made is removed: it would go on mailing while mail is stopped.
-    """
-    customer = publication.customer_id
-    stopping: list[Step] = []
-    starting: list[Step] = []
-    mailing: list[str] = []
-    wanted = _by_recipient(publication)
-    for old in project.subscriptions if project else ():
-        if not old.is_suspended:
-            mailing.append(old.luid)
-        if old.user in removable:
-            continue  # removing the user removes the subscription
-        member, workbook = recipient = _recipient(old, project, actual)
-        mail, name = wanted.get(recipient), f"{workbook} to {member}"
-        if mail is None or not old.is_as(mail):
-            stopping.append(Step(customer, "remove", "subscription", name, old.luid))
-            continue
-        del wanted[recipient]  # so a second one for this member and workbook is removed
-        is_stopped = publication.no_mail_because is not None
-        if old.is_suspended and mail.state == "to come" and not is_stopped:
-            starting.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
-        elif not old.is_suspended and (mail.state == "over" or is_stopped):
-            stopping.append(Step(customer, "change", "subscription", name, old.luid))
-    if publication.mail_stopped_because is None:
-        starting += _address_steps(publication, actual)
-        for mail in wanted.values():
-            if actual.schedules is not None and when(mail) not in actual.schedules:
-                starting.append(Step(customer, "add", "schedule", when(mail)))
-            name = f"{mail.workbook} to {mail.member}"
-            starting.append(Step(customer, "add", "subscription", name, content=mail))
-    # Several mails can start at one time. They share its schedule, which is added once.
-    return stopping, list(dict.fromkeys(starting)), mailing
-
-
-def _by_recipient(publication: Publication) -> dict[tuple[str, str], Mail]:
-    """The mails, by the identity of their member and the name of their workbook."""
-    return {(identity(mail.member), mail.workbook): mail for mail in publication.mails}
-
-
-def _recipient(subscription: Subscription, project: Project | None, actual: Actual) -> tuple[str, str]:
-    """The identity of a subscription's user, and the name of its workbook."""
-    user = actual.users_by_luid.get(subscription.user)
-    workbooks = {each.luid: each.name for each in project.content} if project else {}
-    return identity(user.name) if user else subscription.user, workbooks[subscription.workbook]
-
-
-def _unmailed(publication: Publication, project: Project | None, actual: Actual) -> int:
-    """How many mails were suspended at their hour, of those whose hour has come since the last publication. Tableau
-    does not make up for them. Nothing is known of a customer's first publication on a site.
-    """
-    seen, at, wanted = publication.mails_seen, publication.at, _by_recipient(publication)
-    if seen is None or at is None or project is None:
-        return 0
-    mails: Iterable[Mail | None] = (
-        wanted.get(_recipient(old, project, actual)) for old in project.subscriptions if old.is_suspended
-    )
-    if not project.subscriptions:
-        mails = wanted.values()  # none is made while mail is stopped
-    return sum(mail is not None and seen < mail.hour <= at for mail in mails)
-
-
-def _address_steps(publication: Publication, actual: Actual) -> Iterator[Step]:
-    """Steps that give a mail address to accounts on Tableau Server which are to be mailed and have none."""
-    if actual.schedules is None:
-        return  # on Tableau Cloud the name is the address
-    for member in dict.fromkeys(mail.member for mail in publication.mails):
-        user = actual.users.get(identity(member))
-        if user is not None and not user.has_address:
-            yield Step(publication.customer_id, "change", "user", member, user.luid)
 
 
 def _opened(publication: Publication, project: Project | None) -> dict[str, int | None]:
