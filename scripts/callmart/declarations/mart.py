@@ -25,7 +25,6 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 # Of a mart. Its months and the view of its ratios have longer names, and PostgreSQL cuts off at 63.
 LONGEST_NAME = 48
 
-
 # The mart with what agents are called. Every other column that points to a person has keys.
 NAMES_OF_AGENTS = "agent"
 

@@ -115,11 +115,8 @@ class Files:
                 {"catalogue": len(searching.catalogue(work)), "statements": len(_in_statements(work))}
             )
             return Proof(Counts(), +left, ("server log, freed pages, large objects and statements",))
-        searched, left = Counts(), Counts({"large objects": len(_in_objects(work))})
-        for _, found in _hits(work, lambda _: True):
-            searched["files"] += 1
-            left["files"] += bool(found)
-        return Proof(searched, +left)
+        left = Counts({"large objects": len(_in_objects(work))})
+        return Proof.of_files((found for _, found in _hits(work, lambda _: True)), left)
 
 
 def _seen_by(work: Work, older: sessions.Older) -> str:

@@ -179,11 +179,8 @@ class Packages:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """See that none is left, and search all notes."""
-        searched, left = Counts(), self.find(work, person)
-        for file in disk.files(folder(work.settings)):
-            searched["files"] += 1
-            left["files"] += bool(work.needles.in_file(file))
-        return Proof(searched, +left)
+        files = disk.files(folder(work.settings))
+        return Proof.of_files(map(work.needles.in_file, files), self.find(work, person))
 
 
 def _of(work: Work, person: Person) -> Iterator[Note]:
