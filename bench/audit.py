@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from rich.console import Console
 
-from callmart import audit
+from callmart.audit import audit
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import server

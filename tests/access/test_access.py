@@ -17,6 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.database import cluster, embedded_server
 from callmart.declarations import dbt_project
+from callmart.declarations.mart import Mart
 from callmart.opening import opening
 from callmart.operations import run as stages
 from callmart_home import Callmart
@@ -288,6 +289,21 @@ def test_all_that_was_done_by_hand_is_taken_away(opened: Callmart) -> None:
             owner.execute(statement)
         assert unprotected(owner) == []
     assert all(sees(opened, customer) == {customer} for customer in WITH_DATA)
+
+
+def test_what_is_given_while_marts_are_shown_is_taken_away(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = memberships.show
+
+    def give(connection: psycopg.Connection, marts: list[Mart]) -> None:
+        show(connection, marts)
+        connection.execute("grant select on store.queue_interval to public")
+        monkeypatch.setattr(memberships, "show", show)
+
+    monkeypatch.setattr(memberships, "show", give)
+    assert apply(opened) == ["by hand: SELECT on table store.queue_interval from public"]
+    assert drifted(opened) == []
 
 
 OF_ONES_OWN = {

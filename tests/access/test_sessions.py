@@ -400,7 +400,7 @@ def test_who_still_sees_what_was_deleted_is_ended(opened: Callmart, monkeypatch:
         owner.execute("select pg_current_xact_id()")
         owner.commit()
         with held(opened, NAMED, sees, began) as new:
-            sessions.end_older(owner)
+            assert sessions.end_older(owner) == []
             assert [is_gone(one) for one in (old, idle, new)] == [True, False, False]
             (entry,) = owner.execute(
                 "select details from ops.audit_log order by entry desc limit 1"

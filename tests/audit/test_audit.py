@@ -13,9 +13,8 @@ import tableauserverclient as TSC
 from typer.testing import CliRunner, Result
 
 from audits import attacks_at, attacks_nothing, done, infers_nothing
-from callmart import audit
 from callmart.access import roles
-from callmart.audit import agents, names, objectors, report
+from callmart.audit import agents, audit, names, objectors, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.base.progress import quietly

@@ -78,6 +78,16 @@ def test_what_is_ordered_for_later_is_no_breach(played: Callmart, owner: psycopg
     key.unlink()
 
 
+def test_what_is_left_of_a_customer_whose_contracts_are_gone_is_a_breach(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    owner.execute("delete from registry.contract where customer_id = %s", [NAMED])
+    found = of_tables(played, owner)[CONTRACTS].found
+    assert f"raw.event: customer {NAMED}" in found
+    assert f"keys/customer_{NAMED}.key" in found
+    assert not [one for one in found if str(STANDARD) in one]
+
+
 def test_an_expired_month_that_waits_for_a_reader_is_due_with_its_rows_only(
     played: Callmart, owner: psycopg.Connection
 ) -> None:

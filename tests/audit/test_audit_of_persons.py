@@ -7,6 +7,7 @@ import pytest
 
 from callmart.audit import persons
 from callmart.audit.check import Check
+from callmart.audit.entombing import entomb
 from callmart.base.person import Counts
 from callmart.base.settings import Settings
 from callmart.land.places import Events
@@ -57,8 +58,8 @@ def erased(played: Callmart) -> Iterator[psycopg.Connection]:
     with played.connect() as connection:
         ((customer, at),) = connection.execute(persons.SQL["among"]).fetchall()
         planted = {"customer": customer, "key": "e" * 32, "kind": "agent", "at": at}
-        for statement in ("put_in", "entomb"):
-            connection.execute(persons.SQL[statement], planted)
+        connection.execute(persons.SQL["put_in"], planted)
+        entomb(connection, customer, planted["key"], "agent", "erasure")
         yield connection
         connection.rollback()
 

@@ -172,7 +172,9 @@ def test_what_came_since_is_in_no_package_that_is_proved(
     assert command("do", number, *do, lines=(ANOTHER,)).code == 0
     assert command("prove", number, lines=(ANOTHER,)).code == 0
     shelf.forget(home.settings, number)
-    assert "is gone, as it is kept for 14 days: make it again" in mistake(command("answer", number))
+    assert "is gone, as it goes after 14 days and when another contact takes" in mistake(
+        command("answer", number)
+    )
     assert command("do", number, *do, lines=(ANOTHER,)).code == 0
     assert command("prove", number, lines=(ANOTHER,)).code == 0
     assert command("answer", number).code == 0
@@ -214,7 +216,7 @@ def test_who_takes_a_request_over_gets_a_package_of_the_own(
     assert there(home.settings), "who may not ask changes nothing"
     assert command(*taken, lines=("q@een.example",)).code == 0
     assert there(home.settings) == []
-    assert "is gone" in mistake(command("answer", number))
+    assert "when another contact takes the request over: make it again" in mistake(command("answer", number))
     identity, public_key = key_pair(tmp_path)
     assert command("do", number, "--public-key", public_key, lines=(CALLER,)).code == 0
     assert command("prove", number, lines=(CALLER,)).code == 0

@@ -3,6 +3,7 @@
 The person has two ids, one of them too short to be sought in bytes, and others have words like those.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 import requests
 
-from callmart.access import logins
+from callmart.access import logins, sessions
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Blocked, Work
 from callmart.database import ledger, lock
@@ -84,6 +85,16 @@ def a_table_in_use(home: Callmart, patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
+def an_old_snapshot(home: Callmart, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of a session that is no login of ours, which nobody ends. It locks nothing."""
+    patch.setattr(sessions, "_READ_S", 0.1)
+    with home.connect() as session:
+        session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        session.execute("select 1")
+        yield
+
+
+@contextmanager
 def drift(home: Callmart, patch: pytest.MonkeyPatch) -> Iterator[None]:
     with home.connect() as owner:
         owner.execute(f"grant select on store.agent_day to callmart_customer_{NAMED}")
@@ -131,6 +142,14 @@ def test_each_hindrance_blocks_it_and_then_it_goes_on(
         assert str(blocked.value).count(". ") == 0 and not [
             word for word in person.words if word in str(blocked.value)
         ]
+    with monkeypatch.context() as patch, an_old_snapshot(known, patch), pytest.raises(Blocked) as blocked:
+        do(work, person, 1)
+    work.connection.rollback()
+    assert re.fullmatch(
+        r"session (\d+) of the login callmart_owner still sees what was deleted, since 20..-..-.. ..:.., so it stays "
+        r"in the files: let an administrator end it \(`select pg_terminate_backend\(\1\)`\), then run this again",
+        str(blocked.value),
+    )
     with known.connect(NAMED) as login:  # which goes on seeing what was there, and locks nothing
         login.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         login.execute("select 1")

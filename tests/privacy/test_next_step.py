@@ -6,6 +6,7 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.rights_of_persons import Right
+from callmart.database import ledger
 from callmart.privacy import register
 from requests_of_persons import HASH, Desk
 from rotations import rotate
@@ -23,6 +24,10 @@ TAKE_OVER = (
 
 def todo(desk: Desk, number: int) -> str:
     return register.request(desk.officer, number).todo
+
+
+def withdraw(desk: Desk) -> None:
+    desk.owner.execute("update registry.contact set authorised = false where lower(email) = %s", [CONTACT])
 
 
 @pytest.mark.parametrize(
@@ -92,24 +97,57 @@ def test_a_package_is_made_again_for_whoever_takes_over(undone: Desk) -> None:
     undone.answer(number)
 
 
-@pytest.mark.parametrize("at", ["received", "identified", "planned", "approved", "executing", "proving"])
+@pytest.mark.parametrize("at", ["received", "identified", "planned", "approved", "proving"])
 def test_of_a_contact_who_was_withdrawn_another_one_takes_over(undone: Desk, at: str) -> None:
     number = undone.open(ONE, CONTACT)
     undone.bring(number, at)
     before = todo(undone, number)
-    undone.owner.execute("update registry.contact set authorised = false where lower(email) = %s", [CONTACT])
+    withdraw(undone)
     assert todo(undone, number) == TAKE_OVER.format(number)
     second = undone.contact(ONE, SECOND)
     register.verify(undone.officer, number, "code", alone=True, instructed=False, taking_over=second)
-    began = at in ("executing", "proving")
+    began = at == "proving"
     assert todo(undone, number) == (before if began else f"`callmart privacy plan {number}` is next")
 
 
-@pytest.mark.parametrize("at", ["planned", "approved"])
-def test_after_a_rotation_of_the_key_it_is_planned_again(undone: Desk, at: str) -> None:
-    """The plan has a hash of the former keys."""
+def test_what_the_ledger_has_is_done_and_proved_whoever_asked(undone: Desk) -> None:
+    """The answer needs a contact again."""
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "approved")
+    undone.begin(number)
+    withdraw(undone)
+    assert todo(undone, number) == f"`callmart privacy do {number}` goes on"
+    undone.do(number)
+    assert todo(undone, number) == f"`callmart privacy prove {number}` is next"
+    undone.prove(number)
+    assert todo(undone, number) == TAKE_OVER.format(number)
+    with pytest.raises(UserError, match="is not an authorised contact of customer 1 any more"):
+        undone.answer(number)
+
+
+def test_what_the_ledger_has_not_waits_for_whoever_takes_over(undone: Desk) -> None:
+    """A package is for the contact, and no ledger has it."""
+    number = undone.open(ONE, CONTACT, right="access")
+    undone.bring(number, "approved")
+    register.begin_doing(undone.officer, number, HASH)
+    withdraw(undone)
+    assert todo(undone, number) == TAKE_OVER.format(number)
+    with pytest.raises(UserError, match="is not an authorised contact of customer 1 any more"):
+        register.begin_doing(undone.officer, number, HASH)
+
+
+@pytest.mark.parametrize(
+    ("at", "is_in_ledger"), [("planned", False), ("approved", False), ("approved", True)]
+)
+def test_after_a_rotation_of_the_key_it_is_planned_again(undone: Desk, at: str, is_in_ledger: bool) -> None:
+    """The plan has a hash of the former keys. A register that was restored can have as approved what the ledger has."""
     number, received = undone.open(ONE, CONTACT), undone.open(ONE, CONTACT, person="1" * 32)
     undone.bring(number, at)
+    if is_in_ledger:
+        until = register.request(undone.officer, number).until
+        assert until is not None
+        with undone.callmart.connect() as owner:
+            ledger.append(owner, undone.callmart.settings, ONE, "caller", until, {}, number)
     rotate(undone.callmart, ONE)
     found = register.request(undone.officer, number)
     assert (found.state, found.plan_hash, found.approved_by) == ("identified", None, None)

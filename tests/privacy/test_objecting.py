@@ -270,7 +270,7 @@ def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) ->
 
     assert outcomes() == ["holds", "holds"]
     with work.connection.transaction(force_rollback=True):
-        work.connection.execute(objectors.SQL["plant"])
+        objectors.plant(work.connection)
         assert outcomes() == ["BREACH", "BREACH"]
 
 
@@ -288,11 +288,11 @@ def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
             objectors.of_sites(work.connection, home.settings, work.tableau).outcome,
         ]
 
-    planted = work.connection.execute(objectors.SQL["plant"]).fetchone()
+    planted = objectors.plant(work.connection)
     work.connection.commit()
     assert outcomes() == ["BREACH", "BREACH"], "the control"
     for table in ("tombstone", "ledger_entry"):
-        work.connection.execute(f"delete from privacy.{table} where entry = %s".encode(), planted)
+        work.connection.execute(f"delete from privacy.{table} where entry = %s".encode(), [planted])
     work.connection.commit()
     tableau = work.tableau()
     workbook = next(item for item in TSC.Pager(tableau.workbooks) if "Voorbeeld" in item.project_name)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from callmart import audit
+from callmart.audit import attacking, inference
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Aim
 from callmart.audit.check import Check
@@ -14,7 +14,7 @@ from callmart_home import Callmart
 @contextmanager
 def infers_nothing(*instead: Check) -> Iterator[None]:
     """The audit asks nothing of plans, estimates and times: test_inference does. It has these checks instead."""
-    with patch.object(audit.inference, "checks", lambda *_: instead):
+    with patch.object(inference, "checks", lambda *_: instead):
         yield
 
 
@@ -23,7 +23,7 @@ def attacks_at(*aims: Aim) -> Iterator[None]:
     """The audit makes only the attacks that have these aims. Most of the time of all goes into writing to each table as
     each login.
     """
-    with patch.object(audit, "ATTACKS", [attack for attack in ATTACKS if attack.aim in aims]):
+    with patch.object(attacking, "ATTACKS", [attack for attack in ATTACKS if attack.aim in aims]):
         yield
 
 

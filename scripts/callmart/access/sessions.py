@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import psycopg
 
@@ -30,6 +31,13 @@ _START_S = 1.0  # the longest honest start of a session
 _READ_S = 2.0  # how long a session may go on with what it saw before something was deleted
 # Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.
 NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
+
+
+class Older(NamedTuple):
+    """A session that still sees what was deleted."""
+
+    role: str
+    pid: int
 
 
 @contextmanager
@@ -85,30 +93,30 @@ def end(connection: psycopg.Connection, role: str) -> int:
     return gone + _end_starting(connection, role)
 
 
-def end_older(connection: psycopg.Connection) -> None:
+def end_older(connection: psycopg.Connection) -> list[Older]:
     """End the sessions of customers and duties that still see what is deleted by now, and write that into the audit
-    log. As long as they do, the rows stay in the files, however often a table is written anew. Commits.
+    log. As long as a session does, the rows stay in the files, however often a table is written anew. Commits. Returns
+    those that are left, such as of other logins.
     """
     ((now,),) = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::xid::text").fetchall()
     until = time.monotonic() + _READ_S
     while (older := _older(connection, now)) and time.monotonic() < until:
         time.sleep(_LOOK_S)
     ended: Counter[str] = Counter()
-    for role, pids in older.items():
-        with suppress(*NOT_ENDED):
-            ended[role] += _end(connection, role, pids)
+    for one in older:
+        if _is_login(connection.info.dbname, one.role):
+            with suppress(*NOT_ENDED):
+                ended[one.role] += _end(connection, one.role, [one.pid])
     _note(connection, ended)
+    left = _older(connection, now)
     connection.commit()
+    return left
 
 
-def _older(connection: psycopg.Connection, now: str) -> dict[str, list[int]]:
-    """The sessions of customers and duties that see the database as it was before, by login."""
+def _older(connection: psycopg.Connection, now: str) -> list[Older]:
+    """The sessions that see the database as it was before."""
     connection.commit()  # or the server goes on saying what it said
-    found: dict[str, list[int]] = {}
-    for role, pid in connection.execute(SQL["older"], {"now": now}):
-        if _is_login(connection.info.dbname, role):
-            found.setdefault(role, []).append(pid)
-    return found
+    return [Older(*row) for row in connection.execute(SQL["older"], {"now": now}).fetchall()]
 
 
 def _give_up(connection: psycopg.Connection) -> None:

@@ -40,5 +40,6 @@ select
 from pg_stat_activity
 where
     datname = current_database()
+    and usename is not null -- the server's own processes end soon
     and pid <> pg_backend_pid()
     and greatest(age(backend_xid), age(backend_xmin)) > age(%(now)s::xid);

@@ -5,6 +5,7 @@ compared with what each channel shows, by the number of rows and a checksum. Nei
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -104,6 +105,18 @@ def log_in_as(settings: Settings, attacker: Attacker) -> psycopg.Connection:
             session.close()
             raise
     return session
+
+
+@contextmanager
+def session_of(settings: Settings, attacker: Attacker) -> Iterator[psycopg.Connection | None]:
+    """An attacker's session, or None if it can't log in or its role can't be set."""
+    try:
+        session = log_in_as(settings, attacker)
+    except LOCKED_OUT:
+        yield None
+        return
+    with session:
+        yield session
 
 
 def board(connection: psycopg.Connection, scene: Scene) -> Board:

@@ -13,7 +13,7 @@ import psycopg
 
 from callmart.access.rights import shown_in
 from callmart.audit import planner, scratch, timed
-from callmart.audit.channels import LOCKED_OUT, log_in_as
+from callmart.audit.channels import session_of
 from callmart.audit.check import Check, few
 from callmart.audit.scene import Attacker, Scene, attackers
 from callmart.base import sql_file
@@ -90,11 +90,9 @@ def checks(owner: psycopg.Connection, settings: Settings, scene: Scene, on_step:
     readers = Counter(relation for relations in askers.values() for _, relation in relations)
     for number, (attacker, relations) in enumerate(askers.items()):
         on_step("infer", attacker.name, number, len(askers))
-        try:
-            session = log_in_as(settings, attacker)
-        except LOCKED_OUT:
-            continue  # the check of logins reports it
-        with session:
+        with session_of(settings, attacker) as session:
+            if session is None:
+                continue  # the check of logins reports it
             for mart, relation in relations:
                 contexts = list(planner.CONTEXTS)[turns[relation] :: readers[relation]]
                 is_first = turns[relation] == 0

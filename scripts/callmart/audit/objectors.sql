@@ -11,57 +11,15 @@ inner join privacy.objector as o
 group by t.customer_id
 order by t.customer_id;
 
--- name: plant
--- Let an agent object who is shown.
-with agent as (
-    select
-        a.customer_id,
-        a.agent_key
-    from store.agent as a
-    where not privacy.objects(a.customer_id, a.agent_key)
-    order by a.customer_id, a.agent_key
-    limit 1
-),
-
-secret as (
-    insert into privacy.secret as known (customer_id, secret)
-    select
-        customer_id,
-        sha256('planted')
-    from agent
-    on conflict (customer_id) do update set secret = known.secret
-    returning customer_id, secret
-),
-
-entry as (
-    insert into privacy.ledger_entry (
-        entry, commitment, digest, salt, customer_id, kind, until, at, asked_right
-    )
-    select
-        (select coalesce(max(entry), 0) + 1 from privacy.ledger_entry),
-        '',
-        '',
-        '',
-        customer_id,
-        'agent',
-        now(),
-        now(),
-        'objection'
-    from agent
-    returning entry
-)
-
-insert into privacy.tombstone (entry, customer_id, kind, tombstone, until)
+-- name: one_shown
+-- An agent who is shown, and does not object.
 select
-    entry.entry,
-    agent.customer_id,
-    'objector',
-    privacy.tombstone_of(secret.secret, 'objector', agent.agent_key),
-    now()
-from entry
-cross join agent
-inner join secret using (customer_id)
-returning entry;
+    a.customer_id,
+    a.agent_key
+from store.agent as a
+where not privacy.objects(a.customer_id, a.agent_key)
+order by a.customer_id, a.agent_key
+limit 1;
 
 -- name: listed
 -- The keys of agents who are shown, and what reports call them.

@@ -11,6 +11,7 @@ from callmart.audit.check import Check, few
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
+from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
@@ -39,7 +40,7 @@ def _unordered(connection: psycopg.Connection, mart: Mart) -> Iterator[str]:
     """What a mart has that no detailed contract keeps. Rows without a day are kept with any day."""
     query = sql.SQL(SQL["unordered"]).format(
         mart=sql.Identifier(*mart.table.split(".")),
-        day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
+        day=mart_tables.day_of(mart),
     )
     for customer, days in connection.execute(query):
         yield f"{mart.name}: customer {customer}" + (f", {days} days" if mart.day else "")

@@ -13,6 +13,7 @@ from datetime import datetime
 import psycopg
 
 from callmart.audit.check import Check, few
+from callmart.audit.entombing import entomb
 from callmart.base import sql_file
 from callmart.base.needles import Needles
 from callmart.base.person import Kind, Person, Work
@@ -67,10 +68,12 @@ def of_returned(connection: psycopg.Connection, settings: Settings) -> Check:
     if tombstones and among is not None:
         customer_id, at = among
         with connection.transaction(force_rollback=True):
-            planted = {"customer": customer_id, "key": secrets.token_hex(16), "kind": "agent", "at": at}
-            connection.execute(SQL["put_in"], planted)
-            connection.execute(SQL["entomb"], planted)
-            is_proven = any(planted["key"] in person.keys for person in replaying.returned(connection, keys))
+            key = secrets.token_hex(16)
+            connection.execute(
+                SQL["put_in"], {"customer": customer_id, "key": key, "kind": "agent", "at": at}
+            )
+            entomb(connection, customer_id, key, "agent", "erasure")
+            is_proven = any(key in person.keys for person in replaying.returned(connection, keys))
     connection.rollback()
     return Check(
         "persons", "nobody who was erased is back", tombstones if is_proven else 0, len(found) + len(missing),

@@ -6,9 +6,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from callmart.audit import VISIBLE, Audit
+from callmart.audit.audit import Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
 from callmart.audit.check import Check
+from callmart.audit.visible import VISIBLE
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.base.templates import template

@@ -197,7 +197,7 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
     looked_at, found = 0, []
     for mart in board.marts:
         query = sql.SQL(SQL["days"]).format(
-            day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
+            day=mart_tables.day_of(mart),
             mart=sql.Identifier(*mart.table.split(".")),
             name=mart.name,
         )

@@ -379,7 +379,7 @@ def _expire(connection: psycopg.Connection, settings: Settings) -> int:
     """Delete what has become too old since the backup. Commits. Returns the number of rows and files."""
     outcomes = expire.expire(connection, settings, clock.today(connection, settings))
     for one in outcomes:
-        if one.outcome not in (expire.DONE, expire.EMPTIED):
+        if not one.is_done:
             raise UserError(
                 f"{one.step.what} did not expire ({one.outcome}), and nobody can log in: run the same command again"
             )

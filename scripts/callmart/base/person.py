@@ -1,10 +1,10 @@
 """Who a request is about, and what each place where a person can be must be able to do."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import psycopg
 
@@ -76,6 +76,12 @@ class Proof:
     left: Counts
     # What callmart can't look at itself, such as the log of a server elsewhere: its operator attests it.
     to_attest: tuple[str, ...] = ()
+
+    @classmethod
+    def of_files(cls, are_in: Iterable[object], left: Counts | None = None) -> Self:
+        """Of files: for each, whether the person is in it. Something else may be `left` beside."""
+        found = list(map(bool, are_in))
+        return cls(+Counts(files=len(found)), Counts(files=sum(found)) + (left or Counts()))
 
 
 class Place(Protocol):

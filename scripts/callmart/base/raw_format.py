@@ -4,6 +4,7 @@ The code that checks rows (judging) and the code that makes them (queue_log) use
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import get_args
 
 import pyarrow as pa
@@ -88,6 +89,9 @@ LINE_PLATFORMS: tuple[Platform, ...] = ("sip_trunk", "isdn2", "isdn30")  # no qu
 DIRECTIONS = ("inbound", "outbound", "internal")
 TARGET_KINDS = ("queue", "agent", "number", "other")
 STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
+
+# A status, a login, a membership or a call is over after this time; so says macros/phases/longest_phase.sql to models.
+LONGEST_PHASE = timedelta(days=31)
 
 LONGEST_TEXT = 255  # characters
 LONGEST_DURATION_S = 10 * 366 * 86_400  # a longer duration is a mistake of its source

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from callmart.base.errors import UserError
-from callmart.base.progress import OnStep
+from callmart.base.progress import OnStep, by_customer
 from callmart.base.settings import PROJECT, Mail, Settings
 from callmart.database import catalogue, clock, schema, server
 from callmart.database.lock import exclusive
@@ -144,9 +144,7 @@ def _mondays(last: Week) -> list[date]:
 
 def _draw_and_mail(connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: OnStep) -> None:
     """Draw all reports of last week, and put its mails into the outbox, whatever [mail] says."""
-    outcomes = filling.fill(
-        connection, settings, None, lambda customer, *step: on_step("draw", f"customer {customer}", *step)
-    )
+    outcomes = filling.fill(connection, settings, None, by_customer(on_step, "draw"))
     for outcome in outcomes:
         for failure in outcome.failures:
             ran.note(failure, outcome.customer_id)

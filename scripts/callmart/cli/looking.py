@@ -164,7 +164,7 @@ def audit(
     folder: Annotated[Path | None, typer.Option("--out", help="The folder to write the report to.")] = None,
 ) -> None:
     """Prove that nobody sees data that is not theirs. Writes the evidence as HTML and JSON."""
-    from callmart import audit as evidence
+    from callmart.audit import audit as evidence
     from callmart.audit import report
 
     folder = report.ready(settings(), folder)

@@ -196,7 +196,7 @@ def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | 
 
     key = subject.customer_key(owner, settings(), found.customer_id)
     if key is None or found.kind is None:
-        raise UserError(f"request {found.number} is {found.state}: {found.todo}")
+        raise found.out_of_turn
     contact = subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
     if found.customer_is != "back":
         return contact, None, fingerprint_of(key)
@@ -300,7 +300,7 @@ def _seal(found: Request, public_key: Path | None) -> "Seal | None":
     """How the package of a request is encrypted; None if the right makes none."""
     from callmart.privacy.package import sealing
 
-    if found.asked_right in ("access", "portability"):
+    if found.makes_package:
         return sealing.to_key(public_key) if public_key else sealing.with_passphrase()
     if public_key:
         raise UserError(
@@ -428,7 +428,7 @@ def answer(
         if found.answered_at is None:
             # What is missing for the letter is said before the answer is recorded.
             letters.backup_kept_days(settings())
-            if found.asked_right in ("access", "portability") and found.state == "proving":
+            if found.makes_package and found.state == "proving":
                 shelf.require(settings(), found.customer_id, number)
             register.answer(officer, number)
             found = register.request(officer, number)
@@ -454,13 +454,9 @@ def refuse(
     ],
 ) -> None:
     """Refuse a request before anything is erased. Whether it is right is the customer's to judge, not ours."""
-    from callmart.privacy import kept
-    from callmart.privacy.package import shelf
-
     with _officer() as (_, officer):
         register.refuse(officer, number, because.replace("-", " "))
-        kept.forget(settings().home, number)
-        shelf.forget(settings(), number)
+        _forget(number)
     out.print(f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)")
 
 
@@ -475,16 +471,21 @@ def close(
     ] = None,
 ) -> None:
     """Close a request that was answered."""
-    from callmart.privacy import kept
-    from callmart.privacy.package import shelf
-
     with _officer() as (_, officer):
         for place in attested or ():
             register.attest(officer, number, place)
         register.close(officer, number)
-        kept.forget(settings().home, number)
-        shelf.forget(settings(), number)
+        _forget(number)
     out.print(f"request {number}: closed; the register keeps it for five years")
+
+
+def _forget(number: int) -> None:
+    """Remove what is kept of a request that has ended."""
+    from callmart.privacy import kept
+    from callmart.privacy.package import shelf
+
+    kept.forget(settings().home, number)
+    shelf.forget(settings(), number)
 
 
 @app.command()
@@ -556,7 +557,7 @@ def _person(
     with _blocking(officer, found.number):
         key = subject.customer_key(owner, settings(), found.customer_id)
     if found.kind is None or until is None or key is None or found.customer_is != "here":
-        raise UserError(f"request {found.number} is {found.state}: {found.todo}")
+        raise found.out_of_turn
     kind = cast(Kind, found.kind)
     normal = [subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind]))]
     if not register.is_about(officer, found.number, subject.subject(key, kind, normal[0])):

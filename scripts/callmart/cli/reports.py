@@ -7,6 +7,7 @@ import typer
 
 from callmart.access import logins
 from callmart.base.errors import UserError, unknown_customer
+from callmart.base.progress import by_customer
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
@@ -150,12 +151,7 @@ def _draw_all(week: "Week | None") -> None:
     # At work, so that no page is written of somebody who is erased meanwhile.
     with at_work() as connection, progress() as step:
         problems = follow_rights(connection)
-        outcomes = filling.fill(
-            connection,
-            settings(),
-            week,
-            lambda customer, finished, of: step("draw", f"customer {customer}", finished, of),
-        )
+        outcomes = filling.fill(connection, settings(), week, by_customer(step, "draw"))
     drawn = sum(one.drawn for one in outcomes)
     failures = [failure for one in outcomes for failure in one.failures]
     out.print(f"report: {drawn} pages of {len(outcomes)} customers: {plain(shelf.index(settings()))}")
@@ -182,8 +178,7 @@ def mail(
         with database() as connection:
             if again is not None or not runs_come_often(connection):
                 raise
-        who, _, _ = str(busy).partition(";")
-        out.print(f"mail: {plain(who)}: nothing was mailed, and the next run does it")
+        out.print(f"mail: {plain(busy.who)}: nothing was mailed, and the next run does it")
         return
     raise typer.Exit(UNDONE if problems else 0)
 
@@ -212,7 +207,7 @@ def _mail(again: int | None) -> int:
         mails = mailing.send(
             connection,
             settings(),
-            lambda customer, finished, of: step("mail", f"customer {customer}", finished, of),
+            by_customer(step, "mail"),
             note,
             lambda _, waiting: out.print(plain(waiting)),
         )

@@ -16,6 +16,11 @@ TIMEOUT = "10s"  # while the owner waits for another session's lock, readers wai
 class Busy(UserError):
     """Another command is at work on this database, or dbt by itself."""
 
+    @property
+    def who(self) -> str:
+        """What is at work, without what to do."""
+        return str(self).partition(";")[0]
+
 
 def wait_at_most(connection: psycopg.Connection, duration: str) -> None:
     """Limit the wait for each lock until the transaction ends."""

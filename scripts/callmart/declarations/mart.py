@@ -11,6 +11,7 @@ from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.matrix import USAGE, Matrix
 from callmart.base.nearest import nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
+from callmart.base.raw_format import LONGEST_PHASE
 from callmart.base.strict import Listed, Strict, twice
 
 NUMBERS = ("smallint", "integer", "bigint", "double precision")
@@ -23,8 +24,6 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 
 # Of a mart. Its months and the view of its ratios have longer names, and PostgreSQL cuts off at 63.
 LONGEST_NAME = 48
-
-LONGEST_PHASE = 31  # days
 
 # The mart with what agents are called. Every other column that points to a person has keys.
 NAMES_OF_AGENTS = "agent"
@@ -306,7 +305,5 @@ class Mart(Strict):
 
 
 def reach(marts: Iterable[Mart]) -> int:
-    """How many days before its own a row of one of these marts can read: a phase goes on for 31 days at most
-    (macros/phases/longest_phase.sql).
-    """
-    return max((LONGEST_PHASE, *(mart.reach_days for mart in marts)))
+    """How many days before its own a row of one of these marts can read: at least those of a phase."""
+    return max((LONGEST_PHASE.days, *(mart.reach_days for mart in marts)))

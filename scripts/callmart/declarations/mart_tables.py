@@ -42,6 +42,11 @@ def of_customers(connection: psycopg.Connection) -> list[Mart]:
     return [mart for mart in marts(connection) if "customer_id" in mart.columns]
 
 
+def day_of(mart: Mart, *of_table: str) -> sql.Composable:
+    """The day of a mart's row. A mart without days has one, -infinity."""
+    return sql.Identifier(*of_table, mart.day) if mart.day else sql.SQL("'-infinity'::date")
+
+
 def unreferenced(mart: Mart, others: Iterable[Mart], kept: sql.SQL) -> sql.Composed | None:
     """Return the condition that no row of another mart has the key of row `t`; None if no mart refers to this one.
 

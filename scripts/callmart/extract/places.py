@@ -43,11 +43,9 @@ class Extracts:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files, as bytes and opened."""
-        searched, left = Counts(), Counts()
-        for path in disk.files(extract.folder(work.settings)):
-            searched["files"] += 1
-            left["files"] += bool(in_file(work.needles, path))
-        return Proof(searched, +left)
+        return Proof.of_files(
+            in_file(work.needles, path) for path in disk.files(extract.folder(work.settings))
+        )
 
 
 def in_file(needles: Needles, path: Path) -> Hits:

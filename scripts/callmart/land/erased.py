@@ -16,7 +16,6 @@ persons erased before a rotation, or of agents who object since before one.
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import cache, reduce
 from typing import Any
 
@@ -26,7 +25,7 @@ import pyarrow.compute as pc
 
 from callmart.base import sql_file
 from callmart.base.keys import layered, layers_of
-from callmart.base.raw_format import AGENT_ENDS
+from callmart.base.raw_format import AGENT_ENDS, LONGEST_PHASE
 from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, tombstone
 from callmart.land.corrected import Corrected
 from callmart.land.gate import Gate, added_layers
@@ -35,8 +34,6 @@ from callmart.land.source import Tally
 
 SQL = sql_file.statements(__file__)
 WITHOUT_ERASED = SQL["without_erased"].format(agent_ends=AGENT_ENDS)
-
-LONGEST = timedelta(days=31)  # what began before the end may end so much later
 
 # Where the keys of persons and calls are. A target is an agent or a number.
 KEYS: tuple[tuple[Kind, str], ...] = (
@@ -128,7 +125,7 @@ class Door:
             return False
         first = events.group_by("customer_id").aggregate([("occurred_at", "min")]).to_pydict()
         return any(
-            customer in self._until and first_at < self._until[customer] + LONGEST
+            customer in self._until and first_at < self._until[customer] + LONGEST_PHASE
             for customer, first_at in zip(first["customer_id"], first["occurred_at_min"], strict=True)
         )
 

@@ -13,6 +13,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.raw_format import LONGEST_PHASE
 from callmart.database import cluster, lock, searching, vacuum
 
 SQL = sql_file.statements(__file__)
@@ -189,6 +190,7 @@ def _gathered(
         "target_kind": {"agent": "agent", "caller": "number"}[person.kind],
         "keys": sorted(person.keys),
         "until": person.until,
+        "longest_phase": LONGEST_PHASE,
     }
     with connection.transaction(force_rollback=not keeps):
         connection.execute("set local client_min_messages = warning")

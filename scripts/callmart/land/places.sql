@@ -89,10 +89,13 @@ select
     o.device_key,
     o.event,
     o.queue,
-    o.occurred_at - make_interval(secs => least(coalesce(o.duration_s, 0), 31 * 86400)) as goes_from,
+    o.occurred_at
+    - make_interval(
+        secs => least(coalesce(o.duration_s, 0), extract(epoch from %(longest_phase)s::interval))
+    ) as goes_from,
     case
         when o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended') then o.occurred_at
-        else least(o.next_at, o.occurred_at + interval '31 days')
+        else least(o.next_at, o.occurred_at + %(longest_phase)s::interval)
     end as goes_until,
     o.occurred_at >= %(until)s as reaches_back
 from outside as o
@@ -265,7 +268,7 @@ with reached as (
     union all
     select
         x.goes_from,
-        coalesce(x.goes_until, least(x.occurred_at + interval '31 days', d.known_until)),
+        coalesce(x.goes_until, least(x.occurred_at + %(longest_phase)s::interval, d.known_until)),
         'own'
     from erased_event as x
     cross join erased_end as d
@@ -273,7 +276,7 @@ with reached as (
     union all
     select
         left_until,
-        least(known_until, left_until + interval '31 days'),
+        least(known_until, left_until + %(longest_phase)s::interval),
         'others'
     from erased_end
     where left_until < known_until
@@ -360,7 +363,8 @@ cross join
     lateral generate_series(
         (x.goes_from at time zone t.time_zone)::date,
         (
-            coalesce(x.goes_until, least(x.occurred_at + interval '31 days', d.known_until)) at time zone t.time_zone
+            coalesce(x.goes_until, least(x.occurred_at + %(longest_phase)s::interval, d.known_until))
+            at time zone t.time_zone
         )::date,
         interval '1 day'
     ) as day

@@ -20,6 +20,7 @@ from callmart.access import logins
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key
+from callmart.base.progress import OnCustomer
 from callmart.base.settings import Settings
 from callmart.database import audit_log, tombstones
 from callmart.declarations import exposures
@@ -72,7 +73,7 @@ _SENT = _Outcome("")
 def send(
     connection: psycopg.Connection,
     settings: Settings,
-    on_customer: Callable[[int, int, int], None],
+    on_customer: OnCustomer,
     note: Note,
     note_waiting: Note,
 ) -> int:

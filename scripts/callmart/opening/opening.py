@@ -15,7 +15,7 @@ from callmart.base.settings import Settings
 from callmart.build import months, window
 from callmart.build.definitions import Definitions
 from callmart.database import lock
-from callmart.declarations import dbt_project
+from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
 
 SQL = sql_file.statements(__file__)
@@ -143,7 +143,7 @@ def _move(connection: psycopg.Connection, build_id: int, mart: Mart, definition:
         "mart_name": sql.Literal(mart.name),
         "build": sql.Literal(build_id),
         "definition": sql.Literal(definition),
-        "day": sql.Identifier("m", mart.day) if mart.day else sql.SQL("'-infinity'::date"),
+        "day": mart_tables.day_of(mart, "m"),
         "replaced": sql.SQL(_days_of(mart)),
         "pruned": _within(connection, mart, "passed"),
     }

@@ -19,6 +19,7 @@ from callmart.base.account import account
 from callmart.base.errors import UserError, unknown_customer
 from callmart.base.nearest import instead
 from callmart.base.progress import OnItem
+from callmart.base.raw_format import LONGEST_PHASE
 from callmart.base.settings import Settings
 from callmart.build import definitions, window
 from callmart.build.definitions import Definitions
@@ -95,7 +96,7 @@ def plan(connection: psycopg.Connection, settings: Settings, chosen: Chosen) -> 
     _find(connection, settings, chosen)
     marts = tuple(Older(*row) for row in connection.execute(SQL["marts"]))
     with connection.cursor(row_factory=dict_row) as cursor:
-        (counts,) = cursor.execute(SQL["limits"]).fetchall()
+        (counts,) = cursor.execute(SQL["limits"], {"longest_phase": LONGEST_PHASE}).fetchall()
     seconds, days = _measured(connection)
     connection.rollback()
     took = None if seconds is None else seconds * counts["due"]

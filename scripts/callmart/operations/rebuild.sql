@@ -74,8 +74,8 @@ group by mart
 order by mart;
 
 -- name: limits
--- How many days are left out, and how many come back without something. A status, a login or a call reaches at most 31
--- days, so the first days that are kept lack what began before them.
+-- How many days are left out, and how many come back without something. In the first days that are kept, as many as a
+-- longest phase has, what began before them is missing.
 with days as (
     select distinct
         customer_id,
@@ -89,7 +89,9 @@ select
     count(*) filter (where state = 'waiting') as waiting,
     count(*) filter (where state = 'not kept') as not_kept,
     count(*) filter (where state = 'closed') as closed,
-    count(*) filter (where state = 'due' and call_date < access.retention_floor() + 31) as cut_short,
+    count(*) filter (
+        where state = 'due' and call_date < access.retention_floor() + %(longest_phase)s::interval
+    ) as cut_short,
     count(*) filter (
         where
         state = 'due'

@@ -9,7 +9,7 @@ old; and publishing still removes what contracts have closed. docs/runbook.md ex
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ import psycopg
 from callmart.access import memberships, sessions
 from callmart.base import log
 from callmart.base.errors import UserError, kind
-from callmart.base.progress import OnStep
+from callmart.base.progress import OnStep, by_customer
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.database import audit_log, clock
@@ -72,6 +72,11 @@ class Ran:
             self.problems.append(problem)
             log.line("warning", problem, customer=customer_id)
 
+    def note_all(self, problems: Iterable[str]) -> None:
+        """Note several."""
+        for problem in problems:
+            self.note(problem)
+
 
 Stage = Callable[[psycopg.Connection, Settings, Ran, OnStep], None]
 
@@ -120,8 +125,7 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
         connection.rollback()
         if not runs_come_often(connection):
             raise
-        who, _, _ = str(busy).partition(";")
-        return Ran(skipped=f"{who}: this run did nothing, and the next one goes on")
+        return Ran(skipped=f"{busy.who}: this run did nothing, and the next one goes on")
 
 
 def _run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
@@ -248,11 +252,8 @@ def _check(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step
 def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Make rights follow today's contracts, and remove the data that they no longer keep."""
     on_step("remove", "looking for what no contract keeps", 0, 1)
-    for problem in memberships.sync(connection, settings):
-        ran.note(problem)
-    removed = remove.remove(
-        connection, settings, lambda customer, *step: on_step("remove", f"customer {customer}", *step)
-    )
+    ran.note_all(memberships.sync(connection, settings))
+    removed = remove.remove(connection, settings, by_customer(on_step, "remove"))
     on_step("remove", "done", 1, 1)
     stuck = [one for one in removed if isinstance(one, remove.Unremoved)]
     ran.removed_customers = len(removed) - len(stuck)
@@ -285,7 +286,7 @@ def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     outcomes = expire.expire(connection, settings, clock.today(connection, settings))
     ran.expired = expire.taken(outcomes)
     for one in outcomes:
-        if one.outcome not in (expire.DONE, expire.EMPTIED):
+        if not one.is_done:
             ran.note(
                 f"{one.step.what} did not expire: {one.outcome}; the next run tries again, "
                 "and docs/runbook.md says more"
@@ -315,8 +316,7 @@ def _remove_packages(connection: psycopg.Connection, settings: Settings, ran: Ra
 def _follow_environments(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
-    for problem in environments.follow(connection, settings, clock.today(connection, settings)):
-        ran.note(problem)
+    ran.note_all(environments.follow(connection, settings, clock.today(connection, settings)))
 
 
 def _name_undeclared_marts(
@@ -354,8 +354,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
                 log.line("info", sentence)
             else:
                 ran.note(sentence)
-        for problem in found.problems:
-            ran.note(problem)
+        ran.note_all(found.problems)
         folders.append(folder)
         work |= {
             Delivery(path, folder.format, of_all, look, folder.settle_seconds > 0): folder
@@ -380,8 +379,7 @@ def _note_landed(ran: Ran, delivery: Delivery, landed: landing.Landed) -> None:
     ran.files.append(landed)
     if landed.incomplete_last_line and delivery.settled:
         ran.note(str(taking_away.without_last_line(delivery.path)))
-    for problem in landed.wrong_keys:
-        ran.note(problem)
+    ran.note_all(landed.wrong_keys)
     if landed.landed:
         dbt_project.load_beside()  # there will be something to build
 
@@ -423,8 +421,7 @@ def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step:
     opened = opening.open_build(connection, settings)
     on_step("opening", "marts", 1, 1)
     ran.opened_days, ran.opened_rows = opened.days, opened.rows
-    for problem in opened.problems:
-        ran.note(problem)
+    ran.note_all(opened.problems)
     # Also what an earlier run held back: it is not computed again before something changes.
     ((ran.held_back_days,),) = connection.execute(
         "select count(*) from ops.held_back where released_at is null"
@@ -447,8 +444,7 @@ def _rebuild(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
         settings.rebuild.minutes_per_night * 60 - rebuild.spent_s(connection, settings),
     )
     ran.rebuilt_days = rebuilt.days
-    for problem in rebuilt.problems:
-        ran.note(problem)
+    ran.note_all(rebuilt.problems)
     if rebuilt.days and rebuilt.held_back:
         ran.note(held_back(rebuilt.held_back, " of the rebuild"))
 
@@ -471,8 +467,7 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
 
 def _follow_rights(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Make rights follow today's contracts. Raises opening.Drifted if there is drift."""
-    for problem in opening.follow_rights(connection, settings, opens=False):
-        ran.note(problem)
+    ran.note_all(opening.follow_rights(connection, settings, opens=False))
 
 
 def _extract_and_publish(
@@ -488,9 +483,7 @@ def _extract_and_publish(
 
 
 def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    found = extract.extract(
-        connection, settings, lambda customer, *step: on_step("extract", f"customer {customer}", *step)
-    )
+    found = extract.extract(connection, settings, by_customer(on_step, "extract"))
     ran.extracts = len(found)
     for one in found:
         if isinstance(one, Unproven):
@@ -517,10 +510,4 @@ def mail(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: 
     def note(customer_id: int | None, problem: str) -> None:
         ran.note(problem, customer_id)
 
-    ran.mails = mailing.send(
-        connection,
-        settings,
-        lambda customer, *step: on_step("mail", f"customer {customer}", *step),
-        note,
-        note,
-    )
+    ran.mails = mailing.send(connection, settings, by_customer(on_step, "mail"), note, note)

@@ -14,8 +14,9 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.person import Counts, Person, Place, Work
+from callmart.base.raw_format import LONGEST_PHASE
 from callmart.database import clock, ledger, vacuum
-from callmart.database.tombstones import secret_of, tombstone
+from callmart.database.tombstones import Kind
 from callmart.land.places import Doorway, Events
 from callmart.opening import opening
 from callmart.opening.places import Marts, waiting_days
@@ -97,18 +98,19 @@ class Correction:
     def _note(self, case: Case) -> None:
         """Write it into the ledger and where landing finds it. Commits."""
         work, person = case.work, case.person
-        corrected = tombstone(secret_of(case.key), "corrected", self.agent_key)
+        whose: dict[Kind, list[str]] = {
+            "mistaken": case.tombstones("mistaken", self._mistaken(person)),
+            "corrected": case.tombstones("corrected", [self.agent_key]),
+        }
         with work.connection.transaction():
             entry = ledger.append(
                 work.connection, work.settings, person.customer_id, person.kind, person.until,
-                {"mistaken": self._marks(case), "corrected": [corrected]}, case.request, "rectification", self.since,
+                whose, case.request, "rectification", self.since,
             )  # fmt: skip
             enter(work.connection, entry.number, self.agent_key)
 
     def _is_noted(self, case: Case) -> bool:
-        connection = case.work.connection
-        with connection.transaction():
-            return ledger.secures(connection, case.person, case.request, "mistaken", self._marks(case))
+        return case.is_in_ledger("mistaken", self._mistaken(case.person))
 
     def _count(self, connection: psycopg.Connection, person: Person) -> Counts:
         with connection.transaction():
@@ -142,15 +144,12 @@ class Correction:
             "asked": sorted({key for _, key in person.all_keys} | {self.agent_key} | self.former),
             "since": self.since,
             "until": person.until,
+            "longest_phase": LONGEST_PHASE,
         }
 
     def _mistaken(self, person: Person) -> frozenset[str]:
         """The keys whose events become the other agent's; not its own, if 1001.0 is corrected to 1001."""
         return person.keys - {self.agent_key}
-
-    def _marks(self, case: Case) -> list[str]:
-        secret = secret_of(case.key)
-        return [tombstone(secret, "mistaken", one) for one in sorted(self._mistaken(case.person))]
 
 
 def enter(connection: psycopg.Connection, entry: int, agent_key: str) -> None:

@@ -25,7 +25,7 @@ where
 returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: mark_days
--- A call can begin on the day before, and what an agent begins goes on for 31 days at most.
+-- A call can begin on the day before, and what an agent begins goes on for a longest phase.
 insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
     o.customer_id,
@@ -36,7 +36,7 @@ inner join registry.customer as t on o.customer_id = t.customer_id
 where
     o.customer_id = %(customer)s
     and o.call_date >= (%(since)s at time zone t.time_zone)::date - 1
-    and o.call_date <= (%(until)s at time zone t.time_zone)::date + 31
+    and o.call_date <= (%(until)s at time zone t.time_zone + %(longest_phase)s::interval)::date
 on conflict (customer_id, call_date) do update set mark = excluded.mark, cause = excluded.cause;
 
 -- name: renew_tombstones

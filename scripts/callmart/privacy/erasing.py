@@ -60,9 +60,7 @@ def begin(case: Case, steps: Steps) -> tuple[Work, Person]:
     newest = landed.newest(work.connection)
     stored = landed.look(work.connection, person)
     before = now = Remembered.of(person, stored)
-    own = _tombstones(case, now)[person.kind]
-    with work.connection.transaction():
-        has_begun = ledger.secures(work.connection, person, case.request, person.kind, own)
+    has_begun = case.is_in_ledger(person.kind, person.keys)
     if has_begun:
         before |= kept.recall(case) or Remembered()
         steps.begin(None)

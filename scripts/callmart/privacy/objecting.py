@@ -5,7 +5,6 @@ later as well, and no rebuild or restore undoes it. What was landed stays as it 
 and when the agent is shown again (lifting.py), everything is as before.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +14,6 @@ from callmart.base import sql_file
 from callmart.base.person import Counts, Person, Place, Proof, Work
 from callmart.database import clock, ledger
 from callmart.database.ledger import Act
-from callmart.database.tombstones import secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Stored
 from callmart.opening import opening
@@ -83,11 +81,7 @@ def plan_of(case: Case, *, names_agent: bool) -> Plan:
 
 def is_noted(case: Case) -> bool:
     """Whether the ledger has it that this request was done, or is about to be."""
-    connection = case.work.connection
-    with connection.transaction():
-        return ledger.secures(
-            connection, case.person, case.request, "objector", _marks(case, case.person.keys)
-        )
+    return case.is_in_ledger("objector", case.person.keys)
 
 
 def note(case: Case, right: Act) -> None:
@@ -100,7 +94,7 @@ def note(case: Case, right: Act) -> None:
     with work.connection.transaction():
         ledger.append(
             work.connection, work.settings, person.customer_id, person.kind, person.until,
-            {"objector": _marks(case, keys)}, case.request, right,
+            {"objector": case.tombstones("objector", keys)}, case.request, right,
         )  # fmt: skip
         settle(work.connection, person)
 
@@ -173,11 +167,6 @@ def _ask(work: Work, question: str, person: Person) -> bool:
 def _kept(case: Case) -> Remembered:
     """What has to be remembered until the proof: the registry loses the name before."""
     return kept.recall(case) or Remembered.of(case.person, Stored())
-
-
-def _marks(case: Case, keys: Collection[str]) -> list[str]:
-    secret = secret_of(case.key)
-    return [tombstone(secret, "objector", one) for one in sorted(keys)]
 
 
 def _proof(work: Work, person: Person, place: Place) -> Proof:

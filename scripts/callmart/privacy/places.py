@@ -55,13 +55,12 @@ class Searched:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the files, and what is packed in them."""
-        searched, left = Counts(), Counts()
         own = matching(self.paths)
-        for entry in disk.entries(work.settings.home, within=tops(self.paths)):
-            if own.fullmatch(named(work.settings, entry)) and entry.is_file():
-                searched["files"] += 1
-                left["files"] += bool(work.needles.in_file(Path(entry.path)))
-        return Proof(searched, +left)
+        return Proof.of_files(
+            work.needles.in_file(Path(entry.path))
+            for entry in disk.entries(work.settings.home, within=tops(self.paths))
+            if own.fullmatch(named(work.settings, entry)) and entry.is_file()
+        )
 
 
 class Temporary(Searched):

@@ -18,6 +18,8 @@ from callmart.base.keys import keyed
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
+from callmart.database import ledger
+from callmart.database.tombstones import Kind, secret_of, tombstone
 from callmart.land.places import Cell
 from callmart.opening.places import Marts
 from callmart.privacy.letters import CELLS
@@ -69,6 +71,18 @@ class Case:
         """Stands for the person and the moment; nobody can make it without the customer's key."""
         person = self.person
         return keyed(self.key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
+
+    def tombstones(self, kind: Kind, pseudonyms: Iterable[str]) -> list[str]:
+        """What the ledger has of these."""
+        secret = secret_of(self.key)
+        return [tombstone(secret, kind, one) for one in sorted(pseudonyms)]
+
+    def is_in_ledger(self, kind: Kind, pseudonyms: Iterable[str]) -> bool:
+        """Whether the ledger has it that this request was done to one of these, or is about to be."""
+        connection = self.work.connection
+        with connection.transaction():
+            tombstones = self.tombstones(kind, pseudonyms)
+            return ledger.secures(connection, self.person, self.request, kind, tombstones)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,16 @@ class Request:
         return -1 if self.days_left < 0 else min(days for days in WARNINGS if days >= self.days_left)
 
     @property
+    def makes_package(self) -> bool:
+        """Whether it gives a package (privacy.makes_package)."""
+        return self.asked_right in ("access", "portability")
+
+    @property
+    def out_of_turn(self) -> UserError:
+        """The mistake of a step that is not the next one."""
+        return UserError(f"request {self.number} is {self.state}: {self.todo}")
+
+    @property
     def todo(self) -> str:
         """What keeps it from going on, or what to do next."""
         if self.blocked_place and self.customer_is == "here" and self.answered_at is None:

@@ -47,7 +47,7 @@ def remember(
     key = subject.customer_key(connection, settings, found.customer_id)
     before, after = current.get(found.customer_id), desired.get(found.customer_id)
     if key is None or before is None or after is None:
-        raise UserError(f"request {number} is {found.state}: {found.todo}")
+        raise found.out_of_turn
     kind = cast(Kind, found.kind)
     named, corrected = _named(before, kind), _named(after, kind)
     for normal in named:

@@ -3,6 +3,7 @@ of them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import epochs, known_key
 from callmart.base.person import Person, Place, Work
 from callmart.base.progress import quietly
+from callmart.base.raw_format import LONGEST_PHASE
 from callmart.base.settings import Settings
 from callmart.database import audit_log, ledger, ledger_mending, vacuum
 from callmart.database.ledger import Act
@@ -98,26 +100,21 @@ def replay(
     closed |= {person.customer_id for person in found}
     ledger.begin_replay(connection, closed)
     connection.commit()
-    problems = {customer: [problem] for customer, problem in missing.items()}
+    problems = [*missing.items()]
     erased: list[Person] = []
     for person in found:
-        try:
+        with _noting(problems, connection, person):
             erase(person)
             erased.append(person)
-        except (UserError, OSError) as error:
-            connection.rollback()
-            problems.setdefault(person.customer_id, []).append(_left(person.customer_id, error))
-    for customer_id, person in shown.items():
-        try:
+    for person in shown.values():
+        with _noting(problems, connection, person):
             for place in _COPIES:  # in each everything of the customer goes
                 place.treat(work, person)
-        except (UserError, OSError) as error:
-            connection.rollback()
-            problems.setdefault(customer_id, []).append(_left(customer_id, error))
     names = _forget_names(connection, keys)
-    for customer_id in closed - problems.keys():
+    stuck = {customer_id for customer_id, _ in problems}
+    for customer_id in closed - stuck:
         _hide_waiting_days(connection, customer_id)
-    ledger.end_replay(connection, (closed | shown.keys()) - problems.keys())
+    ledger.end_replay(connection, (closed | shown.keys()) - stuck)
     ledger.close(connection, settings)
     audit_log.note(
         connection,
@@ -141,8 +138,8 @@ def replay(
         tuple(sorted(differing)),
         len(erased),
         len(objectors),
-        tuple(one for one in changed if one[0].customer_id not in problems),
-        [problem for of_customer in problems.values() for problem in of_customer],
+        tuple(one for one in changed if one[0].customer_id not in stuck),
+        [problem for _, problem in problems],
     )
 
 
@@ -175,19 +172,28 @@ def follow(work: Work, changed: Iterable[tuple[Person, Act]]) -> list[str]:
     """Make the other places anew, when the customers are open. Commits. Returns a sentence per place that can't be
     treated now.
     """
-    problems = []
+    problems: list[tuple[int, str]] = []
     for person, right in changed:
         steps: list[Callable[[], object]] = [partial(objecting.follow, work, person, quietly)]
         if right == "erasure":
             done = {place.name for place in _WHILE_CLOSED}
             steps = [partial(place.treat, work, person) for place in PLACES if place.name not in done]
         for step in steps:
-            try:
+            with _noting(problems, work.connection, person):
                 step()
-            except (UserError, OSError) as error:
-                work.connection.rollback()
-                problems.append(_left(person.customer_id, error))
-    return problems
+    return [problem for _, problem in problems]
+
+
+@contextmanager
+def _noting(
+    problems: list[tuple[int, str]], connection: psycopg.Connection, person: Person
+) -> Iterator[None]:
+    """Within it, what can't be done now is rolled back, and noted with the customer."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        connection.rollback()
+        problems.append((person.customer_id, _left(person.customer_id, error)))
 
 
 def _left(customer_id: int, error: UserError | OSError) -> str:
@@ -275,7 +281,9 @@ def returned(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> Itera
     """The persons with a tombstone of whom the database has something from before its end. They are known by their keys
     alone: nobody kept their names. `keys` are those of the customers, as `known_keys` has them.
     """
-    for customer_id, kind, key, until in connection.execute(SQL["returned"]).fetchall():
+    for customer_id, kind, key, until in connection.execute(
+        SQL["returned"], {"longest_phase": LONGEST_PHASE}
+    ).fetchall():
         yield Person(customer_id, kind, frozenset(), frozenset({key}), until)
     addresses = connection.execute(SQL["addresses"]).fetchall()
     untils = ends(connection, ("contact", "recipient"))

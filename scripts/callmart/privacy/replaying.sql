@@ -1,6 +1,6 @@
 -- name: returned
 -- The agents and callers with a tombstone of whom there is something from before its end. A call that began before may
--- end 31 days later.
+-- end a longest phase later.
 with erased as (
     select
         t.customer_id,
@@ -62,12 +62,12 @@ from known as k
 inner join erased as e
     on k.customer_id = e.customer_id
     and k.kind = e.kind
-    and k.first_at < e.until + interval '31 days' -- a call that began before
+    and k.first_at < e.until + %(longest_phase)s::interval -- a call that began before
     and e.tombstone = privacy.tombstone_of(e.secret, k.kind, k.key)
 where
     k.first_at < e.until
     or exists (
-        select 1 from raw.calls_naming(k.customer_id, k.key, e.until, e.until + interval '31 days') as late
+        select 1 from raw.calls_naming(k.customer_id, k.key, e.until, e.until + %(longest_phase)s::interval) as late
         where raw.began_before(k.customer_id, late, e.until)
     )
 group by k.customer_id, k.kind, k.key

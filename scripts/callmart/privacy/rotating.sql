@@ -197,7 +197,8 @@ from registry.customer
 where customer_id = %(customer)s;
 
 -- name: plan_again
--- A plan has a hash of the former keys. What is in the ledger is done, or goes on.
+-- A plan has a hash of the former keys. Also what the ledger has, if a restored register has it as approved: under the
+-- new key that entry is not its own any more (privacy.is_in_ledger).
 update privacy.request as r
 set
     state = 'identified',
@@ -210,13 +211,7 @@ set
     begun_at = null,
     blocked_place = null,
     blocked_code = null
-where
-    r.customer_id = %(customer)s
-    and r.state in ('planned', 'approved')
-    and not exists (
-        select 1 from privacy.ledger_entry as e
-        where e.customer_id = r.customer_id and e.request = r.number
-    );
+where r.customer_id = %(customer)s and r.state in ('planned', 'approved');
 
 -- name: of_requests
 update privacy.request as r

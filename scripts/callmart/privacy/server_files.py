@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -101,7 +101,8 @@ class Files:
             touched |= {relation for relation, is_own in holding if is_own}
             vacuum.note(connection, *touched, whole=True)
         with sessions.making_way(connection):
-            sessions.end_older(connection)
+            if older := sessions.end_older(connection):
+                raise Blocked("lock", _seen_by(work, older[0]))
             if not vacuum.vacuum(connection, (*_BRIEFLY, _PATIENTLY)):
                 raise Blocked("lock", _HELD)
         _leave_behind(connection, work.settings)
@@ -114,11 +115,23 @@ class Files:
                 {"catalogue": len(searching.catalogue(work)), "statements": len(_in_statements(work))}
             )
             return Proof(Counts(), +left, ("server log, freed pages, large objects and statements",))
-        searched, left = Counts(), Counts({"large objects": len(_in_objects(work))})
-        for _, found in _hits(work, lambda _: True):
-            searched["files"] += 1
-            left["files"] += bool(found)
-        return Proof(searched, +left)
+        left = Counts({"large objects": len(_in_objects(work))})
+        return Proof.of_files((found for _, found in _hits(work, lambda _: True)), left)
+
+
+def _seen_by(work: Work, older: sessions.Older) -> str:
+    """Who keeps what was deleted in the files. Since when, only a superuser may know of any session."""
+    with (
+        embedded_server.administrator(work.settings.home)
+        if work.settings.dsn is None
+        else nullcontext(work.connection)
+    ) as reader:
+        parameters = {"pid": older.pid, "zone": work.settings.time_zone}
+        since = [f", since {moment}" for (moment,) in reader.execute(SQL["since"], parameters) if moment]
+    return (
+        f"session {older.pid} of the login {older.role} still sees what was deleted{''.join(since)}, so it stays in "
+        f"the files: let an administrator end it (`select pg_terminate_backend({older.pid})`), then run this again"
+    )
 
 
 def follow_removals(connection: psycopg.Connection, settings: Settings) -> None:

@@ -5,6 +5,12 @@ from ops.to_vacuum as v
 inner join pg_catalog.pg_class as c on c.oid = to_regclass(v.relation) and c.relkind = 'r'
 order by v.relation;
 
+-- name: since
+-- Since when a session's transaction lasts. Null if the reader may not know it.
+select to_char(xact_start at time zone %(zone)s, 'YYYY-MM-DD HH24:MI')
+from pg_catalog.pg_stat_activity
+where pid = %(pid)s;
+
 -- name: log
 -- The files of the write-ahead log, those that are kept in store included.
 select name from pg_catalog.pg_ls_waldir()

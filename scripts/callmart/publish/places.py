@@ -137,11 +137,8 @@ class Emulated:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files of the emulator."""
-        searched, left = Counts(), Counts()
-        for path in disk.files(emulator.folder(work.settings.home)):
-            searched["files"] += 1
-            left["files"] += bool(_in_published(work, path))
-        return Proof(searched, +left)
+        paths = disk.files(emulator.folder(work.settings.home))
+        return Proof.of_files(_in_published(work, path) for path in paths)
 
 
 @contextmanager

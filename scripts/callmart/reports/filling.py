@@ -1,12 +1,12 @@
 """Draws all reports of all customers into the folder of pages."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
 
 from callmart.access import logins
 from callmart.base.errors import kind
+from callmart.base.progress import OnCustomer
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
@@ -30,7 +30,7 @@ def fill(
     connection: psycopg.Connection,
     settings: Settings,
     week: Week | None,
-    on_customer: Callable[[int, int, int], None],
+    on_customer: OnCustomer,
 ) -> list[Outcome]:
     """Draw all reports of all customers, of a week or of each one's last that is over. A report without data gets no
     page. A failure of one customer or report stops no other. `on_customer(customer, finished, of)` is called after each

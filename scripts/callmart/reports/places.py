@@ -34,13 +34,10 @@ class Pages:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search everything in the folder."""
-        searched, left = Counts(), Counts()
-        for path in disk.files(shelf.folder(work.settings)):
-            searched["files"] += 1
-            left["files"] += bool(work.needles.in_file(path)) or _is_in(
-                work, path.read_text("utf-8", "replace")
-            )
-        return Proof(searched, +left)
+        return Proof.of_files(
+            work.needles.in_file(path) or _is_in(work, path.read_text("utf-8", "replace"))
+            for path in disk.files(shelf.folder(work.settings))
+        )
 
 
 def _is_in(work: Work, text: str) -> bool:

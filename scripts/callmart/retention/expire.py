@@ -33,6 +33,11 @@ class Outcome:
     outcome: str
     gone: int = 0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it is left, but perhaps an empty month."""
+        return self.outcome in (DONE, EMPTIED)
+
 
 def expire(connection: psycopg.Connection, settings: Settings, day: date) -> list[Outcome]:
     """Delete what is too old on a day; return the outcome per step. Commits each step."""

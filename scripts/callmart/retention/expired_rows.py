@@ -72,7 +72,7 @@ def _unreferenced(steps: Steps, mart: Mart, others: list[Mart]) -> None:
         statement="delete_counted",
         mart=sql.Literal(mart.name),
         mart_group=sql.Literal(mart.group),
-        day=sql.SQL("'-infinity'::date"),
+        day=mart_tables.day_of(mart),
     )
 
 

@@ -9,7 +9,6 @@ goes after the commit: in the books of a customer that left the registry nothing
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -21,6 +20,7 @@ from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import fits, key_file, write_keys
 from callmart.base.matrix import matrix
+from callmart.base.progress import OnCustomer
 from callmart.base.settings import Settings
 from callmart.database import audit_log, fingerprints, vacuum
 from callmart.declarations import dbt_project, mart_tables
@@ -83,7 +83,7 @@ _OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # the row's day
 
 
 def remove(
-    connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
+    connection: psycopg.Connection, settings: Settings, on_customer: OnCustomer
 ) -> list[Removed | Unremoved]:
     """Remove what no contract keeps today, and mark as dirty the days whose numbers change by that. Environments that
     hold such a customer are dropped.

@@ -231,7 +231,7 @@ begin
 
     with late as (
         select * from raw.rows_of_erased() as r
-        where r.call_key is not null and r.occurred_at >= r.until and r.occurred_at < r.until + interval '31 days'
+        where r.call_key is not null and r.occurred_at >= r.until and r.occurred_at < r.until + {longest_phase}::interval
     ),
 
     began as (

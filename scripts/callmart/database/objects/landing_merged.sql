@@ -144,7 +144,7 @@ set work_mem = '256MB'
 as $$
 declare
     any_went boolean;
-    longest_phase constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
+    longest_phase constant interval := {longest_phase}; -- the longest status, login, membership or wrap-up that is found
     joined record;
 begin
     -- Per file and customer: the moments and number of the events that came. Per customer: the moments, what is known

@@ -75,6 +75,11 @@ return (
     where c.customer_id = request.customer_id -- one row or none
 );
 
+-- Whether a request gives a package.
+create or replace function privacy.makes_package(request privacy.request) returns boolean
+stable
+return request.asked_right in ('access', 'portability');
+
 -- The latest evidence of a step in each place of a request's plan; `entry` is null where there is none. If another
 -- contact takes an access over, the package goes, so what was done for the one before doesn't count.
 create or replace function privacy.evidence(asked integer, wanted text)
@@ -99,7 +104,7 @@ begin atomic
         inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
         where
             s.request = asked and s.place = planned.place and s.step = wanted
-            and (r.asked_right not in ('access', 'portability') or s.at >= r.identified_at)
+            and (not privacy.makes_package(r) or s.at >= r.identified_at)
         order by s.entry desc
         limit 1
     ) as latest on true
@@ -361,7 +366,7 @@ return (
 create or replace function privacy.is_held(request privacy.request) returns boolean
 stable
 return (
-    request.is_alone or (request.is_instructed and request.asked_right not in ('access', 'portability'))
+    request.is_alone or (request.is_instructed and not privacy.makes_package(request))
 ) is not true;
 
 -- Whether a request erases.
@@ -384,6 +389,11 @@ return exists (
         and e.until = request.until and coalesce(e.key_fingerprint, '') = coalesce(request.key_fingerprint, '')
 );
 
+-- Whether a request goes on, whoever may still ask: it has begun, and the ledger has it.
+create or replace function privacy.goes_on(request privacy.request) returns boolean
+stable
+return request.state in ('executing', 'proving') and privacy.is_in_ledger(request);
+
 -- What to do next with a request.
 create or replace function privacy.next_step(request privacy.request) returns text
 stable
@@ -400,12 +410,14 @@ return format(
             then 'the customer has left, and it is still on Tableau: run `callmart publish`'
         when privacy.customer_is(request) = 'gone'
             then 'the customer has left, with all its data: `callmart privacy refuse %1$s --because no-such-customer`'
-        when not privacy.may_ask(request, request.state in ('executing', 'proving'))
+        when
+            not privacy.may_ask(request, request.state in ('executing', 'proving'))
+            and (not privacy.goes_on(request) or privacy.unproved(request.number) is null)
             then
                 'who asked is not an authorised contact any more: let another one take over with '
                 '`callmart privacy verify %1$s --take-over`'
         when request.state = 'received' then 'check who asks, then `callmart privacy verify %1$s`'
-        when privacy.is_held(request) and request.asked_right in ('access', 'portability')
+        when privacy.is_held(request) and privacy.makes_package(request)
             then 'it is about what several persons share, so nobody gets it: `callmart privacy answer %1$s` says so'
         when privacy.is_held(request)
             then

@@ -156,7 +156,7 @@ declare
         asked, 'identified', 'planned', 'approved', 'executing', 'proving'
     );
 begin
-    if request.state in ('executing', 'proving') and privacy.is_in_ledger(request) then
+    if privacy.goes_on(request) then
         perform privacy.out_of_turn(request);
     end if;
     if privacy.is_held(request) then
@@ -231,7 +231,7 @@ declare
     request privacy.request := privacy.take(asked, 'approved', 'executing', 'proving');
     refused text;
 begin
-    if request.state = 'approved' or not privacy.is_in_ledger(request) then
+    if not privacy.goes_on(request) then
         refused := privacy.lost_authority(request, 'do');
         if refused is not null then
             return refused;

@@ -22,13 +22,13 @@ create or replace function raw.random_agent() returns text
 volatile
 return '~' || replace(gen_random_uuid()::text, '-', '');
 
--- Until when persons of each customer were erased. A call that began before, or what an agent did, may end 31 days
--- later.
+-- Until when persons of each customer were erased. A call that began before, or what an agent did, may end a longest
+-- phase later.
 create or replace view privacy.erased_until as
 select
     customer_id,
     max(until) as until,
-    max(until) + interval '31 days' as calls_until
+    max(until) + {longest_phase}::interval as calls_until
 from privacy.ledger_entry
 where ended_at is null and asked_right = 'erasure' and kind in ('agent', 'caller')
 group by customer_id;

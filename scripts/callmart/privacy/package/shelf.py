@@ -88,8 +88,8 @@ def require(settings: Settings, customer_id: int, request: int) -> None:
     """Raise UserError if the package of a request is not there any more."""
     if not path(settings, customer_id, request).is_file():
         raise UserError(
-            f"the package of request {request} is gone, as it is kept for {KEPT_DAYS} days: make it again with "
-            f"`callmart privacy do {request}`, then prove it"
+            f"the package of request {request} is gone, as it goes after {KEPT_DAYS} days and when another contact "
+            f"takes the request over: make it again with `callmart privacy do {request}`, then prove it"
         )
 
 
@@ -179,11 +179,8 @@ class Packages:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """See that none is left, and search all notes."""
-        searched, left = Counts(), self.find(work, person)
-        for file in disk.files(folder(work.settings)):
-            searched["files"] += 1
-            left["files"] += bool(work.needles.in_file(file))
-        return Proof(searched, +left)
+        files = disk.files(folder(work.settings))
+        return Proof.of_files(map(work.needles.in_file, files), self.find(work, person))
 
 
 def _of(work: Work, person: Person) -> Iterator[Note]:
