@@ -15,7 +15,7 @@ from callmart.land.keying import keyed_events
 from callmart_home import Callmart
 from events import DETAILED as BY_NAME
 from events import at, event, log, ndjson, registry
-from landing import DETAILED, Row, Write, events_of, opened, row, taken
+from landing import DETAILED, Write, events_of, opened, row, taken
 
 CUSTOMER = 100
 MACROS_OF_THEN = r"""
@@ -38,71 +38,73 @@ def decimal(number: int, scale: int) -> pa.Array:
 # The keys of events in this module are those that version 0.2.0 gave them.
 
 
-@pytest.mark.parametrize(
-    ("values", "key"),
-    [
-        (row("queue_joined", other_number="612345678"), -5460340694641611788),
-        (row("queue_joined", other_number="20 555 12 34"), 2514600284993002133),
-        (row("queue_joined", other_number="31612345678.0"), 8214056582017234563),
-        (row("call_started", platform="sip_trunk", other_number="612345678.0"), -3821099045309603196),
-        (row("transferred", target_kind="number", target="612345678"), 3976263361156651062),
-        (row("transferred", target_kind="agent", target="1001.0", agent="1002.0"), -5072544712808268405),
-        (row("agent_connected", agent="1001.0"), 6269491988768563373),
-        (row("agent_connected", agent="1001.0", event_id="e1"), -3349823540272374253),
-        (row("queue_joined", other_number="0612345678"), 6826887196963728774),
-    ],
-)
-def test_an_event_has_the_key_of_the_former_reading(tmp_path: Path, values: Row, key: int) -> None:
-    (found,) = events_of(tmp_path / "events", [values])
-    assert found["event_key"] == key
+ROWS = [
+    (row("queue_joined", other_number="612345678"), -5460340694641611788),
+    (row("queue_joined", other_number="20 555 12 34"), 2514600284993002133),
+    (row("queue_joined", other_number="31612345678.0"), 8214056582017234563),
+    (row("call_started", platform="sip_trunk", other_number="612345678.0"), -3821099045309603196),
+    (row("transferred", target_kind="number", target="612345678"), 3976263361156651062),
+    (row("transferred", target_kind="agent", target="1001.0", agent="1002.0"), -5072544712808268405),
+    (row("agent_connected", agent="1001.0"), 6269491988768563373),
+    (row("agent_connected", agent="1001.0", event_id="e1"), -3349823540272374253),
+    (row("queue_joined", other_number="0612345678"), 6826887196963728774),
+]
 
 
-@pytest.mark.parametrize(
-    ("line", "keys"),
-    [
-        ("q|NONE|ENTERQUEUE||612345678|1", [-156868484820029411]),
-        ("q|NONE|ENTERQUEUE||(6) 12345678|1", [-156868484820029411]),
-        ("q|NONE|ENTERQUEUE||0612345678|1", [-6884358129420297825]),
-        ("q|SIP/1|BLINDTRANSFER|612345678|ctx|3|4|1", [-6423119204146737604, -5078149567590619754]),
-        ("q|1001.0|CONNECT|3|x|2", [-5777321358539975590, 491899511051580896]),
-    ],
-)
-def test_so_has_an_event_of_a_log(write: Write, line: str, keys: list[int]) -> None:
-    prepared = opened(write(f"1790000000|1.1|{line}\n"), customer=DETAILED)
+def test_an_event_has_the_key_of_the_former_reading(tmp_path: Path) -> None:
+    found = events_of(tmp_path / "events", [values for values, _ in ROWS])
+    assert {event["event_key"] for event in found} == {key for _, key in ROWS}
+
+
+LINES = {
+    "q|NONE|ENTERQUEUE||612345678|1": [-156868484820029411],
+    "q|NONE|ENTERQUEUE||(6) 12345678|1": [-156868484820029411],
+    "q|NONE|ENTERQUEUE||0612345678|1": [-6884358129420297825],
+    "q|SIP/1|BLINDTRANSFER|612345678|ctx|3|4|1": [-6423119204146737604, -5078149567590619754],
+    "q|1001.0|CONNECT|3|x|2": [-5777321358539975590, 491899511051580896],
+}
+
+
+def test_so_has_an_event_of_a_log(write: Write) -> None:
+    prepared = opened(write("".join(f"1790000000|1.1|{line}\n" for line in LINES)), customer=DETAILED)
+    keys = [key for of_line in LINES.values() for key in of_line]
     assert [event["event_key"] for event in taken(prepared)] == keys
 
 
-@pytest.mark.parametrize(
-    ("name", "typed", "key"),
-    [
-        ("agent_connected", {"agent": decimal(1001, 10)}, -3266451467063352810),
-        ("transferred", {"target_kind": ["agent"], "target": decimal(1001, 2)}, -7599501153420717677),
-        ("call_started", {"other_number": decimal(612345678, 2)}, 175876755534954725),
-        ("call_started", {"other_number": decimal(612345678, 0)}, -1206100045818171563),
-        (
-            "agent_connected",
-            {"agent": pa.array([31612345678.0]), "line": pa.array([31612345678.0]), "queue": pa.array([NUMBER])},
-            -5752753007868574788,
-        ),
-        ("transferred", {"target_kind": ["queue"], "target": pa.array([NUMBER])}, 4806308942975748243),
-        ("call_ended", {"platform": ["sip_trunk"], "line": pa.array([NUMBER])}, 2722540937397095273),
-        ("call_ended", {"call_id": pa.array([12345678901.0])}, -1404370359860834863),
-        ("call_ended", {"event_id": pa.array([12345678901.0])}, -2143756832195967908),
-        ("queue_joined", {"line": pa.array([float("nan")])}, -8696147583133760546),
-        ("agent_connected", {"agent": pa.array([1001.0])}, 8302579511492471473),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("in_dictionary", [False, True])
-def test_so_has_an_event_of_parquet(
-    tmp_path: Path, name: str, typed: dict[str, Any], key: int, in_dictionary: bool
-) -> None:
-    if in_dictionary:
-        typed = {
-            column: value.dictionary_encode()
-            if isinstance(value, pa.Array) and pa.types.is_floating(value.type)
-            else value
+DECIMALS = [
+    ("agent_connected", {"agent": decimal(1001, 10)}, -3266451467063352810),
+    ("transferred", {"target_kind": ["agent"], "target": decimal(1001, 2)}, -7599501153420717677),
+    ("call_started", {"other_number": decimal(612345678, 2)}, 175876755534954725),
+    ("call_started", {"other_number": decimal(612345678, 0)}, -1206100045818171563),
+]
+FRACTIONS = [
+    (
+        "agent_connected",
+        {"agent": pa.array([31612345678.0]), "line": pa.array([31612345678.0]), "queue": pa.array([NUMBER])},
+        -5752753007868574788,
+    ),
+    ("transferred", {"target_kind": ["queue"], "target": pa.array([NUMBER])}, 4806308942975748243),
+    ("call_ended", {"platform": ["sip_trunk"], "line": pa.array([NUMBER])}, 2722540937397095273),
+    ("call_ended", {"call_id": pa.array([12345678901.0])}, -1404370359860834863),
+    ("call_ended", {"event_id": pa.array([12345678901.0])}, -2143756832195967908),
+    ("queue_joined", {"line": pa.array([float("nan")])}, -8696147583133760546),
+    ("agent_connected", {"agent": pa.array([1001.0])}, 8302579511492471473),
+]
+IN_DICTIONARIES = [
+    (
+        name,
+        {
+            column: value.dictionary_encode() if isinstance(value, pa.Array) else value
             for column, value in typed.items()
-        }
+        },
+        key,
+    )
+    for name, typed, key in FRACTIONS
+]
+
+
+@pytest.mark.parametrize(("name", "typed", "key"), [*DECIMALS, *FRACTIONS, *IN_DICTIONARIES])
+def test_so_has_an_event_of_parquet(tmp_path: Path, name: str, typed: dict[str, Any], key: int) -> None:
     path = tmp_path / "events"
     pq.write_table(pa.table({column: [value] for column, value in row(name).items()} | typed), path)
     (found,) = taken(opened(path))

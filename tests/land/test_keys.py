@@ -20,6 +20,7 @@ from landing import (
     NONE,
     STANDARD,
     Opened,
+    Row,
     Write,
     as_csv,
     call_key,
@@ -179,62 +180,69 @@ def test_a_key_of_several_layers_gives_what_rotations_make_of_the_first(
     assert numbers == {(customer, keyed(key, "number", "+31612345678")) for customer, key in whole.items()}
 
 
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [
-        ("+31 6 1234 5678", "+31612345678"),
-        ("0031612345678", "+31612345678"),
-        ("31612345678", "+31612345678"),
-        ("06-12345678", "+31612345678"),
-        ("+31(0)6.12345678", "+31612345678"),
-        ("0031 (0)20/5551234", "+31205551234"),
-        ("(020) 555 12 34", "+31205551234"),
-        ("+44 20 7946 0000", "+442079460000"),
-        ("0044 20 7946 0000", "+442079460000"),
-        ("0800-1234", "+318001234"),
-        ("112", "112"),
-        ("1408", "1408"),
-        ("020", "020"),
-        ("31612345678.0", "+31612345678"),
-        ("1408.0", "1408"),
-        ("0800.0", "0800"),
-        ("612345678", "+31612345678"),
-        ("612345678.0", "+31612345678"),
-        ("20 555 12 34", "+31205551234"),
-        ("8001234", "8001234"),
-        ("012345678", "+3112345678"),
-        ("1123456789", "1123456789"),
-    ],
-)
-def test_a_number_has_one_key_however_it_is_written(tmp_path: Path, written: str, number: str) -> None:
-    (event,) = events_of(tmp_path / "events", [row("queue_joined", other_number=written)])
-    assert event["number_key"] == keyed(KEYS[DETAILED], "number", number)
-    assert event["number_withheld"] is False
+WRITTEN = {
+    "+31 6 1234 5678": "+31612345678",
+    "0031612345678": "+31612345678",
+    "31612345678": "+31612345678",
+    "06-12345678": "+31612345678",
+    "+31(0)6.12345678": "+31612345678",
+    "0031 (0)20/5551234": "+31205551234",
+    "(020) 555 12 34": "+31205551234",
+    "+44 20 7946 0000": "+442079460000",
+    "0044 20 7946 0000": "+442079460000",
+    "0800-1234": "+318001234",
+    "112": "112",
+    "1408": "1408",
+    "020": "020",
+    "31612345678.0": "+31612345678",
+    "1408.0": "1408",
+    "0800.0": "0800",
+    "612345678": "+31612345678",
+    "612345678.0": "+31612345678",
+    "20 555 12 34": "+31205551234",
+    "8001234": "8001234",
+    "012345678": "+3112345678",
+    "1123456789": "1123456789",
+}
 
 
-@pytest.mark.parametrize(
-    ("number", "mark", "withheld"),
-    [
-        ("0612345678", "true", True),
-        ("no number at all", "1", True),
-        ("anonymous", "", True),
-        ("Anonymous", "false", True),
-        ("", "true", True),
-        ("", "false", False),
-        ("", "", None),
-    ],
-)
-def test_a_withheld_number_leaves_no_trace(
-    tmp_path: Path, number: str, mark: str, withheld: bool | None
-) -> None:
-    (event,) = events_of(
-        tmp_path / "events", [row("queue_joined", other_number=number, number_withheld=mark)]
+def test_a_number_has_one_key_however_it_is_written(tmp_path: Path) -> None:
+    found = events_of(
+        tmp_path / "events",
+        [row("queue_joined", other_number=written, call_id=written) for written in WRITTEN],
     )
-    assert (event["number_key"], event["number_withheld"]) == (None, withheld)
-    (without,) = events_of(
-        tmp_path / "events", [row("queue_joined", other_number="", number_withheld=withheld)]
-    )
-    assert event["event_key"] == without["event_key"]
+    assert {event["call_key"]: event["number_key"] for event in found} == {
+        call_key(written): keyed(KEYS[DETAILED], "number", number) for written, number in WRITTEN.items()
+    }
+    assert {event["number_withheld"] for event in found} == {False}
+
+
+WITHHELD = [
+    ("0612345678", "true", True),
+    ("no number at all", "1", True),
+    ("anonymous", "", True),
+    ("Anonymous", "false", True),
+    ("", "true", True),
+    ("", "false", False),
+    ("", "", None),
+]
+
+
+def test_a_withheld_number_leaves_no_trace(tmp_path: Path) -> None:
+    def joined(*told: tuple[str, Any]) -> dict[int, Row]:
+        """Of each number and mark the event, by the key of its call."""
+        rows = [
+            row("queue_joined", call_id=f"c{n}", other_number=number, number_withheld=mark)
+            for n, (number, mark) in enumerate(told)
+        ]
+        return {event["call_key"]: event for event in events_of(tmp_path / "events", rows)}
+
+    found = joined(*((number, mark) for number, mark, _ in WITHHELD))
+    without = joined(*(("", withheld) for *_, withheld in WITHHELD))
+    for n, (*_, withheld) in enumerate(WITHHELD):
+        event = found[call_key(f"c{n}")]
+        assert (event["number_key"], event["number_withheld"]) == (None, withheld), WITHHELD[n]
+        assert event["event_key"] == without[event["call_key"]]["event_key"], WITHHELD[n]
 
 
 def test_agents_are_named_only_under_a_detailed_contract(write: Write) -> None:

@@ -1,10 +1,6 @@
 """Landing on a real server: exactly once, whole or not at all, and nothing of what is turned away."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from random import Random
 from threading import Barrier
+from time import sleep
 from typing import Any
 
 import pytest
@@ -24,9 +21,9 @@ from callmart.base.keys import ensure_key, keyed
 from callmart.land import admission
 from callmart.land.gate import Gate
 from callmart_home import Callmart
+from commands import begun
 from events import AMSTERDAM, DAY, DETAILED, at, event, log, ndjson, registry
 from handing_over import ROW, keep
-from home_settings import environment_of
 from landed import CALL, OWN, change_registry, dirty, rows
 from today import TODAY
 
@@ -231,19 +228,13 @@ def blocked(callmart: Callmart, lock: str) -> Iterator[Callable[[], bool]]:
 def test_killed_in_the_middle(callmart: Callmart, customer: int, tmp_path: Path, lock: str) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text(ndjson(*(row | {"event": "agent_connected", "agent": "SIP/1"} for row in rows(500))))
-    program = "from callmart.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "land", str(file), "--customer", str(customer)]
     with blocked(callmart, lock) as waits:
-        landing = subprocess.Popen(
-            command,
-            env=os.environ | environment_of(callmart.home),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        landing = begun(callmart.home, "land", str(file), "--customer", str(customer))
         while not waits():
-            assert landing.poll() is None, "it ended before it could be killed"
-        landing.send_signal(signal.SIGKILL)
-        landing.wait()
+            assert landing.is_alive(), "it ended before it could be killed"
+            sleep(0.01)
+        landing.kill()
+        landing.join()
     with callmart.connect() as connection:  # the server ends what nobody hears any more
         connection.execute("lock table raw.incoming in access exclusive mode")
     assert not stored(callmart, customer)

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from callmart.base.settings import PROJECT
+from callmart.land.landing import Landed
 from callmart_home import Callmart
 from today import TODAY
 
@@ -36,6 +37,7 @@ def told(callmart: Callmart) -> Callmart:
             for customer in CUSTOMER.values()
         )
     )
+    files = []
     for scenario in SCENARIOS:
         if "file" in scenario:
             text = scenario["file"]
@@ -44,7 +46,10 @@ def told(callmart: Callmart) -> Callmart:
             width = header.count(",")
             lines = scenario["realtime"].splitlines()
             text = "\n".join([header, *(line + "," * (width - line.count(",")) for line in lines), ""])
-        callmart.land_text(text, CUSTOMER[scenario["name"]])
+        customer = CUSTOMER[scenario["name"]]
+        (file := callmart.home / str(customer)).write_text(text)
+        files.append((file, customer))
+    assert all(isinstance(landed, Landed) for landed in callmart.land_all(*files))
     assert callmart.build_and_open().held_back_days == 0
     return callmart
 
