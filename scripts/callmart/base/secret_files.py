@@ -10,7 +10,7 @@ from callmart.base.errors import UserError
 
 def secret_file(path: Path, content: str | bytes) -> None:
     """Write a file that only its owner can read. It is written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make(path.parent)
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -18,6 +18,13 @@ def secret_file(path: Path, content: str | bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and those above it, that only their owner can list: folders are named by customers' numbers."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def refuse_shared(path: Path, named: str) -> None:
