@@ -27,6 +27,9 @@ PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # how long to wait for an ended session to be gone
 _START_S = 1.0  # the longest honest start of a session
+# A session that sees the database as it was more transactions ago is ended. Before that PostgreSQL can't use their
+# numbers again. It has two billion, any login can use up 50,000 a second, and without them nobody can write.
+FORGOTTEN = 100_000_000
 _READ_S = 2.0  # how long a session may go on with what it saw before something was deleted
 # Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.
 NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
@@ -60,10 +63,11 @@ def making_way(connection: psycopg.Connection, *, spares_landings: bool = False)
 def at_work(
     connection: psycopg.Connection, settings: Settings, *, rotating: int | None = None
 ) -> Iterator[None]:
-    """Let only one command work (`clock.guarded`), and let nobody but a landing keep it waiting (`making_way`). Commits
-    before it yields.
+    """Let only one command work (`clock.guarded`), and let nobody but a landing keep it waiting (`making_way`), or keep
+    the numbers of transactions from being used again. Commits before it yields.
     """
     with clock.guarded(connection, settings, rotating=rotating), making_way(connection, spares_landings=True):
+        end_older(connection, FORGOTTEN)
         yield
 
 
@@ -85,11 +89,12 @@ def end(connection: psycopg.Connection, role: str) -> int:
     return gone + _end_starting(connection, role)
 
 
-def end_older(connection: psycopg.Connection) -> None:
-    """End the sessions of customers and duties that still see what is deleted by now, and write that into the audit
-    log. As long as they do, the rows stay in the files, however often a table is written anew. Commits.
+def end_older(connection: psycopg.Connection, ago: int = 0) -> None:
+    """End the sessions of customers and duties that still see what was deleted by now, or `ago` transactions ago, and
+    write that into the audit log. As long as they do, the rows stay in the files, however often a table is written
+    anew. Commits.
     """
-    ((now,),) = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::xid::text").fetchall()
+    ((now,),) = connection.execute(SQL["transaction"], {"ago": ago}).fetchall()
     until = time.monotonic() + _READ_S
     while (older := _older(connection, now)) and time.monotonic() < until:
         time.sleep(_LOOK_S)
