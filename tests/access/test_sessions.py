@@ -423,7 +423,7 @@ def test_nobody_keeps_the_numbers_of_transactions_from_being_used_again(
             )
         for most, gone in ((sessions.FORGOTTEN, False), (1000, False), (100, True)):
             monkeypatch.setattr(sessions, "FORGOTTEN", most)
-            with opened.connect() as owner, sessions.at_work(owner, opened.settings):
+            with opened.connect() as owner, sessions.making_way(owner):
                 assert is_gone(old) == gone, most
 
 

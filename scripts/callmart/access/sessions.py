@@ -40,11 +40,12 @@ def making_way(connection: psycopg.Connection, *, spares_landings: bool = False)
     """Within this context, sessions of customers and duties that block a session of the owner, or a landing, are ended,
     and that is written into the audit log. One landing waits for another, and with `spares_landings` so does the owner.
     Sessions of other logins are never ended: for them the owner has lock timeouts. The caller has to commit within the
-    context.
+    context. Before it, sessions are ended that keep the numbers of transactions from being used again.
     """
     ended: Counter[str] = Counter()
     done = threading.Event()
     with second(connection) as watcher:
+        end_older(watcher, FORGOTTEN)
         watching = threading.Thread(target=_watch, args=(watcher, done, ended, spares_landings), daemon=True)
         watching.start()
         try:
@@ -63,11 +64,10 @@ def making_way(connection: psycopg.Connection, *, spares_landings: bool = False)
 def at_work(
     connection: psycopg.Connection, settings: Settings, *, rotating: int | None = None
 ) -> Iterator[None]:
-    """Let only one command work (`clock.guarded`), and let nobody but a landing keep it waiting (`making_way`), or keep
-    the numbers of transactions from being used again. Commits before it yields.
+    """Let only one command work (`clock.guarded`), and let nobody but a landing keep it waiting (`making_way`). Commits
+    before it yields.
     """
     with clock.guarded(connection, settings, rotating=rotating), making_way(connection, spares_landings=True):
-        end_older(connection, FORGOTTEN)
         yield
 
 
