@@ -408,6 +408,25 @@ def test_who_still_sees_what_was_deleted_is_ended(opened: Callmart, monkeypatch:
             assert entry == ({"login": role_of(NAMED), "sessions": 1},)
 
 
+def test_nobody_keeps_the_numbers_of_transactions_from_being_used_again(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login can use up two billion in a few hours. As long as it sees the database as it was, PostgreSQL can't use
+    them again, and in the end lets nobody write.
+    """
+    monkeypatch.setattr(sessions, "_READ_S", 0.1)
+    with held(opened, NAMED, "set transaction isolation level repeatable read", "select 1") as old:
+        with psycopg.connect(logins.login_uri(opened.settings, role_of(NAMED)), autocommit=True) as burning:
+            burning.execute("set default_transaction_read_only = off")
+            burning.execute(
+                "do $$ begin for i in 1..200 loop perform pg_current_xact_id(); commit; end loop; end $$"
+            )
+        for most, gone in ((sessions.FORGOTTEN, False), (1000, False), (100, True)):
+            monkeypatch.setattr(sessions, "FORGOTTEN", most)
+            with opened.connect() as owner, sessions.making_way(owner):
+                assert is_gone(old) == gone, most
+
+
 CRASHES: list[tuple[object, str]] = [
     (memberships, "_settle"),
     (logins, "close"),

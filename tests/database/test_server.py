@@ -510,6 +510,16 @@ def test_homes_are_closed_to_others(callmart: Callmart, socket: Path) -> None:
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("name", ["server.lock", "postgres.lock"])
+def test_nobody_else_can_hold_a_lock_of_a_home(callmart: Callmart, socket: Path, name: str) -> None:
+    """Others can pass through root's home. Whoever could open a lock's file could keep every command waiting."""
+    lock = callmart.home / name
+    lock.chmod(0o644)  # as version 0.2.0 left it
+    embedded_server.stop(callmart.home)
+    embedded_server.start(callmart.home)
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+
+
 def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
     with callmart.connect() as connection, pytest.raises(psycopg.Error):
         connection.execute("select 'Ada Secret'::integer")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
 import openpyxl
@@ -90,5 +91,18 @@ def test_an_hour_that_is_not_one_hour_is_refused(tmp_path: Path, clock: str) -> 
 
 def test_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.xlsx").write_text(HEAD + ROW)
+    with pytest.raises(UserError, match="can't be read as a workbook"):
+        other_list.read(tmp_path / "list.xlsx", None)
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/styles.xml", "xl/worksheets/sheet1.xml"])
+def test_a_workbook_with_a_damaged_part_is_refused(tmp_path: Path, part: str) -> None:
+    """What breaks off there ends in errors of two parsers, both of which are errors of syntax."""
+    book = openpyxl.Workbook()
+    book.active.append(["moment"])
+    book.save(tmp_path / "whole.xlsx")
+    with ZipFile(tmp_path / "whole.xlsx") as whole, ZipFile(tmp_path / "list.xlsx", "w") as damaged:
+        for name in whole.namelist():
+            damaged.writestr(name, b"<secret" if name == part else whole.read(name))
     with pytest.raises(UserError, match="can't be read as a workbook"):
         other_list.read(tmp_path / "list.xlsx", None)

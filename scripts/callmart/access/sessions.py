@@ -28,6 +28,9 @@ PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # how long to wait for an ended session to be gone
 _START_S = 1.0  # the longest honest start of a session
+# A session that sees the database as it was more transactions ago is ended. Before that PostgreSQL can't use their
+# numbers again. It has two billion, any login can use up 50,000 a second, and without them nobody can write.
+FORGOTTEN = 100_000_000
 _READ_S = 2.0  # how long a session may go on with what it saw before something was deleted
 # Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.
 NOT_ENDED = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
@@ -45,11 +48,12 @@ def making_way(connection: psycopg.Connection, *, spares_landings: bool = False)
     """Within this context, sessions of customers and duties that block a session of the owner, or a landing, are ended,
     and that is written into the audit log. One landing waits for another, and with `spares_landings` so does the owner.
     Sessions of other logins are never ended: for them the owner has lock timeouts. The caller has to commit within the
-    context.
+    context. Before it, sessions are ended that keep the numbers of transactions from being used again.
     """
     ended: Counter[str] = Counter()
     done = threading.Event()
     with second(connection) as watcher:
+        end_older(watcher, FORGOTTEN)
         watching = threading.Thread(target=_watch, args=(watcher, done, ended, spares_landings), daemon=True)
         watching.start()
         try:
@@ -93,12 +97,12 @@ def end(connection: psycopg.Connection, role: str) -> int:
     return gone + _end_starting(connection, role)
 
 
-def end_older(connection: psycopg.Connection) -> list[Older]:
-    """End the sessions of customers and duties that still see what is deleted by now, and write that into the audit
-    log. As long as a session does, the rows stay in the files, however often a table is written anew. Commits. Returns
-    those that are left, such as of other logins.
+def end_older(connection: psycopg.Connection, ago: int = 0) -> list[Older]:
+    """End the sessions of customers and duties that still see what was deleted by now, or `ago` transactions ago, and
+    write that into the audit log. As long as a session does, the rows stay in the files, however often a table is
+    written anew. Commits. Returns those that are left, such as of other logins.
     """
-    ((now,),) = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::xid::text").fetchall()
+    ((now,),) = connection.execute(SQL["transaction"], {"ago": ago}).fetchall()
     until = time.monotonic() + _READ_S
     while (older := _older(connection, now)) and time.monotonic() < until:
         time.sleep(_LOOK_S)
@@ -108,7 +112,7 @@ def end_older(connection: psycopg.Connection) -> list[Older]:
             with suppress(*NOT_ENDED):
                 ended[one.role] += _end(connection, one.role, [one.pid])
     _note(connection, ended)
-    left = _older(connection, now)
+    left = _older(connection, now) if older else []
     connection.commit()
     return left
 

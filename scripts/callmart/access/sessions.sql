@@ -32,6 +32,10 @@ where
     and l.classid = 'pg_database'::regclass
     and a.usename is null;
 
+-- name: transaction
+-- The number of the next transaction, or of one before it. They begin anew after four billion.
+select mod(greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - %(ago)s, 3), 4294967296)::text::xid::text;
+
 -- name: older
 -- The sessions that keep rows in the files which were deleted before `now`, the number of a transaction.
 select

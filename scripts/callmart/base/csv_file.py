@@ -2,11 +2,13 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from datetime import date, time
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a cell is a formula to a spreadsheet
+# Where a cell is a formula to a spreadsheet. Whose numbers have a comma separates cells by semicolons, in any file.
+FORMULA = re.compile(r"(^|; *)(?=[=+\-@\t\r])")
 
 
 def written(rows: Iterable[Iterable[str]]) -> bytes:
@@ -33,4 +35,4 @@ def cell(value: Any) -> str:
 
 def word(text: str) -> str:
     """A text as a cell that is no formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA.sub(r"\1'", text)

@@ -9,8 +9,8 @@ from callmart.base.errors import UserError
 
 
 def secret_file(path: Path, content: str | bytes) -> None:
-    """Write a file that only its owner can read, and its folder if that is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Write a file that only its owner can read, and its folders if they are missing."""
+    _make(path.parent)
     write_in_folder(path, content.encode() if isinstance(content, str) else content)
 
 
@@ -28,6 +28,13 @@ def write_synced(path: Path, content: bytes, flags: int) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and those above it, that only their owner can list: folders are named by customers' numbers."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def refuse_shared(path: Path, named: str) -> None:

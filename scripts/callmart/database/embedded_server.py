@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import psycopg
@@ -139,7 +139,7 @@ def _locked(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         _refuse_anothers(home)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        lock = (home / "server.lock").open("w")
+        lock = _lock_file(home / "server.lock")
     except OSError as error:
         raise UserError(
             f"CALLMART_HOME {home} can't be used ({error.strerror}); name a folder of your own"
@@ -147,6 +147,15 @@ def _locked(home: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _lock_file(path: Path) -> IO[str]:
+    """Open the file of a lock. Root lets others pass through its home, and whoever can open the file can hold the
+    lock.
+    """
+    path.touch(mode=0o600)
+    path.chmod(0o600)  # of an earlier version
+    return path.open("w")
 
 
 def _refuse_anothers(home: Path) -> None:
@@ -166,7 +175,7 @@ def _handed_over(home: Path) -> Iterator[int]:
     """A lock that the server gets when it starts, and that ends with its last process. Raises UserError if another one
     has it. PostgreSQL looks for another server by the number of its process, which other containers don't see.
     """
-    with (home / "postgres.lock").open("w") as lock:
+    with _lock_file(home / "postgres.lock") as lock:
         patient_until = time.monotonic() + PATIENCE_S
         while True:
             try:

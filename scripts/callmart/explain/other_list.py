@@ -122,5 +122,6 @@ def _excel(path: Path) -> Iterator[tuple[int, Sequence[Any]]]:
         with path.open("rb") as file:
             book = load_workbook(file, read_only=True, data_only=True)
             yield from enumerate(book.worksheets[0].iter_rows(values_only=True), 1)
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError):
+    # Two parsers read its parts. The errors of both are errors of syntax.
+    except (BadZipFile, InvalidFileException, KeyError, ValueError, IndexError, SyntaxError):
         raise UserError(f"{path} can't be read as a workbook: save it as .xlsx or CSV") from None

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
 from callmart.base.raw_format import COLUMNS, FORMER_COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIRED_COLUMNS
+from callmart.land import parquet_pages
 from callmart.land.formats import check_header
 from callmart.land.found import Found
 from callmart.land.lines import decoded
@@ -16,6 +17,7 @@ from callmart.land.source import Footer, Source, packed, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
 ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
+SMALL = 64 << 20  # bytes, unpacked, up to which a file is read whole
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
@@ -34,18 +36,24 @@ _DAMAGED = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecode
 
 def footer(found: Found) -> Footer:
     """Return what a Parquet file says of itself. Raises UserError if a name, a type or a row group is not allowed."""
-    path = found.delivery.path
+    path, place = found.delivery.path, packed(found)
+    sizes = []
     try:
-        with pq.ParquetFile(packed(found)) as file:
+        with (
+            pa.OSFile(str(place)) if isinstance(place, Path) else place as bytes_,
+            pq.ParquetFile(bytes_) as file,
+        ):
             schema, metadata = file.schema_arrow, file.metadata
             names = tuple(schema.names)  # fails here if a name is not UTF-8
-    except _DAMAGED:
+            for size in parquet_pages.unpacked(bytes_, metadata):
+                sizes.append(size)
+                if size > ROW_GROUP:
+                    raise UserError(
+                        f"{path}: row group {len(sizes)} holds more than {ROW_GROUP >> 30} GiB; write smaller row "
+                        "groups"
+                    )
+    except (*_DAMAGED, ValueError):
         raise _broken(path) from None
-    for number in range(metadata.num_row_groups):
-        if metadata.row_group(number).total_byte_size > ROW_GROUP:
-            raise UserError(
-                f"{path}: row group {number + 1} holds more than {ROW_GROUP >> 30} GiB; write smaller row groups"
-            )
     check_header(path, names, COLUMNS, REQUIRED_COLUMNS)
     for column in schema:
         kind = _kind(column.type)
@@ -57,7 +65,7 @@ def footer(found: Found) -> Footer:
         is_extended = isinstance(kind, pa.BaseExtensionType)  # such as a UUID
         if is_extended or other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
-    return Footer(metadata, schema)
+    return Footer(metadata, schema, tuple(sizes))
 
 
 def rows(source: Source) -> Iterator[pa.Table]:
@@ -96,10 +104,8 @@ def _batches_after(source: Source, skip: int) -> Iterator[pa.RecordBatch]:
     rows are read at a time as fit into memory if each has a text as long as a row group, and texts are cut off.
     """
     assert source.footer is not None
-    metadata = source.footer.metadata
-    sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
     try:
-        for batch in _read(source, min(ROW_GROUP // max([1, *sizes]), ROWS), []):
+        for batch in _read(source, min(ROW_GROUP // max([1, *source.footer.sizes]), ROWS), []):
             rest = batch.slice(min(skip, batch.num_rows))
             skip -= batch.num_rows - rest.num_rows
             columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
@@ -118,8 +124,23 @@ def _read(source: Source, at_once: int, in_dictionaries: Sequence[str]) -> Itera
         pre_buffer=False,
     )
     with file:
-        # Arrow's threads would cost a small file as much as reading it, and gain nothing beside DuckDB's.
-        yield from file.iter_batches(at_once, use_threads=False)
+        for groups in _together(source.footer.sizes):
+            # Arrow's threads would cost a small file as much as reading it, and gain nothing beside DuckDB's.
+            yield from file.iter_batches(at_once, row_groups=groups, use_threads=False)
+
+
+def _together(sizes: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of row groups that fit into memory together. A batch has rows of several, and all their texts."""
+    groups: list[int] = []
+    held = 0
+    for number, size in enumerate(sizes):
+        if groups and held + size > ROW_GROUP:
+            yield groups
+            groups, held = [], 0
+        groups.append(number)
+        held += size
+    if groups:
+        yield groups
 
 
 def _broken(path: Path) -> UserError:

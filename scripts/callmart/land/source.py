@@ -88,10 +88,11 @@ def reject(tallies: Mapping[int, Tally], rows: pa.Table, reason: str | pa.Array 
 
 
 class Footer(NamedTuple):
-    """What a Parquet file says of itself at its end."""
+    """What a Parquet file says of itself at its end, and what its pages say."""
 
     metadata: pq.FileMetaData
     schema: pa.Schema
+    sizes: tuple[int, ...]  # of the row groups, unpacked
 
 
 @dataclass(frozen=True)
