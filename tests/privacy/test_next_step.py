@@ -15,7 +15,10 @@ pytestmark = pytest.mark.dated
 
 ONE = 1
 CONTACT, SECOND = "p@een.example", "q@een.example"
-LEFT = "something is left in books: `callmart privacy do {0}`, then prove it again"
+LEFT = (
+    "something is left in books: `callmart privacy do {0}`, then prove it again; "
+    "what it leaves there, remove by hand"
+)
 TAKE_OVER = (
     "who asked is not an authorised contact any more: let another one take over with "
     "`callmart privacy verify {0} --take-over`"

@@ -74,7 +74,7 @@ def test_a_contact_who_asked_to_be_erased_is_answered(undone: Desk) -> None:
 def test_somebody_of_another_customer_can_not_take_over(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     for stranger in (undone.contact(OTHER, ANOTHERS), undone.contact(ONE, UNAUTHORISED)):
-        with pytest.raises(UserError, match="not an authorised contact"):
+        with pytest.raises(UserError, match="who takes over is not an authorised contact of customer 1;"):
             register.verify(
                 undone.officer, number, "code", alone=True, instructed=False, taking_over=stranger
             )

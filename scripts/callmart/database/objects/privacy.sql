@@ -267,8 +267,11 @@ begin
     return privacy.refusal(
         request, attempt, 'authority',
         format(
-            'who asked is not an authorised contact of customer %s any more; let another one take over with '
-            '`callmart privacy verify %s --take-over`, or refuse it',
+            case attempt
+                when 'take over' then 'who takes over is not an authorised contact of customer %s; let one who is do so'
+                else 'who asked is not an authorised contact of customer %s any more; let another one take over'
+            end
+            || ' with `callmart privacy verify %s --take-over`, or refuse it',
             request.customer_id, request.number
         )
     );
@@ -433,7 +436,7 @@ return format(
         when privacy.unfinished(request.number) is not null
             then
                 'something is left in ' || privacy.unfinished(request.number)
-                || ': `callmart privacy do %1$s`, then prove it again'
+                || ': `callmart privacy do %1$s`, then prove it again; what it leaves there, remove by hand'
         when request.state = 'executing' then '`callmart privacy prove %1$s` is next'
         when privacy.unproved(request.number) is not null then '`callmart privacy prove %1$s` goes on'
         else '`callmart privacy answer %1$s` is next'

@@ -107,7 +107,7 @@ begin
     end if;
     perform privacy.require_key(request.customer_id, made_with);
     request.contact_key := coalesce(taking_over, request.contact_key);
-    refused := privacy.lost_authority(request, 'verify');
+    refused := privacy.lost_authority(request, case when taking_over is null then 'verify' else 'take over' end);
     if refused is not null then
         return refused;
     end if;
