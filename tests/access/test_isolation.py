@@ -55,19 +55,6 @@ def login(callmart: Callmart, who: int | str | None) -> Iterator[psycopg.Connect
         connection.rollback()
 
 
-@pytest.fixture
-def temporary(opened: Callmart) -> Iterator[None]:
-    """Everybody may make temporary things, as in a database that is not the owner's: so the policies are tried."""
-    with opened.superuser(keep=False) as superuser:
-        superuser.execute("grant temporary on database callmart to public")
-        superuser.execute("alter event trigger refuse_definitions disable")
-        superuser.commit()
-        yield
-        superuser.execute("revoke temporary on database callmart from public")
-        superuser.execute("alter event trigger refuse_definitions enable")
-        superuser.commit()
-
-
 def refused(connection: psycopg.Connection, statement: str) -> bool:
     """Whether PostgreSQL refuses a statement for want of a privilege, and for no other reason."""
     try:
@@ -83,7 +70,7 @@ def refused(connection: psycopg.Connection, statement: str) -> bool:
 
 @pytest.fixture(scope="module")
 def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Connection]]:
-    """Every attacker's session by its role, and the owner's."""
+    """Every attacker's session by its role, the owner's, and the superuser's."""
     choose_password(opened)
     found = {
         attacker.role: psycopg.connect(
@@ -96,9 +83,26 @@ def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Conne
         for attacker in attackers(scene)
     }
     found[scene.owner] = server.connect(opened.settings, autocommit=True)
+    found["postgres"] = psycopg.connect(
+        host=str(embedded_server.start(opened.home)),
+        user="postgres",
+        dbname=embedded_server.DATABASE,
+        autocommit=True,
+    )
     yield found
     for session in found.values():
         session.close()
+
+
+@pytest.fixture
+def temporary(sessions: dict[str, psycopg.Connection]) -> Iterator[None]:
+    """Everybody may make temporary things, as in a database that is not the owner's: so the policies are tried."""
+    superuser = sessions["postgres"]
+    superuser.execute("grant temporary on database callmart to public")
+    superuser.execute("alter event trigger refuse_definitions disable")
+    yield
+    superuser.execute("revoke temporary on database callmart from public")
+    superuser.execute("alter event trigger refuse_definitions enable")
 
 
 def made(scene: Scene, attack: Attack) -> list[tuple[str, Attempt]]:

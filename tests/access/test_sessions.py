@@ -41,7 +41,7 @@ def hurried() -> Iterator[None]:
 
 @pytest.fixture
 def opened(played: Callmart) -> Iterator[Callmart]:
-    """Three customers with open marts, of whom each is there again for the next test."""
+    """Three customers with open marts, of whom each is there again for the next test, whatever this one applies."""
     yield played
     played.apply(REGISTRY)
 
@@ -122,35 +122,35 @@ def test_who_leaves_is_out_whatever_its_session_holds(opened: Callmart, what: st
 
 
 @pytest.mark.parametrize("what", first_alone(HOLDS_ITS_ROLE))
-def test_a_run_goes_on_whatever_a_customer_holds_of_itself(opened: Callmart, what: str) -> None:
-    with opened.connect(STANDARD) as customer:
+def test_a_run_goes_on_whatever_a_customer_holds_of_itself(played: Callmart, what: str) -> None:
+    with played.connect(STANDARD) as customer:
         customer.execute("set transaction read write")
         for place in ("", "in database callmart"):  # what the run puts back
             customer.execute(f"alter role current_user {place} set timezone = 'UTC'")
-    before = ended_of(opened, STANDARD)
-    with held(opened, STANDARD, HOLDS_ITS_ROLE[what]) as session, opened.connect() as owner:
-        assert memberships.sync(owner, opened.settings) == []
+    before = ended_of(played, STANDARD)
+    with held(played, STANDARD, HOLDS_ITS_ROLE[what]) as session, played.connect() as owner:
+        assert memberships.sync(owner, played.settings) == []
         assert is_gone(session)
         assert [
-            found for found in drift.find(owner, dbt_project.marts(opened.settings)) if not found.server
+            found for found in drift.find(owner, dbt_project.marts(played.settings)) if not found.server
         ] == []
-    assert ended_of(opened, STANDARD) == before + 1
+    assert ended_of(played, STANDARD) == before + 1
 
 
-def test_a_run_lets_nobody_in_who_was_barred_by_hand(opened: Callmart) -> None:
+def test_a_run_lets_nobody_in_who_was_barred_by_hand(played: Callmart) -> None:
     role = role_of(STANDARD)
-    with opened.connect(STANDARD) as customer, opened.superuser() as superuser:
+    with played.connect(STANDARD) as customer, played.superuser() as superuser:
         superuser.execute(f"alter role {role} nologin")
         customer.execute("set transaction read write")
         customer.execute("alter role current_user set timezone = 'UTC'")
-    with opened.connect() as owner:
-        assert memberships.sync(owner, opened.settings) == []
-    assert opened.rows(
+    with played.connect() as owner:
+        assert memberships.sync(owner, played.settings) == []
+    assert played.rows(
         "select rolcanlogin, rolconfig::text ~ 'UTC' as in_utc from pg_roles where rolname = %s", role
     ) == [{"rolcanlogin": False, "in_utc": False}]
-    with opened.connect() as owner:
-        memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
-    assert opened.rows("select current_user as who", customer_id=STANDARD) == [{"who": role}]
+    with played.connect() as owner:
+        memberships.apply(owner, played.settings, dbt_project.marts(played.settings))
+    assert played.rows("select current_user as who", customer_id=STANDARD) == [{"who": role}]
 
 
 def test_a_customer_that_orders_its_login_no_more_is_out(opened: Callmart) -> None:
@@ -196,20 +196,20 @@ READS = {
 
 
 @pytest.mark.parametrize("what", first_alone(READS))
-def test_a_reader_stops_no_change_of_a_mart(opened: Callmart, what: str) -> None:
+def test_a_reader_stops_no_change_of_a_mart(played: Callmart, what: str) -> None:
     """A view that was tampered with is put back, although somebody reads it and never ends."""
-    before = ended(opened)
-    with opened.connect() as owner:
+    before = ended(played)
+    with played.connect() as owner:
         owner.execute("update access.definition set query = 'other' where object = 'mart.queue_interval'")
-    with held(opened, NAMED, READS[what]) as session, opened.connect() as owner:
+    with held(played, NAMED, READS[what]) as session, played.connect() as owner:
         owner.execute("set lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            memberships.show(owner, dbt_project.marts(opened.settings))
+            memberships.show(owner, dbt_project.marts(played.settings))
         owner.rollback()
-        assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == []
+        assert memberships.apply(owner, played.settings, dbt_project.marts(played.settings)).problems == []
         assert is_gone(session)
-    assert ended_of(opened, NAMED) == before.get(NAMED, 0) + 1
-    assert drift_of(opened) == []
+    assert ended_of(played, NAMED) == before.get(NAMED, 0) + 1
+    assert drift_of(played) == []
 
 
 def drift_of(callmart: Callmart) -> list[str]:
@@ -217,12 +217,12 @@ def drift_of(callmart: Callmart) -> list[str]:
         return [found.text for found in drift.find(owner, dbt_project.marts(callmart.settings))]
 
 
-def test_a_column_more_comes_while_somebody_reads(opened: Callmart) -> None:
+def test_a_column_more_comes_while_somebody_reads(played: Callmart) -> None:
     """As dbt adds one: in another process, with connections of its own."""
     with (
-        held(opened, NAMED, READS["a view"]) as session,
-        opened.connect() as owner,
-        opened.connect() as other,
+        held(played, NAMED, READS["a view"]) as session,
+        played.connect() as owner,
+        played.connect() as other,
     ):
         other.autocommit = True
         with sessions.making_way(owner):
@@ -279,58 +279,58 @@ WITHOUT_A_RIGHT: dict[str, tuple[int | str, str, list[str]]] = {
 
 
 @pytest.mark.parametrize("what", WITHOUT_A_RIGHT)
-def test_what_is_locked_without_a_right_stops_no_command(opened: Callmart, tmp_path: Path, what: str) -> None:
+def test_what_is_locked_without_a_right_stops_no_command(played: Callmart, tmp_path: Path, what: str) -> None:
     who, statement, command = WITHOUT_A_RIGHT[what]
     role = role_of(who) if isinstance(who, int) else roles.duty_role(embedded_server.DATABASE, who)
     count = (
         "select count(*) as n from ops.audit_log where action = 'sessions ended' and details ->> 'login' = %s"
     )
-    (before,) = opened.rows(count, role)
+    (before,) = played.rows(count, role)
     file = tmp_path / "landed"
     file.write_text(ndjson(event("queue_joined", NOON, customer_id=STANDARD, call_id=what, queue="q")))
-    with psycopg.connect(logins.login_uri(opened.settings, role), autocommit=True) as session:
+    with psycopg.connect(logins.login_uri(played.settings, role), autocommit=True) as session:
         session.execute("set idle_in_transaction_session_timeout = '5s'")  # so that nothing waits for ever
         session.execute("begin read write")
         session.execute(statement.encode())
-        done = command_of(opened.home)(*(word.format(file=file) for word in command))
+        done = command_of(played.home)(*(word.format(file=file) for word in command))
         assert done.returncode == 0, done.stderr
         assert is_gone(session)
-    assert opened.rows(count, role) == [{"n": before["n"] + 1}]
+    assert played.rows(count, role) == [{"n": before["n"] + 1}]
 
 
 @pytest.mark.thorough
-def test_what_is_locked_without_a_right_stops_no_audit(opened: Callmart, tmp_path: Path) -> None:
+def test_what_is_locked_without_a_right_stops_no_audit(played: Callmart, tmp_path: Path) -> None:
     role = roles.duty_role(embedded_server.DATABASE, "auditor")
-    with psycopg.connect(logins.login_uri(opened.settings, role), autocommit=True) as session:
+    with psycopg.connect(logins.login_uri(played.settings, role), autocommit=True) as session:
         session.execute("set idle_in_transaction_session_timeout = '15s'")  # so that nothing waits for ever
         session.execute("begin read write")
         session.execute("prepare mine as delete from registry.version")
-        command_of(opened.home)("audit", "--out", str(tmp_path))
+        command_of(played.home)("audit", "--out", str(tmp_path))
         assert is_gone(session)
     ended = "select details ->> 'login' as login from ops.audit_log where action = 'sessions ended'"
-    assert opened.rows(f"{ended} order by entry desc limit 1") == [{"login": role}]
+    assert played.rows(f"{ended} order by entry desc limit 1") == [{"login": role}]
 
 
-def test_what_a_customer_locks_stops_no_erasure(opened: Callmart) -> None:
+def test_what_a_customer_locks_stops_no_erasure(played: Callmart) -> None:
     """It empties what was computed, whoever is in it."""
-    agent = person(opened, NAMED, "agent", agent_of(NAMED), NOON)
+    agent = person(played, NAMED, "agent", agent_of(NAMED), NOON)
     definitions = "select pg_get_viewdef(oid) from pg_class where relkind = 'v'"
-    with held(opened, STANDARD, definitions) as session, opened.connect() as owner:
+    with held(played, STANDARD, definitions) as session, played.connect() as owner:
         owner.execute("set lock_timeout = '5s'")  # so that nothing waits for ever
         owner.commit()
-        with procedure.working(owner, opened.settings) as work:
+        with procedure.working(owner, played.settings) as work:
             assert Computed().treat(work, agent) == {}
             owner.commit()
         assert is_gone(session)
 
 
-def test_a_landing_waits_for_another(opened: Callmart, tmp_path: Path) -> None:
+def test_a_landing_waits_for_another(played: Callmart, tmp_path: Path) -> None:
     """And so does the owner, where it may."""
-    with logins.connect(opened.settings, "loader") as loader, opened.connect() as owner:
+    with logins.connect(played.settings, "loader") as loader, played.connect() as owner:
         loader.execute("select raw.receive(0)")
         with ThreadPoolExecutor(1) as beside, sessions.making_way(owner, spares_landings=True):
             text = ndjson(event("queue_joined", NOON, customer_id=STANDARD, call_id="waits", queue="q"))
-            landing = beside.submit(opened.land_text, text)
+            landing = beside.submit(played.land_text, text)
             owner.execute("set lock_timeout = '1s'")
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 owner.execute("truncate raw.incoming")
@@ -388,18 +388,18 @@ def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: 
     assert not opened.rows("select from pg_roles where rolname = %s", role)
 
 
-def test_who_still_sees_what_was_deleted_is_ended(opened: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_still_sees_what_was_deleted_is_ended(played: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """It locks nothing. Otherwise what is deleted stays in the files for as long as it likes."""
     monkeypatch.setattr(sessions, "_READ_S", 0.1)
     sees, began = "set transaction isolation level repeatable read", "select 1"
     with (
-        opened.connect() as owner,
-        held(opened, NAMED, sees, began) as old,
-        held(opened, NAMED, began) as idle,
+        played.connect() as owner,
+        held(played, NAMED, sees, began) as old,
+        held(played, NAMED, began) as idle,
     ):
         owner.execute("select pg_current_xact_id()")
         owner.commit()
-        with held(opened, NAMED, sees, began) as new:
+        with held(played, NAMED, sees, began) as new:
             assert sessions.end_older(owner) == []
             assert [is_gone(one) for one in (old, idle, new)] == [True, False, False]
             (entry,) = owner.execute(

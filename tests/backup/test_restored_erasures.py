@@ -77,7 +77,7 @@ def note(old: Callmart, agent: str, request: int, right: ledger.Act) -> None:
 
 
 def empty(make_callmart: MakeCallmart, like: Callmart, **settings: Any) -> Callmart:
-    update = {"home": make_callmart(empty=True).home} | settings
+    update = {"home": make_callmart().home} | settings
     return Callmart(like.settings.model_copy(update=update))
 
 

@@ -93,7 +93,7 @@ def last_day(callmart: Callmart, agent: str) -> int:
 
 
 def empty(make_callmart: MakeCallmart, like: Callmart) -> Callmart:
-    return Callmart(like.settings.model_copy(update={"home": make_callmart(empty=True).home}))
+    return Callmart(like.settings.model_copy(update={"home": make_callmart().home}))
 
 
 def test_with_the_keys_of_a_later_backup_all_are_erased_again(

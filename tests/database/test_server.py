@@ -21,7 +21,7 @@ from callmart.access import drift, logins, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Settings
 from callmart.database import embedded_server, lock, server
-from callmart_home import Callmart
+from callmart_home import Callmart, copy
 from home_settings import with_dsn
 from today import YESTERDAY
 
@@ -45,6 +45,14 @@ def home() -> Iterator[Path]:
         home = Path(folder) / "home"
         yield home
         embedded_server.stop(home)
+
+
+@pytest.fixture
+def rested(home: Path, new_home: Path) -> Path:
+    """The same home with a server that was made before, and rests: to make one takes seconds."""
+    copy(new_home, home)
+    home.parent.chmod(0o711)
+    return home
 
 
 def as_superuser(socket: Path) -> psycopg.Connection:
@@ -338,32 +346,32 @@ def test_starting_again_is_the_same_server(callmart: Callmart, socket: Path) -> 
     assert (callmart.home / "postgres" / "postmaster.pid").read_text().splitlines()[0] == process
 
 
-def test_a_server_that_crashed_starts_though_another_process_has_its_number(home: Path) -> None:
-    embedded_server.start(home)
-    noted = home / "postgres" / "postmaster.pid"
+def test_a_server_that_crashed_starts_though_another_process_has_its_number(rested: Path) -> None:
+    embedded_server.start(rested)
+    noted = rested / "postgres" / "postmaster.pid"
     pid = int(noted.read_text().split()[0])
     os.kill(pid, signal.SIGKILL)
-    while embedded_server.is_running(home):
+    while embedded_server.is_running(rested):
         time.sleep(0.05)
-    for left in (noted, *(home / "socket").glob("*.lock")):
+    for left in (noted, *(rested / "socket").glob("*.lock")):
         left.write_text(left.read_text().replace(str(pid), str(os.getpid()), 1))
-    assert not embedded_server.stop(home), "or it would end this process"
-    embedded_server.start(home)
-    assert embedded_server.is_running(home)
-    assert embedded_server.stop(home)
+    assert not embedded_server.stop(rested), "or it would end this process"
+    embedded_server.start(rested)
+    assert embedded_server.is_running(rested)
+    assert embedded_server.stop(rested)
 
 
-def test_a_server_whose_socket_was_removed_is_stopped_first(home: Path) -> None:
-    folder = embedded_server.start(home)
+def test_a_server_whose_socket_was_removed_is_stopped_first(rested: Path) -> None:
+    folder = embedded_server.start(rested)
     (folder / ".s.PGSQL.5432").unlink()
     remedy = "removed its socket: `callmart stop`, then `callmart start`"
     with pytest.raises(UserError, match=remedy):
-        embedded_server.start(home)
+        embedded_server.start(rested)
     with pytest.raises(UserError, match=remedy):  # what `health` and `doctor` say
-        server.if_running(Settings(home=home))
-    assert embedded_server.stop(home)
-    embedded_server.start(home)
-    assert embedded_server.is_running(home)
+        server.if_running(Settings(home=rested))
+    assert embedded_server.stop(rested)
+    embedded_server.start(rested)
+    assert embedded_server.is_running(rested)
 
 
 def test_a_server_in_another_container_is_used_and_no_second_one_starts(

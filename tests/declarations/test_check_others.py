@@ -533,10 +533,8 @@ def test_the_command_says_all_and_imports_little(
     project: WrongProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = CliRunner().invoke
-    assert (run(check.app).exit_code, run(check.app).stdout) == (
-        0,
-        "check: everything that is declared fits together\n",
-    )
+    said = run(check.app)
+    assert (said.exit_code, said.stdout) == (0, "check: everything that is declared fits together\n")
     project.change("models/marts/queue/queue_day.yml", "reach_days: 6", "reach_day: 6")
     said = run(check.app)
     assert said.exit_code == 2

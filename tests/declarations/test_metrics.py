@@ -439,36 +439,52 @@ def apply(opened: Callmart) -> None:
         memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
 
 
+# By the view: two at once, of which each is found and mended by itself.
 BY_HAND = {
-    "without a barrier": "alter view mart.queue_ratios set (security_barrier = false)",
-    "reads as its reader": "alter view mart.queue_ratios set (security_invoker = true)",
-    "in its place another": (
-        "drop view mart.queue_ratios;\ncreate view mart.queue_ratios as select * from store.queue_interval;\n"
-        "grant select on mart.queue_ratios to callmart_reads_queue"
-    ),
-    "gone": "drop view mart.queue_ratios",
-    "for everybody": "grant select on mart.queue_ratios to public",
-    "agents for the queue's group": "grant select on mart.agent_ratios to callmart_reads_queue",
-    "for nobody": "revoke select on mart.queue_ratios from callmart_reads_queue",
+    "of other options": {
+        "queue_ratios": "alter view mart.queue_ratios set (security_barrier = false)",
+        "agent_ratios": "alter view mart.agent_ratios set (security_invoker = true)",
+    },
+    "another in its place, and gone": {
+        "queue_ratios": (
+            "drop view mart.queue_ratios;\ncreate view mart.queue_ratios as select * from store.queue_interval;\n"
+            "grant select on mart.queue_ratios to callmart_reads_queue"
+        ),
+        "agent_ratios": "drop view mart.agent_ratios",
+    },
+    "for others": {
+        "queue_ratios": "grant select on mart.queue_ratios to public",
+        "agent_ratios": "grant select on mart.agent_ratios to callmart_reads_queue",
+    },
+    "for nobody": {"queue_ratios": "revoke select on mart.queue_ratios from callmart_reads_queue"},
 }
 
 
 @pytest.mark.parametrize("what", BY_HAND)
 def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, what: str) -> None:
-    assert drifted(opened) == []
     with opened.superuser() as superuser:  # not even the owner may change the views, only make them anew
-        for statement in BY_HAND[what].split(";\n"):
-            superuser.execute(statement)
-    if what == "in its place another":
+        for statements in BY_HAND[what].values():
+            for statement in statements.split(";\n"):
+                superuser.execute(statement)
+    if "another" in what:
         assert customers_in(opened, "queue_ratios", NAMED) == set(WITH_DATA), "it would leak"
-    assert any("_ratios" in found for found in drifted(opened))
+    found = "\n".join(drifted(opened))
+    views = set(re.findall(r"^function or view (\S+) is not as", found, re.MULTILINE))
+    assert views == {f"mart.{view}" for view in BY_HAND[what]}
     with opened.connect() as owner, pytest.raises(opening.Drifted):
         opening.open_build(owner, opened.settings)
-    opened.apply((opened.home / "registry.yml").read_text())  # looks at no mart, and makes nothing right
-    assert drifted(opened)
     apply(opened)
     assert drifted(opened) == []
     test_a_customer_sees_the_ratios_of_its_own_and_of_its_option(opened)
+
+
+def test_applying_a_registry_looks_at_no_mart_and_makes_no_view_right(opened: Callmart) -> None:
+    with opened.superuser() as superuser:
+        superuser.execute(BY_HAND["for nobody"]["queue_ratios"])
+    opened.apply((opened.home / "registry.yml").read_text())
+    assert drifted(opened)
+    apply(opened)
+    assert drifted(opened) == []
 
 
 def open_ratios(opened: Callmart) -> int:

@@ -209,7 +209,7 @@ def test_of_a_file_only_the_months_that_changed_are_read(
             if table.startswith("store"):
                 owner.execute("select access.ensure_month(%s, %s)", [table, to])
             owner.execute(f"update {table} set call_date = '{to}' {whose} and call_date = '{day}'".encode())
-        touch(owner)
+        touch(owner, STANDARD)
 
     move(DAYS[0], long_ago)
     assert again("")
@@ -338,7 +338,7 @@ def test_what_is_not_proven_does_not_leave(
 ) -> None:
     before = contents(played)
     spoil_what_is_read(monkeypatch, spoil, MARTS["queue"])
-    touch(owner)
+    touch(owner, NAMED)
     path(played, ANONYMOUS, "queue").unlink()
     done = write(played, owner)
     failed = done.pop((NAMED, "queue"))
@@ -368,7 +368,7 @@ def test_what_says_otherwise_how_far_the_data_goes_does_not_leave(
 ) -> None:
     before = contents(played)
     spoil_what_is_read(monkeypatch, spoil, ["data_through"])
-    touch(owner)
+    touch(owner, NAMED)
     found = extract.extract(owner, played.settings, quietly)
     failed = [one for one in found if isinstance(one, Unproven)]
     assert [one.customer_id for one in failed] == [NAMED] * 3
@@ -392,7 +392,7 @@ def test_the_audit_looks_whose_last_day_a_file_has(
 def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:
     group, role = roles.group_role("callmart", "agent"), roles.customer_role("callmart", NAMED)
     before = contents(played)
-    touch(owner)
+    touch(owner, NAMED)
     owner.execute(f"revoke {group} from {role}")
     owner.commit()
     done = write(played, owner)

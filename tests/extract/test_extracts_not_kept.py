@@ -142,7 +142,7 @@ def test_rows_that_were_opened_since_are_extracted_first(away: Away, *, is_known
     with away.callmart.connect() as owner:
         owner.execute(change, [STANDARD])
         if is_known:
-            touch(owner)
+            touch(owner, STANDARD)
     (said,) = [outcome.error for outcome in away.publish() if outcome.error]
     assert "run `callmart extract`" in said
     assert away.on_disk == [str(STANDARD)], "an empty folder"

@@ -28,6 +28,13 @@ def attacks_at(*aims: Aim) -> Iterator[None]:
 
 
 @contextmanager
+def attacks_of(*families: str) -> Iterator[None]:
+    """The audit makes only the attacks of these families."""
+    with patch.object(attacking, "ATTACKS", [attack for attack in ATTACKS if attack.family in families]):
+        yield
+
+
+@contextmanager
 def attacks_nothing() -> Iterator[None]:
     """The audit looks, and neither attacks nor infers."""
     with attacks_at(), infers_nothing():

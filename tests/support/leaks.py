@@ -53,22 +53,37 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> Iterator[str]:
         connection.execute("select object, query from access.definition").fetchall()
     )
     for attacker in attackers(scene):
-        for name in every:
-            readable = name in attacker.reads | attacker.reads_partly
-            if not attacker.customer:
-                if (_rows_as(connection, attacker.role, name, "1") is not None) != readable:
-                    yield f"{attacker.name}: {name}"
-                continue
-            expected: set[object] | None = None
+        own: dict[str, set[object]] = {}
+        for name in every if attacker.customer else ():
             if name in marts and marts[name].group in attacker.opens:
                 floor = "and {} >= (now() at time zone 'Europe/Amsterdam' - interval '2 years')::date"
                 kept = floor.format(marts[name].day) if marts[name].day else ""
-                expected = set(connection.execute(own_rows(marts[name], name, attacker.own, kept)).fetchall())
-                assert expected or name not in ("mart.queue_interval", "mart.agent_day", "mart.agent")
+                own[name] = _rows(connection, own_rows(marts[name], name, attacker.own, kept))
+                assert own[name] or name not in ("mart.queue_interval", "mart.agent_day", "mart.agent")
             elif scene.shared.get(name) in attacker.opens:
-                expected = set(connection.execute(own_of_shared(queries[name], attacker.own)).fetchall())
-            if _rows_as(connection, attacker.role, name, "row(t.*)::text") != expected:
+                own[name] = _rows(connection, own_of_shared(queries[name], attacker.own))
+        what = "row(t.*)::text" if attacker.customer else "1"
+        readable = attacker.reads | attacker.reads_partly
+        connection.execute(f"set local role {attacker.role}")
+        for name in every:
+            found = _rows_or_none(connection, f"select {what} from {name} as t")
+            is_seen = found is not None
+            if found != own.get(name) if attacker.customer else is_seen != (name in readable):
                 yield f"{attacker.name}: {name}"
+        connection.execute("reset role")
+
+
+def _rows(connection: psycopg.Connection, query: str) -> set[object]:
+    return set(connection.execute(query).fetchall())
+
+
+def _rows_or_none(connection: psycopg.Connection, query: str) -> set[object] | None:
+    """What a query shows; none where it is refused."""
+    try:
+        with connection.transaction():
+            return _rows(connection, query)
+    except psycopg.errors.InsufficientPrivilege:
+        return None
 
 
 def own_rows(mart: Mart, relation: str, customer: int, kept: str) -> str:
@@ -91,18 +106,6 @@ def own_of_shared(query: str, customer: int) -> str:
         query,
     )
     return f"select row(t.*)::text from ({query.replace('access.current_customer()', str(customer))}) as t"
-
-
-def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str) -> set[object] | None:
-    """All rows that a role sees; none where it is refused."""
-    try:
-        with connection.transaction():
-            connection.execute(f"set local role {role}")
-            return set(connection.execute(f"select {what} from {relation} as t").fetchall())
-    except psycopg.errors.InsufficientPrivilege:
-        return None
-    finally:
-        connection.execute("reset role")
 
 
 def differences(connection: psycopg.Connection, marts: list[Mart]) -> list[str]:

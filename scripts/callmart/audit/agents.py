@@ -73,13 +73,6 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
     return Check("agents", f"{NAME}: marts", looked_at, len(found), few(found), bool(planted))
 
 
-def of_extracts(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
-    """Check the extracts on disk."""
-    return of_files(
-        connection, scene, "extracts", in_extracts(settings, scene), is_kept=settings.tableau.keeps_extracts
-    )
-
-
 def in_extracts(settings: Settings, scene: Scene) -> Words:
     """The words in the extracts on disk."""
     words = Words()

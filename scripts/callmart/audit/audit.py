@@ -106,6 +106,7 @@ def _looks(
     connection: psycopg.Connection, settings: Settings, scene: Scene, board: Board, of_tableau: Published
 ) -> list[Check]:
     """What is looked at as the owner: rights, limits, tables, words in files, books, pages, persons."""
+    of_extracts, is_kept = agents.in_extracts(settings, scene), settings.tableau.keeps_extracts
     return [
         *tables.of_rights(connection, settings, scene),
         *limits.of_limits(connection, settings),
@@ -113,10 +114,10 @@ def _looks(
         options.of_agents(connection, scene),
         *tables.of_usage(connection),
         agents.of_marts(connection, scene),
-        agents.of_extracts(connection, settings, scene),
+        agents.of_files(connection, scene, "extracts", of_extracts, is_kept=is_kept),
         agents.of_files(connection, scene, "Tableau", of_tableau.words, is_kept=False),
         objectors.of_marts(connection),
-        objectors.of_files(connection, "extracts", agents.in_extracts(settings, scene)),
+        objectors.of_files(connection, "extracts", of_extracts),
         objectors.of_files(connection, "Tableau", of_tableau.words),
         *tables.of_books(connection, scene, board),
         drawn.of_pages(connection, settings),
