@@ -12,6 +12,7 @@ from callmart.access import logins
 from callmart.base.person import Work
 from callmart.cli import main
 from callmart.privacy import procedure
+from callmart.reports import paper
 from callmart_home import Callmart, MakeOnce
 from commands import use
 from erasures import deliver
@@ -120,3 +121,9 @@ def command(
 
     yield command
     desk.forget_all()
+
+
+@pytest.fixture
+def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without paper, which takes most of the time and says what the page says."""
+    monkeypatch.setattr(paper, "typeset", lambda *_, **__: b"")
