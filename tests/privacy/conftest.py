@@ -75,7 +75,7 @@ def undone(desk: Desk) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def home(played: Callmart, make_once: MakeOnce) -> Callmart:
+def home(played: Callmart, make_once: MakeOnce, few_reports: None) -> Callmart:
     """The module's callmart, from which persons are erased."""
     make_once(played, "delivered", lambda: deliver(played))
     installation = played.home / "installation"
