@@ -27,7 +27,7 @@ from callmart.backup import sealed
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import embedded_server
-from callmart.declarations import checking, dbt_project
+from callmart.declarations import checking, dbt_project, exposures
 from callmart.tableau_files import hyper
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, copy, let_pass
@@ -449,6 +449,17 @@ def unchecked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "validate", let_pass)
         patch.setattr(suites, "load", quietly)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_reports() -> Iterator[None]:
+    """Reports on queues and on agents, and the list that one leads to: for modules that publish and draw none. Each
+    other one is published, searched and removed as these are.
+    """
+    few = {name: exposures.named(name) for name in ("traffic", "agents", "contacts")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exposures, "reports", lambda: few)
         yield
 
 

@@ -12,6 +12,7 @@ from callmart.access import logins
 from callmart.base.person import Work
 from callmart.cli import main
 from callmart.privacy import procedure
+from callmart.reports import paper
 from callmart_home import Callmart, MakeOnce
 from commands import use
 from erasures import deliver
@@ -74,7 +75,7 @@ def undone(desk: Desk) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def home(played: Callmart, make_once: MakeOnce) -> Callmart:
+def home(played: Callmart, make_once: MakeOnce, few_reports: None) -> Callmart:
     """The module's callmart, from which persons are erased."""
     make_once(played, "delivered", lambda: deliver(played))
     installation = played.home / "installation"
@@ -120,3 +121,9 @@ def command(
 
     yield command
     desk.forget_all()
+
+
+@pytest.fixture
+def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without paper, which takes most of the time and says what the page says."""
+    monkeypatch.setattr(paper, "typeset", lambda *_, **__: b"")

@@ -54,7 +54,7 @@ def desk(home: Callmart) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def sealed(home: Callmart, work: Work, tmp_path: Path) -> Iterator[pyrage.x25519.Identity]:
+def sealed(home: Callmart, work: Work, tmp_path: Path, unprinted: None) -> Iterator[pyrage.x25519.Identity]:
     """Packages are encrypted to a key, of which this is the private part; afterwards there are none."""
     identity, file = key_pair(tmp_path)
     work.seal = sealing.to_key(file)
@@ -133,6 +133,7 @@ def test_a_caller_gets_a_package_that_only_who_asked_can_open(
     assert there(home.settings) == []
 
 
+@pytest.mark.usefixtures("unprinted")
 def test_without_a_key_it_gets_a_passphrase_that_is_told_once(
     desk: Desk, command: Command, home: Callmart
 ) -> None:
@@ -150,6 +151,7 @@ def test_without_a_key_it_gets_a_passphrase_that_is_told_once(
     assert command("close", number).code == 0
 
 
+@pytest.mark.usefixtures("unprinted")
 def test_what_came_since_is_in_no_package_that_is_proved(
     desk: Desk, command: Command, home: Callmart, tmp_path: Path
 ) -> None:

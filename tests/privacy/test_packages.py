@@ -27,7 +27,6 @@ from callmart.privacy.package import own_rows, packing, page, shelf
 from callmart.privacy.package.own_rows import Contents, Somebody
 from callmart.privacy.package.sealing import with_passphrase
 from callmart.privacy.procedure import Steps
-from callmart.reports import paper
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, NUMBERS, agent_of
 from crowd import FIRST, FORMULA, NAMING, OUTSIDE, SECOND, rows_of_a_crowd
@@ -56,12 +55,6 @@ def look(crowd: Callmart, work: Work) -> Callable[..., Contents]:
         return own_rows.of(work.connection, work.settings, of(work, kind, *words), key_of(work))
 
     return look
-
-
-@pytest.fixture
-def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without paper, which takes most of the time and says what the page says."""
-    monkeypatch.setattr(paper, "typeset", lambda *_, **__: b"")
 
 
 def rows(contents: Contents, table: str) -> list[dict[str, Any]]:

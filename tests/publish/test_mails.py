@@ -21,22 +21,28 @@ from tableau_emulator.faults import Fault, inject
 from tableau_emulator.state import new_luid
 
 
-@pytest.fixture(params=["server", "cloud"])
-def mailed(
-    request: pytest.FixtureRequest, detailed: Publication, monkeypatch: pytest.MonkeyPatch
-) -> Publication:
-    """A customer of whom one is mailed one report; on Tableau Server and on Tableau Cloud."""
-    monkeypatch.setattr(reading, "is_cloud", lambda _: request.param == "cloud")
+@pytest.fixture
+def mailed(detailed: Publication) -> Publication:
+    """A customer of whom one is mailed one report."""
     return replace(detailed, mails=(MONDAY,))
+
+
+@pytest.fixture(params=["server", "cloud"])
+def site(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tableau Server, or Tableau Cloud, where a subscription has its hour in itself and a name is the address."""
+    monkeypatch.setattr(reading, "is_cloud", lambda _: request.param == "cloud")
+    return str(request.param)
+
+
+on_both = pytest.mark.usefixtures("site")
 
 
 def lines(server: TSC.Server, *desired: Publication) -> list[str]:
     return [str(step) for step in plan(desired, read(server)).steps]
 
 
-def test_a_report_is_mailed_every_week(
-    server: TSC.Server, mailed: Publication, request: pytest.FixtureRequest
-) -> None:
+@on_both
+def test_a_report_is_mailed_every_week(server: TSC.Server, mailed: Publication) -> None:
     assert succeeded(publish(server, mailed))
     (item,) = subscriptions(server)
     assert (item.subject, item.message) == (MONDAY.subject, MONDAY.message)
@@ -52,6 +58,7 @@ def test_a_report_is_mailed_every_week(
     assert lines(server, mailed) == []
 
 
+@on_both
 def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publication) -> None:
     publish(server, mailed)
     for other in (
@@ -65,6 +72,7 @@ def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publicat
         assert lines(server, changed) == []
 
 
+@on_both
 def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
     held = replace(mailed, no_mail_because="1 days of last week are held back")
     (outcome,) = publish(server, held)
@@ -106,6 +114,7 @@ def active(server: TSC.Server) -> list[bool]:
     return [not each.suspended for each in subscriptions(server)]
 
 
+@on_both
 def test_only_a_week_that_was_looked_at_is_mailed(server: TSC.Server, mailed: Publication) -> None:
     """When its hour is over, the mail is suspended until a publication has found the next week whole."""
     before, sending, over = at(mailed, "to come"), at(mailed, "sending"), at(mailed, "over")
@@ -233,9 +242,9 @@ def write_address(server: TSC.Server, name: str, address: str) -> None:
 
 
 def test_who_is_mailed_has_an_address_on_tableau_server(
-    server: TSC.Server, mailed: Publication, request: pytest.FixtureRequest
+    server: TSC.Server, mailed: Publication, site: str
 ) -> None:
-    is_cloud = request.node.callspec.params["mailed"] == "cloud"
+    is_cloud = site == "cloud"
     chef, other = "chef@example.org", "ander@example.org"
     both = with_members(mailed, chef, other)
     assert succeeded(publish(server, both))
@@ -296,6 +305,7 @@ def test_an_address_that_tableau_refuses_stops_nothing_else(
     assert lines(server, detailed, standard) == []
 
 
+@on_both
 def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, settings: Settings) -> None:
     publish(server, with_members(mailed, "chef@example.org", "ander@example.org"))
     write_address(server, "ander@example.org", "ander@example.org")

@@ -280,11 +280,11 @@ def test_a_week_that_is_not_complete_stops_the_mail(
     applied: Callmart, owner: psycopg.Connection, change: str, said: str
 ) -> None:
     owner.execute(change, {"day": last_week(2)})
-    why = desired(applied, owner)[DETAILED].no_mail_because
+    found = desired(applied, owner)
+    why = found[DETAILED].no_mail_because
     assert why is not None
     assert said in why
-    others = desired(applied, owner)[STANDARD].no_mail_because
-    assert (others is None) is ("raw.file" not in change)
+    assert (found[STANDARD].no_mail_because is None) is ("raw.file" not in change)
 
 
 @pytest.mark.parametrize(
@@ -323,13 +323,13 @@ def test_a_week_that_breaks_off_early_stops_the_mail(
             " values (%s, to_timestamp(%s), %s, 'vcloud', 'queue_joined', 1)",
             [DETAILED, last, number],
         )
-    why = desired(applied, owner)[DETAILED].no_mail_because
-    assert why == (
+    found = desired(applied, owner)
+    assert found[DETAILED].no_mail_because == (
         "the data of last week ends earlier than usual; land the rest, or wait for more until Wednesday"
         if waits
         else None
     )
-    assert desired(applied, owner)[STANDARD].no_mail_because is None
+    assert found[STANDARD].no_mail_because is None
     monkeypatch.setattr(deriving, "PATIENCE", timedelta())
     assert desired(applied, owner)[DETAILED].no_mail_because is None
 

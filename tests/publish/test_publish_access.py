@@ -105,22 +105,23 @@ def test_all_users_are_removed_for_every_kind_of_content_or_nothing_is_published
     assert project.default_metric_permissions == []
 
 
-@pytest.mark.parametrize("scope", ["project", "datasource", "workbook"])
 def test_a_grant_that_was_added_is_taken_back(
-    server: TSC.Server, detailed: Publication, standard: Publication, scope: str
+    server: TSC.Server, detailed: Publication, standard: Publication
 ) -> None:
     publish(server, detailed, standard)
-    project = projects(server)[standard.project]
+    project, endpoint = projects(server)[standard.project], server.projects
     rule = TSC.PermissionsRule(TSC.GroupItem.as_reference(groups(server)[group_of(1042)]), {READ: ALLOW})
-    if scope == "project":
-        server.projects.update_permissions(project, [rule])
-    else:
-        getattr(server.projects, f"update_{scope}_default_permissions")(project, [rule])
-    assert reached_by(server, standard.project) == {group_of(7), group_of(1042)}
-    changes = plan((detailed, standard), read(server))
-    assert [(step.customer_id, step.kind) for step in changes.steps] == [(7, "permissions")]
-    assert succeeded(apply(server, changes))
-    assert matches(server, detailed, standard)
+    for grant in (
+        endpoint.update_permissions,
+        endpoint.update_datasource_default_permissions,
+        endpoint.update_workbook_default_permissions,
+    ):
+        grant(project, [rule])
+        assert reached_by(server, standard.project) == {group_of(7), group_of(1042)}
+        changes = plan((detailed, standard), read(server))
+        assert [(step.customer_id, step.kind) for step in changes.steps] == [(7, "permissions")]
+        assert succeeded(apply(server, changes))
+        assert matches(server, detailed, standard)
 
 
 def test_a_project_that_was_unlocked_is_locked_again(server: TSC.Server, standard: Publication) -> None:

@@ -22,18 +22,18 @@ from nights import contents, night, removing
 from registries import LONG_AGO, OPEN, write
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "few_reports")]
 
 AGENTS = matrix().groups["agent"].title.nl  # the data source of agents
 SOON = TODAY + timedelta(days=3)
-LEAVES_DETAILED, BEGINS, ANONYMOUS, NAMED, LATER = 21, 22, 23, 24, 25
+LEAVES_DETAILED, BEGINS, ANONYMOUS, LATER = 21, 22, 23, 24
 
 
 @pytest.fixture(scope="module")
 def calendar(make_callmart: Callable[..., Callmart]) -> Callmart:
     callmart = make_callmart(ready=True)
     callmart.apply(CALENDAR)
-    for customer in LEAVES_DETAILED, ANONYMOUS, NAMED:
+    for customer in LEAVES_DETAILED, ANONYMOUS:
         callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)
     assert night(callmart).problems == []
     return callmart
@@ -44,7 +44,6 @@ CALENDAR = "customers:\n" + "".join(
         leaver(LEAVES_DETAILED, ("detailed", LONG_AGO, SOON), ("standard", SOON, None)),
         leaver(BEGINS, ("detailed", SOON, None)),
         leaver(ANONYMOUS, OPEN),
-        leaver(NAMED, OPEN),
         leaver(LATER, OPEN),
     )
 )
@@ -69,7 +68,7 @@ def test_leaving_detailed_by_the_calendar(calendar: Callmart) -> None:
     assert before > {AGENTS}
     full = "select talk_s is null as hidden from mart.queue_interval"
     assert {row["hidden"] for row in calendar.rows(full, customer_id=LEAVES_DETAILED)} == {False}
-    other = contents(calendar, NAMED)
+    other = contents(calendar, ANONYMOUS)
 
     comes(calendar, TODAY)
     ran = night(calendar)
@@ -82,7 +81,7 @@ def test_leaving_detailed_by_the_calendar(calendar: Callmart) -> None:
     assert (LEAVES_DETAILED, "queue") in extracts(calendar)
     assert {row["hidden"] for row in calendar.rows(full, customer_id=LEAVES_DETAILED)} == {True}
     assert sources_on_tableau(calendar, LEAVES_DETAILED) == before - {AGENTS}
-    assert contents(calendar, NAMED) == other
+    assert contents(calendar, ANONYMOUS) == other
     asked = load(write(calendar.home, CALENDAR.replace(str(SOON), str(TODAY))))
     with calendar.connect() as connection:
         wanted = desired_states(asked, clock.now(connection))

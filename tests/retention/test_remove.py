@@ -36,10 +36,10 @@ from registries import LONG_AGO, OPEN
 from searching import files_with
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "few_reports")]
 
 D0, _, D2 = days(3)
-STAYS, GONE, NONE, PASSED, BACK = 11, 12, 13, 14, 15
+STAYS, GONE, NONE, PASSED = 11, 12, 13, 14
 
 
 def on_tableau(callmart: Callmart) -> set[str]:
@@ -57,9 +57,9 @@ def names(customer: int, shown: set[str]) -> bool:
 
 @pytest.fixture(scope="module")
 def house(make_callmart: Callable[..., Callmart]) -> Callmart:
-    """Five customers, all published; the folder that the night lands is theirs together."""
+    """Four customers, all published; the folder that the night lands is theirs together."""
     callmart = make_callmart(ready=True)
-    everybody = STAYS, GONE, NONE, PASSED, BACK
+    everybody = STAYS, GONE, NONE, PASSED
     callmart.apply("customers:\n" + "".join(leaver(customer, OPEN) for customer in everybody))
     callmart = Callmart(callmart.settings.model_copy(update={"folders": [], "max_reject_share": 0.5}))
     for customer in everybody:
@@ -84,12 +84,12 @@ def house(make_callmart: Callable[..., Callmart]) -> Callmart:
 def left(house: Callmart) -> dict[str, Any]:
     """What there was, and then one is gone from the file, one has none, and one's contract is over by the calendar."""
     before = {
-        "tables": {customer: tables_with(house, customer) for customer in (STAYS, GONE, NONE, PASSED, BACK)},
-        "paths": {customer: paths_of(house, customer) for customer in (STAYS, GONE, NONE, PASSED, BACK)},
+        "tables": {customer: tables_with(house, customer) for customer in (STAYS, GONE, NONE, PASSED)},
+        "paths": {customer: paths_of(house, customer) for customer in (GONE, NONE, PASSED)},
         "tableau": on_tableau(house),
         "stays": contents(house, STAYS),
         "files": house.rows("select name_key from raw.file"),
-        "key": keys.key_file(house.home, BACK).read_bytes(),
+        "key": keys.key_file(house.home, NONE).read_bytes(),
     }
     with house.connect() as connection:  # as far as the calendar would have brought it
         connection.execute(
@@ -101,11 +101,7 @@ def left(house: Callmart) -> dict[str, Any]:
                 [customer, D0],
             )
     house.apply(
-        "customers:\n"
-        + leaver(STAYS, OPEN)
-        + leaver(NONE)
-        + leaver(PASSED, ("detailed", LONG_AGO, TODAY))
-        + leaver(BACK)
+        "customers:\n" + leaver(STAYS, OPEN) + leaver(NONE) + leaver(PASSED, ("detailed", LONG_AGO, TODAY))
     )
     assert night(house).problems == []
     return before
@@ -155,7 +151,7 @@ def test_who_stays_is_untouched(house: Callmart, left: dict[str, Any]) -> None:
     names = {row["name_key"] for row in house.rows("select name_key from raw.file")}
     assert house.file_key("all") in names, "the file that others are in, too"
     rejects = "of its own file, and of the one that all share before and after they left"
-    assert len(house.rows("select from raw.reject")) == 1 + 5 + 1, rejects
+    assert len(house.rows("select from raw.reject")) == 1 + 4 + 1, rejects
 
 
 def test_a_file_of_who_left_is_turned_away(house: Callmart, left: dict[str, Any]) -> None:
@@ -169,26 +165,6 @@ def test_the_registry_of_before_changes_nothing(house: Callmart, left: dict[str,
         assert plan(current_states(connection), wanted, TODAY) == []
         assert current_states(connection) == wanted
     assert removing(house) == []
-
-
-def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dict[str, Any]) -> None:
-    """Also where the old key stands there again, out of a backup; what is of before comes in no more."""
-    secret_file(keys.key_file(house.home, BACK), left["key"])
-    since = D2
-    text = (
-        (house.home / "registry.yml")
-        .read_text()
-        .replace(leaver(BACK), leaver(BACK, ("detailed", since, None)))
-    )
-    house.apply(text)
-    assert keys.key_file(house.home, BACK).read_bytes() != left["key"]
-    assert house.rows("select from raw.event where customer_id = %s", BACK) == []
-    assert house.rows("select * from mart.queue_interval", customer_id=BACK) == []
-    late = house.land_text(file_of(BACK), BACK)
-    assert (late.landed, late.turned_away) == (2, 5), "one day of three"
-    assert night(house).problems == []
-    seen = house.rows("select distinct call_date from mart.queue_interval", customer_id=BACK)
-    assert sorted(row["call_date"] for row in seen) == [D2, DAY + timedelta(days=4)]
 
 
 def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict[str, Any]) -> None:
@@ -233,6 +209,26 @@ def test_a_kill_loses_no_record_of_a_destroyed_key(
     assert isinstance(removed, remove.Removed) and removed.counts == {"keys": 1}
     assert not keys.key_file(house.home, NONE).exists()
     assert recorded() - before == (1 if killed_before == "the commit" else 2)
+
+
+def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dict[str, Any]) -> None:
+    """Also where the old key stands there again, out of a backup; what is of before comes in no more."""
+    secret_file(keys.key_file(house.home, NONE), left["key"])
+    since = D2
+    text = (
+        (house.home / "registry.yml")
+        .read_text()
+        .replace(leaver(NONE), leaver(NONE, ("detailed", since, None)))
+    )
+    house.apply(text)
+    assert keys.key_file(house.home, NONE).read_bytes() != left["key"]
+    assert house.rows("select from raw.event where customer_id = %s", NONE) == []
+    assert house.rows("select * from mart.queue_interval", customer_id=NONE) == []
+    late = house.land_text(file_of(NONE), NONE)
+    assert (late.landed, late.turned_away) == (2, 5), "one day of three"
+    assert night(house).problems == []
+    seen = house.rows("select distinct call_date from mart.queue_interval", customer_id=NONE)
+    assert sorted(row["call_date"] for row in seen) == [D2, DAY + timedelta(days=4)]
 
 
 @pytest.mark.waits

@@ -65,12 +65,17 @@ def workbooks(server: TSC.Server) -> dict[tuple[str, str], TSC.WorkbookItem]:
 
 
 def uploads(settings: Settings) -> int:
-    """How often a data source or a workbook was published so far, by the emulator's own log."""
+    """How often a data source or a workbook was published so far, by the log of the home's emulator."""
     with State(settings.home / "emulator") as state:
-        return sum(
-            each.method == "POST" and each.path.endswith(("/datasources", "/workbooks"))
-            for each in state.requests()
-        )
+        return uploaded(state)
+
+
+def uploaded(state: State) -> int:
+    """The same, by the log of an emulator."""
+    return sum(
+        each.method == "POST" and each.path.endswith(("/datasources", "/workbooks"))
+        for each in state.requests()
+    )
 
 
 def held(package: str) -> bytes:

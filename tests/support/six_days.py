@@ -113,8 +113,11 @@ def fill(callmart: Callmart) -> None:
         event("call_ended", noon + timedelta(seconds=65), agent="SIP/gone", **of_call),
     ]
     assert callmart.land_text(ndjson(*talk), HERE).landed == 3
-    assert callmart.build_and_open().held_back_days == 0
+    callmart.build_unchecked()
     with callmart.connect() as connection:
+        connection.execute(
+            "insert into ops.quality_result select build_id, 'queue_interval', 'x', 'critical', true from ops.build"
+        )
         extract.extract(connection, callmart.settings, quietly)
         connection.execute("create schema saved")
         for name in data_tables(connection):
