@@ -289,7 +289,7 @@ def test_what_is_locked_without_a_right_stops_no_command(played: Callmart, tmp_p
     file = tmp_path / "landed"
     file.write_text(ndjson(event("queue_joined", NOON, customer_id=STANDARD, call_id=what, queue="q")))
     with psycopg.connect(logins.login_uri(played.settings, role), autocommit=True) as session:
-        session.execute("set idle_in_transaction_session_timeout = '5s'")  # so that nothing waits for ever
+        session.execute("set idle_in_transaction_session_timeout = '60s'")  # so that nothing waits for ever
         session.execute("begin read write")
         session.execute(statement.encode())
         done = command_of(played.home)(*(word.format(file=file) for word in command))
@@ -302,7 +302,7 @@ def test_what_is_locked_without_a_right_stops_no_command(played: Callmart, tmp_p
 def test_what_is_locked_without_a_right_stops_no_audit(played: Callmart, tmp_path: Path) -> None:
     role = roles.duty_role(embedded_server.DATABASE, "auditor")
     with psycopg.connect(logins.login_uri(played.settings, role), autocommit=True) as session:
-        session.execute("set idle_in_transaction_session_timeout = '15s'")  # so that nothing waits for ever
+        session.execute("set idle_in_transaction_session_timeout = '120s'")  # so that nothing waits for ever
         session.execute("begin read write")
         session.execute("prepare mine as delete from registry.version")
         command_of(played.home)("audit", "--out", str(tmp_path))

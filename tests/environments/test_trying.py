@@ -260,7 +260,7 @@ def test_no_login_keeps_it(
     monkeypatch.setattr(sessions, "PATIENCE", "100ms")
     uri = logins.login_uri(tried.settings, roles.customer_role(embedded_server.DATABASE, STANDARD))
     with psycopg.connect(uri, autocommit=True) as session:
-        session.execute("set idle_in_transaction_session_timeout = '15s'")  # so that nothing waits for ever
+        session.execute("set idle_in_transaction_session_timeout = '60s'")  # so that nothing waits for ever
         session.execute("begin read write")
         session.execute("alter role current_user in database callmart_try_planted set work_mem = '1MB'")
         assert command("try", "planted", "--drop") == (0, "try: environment planted is gone\n", "")

@@ -128,7 +128,7 @@ def identifying(desk: Desk) -> None:
     regain_authority(desk)
     stranger = desk.contact(ONE, UNAUTHORISED)
     refuses(
-        "any more",
+        "who takes over is not an authorised contact",
         register.verify,
         desk.officer,
         number,
@@ -394,7 +394,9 @@ BENT = {
         "days are counted anew": ("requests", "r.due - privacy.today()", "r.due - r.received + 1"),
     },
     "identifying": {
-        "identity without authority": ("verify", "privacy.lost_authority(request, 'verify')", "null"),
+        "identity without authority": (
+            "verify", "if refused is not null then", "if false then"
+        ),
         "alone is not asked": ("verify", "if alone is null and not has_begun then", "if false then"),
         "consent is not asked": ("verify", "by_consent is null and not has_begun", "false"),
         "another person is put in": ("verify", "case when is_back then person", "case when person > '' then person"),

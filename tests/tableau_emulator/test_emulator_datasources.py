@@ -227,7 +227,7 @@ def test_quality_warnings(here: World, server: TSC.Server, project: TSC.ProjectI
         server.datasources.add_dqw(source, TSC.DQWItem("STALE", "again"))
     server.datasources.add_dqw(source, TSC.DQWItem("MAINTENANCE", "tonight", active=False))
     server.datasources.update_dqw(source, TSC.DQWItem("STALE", "one day"))
-    assert shown() == [("MAINTENANCE", "tonight", False, False), ("STALE", "one day", True, False)]
+    assert sorted(shown()) == [("MAINTENANCE", "tonight", False, False), ("STALE", "one day", True, False)]
     with refused("404042"):
         server.datasources.update_dqw(source, TSC.DQWItem("WARNING", "none of it"))
     with refused("400000"):
