@@ -13,11 +13,7 @@ order by customer_id;
 select
     number,
     customer_id,
-    case
-        when state = 'executing' then 'do'
-        when privacy.unproved(number) is not null then 'prove'
-        else 'answer'
-    end
+    privacy.next_command(request)
 from privacy.request
 where customer_id = any(%(customers)s) and state in ('executing', 'proving')
 order by number

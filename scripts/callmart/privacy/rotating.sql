@@ -3,11 +3,7 @@
 select
     number,
     state <> 'approved',
-    case
-        when state in ('approved', 'executing') then 'do'
-        when privacy.unproved(number) is not null then 'prove'
-        else 'answer'
-    end
+    privacy.next_command(request)
 from privacy.request
 where customer_id = %(customer)s and state in ('approved', 'executing', 'proving')
 order by number;

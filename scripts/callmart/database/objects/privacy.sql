@@ -397,6 +397,15 @@ create or replace function privacy.goes_on(request privacy.request) returns bool
 stable
 return request.state in ('executing', 'proving') and privacy.is_in_ledger(request);
 
+-- The command by which an approved request goes on, up to the answer.
+create or replace function privacy.next_command(request privacy.request) returns text
+stable
+return case
+    when request.state in ('approved', 'executing') then 'do'
+    when privacy.unproved(request.number) is not null then 'prove'
+    else 'answer'
+end;
+
 -- What to do next with a request.
 create or replace function privacy.next_step(request privacy.request) returns text
 stable
