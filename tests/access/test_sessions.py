@@ -414,7 +414,6 @@ def test_nobody_keeps_the_numbers_of_transactions_from_being_used_again(
     """A login can use up two billion in a few hours. As long as it sees the database as it was, PostgreSQL can't use
     them again, and in the end lets nobody write.
     """
-    monkeypatch.setattr(sessions, "_READ_S", 0.1)
     with held(opened, NAMED, "set transaction isolation level repeatable read", "select 1") as old:
         with psycopg.connect(logins.login_uri(opened.settings, role_of(NAMED)), autocommit=True) as burning:
             burning.execute("set default_transaction_read_only = off")

@@ -103,7 +103,7 @@ def end_older(connection: psycopg.Connection, ago: int = 0) -> list[Older]:
     written anew. Commits. Returns those that are left, such as of other logins.
     """
     ((now,),) = connection.execute(SQL["transaction"], {"ago": ago}).fetchall()
-    until = time.monotonic() + _READ_S
+    until = time.monotonic() + (0 if ago else _READ_S)  # who began so long ago has had that time
     while (older := _older(connection, now)) and time.monotonic() < until:
         time.sleep(_LOOK_S)
     ended: Counter[str] = Counter()
