@@ -28,8 +28,9 @@ PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # how long to wait for an ended session to be gone
 _START_S = 1.0  # the longest honest start of a session
-# A session that sees the database as it was more transactions ago is ended. Before that PostgreSQL can't use their
-# numbers again. It has two billion, any login can use up 50,000 a second, and without them nobody can write.
+# A session that sees the database as it was more transactions ago is ended. While it lasts, PostgreSQL can't use the
+# numbers of those transactions again. It has two billion, any login can use up 50,000 a second, and when all are used
+# nobody can write.
 FORGOTTEN = 100_000_000
 _READ_S = 2.0  # how long a session may go on with what it saw before something was deleted
 # Why sessions of a login can't be ended: another session changes its role, or the owner does not administer it.

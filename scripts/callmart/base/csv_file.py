@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date, time
 from typing import Any
 
-# Where a cell is a formula to a spreadsheet. Whose numbers have a comma separates cells by semicolons, in any file.
+# Where a cell is a formula to a spreadsheet. In countries that write 1,5 it also separates cells by semicolons.
 FORMULA = re.compile(r"(^|; *)(?=[=+\-@\t\r])")
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
     # What libraries log can contain a row, and is no line of ours. One of them has all of it written to stderr.
     logging.basicConfig(handlers=[logging.NullHandler()], force=True)
-    # What Python says of the client's source while it compiles it, which is once in each new environment.
+    # Python warns of the client's source when it compiles it, once per new environment.
     warnings.filterwarnings("ignore", category=SyntaxWarning, module=".*tableauserverclient")
     try:
         if sys.argv[1:2] == ["check"]:

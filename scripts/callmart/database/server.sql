@@ -9,8 +9,8 @@ from pg_roles
 where rolname = current_user;
 
 -- name: hindering
--- A setting that keeps the current user from working, and how to take it away. pg_settings writes down all settings, so
--- nobody asks it before something is wrong.
+-- A setting that keeps the current user from working, and how to take it away. It is asked only where there is one:
+-- pg_settings writes down all settings.
 select
     name,
     setting,
