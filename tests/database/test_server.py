@@ -220,6 +220,20 @@ def test_so_is_one_in_the_dsn(callmart: Callmart) -> None:
     assert refusal(callmart.home, dsn).endswith("take it out of the options in CALLMART_DSN")
 
 
+def test_a_standby_is_refused(rested: Path) -> None:
+    data = rested / "postgres"
+    with (data / "postgresql.auto.conf").open("a") as settings:
+        settings.write("wal_level = 'replica'\n")
+    embedded_server.start(rested)
+    embedded_server.stop(rested)
+    (data / "standby.signal").touch()
+    said = refusal(rested, f"postgresql://callmart_owner@/callmart?host={embedded_server.start(rested)}")
+    assert said == (
+        "in_hot_standby is on for the login callmart_owner, and with that no command works: "
+        "name the primary server in CALLMART_DSN"
+    )
+
+
 # -- the DSN -------------------------------------------------------------------------------------------------------
 
 

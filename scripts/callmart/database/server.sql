@@ -4,7 +4,9 @@ select
     rolsuper or rolbypassrls,
     rolcreaterole,
     has_database_privilege(current_database(), 'create'),
-    current_setting('row_security') = 'off' or current_setting('default_transaction_read_only') = 'on'
+    current_setting('row_security') = 'off'
+    or current_setting('default_transaction_read_only') = 'on'
+    or pg_is_in_recovery()
 from pg_roles
 where rolname = current_user;
 
@@ -14,15 +16,16 @@ where rolname = current_user;
 select
     name,
     setting,
-    case source
-        when 'global' then 'have a superuser run alter role all reset ' || name
-        when 'database' then format('run alter database %I reset %s', current_database(), name)
-        when 'user' then format('run alter role %I reset %s', current_user, name)
-        when 'database user'
+    case
+        when name = 'in_hot_standby' then 'name the primary server in CALLMART_DSN'
+        when source = 'global' then 'have a superuser run alter role all reset ' || name
+        when source = 'database' then format('run alter database %I reset %s', current_database(), name)
+        when source = 'user' then format('run alter role %I reset %s', current_user, name)
+        when source = 'database user'
             then format('run alter role %I in database %I reset %s', current_user, current_database(), name)
-        when 'client' then 'take it out of the options in CALLMART_DSN'
+        when source = 'client' then 'take it out of the options in CALLMART_DSN'
         else 'correct the server''s configuration, and reload it'
     end
 from pg_settings
-where (name, setting) in (('row_security', 'off'), ('default_transaction_read_only', 'on'))
+where (name, setting) in (('row_security', 'off'), ('default_transaction_read_only', 'on'), ('in_hot_standby', 'on'))
 order by name;
