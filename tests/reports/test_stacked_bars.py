@@ -47,6 +47,12 @@ def test_there_are_more_parts_than_colours(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(queue in panel.svg for queue in queues)
 
 
+def test_a_part_that_is_the_only_one_has_its_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"day": DAY, "open": True, "offered": 3}]
+    (panel,) = drawn(monkeypatch, rows, by="open", measures=["offered"]).panels
+    assert ">Binnen openingstijden</text>" in panel.svg
+
+
 @pytest.mark.parametrize("character", ["\ufffe", "\uffff", "\x07"])
 def test_a_character_that_no_chart_can_have_is_shown_as_such(
     monkeypatch: pytest.MonkeyPatch, character: str

@@ -179,6 +179,7 @@ def bars(
     places: Sequence[str] | None,
     territory: Territory,
     *,
+    has_legend: bool = False,
     lying: bool = False,
 ) -> str:
     """Bars of stacked parts; lying bars have their names on the left. Without `places` they stand over the hours."""
@@ -194,7 +195,7 @@ def bars(
     bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
     if places is None:
         bar |= {"width": 4, "strokeWidth": 0}
-    legend = _legend(series) if len(series) > 1 else {"legend": None}
+    legend = _legend(series) if has_legend else {"legend": None}
     layers = [
         {
             "data": _data(parts),

@@ -143,6 +143,7 @@ def _chart(
         Axis(charts.FORMS[unit], 0, None if is_by_hour else highest * headroom),
         None if is_by_hour else places,
         language.territory,
+        has_legend=len(sheet.measures) > 1 or sheet.by is not None,
         lying=is_lying,
     )
 
