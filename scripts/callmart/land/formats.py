@@ -66,7 +66,7 @@ _COMPRESSIONS = {
 _LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
 _CEL_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
 _CEL_TIME = re.compile(r"\d{9,10}(\.\d{1,6})?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
-_COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
+_COLUMN_NAME = re.compile(r"[A-Za-z_]\w{0,40}")
 
 
 def compression_of(start: bytes) -> str | None:

@@ -1,23 +1,25 @@
 """Reads the rows of Parquet files batch by batch, and writes those of many small ones as text at once."""
 
+import json
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
 from callmart.base.raw_format import COLUMNS, FORMER_COLUMNS, LONGEST_TEXT, PLACE_SCHEMA, REQUIRED_COLUMNS
-from callmart.land import parquet_pages
+from callmart.land import parquet_process
 from callmart.land.formats import check_header
 from callmart.land.found import Found
 from callmart.land.lines import decoded
-from callmart.land.source import Footer, Source, packed, reject
+from callmart.land.parquet_reader import clipped, is_text
+from callmart.land.source import Footer, Source, reject
 
 ROWS = 1 << 16  # rows read at a time; more would save planning, and take more memory
-ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
+ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes, and of those that are read together
 SMALL = 64 << 20  # bytes, unpacked, up to which a file is read whole
+LARGER = 4  # times as many bytes its rows may have; texts can be longer than what they are written in
 CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 EXPONENT_FROM = 1e10  # from here on Arrow writes a double with an exponent
 EXACT_UNTIL = 2.0**53  # beyond, a double does not hold every integer
@@ -27,34 +29,19 @@ WITHOUT_FRACTION = {"customer_id", "agent", "target", "other_number"}
 # What a call or an event is known by stays as Arrow writes it: if it came again, it would land once more.
 AS_ARROW_WRITES = {"call_id", "event_id"}
 
-_STRINGS = (pa.string(), pa.large_string(), pa.string_view())
-_BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
-
-# What pyarrow raises for a damaged file. If memory runs out it raises another error, so nobody calls that damage.
-_DAMAGED = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError)
-
 
 def footer(found: Found) -> Footer:
     """Return what a Parquet file says of itself. Raises UserError if a name, a type or a row group is not allowed."""
-    path, place = found.delivery.path, packed(found)
-    sizes = []
-    try:
-        with (
-            pa.OSFile(str(place)) if isinstance(place, Path) else place as bytes_,
-            pq.ParquetFile(bytes_) as file,
-        ):
-            schema, metadata = file.schema_arrow, file.metadata
-            names = tuple(schema.names)  # fails here if a name is not UTF-8
-            for size in parquet_pages.unpacked(bytes_, metadata):
-                sizes.append(size)
-                if size > ROW_GROUP:
-                    raise UserError(
-                        f"{path}: row group {len(sizes)} holds more than {ROW_GROUP >> 30} GiB; write smaller row "
-                        "groups"
-                    )
-    except (*_DAMAGED, ValueError):
-        raise _broken(path) from None
-    check_header(path, names, COLUMNS, REQUIRED_COLUMNS)
+    path = found.delivery.path
+    (said,) = parquet_process.ask(path, "footer", _place(found))
+    described = pa.ipc.read_schema(pa.py_buffer(said))
+    schema, sizes = described.remove_metadata(), json.loads(described.metadata[b"sizes"])
+    for number, size in enumerate(sizes, 1):
+        if size > ROW_GROUP:
+            raise UserError(
+                f"{path}: row group {number} holds more than {ROW_GROUP >> 30} GiB; write smaller row groups"
+            )
+    check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
     for column in schema:
         kind = _kind(column.type)
         if pa.types.is_timestamp(kind) and kind.tz is None:
@@ -65,88 +52,39 @@ def footer(found: Found) -> Footer:
         is_extended = isinstance(kind, pa.BaseExtensionType)  # such as a UUID
         if is_extended or other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
-    return Footer(metadata, schema, tuple(sizes))
+    return Footer(schema, int(described.metadata[b"rows"]), tuple(sizes))
+
+
+def _place(found: Found) -> str | bytes:
+    """What the process that reads files reads one from: its bytes, or what we have opened if they are too many."""
+    return f"/proc/{os.getpid()}/fd/{found.file.fileno()}" if found.data is None else found.data
 
 
 def rows(source: Source) -> Iterator[pa.Table]:
     """Yield the rows of a Parquet file with their places, by the types of its columns. Text comes in dictionaries: one
     long text can be the value of all rows.
 
-    Raises UserError if the file breaks off, or has more rows than the limit.
+    Raises UserError if the file breaks off, has more rows than the limit, or others than it says.
     """
-    first = 1
-    for batch in _batches(source):
+    assert source.footer is not None
+    first, size = 1, 0
+    texts = [column.name for column in source.footer.schema if is_text(column.type)]
+    asked = _place(source.found), texts, source.footer.sizes, ROWS, ROW_GROUP, CLIP
+    for answer in parquet_process.ask(source.path, "rows", *asked):
+        batch = pa.ipc.open_stream(answer).read_next_batch()
         source.tally.rows += batch.num_rows
         source.stay_within(source.tally.rows, 0)
+        size += batch.nbytes
+        if source.is_small and size > LARGER * SMALL:
+            raise parquet_process.broken(source.path)
         place = {
             "file_number": pa.repeat(pa.scalar(source.number, pa.int32()), batch.num_rows),
             "line_number": pa.arange(first, first + batch.num_rows),
         }
         first += batch.num_rows
         yield pa.table({**place, **dict(zip(batch.schema.names, batch.columns, strict=True))})
-
-
-def _batches(source: Source) -> Iterator[pa.RecordBatch]:
-    assert source.footer is not None
-    texts = [column.name for column in source.footer.schema if _is_text(column.type)]
-    read = 0
-    try:
-        for batch in _read(source, ROWS, texts):
-            read += batch.num_rows
-            yield batch
-    except _DAMAGED:
-        # Of some encodings, such as DELTA_BYTE_ARRAY, Arrow makes no dictionaries.
-        yield from _batches_after(source, read)
-
-
-def _batches_after(source: Source, skip: int) -> Iterator[pa.RecordBatch]:
-    """The rows after the first ones, read without dictionaries, which keep a long text from being repeated. So as many
-    rows are read at a time as fit into memory if each has a text as long as a row group, and texts are cut off.
-    """
-    assert source.footer is not None
-    try:
-        for batch in _read(source, min(ROW_GROUP // max([1, *source.footer.sizes]), ROWS), []):
-            rest = batch.slice(min(skip, batch.num_rows))
-            skip -= batch.num_rows - rest.num_rows
-            columns = [_in_dictionary(column) if _is_text(column.type) else column for column in rest.columns]
-            yield pa.record_batch(columns, names=rest.schema.names)
-    except _DAMAGED:
-        raise _broken(source.path) from None
-
-
-def _read(source: Source, at_once: int, in_dictionaries: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    assert source.footer is not None
-    # A buffer would keep everything that was read.
-    file = pq.ParquetFile(
-        packed(source.found),
-        metadata=source.footer.metadata,
-        read_dictionary=in_dictionaries,
-        pre_buffer=False,
-    )
-    with file:
-        for groups in _together(source.footer.sizes):
-            # Arrow's threads would cost a small file as much as reading it, and gain nothing beside DuckDB's.
-            yield from file.iter_batches(at_once, row_groups=groups, use_threads=False)
-
-
-def _together(sizes: Sequence[int]) -> Iterator[list[int]]:
-    """The numbers of row groups that fit into memory together. A batch has rows of several, and all their texts."""
-    groups: list[int] = []
-    held = 0
-    for number, size in enumerate(sizes):
-        if groups and held + size > ROW_GROUP:
-            yield groups
-            groups, held = [], 0
-        groups.append(number)
-        held += size
-    if groups:
-        yield groups
-
-
-def _broken(path: Path) -> UserError:
-    return UserError(
-        f"{path} is damaged, breaks off or has encrypted columns; deliver the whole file again, without encryption"
-    )
+    if source.tally.rows != source.footer.rows:  # Arrow takes a page without rows for the end
+        raise parquet_process.broken(source.path)
 
 
 def as_text(sources: Sequence[Source], tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -197,10 +135,6 @@ def _kind(type: pa.DataType) -> pa.DataType:
     return type.value_type if pa.types.is_dictionary(type) else type
 
 
-def _is_text(type: pa.DataType) -> bool:
-    return type in (*_STRINGS, *_BYTES)
-
-
 def _as_text(column: pa.Array, name: str) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         return _as_text(column.dictionary, name).take(column.indices)
@@ -210,8 +144,8 @@ def _as_text(column: pa.Array, name: str) -> pa.Array:
         utc = pc.binary_join_element_wise(moment.cast(pa.string()), "Z", "")
         # Zero nanoseconds are cut off. A time with other nanoseconds is rejected later.
         return pc.replace_substring_regex(utc, r"(\.\d{6})000Z$", r"\1Z") if column.type.unit == "ns" else utc
-    if _is_text(column.type):
-        return decoded(_clipped(column))
+    if is_text(column.type):
+        return decoded(clipped(column, CLIP).cast(pa.binary()))
     if pa.types.is_floating(column.type):
         return _float_as_text(column, name)
     if pa.types.is_decimal(column.type) and name in WITHOUT_FRACTION:
@@ -249,15 +183,3 @@ def _float_as_text(column: pa.Array, name: str) -> pa.Array:
         return text
     is_whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(size, EXACT_UNTIL))
     return pc.if_else(is_whole, pc.if_else(is_whole, numbers, 0.0).cast(pa.int64()).cast(pa.string()), text)
-
-
-def _clipped(text: pa.Array) -> pa.Array:
-    """The bytes of a text, no more of them than are needed to recognise it as too long."""
-    column = text.cast(pa.binary())
-    longest: int | None = pc.max(pc.binary_length(column)).as_py()
-    return pc.binary_slice(column, 0, CLIP) if longest is not None and longest > CLIP else column
-
-
-def _in_dictionary(text: pa.Array) -> pa.Array:
-    """A text, cut off, of the type that it has in the batches that Arrow reads into dictionaries."""
-    return _clipped(text).view(pa.string() if text.type in _STRINGS else pa.binary()).dictionary_encode()

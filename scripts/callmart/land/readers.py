@@ -43,7 +43,7 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
             raise UserError(f"{path} is a Parquet file, not {format}; use format parquet or auto")
         footer = parquet.footer(file)
         names = tuple(footer.schema.names)
-        blocks = max(footer.metadata.num_rows / parquet.ROWS, sum(footer.sizes) / parquet.SMALL)
+        blocks = max(footer.rows / parquet.ROWS, sum(footer.sizes) / parquet.SMALL)
         return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits, footer))
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use format auto")

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
 from callmart.base.raw_format import PLACE_SCHEMA, SOURCE_SCHEMA
@@ -88,10 +87,10 @@ def reject(tallies: Mapping[int, Tally], rows: pa.Table, reason: str | pa.Array 
 
 
 class Footer(NamedTuple):
-    """What a Parquet file says of itself at its end, and what its pages say."""
+    """What a Parquet file says of itself at its end."""
 
-    metadata: pq.FileMetaData
     schema: pa.Schema
+    rows: int
     sizes: tuple[int, ...]  # of the row groups, unpacked
 
 

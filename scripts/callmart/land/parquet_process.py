@@ -1,0 +1,87 @@
+"""Asks `parquet_reader`, the program that reads Parquet files in a process of its own."""
+
+import atexit
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from multiprocessing import Pipe
+from pathlib import Path
+
+from callmart.base.errors import UserError
+from callmart.land import parquet_reader
+
+_SECRETS = ("CALLMART_", "PG")  # how variables begin that a file has no use for
+
+
+class _Reader:
+    """The program, and the connection to it."""
+
+    def __init__(self) -> None:
+        self.connection, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", parquet_reader.__name__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={
+                    "ARROW_DEFAULT_MEMORY_POOL": "system",  # others take more from the kernel than they need
+                    **{name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)},
+                },
+                start_new_session=True,  # Ctrl-C is for us alone
+            )
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+
+_idle: defaultdict[int, list[_Reader]] = defaultdict(list)  # a forked process has none of its parent's
+
+
+def ask(path: Path, *request: object) -> Iterator[bytes]:
+    """Yield the items of the answer about the file at a path. Raises UserError if the file can't be read."""
+    idle = _idle[os.getpid()]
+    try:
+        reader = idle.pop()
+    except IndexError:
+        reader = _Reader()
+    try:
+        reader.connection.send(request)
+        while len(answer := reader.connection.recv_bytes()) > 1:
+            yield answer
+    except (EOFError, ConnectionError):
+        reader.end()
+        raise UserError(
+            f"{path} ended the process that reads it, or took too long; write it anew, and deliver it again"
+        ) from None
+    except BaseException:
+        reader.end()  # it would go on with its answer
+        raise
+    idle.append(reader)
+    match answer:
+        case parquet_reader.DAMAGED:
+            raise broken(path)
+        case parquet_reader.TOO_LARGE:
+            raise UserError(
+                f"{path}: to read it takes more than {parquet_reader.MEMORY >> 30} GiB of memory; write smaller row "
+                "groups"
+            )
+
+
+def broken(path: Path) -> UserError:
+    """The error for a file that can't be read to its end."""
+    return UserError(
+        f"{path} is damaged, breaks off or has encrypted columns; deliver the whole file again, without encryption"
+    )
+
+
+@atexit.register
+def _end() -> None:
+    for reader in _idle.pop(os.getpid(), []):
+        reader.end()
