@@ -21,6 +21,7 @@ from callmart.cli.terminal import (
     at_work,
     database,
     err,
+    fail,
     follow_rights,
     out,
     plain,
@@ -84,8 +85,7 @@ def land(
         failures += map(UserError, one.wrong_keys)
     failures = [*{str(failure): failure for failure in failures}.values()]  # a key can be of many files
     for failure in failures[:-1]:
-        said = plain(failure) if isinstance(failure, UserError) else kind(failure)
-        err.print(f"[bold red]error:[/] {said}", soft_wrap=True)
+        fail(failure if isinstance(failure, UserError) else kind(failure))
     if failures:
         raise failures[-1]
 
