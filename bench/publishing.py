@@ -16,7 +16,8 @@ from rich.console import Console
 
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.publish import DataSource, deriving, emulator, tableau
+from callmart.publish import deriving, emulator, tableau
+from callmart.publish.desired import DataSource
 from callmart.tableau_files import tds
 from history import REPORTS, registry_of, scratch
 from simulated import command

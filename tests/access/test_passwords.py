@@ -10,7 +10,7 @@ from threading import Timer
 import psycopg
 import pytest
 
-from callmart.access import logins, memberships, roles, sessions
+from callmart.access import changing_logins, logins, memberships, roles, sessions
 from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.database import embedded_server
@@ -49,7 +49,7 @@ def test_a_new_password_ends_the_sessions_that_had_the_old_one(opened: Callmart)
     role = roles.duty_role(embedded_server.DATABASE, "loader")
     with logins.connect(opened.settings, "loader") as loader, opened.connect() as owner:
         loader.execute("select raw.receive(-1)")
-        assert memberships.renew(owner, opened.settings, [role]) == {}
+        assert changing_logins.renew(owner, opened.settings, [role]) == {}
         owner.commit()
         with pytest.raises(psycopg.OperationalError):
             loader.execute("select 1")
@@ -78,7 +78,7 @@ def test_an_old_session_can_not_keep_its_login_while_the_password_is_changed(
 
     monkeypatch.setattr(sessions, "end_all", end_late)
     with opened.connect() as owner:
-        assert memberships.renew(owner, opened.settings, [role]) == {}
+        assert changing_logins.renew(owner, opened.settings, [role]) == {}
     assert "not permitted to log in" in tried[0]
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(logins.login_uri(opened.settings, role), password="mine", passfile="")
@@ -102,7 +102,7 @@ def test_a_session_that_takes_long_to_start_ends_with_its_password(opened: Callm
         starting = beside.submit(late)
         while not sessions._starting(owner):
             time.sleep(0.05)
-        assert memberships.renew(owner, opened.settings, [role]) == {}
+        assert changing_logins.renew(owner, opened.settings, [role]) == {}
         starting.result()
     assert came_in == []
     assert sees(opened, STANDARD) == {STANDARD}
@@ -120,7 +120,7 @@ def test_a_login_that_changes_itself_at_the_same_moment_gets_its_new_password(
         session.execute("alter role current_user password 'mine'")
         ending = Timer(0.5, session.commit)
         ending.start()
-        assert memberships.renew(owner, opened.settings, [role]) == {}
+        assert changing_logins.renew(owner, opened.settings, [role]) == {}
         ending.join()
     assert file.read_text() != before
     with opened.connect() as owner:
@@ -139,7 +139,7 @@ def test_a_password_that_broke_off_is_given_by_the_next_apply(
 
     with opened.connect() as owner, monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(sessions, "end_all", crash)
-        memberships.renew(owner, opened.settings, [role])
+        changing_logins.renew(owner, opened.settings, [role])
     with opened.connect() as owner:
         refused = logins.refused(owner, opened.settings)
         assert refused == [role]
@@ -148,7 +148,7 @@ def test_a_password_that_broke_off_is_given_by_the_next_apply(
         memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             opened.connect(STANDARD)
-        assert memberships.renew(owner, opened.settings, refused) == {}
+        assert changing_logins.renew(owner, opened.settings, refused) == {}
     assert sees(opened, STANDARD) == {STANDARD}
 
 
@@ -168,17 +168,17 @@ def test_a_rotation_of_all_that_breaks_off_has_said_whose_password_is_new(
     with opened.connect() as owner:
         with monkeypatch.context() as patch, pytest.raises(RuntimeError):
             patch.setattr(logins, "set_password", broken)
-            memberships.renew(owner, opened.settings, [first, second], told.append)
+            changing_logins.renew(owner, opened.settings, [first, second], told.append)
         assert told == [first]
         owner.rollback()
-        assert memberships.renew(owner, opened.settings, [second]) == {}
+        assert changing_logins.renew(owner, opened.settings, [second]) == {}
 
 
 def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An administrator grants the role, so the owner can't end its sessions. The login is shut out until then."""
-    monkeypatch.setattr(memberships, "TRIES", 1)
+    monkeypatch.setattr(changing_logins, "TRIES", 1)
     role = roles.customer_role(embedded_server.DATABASE, STANDARD)
     file = logins.passfile(opened.home, role)
     before = file.read_text()
@@ -188,7 +188,7 @@ def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
         opened.connect() as owner,
     ):
         administrator.execute(f"grant {role} to postgres")
-        left = memberships.renew(owner, opened.settings, [role])
+        left = changing_logins.renew(owner, opened.settings, [role])
         assert left[role] == (
             f"the login of customer {STANDARD} has no new password yet, and may be shut out until it has one: an open"
             " transaction of another session holds its role; end that session, then `callmart access rotate` its"
@@ -199,7 +199,7 @@ def test_a_login_whose_sessions_can_not_be_ended_gets_no_password(
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             opened.connect(STANDARD)
         administrator.rollback()
-        assert memberships.renew(owner, opened.settings, [role]) == {}
+        assert changing_logins.renew(owner, opened.settings, [role]) == {}
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
     assert sees(opened, STANDARD) == {STANDARD}
@@ -209,7 +209,7 @@ def test_a_login_that_is_not_there_yet_gets_no_password(opened: Callmart) -> Non
     """Its contract has begun since the last run."""
     role = roles.customer_role(embedded_server.DATABASE, 77)
     with opened.connect() as owner:
-        assert memberships.renew(owner, opened.settings, [role]) == {
+        assert changing_logins.renew(owner, opened.settings, [role]) == {
             role: f"login {role} has no role yet: the next run makes it, with a password"
         }
     assert not logins.passfile(opened.home, role).exists()
@@ -245,7 +245,7 @@ def test_another_home_does_not_touch_what_works_with_the_database(opened: Callma
         for change in (
             lambda: memberships.sync(owner, other),
             lambda: memberships.apply(owner, other, marts),
-            lambda: memberships.renew(owner, other, logins.known(owner)),
+            lambda: changing_logins.renew(owner, other, logins.known(owner)),
             lambda: applying.apply(owner, other, wanted),
         ):
             with pytest.raises(UserError, match=f"{tmp_path} has none of the keys of this database's data"):

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart.access import drift, logins, memberships, roles, sessions
+from callmart.access import changing_logins, drift, logins, memberships, roles, sessions
 from callmart.base.progress import quietly
 from callmart.database import embedded_server, lock
 from callmart.declarations import dbt_project
@@ -427,7 +427,7 @@ def test_nobody_keeps_the_numbers_of_transactions_from_being_used_again(
 
 
 CRASHES: list[tuple[object, str]] = [
-    (memberships, "_settle"),
+    (changing_logins, "settle"),
     (logins, "close"),
     (sessions, "end_all"),
     (logins, "drop"),
@@ -455,7 +455,7 @@ def test_a_closing_that_broke_off_is_finished_by_the_next_run(
         with monkeypatch.context() as patch, pytest.raises(Crash):
             patch.setattr(memberships, "follow_contracts", then_crash)
             opened.apply(without(ANONYMOUS))
-        if name in ("_settle", "close"):  # closed at once, whatever came after
+        if name in ("settle", "close"):  # closed at once, whatever came after
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute("select from mart.queue_interval")
     with opened.connect() as owner:

@@ -12,12 +12,13 @@ import tableauserverclient as TSC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmart import publish
 from callmart.audit import tableau_rights, tableau_site
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.declarations import exposures
-from callmart.publish import Books, DataSource, Publication, Workbook
+from callmart.publish import applying, planning, reading
+from callmart.publish.actual import Books
+from callmart.publish.desired import DataSource, Publication, Workbook
 from callmart.publish.grants import Grant
 from callmart.tableau_files import tds
 from emulated import World, world
@@ -155,7 +156,7 @@ class Shop(World):
 
     def compare(self) -> tableau_rights.Compared:
         return tableau_rights.compare(
-            tableau_site.read(self.server, quietly), self.desired, publish.read(self.server, HOME)
+            tableau_site.read(self.server, quietly), self.desired, reading.read(self.server, HOME)
         )
 
     def one(self, kind: str, name: str, customer: int = OURS) -> TSC.WorkbookItem | TSC.DatasourceItem:
@@ -237,7 +238,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             customer: Publication(customer, "Klant", (queues,), (book,), (chef, BOTH))
             for customer, chef in ((OURS, CHEF), (THEIRS, OTHER))
         }
-        outcomes = publish.apply(made.server, publish.plan(desired.values(), publish.read(made.server, HOME)))
+        outcomes = applying.apply(
+            made.server, planning.plan(desired.values(), reading.read(made.server, HOME))
+        )
         assert all(outcome.error is None for outcome in outcomes)
         made.user("vreemd@example.org")
         yield Shop(made.emulator, made.folder, made.server, desired)
@@ -448,8 +451,8 @@ def test_what_another_installation_publishes_is_judged_for_our_recipients_alone(
     """One of them may be its recipient, too; who is not, or reaches more, is told, and so is our data in it."""
     ours = shop.desired[OURS]
     theirs = Publication(3, "Klant", ours.data_sources, ours.workbooks, (CHEF, "ander@example.org"))
-    changes = publish.plan([theirs], publish.read(shop.server, ELSEWHERE))
-    assert all(outcome.error is None for outcome in publish.apply(shop.server, changes))
+    changes = planning.plan([theirs], reading.read(shop.server, ELSEWHERE))
+    assert all(outcome.error is None for outcome in applying.apply(shop.server, changes))
     found = shop.compare()
     assert (found.lacking, found.beyond, found.astray) == ([], [], [])
     assert (found.must, found.things) == (2 * 2 * 4, 1 + 2 * 4), "nothing of it counts as ours"

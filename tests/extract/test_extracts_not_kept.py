@@ -8,13 +8,12 @@ import pytest
 import tableauserverclient as TSC
 from pydantic import SecretStr
 
-from callmart import publish
 from callmart.base.progress import quietly
 from callmart.base.settings import Tableau
 from callmart.declarations import data_through, dbt_project
 from callmart.extract import extract
 from callmart.operations import run
-from callmart.publish import sites, tableau
+from callmart.publish import applying, sites, tableau
 from callmart.tableau_files import tds
 from callmart_home import Callmart
 from centre import ANONYMOUS, FILES, NAMED, STANDARD, touch
@@ -38,7 +37,7 @@ class Away:
             run.deliver(connection, self.callmart.settings, ran, quietly)
         return ran
 
-    def publish(self, on_step: Callable[..., None] = quietly) -> list[publish.Outcome]:
+    def publish(self, on_step: Callable[..., None] = quietly) -> list[applying.Outcome]:
         """Publish alone."""
         settings = self.callmart.settings
         with self.callmart.connect() as connection, tableau.at_sites(settings) as at:

@@ -15,7 +15,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart import publish
 from callmart.access import sessions
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
@@ -27,7 +26,7 @@ from callmart.extract import extract
 from callmart.land import found
 from callmart.opening import opening
 from callmart.operations import run, status
-from callmart.publish import bookkeeping, installation, sites, tableau
+from callmart.publish import bookkeeping, installation, planning, sites, tableau
 from callmart.retention import expire, remove
 from callmart.validate import suites
 from callmart_home import Callmart
@@ -283,7 +282,7 @@ ORDER: list[tuple[Any, str]] = [
     (suites, "validate"),
     (opening, "open_build"),
     (extract, "extract"),
-    (publish, "plan"),
+    (planning, "plan"),
 ]
 # What is said, and what is not begun for it. All that is not named is.
 BROKEN: dict[str, tuple[list[str], set[str]]] = {

@@ -8,14 +8,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from callmart import publish
 from callmart.build import months, window
 from callmart.database import vacuum
 from callmart.declarations import dbt_project
 from callmart.extract import drafts
 from callmart.land import landing, loader
 from callmart.opening import opening
-from callmart.publish import bookkeeping
+from callmart.publish import bookkeeping, planning
 from callmart.retention import remove
 from callmart.validate import suites
 from callmart_home import Callmart
@@ -39,7 +38,7 @@ STAGES: list[tuple[Any, str]] = [
     (months, "ensure_window"),
     (opening, "empty_build"),
     (drafts.Draft, "prove"),
-    (publish, "plan"),
+    (planning, "plan"),
     (bookkeeping, "record"),
 ]
 

@@ -14,7 +14,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.base.secret_files import secret_file
-from callmart.cli import main, privacy, terminal
+from callmart.cli import main, persons_asked, terminal
 from callmart.database import restoring
 from callmart.privacy import kept, letters, places, register, subject
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Command, Desk, Said, mistake
@@ -311,12 +311,12 @@ def test_what_is_entered_while_the_key_is_rotated_is_refused(
     said = "nothing was entered, as the key of customer 1 was rotated meanwhile: enter it again"
     ask = ("open", "--customer", ONE, "--kind", "caller")
     with monkeypatch.context() as patched:
-        patched.setattr(privacy, "secret", meanwhile)
+        patched.setattr(persons_asked, "secret", meanwhile)
         assert mistake(command(*ask, lines=(CONTACT, "0612345678"))) == said
         assert register.requests(desk.officer) == []
     number = desk.open(ONE, CONTACT)
     with monkeypatch.context() as patched:
-        patched.setattr(privacy, "secret", meanwhile)
+        patched.setattr(persons_asked, "secret", meanwhile)
         over = ("verify", number, "--how", "code", "--alone", "--take-over")
         assert mistake(command(*over, lines=("q@een.example",))) == said
     assert desk.state(number) == "received"

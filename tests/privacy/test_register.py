@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callmart.access import logins
+from callmart.access import changing_logins, logins
 from callmart.base import evidence
 from callmart.base.errors import UserError
 from callmart.privacy import register
@@ -590,4 +590,4 @@ def test_the_approver_s_password_is_in_no_file(registered: Callmart) -> None:
     with pytest.raises(UserError, match="the login of the privacy_approver is refused"):
         logins.connect(registered.settings, "privacy_approver")
     with registered.connect() as owner, pytest.raises(UserError, match="at least 12 characters"):
-        logins.choose_password(owner, "callmart_privacy_approver", "short")
+        changing_logins.choose_password(owner, "callmart_privacy_approver", "short")

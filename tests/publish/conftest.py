@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from callmart.base.settings import Settings, Tableau
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, deriving
+from callmart.publish import deriving
+from callmart.publish.desired import DataSource, Publication
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
 from callmart_home import Callmart

@@ -11,7 +11,9 @@ import tableauserverclient as TSC
 
 from callmart.declarations import exposures
 from callmart.declarations.exposures import Report
-from callmart.publish import Books, DataSource, Publication, Workbook, plan
+from callmart.publish.actual import Books
+from callmart.publish.desired import DataSource, Publication, Workbook
+from callmart.publish.planning import plan
 from callmart.tableau_files import workbook
 from callmart.tableau_files.workbook import PublishedSource
 from earlier import before_renaming, unpack_emulator

@@ -7,7 +7,9 @@ import pytest
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
-from callmart.publish import Publication, plan, reading
+from callmart.publish import reading
+from callmart.publish.desired import Publication
+from callmart.publish.planning import plan
 from published import NO_BOOKS, Emptied, matches, publish, read, sources, succeeded
 from tableau_emulator.faults import Fault, clear, inject
 

@@ -11,7 +11,10 @@ from bad_days import Held
 from broken_requests import is_killed
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import Books, DataSource, Publication, apply, plan
+from callmart.publish.actual import Books
+from callmart.publish.applying import apply
+from callmart.publish.desired import DataSource, Publication
+from callmart.publish.planning import plan
 from emulated import unmark
 from publications import MONDAY, with_members
 from published import (

@@ -14,7 +14,11 @@ from bad_days import Held
 from broken_requests import Killed, is_killed, kill
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, Step, apply, customer_work, grants, plan
+from callmart.publish import customer_work, grants
+from callmart.publish.applying import apply
+from callmart.publish.desired import DataSource, Publication
+from callmart.publish.planning import plan
+from callmart.publish.plans import Step
 from callmart.publish.tableau import connect
 from publications import MONDAY, live, report
 from published import (

@@ -11,9 +11,10 @@ import tableauserverclient as TSC
 
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, deriving, plan, reading
-from callmart.publish.desired import MailState
+from callmart.publish import deriving, reading
+from callmart.publish.desired import DataSource, MailState, Publication
 from callmart.publish.emulator import ensure_running
+from callmart.publish.planning import plan
 from publications import MONDAY, with_members
 from published import Emptied, matches, publish, read, subscriptions, succeeded
 from tableau_emulator.client import as_user

@@ -12,7 +12,8 @@ import tableauserverclient as TSC
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Person, Work
 from callmart.base.progress import quietly
-from callmart.publish import Outcome, places, sites, tableau
+from callmart.publish import places, sites, tableau
+from callmart.publish.applying import Outcome
 from callmart_home import Callmart
 from published import projects, users
 from tableau_emulator import faults

@@ -14,14 +14,14 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from callmart import publish
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.cli.terminal import UNDONE
 from callmart.database import migrating
 from callmart.operations import status
-from callmart.publish import DataSource, Publication, Workbook, bookkeeping, deriving, installation, tableau
+from callmart.publish import applying, bookkeeping, deriving, installation, planning, reading, tableau
+from callmart.publish.desired import DataSource, Publication, Workbook
 from callmart.tableau_files.tds import Live
 from callmart_home import Callmart
 from commands import use
@@ -140,7 +140,7 @@ def test_what_an_earlier_definition_computed_is_said_on_the_data_source_that_has
 def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
     """By the numbers that Tableau gives: from the day on which a report's number last changed."""
 
-    def noted(*outcomes: publish.Outcome) -> dict[int, list[str]]:
+    def noted(*outcomes: applying.Outcome) -> dict[int, list[str]]:
         bookkeeping.record(books, applied.settings, outcomes)
         return {
             one.customer_id: [each.report for each in one.unopened]
@@ -148,8 +148,8 @@ def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
             if one.unopened
         }
 
-    def of(customer: int, opened: dict[str, int | None] | None, error: str | None = None) -> publish.Outcome:
-        return publish.Outcome(customer, None, (), error, is_warned=None if error else True, opened=opened)
+    def of(customer: int, opened: dict[str, int | None] | None, error: str | None = None) -> applying.Outcome:
+        return applying.Outcome(customer, None, (), error, is_warned=None if error else True, opened=opened)
 
     with applied.connect() as books:
         first = of(DETAILED, {"traffic": 4, "agents": 0}), of(STANDARD, {"traffic": 0})
@@ -453,7 +453,7 @@ def test_the_books_hold_no_name_and_a_backup_of_them_no_id(applied: Callmart, tm
         held += owner.execute("select a::text from ops.audit_log as a").fetchall()
         wanted = deriving.desired(owner, applied.settings)
         with tableau.connect(applied.settings) as server:
-            planned = publish.plan(wanted, publish.read(server, another))
+            planned = planning.plan(wanted, reading.read(server, another))
     assert not any(word in text for (text,) in held for word in (made, "Een", "Two", "Drie"))
     assert ours.projects == another.projects
     assert set(ours.projects) == {DETAILED, STANDARD}

@@ -6,7 +6,11 @@ import pytest
 import tableauserverclient as TSC
 
 from callmart.base.settings import Settings, Tableau
-from callmart.publish import Actual, DataSource, Publication, apply, bookkeeping, plan
+from callmart.publish import bookkeeping
+from callmart.publish.actual import Actual
+from callmart.publish.applying import apply
+from callmart.publish.desired import DataSource, Publication
+from callmart.publish.planning import plan
 from callmart.tableau_files import tds
 from publications import live, report
 from published import (

@@ -12,8 +12,13 @@ import tableauserverclient as TSC
 
 from broken_requests import answer, sending
 from callmart.base.settings import Settings
-from callmart.publish import Books, DataSource, Publication, accounts, apply, holdings, plan
+from callmart.publish import holdings
+from callmart.publish.actual import Books
+from callmart.publish.applying import apply
+from callmart.publish.desired import DataSource, Publication
 from callmart.publish.emulator import ensure_running
+from callmart.publish.planning import plan
+from callmart.publish.reading import accounts
 from publications import MONDAY, report, with_members
 from published import (
     ALLOW,

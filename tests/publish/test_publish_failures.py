@@ -16,7 +16,11 @@ import bad_days
 from broken_requests import FORBIDDEN, answer, sending
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, Step, Workbook, apply, listing, plan
+from callmart.publish import listing
+from callmart.publish.applying import apply
+from callmart.publish.desired import DataSource, Publication, Workbook
+from callmart.publish.planning import plan
+from callmart.publish.plans import Step
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
 from publications import MONDAY, with_members

@@ -22,16 +22,8 @@ from callmart.base.settings import Settings, Tableau, TableauLogin, _is_secret
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.operations import doctor, status
-from callmart.publish import (
-    Outcome,
-    bookkeeping,
-    credentials,
-    deriving,
-    installation,
-    places,
-    sites,
-    tableau,
-)
+from callmart.publish import bookkeeping, credentials, deriving, installation, places, sites, tableau
+from callmart.publish.applying import Outcome
 from callmart.publish.tableau import At
 from callmart_home import Callmart
 from published import groups, projects, subscriptions, users

@@ -24,8 +24,11 @@ from callmart.audit import tableau_site
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.base.settings import PROJECT, ConnectedApp, Settings, Tableau
-from callmart.publish import DataSource, Publication, apply, credentials, plan, tableau
+from callmart.publish import credentials, tableau
+from callmart.publish.applying import apply
+from callmart.publish.desired import DataSource, Publication
 from callmart.publish.emulator import ensure_running, stop
+from callmart.publish.planning import plan
 from callmart.publish.tableau import connect
 from publications import MONDAY, live
 from published import NO_BOOKS, Emptied, matches, publish, read, real, succeeded

@@ -11,7 +11,10 @@ import bad_days
 from bad_days import Held
 from broken_requests import is_killed
 from callmart.base.errors import UserError
-from callmart.publish import Books, Publication, apply, plan
+from callmart.publish.actual import Books
+from callmart.publish.applying import apply
+from callmart.publish.desired import Publication
+from callmart.publish.planning import plan
 from publications import MONDAY
 from published import (
     HOME,

@@ -13,10 +13,11 @@ import pypdf
 import pytest
 import tableauserverclient as TSC
 
-from callmart import publish
 from callmart.access import logins
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Publication, bookkeeping, emulator, views
+from callmart.publish import applying, bookkeeping, emulator, planning, views
+from callmart.publish.desired import DataSource, Publication
+from callmart.publish.reading import read
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import ENDINGS, Declared
 from callmart.tableau_files import tds
@@ -91,7 +92,7 @@ def site(two_weeks: Callmart, extracts: dict[str, DataSource]) -> Iterator[Site]
     with served(folder, draw) as running, two_weeks.connect() as owner:
         server = administrator(running)
         books = bookkeeping.books(owner, two_weeks.settings)
-        outcomes = publish.apply(server, publish.plan(desired, publish.read(server, books)))
+        outcomes = applying.apply(server, planning.plan(desired, read(server, books)))
         assert succeeded(outcomes)
         bookkeeping.record(owner, two_weeks.settings, outcomes)
         made.append(Site(two_weeks, running, server))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from callmart.declarations import exposures
-from callmart.publish import DataSource, Mail, Publication, Workbook
+from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.tableau_files import tds
 from tableau_files import marts
 

@@ -8,7 +8,11 @@ import tableauserverclient as TSC
 
 from bad_days import Held
 from callmart.base.settings import Settings, Tableau
-from callmart.publish import Actual, Books, DataSource, Outcome, Publication, apply, plan, reading
+from callmart.publish import reading
+from callmart.publish.actual import Actual, Books
+from callmart.publish.applying import Outcome, apply
+from callmart.publish.desired import DataSource, Publication
+from callmart.publish.planning import plan
 from tableau_emulator.state import State
 
 HOME = "0123456789ab"  # the installation that publishes here

@@ -1,9 +1,12 @@
 """One difference of the server from what is declared."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
+from callmart.database import cluster
 from callmart.database.cluster import Node
 
 
@@ -31,3 +34,9 @@ class Drift:
     def stops(self) -> bool:
         """Whether it stops the opening of days; what is of the `server` only while nobody accepts that."""
         return not (self.own or self.shut or self.undeclared)
+
+    def correct(self, connection: psycopg.Connection) -> None:
+        """Run its statements, in the caller's transaction or on its node."""
+        with cluster.connect(connection, self.node) if self.node else nullcontext(connection) as where:
+            for statement in self.repair:
+                where.execute(statement)

@@ -106,8 +106,8 @@ found as materialized (
     from access.current_definition
 ),
 
--- The triggers that keep anybody, the owner included, from changing a log, an erasure from forgetting a day, and files
--- from being left unread under another version of the registry.
+-- The triggers that keep everybody, the owner included, from changing a log, from taking a person's mark off a day, and
+-- from leaving files unread under another version of the registry.
 keeping (relation, name, at, does) as (
     values
     ('ops.audit_log'::regclass, 'append_only'::name, 'BEFORE UPDATE OR TRUNCATE', 'STATEMENT ops.refuse_change()'),

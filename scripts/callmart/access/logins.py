@@ -19,7 +19,6 @@ from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import audit_log, ledger, server
 
-SHORTEST = 12  # characters of a password that a person chooses
 TRIED_AT_ONCE = 4  # logins; each takes the server and us some milliseconds of hashing
 
 _PASSWORD = re.compile("password authentication failed|no password supplied")
@@ -145,19 +144,9 @@ def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
 
 
 def choose_password(connection: psycopg.Connection, role: str, password: str) -> None:
-    """Give a login the password that a person has chosen, and write into the audit log that it has one. No file has it.
-
-    Raises UserError if it is short.
-    """
-    refuse_short(password)
+    """Give a login the password that a person has chosen, and say so in the audit log. No file has it."""
     _alter_password(connection, role, password)
     audit_log.note(connection, "password chosen", {"login": role, "by": account()})
-
-
-def refuse_short(password: str) -> None:
-    """Raise UserError if a person has chosen too short a password."""
-    if len(password) < SHORTEST:
-        raise UserError(f"that password is too short: choose one of at least {SHORTEST} characters")
 
 
 def _generated() -> str:

@@ -14,6 +14,7 @@ from callmart.access.rights import SCHEMAS
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import NOT_INSTALLED, Aim, Attack
 from callmart.audit.scene import Attacker, Scene, row_of
+from callmart.base.matrix import USAGE
 from callmart.declarations.mart import Mart
 
 
@@ -125,7 +126,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: Mart) -> dict[str, str]:
 
 def _is_aimed_at(mart: Mart, attacker: Attacker, aim: Aim) -> bool:
     """Whether a mart is a target of an attack. A duty attacks all marts."""
-    if mart.group == "usage" or (aim == "dated mart" and not mart.day):
+    if mart.group == USAGE or (aim == "dated mart" and not mart.day):
         return False
     is_open = mart.group in attacker.opens or not attacker.customer
     return is_open != (aim == "closed mart")

@@ -17,7 +17,7 @@ from tableauhyperapi import HyperException
 from callmart.access import logins, roles
 from callmart.audit.scene import Attacker, Scene
 from callmart.base import sql_file
-from callmart.base.matrix import matrix
+from callmart.base.matrix import OPTIONS, USAGE, matrix
 from callmart.base.settings import Settings
 from callmart.declarations import data_through
 from callmart.declarations.data_through import THROUGH
@@ -130,7 +130,7 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
             " left join registry.current_option using (customer_id) order by 1"
         ).fetchall()
     )
-    marts = tuple(mart for mart in scene.marts if mart.group != "usage")
+    marts = tuple(mart for mart in scene.marts if mart.group != USAGE)
     rows = {
         (customer, mart.name): _own_rows(connection, mart, customer, scene.floor)
         for mart in marts
@@ -151,11 +151,7 @@ def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: 
     """The rows of a customer on days that are kept, under a contract that opens the mart's group."""
     where = sql.SQL("customer_id = {}").format(customer)
     if mart.day:
-        opening = [
-            option
-            for option in ("standard", "detailed")
-            if mart.group in roles.opens(option, matrix().ordered)
-        ]
+        opening = [option for option in OPTIONS if mart.group in roles.opens(option, matrix().ordered)]
         day = sql.Identifier(mart.day)
         kept = sql.SQL(SQL["kept"]).format(customer=customer, options=opening, day=day)
         where += sql.SQL(" and m.{} >= {} and exists ({})").format(day, floor, kept)

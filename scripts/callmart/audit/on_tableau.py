@@ -10,7 +10,6 @@ import psycopg
 import tableauserverclient as TSC
 from lxml import etree
 
-from callmart import publish
 from callmart.access import roles
 from callmart.audit import agents, objectors, tableau_rights, tableau_site
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
@@ -20,7 +19,9 @@ from callmart.base.errors import UserError
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
-from callmart.publish import Actual, Publication, bookkeeping, deriving
+from callmart.publish import bookkeeping, deriving, reading
+from callmart.publish.actual import Actual
+from callmart.publish.desired import Publication
 from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.tableau import FAILURES, At, reason
 
@@ -86,7 +87,7 @@ def _look_at(
     """The outcomes for one site. Raises UserError if something there can't be read."""
     desired = {one.customer_id: one for one in all_desired if one.site == name}
     elsewhere = {one.customer_id for one in all_desired if one.site != name}
-    actual = publish.read(server, bookkeeping.books(connection, settings, name))
+    actual = reading.read(server, bookkeeping.books(connection, settings, name))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
     site = tableau_site.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))

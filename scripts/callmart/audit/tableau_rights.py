@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from callmart.audit.tableau_site import EVERYTHING, Kind, Site, Thing, User
-from callmart.publish import Actual, Publication, shortened
-from callmart.publish.actual import identity
+from callmart.publish.actual import Actual, identity
+from callmart.publish.desired import Publication
 from callmart.publish.grants import ALLOWED, EXPORTING
+from callmart.publish.plans import shortened
 
 _SCOPES: Mapping[Kind, str] = {
     "project": "project",

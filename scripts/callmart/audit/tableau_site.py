@@ -20,10 +20,12 @@ from typing import Any, Literal
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
-from callmart.publish import WORKERS, marks, shortened
+from callmart.publish import marks
 from callmart.publish.grants import Grant, content_grants, project_grants
 from callmart.publish.listing import INCOMPLETE, everything, members
 from callmart.publish.marks import Mark
+from callmart.publish.plans import shortened
+from callmart.publish.reading import WORKERS
 
 Kind = Literal["project", "data source", "workbook", "view"]
 EVERYTHING = frozenset({"everything"})

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from callmart.access import drift, logins, memberships, roles
+from callmart.access import changing_logins, drift, logins, memberships, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
@@ -49,9 +49,9 @@ def apply() -> None:
         marts = dbt_project.marts(settings())
         renewed = logins.refused(connection, settings())
         applied = memberships.apply(connection, settings(), marts)
-        stuck = memberships.renew(connection, settings(), renewed)
+        stuck = changing_logins.renew(connection, settings(), renewed)
         if renewed:
-            memberships.note_applied(connection, 0, len(renewed) - len(stuck))
+            changing_logins.note_applied(connection, 0, len(renewed) - len(stuck))
         connection.commit()
         left = [
             mart_tables.remark(connection, mart, marts) for mart in mart_tables.undeclared(connection, marts)
@@ -80,7 +80,7 @@ def access_rotate(
             connection.info.dbname
         ):
             password = secret(f"new password of the {duty}", twice=True)
-            if left := memberships.choose_password(connection, role, password):
+            if left := changing_logins.choose_password(connection, role, password):
                 end_with([left])
             out.print(f"access: the {duty} has a new password, and no file has it")
             return
@@ -95,9 +95,9 @@ def access_rotate(
             raise UserError(
                 f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
             )
-        stuck = memberships.renew(
+        stuck = changing_logins.renew(
             connection, settings(), chosen, lambda role: print(logins.passfile(settings().home, role))
         )
-        memberships.note_applied(connection, 0, len(chosen) - len(stuck))
+        changing_logins.note_applied(connection, 0, len(chosen) - len(stuck))
         connection.commit()
     end_with(stuck.values())

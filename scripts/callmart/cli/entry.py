@@ -16,7 +16,7 @@ import typer
 from callmart import __version__
 from callmart.base.errors import DISK_FULL, UserError
 from callmart.cli import check
-from callmart.cli.terminal import INTERRUPTED, MISTAKE, err, out, plain
+from callmart.cli.terminal import INTERRUPTED, MISTAKE, fail, out
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {
@@ -61,29 +61,21 @@ def main() -> None:
         # What typer has from pydantic begins like this. It is empty if typer has printed the help instead.
         words = mistake.format_message().replace("Value error, ", "", 1).rstrip(".").split()
         if message := " ".join(words):  # a list of choices has a line for each
-            err.print(
-                f"[bold red]error:[/] {plain(message)}; --help says what a command takes", soft_wrap=True
-            )
+            fail(f"{message}; --help says what a command takes")
         sys.exit(MISTAKE)
     except (typer.Abort, KeyboardInterrupt):  # at a question, or while the commands were imported
         sys.exit(INTERRUPTED)
     except UserError as mistake:
-        err.print(f"[bold red]error:[/] {plain(mistake)}", soft_wrap=True)
+        fail(mistake)
         sys.exit(MISTAKE)
     except psycopg.Error as error:
         # Not the driver's message: it can contain a row.
         remedy = REMEDIES.get(error.sqlstate or "", "run the same command again, nothing is lost or doubled")
-        err.print(
-            f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); {remedy}",
-            soft_wrap=True,
-        )
+        fail(f"the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); {remedy}")
         sys.exit(MISTAKE)
     except OSError as error:
-        place = plain(error.filename or "this machine")
-        err.print(
-            f"[bold red]error:[/] {place}: {error.strerror}; correct that, and run the same command again",
-            soft_wrap=True,
-        )
+        place = error.filename or "this machine"
+        fail(f"{place}: {error.strerror}; correct that, and run the same command again")
         sys.exit(MISTAKE)
 
 

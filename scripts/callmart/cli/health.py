@@ -2,13 +2,16 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings, settings
 from callmart.cli.terminal import MISTAKE, UNDONE, Json, out, plain, print_json, warn
+
+if TYPE_CHECKING:
+    from callmart.operations.health import Health
 
 app = typer.Typer()
 
@@ -52,7 +55,7 @@ def report_run(wanted: Settings, *, is_good: bool) -> None:
         _tell(wanted, health.look(wanted), alert=has_channel)
 
 
-def _tell(wanted: Settings, found: Any, *, alert: bool) -> bool:
+def _tell(wanted: Settings, found: "Health", *, alert: bool) -> bool:
     """Write the metrics and send the alarms. Returns whether all of that was done."""
     from callmart.operations import alerts, textfile
 

@@ -1,18 +1,14 @@
-"""`callmart privacy`: the requests of persons, from letter to answer.
-
-Who a request is about, and who asks, come from a prompt or from standard input, never from the command line: that would
-be in the shell's history and in the list of processes.
-"""
+"""`callmart privacy`: the requests of persons, from letter to answer."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import psycopg
 import typer
@@ -20,12 +16,13 @@ import typer
 from callmart.access import logins
 from callmart.base import rights_of_persons
 from callmart.base.errors import UserError
-from callmart.base.keys import epochs, fingerprint_of, keyed
+from callmart.base.keys import fingerprint_of
 from callmart.base.needles import SHORTEST
-from callmart.base.person import Blocked, Kind, Person, Proof
+from callmart.base.person import Kind, Proof
 from callmart.base.rights_of_persons import Right
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
+from callmart.cli import persons_asked
 from callmart.cli.requests_shown import (
     print_cells,
     print_corrections,
@@ -44,7 +41,6 @@ from callmart.privacy.register import Request
 
 if TYPE_CHECKING:
     from callmart.privacy.package.sealing import Seal
-    from callmart.privacy.procedure import Procedure
 
 app = typer.Typer(
     help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
@@ -67,14 +63,6 @@ Checked = Annotated[
         "at the contract's number, or in person."
     ),
 ]
-
-_CONTACT = "mail address of the contact who asks"
-_PERSON: Mapping[Kind, str] = {
-    "agent": "id of the agent in the telephone system",
-    "caller": "telephone number of the caller",
-    "contact": "mail address of the contact whom it is about",
-    "recipient": "mail address of the recipient",
-}
 
 
 @contextmanager
@@ -111,11 +99,11 @@ def open_(
     rights_of_persons.require(right, kind)
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
-        asked_by = secret(_CONTACT, twice=True)
+        asked_by = persons_asked.contact()
         contact = subject.asker(owner, customer, key, asked_by) if key else None
         person = None
         if key and register.is_authorised(officer, customer, contact):
-            word = secret(_PERSON[kind], twice=True)
+            word = persons_asked.new_person(kind)
             person = subject.subject(key, kind, subject.normalised(owner, customer, kind, word))
         made_with = fingerprint_of(key) if key else None
         number = register.open_request(officer, customer, kind, person, day, contact, right, made_with)
@@ -170,7 +158,9 @@ def verify(
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
-        contact, person, made_with = _taking_over(owner, found) if take_over else (None, None, None)
+        contact, person, made_with = (
+            persons_asked.taking_over(owner, found) if take_over else (None, None, None)
+        )
         register.verify(
             officer,
             number,
@@ -186,24 +176,6 @@ def verify(
             shelf.forget(settings(), number)
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}")
-
-
-def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | None, str]:
-    """Ask for the contact who takes a request over, and if the customer left and came back, for whom it is about: what
-    is kept of it can't be read any more. Returns both as the register knows them, and the fingerprint of the key.
-    """
-    from callmart.privacy import kept, subject
-
-    key = subject.customer_key(owner, settings(), found.customer_id)
-    if key is None or found.kind is None:
-        raise found.out_of_turn
-    contact = subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
-    if found.customer_is != "back":
-        return contact, None, fingerprint_of(key)
-    kind = cast(Kind, found.kind)
-    word = subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind], twice=True))
-    kept.forget(settings().home, found.number)
-    return contact, subject.subject(key, kind, word), fingerprint_of(key)
 
 
 @app.command()
@@ -223,11 +195,11 @@ def plan(
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
         end = persons.end_of(owner, found.customer_id, day)
-        key, person, ids = _person(owner, officer, found, end)
-        planning = _procedure(owner, found, key)
+        key, person, ids = persons_asked.person(owner, officer, found, end)
+        planning = persons_asked.procedure(owner, found, key)
         others = persons.others(owner, person, ids)
         owner.commit()
-        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+        with persons_asked.blocking(officer, number), procedure.working(owner, settings()) as work:
             planned = planning.plan(procedure.Case(work, person, key, number))
         register.note_plan(officer, number, planned.hash, end)
         for place, counts in planned.counts.items():
@@ -262,8 +234,8 @@ def do(
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         seal = _seal(found, public_key)
-        key, person, _ = _person(owner, officer, found, found.until)
-        doing = _procedure(owner, found, key)
+        key, person, _ = persons_asked.person(owner, officer, found, found.until)
+        doing = persons_asked.procedure(owner, found, key)
         finished = count(1)
 
         def control(place: str, counts: Counter[str]) -> None:
@@ -275,13 +247,11 @@ def do(
 
         begin = partial(register.begin_doing, officer, number)
         has_control = any(one.step == "control" for one in register.evidence(officer, number))
-        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+        with persons_asked.blocking(officer, number), procedure.working(owner, settings()) as work:
             work.seal = seal
             case = procedure.Case(work, person, key, number)
-            if doing is renaming and not renaming.is_remembered(case):
-                ask = "the wrong name or address, if registry.yml has the right one already, or nothing"
-                if word := secret(ask, needed=False):
-                    renaming.remember_words(case, [word])
+            if doing is renaming:
+                persons_asked.wrong_name(case)
             doing.do(case, procedure.Steps(begin, control, note, not has_control))
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
@@ -298,9 +268,10 @@ def do(
 
 def _seal(found: Request, public_key: Path | None) -> "Seal | None":
     """How the package of a request is encrypted; None if the right makes none."""
+    from callmart.privacy import by_right
     from callmart.privacy.package import sealing
 
-    if found.makes_package:
+    if by_right.makes_package(found):
         return sealing.to_key(public_key) if public_key else sealing.with_passphrase()
     if public_key:
         raise UserError(
@@ -317,8 +288,8 @@ def prove(number: Number) -> None:
     left, attested = 0, list[str]()
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
-        key, person, _ = _person(owner, officer, found, found.until)
-        proving = _procedure(owner, found, key)
+        key, person, _ = persons_asked.person(owner, officer, found, found.until)
+        proving = persons_asked.procedure(owner, found, key)
         register.begin_proving(officer, number)
         finished = count(1)
 
@@ -330,7 +301,7 @@ def prove(number: Number) -> None:
             register.note_step(owner, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
 
-        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+        with persons_asked.blocking(officer, number), procedure.working(owner, settings()) as work:
             whole = proving.prove(procedure.Case(work, person, key, number), note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
@@ -420,7 +391,7 @@ def answer(
     file: Annotated[Path | None, typer.Option("--out", help="Write the letter to this file.")] = None,
 ) -> None:
     """Write the letter that answers a request, and record that it was answered. Again, it only writes the letter."""
-    from callmart.privacy import letters
+    from callmart.privacy import by_right, letters
     from callmart.privacy.package import shelf
 
     with _officer() as (owner, officer):
@@ -428,7 +399,7 @@ def answer(
         if found.answered_at is None:
             # What is missing for the letter is said before the answer is recorded.
             letters.backup_kept_days(settings())
-            if found.makes_package and found.state == "proving":
+            if by_right.makes_package(found) and found.state == "proving":
                 shelf.require(settings(), found.customer_id, number)
             register.answer(officer, number)
             found = register.request(officer, number)
@@ -530,50 +501,3 @@ def status(as_json: Json = False) -> None:
         out.print("no requests")
         return
     print_requests(found)
-
-
-def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> "Procedure":
-    """What carries a request out. Of the rectification of an agent, asks what is wrong."""
-    from callmart.privacy import by_right, correcting, persons, subject
-
-    if found.asked_right == "rectification" and found.kind == "agent":
-        word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
-        if word:
-            id = subject.normalised(owner, found.customer_id, "agent", word)
-            *former, whose = (keyed(epoch, "agent", id) for epoch in epochs(key))
-            first = clock.parse_day("the first day", secret("the first day, as 2026-11-24"))
-            since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))
-            owner.commit()
-            return correcting.Correction(whose, since, frozenset(former))
-    return by_right.procedure_of(found)
-
-
-def _person(
-    owner: psycopg.Connection, officer: psycopg.Connection, found: Request, until: datetime | None
-) -> tuple[bytes, Person, list[str]]:
-    """Ask for the person of a request again. Returns the customer's key, the person, and what was entered."""
-    from callmart.privacy import persons, subject
-
-    with _blocking(officer, found.number):
-        key = subject.customer_key(owner, settings(), found.customer_id)
-    if found.kind is None or until is None or key is None or found.customer_is != "here":
-        raise found.out_of_turn
-    kind = cast(Kind, found.kind)
-    normal = [subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind]))]
-    if not register.is_about(officer, found.number, subject.subject(key, kind, normal[0])):
-        raise UserError(f"request {found.number} is about somebody else: enter the person in the letter")
-    while kind == "agent" and (another := secret("another id of the same agent, or nothing", needed=False)):
-        normal.append(subject.normalised(owner, found.customer_id, kind, another))
-    person = persons.person(owner, key, found.customer_id, kind, normal, until)
-    owner.commit()
-    return key, person, normal
-
-
-@contextmanager
-def _blocking(officer: psycopg.Connection, number: int) -> Iterator[None]:
-    """Record what blocks the request, and end with exit code 1."""
-    try:
-        yield
-    except Blocked as blocked:
-        register.block(officer, number, blocked.place, blocked.code)
-        end_with([f"request {number} is blocked by {blocked.place}: {blocked}"])

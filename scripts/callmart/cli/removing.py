@@ -1,6 +1,6 @@
 """Commands that remove data: what is too old, and marts that were taken out of the project."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,9 @@ from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, Json, Yes, at_work, looking, out, plain, print_json, show, table
 from callmart.database import clock
+
+if TYPE_CHECKING:
+    from callmart.retention.expire import Outcome
 
 app = typer.Typer()
 
@@ -65,7 +68,7 @@ def expire(
     raise typer.Exit(UNDONE if said in (stage.STUCK, stage.LOCKED, stage.CHANGED) else 0)
 
 
-def _print_expiry(outcomes: list[Any]) -> None:
+def _print_expiry(outcomes: "list[Outcome]") -> None:
     if not outcomes:
         return
     steps = table("what", "why", "count", "outcome", right=["count"])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from callmart.cli.terminal import (
     at_work,
     database,
     err,
+    fail,
     follow_rights,
     out,
     plain,
@@ -30,6 +31,12 @@ from callmart.cli.terminal import (
 )
 from callmart.database import clock, rotation
 from callmart.validate.release import Reason
+
+if TYPE_CHECKING:
+    from callmart.land.landing import Landed
+    from callmart.operations.run import Ran
+    from callmart.publish.sites import Plans
+    from callmart.validate.suites import Validated
 
 app = typer.Typer()
 
@@ -78,13 +85,12 @@ def land(
         failures += map(UserError, one.wrong_keys)
     failures = [*{str(failure): failure for failure in failures}.values()]  # a key can be of many files
     for failure in failures[:-1]:
-        said = plain(failure) if isinstance(failure, UserError) else kind(failure)
-        err.print(f"[bold red]error:[/] {said}", soft_wrap=True)
+        fail(failure if isinstance(failure, UserError) else kind(failure))
     if failures:
         raise failures[-1]
 
 
-def _print_landed(one: Any) -> None:
+def _print_landed(one: "Landed") -> None:
     if one.unchanged:
         out.print(
             f"{plain(one.file)}: landed before, without its last line, which has no line end: land it again when it has"
@@ -140,7 +146,7 @@ def validate() -> None:
     raise typer.Exit(UNDONE if validated.held_back else 0)
 
 
-def print_failing(validated: Any) -> None:
+def print_failing(validated: "Validated") -> None:
     """Print the expectations that were not met, with the number of days of customers."""
     for result in validated.results:
         if result.failing:
@@ -251,20 +257,20 @@ def publish(
     raise typer.Exit(UNDONE if problems or failures or any(one.alert for one in outcomes) else 0)
 
 
-def _print_plan(planned: Any) -> None:
+def _print_plan(planned: "Plans") -> None:
     for line in planned.lines():
         colour = _COLOURS.get(line.strip()[0])
         out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line))
 
 
-def _agreed(planned: Any) -> bool:
+def _agreed(planned: "Plans") -> bool:
     """Ask the person at the terminal. Without a terminal the answer is no."""
     return sys.stdin.isatty() and all(
         typer.confirm(f"On Tableau {asked}. Do it?") for asked in _asked(planned)
     )
 
 
-def _asked(planned: Any) -> Iterator[str]:
+def _asked(planned: "Plans") -> Iterator[str]:
     """The changes that a person has to confirm."""
     if planned.leaving:
         yield f"everything of customers {_listed(planned.leaving)} would be removed"
@@ -294,7 +300,7 @@ def run(as_json: Json = False) -> None:
             health.report_run(wanted, is_good=bool(ran and not ran.problems))
 
 
-def _exit_code(ran: Any) -> int:
+def _exit_code(ran: "Ran") -> int:
     """Of a run that has begun: one that was ended or broke off is not done."""
     from callmart.operations.run import INTERRUPTION, LOST
 
@@ -305,7 +311,7 @@ def _exit_code(ran: Any) -> int:
     return UNDONE if ran.problems else 0
 
 
-def _print_run(ran: Any, as_json: bool) -> None:
+def _print_run(ran: "Ran", as_json: bool) -> None:
     if as_json:
         print_json(asdict(ran))
         return

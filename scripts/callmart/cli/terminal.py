@@ -59,6 +59,11 @@ def tell(problem: object) -> None:
     err.print(plain(problem), soft_wrap=True)
 
 
+def fail(mistake: object) -> None:
+    """Print to stderr why something was not done."""
+    err.print(f"[bold red]error:[/] {plain(mistake)}", soft_wrap=True)
+
+
 def print_json(found: object) -> None:
     """Print a result as one line of JSON. Days and moments are written by ISO 8601."""
     print(json.dumps(found, default=lambda moment: moment.isoformat()), flush=True)
@@ -109,6 +114,9 @@ def end_with(problems: Iterable[str]) -> NoReturn:
 
 @contextmanager
 def database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
+    """A connection as the owner. Raises UserError if a registry is not `applied` with this version, or if a restore is
+    not finished.
+    """
     with server.connect(settings()) as connection:
         restoring.refuse(connection)
         if applied:

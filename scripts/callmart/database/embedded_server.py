@@ -99,7 +99,7 @@ def start(home: Path) -> Path:
                 _forget_other(data, folder)
                 _start(data, folder, held)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
-        wanted = _fingerprint(closed + HBA)
+        wanted = sha256((closed + HBA).encode()).hexdigest()
         if not ready.exists():
             _create_database(folder)
         if not ready.exists() or ready.read_text() != wanted:  # new, or of an earlier version
@@ -398,7 +398,3 @@ def _as_superuser(folder: Path, database: str, *statements: str) -> None:
     with _superuser(folder, database) as postgres:
         for statement in statements:
             postgres.execute(statement.encode())
-
-
-def _fingerprint(text: str) -> str:
-    return sha256(text.encode()).hexdigest()

@@ -101,8 +101,8 @@ def note_secrets(connection: psycopg.Connection, settings: Settings, entries: It
 
 
 def secrets(connection: psycopg.Connection, settings: Settings, bodies: Iterable[Body]) -> dict[int, bytes]:
-    """The secrets of tombstones that were made with the customer's present key, before or after a rotation of it, as
-    far as that is in this home and can be read.
+    """The secrets of these tombstones, by customer. Left out is who has another key than they were made with, not
+    counting rotations, and whose key is not in this home or can't be read.
     """
     made_with = {(body.customer_id, body.key) for body in bodies}
     found: dict[int, bytes] = {}

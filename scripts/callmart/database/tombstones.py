@@ -8,9 +8,10 @@ privacy.tombstone_of and the landing make the same tombstones in SQL.
 
 import hmac
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, cast
 
 from callmart.base.keys import first_layer, keyed
+from callmart.base.person import Person
 from callmart.base.spelling import plain
 
 Kind = Literal[
@@ -31,6 +32,15 @@ def tombstone(secret: bytes, kind: Kind, pseudonym: str) -> str:
     """The tombstone of a pseudonym: the key of an agent, device or number, or what `of_call` or `of_address` says."""
     digest = sha256(secret + f"{kind}:{pseudonym}".encode()).hexdigest()
     return pseudonym[:BEGINNING] + digest[: 32 - BEGINNING]
+
+
+def pseudonyms(person: Person) -> list[tuple[Kind, str]]:
+    """What the tombstones of a person are made of: the keys, and by what the registry can name the person elsewhere."""
+    named = [one.partition(":") for one in person.named]
+    return [
+        *((person.kind, key) for key in person.keys),
+        *((cast(Kind, kind), one) for kind, _, one in named),
+    ]
 
 
 def of_call(call_key: int) -> str:

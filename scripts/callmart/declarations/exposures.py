@@ -56,7 +56,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-AGENT = COLUMN["agent"]
+AGENT, QUARTER_HOUR = COLUMN["agent"], COLUMN["quarter_hour"]
 
 
 def column_of(dimension: Dimension) -> str:

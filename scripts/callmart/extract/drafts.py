@@ -83,8 +83,8 @@ class Draft:
         return " or ".join(part.condition(mart.day) for part in parts_of(mart, self._parts)) or "false"
 
     def prove(self, owner: psycopg.Connection, opened: Mapping[str, int]) -> None:
-        """Open the file again and check it: it has rows of this customer only, as many of each mart as were `opened`,
-        in the parts that were read the same sums as the marts, and the last open day. Raises Unproven if not.
+        """Open the file again and check it. Raises Unproven if it has rows of another customer, not as many of a mart
+        as were `opened`, other sums than the mart in the parts that were read, or another last open day.
         """
         asked = " union all ".join(self._asked(owner, mart) for mart in self._marts)
         answers = {name: answer for name, *answer in hyper.rows(self.path, asked)}

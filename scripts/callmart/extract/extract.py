@@ -145,11 +145,10 @@ def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart],
     """Write a file again, and note what it is. Raises Unproven if its rows no longer have this hash: then the next
     extraction reads them, also if it knows of no reason.
     """
-    named = {"customer": customer_id, "mart_group": group}
     path, order = place(settings, customer_id, group), _Order(customer_id, group, marts, {"oldest": None})
     with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:
         if _content_hash(_read(own, order, [ALL], arrow)) != content_hash:
-            own.owner.execute(SQL["begin"], named)
+            read_again(own.owner, customer_id, group)
             raise Unproven(
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
                 "run `callmart extract`, and then this again"
@@ -157,7 +156,16 @@ def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart],
         opened = drafts.opened_rows(own.owner, customer_id)
         with _proven(own.owner, path, order, [ALL], arrow, opened) as draft:
             draft.replace(path)
-        own.owner.execute(SQL["note_file"], named | {"file_hash": file_hash(path)})
+        own.owner.execute(
+            SQL["note_file"], {"customer": customer_id, "mart_group": group, "file_hash": file_hash(path)}
+        )
+
+
+def read_again(connection: psycopg.Connection, customer_id: int, group: str | None = None) -> None:
+    """Let the next extraction read all rows of a customer's file of a group, or of all its files. Until then, mails
+    wait. In the caller's transaction.
+    """
+    connection.execute(SQL["read_again"], {"customer": customer_id, "mart_group": group})
 
 
 def folder(settings: Settings) -> Path:
@@ -337,7 +345,6 @@ def _make_of(
     before: _Recorded | None,
 ) -> Extract:
     """Read these parts, write the file if its contents have changed, and note it in the books."""
-    named = {"customer": order.customer_id, "mart_group": order.group}
     with _private_folder(path) as arrow:
         found = _read(session, order, parts, arrow)
         opened = drafts.opened_rows(session.owner, order.customer_id)
@@ -349,12 +356,14 @@ def _make_of(
         )
         if written:
             with _proven(session.owner, path, order, parts, arrow, opened) as draft:
-                session.owner.execute(SQL["begin"], named)
+                # Until the file is noted, nobody knows which rows it has.
+                read_again(session.owner, order.customer_id, order.group)
                 draft.replace(path)
     session.owner.execute(
         SQL["note"],
-        named
-        | {
+        {
+            "customer": order.customer_id,
+            "mart_group": order.group,
             "content_hash": content_hash,
             "rows": found.rows,
             "basis": Jsonb(order.basis),

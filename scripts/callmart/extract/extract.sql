@@ -28,11 +28,10 @@ where
     and call_date >= access.retention_floor()
 order by month;
 
--- name: begin
--- Until the file is noted, nobody knows which rows it has.
+-- name: read_again
 update ops.extract
 set basis = basis - 'opened'
-where customer_id = %(customer)s and mart_group = %(mart_group)s;
+where customer_id = %(customer)s and (mart_group = %(mart_group)s or %(mart_group)s::text is null);
 
 -- name: note_file
 -- A file was written again with the same rows.

@@ -169,9 +169,9 @@ def _without_fraction(number: pa.Array) -> pa.Array:
 
 
 def _float_as_text(column: pa.Array, name: str) -> pa.Array:
-    """Numbers as text; null where a program wrote NaN for a missing value. A program makes integers fractions as soon
-    as one is missing, so a whole number has no exponent, as far as it is exact, unless a call or an event is known by
-    it.
+    """Numbers as text; null where a program wrote NaN for a missing value. Programs make integers fractions as soon as
+    one is missing. So a whole number that is exact is written without an exponent, unless calls or events are known by
+    this column.
     """
     numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     text = numbers.cast(pa.string())

@@ -116,19 +116,17 @@ class Health:
 
 def look(settings: Settings) -> Health:
     """Look at everything. Raises nothing if the database can't be used: that is a trouble as well."""
-    books, lost = None, []
+    books, lost = None, ""
     try:
         with server.connect(server.if_running(settings)) as connection:
             schema.require(connection, settings.time_zone)
             books = _books(connection, settings)
     except UserError as error:
-        lost = [Trouble("database", None, f"the database can't be used: {error}")]
+        lost = f"the database can't be used: {error}"
     except psycopg.Error as error:
-        said = f"the database broke off ({kind(error)}): look at its server, then run `callmart health` again"
-        lost = [Trouble("database", None, said)]
+        lost = f"the database broke off ({kind(error)}): look at its server, then run `callmart health` again"
     except OSError as error:
-        said = f"not everything could be looked at ({kind(error)}): let this user read all of {settings.home}"
-        lost = [Trouble("database", None, said)]
+        lost = f"not everything could be looked at ({kind(error)}): let this user read all of {settings.home}"
     disks = _disks(settings)
     ends = certificates.ends(settings) if settings.health.certificate_days else {}
     return Health(
@@ -136,7 +134,7 @@ def look(settings: Settings) -> Health:
         disks,
         ends,
         [
-            *lost,
+            *([Trouble("database", None, lost)] if lost else ()),
             *(_troubles_of(books, settings) if books else ()),
             *_full_disks(disks, settings),
             *_ending(ends, settings),

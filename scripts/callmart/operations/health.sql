@@ -52,8 +52,8 @@ landed as (
     where stage = 'land' and outcome in ('done', 'problems')
 ),
 
--- The last landing should have brought all days before it. Yesterday has six hours of today to come: just after
--- midnight, a run finds nothing of it from a customer who delivers once per night.
+-- The last landing should have brought all days before it. Yesterday may come until six in the morning: a customer who
+-- delivers once per night has not delivered it just after midnight.
 due as (
     select
         c.customer_id,

@@ -110,22 +110,7 @@ order by customer_id, since, report;
 -- name: definitions
 -- The marts with days that were not computed by the same definition as the last build's: a row per other definition.
 -- `columns` are those of the mart that are null there, if that definition is known. A day counts once per customer.
-with latest as (
-    select definitions from ops.build
-    where definitions is not null
-    order by build_id desc
-    limit 1
-),
-
-present as (
-    select
-        one.key as mart,
-        one.value::integer as definition_id
-    from latest
-    cross join jsonb_each_text(latest.definitions) as one
-),
-
-opened as (
+with opened as (
     select
         mart,
         definition_id,
@@ -147,8 +132,8 @@ select
         where one <> all(was.columns)
     ) as columns
 from opened as o
-inner join present as p using (mart)
-inner join ops.definition as of_today on p.definition_id = of_today.definition_id
+inner join ops.latest_definition as l using (mart)
+inner join ops.definition as of_today on l.definition_id = of_today.definition_id
 left join ops.definition as was on o.definition_id = was.definition_id
 order by o.mart asc, o.last_day desc;
 

@@ -24,3 +24,8 @@ def procedure_of(request: Request) -> Procedure:
     if request.asked_right == "withdrawal" and request.is_by_consent:
         return withdrawing
     return PROCEDURES[request.asked_right]
+
+
+def makes_package(request: Request) -> bool:
+    """Whether carrying a request out makes a package."""
+    return procedure_of(request) is disclosing

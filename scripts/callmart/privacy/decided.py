@@ -1,11 +1,11 @@
-"""What an erasure does in each place to each kind of person. Nothing is left out: a place without its row is refused by
-a test.
+"""What is decided about each place: what an erasure does there to each kind of person, what leaving an agent out does,
+and what a package has of it. Nothing is missing: a place without its row is refused by a test.
 
-docs/privacy.md has this table, and that of base/rights_of_persons.py. Run
+docs/privacy.md has these tables, and that of base/rights_of_persons.py. Run
 `.venv/bin/python -m callmart.privacy.decided` to write them there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -135,14 +135,6 @@ LEFT_OUT: Mapping[str, LeftOut] = {
 SHOWING = tuple(place for place, one in LEFT_OUT.items() if one.decision in ("left out", "written anew"))
 
 
-def table_of_left_out() -> Iterator[str]:
-    """The table of those who are left out, in Markdown."""
-    yield "| place | agent | why |"
-    yield "| --- | --- | --- |"
-    for place, one in LEFT_OUT.items():
-        yield f"| {place} | {one.decision} | {one.why} |"
-
-
 # What a package for a person has of a place, whatever kind of person it is. in it: the person's rows. a copy: what is
 # there is in the package from another place. nobody: nobody is there who could ask. the customer's: callmart doesn't
 # have it.
@@ -185,19 +177,12 @@ PACKED: Mapping[str, Packed] = {
 }
 
 
-def table_of_packages() -> Iterator[str]:
-    """The table of what a package has, in Markdown."""
-    yield "| place | in a package | why |"
-    yield "| --- | --- | --- |"
-    for place, one in PACKED.items():
-        yield f"| {place} | {one.decision} | {one.why} |"
-
-
-def table() -> Iterator[str]:
-    """The table in Markdown."""
-    yield f"| place | {' | '.join(get_args(Kind))} | why |"
-    yield f"|{' --- |' * (len(get_args(Kind)) + 2)}"
-    for place, cells in DECIDED.items():
+def table(heads: Iterable[str], decided: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """A table of decisions in Markdown, a row per place."""
+    names = ("place", *heads, "why")
+    yield f"| {' | '.join(names)} |"
+    yield f"|{' --- |' * len(names)}"
+    for place, cells in decided.items():
         yield f"| {place} | {' | '.join(cells)} |"
 
 
@@ -205,9 +190,9 @@ def write(file: Path) -> None:
     """Write the tables into the file, each between its markers. Raises UserError if one is missing."""
     tables = {
         "rights": rights_of_persons.table(),
-        "places": table(),
-        "left out": table_of_left_out(),
-        "packages": table_of_packages(),
+        "places": table(get_args(Kind), DECIDED),
+        "left out": table(["agent"], LEFT_OUT),
+        "packages": table(["in a package"], PACKED),
     }
     declared.fill(file, COMMAND, {name: "\n".join([*lines, ""]) for name, lines in tables.items()})
 

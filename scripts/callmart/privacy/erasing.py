@@ -5,14 +5,13 @@ the same command goes on. Erasing, building, opening and landing exclude each ot
 """
 
 from collections.abc import Iterator
-from typing import cast
 
 from callmart.base.keys import keyed
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Work
 from callmart.database import clock, ledger
 from callmart.database.searching import hits, tables
-from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
+from callmart.database.tombstones import Kind, of_call, pseudonyms, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Doorway, Events, Stored
 from callmart.privacy import kept, persons, server_files
@@ -102,8 +101,8 @@ def _searching(
     """The work, with what may be left nowhere. The keys of events are many, and only tables have them: a plan does
     without. Those of a caller's calls are in extracts, too.
 
-    If there is something of the person that came later, ids and keys stay for that, and only what leads to the erased
-    events is sought, and a number in clear. The key of an address stays: the register has it of whoever made a request.
+    A person of whom something came later keeps ids and keys for that. Then only a number in clear is sought, and what
+    leads to the erased events. The key of an address stays: the register has it of whoever made a request.
     """
     keys = stored.traces | before.traces if by_events else stored.calls | before.calls
     if stored.is_active_later:
@@ -126,18 +125,15 @@ def _secure(case: Case, before: Remembered) -> None:
 
 
 def _tombstones(case: Case, before: Remembered) -> dict[Kind, list[str]]:
-    person, key = case.person, case.key
-    secret = secret_of(key)
-    calls = [*map(of_call, before.calls), *_decoys(person, key, len(before.calls))]
-    named = [one.partition(":") for one in before.named]
-    pseudonyms: list[tuple[Kind, str]] = [
-        *((person.kind, key) for key in person.keys),
+    secret = secret_of(case.key)
+    calls = [*map(of_call, before.calls), *_decoys(case.person, case.key, len(before.calls))]
+    all_pseudonyms: list[tuple[Kind, str]] = [
+        *pseudonyms(before.completed(case.person)),
         *(("device", device) for device in before.devices),
         *(("call", call) for call in calls),
-        *((cast(Kind, kind), pseudonym) for kind, _, pseudonym in named),
     ]
     made: dict[Kind, list[str]] = {}
-    for kind, pseudonym in pseudonyms:
+    for kind, pseudonym in all_pseudonyms:
         made.setdefault(kind, []).append(tombstone(secret, kind, pseudonym))
     return made
 

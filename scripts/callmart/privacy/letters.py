@@ -161,6 +161,5 @@ def _template(right: Right, locale: Language) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        keep_trailing_newline=False,
     )
     return environment.get_template(f"{right}_{locale}.txt.j2")

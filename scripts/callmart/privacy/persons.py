@@ -206,5 +206,5 @@ def end_of(connection: psycopg.Connection, customer_id: int, day: date | None) -
     day = day or now.date() - timedelta(days=1)
     end = datetime.combine(day + timedelta(days=1), time(), zone)
     if end > now:
-        raise UserError(f"{day} is not over for customer {customer_id}: erase up to a day that is")
+        raise UserError(f"{day} is not over for customer {customer_id}: choose a day that is")
     return end

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.person import Kind
 from callmart.base.rights_of_persons import Right
 
 SQL = sql_file.statements(__file__)
@@ -29,7 +30,7 @@ class Request:
     number: int
     customer_id: int
     asked_right: Right
-    kind: str | None
+    kind: Kind | None
     received: date
     due: date
     days_left: int | None
@@ -63,11 +64,6 @@ class Request:
         if self.days_left is None or self.days_left > WARNINGS[0]:
             return None
         return -1 if self.days_left < 0 else min(days for days in WARNINGS if days >= self.days_left)
-
-    @property
-    def makes_package(self) -> bool:
-        """Whether it gives a package (privacy.makes_package)."""
-        return self.asked_right in ("access", "portability")
 
     @property
     def out_of_turn(self) -> UserError:

@@ -4,7 +4,6 @@ what has the wrong one, and looks that it is nowhere any more.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import cast
 
 import psycopg
 
@@ -46,9 +45,9 @@ def remember(
         )
     key = subject.customer_key(connection, settings, found.customer_id)
     before, after = current.get(found.customer_id), desired.get(found.customer_id)
-    if key is None or before is None or after is None:
+    kind = found.kind
+    if kind is None or key is None or before is None or after is None:
         raise found.out_of_turn
-    kind = cast(Kind, found.kind)
     named, corrected = _named(before, kind), _named(after, kind)
     for normal in named:
         spelled = persons.spellings_of_id(normal) if kind == "agent" else {normal}

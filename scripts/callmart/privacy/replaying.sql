@@ -107,8 +107,8 @@ inner join marked as m
 order by a.customer_id, a.agent_key;
 
 -- name: corrections
--- What the ledger corrects, with the agent whose the events are, if anything here has that one's key, and with the keys
--- of the agent whose they seem to be.
+-- What the ledger corrects: the key of the agent whose the events are, and the keys of the one whose they seem to be. A
+-- correction is left out if nothing here has the first one's key.
 with known as (
     select
         e.entry,

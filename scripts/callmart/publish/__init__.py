@@ -16,29 +16,3 @@ callmart recognises both by their marks (`marks`), never by the customer's name,
 of this installation. The tag of a data source or workbook has the hash of its contents. It is set only after the
 upload has finished; content without the right tag is published again.
 """
-
-from callmart.publish.actual import Actual, Books
-from callmart.publish.applying import Outcome, apply, untouched
-from callmart.publish.desired import DataSource, Mail, Publication, Workbook
-from callmart.publish.planning import plan
-from callmart.publish.plans import Plan, Step, shortened
-from callmart.publish.reading import WORKERS, accounts, read
-
-__all__ = [
-    "WORKERS",
-    "Actual",
-    "Books",
-    "DataSource",
-    "Mail",
-    "Outcome",
-    "Plan",
-    "Publication",
-    "Step",
-    "Workbook",
-    "accounts",
-    "apply",
-    "plan",
-    "read",
-    "shortened",
-    "untouched",
-]

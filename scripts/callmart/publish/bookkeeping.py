@@ -8,8 +8,10 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import audit_log, clock
-from callmart.publish import Books, Outcome, Publication, installation
-from callmart.publish.desired import digest_of
+from callmart.publish import installation
+from callmart.publish.actual import Books
+from callmart.publish.applying import Outcome
+from callmart.publish.desired import Publication, digest_of
 
 SQL = sql_file.statements(__file__)
 

@@ -25,8 +25,7 @@ from callmart.declarations import dbt_project, exposures
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
 from callmart.extract import extract
-from callmart.publish import DataSource, Mail, Publication, Workbook
-from callmart.publish.desired import MailState, digest_of, joined
+from callmart.publish.desired import DataSource, Mail, MailState, Publication, Workbook, digest_of, joined
 from callmart.reports.language import Language
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source

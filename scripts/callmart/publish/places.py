@@ -12,7 +12,6 @@ from zipfile import ZipFile, is_zipfile
 
 import tableauserverclient as TSC
 
-from callmart import publish
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.needles import Hits, Needles
@@ -21,7 +20,7 @@ from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
 from callmart.opening.places import follow_rights
-from callmart.publish import bookkeeping, emulator, holdings, sites
+from callmart.publish import bookkeeping, emulator, holdings, reading, sites
 from callmart.publish.actual import Actual, identity
 from callmart.publish.listing import everything
 from callmart.publish.tableau import FAILURES, reason
@@ -170,7 +169,7 @@ def _sites(work: Work, person: Person) -> Iterator[tuple[TSC.Server, Actual]]:
         books = bookkeeping.books(work.connection, work.settings, site)
         work.connection.commit()
         server = work.tableau(site)
-        yield server, _whole(publish.read(server, books), person)
+        yield server, _whole(reading.read(server, books), person)
 
 
 def _whole(actual: Actual, person: Person) -> Actual:

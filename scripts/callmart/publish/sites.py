@@ -15,24 +15,15 @@ from typing import Any
 
 import psycopg
 
-from callmart import publish
 from callmart.base.errors import UserError
 from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
 from callmart.extract import extract
-from callmart.publish import (
-    Actual,
-    Books,
-    DataSource,
-    Outcome,
-    Plan,
-    Publication,
-    Step,
-    bookkeeping,
-    deriving,
-    installation,
-)
-from callmart.publish.actual import identity
+from callmart.publish import applying, bookkeeping, deriving, installation, planning, reading
+from callmart.publish.actual import Actual, Books, identity
+from callmart.publish.applying import Outcome
+from callmart.publish.desired import DataSource, Publication
+from callmart.publish.plans import Plan, Step
 from callmart.publish.tableau import FAILURES, At, reason
 
 _GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
@@ -154,7 +145,7 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
         if site in unread or books[site].due == frozenset():
             continue
         try:
-            actual[site] = publish.read(at(site), books[site])
+            actual[site] = reading.read(at(site), books[site])
         except (UserError, *FAILURES) as error:
             unread[site] = reason(error)
     if unread and names == [""]:
@@ -179,10 +170,10 @@ def _spelled_otherwise(settings: Settings, names: list[str]) -> dict[str, str]:
 
 
 def plan(found: Found, *, adopts: bool = True) -> Plans:
-    """Return the changes on each site that could be read. `adopts` is that of `publish.plan`."""
+    """Return the changes on each site that could be read. `adopts` is that of `planning.plan`."""
     found = _without_mail_twice(found)
     by_site = {
-        site: publish.plan(
+        site: planning.plan(
             found.desired.get(site, ()),
             actual,
             adopts=adopts,
@@ -219,7 +210,7 @@ def _without_mail_twice(found: Found) -> Found:
 def _clearing(plans: Plans, site: str, moved: Container[int]) -> Plan:
     """The rest of the changes on a site when these customers have moved."""
     found = plans.found
-    rest = publish.plan(
+    rest = planning.plan(
         found.desired.get(site, ()),
         found.actual[site],
         adopts=plans.adopts,
@@ -263,13 +254,13 @@ def apply(
         stay = [one.customer_id for one in plan.customers if one.stays and one.steps]
         bookkeeping.begin(connection, site, stay)
         try:
-            outcomes = publish.apply(at(site), plan, finished, publish.WORKERS)
+            outcomes = applying.apply(at(site), plan, finished, reading.WORKERS)
         except (UserError, *FAILURES) as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         bookkeeping.record(connection, settings, outcomes, site)
         with suppress(UserError, *FAILURES):  # the next publication notes them
             noted = bookkeeping.noted_accounts(connection, settings, site)
-            accounts = publish.accounts(at(site), plan.installation, noted)
+            accounts = reading.accounts(at(site), plan.installation, noted)
             bookkeeping.note_accounts(connection, settings, accounts, site)
         good = {one.customer_id for one in outcomes if one.error is None and one.mails_all}
         have_all = [one for one in plans.found.desired.get(site, ()) if one.customer_id in good]
@@ -299,7 +290,7 @@ def apply(
 def _untouched(found: Found) -> list[Outcome]:
     """The outcomes of the customers who are not due."""
     return [
-        publish.untouched(one)
+        applying.untouched(one)
         for site, books in found.books.items()
         for one in found.desired.get(site, ())
         if not books.is_due(one.customer_id)

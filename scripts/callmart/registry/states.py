@@ -124,6 +124,7 @@ def _holds(day: date, valid_from: date, valid_until: date | None) -> bool:
 
 
 def nothing() -> dict[str, Rows]:
+    """The tables of a customer of whom the registry keeps only the own row."""
     return {table: set() for table in TABLES}
 
 

@@ -81,8 +81,9 @@ def draw(
     """Draw a report of a week, by default the last one that is over, in the customer's language or another. `only` are
     values of dimensions, such as queues by what they are called: then it shows no others.
 
-    Raises UserError if the contract does not open the report. Unless the page may be empty, raises NoDay if no day of
-    the week is over, and NoData if the customer has no data of it, or none at all for a report of trends only.
+    Raises UserError if the contract does not open the report. If the page may not be empty, raises NoDay if no day of
+    the week is over, and NoData if the customer has no data of the week; for a report of trends only, if it has none at
+    all.
     """
     if "open" in only and not report.filters_hours(declared.marts):
         raise UserError(

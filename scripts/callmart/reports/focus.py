@@ -1,6 +1,6 @@
 """Where to look first: the hours in which most contacts kept the report's first share from being perfect."""
 
-from callmart.declarations.exposures import Report, column_of
+from callmart.declarations.exposures import QUARTER_HOUR, Report, column_of
 from callmart.declarations.metrics import Metric, total_sql
 from callmart.reports.measures import Measure
 from callmart.reports.scene import Grain, Scene, expression
@@ -20,7 +20,7 @@ def find(scene: Scene, report: Report) -> list[str]:
         ),
         None,
     )
-    if metric is None or metric.missed is None or "interval_local" not in scene.marts[metric.mart].columns:
+    if metric is None or metric.missed is None or QUARTER_HOUR not in scene.marts[metric.mart].columns:
         return []
     grains: list[Grain] = ["day", "hour"]
     if column_of(report.filtered) in scene.marts[metric.mart].columns:

@@ -27,7 +27,7 @@ def find(steps: Steps) -> None:
     def read_again(connection: psycopg.Connection) -> None:
         # The rows stay: Tableau has what they say, and keeps it if the next extract fails.
         for _, customer_id, group in old:
-            connection.execute(SQL["read_again"], {"customer": customer_id, "mart_group": group})
+            extract.read_again(connection, customer_id, group)
 
     steps.paths(
         f"{extracts}/*/*.hyper",

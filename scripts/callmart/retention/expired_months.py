@@ -18,11 +18,13 @@ MISMATCH = -1  # a step's count if it finds other things than planned, and so de
 
 
 def number(connection: psycopg.Connection, query: Query, values: dict[str, object] | None = None) -> int:
+    """The only value of a query, which is a number."""
     ((count,),) = connection.execute(query, values).fetchall()
     return int(count)
 
 
 def count_of(connection: psycopg.Connection, table: sql.Composable) -> int:
+    """The rows of a table."""
     return number(connection, sql.SQL("select count(*) from {}").format(table))
 
 

@@ -1,6 +1,6 @@
 -- name: passed_builds
--- The builds of earlier days that were not the last of their day, but for those that found something to be wrong on a
--- day that is still open, or held back, as they computed it.
+-- The builds of earlier days that were not the last of their day. One stays if it found something to be wrong on a day
+-- that is still open, or held back, as it computed that.
 select b.build_id
 from ops.build as b
 where

@@ -178,5 +178,6 @@ class Steps:
         *,
         is_too_old: bool = True,
     ) -> None:
+        """Plan a step, unless it has nothing to delete. `count` is in rows, or in files if `kind` is 'files'."""
         if count:
             self.planned.append(Step(kind, what, why, count, take, is_too_old=is_too_old))

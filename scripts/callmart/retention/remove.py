@@ -297,9 +297,7 @@ def _remove_days(
     if counts:
         counts["pages"] = drawn.remove_before(connection, settings, customer_id, span.first)
         # They are written anew. Until then the expiry has to know their oldest day.
-        connection.execute(
-            "update ops.extract set basis = basis - 'opened' where customer_id = %(customer)s", parameters
-        )
+        extract.read_again(connection, customer_id)
         opening.forget_build(connection)
         _note_to_vacuum(connection, marts)
     return counts, key

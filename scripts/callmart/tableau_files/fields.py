@@ -15,7 +15,7 @@ from callmart.base.matrix import matrix
 from callmart.base.settings import PROJECT
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.data_through import THROUGH
-from callmart.declarations.exposures import column_of
+from callmart.declarations.exposures import QUARTER_HOUR, column_of
 from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_tableau
 
@@ -93,7 +93,6 @@ PARTS: Mapping[Part, tuple[DataType, str, Mapping[Locale, str], Mapping[Locale, 
 }  # fmt: skip
 OF_DAY: tuple[Part, ...] = ("year", "month", "week", "weeks_ago")
 OF_QUARTER_HOUR: tuple[Part, ...] = ("hour", "quarter_hour", "time_of_day")
-QUARTER_HOUR = "interval_local"
 HIERARCHY: Mapping[Locale, str] = {"nl": "Jaar tot kwartier", "en": "Year to quarter-hour"}
 
 

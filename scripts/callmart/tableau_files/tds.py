@@ -34,7 +34,6 @@ MANIFEST = ("ISO8601PeriodTypes", *OBJECT_MODEL)  # the first one is for period-
 DAYS_KEPT = 730  # never more than two years, with or without a leap day
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time in a zip file; a fixed time keeps the bytes the same
 
-
 Types = Mapping[str, Mapping[str, str]]  # of columns in a .hyper file, by table and column
 
 
@@ -65,7 +64,7 @@ class Live:
             raise UserError("live needs a server that Tableau can reach; set CALLMART_DSN")
         return cls(
             host,
-            str(own.get("port") or "5432"),
+            str(own.get("port") or server.DEFAULT_PORT),
             str(own["dbname"]),
             str(own["user"]),
             str(own.get("sslmode") or "prefer"),

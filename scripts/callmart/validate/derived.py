@@ -9,10 +9,9 @@ from typing import Any
 
 from callmart.base.matrix import OPTIONS, matrix
 from callmart.declarations import captions
-from callmart.declarations.exposures import AGENT, COLUMN
+from callmart.declarations.exposures import AGENT, QUARTER_HOUR
 from callmart.declarations.mart import NAMES_OF_AGENTS, Mart
 
-QUARTER_HOUR = COLUMN["quarter_hour"]
 KEYED = "^[0-9a-f]{32}$"  # the form of the keys that landing makes
 
 Expectation = dict[str, Any]

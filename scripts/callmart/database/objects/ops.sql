@@ -50,15 +50,21 @@ inner join ops.quality_result as r
     on f.build_id = r.build_id and f.mart = r.mart and f.expectation = r.expectation
 where r.severity = 'critical';
 
--- The open days of a mart that another definition computed than the last build's.
-create or replace view ops.outdated_day as
-with latest as (
+-- The definition by which the last build computed each mart.
+create or replace view ops.latest_definition as
+select
+    one.key as mart,
+    one.value::integer as definition_id
+from (
     select definitions from ops.build
     where definitions is not null
     order by build_id desc
     limit 1
-)
+) as latest
+cross join jsonb_each_text(latest.definitions) as one;
 
+-- The open days of a mart that another definition computed than the last build's.
+create or replace view ops.outdated_day as
 select
     mart,
     customer_id,
@@ -72,9 +78,7 @@ where
             array(
                 select definition_id from ops.definition
                 except
-                select one.value::integer
-                from latest
-                cross join jsonb_each_text(latest.definitions) as one
+                select definition_id from ops.latest_definition
             )
         )
         or definition_id is null

@@ -80,6 +80,7 @@ from (
         ('ops.held_back', 'staff', 'released_by'),
         ('ops.held_back', 'nobody', 'build_id, cause, release_reason'),
         ('ops.installation', 'nobody', 'key_fingerprint'),
+        ('ops.latest_definition', 'nobody', 'mart'),
         ('ops.migration', 'nobody', 'name, checksum, place'),
         ('ops.opened_day', 'nobody', 'mart, row_count, build_id, is_detailed'),
         ('ops.outdated_day', 'nobody', 'mart'),

@@ -156,10 +156,7 @@ declare
         asked, 'identified', 'planned', 'approved', 'executing', 'proving'
     );
 begin
-    if privacy.goes_on(request) then
-        perform privacy.out_of_turn(request);
-    end if;
-    if privacy.is_held(request) then
+    if privacy.goes_on(request) or privacy.is_held(request) then
         perform privacy.out_of_turn(request);
     end if;
     if hash is null or (until < clock_timestamp()) is not true then
@@ -221,7 +218,7 @@ end
 $$;
 
 -- Begin, or go on, to do the approved plan. The hash is that of the plan as it would be made now; it is null once the
--- ledger has it, because then the counts become smaller. The register of an older backup can have it as approved.
+-- ledger has it, because then the counts become smaller. In a register that was restored it can still be approved only.
 create or replace function privacy.begin_doing(asked integer, hash text) returns text
 language plpgsql
 security definer

@@ -51,9 +51,9 @@ group by e.customer_id;
 -- that covers today, and for later ones.
 --
 -- A customer that comes back after everything of it was removed has another key: not one to which a rotation added a
--- layer. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that,
--- nor of the day on which such a call may have ended. If an agent objected under the former one, none is shown until
--- that is entered again (privacy/unknown.py).
+-- layer. Whoever was erased under the former one can't be known again. So nothing is kept of the days up to the end of
+-- what was erased, nor of the day after, on which such a call may have ended. If an agent objected under the former
+-- one, none is shown until that is entered again (privacy/unknown.py).
 create or replace view registry.kept_contract as
 with contracts as (
     select

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
 
 import psycopg
 from pydantic import ValidationError
@@ -23,7 +22,7 @@ from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.base.strict import Listed, Strict
 from callmart.database import fingerprints
-from callmart.database.tombstones import Kind, secret_of, tombstone
+from callmart.database.tombstones import Kind, pseudonyms, secret_of, tombstone
 from callmart.privacy.procedure import Case
 from callmart.privacy.subject import customer_key
 
@@ -52,10 +51,10 @@ def path(settings: Settings, customer_id: int, request: int) -> Path:
     return folder(settings) / str(customer_id) / f"request-{request}.zip.age"
 
 
-def tombstones(key: bytes, pseudonyms: Iterable[tuple[Kind, str]]) -> set[str]:
+def tombstones(key: bytes, of: Iterable[tuple[Kind, str]]) -> set[str]:
     """What the notes have of somebody, of whom these are the pseudonyms."""
     secret = secret_of(key)
-    return {tombstone(secret, kind, pseudonym) for kind, pseudonym in pseudonyms}
+    return {tombstone(secret, kind, pseudonym) for kind, pseudonym in of}
 
 
 def write(case: Case, today: date, whose: set[str], content: bytes, sealed: bytes) -> Path:
@@ -191,12 +190,7 @@ def _of(work: Work, person: Person) -> Iterator[Note]:
     work.connection.rollback()
     if key is None:
         raise Blocked("failed", f"customer {person.customer_id} has packages and no key: run `callmart run`")
-    named = [one.partition(":") for one in person.named]
-    pseudonyms: list[tuple[Kind, str]] = [
-        *((person.kind, one) for one in person.keys),
-        *((cast(Kind, kind), pseudonym) for kind, _, pseudonym in named),
-    ]
-    own = tombstones(key, pseudonyms)
+    own = tombstones(key, pseudonyms(person))
     for file in notes:
         note = _read(file)
         # Of what was made with a former key nobody knows whose it is.
