@@ -267,6 +267,16 @@ ODD = [
         ],
     ),
     Odd(
+        "measured as shorter than the time since, within its day",
+        [
+            login("09:00"),
+            login("10:00", line="d-2"),
+            logout("11:00", line="d-2"),
+            logout("17:00", duration_s=3600),
+        ],
+        sessions=[(0, "09:00", "17:00", 3600, 1), (0, "10:00", "11:00", 3600, 1)],
+    ),
+    Odd(
         "in as an agent who waits, out as one who is called back",
         [
             (at("09:00"), "c-1|NONE|Agent/1|AGENTCALLBACKLOGIN|1001@default"),
@@ -439,6 +449,7 @@ ATTENDED: dict[str, Days] = {
         (0, 2, "09:00", "12:00", 3600, None),
         (2, 0, None, "17:00", 28800, None),
     ],
+    "measured as shorter than the time since, within its day": [(0, 2, "09:00", "17:00", 7200, None)],
     "clipped at midnight": [(0, None, None, None, None, None), (1, None, None, None, None, None)],
     "a member who never logs in": [],
     "nothing of an agent under standard": [],

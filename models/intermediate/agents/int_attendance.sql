@@ -13,8 +13,28 @@ days as (
     where option = 'detailed'
 ),
 
+-- By the source's own measure a login can begin days after it was reported. On its own day it has 0 seconds then.
+reported as (
+    select
+        customer_id,
+        agent_key,
+        began_at,
+        ended_at,
+        has_length
+    from logins
+    union all
+    select
+        customer_id,
+        agent_key,
+        logged_in_at as began_at,
+        logged_in_at as ended_at,
+        has_length
+    from logins
+    where logged_in_at < began_at
+),
+
 days_of_logins as (
-    {{ days_of_phases('logins', 'began_at', 'ended_at') }}
+    {{ days_of_phases('reported', 'began_at', 'ended_at') }}
 ),
 
 days_of_statuses as (

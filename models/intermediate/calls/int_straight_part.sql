@@ -14,7 +14,7 @@ with calls as not materialized (
                 and queue is null
                 and direction in ('outbound', 'internal')
                 and placed_by = agent_key
-                and answered_at < released_at
+                and answered_at <= released_at
                 then answered_at
             else connected_at
         end as talked_from,

@@ -95,7 +95,7 @@ with_placers as (
                 and first_told.duration_s is null
                 and first_told.queue is null
                 and first_told.begins_call
-                and placed_talks.connected_at < first_told.released_at
+                and placed_talks.connected_at <= first_told.released_at
                 then placed_talks.connected_at
         end as picked_up_at
     from first_told

@@ -35,7 +35,10 @@ numbered as (
         case when logged_in_at >= begins_at then logged_in_at end as shown_login_at,
         row_number() over (
             partition by customer_id, call_date, agent_key
-            order by begun_at, ended_at, device_key
+            order by
+                case when logged_in_at >= begins_at then logged_in_at else begun_at end,
+                ended_at,
+                device_key
         ) as session_no,
         row_number() over (
             partition by customer_id, call_date, agent_key
