@@ -547,10 +547,11 @@ def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
         connection.execute("select 'Ada Secret'::integer")
     with callmart.connect() as connection, pytest.raises(psycopg.Error):
         connection.execute("insert into registry.customer select 1, 'Ada Secret'")
+    with callmart.connect() as connection, pytest.raises(psycopg.Error):
+        connection.execute("select pg_terminate_backend(pg_backend_pid())")
     log = (callmart.home / "postgres" / "server.log").read_text()
-    assert "database system is ready" in log
-    assert "STATEMENT" not in log
-    assert "DETAIL" not in log
+    assert "terminating connection" in log
+    assert not [word for word in ("STATEMENT", "DETAIL", "Ada Secret") if word in log]
 
 
 def test_a_server_that_ends_idle_sessions_leaves_the_owner_s_and_their_locks(
@@ -594,6 +595,14 @@ def test_a_home_of_before_is_closed_at_its_next_start(callmart: Callmart, socket
         superuser.execute("grant execute on function pg_advisory_lock(bigint), lo_create(oid) to public")
         superuser.execute("drop event trigger refuse_definitions")
         superuser.execute("drop function public.refuse_definitions")
+        superuser.commit()
+        superuser.autocommit = True
+        superuser.execute("alter system reset log_min_messages")
+    log = callmart.home / "postgres" / "server.log"
+    with log.open("a") as said:
+        said.write('ERROR:  invalid input syntax for type integer: "Ada Secret"\n')
     (callmart.home / "postgres.ready").write_text("")
     with callmart.connect() as owner:
         assert list(drift.of_server(owner)) == []
+    assert "Ada Secret" not in log.read_text()
+    assert "log_min_messages = 'log'" in (log.parent / "postgresql.auto.conf").read_text()

@@ -329,34 +329,42 @@ ODD = [
         {"q": ANSWERED | WAITED, "r": {"refused_full": 1}},
         option=STANDARD,
     ),
-    Odd(
-        "standard, two agents in a queue of the day",
-        [
-            JOIN,
-            CONNECT,
-            call("transferred", "10:01", agent="a", reason="blind", target_kind="other"),
-            call("agent_released", "10:01", agent="a", reason="transfer"),
-            *(
-                row | {"call_id": "c-2"}
-                for row in (
-                    call("queue_joined", "16:00"),
-                    call("ring_ended", "16:00:02", agent="b", reason="answered", duration_s=2),
-                    call("agent_connected", "16:00:02", agent="b"),
-                )
-            ),
-        ],
-        {
-            "q": {
-                "offered": 2,
-                "answered": 2,
-                "answered_in_threshold": 2,
-                "wait_answered_s": 12,
-                "wait_max_s": 10,
-                "talk_s": 50,
-                "ring_s": 2,
-            }
-        },
-        option=STANDARD,
+    *(
+        Odd(
+            f"standard, {who} in a queue of the day",
+            [
+                *(event("agent_joined_queue", at("09:00"), agent=agent, queue="q") for agent in members),
+                JOIN,
+                CONNECT,
+                call("transferred", "10:01", agent="a", reason="blind", target_kind="other"),
+                call("agent_released", "10:01", agent="a", reason="transfer"),
+                *(
+                    row | {"call_id": "c-2"}
+                    for row in (
+                        call("queue_joined", "16:00"),
+                        call("ring_ended", "16:00:02", agent="b", reason="answered", duration_s=2),
+                        call("agent_connected", "16:00:02", agent="b"),
+                    )
+                ),
+            ],
+            {
+                "q": {
+                    "offered": 2,
+                    "answered": 2,
+                    "answered_in_threshold": 2,
+                    "wait_answered_s": 12,
+                    "wait_max_s": 10,
+                    "talk_s": 50,
+                    "ring_s": 2,
+                }
+            },
+            option=STANDARD,
+        )
+        for who, members in {
+            "two agents": "",
+            "two agents, one a member": "a",
+            "two agents, both members": "ab",
+        }.items()
     ),
 ]
 # What others have worked out, from the events on.
@@ -481,6 +489,10 @@ def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart
         frozenset({"talk_max_s", "staffed_s"}),
     }
     assert nulls("two agents") == {frozenset({"staffed_s"})}, "in both quarter-hours, of one agent each"
+    assert nulls("two agents, one a member") == {frozenset({"staffed_s"})}, (
+        "it would be when this one was there"
+    )
+    assert nulls("two agents, both members") == {frozenset()}
     transfers = "select sum(transferred_blind)::int as n from store.queue_interval where customer_id = %s"
     for agents, shown in ("one agent", None), ("two agents", 1):
         assert told.rows(transfers, CUSTOMER[f"standard, {agents} in a queue of the day"]) == [{"n": shown}]

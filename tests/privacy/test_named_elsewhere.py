@@ -201,6 +201,12 @@ def test_a_name_that_two_agents_have_is_the_other_s(home: Callmart, work: Work) 
     assert refused(home, AGENTS[1], CONTACTS[1], RECIPIENTS[1]) is None
 
 
+def test_an_id_in_another_spelling_is_perhaps_the_same_person(home: Callmart, work: Work) -> None:
+    work.connection.execute("update registry.agent set agent = 'Jos\u00e9 N' where agent = 'Agent/4'")
+    asked = persons.person(work.connection, key_of(work), ONE, "agent", ["jose\u0301 n"], UNTIL)
+    assert persons.others(work.connection, asked, ["jose\u0301 n"]) == [("Jos\u00e9 N", "interface")]
+
+
 def working_on(work: Work) -> Person:
     """An agent who is erased up to a day that is over, and still there."""
     work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/1'", [TODAY])

@@ -57,12 +57,16 @@ max_connections = 300
 reserved_connections = 10
 temp_file_limit = '10GB'
 max_notify_queue_pages = 16384
-# Statements and details can contain rows, which are personal data.
+# Statements and details can contain rows, which are personal data. So can errors themselves: see QUIET.
 log_min_error_statement = 'panic'
 log_error_verbosity = 'terse'
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
 """
+
+# The text of an error quotes the value that is wrong, such as a name that a reader casts to a number, or a whole row.
+# Whoever made the error is told it. By a statement, as homes of before get it, too.
+QUIET = "alter system set log_min_messages = 'log'"
 
 # We run it on the embedded server. On any other server an administrator runs it.
 ADMINISTRATOR = Path(__file__).with_name("administrator.sql")
@@ -99,12 +103,14 @@ def start(home: Path) -> Path:
                 _forget_other(data, folder)
                 _start(data, folder, held)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
-        wanted = sha256((closed + HBA).encode()).hexdigest()
+        wanted = sha256((closed + HBA + QUIET).encode()).hexdigest()
         if not ready.exists():
             _create_database(folder)
         if not ready.exists() or ready.read_text() != wanted:  # new, or of an earlier version
             _write_hba(data)
-            _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", "select pg_reload_conf()")
+            reload = "select pg_reload_conf()"
+            _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", QUIET, reload)
+            os.truncate(data / "server.log", 0)  # of an earlier version it quotes values
             ready.write_text(wanted)
     return folder
 

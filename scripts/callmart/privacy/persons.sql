@@ -40,9 +40,10 @@ where customer_id = %(customer)s;
 
 -- name: others
 -- Agents who may be the same person under another id, and why: the same name or address (`alike`), the same device, or
--- the same id but for how the interface is written (SIP/101, PJSIP/101, Agent/101, 101).
+-- the same id but for how the interface is written (SIP/101, PJSIP/101, Agent/101, 101), or but for case and the way in
+-- which accents are composed: who types é may get one letter or two.
 with interfaces as (
-    select regexp_replace(lower(id), '^.*/|@.*$', '', 'g') as interface
+    select regexp_replace(lower(normalize(id, nfkc)), '^.*/|@.*$', '', 'g') as interface
     from unnest(%(ids)s::text[]) as id
 ),
 
@@ -62,7 +63,8 @@ found as (
         a.agent_key,
         'interface'
     from registry.agent as a
-    inner join interfaces as i on regexp_replace(lower(a.agent), '^.*/|@.*$', '', 'g') = i.interface
+    inner join interfaces as i
+        on regexp_replace(lower(normalize(a.agent, nfkc)), '^.*/|@.*$', '', 'g') = i.interface
     where a.customer_id = %(customer)s
     union
     select distinct -- a cluster's node sends one row per agent
