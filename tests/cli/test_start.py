@@ -66,6 +66,27 @@ def test_nobody_reads_what_python_says_of_a_library_that_it_compiles(tmp_path: P
     assert (ran.stdout, ran.stderr) == ("nothing was running\n", "")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_leads_nowhere(tmp_path: Path, closed: str) -> None:
+    """Whatever the program opens next would get its number, and what other programs print."""
+    program = (
+        "import os, pathlib, sys\n"
+        "from callmart.cli import terminal\n"
+        "os.write(1, b'1'); os.write(2, b'2'); os.read(0, 1); sys.stdin.read(); terminal.out.print('a')\n"
+        f"terminal.err.print('b'); pathlib.Path({str(tmp_path / 'done')!r}).touch()\n"
+    )
+    file = tmp_path / "program.py"
+    file.write_text(program)
+    subprocess.run(
+        f"{sys.executable} {file} {closed}",
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    assert (tmp_path / "done").exists()
+
+
 def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:
     program = (
         "import os, signal, sys\n"

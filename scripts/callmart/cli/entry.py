@@ -14,7 +14,7 @@ import psycopg
 import typer
 
 from callmart import __version__
-from callmart.base.errors import DISK_FULL, UserError
+from callmart.base.errors import DISK_FULL, UserError, kind
 from callmart.cli import check
 from callmart.cli.terminal import INTERRUPTED, MISTAKE, err, out, plain
 
@@ -81,7 +81,15 @@ def main() -> None:
     except OSError as error:
         place = plain(error.filename or "this machine")
         err.print(
-            f"[bold red]error:[/] {place}: {error.strerror}; correct that, and run the same command again",
+            f"[bold red]error:[/] {place}: {error.strerror or kind(error)}; correct that, and run the same command "
+            "again",
+            soft_wrap=True,
+        )
+        sys.exit(MISTAKE)
+    except (MemoryError, ImportError) as error:  # without memory, no library can be read either
+        err.print(
+            f"[bold red]error:[/] there is too little memory, or callmart is not installed whole ({kind(error)}); "
+            "free some memory or install it again, then run the same command again",
             soft_wrap=True,
         )
         sys.exit(MISTAKE)
