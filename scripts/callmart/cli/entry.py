@@ -25,6 +25,10 @@ REMEDIES = {
         "something no longer belongs to the owner: `callmart access diff` shows what, or before an upgrade the "
         "server's log"
     ),
+    "57014": (
+        "somebody ended a statement, or a time limit did: `callmart access apply` corrects limits of logins, then run "
+        "the same command again"
+    ),
     "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
 
