@@ -180,7 +180,7 @@ def new_home(shared: Path) -> Path:
             dbt_project.marts(settings)
             checking.require(settings)
             embedded_server.stop(home)
-            embedded_server._run("pg_resetwal", home / "postgres", "--wal-segsize=1")
+            embedded_server._run("pg_resetwal", home / "postgres", "--wal-segsize=1", otherwise="it failed")
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
                 # No test switches the machine off; what is copied is small; and thousands log in.
                 configuration.write(

@@ -27,6 +27,7 @@ from tableau_emulator.version import version
 TOKEN_NAME = "admin"
 _PACKAGES = Path(__file__).resolve().parents[1]
 _PATIENCE_S = 30.0
+_STARTING_S = 300.0  # for others who start or stop it
 _EARLIER_IDENTITY_PATH = "/callmart-emulator"  # of emulators that didn't record it
 
 
@@ -209,5 +210,9 @@ def _starting(folder: Path) -> Iterator[None]:
     """In the block, nobody else starts or stops the emulator on `folder`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not within(_STARTING_S, lambda: taken(lock)):
+            raise EmulatorError(
+                "another process has been starting or stopping the Tableau emulator for five minutes, or was "
+                "suspended: end it"
+            )
         yield

@@ -66,12 +66,41 @@ def test_nobody_reads_what_python_says_of_a_library_that_it_compiles(tmp_path: P
     assert (ran.stdout, ran.stderr) == ("nothing was running\n", "")
 
 
-def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_leads_nowhere(tmp_path: Path, closed: str) -> None:
+    """Whatever the program opens next would get its number, and what other programs print."""
+    program = (
+        "import os, pathlib, sys\n"
+        "from callmart.cli import terminal\n"
+        "os.write(1, b'1'); os.write(2, b'2'); os.read(0, 1); sys.stdin.read(); terminal.out.print('a')\n"
+        f"terminal.err.print('b'); pathlib.Path({str(tmp_path / 'done')!r}).touch()\n"
+    )
+    file = tmp_path / "program.py"
+    file.write_text(program)
+    subprocess.run(
+        f"{sys.executable} {file} {closed}",
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    assert (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize(
+    ("imported", "signalled"),
+    [
+        ("callmart.cli.main", "SIGTERM"),
+        ("callmart.cli.main", "SIGINT"),
+        ("callmart.base.yaml_file", "SIGINT"),
+    ],
+)
+def test_an_interruption_while_commands_are_imported_is_no_traceback(imported: str, signalled: str) -> None:
     program = (
         "import os, signal, sys\n"
         "class Stopping:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'callmart.cli.main': os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"        if name == '{imported}': os.kill(os.getpid(), signal.{signalled})\n"
         "sys.meta_path.insert(0, Stopping()); sys.argv[1:] = ['run']\n"
         "from callmart.cli.entry import main; main()\n"
     )

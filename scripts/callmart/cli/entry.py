@@ -10,13 +10,16 @@ import sys
 import warnings
 from typing import Annotated
 
-import psycopg
-import typer
+try:
+    import psycopg
+    import typer
 
-from callmart import __version__
-from callmart.base.errors import DISK_FULL, UserError
-from callmart.cli import check
-from callmart.cli.terminal import INTERRUPTED, MISTAKE, fail, out
+    from callmart import __version__
+    from callmart.base.errors import DISK_FULL, UserError, kind
+    from callmart.cli import check
+    from callmart.cli.terminal import INTERRUPTED, MISTAKE, fail, out
+except KeyboardInterrupt:  # this takes a second
+    sys.exit(130)
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {
@@ -24,6 +27,10 @@ REMEDIES = {
     "42501": (
         "something no longer belongs to the owner: `callmart access diff` shows what, or before an upgrade the "
         "server's log"
+    ),
+    "57014": (
+        "somebody ended a statement, or a time limit did: `callmart access apply` corrects limits of logins, then run "
+        "the same command again"
     ),
     "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
@@ -75,7 +82,13 @@ def main() -> None:
         sys.exit(MISTAKE)
     except OSError as error:
         place = error.filename or "this machine"
-        fail(f"{place}: {error.strerror}; correct that, and run the same command again")
+        fail(f"{place}: {error.strerror or kind(error)}; correct that, and run the same command again")
+        sys.exit(MISTAKE)
+    except (MemoryError, ImportError) as error:  # without memory, no library can be read either
+        fail(
+            f"there is too little memory, or callmart is not installed whole ({kind(error)}); free some memory or "
+            "install it again, then run the same command again"
+        )
         sys.exit(MISTAKE)
 
 

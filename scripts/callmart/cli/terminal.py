@@ -16,11 +16,13 @@ from rich.table import Table
 
 from callmart.access import sessions
 from callmart.access.difference import Drift
-from callmart.base import controls, log
+from callmart.base import controls, log, streams
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import settings
 from callmart.database import clock, restoring, schema, server
+
+streams.ensure_open()  # the consoles look at them
 
 # A file or a pipe has no width of its own, so tables get 130 columns there.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 130)

@@ -4,14 +4,12 @@ It listens on a Unix socket only. The user of the operating system that owns CAL
 authentication, everybody else by SCRAM. This holds from the first start: pg_hba.conf is written before it.
 """
 
-import fcntl
 import os
 import pwd
 import shlex
 import shutil
 import socket
 import subprocess
-import time
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from callmart.base import file_lock
 from callmart.base.account import account, name_of
 from callmart.base.errors import UserError
 
@@ -41,6 +40,7 @@ SYSTEM_USER = "embedded_postgres"  # runs the server if we are root, because Pos
 BY_ITSELF = "-c search_path=pg_catalog"
 PORT = 5432  # part of the socket's name; always given, because PGPORT may say another
 PATIENCE_S = 30  # for the last processes of a server that crashed
+STARTING_S = 300  # for others who start or stop it
 LONGEST_SOCKET_FOLDER = 90  # the whole path of a socket must be shorter than 108 bytes
 
 CONFIGURATION = f"""
@@ -92,7 +92,8 @@ def start(home: Path) -> Path:
         data = home / "postgres"
         ready = home / "postgres.ready"
         folder = _socket_folder(home)
-        if not ready.exists():
+        # Also where only the note is lost: what is in the folder may be all there is.
+        if not (ready.exists() or data.exists()):
             _create(data)
         _make_socket_folder(folder)
         is_running = _running(data)
@@ -135,7 +136,13 @@ def stop(home: Path) -> bool:
     if not data.exists() or not _running(data):
         return False
     with _locked(home):
-        _run("pg_ctl", data, "-w", "-m", "fast", "stop")
+        if not _running(data):  # somebody else has stopped it meanwhile
+            return False
+        _run(
+            "pg_ctl", data, "-w", "-m", "fast", "stop",
+            otherwise=f"the embedded PostgreSQL has not stopped within a minute; read {data / 'server.log'}, and run "
+            "`callmart stop` again",
+        )  # fmt: skip
     return True
 
 
@@ -151,7 +158,12 @@ def _locked(home: Path) -> Iterator[None]:
             f"CALLMART_HOME {home} can't be used ({error.strerror}); name a folder of your own"
         ) from None
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        file_lock.take(
+            lock,
+            STARTING_S,
+            f"another command has been starting or stopping the server of {home} for five minutes, or was suspended: "
+            "end it, then run this again",
+        )
         yield
 
 
@@ -182,18 +194,12 @@ def _handed_over(home: Path) -> Iterator[int]:
     has it. PostgreSQL looks for another server by the number of its process, which other containers don't see.
     """
     with _lock_file(home / "postgres.lock") as lock:
-        patient_until = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > patient_until:
-                    raise UserError(
-                        f"the embedded PostgreSQL of {home} is at work elsewhere, such as in another container: stop "
-                        "that one, or name another home or server"
-                    ) from None
-            time.sleep(0.1)
+        file_lock.take(
+            lock,
+            PATIENCE_S,
+            f"the embedded PostgreSQL of {home} is at work elsewhere, such as in another container: stop that one, or "
+            "name another home or server",
+        )
         yield lock.fileno()
 
 
@@ -206,22 +212,27 @@ def _socket_folder(home: Path) -> Path:
 
 
 def _create(data: Path) -> None:
-    if data.exists():  # left by an attempt that broke off; it never had any data
-        if _running(data):
-            _run("pg_ctl", data, "-w", "-m", "immediate", "stop")
-        shutil.rmtree(data)
+    """Make the data folder, which gets its name when it is whole."""
+    draft = data.with_name(f"{data.name}.new")
+    if draft.exists():  # left by an attempt that broke off
+        shutil.rmtree(draft)
     if os.geteuid() == 0:
         ensure_user_exists(SYSTEM_USER)
         _let_through(data.parent)
         _let_through(PROGRAMS)
-    _own(data)
-    _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
-         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")  # fmt: skip
+    _own(draft)
+    _run(
+        "initdb", draft, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
+        "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
+        otherwise=f"the embedded PostgreSQL can't be made in {data}: check whether the disk is full, or name another "
+        "server in CALLMART_DSN",
+    )  # fmt: skip
     user = account()
-    _write_hba(data)
-    (data / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
-    with (data / "postgresql.conf").open("a") as configuration:
+    _write_hba(draft)
+    (draft / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
+    with (draft / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION)
+    draft.rename(data)
 
 
 def _write_hba(data: Path) -> None:
@@ -280,25 +291,12 @@ def _answers(folder: Path) -> bool:
 
 
 def _start(data: Path, folder: Path, held: int) -> None:
-    try:
-        _run(
-            "pg_ctl",
-            data,
-            "-w",
-            "-t",
-            "30",
-            "-l",
-            str(data / "server.log"),
-            "-o",
-            f"-k {shlex.quote(str(folder))}",
-            "start",
-            keeping=(held,),
-        )
-    except subprocess.CalledProcessError:
-        raise UserError(
-            f"the embedded PostgreSQL does not start; read {data / 'server.log'}, "
-            "or name another server in CALLMART_DSN"
-        ) from None
+    log = data / "server.log"
+    _run(
+        "pg_ctl", data, "-w", "-t", "30", "-l", str(log), "-o", f"-k {shlex.quote(str(folder))}", "start",
+        keeping=(held,),
+        otherwise=f"the embedded PostgreSQL does not start; read {log}, or name another server in CALLMART_DSN",
+    )  # fmt: skip
 
 
 def _running(data: Path) -> bool:
@@ -342,9 +340,11 @@ def _forget_other(data: Path, folder: Path) -> None:
             left.unlink()
 
 
-def _run(program: str, data: Path, *arguments: str, keeping: Collection[int] = ()) -> None:
-    """Run one of PostgreSQL's programs on the data folder, as the server's account, with open files that it keeps."""
-    subprocess.run(
+def _run(program: str, data: Path, *arguments: str, otherwise: str, keeping: Collection[int] = ()) -> None:
+    """Run one of PostgreSQL's programs on the data folder, as the server's account, with open files that it keeps.
+    Raises UserError, with what is said `otherwise`, if it fails.
+    """
+    done = subprocess.run(
         [PROGRAMS / program, "-D", data, *arguments],
         cwd="/",
         env=environment(),
@@ -352,8 +352,10 @@ def _run(program: str, data: Path, *arguments: str, keeping: Collection[int] = (
         pass_fds=keeping,
         stdout=subprocess.DEVNULL,  # the server would keep a pipe open
         stderr=subprocess.DEVNULL,
-        check=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise UserError(otherwise)
 
 
 def environment() -> dict[str, str]:
@@ -372,13 +374,16 @@ def _as_server() -> dict[str, Any]:
 
 
 def _create_database(folder: Path) -> None:
-    """Create the owner, which is not a superuser and has no password, and its database."""
+    """Create the owner, which is not a superuser and has no password, and its database, unless they are there."""
+    with _superuser(folder, "postgres") as postgres:
+        if postgres.execute("select to_regrole(%s)", [OWNER]).fetchone() == (None,):
+            postgres.execute(f"create role {OWNER} login createrole".encode())
+        if postgres.execute("select from pg_database where datname = %s", [DATABASE]).fetchone() is None:
+            postgres.execute(f"create database {DATABASE} owner {OWNER}".encode())
     _as_superuser(
         folder,
         "postgres",
-        f"create role {OWNER} login createrole",
         f"grant pg_use_reserved_connections to {OWNER}",
-        f"create database {DATABASE} owner {OWNER}",
         "revoke connect on database postgres, template1 from public",
     )
 

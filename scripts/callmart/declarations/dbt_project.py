@@ -1,6 +1,5 @@
 """Runs dbt from Python, and reads the marts that the dbt project declares. Each reading checks them (mart.py)."""
 
-import fcntl
 import os
 import sys
 from collections import Counter
@@ -20,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 from pydantic import ValidationError
 
-from callmart.base import declared
+from callmart.base import declared, file_lock
 from callmart.base import matrix as access
 from callmart.base.errors import UserError, mistake_in_sql
 from callmart.base.matrix import Matrix, matrix
@@ -34,6 +33,8 @@ from callmart.declarations.mart import Mart
 
 # The files and folders that dbt reads.
 SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros")
+
+PATIENCE_S = 600  # for other commands that read the project
 
 # The files that say what is right in a declaration.
 RULES = (Path(__file__), Path(__file__).with_name("mart.py"))
@@ -241,7 +242,12 @@ def _locked(settings: Settings) -> Iterator[None]:
     """Wait while another command reads the project: both would write the same files."""
     _target(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
     with (_target(settings) / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        file_lock.take(
+            file,
+            PATIENCE_S,
+            "another command has been reading the project for ten minutes, or was suspended: end it, then run this "
+            "again",
+        )
         yield
 
 
