@@ -447,6 +447,26 @@ def test_a_mart_of_persons_says_what_a_person_is_told(project: WrongProject) -> 
     assert "processing.yml: marts: the mart queue_contact has columns of persons" in of_contact
 
 
+@pytest.mark.parametrize("former", ["calls", "[called, calls]"])
+def test_a_column_has_one_former_name_or_several(project: WrongProject, former: str) -> None:
+    caption = "            caption: {nl: Inkomende gesprekken, en: Inbound calls}"
+    project.change(
+        "models/marts/line/line_interval.yml", caption, f"            renamed_from: {former}\n{caption}"
+    )
+    assert project.check() == []
+
+
+def test_what_a_wrong_mart_says_is_missed_nowhere_else(project: WrongProject) -> None:
+    """The captions in queue_interval are those of agents' marts and of reports, too."""
+    line = project.change(
+        "models/marts/queue/queue_interval.yml",
+        "      - name: talk_s\n        data_type: integer",
+        "      - name: talk_s\n        data_type: int",
+    )
+    (said,) = project.check()
+    assert said.startswith(f"models/marts/queue/queue_interval.yml line {line + 1}: ")
+
+
 def test_a_file_that_is_no_yaml_hides_no_other(project: WrongProject) -> None:
     for file in (
         "metrics.yml",

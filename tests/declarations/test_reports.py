@@ -358,7 +358,10 @@ def test_what_the_marts_do_not_hold_is_refused(tmp_path: Path, marts: list[Mart]
 @pytest.mark.parametrize(
     ("lacks", "said"),
     [
-        ({"caption": None, "description_nl": None}, r"offered has no caption; add caption: \{nl: …, en: …\}"),
+        (
+            {"caption": None, "description_nl": None},
+            r"offered has no caption; add caption: \{nl: …, en: …\} and description_nl",
+        ),
         ({"description_nl": None}, "offered has no description_nl, which people read below the numbers"),
     ],
 )

@@ -283,6 +283,7 @@ Q = ("--customer", str(CENTRE), "--from", str(DAY))
 MISTAKES = {
     "metric": (("answerd", *Q), "there is no metric answerd: write answered"),
     "a column that can't be summed": (("wait_max_s", *Q), "wait_max_s can't be summed"),
+    "a column of another mart": (("repeat_callers_day", *Q), "repeat_callers_day is a column of queue_day, and only"),
     "a ratio of agents": (("occupancy", *Q), "occupancy is a ratio of agent_day"),
     "staffing": (("agents_present", *Q), "agents_present counts no contacts (staffed_s)"),
     "variant": (("service_level", *Q, "--variant", "cisco"), "--variant does not name one variant of service_level"),

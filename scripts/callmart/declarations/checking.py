@@ -110,14 +110,17 @@ def check() -> list[str]:
                 wrong += _of_marts(model, mart, roles, marts)
     if words:
         wrong += _of_words(words, marts)
-    if words and purposes and not of_captions:
+    has_all_words = len(right) == len(marts)  # a column's words can be in a mart that is wrong itself
+    if words and purposes and has_all_words and not of_captions:
         wrong += _of_persons(models, marts, captions.Captions(right, words))
     if ratios:
         wrong += _of_views(models, right, ratios.metrics)
         wrong += metrics.mistakes(ratios.metrics, right, unread)
         unread |= _names(metrics.FILE, "metrics") - {metric.name for metric in ratios.metrics}
     if roles and words and ratios:
-        wrong += exposures.mistakes(reports, right, ratios.metrics, words.values, roles, unread)
+        wrong += exposures.mistakes(
+            reports, right, ratios.metrics, words.values, roles, unread, has_all_words=has_all_words
+        )
     return sorted(dict.fromkeys(map(str, wrong)), key=_by_line)
 
 

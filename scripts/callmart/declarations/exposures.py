@@ -382,9 +382,11 @@ def mistakes(
     words: Words,
     matrix: Matrix,
     unread: Collection[str] = (),
+    *,
+    has_all_words: bool = True,
 ) -> Iterator[UserError]:
     """What is wrong in reports compared with the marts, the ratios, the words of columns and the contracts. Nothing is
-    said about `unread` marts and ratios, whose own declarations are wrong.
+    said about `unread` marts and ratios, whose own declarations are wrong, nor about captions unless `has_all_words`.
     """
     by_name = {mart.name: mart for mart in marts}
     captioned = captions.captioned(by_name.values())
@@ -401,7 +403,7 @@ def mistakes(
             if mart := by_name.get(sheet.mart):
                 sentences = [
                     *_of_sheet(sheet, mart, measures[mart.name], words, unread),
-                    *_unsaid(sheet, mart, captioned),
+                    *(_unsaid(sheet, mart, captioned) if has_all_words else ()),
                 ]
                 for sentence in sentences:
                     yield declared.wrong(report._file, f"{report.name}.{sheet.name}", sentence)
@@ -445,7 +447,8 @@ def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -
         if column not in mart.columns or column == AGENT:
             continue
         if column not in captioned:
-            yield f"{column} has no caption; add caption: {{nl: …, en: …}} to the column in {mart.name}"
+            also = " and description_nl: …" if column in sheet.measures else ""
+            yield f"{column} has no caption; add caption: {{nl: …, en: …}}{also} to the column in {mart.name}"
         elif column in sheet.measures and not captioned[column].description_nl:
             yield f"{column} has no description_nl, which people read below the numbers; add it to its caption"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from callmart.base.declared import EarlierNames, Name, Text, Texts
+from callmart.base.declared import EarlierNames, Name, Text, Texts, as_list
 from callmart.base.matrix import USAGE, Matrix
 from callmart.base.nearest import nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
@@ -42,7 +42,7 @@ class Column(Strict):
     least: int = 0
     most: int | None = None
     # Its former names; `callmart upgrade` renames a column that has one of them.
-    renamed_from: Listed[str] = ()
+    renamed_from: Annotated[Listed[str], BeforeValidator(as_list)] = ()
     widened_from: str | None = None  # its former type; `callmart upgrade` widens a column that has it
     caption: Texts | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise

@@ -166,8 +166,8 @@ def _refuse_unsaid(holding: Holding, names: Iterable[str], mart: Mart | None) ->
     unsaid = ", ".join(name for name in names if name not in holding.columns and name not in holding.left_out)
     if unsaid and mart:
         raise UserError(
-            f"the mart {mart.name} does not say in Dutch what it means by {unsaid}: add description_nl to its YAML, or "
-            f"the column to `columns` in {declared.in_project(FILE)}"
+            f"the mart {mart.name} does not say in Dutch what it means by {unsaid}: add description_nl beside the "
+            f"caption of the column, in whichever mart has it, or the column to columns in {declared.in_project(FILE)}"
         )
     if unsaid:
         raise _wrong(

@@ -57,7 +57,8 @@ def measure(settings: Settings, name: str, variant: str | None) -> Measure:
 
     A variant is named by any part of its name that no other has. Raises UserError if there is none of that name.
     """
-    mart = next(mart for mart in dbt_project.marts(settings) if mart.name == MART)
+    marts = dbt_project.marts(settings)
+    mart = next(one for one in marts if one.name == MART)
     ratios = {one.name: one for one in metrics.metrics().values() if one.mart == MART}
     if name in mart.additive:
         if variant is not None:
@@ -71,6 +72,11 @@ def measure(settings: Settings, name: str, variant: str | None) -> Measure:
         raise UserError(
             f"{name} is a ratio of {mart_of}, and only contacts with queues can be listed: name one of"
             f" {', '.join(ratios)}"
+        )
+    if others := [one.name for one in marts if name in one.columns]:
+        raise UserError(
+            f"{name} is a column of {others[0]}, and only contacts with queues can be listed: name offered to see all "
+            "of them"
         )
     if name not in ratios:
         there = instead(name, [*ratios, *mart.additive])
