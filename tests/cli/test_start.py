@@ -87,12 +87,20 @@ def test_a_stream_that_is_closed_leads_nowhere(tmp_path: Path, closed: str) -> N
     assert (tmp_path / "done").exists()
 
 
-def test_an_interruption_while_commands_are_imported_is_no_traceback() -> None:
+@pytest.mark.parametrize(
+    ("imported", "signalled"),
+    [
+        ("callmart.cli.main", "SIGTERM"),
+        ("callmart.cli.main", "SIGINT"),
+        ("callmart.base.yaml_file", "SIGINT"),
+    ],
+)
+def test_an_interruption_while_commands_are_imported_is_no_traceback(imported: str, signalled: str) -> None:
     program = (
         "import os, signal, sys\n"
         "class Stopping:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'callmart.cli.main': os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"        if name == '{imported}': os.kill(os.getpid(), signal.{signalled})\n"
         "sys.meta_path.insert(0, Stopping()); sys.argv[1:] = ['run']\n"
         "from callmart.cli.entry import main; main()\n"
     )

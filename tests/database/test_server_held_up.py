@@ -1,4 +1,4 @@
-"""The embedded server, where others start or stop it too, or its programs fail."""
+"""The embedded server, where others start or stop it too, something is lost, or its programs fail."""
 
 import fcntl
 import tempfile
@@ -10,7 +10,7 @@ from typing import IO
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.database import embedded_server
+from callmart.database import embedded_server, server
 from callmart.declarations import dbt_project
 from callmart_home import copy
 from home_settings import settings_of
@@ -43,6 +43,17 @@ def test_of_two_who_stop_it_one_does(home: Path, new_home: Path) -> None:
         assert sorted(pool.map(embedded_server.stop, [home] * 3)) == [False, False, True]
 
 
+def test_a_server_whose_note_is_lost_keeps_its_data(home: Path, new_home: Path) -> None:
+    copy(new_home, home)
+    with server.connect(settings_of(home)) as connection:
+        connection.execute("create table public.kept as select 42 as answer")
+    embedded_server.stop(home)
+    (home / "postgres.ready").unlink()
+    with server.connect(settings_of(home)) as connection:
+        assert connection.execute("select answer from public.kept").fetchone() == (42,)
+    assert (home / "postgres.ready").exists()
+
+
 def test_a_program_that_fails_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = home.with_name("programs")
     programs.mkdir()
@@ -55,6 +66,7 @@ def test_a_program_that_fails_is_one_sentence(home: Path, monkeypatch: pytest.Mo
         with pytest.raises(UserError, match=r"^the embedded PostgreSQL can't be made in .* is full"):
             embedded_server.start(home)
         patch.setattr(embedded_server, "_running", lambda _: True)
+        (home / "postgres").mkdir()
         with pytest.raises(UserError, match=r"^the embedded PostgreSQL has not stopped within a minute"):
             embedded_server.stop(home)
 

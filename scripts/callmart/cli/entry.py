@@ -10,13 +10,16 @@ import sys
 import warnings
 from typing import Annotated
 
-import psycopg
-import typer
+try:
+    import psycopg
+    import typer
 
-from callmart import __version__
-from callmart.base.errors import DISK_FULL, UserError, kind
-from callmart.cli import check
-from callmart.cli.terminal import INTERRUPTED, MISTAKE, err, out, plain
+    from callmart import __version__
+    from callmart.base.errors import DISK_FULL, UserError, kind
+    from callmart.cli import check
+    from callmart.cli.terminal import INTERRUPTED, MISTAKE, err, out, plain
+except KeyboardInterrupt:  # this takes a second
+    sys.exit(130)
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {

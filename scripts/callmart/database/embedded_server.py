@@ -88,7 +88,8 @@ def start(home: Path) -> Path:
         data = home / "postgres"
         ready = home / "postgres.ready"
         folder = _socket_folder(home)
-        if not ready.exists():
+        # Also where only the note is lost: what is in the folder may be all there is.
+        if not (ready.exists() or data.exists()):
             _create(data)
         _make_socket_folder(folder)
         is_running = _running(data)
@@ -205,26 +206,27 @@ def _socket_folder(home: Path) -> Path:
 
 
 def _create(data: Path) -> None:
-    not_made = (
-        f"the embedded PostgreSQL can't be made in {data}: check whether the disk is full, or name another server in "
-        "CALLMART_DSN"
-    )
-    if data.exists():  # left by an attempt that broke off; it never had any data
-        if _running(data):
-            _run("pg_ctl", data, "-w", "-m", "immediate", "stop", otherwise=not_made)
-        shutil.rmtree(data)
+    """Make the data folder, which gets its name when it is whole."""
+    draft = data.with_name(f"{data.name}.new")
+    if draft.exists():  # left by an attempt that broke off
+        shutil.rmtree(draft)
     if os.geteuid() == 0:
         ensure_user_exists(SYSTEM_USER)
         _let_through(data.parent)
         _let_through(PROGRAMS)
-    _own(data)
-    _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
-         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", otherwise=not_made)  # fmt: skip
+    _own(draft)
+    _run(
+        "initdb", draft, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
+        "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
+        otherwise=f"the embedded PostgreSQL can't be made in {data}: check whether the disk is full, or name another "
+        "server in CALLMART_DSN",
+    )  # fmt: skip
     user = account()
-    _write_hba(data)
-    (data / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
-    with (data / "postgresql.conf").open("a") as configuration:
+    _write_hba(draft)
+    (draft / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
+    with (draft / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION)
+    draft.rename(data)
 
 
 def _write_hba(data: Path) -> None:
@@ -366,13 +368,16 @@ def _as_server() -> dict[str, Any]:
 
 
 def _create_database(folder: Path) -> None:
-    """Create the owner, which is not a superuser and has no password, and its database."""
+    """Create the owner, which is not a superuser and has no password, and its database, unless they are there."""
+    with _superuser(folder, "postgres") as postgres:
+        if postgres.execute("select to_regrole(%s)", [OWNER]).fetchone() == (None,):
+            postgres.execute(f"create role {OWNER} login createrole".encode())
+        if postgres.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone() is None:
+            postgres.execute(f"create database {DATABASE} owner {OWNER}".encode())
     _as_superuser(
         folder,
         "postgres",
-        f"create role {OWNER} login createrole",
         f"grant pg_use_reserved_connections to {OWNER}",
-        f"create database {DATABASE} owner {OWNER}",
         "revoke connect on database postgres, template1 from public",
     )
 
