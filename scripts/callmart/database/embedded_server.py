@@ -378,7 +378,7 @@ def _create_database(folder: Path) -> None:
     with _superuser(folder, "postgres") as postgres:
         if postgres.execute("select to_regrole(%s)", [OWNER]).fetchone() == (None,):
             postgres.execute(f"create role {OWNER} login createrole".encode())
-        if postgres.execute("select from pg_database where datname = %s", [DATABASE]).fetchone() is None:
+        if postgres.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone() is None:
             postgres.execute(f"create database {DATABASE} owner {OWNER}".encode())
     _as_superuser(
         folder,
