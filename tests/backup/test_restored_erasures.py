@@ -29,7 +29,7 @@ from erasing import erase, key_of, person
 from events import AMSTERDAM
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
 MIDDLE = datetime.combine(DAYS[1], time(), AMSTERDAM)

@@ -13,7 +13,7 @@ from callmart_home import Callmart
 from events import DAY, DETAILED, Row, at, days, event, log, ndjson, registry
 from landed import CALL, OWN, dirty, rows
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 TALK = CALL | {"agent": "SIP/1"}
 

@@ -33,7 +33,7 @@ MIDNIGHT = at("00:00", 1)
 LATE = 0.05  # of the events come with the file after theirs
 CHECKED = suites.validate
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = pytest.mark.usefixtures("unchecked", "trusted")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from erasing import erase, key_of, person
 from nights import Crash, night, outcome
 from outdated import MORE, make_outdated, offered
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = pytest.mark.usefixtures("unchecked", "trusted")
 ALL = Chosen()
 
 

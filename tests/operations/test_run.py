@@ -38,7 +38,7 @@ from nights import Crash, night, outcome, requests
 from nights_of_three import DETAILED, NONE, REGISTRY, STANDARD, with_folders
 from tableau_emulator.state import State
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = pytest.mark.usefixtures("unchecked", "few_reports")
 HOURS = ("11:00", "12:00")
 
 

@@ -107,7 +107,7 @@ def test_one_customer_is_closed_and_the_others_go_on(centre: Callmart) -> None:
     with centre.connect() as connection:
         run.remove_closed(connection, centre.settings, ran, quietly)
     assert ran.problems == [f"customer {NAMED}: {ledger.DIFFERS}"]
-    centre.build_unchecked()
+    centre.build_unchecked(looks=True)
     assert dirty(centre) == {NAMED}
     assert may_log_in(centre) == {ANONYMOUS, STANDARD}
     with (
@@ -145,7 +145,7 @@ def test_whoever_looks_is_told(centre: Callmart) -> None:
 def test_after_a_replay_it_opens_again(centre: Callmart) -> None:
     done = replay(centre)
     assert (done.customers, done.persons) == ((NAMED,), 0)
-    centre.build_unchecked()
+    centre.build_unchecked(looks=True)
     assert (dirty(centre), may_log_in(centre)) == (set(), set(WITH_DATA))
     with centre.connect() as connection:
         assert of_ledger(connection, centre.settings).outcome == "holds"
@@ -158,7 +158,7 @@ def test_a_chain_that_can_not_be_read_closes_everybody(centre: Callmart) -> None
     whole = ledger_files.in_home(centre.settings).read_bytes()
     ledger_files.in_home(centre.settings).write_bytes(whole[:40] + whole[60:])
     land_one_more(centre)
-    centre.build_unchecked()
+    centre.build_unchecked(looks=True)
     assert (dirty(centre), may_log_in(centre)) == (set(WITH_DATA), set())
     assert all(problems_of_publications(centre).values())
     assert extracts(centre) == (set(), set(WITH_DATA))
@@ -166,7 +166,7 @@ def test_a_chain_that_can_not_be_read_closes_everybody(centre: Callmart) -> None
     assert trouble.startswith("all customers are closed: the privacy ledger ")
     replay(centre)
     assert ledger_files.in_home(centre.settings).read_bytes() == whole
-    centre.build_unchecked()
+    centre.build_unchecked(looks=True)
     assert (dirty(centre), may_log_in(centre)) == (set(), set(WITH_DATA))
 
 

@@ -29,7 +29,7 @@ from landed import change_registry
 from requests_of_persons import Commands, choose_password
 from twins import ONE, TWIN, given, of_customer, parquet
 
-pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
 
 MISTAKEN, RIGHT, OTHER = (agent_of(ONE, number) for number in (1, 2, 3))
 LAST = DAYS[-1] + timedelta(days=1)  # today

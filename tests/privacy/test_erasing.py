@@ -61,7 +61,7 @@ from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
 
 # -- an agent --------------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, Commands, choose_password
 from searching import files_with
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
 
 OWN: list[tuple[Kind, str, str, str]] = [
     ("agent", LEAVER, "events", "raw.event"),

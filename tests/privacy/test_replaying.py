@@ -27,7 +27,7 @@ from events import AMSTERDAM
 from requests_of_persons import Commands, choose_password
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
 ADDRESS = "noor@example.org"

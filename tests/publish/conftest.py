@@ -82,7 +82,10 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
 
 @pytest.fixture(scope="module")
 def home_elsewhere(
-    callmart: Callmart, extracts: dict[str, DataSource], tmp_path_factory: pytest.TempPathFactory
+    callmart: Callmart,
+    extracts: dict[str, DataSource],
+    tmp_path_factory: pytest.TempPathFactory,
+    trusted: None,
 ) -> Iterator[tuple[Callmart, Path]]:
     """A home, and the folder of its emulator, which is a server elsewhere to it. All is real but the extracts, the week
     that would have to be whole for the mail, and the hour of the mail, which is always to come. There is one report.

@@ -24,7 +24,7 @@ from events import registry as customers
 from registries import LONG_AGO, Span, contracts, write
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 D0, D1, D2, D3 = days(4)
 ALONE = 9000

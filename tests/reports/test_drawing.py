@@ -32,7 +32,7 @@ from drawn_pages import of_csv, of_xlsx, section, words
 from outdated import earlier_day
 from today import TODAY, YESTERDAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 REPORTS = exposures.reports()
 DAYS = [day for day in WEEK.days if day < TODAY]

@@ -17,7 +17,7 @@ from callmart_home import Callmart
 from centre import STANDARD, queue_of
 from drawn import WEEK, Draw
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 LABEL, MOVED, OTHER = "Verkoop", "6001", "6002"
 QUEUE = queue_of(STANDARD)

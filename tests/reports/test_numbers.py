@@ -26,7 +26,7 @@ from formulas import Formulas
 from tableau_files import built, source
 from today import TODAY, YESTERDAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 REPORTS = exposures.reports()
 SHEETS = [(name, sheet.name) for name, report in REPORTS.items() for sheet in report.sheets]

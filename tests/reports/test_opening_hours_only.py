@@ -10,7 +10,7 @@ from centre import STANDARD
 from drawn import WEEK, Draw
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 DAYS = [day for day in WEEK.days if day < TODAY]
 

@@ -23,7 +23,7 @@ from centre import ANONYMOUS, DETAILED, NAMED, STANDARD, WITH_DATA
 from drawn import BEFORE, WEEK
 from today import TODAY, YESTERDAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 NOOR = "Noor Zandvliet"
 

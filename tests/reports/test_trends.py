@@ -13,7 +13,7 @@ from centre import STANDARD
 from drawn import WEEK, Draw
 from drawn_pages import of_csv, of_xlsx, section
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 LONG_AGO = weeks.parse("2020-W01")
 

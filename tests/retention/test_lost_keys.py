@@ -23,7 +23,7 @@ from leavers import file_of, leaver
 from registries import OPEN
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 STAYS, GONE, LOST, AT_ONCE = 11, 12, 13, 14
 

@@ -36,7 +36,7 @@ from registries import LONG_AGO, OPEN
 from searching import files_with
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "few_reports")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted", "few_reports")]
 
 D0, _, D2 = days(3)
 STAYS, GONE, NONE, PASSED = 11, 12, 13, 14

@@ -271,7 +271,18 @@ where p.prosecdef and source.relnamespace in (select oid from ours) and p.pronam
 -- name: elsewhere
 -- Rights on what is neither in callmart's schemas nor its owner's: of each role, and of everybody (null) on what
 -- PostgreSQL keeps from everybody in its catalogue: passwords, samples of all tables, functions that read files.
-with given (object, class, oid, part, schema, owner, acl) as (
+with initial as materialized (
+    select
+        objoid,
+        classoid,
+        objsubid,
+        privilege_type
+    from pg_init_privs
+    cross join lateral aclexplode(initprivs)
+    where grantee = 0
+),
+
+given (object, class, oid, part, schema, owner, acl) as (
     select
         c.oid::regclass::text,
         'pg_class'::regclass,
@@ -325,16 +336,8 @@ where
                 select 1 from pg_init_privs as i
                 where i.classoid = given.class and i.objoid = given.oid
             )
-            and not exists (
-                select 1
-                from pg_init_privs as i, aclexplode(i.initprivs) as initial
-                where
-                    i.classoid = given.class
-                    and i.objoid = given.oid
-                    and i.objsubid in (0, given.part)
-                    and initial.grantee = 0
-                    and initial.privilege_type = g.privilege_type
-            )
+            and (given.oid, given.class, 0, g.privilege_type) not in (select * from initial)
+            and (given.oid, given.class, given.part, g.privilege_type) not in (select * from initial)
         )
     )
 order by given.object, role;

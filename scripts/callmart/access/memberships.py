@@ -135,6 +135,14 @@ def drift_before(
         return [MISSING]
 
 
+def prepare(connection: psycopg.Connection, settings: Settings) -> list[Drift] | None:
+    """Bring the schema up to date. Returns what `drift_before` said before."""
+    before = drift_before(connection, settings, None)
+    if before != []:  # otherwise all of the schema has been looked at
+        schema.ensure(connection, settings)
+    return before
+
+
 def finish(
     connection: psycopg.Connection,
     settings: Settings,

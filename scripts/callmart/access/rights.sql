@@ -103,7 +103,8 @@ with ratio as materialized (
     inner join pg_depend on refclassid = 'pg_class'::regclass and refobjid = t.oid
     inner join pg_rewrite on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
     inner join pg_class as v on v.oid = ev_class
-    where t.relnamespace = 'store'::regnamespace and t.relname <> v.relname
+    where
+        t.relnamespace = 'store'::regnamespace and v.relnamespace = 'mart'::regnamespace and t.relname <> v.relname
 )
 
 select
@@ -120,13 +121,15 @@ with shared as materialized (
         ev_class as view,
         format('%I.%I', nspname, t.relname) as relation,
         quote_ident(a.attname) as column_name
-    from pg_depend
-    inner join pg_rewrite on pg_rewrite.oid = objid
+    from pg_class as v
+    inner join pg_rewrite on v.oid = ev_class
+    inner join pg_depend on pg_rewrite.oid = objid
     inner join pg_class as t on t.oid = refobjid
     inner join pg_namespace as n on t.relnamespace = n.oid
     inner join pg_attribute as a on t.oid = a.attrelid and refobjsubid = a.attnum
     where
-        classid = 'pg_rewrite'::regclass
+        v.relnamespace = 'mart'::regnamespace
+        and classid = 'pg_rewrite'::regclass
         and refclassid = 'pg_class'::regclass
         and nspname in ('registry', 'ops')
         and refobjsubid > 0

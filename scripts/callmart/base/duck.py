@@ -1,4 +1,4 @@
-"""DuckDB in memory. A process begins one database, as that takes longer than to land a small file."""
+"""DuckDB in memory. A process begins one database per set of macros, as that takes longer than to land a small file."""
 
 import os
 from functools import cache
@@ -12,19 +12,20 @@ from callmart.base import sql_file
 SQL = sql_file.statements(str(Path(__file__).with_name("telephone.sql")))
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A connection of its own, which knows the macros for telephone numbers. No other sees its temporary tables, views
-    and macros, nor what is registered with it.
+def connect(*macros: str) -> duckdb.DuckDBPyConnection:
+    """A connection of its own, which knows the macros for telephone numbers, and these. No other sees its temporary
+    tables, views and macros, nor what is registered with it.
     """
-    return _database(os.getpid()).cursor()
+    return _database(os.getpid(), *macros).cursor()
 
 
 @cache
-def _database(process: int) -> duckdb.DuckDBPyConnection:
-    """The database of this process: a forked one has none of the threads of the one before it."""
+def _database(process: int, *macros: str) -> duckdb.DuckDBPyConnection:
+    """The database of this process with these macros: a forked one has none of the threads of the one before it."""
     database = duckdb.connect(
         ":memory:", config={"threads": 2, "temp_directory": "", "allocator_flush_threshold": "1MB"}
     )
     database.execute("set global TimeZone = 'UTC'")
-    database.execute(SQL["macros"])
+    for statements in (SQL["macros"], *macros):
+        database.execute(statements)
     return database

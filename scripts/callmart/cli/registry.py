@@ -43,8 +43,7 @@ def apply(
     with database(applied=False) as connection, exclusive(connection):
         if schema.has_registry(connection) and not schema.is_half_made(connection):
             schema.require(connection, settings().time_zone)
-        before = memberships.drift_before(connection, settings(), None)
-        schema.ensure(connection, settings())
+        before = memberships.prepare(connection, settings())
         rotation.refuse(connection)
         clock.believe(connection, settings())
         states = applying.compare(connection, settings(), wanted)

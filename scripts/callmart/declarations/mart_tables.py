@@ -81,9 +81,11 @@ def undeclared(connection: psycopg.Connection, declared: Iterable[Mart]) -> list
     return [mart for mart in marts(connection) if mart.name not in names]
 
 
-def views(connection: psycopg.Connection, name: str) -> list[tuple[str, bool]]:
-    """The views that read a mart or a month of it, directly or through other views, and whether they are callmart's."""
-    return connection.execute(SQL["views"], {"schema": SCHEMA, "mart": name}).fetchall()
+def views(connection: psycopg.Connection, *names: str) -> list[tuple[str, str, bool]]:
+    """The views that read one of these marts or a month of it, directly or through other views: mart, view, and whether
+    it is callmart's.
+    """
+    return connection.execute(SQL["views"], {"schema": SCHEMA, "marts": list(names)}).fetchall()
 
 
 def are_as_declared(connection: psycopg.Connection, declared: Iterable[Mart]) -> bool:

@@ -1,7 +1,7 @@
 -- name: marts
 -- The marts' tables: name, group of the policy, key, day, columns with their types, and the view with its ratios.
 -- Before migration 5 they were in `mart`, with the views.
-with key_column as (
+with key_column as not materialized ( -- else all keys of the database were read for each table
     select
         indrelid as relation,
         attname,
@@ -55,15 +55,19 @@ where
 order by c.relname;
 
 -- name: views
--- The views that read the mart or a month of it, directly or through other views, and whether they are callmart's.
+-- The views that read one of these marts or a month of it, directly or through other views: mart, view, and whether it
+-- is callmart's.
 with recursive reader as (
     select
-        coalesce(relid, mart)::oid as relation, -- a table without months is in no tree
+        mart,
+        coalesce(relid, parent)::oid as relation, -- a table without months is in no tree
         true as is_own
-    from to_regclass(%(schema)s || '.' || quote_ident(%(mart)s)) as mart
-    left join pg_partition_tree(mart) on true
+    from unnest(%(marts)s::text[]) as mart
+    cross join lateral to_regclass(%(schema)s || '.' || quote_ident(mart)) as parent
+    left join pg_partition_tree(parent) on true
     union
     select
+        mart,
         ev_class,
         false
     from reader
@@ -75,6 +79,7 @@ with recursive reader as (
 )
 
 select
+    mart,
     format('%%I.%%I', nspname, relname) as reading_view,
     object is not null
 from reader
@@ -82,4 +87,4 @@ inner join pg_class as c on c.oid = relation
 inner join pg_namespace as n on n.oid = relnamespace
 left join access.definition on object = relation::regclass::text
 where not is_own
-order by reading_view;
+order by mart, reading_view;

@@ -327,6 +327,7 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
     """
     marts = list(marts)
     check(metrics().values(), marts)
+    kept = set()
     for mart in marts:
         standing = connection.execute(
             "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
@@ -338,12 +339,16 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
         known = [
             one for one in metrics().values() if one.mart == mart.name and columns.issuperset(one.columns)
         ]
+        kept.add((mart.name, f"{mart_tables.SHOWN}.{mart.name}"))
         if known:
             connection.execute(
                 "select access.show(%s, %s, %s)", [view_of(mart), mart.group, as_view(mart, known)]
             )
-        kept = {f"{mart_tables.SHOWN}.{name}" for name in (mart.name, *([view_of(mart)] if known else []))}
-        for view, is_callmarts in mart_tables.views(connection, mart.name):
-            if is_callmarts and view not in kept:  # of ratios that are gone, or that have another view now
-                connection.execute(sql.SQL("drop view {}").format(sql.Identifier(*view.split("."))))
-                connection.execute("delete from access.definition where object = %s", [view])
+            kept.add((mart.name, f"{mart_tables.SHOWN}.{view_of(mart)}"))
+    reading = mart_tables.views(connection, *(mart.name for mart in marts))
+    for view in sorted(
+        {view for mart, view, is_callmarts in reading if is_callmarts and (mart, view) not in kept}
+    ):
+        # Of ratios that are gone, or that have another view now.
+        connection.execute(sql.SQL("drop view {}").format(sql.Identifier(*view.split("."))))
+        connection.execute("delete from access.definition where object = %s", [view])

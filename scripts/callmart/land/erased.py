@@ -29,7 +29,7 @@ from callmart.base.raw_format import AGENT_ENDS, LONGEST_PHASE
 from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, tombstone
 from callmart.land.corrected import Corrected
 from callmart.land.gate import Gate, added_layers
-from callmart.land.keying import make_macros, with_layer
+from callmart.land.keying import with_layer
 from callmart.land.source import Tally
 
 SQL = sql_file.statements(__file__)
@@ -72,8 +72,6 @@ class Door:
         self._corrected = Corrected(connection, gate)
         self._erased = cache(lambda: _Erased(gate))  # read once per landing
         self._layers = added_layers(gate)
-        if self._layers:
-            make_macros(connection)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
         self._told: set[tuple[int, str, str, str]] = set()  # by TOLD_SCHEMA
 

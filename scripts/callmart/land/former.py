@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from callmart.base import duck, sql_file
+from callmart.base import sql_file
 from callmart.base.raw_format import FORMER_COLUMNS
 from callmart.land import judging
-from callmart.land.keying import keyed_events
+from callmart.land.keying import connect, keyed_events
 
 SQL = sql_file.statements(__file__)
 
@@ -36,7 +36,7 @@ class FormerKeys:
     @cached_property
     def _formerly(self) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation]:
         """A connection that reads as version 0.2.0 did, and what it makes of its `source`."""
-        connection = duck.connect()
+        connection = connect()
         judging.set_up(connection, self._rules, self._latest)
         connection.execute(SQL["macros"])
         return connection, keyed_events(connection)

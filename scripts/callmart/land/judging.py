@@ -32,6 +32,7 @@ SQL = sql_file.statements(__file__)
 _MINUTE = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d"
 # Java leaves out seconds of zero. .NET and SQL Server write seven digits after the second, of which the last is zero.
 _TIME = _MINUTE + r"(:[0-5]\d(\.\d{1,6}0*)?)?"
+MACROS = SQL["macros"].format(time=_TIME)
 
 
 def rules(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
@@ -46,13 +47,12 @@ def rules(sources: Sequence[Source], gate: Gate) -> dict[str, pa.Table]:
 
 
 def set_up(connection: duckdb.DuckDBPyConnection, rules: Mapping[str, pa.Table], latest: datetime) -> None:
-    """Create the tables and macros that judging needs."""
+    """Create the tables that judging needs."""
     connection.execute("set variable latest = $latest::timestamptz", {"latest": latest})
     connection.register("source", SOURCE_SCHEMA.empty_table())  # a query needs it when it is made
     for name, table in rules.items():
         connection.register(name, table)
     connection.execute(SQL["tables"])
-    connection.execute(SQL["macros"].format(time=_TIME))
 
 
 def _files(sources: Sequence[Source]) -> pa.Table:

@@ -25,18 +25,18 @@ create temp table files as
 select * from files_arrow;
 
 -- name: macros
-create temp macro truth(word) as case
+create macro truth(word) as case
     when lower(word) in ('true', 't', '1') then true
     when lower(word) in ('false', 'f', '0') then false
 end;
 
 -- A program that takes ids for amounts writes `1001.0`.
-create temp macro agent_id(id) as case
+create macro agent_id(id) as case
     when ends_with(id, '.0') then regexp_replace(id, '^(\d+)\.0$', '\1')
     else id
 end;
 
-create temp macro instant(text) as case
+create macro instant(text) as case
     when regexp_full_match(text, '{time}(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)')
         then try_cast(text as timestamptz)
 end;

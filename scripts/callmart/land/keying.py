@@ -3,15 +3,15 @@
 import duckdb
 import pyarrow as pa
 
-from callmart.base import sql_file
-from callmart.land.judging import JUDGED
+from callmart.base import duck, sql_file
+from callmart.land.judging import JUDGED, MACROS
 
 SQL = sql_file.statements(__file__)
 
 
-def make_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the macros that compute keys, for this connection alone."""
-    connection.execute(SQL["macros"])
+def connect() -> duckdb.DuckDBPyConnection:
+    """A connection that knows the macros for judging rows and for computing keys."""
+    return duck.connect(MACROS, SQL["macros"])
 
 
 def keyed_events(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
@@ -20,14 +20,11 @@ def keyed_events(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelati
 
     The relation is a query; it is evaluated anew for each batch.
     """
-    make_macros(connection)
     return connection.sql(SQL["keyed_events"].format(judged=JUDGED))
 
 
 def with_layer(connection: duckdb.DuckDBPyConnection, events: pa.Table, layer: pa.Table) -> pa.Table:
-    """Return events with one more layer on their keys, as gate.added_layers has it. They have a column `erased`. The
-    connection has the macros.
-    """
+    """Return events with one more layer on their keys, as gate.added_layers has it. They have a column `erased`."""
     connection.register("admitted", events)
     connection.register("layer", layer)
     return connection.sql(SQL["with_layer"]).to_arrow_table().cast(events.schema)

@@ -1,21 +1,21 @@
 -- Replaces persons by keys, and gives each event a key of its own. `judged` stands for the query that judges them.
 
 -- name: macros
-create temp macro layered(inner_key, outer_key, text) as
+create macro layered(inner_key, outer_key, text) as
 left(sha256(outer_key || unhex(sha256(inner_key || encode(text)))), 32);
 
-create temp macro keyed(inner_key, outer_key, kind, value) as
+create macro keyed(inner_key, outer_key, kind, value) as
 layered(inner_key, outer_key, kind || ':' || value);
 
 -- The 64 bits that anybody can compute: those of md5_number_lower, which takes five times as long.
-create temp macro digest(text) as (md5_number(text) >> 64)::ubigint;
+create macro digest(text) as (md5_number(text) >> 64)::ubigint;
 
-create temp macro signed(number) as (number::hugeint - 9223372036854775808)::bigint;
+create macro signed(number) as (number::hugeint - 9223372036854775808)::bigint;
 
-create temp macro unsigned(number) as (number::hugeint + 9223372036854775808)::ubigint;
+create macro unsigned(number) as (number::hugeint + 9223372036854775808)::ubigint;
 
 -- The key of a call or an event, as in keys.keyed_number.
-create temp macro keyed_number(prefix, number) as
+create macro keyed_number(prefix, number) as
 signed(('0x' || left(sha256(prefix || encode(number::varchar)), 16))::ubigint);
 
 -- name: keyed_events

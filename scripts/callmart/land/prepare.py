@@ -11,7 +11,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from callmart.base import duck
 from callmart.base.ahead import ahead
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.land import judging, readers
@@ -19,7 +18,7 @@ from callmart.land.cel import ChannelLog
 from callmart.land.erased import Door
 from callmart.land.former import FormerKeys
 from callmart.land.gate import Gate
-from callmart.land.keying import keyed_events
+from callmart.land.keying import connect, keyed_events
 from callmart.land.queue_log import QueueLog
 from callmart.land.source import LOGS, QUEUE_LOGS, REJECT_SCHEMA, Source, refuse_many_rejects, reject
 
@@ -200,7 +199,7 @@ def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:
     """Get ready to read the events of files. If there are several, all are small."""
     pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
-    return Prepared(sources, duck.connect(), gate)
+    return Prepared(sources, connect(), gate)
 
 
 def _as_agents(events: pa.Table) -> pa.Table:

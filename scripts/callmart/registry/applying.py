@@ -77,8 +77,7 @@ def apply(
     """
     with sessions.making_way(connection):
         if states is None:
-            before = memberships.drift_before(connection, settings, None)
-            schema.ensure(connection, settings)
+            before = memberships.prepare(connection, settings)
             states = compare(connection, settings, registry)
         refuse(connection, settings, registry)
         _write_all(connection, settings, states)

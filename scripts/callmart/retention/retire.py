@@ -110,9 +110,9 @@ def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:
     callmart's.
     """
     views = mart_tables.views(connection, name)
-    if others := [view for view, is_callmarts in views if not is_callmarts]:
+    if others := [view for _, view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"nothing was retired: {others[0]} reads the mart; drop that view first")
-    return tuple(view for view, _ in views)
+    return tuple(view for _, view, _ in views)
 
 
 def _one(connection: psycopg.Connection, query: str, mart: str) -> int:

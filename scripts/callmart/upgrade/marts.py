@@ -164,9 +164,9 @@ def _change(connection: psycopg.Connection, one: Changed) -> None:
 def _drop_views(connection: psycopg.Connection, name: str) -> None:
     """Drop our views of a mart: PostgreSQL changes no column that a view shows. They are made again at the end."""
     views = mart_tables.views(connection, name)
-    if others := [view for view, is_callmarts in views if not is_callmarts]:
+    if others := [view for _, view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"no mart was changed: {others[0]} reads the mart {name}; drop that view first")
-    if names := [view for view, _ in views]:
+    if names := [view for _, view, _ in views]:
         connection.execute(f"drop view {', '.join(names)}".encode())  # quoted by the catalogue
         connection.execute("delete from access.definition where object = any(%s)", [names])
 
