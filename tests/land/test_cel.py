@@ -357,6 +357,7 @@ def test_rejects(tmp_path: Path) -> None:
                 line("BLINDTRANSFER", 0, extra=handed()) | {"linkedid": ""},  # 10: the caller is a queue's
                 line("APP_START", 0, appdata="sal\aes"),  # 11
                 line("BLINDTRANSFER", 0, extra=handed()),  # 12
+                line("BLINDTRANSFER", 0) | {"eventextra": r'{"extension": "\ud800"}'},  # 13: half a character
             ]
         )
     )
@@ -371,8 +372,9 @@ def test_rejects(tmp_path: Path) -> None:
         7: "eventextra is not JSON",
         8: "eventextra is not a JSON object",
         9: "eventextra is not JSON",
+        13: "eventextra is not JSON",
     }
-    assert (prepared.rows, prepared.rejected) == (12, 8)
+    assert (prepared.rows, prepared.rejected) == (13, 9)
 
 
 def test_an_export_with_a_header_and_local_times(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Landing on a real server: exactly once, whole or not at all, and nothing of what is turned away."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -499,6 +500,18 @@ def test_a_file_that_holds_more_than_its_limit_is_refused_whole(callmart: Callma
             with_limits(callmart, **{limit: amount}).land_text(text, customer)
         assert not stored(callmart, customer)
     assert with_limits(callmart, max_file_rows=30).land_text(text, customer).landed == 30
+
+
+def test_a_file_that_is_larger_than_its_limit_is_not_read(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terabyte without contents takes no place. To read it took hours, every night."""
+    monkeypatch.delattr("callmart.land.found.find")
+    path = tmp_path / "events.csv"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(UserError, match=r"holds more than 32 GiB: .* raise max_file_gib in callmart.toml"):
+        with_limits(callmart, max_file_gib=32).land(path)
 
 
 REJECTS = {

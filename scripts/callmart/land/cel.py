@@ -357,8 +357,10 @@ def _extra(row: Row) -> dict[str, str]:
         return {}
     try:
         extra = json.loads(row.extra)
+        if not isinstance(extra, dict):
+            raise Fault("eventextra is not a JSON object")
+        texts = {key: value for key, value in extra.items() if isinstance(value, str)}
+        "".join(texts.values()).encode()  # fails at half a character, which Python takes for JSON
     except (ValueError, RecursionError):
         raise Fault("eventextra is not JSON") from None
-    if not isinstance(extra, dict):
-        raise Fault("eventextra is not a JSON object")
-    return {key: value for key, value in extra.items() if isinstance(value, str)}
+    return texts

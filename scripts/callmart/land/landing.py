@@ -106,8 +106,11 @@ def land_all(settings: Settings, deliveries: Iterable[Delivery]) -> Iterator[Out
                     yield from _land_read(loader, next_loader, files)
 
 
-def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Delivery, Landed | None]]:
+def _look(
+    loader: Loader, deliveries: Sequence[Delivery]
+) -> Iterator[tuple[Delivery, Landed | UserError | None]]:
     """Look at files without reading them. What became of a file is None if it has to be read."""
+    most = loader.settings.max_file_gib
     looks: list[tuple[Delivery, Look]] = []
     for delivery in deliveries:
         try:
@@ -116,8 +119,19 @@ def _look(loader: Loader, deliveries: Sequence[Delivery]) -> Iterator[tuple[Deli
         except (OSError, UserError):
             yield delivery, None  # reading it says what is wrong
     recognised = loader.recognised(looks)
-    for position, (delivery, _) in enumerate(looks):
-        yield delivery, _unchanged(delivery) if position in recognised else None
+    for position, (delivery, look) in enumerate(looks):
+        if position in recognised:
+            yield delivery, _unchanged(delivery)
+        elif look.size > most * (1 << 30):  # a terabyte without contents takes no place, and hours to read
+            yield (
+                delivery,
+                UserError(
+                    f"{delivery.path} holds more than {most:,} GiB: deliver it in parts, or raise max_file_gib in "
+                    "callmart.toml"
+                ),
+            )
+        else:
+            yield delivery, None
 
 
 def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found | Exception]]]:
