@@ -146,6 +146,10 @@ REGISTRIES = {
         "customers:\n  - id: 1042\n    name: One\n    time_zone: Mars/X\n",
         " line 4: customers.0.time_zone: unknown time zone; use an IANA name",
     ),
+    "a zone of the machine": (
+        "customers:\n  - id: 1042\n    name: One\n    time_zone: localtime\n",
+        " line 4: customers.0.time_zone: unknown time zone; use an IANA name",
+    ),
     "not YAML": ("customers: [\n", "correct the YAML there"),
     "what deletes": ("customers: []\n", "delete data; correct the file, or confirm them with --yes"),
 }

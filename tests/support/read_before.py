@@ -4,4 +4,4 @@ from callmart.base import settings
 from callmart.base.matrix import matrix
 
 matrix()
-settings._zones()
+settings.time_zones()

@@ -3,13 +3,13 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import typer
 
 from callmart.base.errors import UserError
 from callmart.base.secret_files import secret_file
-from callmart.base.settings import settings
+from callmart.base.settings import settings, time_zones
 from callmart.cli.terminal import UNDONE, Json, err, looking, out, plain, print_json, show, table
 from callmart.database import clock
 
@@ -81,7 +81,7 @@ def _require_equal(explained: "Explained") -> None:
 
 
 def _zone(name: str | None) -> ZoneInfo | None:
-    if name is not None and name not in available_timezones():
+    if name is not None and name not in time_zones():
         raise UserError(f"--timezone {name} is no time zone: write it as Europe/Amsterdam")
     return None if name is None else ZoneInfo(name)
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from callmart.base.errors import UserError
 from callmart.base.keys import layers_of, prefix_of
+from callmart.base.settings import time_zones
 
 # What an HMAC makes of each byte of its key.
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
@@ -57,7 +58,7 @@ class Defaults:
     time_zone: str | None  # for the local times of a log; None: the customer's
 
     def __post_init__(self) -> None:
-        if self.time_zone is not None and self.time_zone not in available_timezones():
+        if self.time_zone is not None and self.time_zone not in time_zones():
             raise UserError(
                 f"time zone {self.time_zone!r} is not known; use an IANA name such as Europe/Amsterdam"
             )
