@@ -18,6 +18,7 @@ FILE = PROJECT / "access.yml"
 
 GroupName = Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
 USAGE = "usage"  # the group of the statistics over all customers, which no customer reads
+PUBLISHER, APPROVER = "publisher", "privacy_approver"  # duties
 Option = Literal["standard", "detailed"]
 Order = Literal["contact_list"]  # what the registry can order besides an option
 OPTIONS: tuple[Option, ...] = get_args(Option)  # each includes those before it
@@ -82,6 +83,19 @@ class Matrix(Strict):
     customer: dict[Option, Listed[GroupName]]
     ordered: dict[Order, Listed[GroupName]]
     limits: Limits
+
+    @model_validator(mode="after")
+    def _protections_stand(self) -> "Matrix":
+        for name, duty in self.duties.items():
+            if duty.becomes and name != PUBLISHER:
+                raise ValueError(
+                    f"{name} would read every customer's rows; only {PUBLISHER} becomes customers"
+                )
+            if name == APPROVER and duty.password == "file":
+                raise ValueError(
+                    f"whoever has the password file of {name} could approve alone; write `password: typed`"
+                )
+        return self
 
     @model_validator(mode="after")
     def _groups_are_known(self) -> "Matrix":
