@@ -4,11 +4,12 @@ Most are written by hand, as no library would. Needs no server.
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from pathlib import Path
 from signal import SIGXCPU
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pyarrow as pa
@@ -197,19 +198,19 @@ def reader_of(folder: Path) -> Any:
     return parquet_process._idle[os.getpid()][-1]
 
 
-def test_a_reader_may_take_as_long_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_reader, "SECONDS", 1)
-    assert exit_code(read_for_ever) == -SIGXCPU
+def test_a_reader_may_take_as_long_as_is_said() -> None:
+    assert exit_code(read_for_ever, 1) == -SIGXCPU
 
 
-def read_for_ever() -> None:
-    def items() -> Any:
+def read_for_ever(seconds: int) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
         while True:
             pass
         yield
 
     ours, _ = Pipe()
-    parquet_reader._answer(ours, items())
+    with patch.object(parquet_reader, "SECONDS", seconds):
+        parquet_reader._answer(ours, batches())
 
 
 def test_who_stops_reading_leaves_no_answer_to_the_next(

@@ -34,8 +34,8 @@ def footer(found: Found) -> Footer:
     """Return what a Parquet file says of itself. Raises UserError if a name, a type or a row group is not allowed."""
     path = found.delivery.path
     (said,) = parquet_process.ask(path, "footer", _place(found))
-    described = pa.ipc.read_schema(pa.py_buffer(said))
-    schema, sizes = described.remove_metadata(), json.loads(described.metadata[b"sizes"])
+    schema, metadata = said.schema.remove_metadata(), said.schema.metadata
+    sizes = json.loads(metadata[b"sizes"])
     for number, size in enumerate(sizes, 1):
         if size > ROW_GROUP:
             raise UserError(
@@ -52,7 +52,7 @@ def footer(found: Found) -> Footer:
         is_extended = isinstance(kind, pa.BaseExtensionType)  # such as a UUID
         if is_extended or other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
-    return Footer(schema, int(described.metadata[b"rows"]), tuple(sizes))
+    return Footer(schema, int(metadata[b"rows"]), tuple(sizes))
 
 
 def _place(found: Found) -> str | bytes:
@@ -70,11 +70,10 @@ def rows(source: Source) -> Iterator[pa.Table]:
     first, size = 1, 0
     texts = [column.name for column in source.footer.schema if is_text(column.type)]
     asked = _place(source.found), texts, source.footer.sizes, ROWS, ROW_GROUP, CLIP
-    for answer in parquet_process.ask(source.path, "rows", *asked):
-        batch = pa.ipc.open_stream(answer).read_next_batch()
+    for batch in parquet_process.ask(source.path, "rows", *asked):
         source.tally.rows += batch.num_rows
         source.stay_within(source.tally.rows, 0)
-        size += batch.nbytes
+        size += batch.get_total_buffer_size()
         if source.is_small and size > LARGER * SMALL:
             raise parquet_process.broken(source.path)
         place = {

@@ -7,7 +7,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from multiprocessing import Pipe
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
+
+import pyarrow as pa
 
 from callmart.base.errors import UserError
 from callmart.land import parquet_reader
@@ -44,8 +47,8 @@ class _Reader:
 _idle: defaultdict[int, list[_Reader]] = defaultdict(list)  # a forked process has none of its parent's
 
 
-def ask(path: Path, *request: object) -> Iterator[bytes]:
-    """Yield the items of the answer about the file at a path. Raises UserError if the file can't be read."""
+def ask(path: Path, *request: object) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of the answer about the file at a path. Raises UserError if the file can't be read."""
     idle = _idle[os.getpid()]
     try:
         reader = idle.pop()
@@ -53,8 +56,9 @@ def ask(path: Path, *request: object) -> Iterator[bytes]:
         reader = _Reader()
     try:
         reader.connection.send(request)
-        while len(answer := reader.connection.recv_bytes()) > 1:
-            yield answer
+        while (answer := reader.connection.recv_bytes()) == parquet_reader.FILE or len(answer) > 1:
+            rows = _mapped(reader) if answer == parquet_reader.FILE else answer
+            yield pa.ipc.open_stream(rows).read_next_batch()
     except (EOFError, ConnectionError):
         reader.end()
         raise UserError(
@@ -72,6 +76,16 @@ def ask(path: Path, *request: object) -> Iterator[bytes]:
                 f"{path}: to read it takes more than {parquet_reader.MEMORY >> 30} GiB of memory; write smaller row "
                 "groups"
             )
+
+
+def _mapped(reader: _Reader) -> pa.MemoryMappedFile:
+    """The file in memory that comes next. The reader goes on with the one after it."""
+    file = recv_handle(reader.connection)
+    try:
+        return pa.memory_map(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+        reader.connection.send_bytes(b"go on")
 
 
 def broken(path: Path) -> UserError:

@@ -6,12 +6,14 @@ that it begins at once.
 """
 
 import json
+import os
 import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from typing import Any
 
 import pyarrow as pa
@@ -19,11 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 MEMORY = 2 << 30  # bytes
-SECONDS = 60  # of CPU per answer; each item gives it one more
-MANY = 32 << 20  # bytes of the rows of an item
+SECONDS = 60  # of CPU per answer; each batch gives it one more
+MANY = 32 << 20  # bytes of a batch
 
-# How an answer ends; what is before that is longer.
-DONE, DAMAGED, TOO_LARGE = b"d", b"b", b"m"
+SMALL = 64 << 10  # bytes of a batch that is sent as it is; a file in memory would cost more
+
+# What else an answer has: files in memory, with a batch each, and an end.
+FILE, DONE, DAMAGED, TOO_LARGE = b"f", b"d", b"b", b"m"
 
 STRINGS = (pa.string(), pa.large_string(), pa.string_view())
 BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
@@ -40,18 +44,17 @@ def main() -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             what, *request = connection.recv()
-            connection.send_bytes(
-                _answer(connection, footer(*request) if what == "footer" else rows(*request))
-            )
+            batches = footer(*request) if what == "footer" else rows(*request)
+            connection.send_bytes(_answer(connection, batches))
 
 
-def _answer(connection: "Connection[Any, Any]", items: Iterator[pa.Buffer]) -> bytes:
-    """Send the items, and return how the answer ends."""
+def _answer(connection: "Connection[Any, Any]", batches: Iterator[pa.RecordBatch]) -> bytes:
+    """Send the batches, and return how the answer ends. The next one is made while whoever asked uses one."""
     last = int(time.process_time()) + SECONDS
     _limit(resource.RLIMIT_CPU, last)
     try:
-        for more, item in enumerate(items, 1):
-            connection.send_bytes(item)
+        for more, batch in enumerate(batches, 1):
+            _send(connection, batch)
             _limit(resource.RLIMIT_CPU, last + more)
     except MemoryError:
         return TOO_LARGE
@@ -65,9 +68,25 @@ def _limit(what: int, most: int) -> None:
     resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def footer(place: str | bytes) -> Iterator[pa.Buffer]:
-    """Yield what a file says of itself: the schema. Its metadata has the number of rows, and the sizes of the row
-    groups, unpacked, in bytes.
+def _send(connection: "Connection[Any, Any]", batch: pa.RecordBatch) -> None:
+    written = pa.BufferOutputStream()
+    with pa.ipc.new_stream(written, batch.schema) as stream:
+        stream.write_batch(batch)
+    rows = written.getvalue()
+    if rows.size <= SMALL:
+        connection.send_bytes(rows)
+        return
+    with os.fdopen(os.memfd_create("batch"), "wb") as file:
+        file.write(rows)
+        file.flush()
+        connection.send_bytes(FILE)
+        send_handle(connection, file.fileno(), None)
+    connection.recv_bytes()  # so that no more than one waits
+
+
+def footer(place: str | bytes) -> Iterator[pa.RecordBatch]:
+    """Yield what a file says of itself, as no rows: the schema. Its metadata has the number of rows, and the sizes of
+    the row groups, unpacked, in bytes.
     """
     with _open(place) as file:
         groups = range(file.metadata.num_row_groups)
@@ -76,12 +95,12 @@ def footer(place: str | bytes) -> Iterator[pa.Buffer]:
             "sizes": json.dumps([file.metadata.row_group(group).total_byte_size for group in groups]),
         }
         tuple(file.schema_arrow.names)  # fails if a name is not UTF-8
-        yield file.schema_arrow.with_metadata(said).serialize()
+        yield pa.RecordBatch.from_pylist([], file.schema_arrow.with_metadata(said))
 
 
 def rows(
     place: str | bytes, texts: Sequence[str], sizes: Sequence[int], at_once: int, memory: int, longest: int
-) -> Iterator[pa.Buffer]:
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows, `at_once` together, and of row groups as many as fit into `memory`. `texts` come in dictionaries,
     as a long one can be the value of all rows. Where they are many bytes they are cut off after `longest`.
     """
@@ -89,7 +108,7 @@ def rows(
     try:
         for batch in _batches(place, texts, sizes, at_once, memory):
             read += batch.num_rows
-            yield _written(batch, longest)
+            yield _cut(batch, longest)
     except _FAULTS:
         # Of some encodings, such as DELTA_BYTE_ARRAY, Arrow makes no dictionaries. So as many rows are read at a time
         # as fit into memory if each has a text as long as a row group.
@@ -100,7 +119,7 @@ def rows(
                 clipped(column, longest).dictionary_encode() if is_text(column.type) else column
                 for column in rest.columns
             ]
-            yield _written(pa.record_batch(columns, names=rest.schema.names), longest)
+            yield pa.record_batch(columns, names=rest.schema.names)
 
 
 def _batches(
@@ -137,20 +156,17 @@ def is_text(type: pa.DataType) -> bool:
     return type in (*STRINGS, *BYTES)
 
 
-def _written(batch: pa.RecordBatch, longest: int) -> pa.Buffer:
-    if batch.nbytes > MANY:
-        columns = [_cut(column, longest) for column in batch.columns]
-        batch = pa.record_batch(columns, names=batch.schema.names)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as stream:
-        stream.write_batch(batch)
-    return sink.getvalue()
-
-
-def _cut(column: pa.Array, longest: int) -> pa.Array:
-    if pa.types.is_dictionary(column.type) and is_text(column.type.value_type):
-        return pa.DictionaryArray.from_arrays(column.indices, clipped(column.dictionary, longest))
-    return column
+def _cut(batch: pa.RecordBatch, longest: int) -> pa.RecordBatch:
+    """The same rows. If their texts are long, they are cut off."""
+    if batch.get_total_buffer_size() <= MANY:
+        return batch
+    columns = [
+        pa.DictionaryArray.from_arrays(column.indices, clipped(column.dictionary, longest))
+        if pa.types.is_dictionary(column.type) and is_text(column.type.value_type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.record_batch(columns, names=batch.schema.names)
 
 
 def clipped(text: pa.Array, longest: int) -> pa.Array:
