@@ -22,15 +22,14 @@ import pyarrow.parquet as pq
 
 MEMORY = 2 << 30  # bytes
 SECONDS = 60  # of CPU per answer; each batch gives it one more
-MANY = 32 << 20  # bytes of a batch
-
-SMALL = 64 << 10  # bytes of a batch that is sent as it is; a file in memory would cost more
+SMALL = 64 << 10  # bytes of a batch up to which it is sent as it is: a file in memory would cost more
+MANY = 32 << 20  # bytes of a batch from which its long texts are cut off
 
 # What else an answer has: files in memory, with a batch each, and an end.
 FILE, DONE, DAMAGED, TOO_LARGE = b"f", b"d", b"b", b"m"
 
-STRINGS = (pa.string(), pa.large_string(), pa.string_view())
-BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
+_STRINGS = (pa.string(), pa.large_string(), pa.string_view())
+_BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 
 # What pyarrow raises for a damaged file.
 _FAULTS = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError)
@@ -102,7 +101,7 @@ def rows(
     place: str | bytes, texts: Sequence[str], sizes: Sequence[int], at_once: int, memory: int, longest: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows, `at_once` together, and of row groups as many as fit into `memory`. `texts` come in dictionaries,
-    as a long one can be the value of all rows. Where they are many bytes they are cut off after `longest`.
+    as a long one can be the value of all rows. In a large batch they are cut off after `longest` bytes.
     """
     read = 0
     try:
@@ -153,7 +152,7 @@ def _together(sizes: Sequence[int], memory: int) -> Iterator[list[int]]:
 
 def is_text(type: pa.DataType) -> bool:
     """Whether a column of this type has texts, or what may be one."""
-    return type in (*STRINGS, *BYTES)
+    return type in (*_STRINGS, *_BYTES)
 
 
 def _cut(batch: pa.RecordBatch, longest: int) -> pa.RecordBatch:
@@ -175,7 +174,7 @@ def clipped(text: pa.Array, longest: int) -> pa.Array:
     found: int | None = pc.max(pc.binary_length(cut)).as_py()
     if found is not None and found > longest:
         cut = pc.binary_slice(cut, 0, longest)
-    return cut.view(pa.string() if text.type in STRINGS else pa.binary())
+    return cut.view(pa.string() if text.type in _STRINGS else pa.binary())
 
 
 if __name__ == "__main__":
