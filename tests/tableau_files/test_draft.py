@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.settings import SITE
 from callmart.declarations import exposures
@@ -30,7 +31,7 @@ URLS = some.one_of(MARKS, some.text(some.characters(exclude_categories=["C"]), m
 )
 def test_a_draft_is_filled_as_it_would_be_drawn(
     name: str,
-    locale: str,
+    locale: Locale,
     customer: str,
     server: str,
     site: str,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.declarations import exposures
@@ -164,7 +165,7 @@ def test_tableau_itself_writes_so() -> None:
 
 
 @each_report
-def test_we_write_as_tableau_does(name: str, locale: str) -> None:
+def test_we_write_as_tableau_does(name: str, locale: Locale) -> None:
     document = etree.fromstring(built(name, locale))
     assert list(deviations(document)) == []
     of = source(exposures.reports()[name].group, locale)

@@ -13,27 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS
 from callmart.declarations import captions, metrics
 from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Column, Mart
 from callmart.tableau_files import fields, tds
-from callmart.tableau_files.fields import Source
 from callmart.tableau_files.tds import Live
-from tableau_files import errors, hyper, marts, of_group, unlisted
+from tableau_files import LOCALES, errors, hyper, marts, of_group, source, unlisted
 
 GROUPS = ("queue", "agent", "line", "contact")
-LOCALES = ("nl", "en")
 EACH = [(group, locale) for group in GROUPS for locale in LOCALES]
 LIVE = Live("db.example.nl", "5432", "callmart", "callmart_customer_2", "verify-full")
 
 
-def source(group: str, locale: str = "nl") -> Source:
-    return tds.source(group, marts(), locale)  # type: ignore[arg-type]
-
-
-def parsed(group: str, locale: str = "nl", held: Path | Live = LIVE) -> etree._Element:
+def parsed(group: str, locale: Locale = "nl", held: Path | Live = LIVE) -> etree._Element:
     return etree.fromstring(tds.as_xml(source(group, locale), held))
 
 
@@ -79,7 +74,7 @@ def test_a_file_of_other_types_is_refused(
 
 
 @pytest.mark.parametrize(("group", "locale"), EACH)
-def test_types_agree_from_contract_to_data_source(group: str, locale: str) -> None:
+def test_types_agree_from_contract_to_data_source(group: str, locale: Locale) -> None:
     document = parsed(group, locale)
     columns = {column.get("name"): column.get("datatype") for column in document.iterfind("column")}
     records = {
@@ -98,7 +93,7 @@ def test_types_agree_from_contract_to_data_source(group: str, locale: str) -> No
 
 @pytest.mark.parametrize(("group", "locale"), EACH)
 @pytest.mark.parametrize("held", [Path("queue.hyper"), LIVE], ids=["extract", "live"])
-def test_tableaus_schema_accepts_it(group: str, locale: str, held: Path | Live) -> None:
+def test_tableaus_schema_accepts_it(group: str, locale: Locale, held: Path | Live) -> None:
     document = parsed(group, locale, held)
     assert unlisted(document) == set()
     document.set("name", document.attrib.pop("formatted-name"))  # as in a workbook
@@ -115,7 +110,7 @@ def test_tableaus_schema_accepts_it(group: str, locale: str, held: Path | Live) 
 
 
 @pytest.mark.parametrize(("group", "locale"), EACH)
-def test_what_is_shown_has_one_caption_each_a_description_and_a_folder(group: str, locale: str) -> None:
+def test_what_is_shown_has_one_caption_each_a_description_and_a_folder(group: str, locale: Locale) -> None:
     of = source(group, locale)
     shown = [field for field in of.fields.values() if not field.is_hidden]
     assert len({field.caption for field in shown}) == len(shown)
@@ -228,7 +223,7 @@ def test_the_filter_never_shows_more_than_two_years(today: date) -> None:
 
 
 @pytest.mark.parametrize(("group", "locale"), EACH)
-def test_a_live_connection_has_the_same_fields(group: str, locale: str) -> None:
+def test_a_live_connection_has_the_same_fields(group: str, locale: Locale) -> None:
     def of(document: etree._Element) -> list[bytes]:
         return [
             etree.tostring(one) for one in (*document.iterfind("column"), *document.iter("metadata-record"))

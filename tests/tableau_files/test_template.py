@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from lxml import etree
 
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.declarations import exposures
@@ -123,7 +124,9 @@ def test_the_sample_itself_is_refused_by_its_field(fill: Fill) -> None:
 
 
 @each_report
-def test_our_own_workbook_is_a_template_for_another_customer(tmp_path: Path, name: str, locale: str) -> None:
+def test_our_own_workbook_is_a_template_for_another_customer(
+    tmp_path: Path, name: str, locale: Locale
+) -> None:
     """As when an author downloads a published report, changes it, and saves it: nothing of the first stays."""
     report = exposures.reports()[name]
     file = tmp_path / "template.twb"
@@ -146,7 +149,7 @@ DESKTOP = (PROJECT / "tests" / "data" / "desktop.twb").read_text(encoding="utf-8
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: str) -> None:
+def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: Locale) -> None:
     (file := tmp_path / "desktop.twb").write_text(DESKTOP, encoding="utf-8")
     of, report = source("queue", locale), exposures.reports()["traffic"]
     result = workbook.build(report, CUSTOMER, of, PUBLISHED, file)
@@ -172,7 +175,7 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
     # what was the author's stays
     own = document.find("datasources/datasource[@caption]")
     sheets = [one.get("name") for one in document.iterfind("worksheets/worksheet")]
-    title = getattr(report.title, locale)
+    title = report.title.of(locale)
     assert sheets == ["Per wachtrij", f"{title} per dag"]
     assert [group.get("name") for group in own.iterfind("group")] == ["[Action (Wachtrij)]", "[Drukste]"]
     assert document.find("shared-views//groupfilter[@member='%null%']") is not None

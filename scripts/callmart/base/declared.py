@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
@@ -35,11 +35,23 @@ def as_list(written: object) -> object:
 EarlierNames = Annotated[list[Name], BeforeValidator(as_list)]
 
 
+Locale = Literal["nl", "en"]  # the languages of reports, mails and letters
+
+
 class Texts(Strict):
-    """A text in the languages of reports and mails."""
+    """A text in each language."""
 
     nl: Text
     en: Text
+
+    def of(self, locale: Locale) -> str:
+        """The text in a language."""
+        return self.nl if locale == "nl" else self.en
+
+
+def texts(nl: str, en: str) -> Texts:
+    """A text of our own."""
+    return Texts(nl=nl, en=en)
 
 
 Declared = TypeVar("Declared", bound=BaseModel)

@@ -20,11 +20,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 
 from callmart.base import disk, sql_file
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.settings import COMMAND, PROJECT, settings
 from callmart.cli.terminal import looking, out, tell
 from callmart.declarations import exposures
-from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Report
 
 SQL = sql_file.statements(__file__)

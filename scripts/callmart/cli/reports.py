@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callmart.access import logins
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError, unknown_customer
 from callmart.base.progress import by_customer
 from callmart.base.secret_files import secret_file
@@ -27,7 +28,6 @@ from callmart.cli.terminal import (
 )
 from callmart.database.lock import Busy
 from callmart.declarations import exposures
-from callmart.declarations.captions import Locale
 from callmart.operations.record import runs_come_often
 
 if TYPE_CHECKING:

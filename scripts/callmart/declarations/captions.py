@@ -6,12 +6,12 @@ One mart's YAML gives the caption for all columns of a name. captions.yml has on
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator
 
 from callmart.base import declared
-from callmart.base.declared import Name, Text, Texts
+from callmart.base.declared import Locale, Name, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
@@ -19,8 +19,6 @@ from callmart.declarations import model_files
 from callmart.declarations.mart import Mart
 
 FILE = PROJECT / "captions.yml"
-
-Locale = Literal["nl", "en"]
 
 
 class File(Strict):
@@ -69,7 +67,7 @@ class Captions:
 
     def mart(self, name: str, locale: Locale) -> str:
         """The caption of a mart."""
-        return str(getattr(self._marts[name], locale)) if name in self._marts else _readable(name)
+        return self._marts[name].of(locale) if name in self._marts else _readable(name)
 
     def order(self, mart: str) -> tuple[int, str]:
         """Sorts marts. If several have a column of a name, the first mart's column has the plain caption."""
@@ -78,7 +76,7 @@ class Captions:
 
     def column(self, name: str, locale: Locale) -> str:
         """The caption of a column."""
-        return str(getattr(self.columns[name].caption, locale)) if name in self.columns else _readable(name)
+        return self.columns[name].caption.of(locale) if name in self.columns else _readable(name)
 
     def description(self, name: str, locale: Locale, english: str) -> str:
         """The description of a column in a language; `english` if there is none."""

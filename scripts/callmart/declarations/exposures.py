@@ -321,13 +321,11 @@ def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[
     """
     known = [*(report.name for report in reports), *unread]
     names = Counter(name for report in reports for name in report.names)
-    titles = Counter(
-        title for report in reports for title in {("nl", report.title.nl), ("en", report.title.en)}
-    )
+    titles = Counter(title for report in reports for title in report.title)  # each with its language
     for report in reports:
         if taken := [name for name in report.names if names[name] > 1]:
             yield declared.wrong(report._file, report.name, f"{taken[0]} is there twice; keep one of the two")
-        if any(titles[language, getattr(report.title, language)] > 1 for language in ("nl", "en")):
+        if any(titles[title] > 1 for title in report.title):
             yield declared.wrong(
                 report._file,
                 report.name,

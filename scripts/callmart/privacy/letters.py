@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import jinja2
 import psycopg
 
 from callmart.base import sql_file
+from callmart.base.declared import Locale, texts
 from callmart.base.errors import UserError
 from callmart.base.rights_of_persons import Right
 from callmart.base.settings import Settings
@@ -18,58 +19,49 @@ from callmart.privacy.register import Evidence, Request
 
 SQL = sql_file.statements(__file__)
 
-Language = Literal["nl", "en"]
-
 CELLS = "cells "  # how counts of queues and days begin whose figures change
 
 
-class Words(NamedTuple):
-    """What a place is called in a letter."""
-
-    nl: str
-    en: str
-
-
-PLACES = {
-    "doorway": Words("de tabellen waarin bestanden binnenkomen", "the tables in which files arrive"),
-    "events": Words("de gespreks- en statusgegevens", "the records of calls and statuses"),
-    "registry": Words(
+PLACES = {  # what each is called
+    "doorway": texts("de tabellen waarin bestanden binnenkomen", "the tables in which files arrive"),
+    "events": texts("de gespreks- en statusgegevens", "the records of calls and statuses"),
+    "registry": texts(
         "onze lijst van medewerkers, contactpersonen en ontvangers",
         "our list of agents, contacts and recipients",
     ),
-    "registry of customers": Words("onze klantregistratie", "our registry of customers"),
-    "landed files": Words("de lijst van verwerkte bestanden", "the list of files that were processed"),
-    "build": Words("de tussentijdse berekeningen", "the intermediate results"),
-    "marts": Words("de tabellen achter de rapporten", "the tables behind the reports"),
-    "environments": Words("kopieën waarin wij wijzigingen uitproberen", "copies in which we try changes"),
-    "usage": Words("de gebruiksstatistiek over alle klanten", "the statistics of use over all customers"),
-    "books": Words("ons logboek van de verwerking", "our log of the processing"),
-    "register": Words("het register van verzoeken", "the register of requests"),
-    "extracts": Words("de bestanden voor Tableau", "the files for Tableau"),
-    "drawn reports": Words("de getekende rapporten", "the drawn reports"),
-    "outbox": Words("mails die nog niet verstuurd zijn", "mails that have not gone out yet"),
-    "packages": Words(
+    "registry of customers": texts("onze klantregistratie", "our registry of customers"),
+    "landed files": texts("de lijst van verwerkte bestanden", "the list of files that were processed"),
+    "build": texts("de tussentijdse berekeningen", "the intermediate results"),
+    "marts": texts("de tabellen achter de rapporten", "the tables behind the reports"),
+    "environments": texts("kopieën waarin wij wijzigingen uitproberen", "copies in which we try changes"),
+    "usage": texts("de gebruiksstatistiek over alle klanten", "the statistics of use over all customers"),
+    "books": texts("ons logboek van de verwerking", "our log of the processing"),
+    "register": texts("het register van verzoeken", "the register of requests"),
+    "extracts": texts("de bestanden voor Tableau", "the files for Tableau"),
+    "drawn reports": texts("de getekende rapporten", "the drawn reports"),
+    "outbox": texts("mails die nog niet verstuurd zijn", "mails that have not gone out yet"),
+    "packages": texts(
         "de pakketten die voor verzoeken zijn gemaakt", "the packages that were made for requests"
     ),
-    "tableau content": Words(
+    "tableau content": texts(
         "Tableau: gegevensbronnen, werkmappen en oude versies daarvan",
         "Tableau: data sources, workbooks, and their revisions",
     ),
-    "tableau users": Words("Tableau: gebruikers en abonnementen", "Tableau: users and subscriptions"),
-    "emulator": Words(
+    "tableau users": texts("Tableau: gebruikers en abonnementen", "Tableau: users and subscriptions"),
+    "emulator": texts(
         "de plaatsvervanger van Tableau op onze machine", "the stand-in for Tableau on our machine"
     ),
-    "checks and logs": Words("de controlepagina's en logbestanden", "the pages of checks and the log files"),
-    "keys and secrets": Words(
+    "checks and logs": texts("de controlepagina's en logbestanden", "the pages of checks and the log files"),
+    "keys and secrets": texts(
         "de bestanden met sleutels en wachtwoorden", "the files with keys and passwords"
     ),
-    "temporary files": Words("tijdelijke bestanden", "temporary files"),
-    "registry file": Words("het bestand met onze klantregistratie", "the file of our registry of customers"),
-    "demo": Words("de voorbeeldgegevens", "the example data"),
-    "server files": Words(
+    "temporary files": texts("tijdelijke bestanden", "temporary files"),
+    "registry file": texts("het bestand met onze klantregistratie", "the file of our registry of customers"),
+    "demo": texts("de voorbeeldgegevens", "the example data"),
+    "server files": texts(
         "de schijfruimte en het log van de databaseserver", "the disk space and log of the database server"
     ),
-    "elsewhere": Words(
+    "elsewhere": texts(
         "uw telefooncentrale en de bestanden die deze aanlevert",
         "your telephone system and the files that it delivers",
     ),
@@ -126,15 +118,15 @@ def answer(
     )
 
 
-def place_in_words(place: str, locale: Language) -> str:
+def place_in_words(place: str, locale: Locale) -> str:
     """What a place is called in a letter. Raises UserError if nobody has written that yet."""
     words = PLACES.get(place)
     if words is None:
         raise UserError(f"the place {place} has no words for letters: add them to {__name__}")
-    return words.nl if locale == "nl" else words.en
+    return words.of(locale)
 
 
-def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
+def _lines(evidence: list[Evidence], locale: Locale) -> Iterator[_Line]:
     by_step: dict[tuple[str, str], dict[str, int]] = {(one.step, one.place): one.counts for one in evidence}
     for place in sorted({one.place for one in evidence}):
         found, proof = by_step.get(("find", place), {}), by_step.get(("prove", place), {})
@@ -149,13 +141,13 @@ def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
         )
 
 
-def _day(moment: datetime | date, settings: Settings, locale: Language) -> str:
+def _day(moment: datetime | date, settings: Settings, locale: Locale) -> str:
     day = moment.astimezone(settings.zone).date() if isinstance(moment, datetime) else moment
     return f"{day.day}-{day.month}-{day.year}" if locale == "nl" else f"{day.day} {day:%B %Y}"
 
 
 @cache
-def _template(right: Right, locale: Language) -> jinja2.Template:
+def _template(right: Right, locale: Locale) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("callmart.privacy", "answers"),
         undefined=jinja2.StrictUndefined,

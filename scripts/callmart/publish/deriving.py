@@ -18,11 +18,11 @@ from psycopg.rows import class_row
 
 from callmart.access import logins, roles
 from callmart.base import sql_file
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger
 from callmart.declarations import dbt_project, exposures
-from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
 from callmart.extract import extract
 from callmart.publish.desired import DataSource, Mail, MailState, Publication, Workbook, digest_of, joined
@@ -160,8 +160,8 @@ def _mails(
                 yield Mail(
                     workbook_.name,
                     recipient.email,
-                    getattr(report.mail.subject, customer.locale),
-                    getattr(report.mail.message, customer.locale),
+                    report.mail.subject.of(customer.locale),
+                    report.mail.message.of(customer.locale),
                     *mail_time(report.schedule, zone, site_zone, now),
                     hour,
                     state,

@@ -62,7 +62,7 @@ class Workbook:
     @property
     def name(self) -> str:
         """The workbook's name on Tableau."""
-        return str(getattr(self.report.title, self.source.locale))
+        return self.report.title.of(self.source.locale)
 
     def build(self, published: workbook.PublishedSource, rows_at: str = "") -> bytes:
         """Return the .twb that uses the data source at this address, and leads to the workbook of this content URL."""

@@ -62,7 +62,7 @@ def draw(connection: psycopg.Connection, settings: Settings, form: str, asked: A
         return b""
     customer = reading.customer(connection, found[0])
     connection.commit()  # drawing takes long, and an open transaction would keep deleted rows
-    titles = {str(getattr(report.title, customer.locale)): report for report in exposures.reports().values()}
+    titles = {report.title.of(customer.locale): report for report in exposures.reports().values()}
     report = titles.get(asked.workbook.name)
     if report is None:
         return b""
@@ -88,7 +88,7 @@ def draw(connection: psycopg.Connection, settings: Settings, form: str, asked: A
 
 def _week(customer: Customer, parameters: dict[str, str]) -> Week:
     """The week that the parameter of the dashboard names. As on Tableau, a value out of its range changes nothing."""
-    names = ("weeks_back", book.WEEKS[customer.locale])
+    names = ("weeks_back", book.WEEKS.of(customer.locale))
     text = next((parameters[name] for name in names if name in parameters), "1")
     back = int(text) if re.fullmatch("[0-9]{1,3}", text) else 1
     return weeks.back(customer.today, back if back <= book.MOST_WEEKS_BACK else 1)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import psycopg
 
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
-from callmart.declarations.captions import Captions, Locale
+from callmart.declarations.captions import Captions
 from callmart.declarations.exposures import Dimension, Report
 from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import Metric

@@ -9,8 +9,7 @@ from babel import Locale as BabelLocale
 from babel.dates import format_date
 from babel.numbers import format_decimal
 
-from callmart.base.declared import Texts
-from callmart.declarations.captions import Locale
+from callmart.base.declared import Locale, Texts, texts
 from callmart.reports.charts import Territory
 from callmart.reports.measures import Measure, Unit
 
@@ -20,118 +19,114 @@ MINUTE, HOUR = 60, 3600  # seconds
 AGENTS, HOURS = "#,##0.0", "#,##0.00"  # as on Tableau
 
 
-def _texts(nl: str, en: str) -> Texts:
-    return Texts(nl=nl, en=en)
-
-
 WORDS = {
-    "week": _texts("Week {number}", "Week {number}"),
-    "week_of": _texts("Week", "Week"),
-    "month_of": _texts("Maand", "Month"),
-    "from_to": _texts("{first} t/m {last}", "{first} to {last}"),
-    "compared": _texts("vergeleken met week {number}", "compared with week {number}"),
-    "not_compared": _texts(
+    "week": texts("Week {number}", "Week {number}"),
+    "week_of": texts("Week", "Week"),
+    "month_of": texts("Maand", "Month"),
+    "from_to": texts("{first} t/m {last}", "{first} to {last}"),
+    "compared": texts("vergeleken met week {number}", "compared with week {number}"),
+    "not_compared": texts(
         "niet vergeleken met week {number}, waarvan dagen ontbreken",
         "not compared with week {number}, which lacks days",
     ),
-    "compared_days": _texts(
+    "compared_days": texts(
         "vergeleken met dezelfde dagen van week {number}", "compared with the same days of week {number}"
     ),
-    "through": _texts("Gegevens t/m {day}", "Data through {day}"),
-    "through_so_far": _texts("Gegevens t/m {day} {time}, tot nu toe", "Data through {day} {time}, so far"),
-    "so_far": _texts("Tot nu toe", "So far"),
-    "until": _texts("{day} tot {time}", "{day} until {time}"),
-    "unfinished": _texts(
+    "through": texts("Gegevens t/m {day}", "Data through {day}"),
+    "through_so_far": texts("Gegevens t/m {day} {time}, tot nu toe", "Data through {day} {time}, so far"),
+    "so_far": texts("Tot nu toe", "So far"),
+    "until": texts("{day} tot {time}", "{day} until {time}"),
+    "unfinished": texts(
         "{day} is nog niet voorbij: die dag is per dag te zien, tot {time}, en telt verder nergens mee.",
         "{day} is not over: it is shown by day, until {time}, and counts nowhere else.",
     ),
-    "going_on": _texts(
+    "going_on": texts(
         "Deze week loopt nog. De cijfers gaan over de dagen tot en met gisteren.",
         "This week is still going on. The figures are about the days until yesterday.",
     ),
-    "just_begun": _texts(
+    "just_begun": texts(
         "Deze week is net begonnen: er is nog geen dag voorbij. Kies een eerdere week.",
         "This week has just begun: no day of it is over yet. Choose an earlier week.",
     ),
-    "held_back": _texts(
+    "held_back": texts(
         "Niet meegeteld, omdat de controle van de gegevens nog loopt: {days}.",
         "Not counted, because the data is still being checked: {days}.",
     ),
-    "earlier_definition": _texts(
+    "earlier_definition": texts(
         "Een deel van de cijfers tot en met {day} is volgens een eerdere definitie berekend.",
         "Some of the figures up to {day} were computed by an earlier definition.",
     ),
-    "not_known": _texts("Nog niet bekend tot en met {day}: {names}.", "Not known yet up to {day}: {names}."),
-    "was": _texts("was {value}", "was {value}"),
-    "same": _texts("gelijk", "the same"),
-    "almost": _texts("vrijwel gelijk", "almost the same"),
-    "points": _texts("punt", "points"),
-    "better": _texts("beter", "better"),
-    "worse": _texts("slechter", "worse"),
-    "no_data": _texts("geen gegevens", "no data"),
-    "no_hours": _texts("Geen openingstijden bekend", "No opening hours known"),
-    "narrowed": _texts("Alleen: {words}.", "Only: {words}."),
-    "not_narrowed": _texts("Dat geldt niet voor: {sheets}.", "This does not apply to: {sheets}."),
-    "of_week": _texts("week {number}", "week {number}"),
-    "without_weeks": _texts(
+    "not_known": texts("Nog niet bekend tot en met {day}: {names}.", "Not known yet up to {day}: {names}."),
+    "was": texts("was {value}", "was {value}"),
+    "same": texts("gelijk", "the same"),
+    "almost": texts("vrijwel gelijk", "almost the same"),
+    "points": texts("punt", "points"),
+    "better": texts("beter", "better"),
+    "worse": texts("slechter", "worse"),
+    "no_data": texts("geen gegevens", "no data"),
+    "no_hours": texts("Geen openingstijden bekend", "No opening hours known"),
+    "narrowed": texts("Alleen: {words}.", "Only: {words}."),
+    "not_narrowed": texts("Dat geldt niet voor: {sheets}.", "This does not apply to: {sheets}."),
+    "of_week": texts("week {number}", "week {number}"),
+    "without_weeks": texts(
         "Een week met een dag die nog wordt gecontroleerd, ontbreekt.",
         "A week with a day that is still being checked is missing.",
     ),
-    "without_months": _texts(
+    "without_months": texts(
         "Een maand met een dag die nog wordt gecontroleerd, ontbreekt.",
         "A month with a day that is still being checked is missing.",
     ),
-    "yes": _texts("ja", "yes"),
-    "no": _texts("nee", "no"),
-    "first_rows": _texts(
+    "yes": texts("ja", "yes"),
+    "no": texts("nee", "no"),
+    "first_rows": texts(
         "De eerste {shown} van {all}. In een CSV-bestand staan ze alle; uw leverancier kan het meesturen.",
         "The first {shown} of {all}. A CSV file has them all; your provider can send it along.",
     ),
-    "rows": _texts("Elk gesprek", "Every contact"),
-    "none_before": _texts("geen week ervoor", "no week before"),
-    "target": _texts("doel {value}", "target {value}"),
-    "on_target": _texts("doel {value} gehaald", "target {value} met"),
-    "off_target": _texts("doel {value} niet gehaald", "target {value} missed"),
-    "extremes": _texts(
+    "rows": texts("Elk gesprek", "Every contact"),
+    "none_before": texts("geen week ervoor", "no week before"),
+    "target": texts("doel {value}", "target {value}"),
+    "on_target": texts("doel {value} gehaald", "target {value} met"),
+    "off_target": texts("doel {value} niet gehaald", "target {value} missed"),
+    "extremes": texts(
         "{measure}: hoogste {top} ({high}), laagste {bottom} ({low}).",
         "{measure}: highest {top} ({high}), lowest {bottom} ({low}).",
     ),
-    "most": _texts("{measure}: hoogste {top} ({high}).", "{measure}: highest {top} ({high})."),
-    "constant": _texts("{measure}: steeds {value}.", "{measure}: {value} throughout."),
-    "below": _texts("Onder het doel: {where}.", "Below the target: {where}."),
-    "too_few": _texts(
+    "most": texts("{measure}: hoogste {top} ({high}).", "{measure}: highest {top} ({high})."),
+    "constant": texts("{measure}: steeds {value}.", "{measure}: {value} throughout."),
+    "below": texts("Onder het doel: {where}.", "Below the target: {where}."),
+    "too_few": texts(
         "Te weinig: {where}. Het grootste tekort is om {top}: {value} in plaats van {needed}.",
         "Too few: {where}. They fall short most at {top}: {value} instead of {needed}.",
     ),
-    "enough": _texts("Steeds genoeg.", "Enough throughout."),
-    "one_weeks": _texts(
+    "enough": texts("Steeds genoeg.", "Enough throughout."),
+    "one_weeks": texts(
         "Er is nog maar één week te tonen, {where}: {value}. Vanaf de tweede staat hier een lijn.",
         "There is only one week to show yet, {where}: {value}. From the second on, there is a line.",
     ),
-    "one_months": _texts(
+    "one_months": texts(
         "Er is nog maar één maand te tonen, {where}: {value}. Vanaf de tweede staat hier een lijn.",
         "There is only one month to show yet, {where}: {value}. From the second on, there is a line.",
     ),
-    "look": _texts("Kijk eerst naar", "Look here first"),
-    "focus": _texts("{where}: {part} van {whole} {missed}", "{where}: {part} of {whole} {missed}"),
-    "and": _texts("en", "and"),
-    "total": _texts("Totaal", "Total"),
-    "together": _texts("Samen", "Together"),
-    "no_name": _texts("zonder naam", "no name"),
-    "cut": _texts("De eerste {shown} van {all}.", "The first {shown} of {all}."),
-    "table": _texts("Als tabel", "As a table"),
-    "meaning": _texts("Wat de getallen tellen", "What the numbers count"),
-    "empty_sheet": _texts("Hier valt deze week niets te tonen.", "There is nothing to show here this week."),
-    "empty_trend": _texts("Hier is nog niets te tonen.", "There is nothing to show here yet."),
-    "hours": _texts("{value} uur", "{value} h"),
-    "seconds": _texts("{value} s", "{value} s"),
-    "minutes": _texts("{value} min", "{value} min"),
-    "in_hours": _texts("uren", "hours"),
-    "in_minutes": _texts("minuten", "minutes"),
-    "in_seconds": _texts("seconden", "seconds"),
-    "page": _texts("pagina", "page"),
-    "mail_subject": _texts("Uw weekrapporten: {reports}", "Your weekly reports: {reports}"),
-    "mail_reason": _texts(
+    "look": texts("Kijk eerst naar", "Look here first"),
+    "focus": texts("{where}: {part} van {whole} {missed}", "{where}: {part} of {whole} {missed}"),
+    "and": texts("en", "and"),
+    "total": texts("Totaal", "Total"),
+    "together": texts("Samen", "Together"),
+    "no_name": texts("zonder naam", "no name"),
+    "cut": texts("De eerste {shown} van {all}.", "The first {shown} of {all}."),
+    "table": texts("Als tabel", "As a table"),
+    "meaning": texts("Wat de getallen tellen", "What the numbers count"),
+    "empty_sheet": texts("Hier valt deze week niets te tonen.", "There is nothing to show here this week."),
+    "empty_trend": texts("Hier is nog niets te tonen.", "There is nothing to show here yet."),
+    "hours": texts("{value} uur", "{value} h"),
+    "seconds": texts("{value} s", "{value} s"),
+    "minutes": texts("{value} min", "{value} min"),
+    "in_hours": texts("uren", "hours"),
+    "in_minutes": texts("minuten", "minutes"),
+    "in_seconds": texts("seconden", "seconds"),
+    "page": texts("pagina", "page"),
+    "mail_subject": texts("Uw weekrapporten: {reports}", "Your weekly reports: {reports}"),
+    "mail_reason": texts(
         "U krijgt deze mail omdat uw organisatie hem voor u heeft besteld. Wie hem niet meer wil, zegt dat daar.",
         "You get this mail because your organisation ordered it for you. Whoever no longer wants it tells them.",
     ),
@@ -151,9 +146,9 @@ class Language:
         """A text of ours, with its parts filled in."""
         return self.of(WORDS[name]).format(**parts)
 
-    def of(self, texts: Texts) -> str:
+    def of(self, text: Texts) -> str:
         """A declared text in this language."""
-        return str(getattr(texts, self.locale))
+        return text.of(self.locale)
 
     # -- days ------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from callmart.declarations.captions import Captions, Locale
+from callmart.base.declared import Locale
+from callmart.declarations.captions import Captions
 from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql
 
@@ -34,8 +35,8 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
     if (metric := metrics.get(name)) and metric.mart == mart.name:
         return Measure(
             name,
-            getattr(metric.caption, locale),
-            getattr(metric.description, locale),
+            metric.caption.of(locale),
+            metric.description.of(locale),
             metric.unit,
             as_sql(metric),
             metric,

@@ -15,9 +15,9 @@ from psycopg.rows import class_row, dict_row
 
 from callmart.access import roles
 from callmart.base import sql_file
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError, unknown_customer
 from callmart.database import ledger
-from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Dimension, column_of
 from callmart.reports.measures import Measure
 

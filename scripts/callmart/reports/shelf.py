@@ -14,10 +14,10 @@ from typing import NamedTuple
 import psycopg
 
 from callmart.base import sql_file
+from callmart.base.declared import Locale
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Report
 from callmart.reports import html, weeks
 from callmart.reports.html import Link
@@ -112,7 +112,7 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
             except OSError as error:
                 stuck.append(error)
             continue
-        title = str(getattr(report.title, customer.locale))
+        title = report.title.of(customer.locale)
         address = f"{page.customer_id}/{page.path.name}"
         listed.setdefault(f"{page.customer_id} {customer.name}", []).append(
             Link(address, title, str(page.week))

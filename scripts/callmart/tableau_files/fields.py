@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import Literal
 
 from callmart.base import declared
+from callmart.base.declared import Locale, Texts, texts
 from callmart.base.matrix import matrix
 from callmart.base.settings import PROJECT
-from callmart.declarations.captions import Captions, Locale
+from callmart.declarations.captions import Captions
 from callmart.declarations.data_through import THROUGH
 from callmart.declarations.exposures import QUARTER_HOUR, column_of
 from callmart.declarations.mart import Column, Mart
@@ -28,72 +29,72 @@ COUNT = "n#,##0;-#,##0"
 SHARE = "p0.0%"
 AGENTS = "n#,##0.0;-#,##0.0"
 SECONDS = '*#,##0 "s"'
-DAY: Mapping[Locale, str] = {"nl": "*d mmm yyyy", "en": "*d mmm yyyy"}
+DAY = "*d mmm yyyy"
 MINUTE = "*d mmm yyyy hh:nn"
-HOURS: Mapping[Locale, str] = {"nl": '*#,##0.00 "uur"', "en": '*#,##0.00 "h"'}
+HOURS = texts('*#,##0.00 "uur"', '*#,##0.00 "h"')
 
 Folder = Literal["time", "counts", "durations", "ratios", "features"]
-FOLDERS: Mapping[Folder, Mapping[Locale, str]] = {
-    "time": {"nl": "Tijd", "en": "Time"},
-    "features": {"nl": "Kenmerken", "en": "Features"},
-    "counts": {"nl": "Aantallen", "en": "Counts"},
-    "durations": {"nl": "Duur", "en": "Durations"},
-    "ratios": {"nl": "Verhoudingen", "en": "Ratios"},
+FOLDERS: Mapping[Folder, Texts] = {
+    "time": texts("Tijd", "Time"),
+    "features": texts("Kenmerken", "Features"),
+    "counts": texts("Aantallen", "Counts"),
+    "durations": texts("Duur", "Durations"),
+    "ratios": texts("Verhoudingen", "Ratios"),
 }
 
 Part = Literal["year", "month", "week", "weeks_ago", "hour", "quarter_hour", "time_of_day"]
 
 # The calculated parts of the time: type, formula, caption and description. `{}` is the field they are computed from.
-PARTS: Mapping[Part, tuple[DataType, str, Mapping[Locale, str], Mapping[Locale, str]]] = {
+PARTS: Mapping[Part, tuple[DataType, str, Texts, Texts]] = {
     "year": (
         "integer",
         "YEAR({})",
-        {"nl": "Jaar", "en": "Year"},
-        {"nl": "Het jaar van de dag.", "en": "The day's year."},
+        texts("Jaar", "Year"),
+        texts("Het jaar van de dag.", "The day's year."),
     ),
     "month": (
         "date",
         "DATE(DATETRUNC('month', {}))",
-        {"nl": "Maand", "en": "Month"},
-        {"nl": "De maand van de dag.", "en": "The day's month."},
+        texts("Maand", "Month"),
+        texts("De maand van de dag.", "The day's month."),
     ),
     "week": (
         "date",
         "DATE(DATETRUNC('week', {}, 'monday'))",
-        {"nl": "Week van", "en": "Week of"},
-        {"nl": "De maandag van de week.", "en": "The Monday of the week."},
+        texts("Week van", "Week of"),
+        texts("De maandag van de week.", "The Monday of the week."),
     ),
     "weeks_ago": (
         "integer",
         "DATEDIFF('week', {}, TODAY(), 'monday')",
-        {"nl": "Weken geleden", "en": "Weeks ago"},
-        {
-            "nl": "0 is de week die nu loopt, 1 de laatste volledige week.",
-            "en": "0 is the current week, 1 the last complete week.",
-        },
+        texts("Weken geleden", "Weeks ago"),
+        texts(
+            "0 is de week die nu loopt, 1 de laatste volledige week.",
+            "0 is the current week, 1 the last complete week.",
+        ),
     ),
     "hour": (
         "string",
         "RIGHT('0' + STR(DATEPART('hour', {})), 2)",
-        {"nl": "Uur", "en": "Hour"},
-        {"nl": "Het uur van de dag.", "en": "The hour of the day."},
+        texts("Uur", "Hour"),
+        texts("Het uur van de dag.", "The hour of the day."),
     ),
     "quarter_hour": (
         "string",
         "RIGHT('0' + STR(DATEPART('hour', {0})), 2) + ':' + RIGHT('0' + STR(DATEPART('minute', {0})), 2)",
-        {"nl": "Kwartier", "en": "Quarter-hour"},
-        {"nl": "Het begin van het kwartier, als tijd op de klok.", "en": "The quarter-hour's start on the clock."},
+        texts("Kwartier", "Quarter-hour"),
+        texts("Het begin van het kwartier, als tijd op de klok.", "The quarter-hour's start on the clock."),
     ),
     "time_of_day": (
         "real",
         "DATEPART('hour', {0}) + DATEPART('minute', {0}) / 60",
-        {"nl": "Tijd van de dag", "en": "Time of day"},
-        {"nl": "Het kwartier als getal, voor een as van 0 tot 24.", "en": "The quarter-hour as a number, 0 to 24."},
+        texts("Tijd van de dag", "Time of day"),
+        texts("Het kwartier als getal, voor een as van 0 tot 24.", "The quarter-hour as a number, 0 to 24."),
     ),
 }  # fmt: skip
 OF_DAY: tuple[Part, ...] = ("year", "month", "week", "weeks_ago")
 OF_QUARTER_HOUR: tuple[Part, ...] = ("hour", "quarter_hour", "time_of_day")
-HIERARCHY: Mapping[Locale, str] = {"nl": "Jaar tot kwartier", "en": "Year to quarter-hour"}
+HIERARCHY = texts("Jaar tot kwartier", "Year to quarter-hour")
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Source:
         self.root = of_group[root]
         self.marts = [self.root, *(of_group[name] for name in sorted(set(of_group) - {root})), THROUGH]
         self.metrics = {metric.name: metric for metric in metrics if metric.mart in of_group}
-        self.title = str(getattr(matrix().groups[group].title, locale))
+        self.title = matrix().groups[group].title.of(locale)
         self._taken: set[str] = set()
         self.fields: dict[str, Field] = {}
         for mart in sorted(self.marts, key=lambda mart: captions.order(mart.name)):
@@ -274,8 +275,7 @@ class Source:
     def _column(self, mart: Mart, declared: Column, datatype: DataType) -> Field:
         column = declared.name
         words = tuple(
-            (value, getattr(texts, self.locale))
-            for value, texts in self.captions.values.get(column, {}).items()
+            (value, word.of(self.locale)) for value, word in self.captions.values.get(column, {}).items()
         )
         is_measure, is_duration = declared in mart.measures, declared.is_duration
         caption = self.captions.column(column, self.locale)
@@ -315,7 +315,7 @@ class Source:
     def _format(self, datatype: DataType, is_measure: bool, is_duration: bool) -> str | None:
         if is_measure:
             return SECONDS if is_duration else COUNT
-        return {"date": DAY[self.locale], "datetime": MINUTE}.get(datatype)
+        return {"date": DAY, "datetime": MINUTE}.get(datatype)
 
     def _person(self, mart: Mart) -> Field:
         """The field with agents' names. Agents with the same name get the beginning of their keys appended."""
@@ -336,7 +336,7 @@ class Source:
 
     def _hours(self, mart: Mart) -> Iterable[Field]:
         """Summed durations, in hours: in seconds they would soon be too large to read."""
-        unit = {"nl": "uren", "en": "hours"}[self.locale]
+        unit = texts("uren", "hours").of(self.locale)
         for column in mart.measures:
             if column.is_duration and column.additive:
                 caption = self.captions.column(column.name, self.locale)
@@ -350,7 +350,7 @@ class Source:
                     kind="quantitative",
                     aggregation="Sum",
                     folder="durations",
-                    format=HOURS[self.locale],
+                    format=HOURS.of(self.locale),
                     formula=f"[{self.name(mart.name, column.name)}] / 3600",
                 )
 
@@ -365,14 +365,14 @@ class Source:
             yield Field(
                 name=self.part(mart.name, part),
                 mart=mart.name,
-                caption=self._caption(caption[self.locale], mart.name),
-                description=description[self.locale],
+                caption=self._caption(caption.of(self.locale), mart.name),
+                description=description.of(self.locale),
                 datatype=datatype,
                 role="dimension",
                 kind={"string": "nominal", "real": "quantitative"}.get(datatype, "ordinal"),  # type: ignore[arg-type]
                 aggregation="Count",
                 folder="time",
-                format={"month": "*mmmm yyyy", "week": DAY[self.locale], "time_of_day": '*0":00"'}.get(part),
+                format={"month": "*mmmm yyyy", "week": DAY, "time_of_day": '*0":00"'}.get(part),
                 formula=formula.format(f"[{self.name(mart.name, column)}]"),
             )
 
@@ -380,8 +380,8 @@ class Source:
         self.fields[f"Calculation_{metric.name}"] = Field(
             name=f"Calculation_{metric.name}",
             mart=metric.mart,
-            caption=self._caption(getattr(metric.caption, self.locale), metric.mart),
-            description=f"{getattr(metric.description, self.locale)}.",
+            caption=self._caption(metric.caption.of(self.locale), metric.mart),
+            description=f"{metric.description.of(self.locale)}.",
             datatype="real",
             role="measure",
             kind="quantitative",

@@ -15,9 +15,10 @@ from lxml import etree
 from psycopg.conninfo import conninfo_to_dict
 
 from callmart.base import sql_file
+from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.database import server
-from callmart.declarations.captions import Locale, captions
+from callmart.declarations.captions import captions
 from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Mart
 from callmart.declarations.metrics import metrics
@@ -249,7 +250,7 @@ def add_order(root: etree._Element, source: Source) -> None:
             if field.folder == folder and not field.is_hidden and field.name not in in_path
         ]
         if items:
-            shown = etree.SubElement(folders, "folder", name=title[source.locale])
+            shown = etree.SubElement(folders, "folder", name=title.of(source.locale))
             for name, kind in items:
                 etree.SubElement(shown, "folder-item", name=name, type=kind)
 
@@ -277,7 +278,7 @@ def _dated(source: Source) -> list[tuple[Mart, str]]:
 
 def _path(source: Source, mart: Mart) -> str:
     of_mart = source.captions.mart(mart.name, source.locale)
-    return f"{fields.HIERARCHY[source.locale]} ({of_mart})"
+    return f"{fields.HIERARCHY.of(source.locale)} ({of_mart})"
 
 
 def object_id(source: Source, mart: str) -> str:

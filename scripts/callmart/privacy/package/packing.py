@@ -15,9 +15,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from callmart.base import csv_file
+from callmart.base.declared import Locale
 from callmart.base.templates import template
 from callmart.declarations import processing
-from callmart.declarations.captions import Locale
 from callmart.privacy.package.own_rows import Contents, Rows, Somebody
 from callmart.privacy.package.page import page, somebody
 from callmart.reports import paper

@@ -6,10 +6,9 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from callmart.base.declared import Texts
+from callmart.base.declared import Locale, Texts, texts
 from callmart.base.pointing import Whom
 from callmart.declarations import processing
-from callmart.declarations.captions import Locale
 from callmart.declarations.captions import file as captions_file
 from callmart.privacy.package.own_rows import Contents, Rows, Somebody
 
@@ -17,26 +16,22 @@ LONGEST = 200  # rows of a table on the page; the CSV file has all
 _KEY = re.compile(r"^([0-9a-f]{8})[0-9a-f]{24}$")  # on the page its beginning is enough
 
 
-def _texts(nl: str, en: str) -> Texts:
-    return Texts(nl=nl, en=en)
-
-
 KINDS: Mapping[Whom, Texts] = {
-    "agent": _texts("een medewerker", "an agent"),
-    "caller": _texts("een beller", "a caller"),
-    "contact": _texts("een contactpersoon", "a contact"),
-    "recipient": _texts("een ontvanger van rapporten", "a recipient of reports"),
+    "agent": texts("een medewerker", "an agent"),
+    "caller": texts("een beller", "a caller"),
+    "contact": texts("een contactpersoon", "a contact"),
+    "recipient": texts("een ontvanger van rapporten", "a recipient of reports"),
 }
 _OTHERS: Mapping[Whom, Texts] = {
     **KINDS,
-    "staff": _texts("iemand van de aanbieder", "somebody of the provider"),
-    "nobody": _texts("(weggelaten)", "(left out)"),
+    "staff": texts("iemand van de aanbieder", "somebody of the provider"),
+    "nobody": texts("(weggelaten)", "(left out)"),
 }
 
 WORDS = {
-    "title": _texts("Gegevens van {kind}", "Data of {kind}"),
-    "at": _texts("bij {customer}, tot en met {day}", "at {customer}, up to and including {day}"),
-    "intro": _texts(
+    "title": texts("Gegevens van {kind}", "Data of {kind}"),
+    "at": texts("bij {customer}, tot en met {day}", "at {customer}, up to and including {day}"),
+    "intro": texts(
         "Dit is alles wat callmart van u heeft. Het kent u alleen als sleutel of, waar een organisatie u heeft "
         "opgegeven, met naam of adres. Van een telefoonnummer is er alleen de sleutel. Wie er verder in uw gegevens "
         "voorkomt, staat er als iemand: een medewerker, een beller.",
@@ -44,38 +39,38 @@ WORDS = {
         "has named you, by name or address. Of a telephone number there is only the hash. Whoever else is in your "
         "data is shown as somebody: an agent, a caller.",
     ),
-    "forms": _texts(
+    "forms": texts(
         "Alles staat ook in data.json en in de map csv, voor een machine.",
         "All of it is also in data.json and in the folder csv, for a machine.",
     ),
-    "recipients": _texts("Wie de gegevens ziet", "Who sees the data"),
-    "rights": _texts("Uw rechten", "Your rights"),
-    "what_rights": _texts(
+    "recipients": texts("Wie de gegevens ziet", "Who sees the data"),
+    "rights": texts("Uw rechten", "Your rights"),
+    "what_rights": texts(
         "U kunt uw gegevens laten corrigeren, wissen, beperken of meenemen, bezwaar maken, en een klacht indienen "
         "bij de Autoriteit Persoonsgegevens. Over een verzoek beslist de organisatie die hierboven staat.",
         "You can have your data corrected, erased, restricted or taken with you, object, and complain to the Dutch "
         "data protection authority (Autoriteit Persoonsgegevens). The organisation above decides on a request.",
     ),
-    "decisions": _texts(
+    "decisions": texts(
         "Niemand wordt op grond hiervan automatisch beoordeeld.",
         "Nobody is judged automatically on the ground of this.",
     ),
-    "why": _texts("Waarvoor", "What for"),
-    "source": _texts("Waarvandaan", "From where"),
-    "kept": _texts("Hoe lang", "For how long"),
-    "first_rows": _texts(
+    "why": texts("Waarvoor", "What for"),
+    "source": texts("Waarvandaan", "From where"),
+    "kept": texts("Hoe lang", "For how long"),
+    "first_rows": texts(
         "De eerste {shown} van {all} regels; het CSV-bestand heeft ze alle.",
         "The first {shown} of {all} rows; the CSV file has all.",
     ),
-    "rows": _texts("Regels: {all}.", "Rows: {all}."),
-    "same": _texts("Overal gelijk", "The same everywhere"),
-    "meaning": _texts("Wat de kolommen betekenen", "What the columns mean"),
-    "left_out": _texts("Niet in dit pakket", "Not in this package"),
-    "nothing": _texts("Hier is niets van u", "Nothing of you is in"),
-    "yes": _texts("ja", "yes"),
-    "no": _texts("nee", "no"),
-    "and": _texts(" of ", " or "),
-    "page": _texts("pagina", "page"),
+    "rows": texts("Regels: {all}.", "Rows: {all}."),
+    "same": texts("Overal gelijk", "The same everywhere"),
+    "meaning": texts("Wat de kolommen betekenen", "What the columns mean"),
+    "left_out": texts("Niet in dit pakket", "Not in this package"),
+    "nothing": texts("Hier is niets van u", "Nothing of you is in"),
+    "yes": texts("ja", "yes"),
+    "no": texts("nee", "no"),
+    "and": texts(" of ", " or "),
+    "page": texts("pagina", "page"),
 }
 
 
@@ -83,18 +78,18 @@ def page(contents: Contents, language: Locale) -> dict[str, Any]:
     """What the page says, as words that are ready to be laid out."""
 
     def say(name: str, **parts: object) -> str:
-        return _in(WORDS[name], language).format(**parts)
+        return WORDS[name].of(language).format(**parts)
 
     day = contents.last_day
     shown = f"{day.day}-{day.month}-{day.year}" if language == "nl" else f"{day.day} {day:%B %Y}"
     return {
         "locale": language,
-        "title": say("title", kind=_in(KINDS[contents.person.kind], language)),
+        "title": say("title", kind=KINDS[contents.person.kind].of(language)),
         "at": say("at", customer=contents.customer, day=shown),
         "paragraphs": [say("intro"), say("forms"), say("decisions")],
-        "recipients": [_in(one, language) for one in processing.processing().recipients],
+        "recipients": [one.of(language) for one in processing.processing().recipients],
         "sections": [_section(one, contents, language) for one in contents.tables if one.rows],
-        "nothing": [_in(one.holding.caption, language) for one in contents.tables if not one.rows],
+        "nothing": [one.holding.caption.of(language) for one in contents.tables if not one.rows],
         "words": {
             name: say(name)
             for name in (
@@ -122,12 +117,12 @@ def _section(one: Rows, contents: Contents, language: Locale) -> dict[str, Any]:
     varying = [place for place, found in enumerate(values) if len(found) > 1]
     named = "first_rows" if len(one.rows) > LONGEST else "rows"
     return {
-        "title": f"{_in(said.caption, language)} ({said.table})",
+        "title": f"{said.caption.of(language)} ({said.table})",
         "facts": [
-            [_in(WORDS[name], language), _in(text, language)]
+            [WORDS[name].of(language), text.of(language)]
             for name, text in (("why", said.why), ("source", said.source), ("kept", said.kept))
         ],
-        "remark": _in(WORDS[named], language).format(shown=LONGEST, all=len(one.rows)),
+        "remark": WORDS[named].of(language).format(shown=LONGEST, all=len(one.rows)),
         "same": [
             [one.columns[place], *found]
             for place, found in enumerate(values)
@@ -135,8 +130,8 @@ def _section(one: Rows, contents: Contents, language: Locale) -> dict[str, Any]:
         ],
         "head": [one.columns[place] for place in varying],
         "rows": [[row[place] for place in varying] for row in cells] if varying else [],
-        "meanings": [[name, _in(said.columns[name], language)] for name in one.columns],
-        "left_out": [[name, _in(why, language)] for name, why in said.left_out.items()],
+        "meanings": [[name, said.columns[name].of(language)] for name in one.columns],
+        "left_out": [[name, why.of(language)] for name, why in said.left_out.items()],
     }
 
 
@@ -148,7 +143,7 @@ def _shown(column: str, value: Any, zone: ZoneInfo, language: Locale) -> str:
         case Somebody():
             said = somebody(value, language)
         case bool():
-            said = _in(WORDS["yes" if value else "no"], language)
+            said = WORDS["yes" if value else "no"].of(language)
         case datetime():
             said = f"{value.astimezone(zone) if value.tzinfo else value:%d-%m-%Y %H:%M:%S}"
         case date():
@@ -157,14 +152,10 @@ def _shown(column: str, value: Any, zone: ZoneInfo, language: Locale) -> str:
             said = ", ".join(map(str, value))
         case _:
             known = captions_file().values.get(column, {}).get(str(value))
-            said = _in(known, language) if known else _KEY.sub(r"\1…", str(value))
+            said = known.of(language) if known else _KEY.sub(r"\1…", str(value))
     return said
 
 
 def somebody(value: Somebody, language: Locale) -> str:
     """What stands where a value points to somebody else."""
-    return _in(WORDS["and"], language).join(_in(_OTHERS[one], language) for one in value.whom)
-
-
-def _in(texts: Texts, language: Locale) -> str:
-    return str(getattr(texts, language))
+    return WORDS["and"].of(language).join(_OTHERS[one].of(language) for one in value.whom)

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
+from callmart.base.declared import Texts, texts
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field, Part, Source
@@ -38,14 +38,7 @@ GREY = "#8C8C8C"
 SHADES = ("#EFF3FF", "#BDD7E7", "#6BAED6", "#3182BD", "#08519C")  # one hue, light to dark
 
 
-def texts(**both: str) -> dict[str, str]:
-    """Return a text in both languages."""
-    return both
-
-
-WEEKS = texts(
-    nl="Weken terug (1 is de laatste volledige week)", en="Weeks back (1 is the last complete week)"
-)
+WEEKS = texts("Weken terug (1 is de laatste volledige week)", "Weeks back (1 is the last complete week)")
 
 
 def uuid_of(content_url: str, *made_of: str) -> str:
@@ -72,11 +65,11 @@ class Book:
         self.windows: list[etree._Element] = []
         self.actions: list[etree._Element] = []
         self.ids: dict[str, tuple[str, ...]] = {}  # what each is made of, beside the content URL
-        self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
+        self._names = {self.say(report.title)}
 
-    def say(self, text: Any) -> str:
+    def say(self, text: Texts) -> str:
         """Return a text in the language of the workbook."""
-        return str(text[self.locale] if isinstance(text, dict) else getattr(text, self.locale))
+        return text.of(self.locale)
 
     def id(self, *parts: str) -> str:
         """Return a UUID in Tableau's form that is always the same for the same parts."""

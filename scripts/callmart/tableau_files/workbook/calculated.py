@@ -2,44 +2,43 @@
 
 from typing import NamedTuple
 
+from callmart.base.declared import texts
 from callmart.declarations.data_through import THROUGH
 from callmart.tableau_files.fields import COUNT, SHARE, DataType, Field
-from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book, texts
+from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book
 from callmart.tableau_files.workbook.sheet import Instance
 
 TREND = 13  # weeks or months
 
 WORDS = {
-    "shown": texts(nl="In deze week, hele dagen", en="In this week, whole days"),
-    "shown_by_day": texts(nl="In deze week", en="In this week"),
-    "before": texts(nl="In de week ervoor", en="In the week before"),
-    "both": texts(
-        nl="In deze week, hele dagen, of die ervoor", en="In this week, whole days, or the one before"
-    ),
-    "both_by_day": texts(nl="In deze week of die ervoor", en="In this week or the one before"),
-    "which": texts(nl="Week", en="Week"),
-    "this week": texts(nl="Deze week", en="This week"),
-    "week before": texts(nl="Week ervoor", en="Week before"),
-    "weeks": texts(nl="In de laatste weken", en="In the last weeks"),
-    "months": texts(nl="In de laatste maanden", en="In the last months"),
-    "rows": texts(nl="Aantal", en="Number"),
-    "day": texts(nl="Dag", en="Day"),
-    "week": texts(nl="Weeknummer", en="Week number"),
-    "from": texts(nl="Van", en="From"),
-    "until": texts(nl="Tot en met", en="Until"),
-    "through": texts(nl="Gegevens tot en met", en="Data through"),
-    "so far": texts(nl=", tot nu toe", en=", so far"),
-    "until the time": texts(nl=" tot ", en=" until "),
-    "going on": texts(nl=", tot en met gisteren", en=", until yesterday"),
-    "message": texts(nl="Melding", en="Message"),
-    "no data": texts(nl="geen gegevens", en="no data"),
-    "none before": texts(nl="geen week ervoor", en="no week before"),
-    "same": texts(nl="gelijk", en="the same"),
-    "target": texts(nl="doel ", en="target "),
-    "met": texts(nl=" gehaald", en=" met"),
-    "missed": texts(nl=" niet gehaald", en=" missed"),
-    "was": texts(nl="was ", en="was "),
-    "points": texts(nl=" punt", en=" points"),
+    "shown": texts("In deze week, hele dagen", "In this week, whole days"),
+    "shown_by_day": texts("In deze week", "In this week"),
+    "before": texts("In de week ervoor", "In the week before"),
+    "both": texts("In deze week, hele dagen, of die ervoor", "In this week, whole days, or the one before"),
+    "both_by_day": texts("In deze week of die ervoor", "In this week or the one before"),
+    "which": texts("Week", "Week"),
+    "this week": texts("Deze week", "This week"),
+    "week before": texts("Week ervoor", "Week before"),
+    "weeks": texts("In de laatste weken", "In the last weeks"),
+    "months": texts("In de laatste maanden", "In the last months"),
+    "rows": texts("Aantal", "Number"),
+    "day": texts("Dag", "Day"),
+    "week": texts("Weeknummer", "Week number"),
+    "from": texts("Van", "From"),
+    "until": texts("Tot en met", "Until"),
+    "through": texts("Gegevens tot en met", "Data through"),
+    "so far": texts(", tot nu toe", ", so far"),
+    "until the time": texts(" tot ", " until "),
+    "going on": texts(", tot en met gisteren", ", until yesterday"),
+    "message": texts("Melding", "Message"),
+    "no data": texts("geen gegevens", "no data"),
+    "none before": texts("geen week ervoor", "no week before"),
+    "same": texts("gelijk", "the same"),
+    "target": texts("doel ", "target "),
+    "met": texts(" gehaald", " met"),
+    "missed": texts(" niet gehaald", " missed"),
+    "was": texts("was ", "was "),
+    "points": texts(" punt", " points"),
 }
 
 
@@ -222,7 +221,7 @@ def message(book: Book, mart: str, text: str) -> Field:
 
 
 def _word(book: Book, name: str) -> str:
-    return WORDS[name][book.locale]
+    return book.say(WORDS[name])
 
 
 def _weeks_ago(book: Book, mart: str) -> str:

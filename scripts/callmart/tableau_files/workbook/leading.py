@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 from lxml import etree
 
+from callmart.base.declared import texts
 from callmart.declarations.exposures import COLUMN, Report
 from callmart.tableau_files.fields import Field
-from callmart.tableau_files.workbook.book import WEEKS, WEEKS_BACK, Book, texts
+from callmart.tableau_files.workbook.book import WEEKS, WEEKS_BACK, Book
 from callmart.tableau_files.workbook.sheet import Sheet
 
-WORDS = texts(nl="Elk gesprek", en="Every contact")
+WORDS = texts("Elk gesprek", "Every contact")
 
 
 def add(book: Book, rows: Report, content_url: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from lxml import etree
 
+from callmart.base.declared import Texts, texts
 from callmart.declarations.exposures import Sheet as Declared
 from callmart.tableau_files.fields import Field
 from callmart.tableau_files.tds import USER
@@ -15,7 +16,6 @@ from callmart.tableau_files.workbook.book import (
     MEASURE_VALUES,
     SHADES,
     Book,
-    texts,
 )
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
 
@@ -36,12 +36,12 @@ LAST_NUMBER = {
 }
 
 WORDS = {
-    "day": texts(nl="Dag: ", en="Day: "),
-    "week": texts(nl="Week: ", en="Week: "),
-    "from": texts(nl="Kwartier van ", en="Quarter-hour from "),
-    "period": texts(nl="Periode", en="Period"),
-    "week of": texts(nl="Week ", en="Week "),
-    "until": texts(nl=" t/m ", en=" to "),
+    "day": texts("Dag: ", "Day: "),
+    "week": texts("Week: ", "Week: "),
+    "from": texts("Kwartier van ", "Quarter-hour from "),
+    "period": texts("Periode", "Period"),
+    "week of": texts("Week ", "Week "),
+    "until": texts(" t/m ", " to "),
 }
 
 
@@ -308,13 +308,13 @@ KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
 
 def period(book: Book) -> Sheet:
     """Add the sheet that shows the chosen week, with its first and last day."""
-    sheet = book.sheet("period", WORDS["period"][book.locale])
+    sheet = book.sheet("period", book.say(WORDS["period"]))
     fields = calculated.period(book)
     week, first, last, going_on, through, so_far = (sheet.use(field) for field in fields)
     sheet.mark, sheet.marks = "Text", TEXT
     sheet.encodings = [("text", name) for name in (week, first, last, going_on, through, so_far)]
     look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
-    of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
+    of, until = book.say(WORDS["week of"]), book.say(WORDS["until"])
     label = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
     until_now = (
         f"{fields.through.caption} <{through}><{so_far}>",
@@ -368,27 +368,27 @@ def _measures(sheet: Sheet, declared: Declared) -> list[str]:
     return [sheet.use(source.measure(declared.mart, measure)) for measure in declared.measures]
 
 
-def _day(sheet: Sheet, mart: str, derivation: str = "") -> tuple[dict[str, str], str]:
+def _day(sheet: Sheet, mart: str, derivation: str = "") -> tuple[Texts, str]:
     """The day's field and its words for the tooltip, where it is written out."""
     name = sheet.use(sheet.book.day(mart), derivation)
     sheet.style("cell", "text-format", WHOLE_DAY, field=name)
     return WORDS["day"], name
 
 
-def _days(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
+def _days(sheet: Sheet, mart: str) -> tuple[str, tuple[Texts, str]]:
     """Days, and the day for the tooltip."""
     moment = _day(sheet, mart)
     sheet.style("label", "text-format", DAY, field=moment[1])
     return moment[1], moment
 
 
-def _times_of_day(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
+def _times_of_day(sheet: Sheet, mart: str) -> tuple[str, tuple[Texts, str]]:
     """The time of day as one axis, and the quarter-hour for the tooltip."""
     column = sheet.use(sheet.book.part(mart, "time_of_day"))
     return column, (WORDS["from"], sheet.use(sheet.book.part(mart, "quarter_hour"), "Attribute"))
 
 
-def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
+def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[Texts, str]]:
     """Quarter-hours within hours. Only the hours have labels, as quarter-hours would be too many to read."""
     hour = sheet.use(sheet.book.part(mart, "hour"))
     quarter_hour = sheet.use(sheet.book.part(mart, "quarter_hour"))
@@ -396,8 +396,8 @@ def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], 
     return f"({hour} / {quarter_hour})", (WORDS["from"], quarter_hour)
 
 
-def _tooltip(book: Book, *parts: tuple[dict[str, str] | str, str]) -> list[tuple[str, str]]:
-    return [(words if isinstance(words, str) else words[book.locale], name) for words, name in parts]
+def _tooltip(book: Book, *parts: tuple[Texts | str, str]) -> list[tuple[str, str]]:
+    return [(words if isinstance(words, str) else book.say(words), name) for words, name in parts]
 
 
 def _values(book: Book, declared: Declared, measures: list[str]) -> list[tuple[str, str]]:

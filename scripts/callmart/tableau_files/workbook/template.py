@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from lxml import etree
 
+from callmart.base.declared import texts
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
@@ -21,7 +22,7 @@ from callmart.tableau_files.workbook.book import LOCALES
 from callmart.tableau_files.workbook.published import PublishedSource, attach, layer, layered
 from callmart.tableau_files.workbook.sheet import literal
 
-PERIOD = {"nl": "de laatste volledige week", "en": "the last complete week"}
+PERIOD = texts("de laatste volledige week", "the last complete week")
 PLACEHOLDER = re.compile(r"(?:\{\{|%7B%7B)\s*([a-z_]+)\s*(?:\}\}|%7D%7D)")
 BRACKETS = re.compile(r"(\[Parameters\]\s*\.\s*)?\[((?:[^\[\]]|\]\])+)\]")
 # The values that an action passes on are URL-encoded.
@@ -297,8 +298,8 @@ def _fill_placeholders(
     root: etree._Element, name: str, report: Report, customer: str, source: Source, captions: dict[str, str]
 ) -> None:
     """Fill in the texts in double braces, and translate the captions by which actions name fields."""
-    words = {key: str(getattr(getattr(report, key), source.locale)) for key in ("title", "subtitle", "empty")}
-    words |= {"customer": customer, "period": PERIOD[source.locale]}
+    declared = {"title": report.title, "subtitle": report.subtitle, "empty": report.empty, "period": PERIOD}
+    words = {"customer": customer, **{name: text.of(source.locale) for name, text in declared.items()}}
 
     def filled(place: str, text: str) -> str:
         def word(found: re.Match[str]) -> str:
