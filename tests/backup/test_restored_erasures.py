@@ -27,6 +27,7 @@ from centre import DAYS, NAMED, REGISTRY, agent_of
 from commands import command_of
 from erasing import erase, key_of, person
 from events import AMSTERDAM
+from searching import files_with
 from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
@@ -34,8 +35,13 @@ pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
 MIDDLE = datetime.combine(DAYS[1], time(), AMSTERDAM)
 AGENT, OBJECTOR, MISTAKEN, LIFTED = (agent_of(NAMED, number) for number in range(1, 5))
+OBJECTORS_NAME = "Bezwaar Makend"
 WRONG, NAME = "Fout Gespeld", "Goed Gespeld"
-NAMES = REGISTRY.replace("    agents: [", f"    agents: [{{id: {MISTAKEN}, name: {WRONG}}}, ", 1)
+NAMES = REGISTRY.replace(
+    "    agents: [",
+    f"    agents: [{{id: {MISTAKEN}, name: {WRONG}}}, {{id: {OBJECTOR}, name: {OBJECTORS_NAME}}}, ",
+    1,
+)
 MakeCallmart = Callable[..., Callmart]
 
 
@@ -111,6 +117,13 @@ def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -
     assert f"callmart_customer_{NAMED}" in logins(new)
     (entry,) = new.rows("select details from ops.audit_log where action = 'restored'")
     assert entry["details"]["erased again"] == 1
+
+
+def test_what_was_deleted_is_in_no_file_of_the_restored_home(new: Callmart) -> None:
+    """Neither in freed pages nor in the write-ahead log: who was erased since the backup, and who objected by name."""
+    of_erased = {AGENT.encode(), b"Noor Zandvliet", b"noor@example.org", key(new).encode()}
+    assert files_with(new.home, of_erased | {OBJECTORS_NAME.encode()}) == set()
+    assert files_with(new.home, {key(new, OBJECTOR).encode()}), "the control: those events stay"
 
 
 def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> None:

@@ -24,6 +24,7 @@ from centre import ANONYMOUS, NAMED, STANDARD, agent_of
 from erasing import erase, key_of, person
 from events import AMSTERDAM, event
 from rotations import rotate
+from searching import files_with
 from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
@@ -134,6 +135,8 @@ def test_without_them_the_days_before_the_last_erasure_go(
     assert problem.startswith(f"customer {NAMED}: since this backup somebody was erased under another key")
     assert "`--later-keys`" in problem
     assert found(new, BEFORE) == found(new, AFTER) == set()
+    erased = {keyed(key, "agent", AFTER).encode() for key in epochs(key_of(old, NAMED))}
+    assert files_with(new.home / "postgres", erased) == set(), "nor in freed pages, or the log"
     rows = new.rows("select distinct customer_id from store.queue_day")
     assert {row["customer_id"] for row in rows} >= {ANONYMOUS} and NAMED not in {
         row["customer_id"] for row in rows

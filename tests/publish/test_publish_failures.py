@@ -2,6 +2,7 @@
 
 import errno
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -16,7 +17,7 @@ import bad_days
 from broken_requests import FORBIDDEN, answer, sending
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import listing
+from callmart.publish import listing, validation
 from callmart.publish.applying import apply
 from callmart.publish.desired import DataSource, Publication, Workbook
 from callmart.publish.planning import plan
@@ -460,6 +461,23 @@ def test_a_tableau_that_stops_answering_is_not_waited_for_per_customer_and_mail(
         (outcome,) = apply(server, replace(changes, customers=changes.customers[1:2]))
     assert outcome.error is not None
     assert len(waited) == 4, "two of them to suspend the first mail"
+
+
+def test_a_kill_leaves_no_workbook_among_the_temporary_files(
+    emptied: Emptied, detailed: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Path] = []
+    inner = validation.publish
+
+    def looked_at(*arguments: Any) -> TSC.WorkbookItem:
+        left.extend(tmp_path.iterdir())
+        return inner(*arguments)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(validation, "publish", looked_at)
+    assert succeeded(publish(emptied.server, detailed))
+    assert workbooks(emptied.server), "the control"
+    assert left == []
 
 
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from callmart.database import (
 from callmart.database.ledger_mending import Lost
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
-from callmart.privacy import replaying, rotating
+from callmart.privacy import replaying, rotating, server_files
 from callmart.publish import installation
 from callmart.retention import expire, expiry_plan, remove
 from callmart.upgrade import marts as changes
@@ -192,9 +192,11 @@ def _erase_again(
     erase = partial(replaying.erase_restored, Work(connection, settings, refuse))
     done = replaying.replay(connection, settings, erase, lost)
     erased = done.persons
+    _leave_deleted(connection, settings)
     while customers := rotating.add_next_layers(connection, settings):
         done = replaying.replay(connection, settings, erase, keyed_anew=customers)
         erased += done.persons
+        _leave_deleted(connection, settings)
     return erased, done.problems
 
 
@@ -209,11 +211,23 @@ def _remove_unknown(connection: psycopg.Connection, settings: Settings) -> list[
         for one in remove.remove(connection, settings, quietly):
             if isinstance(one, remove.Unremoved):
                 raise one
+        stored = [relation for (relation,) in connection.execute(SQL["stored"])]
+        vacuum.note(connection, *stored)  # somebody who was erased can be in any of them
+        _leave_deleted(connection, settings)
     return [
         f"customer {customer}: since this backup somebody was erased under another key, so the days before that were "
         "removed; if the key was rotated, restore again and name a backup made since with `--later-keys`"
         for customer in customers
     ]
+
+
+def _leave_deleted(connection: psycopg.Connection, settings: Settings) -> None:
+    """Leave behind what the backup had of those who were erased or object, or whose days were removed. Commits. What a
+    server elsewhere keeps in its files is its operator's.
+    """
+    if settings.dsn is None and server_files.touched(connection):
+        vacuum.want_whole(connection)
+        server_files.leave_deleted(connection, settings)
 
 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:

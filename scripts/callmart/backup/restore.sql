@@ -13,3 +13,9 @@ select
     mart_group
 from access.mart inner join pg_catalog.pg_class on pg_class.oid = relation
 order by 1;
+
+-- name: stored
+-- The tables of events and marts, each month for itself.
+select c.oid::regclass::text
+from pg_catalog.pg_class as c
+where c.relkind = 'r' and c.relnamespace::regnamespace::text in ('raw', 'store');

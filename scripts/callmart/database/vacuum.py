@@ -39,6 +39,11 @@ def note(connection: psycopg.Connection, *relations: str, whole: bool = False) -
         )
 
 
+def want_whole(connection: psycopg.Connection) -> None:
+    """Let whatever is noted by now be written anew."""
+    connection.execute("update ops.to_vacuum set is_whole = true")
+
+
 def months(connection: psycopg.Connection, table: str, days: Iterable[date]) -> list[str]:
     """The names of a table's months that these days are in."""
     query = "select distinct access.partition_of(%s, day) from unnest(%s::date[]) as day"

@@ -133,7 +133,7 @@ def mark_days_and_delete_name(connection: psycopg.Connection, person: Person) ->
     for mart, condition in _conditions(connection):
         connection.execute(_filled("mark_days" if mart.day else "delete_named", mart, condition), parameters)
         if not mart.day:
-            vacuum.note(connection, mart.table)
+            vacuum.note(connection, mart.table, whole=True)
 
 
 def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Composable]]:

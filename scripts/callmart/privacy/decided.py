@@ -128,7 +128,7 @@ LEFT_OUT: Mapping[str, LeftOut] = {
     "temporary files": LeftOut("written anew", "what a process that was killed has left is removed"),
     "registry file": LeftOut("stays", "it may go on naming the agent"),
     "elsewhere": LeftOut("stays", "the letter says what the customer can do"),
-    "server files": LeftOut("stays", "the events are there as well"),
+    "server files": LeftOut("name dropped", "the events are there as well"),
 }
 
 # The places that show agents.

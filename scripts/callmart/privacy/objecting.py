@@ -17,7 +17,7 @@ from callmart.database.ledger import Act
 from callmart.land import places as landed
 from callmart.land.places import Stored
 from callmart.opening import opening
-from callmart.privacy import kept, persons
+from callmart.privacy import kept, persons, server_files
 from callmart.privacy.decided import SHOWING
 from callmart.privacy.kept import Remembered
 from callmart.privacy.places import each, require_covered
@@ -119,10 +119,16 @@ def settle(connection: psycopg.Connection, person: Person) -> None:
 
 
 def follow(work: Work, person: Person, on_place: OnPlace) -> None:
-    """Make everything that shows agents anew, as the ledger says. Commits."""
+    """Make everything that shows agents anew, as the ledger says, and leave a name that was dropped behind. Commits."""
     whole = always(person)
     searching = seeking(work, whole)
-    each(lambda place: place.treat(searching, whole) if place.name in SHOWING else Counts(), on_place)
+
+    def treat(place: Place) -> Counts:
+        if place.name == server_files.Files.name:
+            return Counts(tables=server_files.leave_deleted(work.connection, work.settings))
+        return place.treat(searching, whole) if place.name in SHOWING else Counts()
+
+    each(treat, on_place)
 
 
 def always(person: Person) -> Person:

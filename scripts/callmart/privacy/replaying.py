@@ -215,11 +215,12 @@ def _hide_waiting_days(connection: psycopg.Connection, customer_id: int) -> None
         names = {
             "mart": sql.Identifier(*mart.table.split(".")),
             "day": sql.Identifier("t", str(mart.day)),
-            "mart_name": sql.Literal(mart.name),
+            "mart_name": sql.Literal(mart.table),
         }
         query = sql.SQL(SQL[statement]).format(**names)
-        if connection.execute(query, {"customer": customer_id}).rowcount:
-            vacuum.note(connection, mart.table)
+        hidden = [relation for (relation,) in connection.execute(query, {"customer": customer_id})]
+        if hidden:
+            vacuum.note(connection, mart.table, *hidden)
     connection.execute(SQL["forget_hidden"], {"customer": customer_id})
 
 

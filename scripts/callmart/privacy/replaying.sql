@@ -164,18 +164,29 @@ group by e.customer_id
 order by e.customer_id;
 
 -- name: hide_days
-delete from {mart} as t using ops.dirty_day as d
-where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'person' and d.call_date = {day};
+-- Returns the months from which rows went.
+with hidden as (
+    delete from {mart} as t using ops.dirty_day as d
+    where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'person' and d.call_date = {day}
+    returning {day} as day
+)
+
+select distinct access.partition_of({mart_name}, day) from hidden;
 
 -- name: hide_customer
--- A mart without days is computed whole with any day of the customer.
-delete from {mart} as t
-where
-    t.customer_id = %(customer)s
-    and exists (
-        select 1 from ops.dirty_day as d
-        where d.customer_id = t.customer_id and d.cause = 'person'
-    );
+-- A mart without days is computed whole with any day of the customer. Returns its table, if rows went.
+with hidden as (
+    delete from {mart} as t
+    where
+        t.customer_id = %(customer)s
+        and exists (
+            select 1 from ops.dirty_day as d
+            where d.customer_id = t.customer_id and d.cause = 'person'
+        )
+    returning t.customer_id
+)
+
+select distinct {mart_name} from hidden;
 
 -- name: forget_hidden
 delete from ops.opened_day as o using ops.dirty_day as d

@@ -90,23 +90,15 @@ class Files:
         """Write anew what was touched and whatever has something of the person in its files, such as rows of a
         transaction that broke off; the planner's samples; and the log. Commits.
         """
-        connection = work.connection
-        touched = {relation for (relation,) in connection.execute(SQL["touched"]).fetchall()}
-        connection.commit()
-        if work.settings.dsn is None:
-            with embedded_server.administrator(work.settings.home) as postgres:
-                others = {"files": _files_with(work, _files_of(postgres, touched))}
+        connection, settings = work.connection, work.settings
+        if settings.dsn is None:
+            with embedded_server.administrator(settings.home) as postgres:
+                others = {"files": _files_with(work, _files_of(postgres, touched(connection)))}
                 holding = postgres.execute(SQL["relations"], others).fetchall()
                 _write_anew(postgres, {relation for relation, is_own in holding if not is_own})
-            touched |= {relation for relation, is_own in holding if is_own}
-            vacuum.note(connection, *touched, whole=True)
-        with sessions.making_way(connection):
-            if older := sessions.end_older(connection):
-                raise Blocked("lock", _seen_by(work, older[0]))
-            if not vacuum.vacuum(connection, (*_BRIEFLY, _PATIENTLY)):
-                raise Blocked("lock", _HELD)
-        _leave_behind(connection, work.settings)
-        return Counts(tables=len(touched))
+            vacuum.note(connection, *(relation for relation, is_own in holding if is_own))
+            vacuum.want_whole(connection)
+        return Counts(tables=leave_deleted(connection, settings))
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the bytes of all files. Of a server elsewhere, what its catalogue says."""
@@ -119,14 +111,33 @@ class Files:
         return Proof.of_files((found for _, found in _hits(work, lambda _: True)), left)
 
 
-def _seen_by(work: Work, older: sessions.Older) -> str:
+def leave_deleted(connection: psycopg.Connection, settings: Settings) -> int:
+    """Vacuum the tables from which rows were deleted since the last time, each as it is noted, and leave the planner's
+    samples and the log behind. Commits. Returns the number of tables. Raises Blocked if another session is in the way.
+    """
+    tables = len(touched(connection))
+    with sessions.making_way(connection):
+        if older := sessions.end_older(connection):
+            raise Blocked("lock", _seen_by(connection, settings, older[0]))
+        if not vacuum.vacuum(connection, (*_BRIEFLY, _PATIENTLY)):
+            raise Blocked("lock", _HELD)
+    _leave_behind(connection, settings)
+    return tables
+
+
+def touched(connection: psycopg.Connection) -> list[str]:
+    """The tables from which rows were deleted since the last vacuum. Commits."""
+    found = connection.execute(SQL["touched"]).fetchall()
+    connection.commit()
+    return [relation for (relation,) in found]
+
+
+def _seen_by(connection: psycopg.Connection, settings: Settings, older: sessions.Older) -> str:
     """Who keeps what was deleted in the files. Since when, only a superuser may know of any session."""
     with (
-        embedded_server.administrator(work.settings.home)
-        if work.settings.dsn is None
-        else nullcontext(work.connection)
+        embedded_server.administrator(settings.home) if settings.dsn is None else nullcontext(connection)
     ) as reader:
-        parameters = {"pid": older.pid, "zone": work.settings.time_zone}
+        parameters = {"pid": older.pid, "zone": settings.time_zone}
         since = [f", since {moment}" for (moment,) in reader.execute(SQL["since"], parameters) if moment]
     return (
         f"session {older.pid} of the login {older.role} still sees what was deleted{''.join(since)}, so it stays in "

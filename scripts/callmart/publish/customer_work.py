@@ -223,16 +223,13 @@ class CustomerWork:
         content = workbook.build(place, rows_at)
         item = TSC.WorkbookItem(self.project_id, step.name, show_tabs=False)
         item.hidden_views = _worksheets(content)
-        with TemporaryDirectory(prefix="callmart-") as folder:
-            file = Path(folder) / f"{workbook.report.name}.twb"
-            file.write_bytes(content)
 
-            def publish(mode: str) -> Any:
-                published = validation.publish(self.server, item, file, mode)
-                self._verify_connection(published, source)
-                return published
+        def publish(mode: str) -> Any:
+            published = validation.publish(self.server, item, content, mode)
+            self._verify_connection(published, source)
+            return published
 
-            self._replace("workbook", step, item, publish, hash_of(workbook, place, rows_at))
+        self._replace("workbook", step, item, publish, hash_of(workbook, place, rows_at))
 
     def _mail(self, step: Step) -> bool:
         if step.action == "change":

@@ -1,6 +1,6 @@
 """Has Tableau check a workbook before it is published, where the server can (REST API 3.29, Tableau 2026.2)."""
 
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import tableauserverclient as TSC
@@ -15,14 +15,15 @@ _UNKNOWN = (404, 405)
 _SHOWN = 200  # characters of what Tableau says
 
 
-def publish(server: TSC.Server, item: TSC.WorkbookItem, file: Path, mode: str) -> TSC.WorkbookItem:
+def publish(server: TSC.Server, item: TSC.WorkbookItem, content: bytes, mode: str) -> TSC.WorkbookItem:
     """Publish a .twb and return it. Raises UserError, with what Tableau says, if Tableau finds it wrong.
 
-    A workbook that was found right is already on the server, so its file isn't sent a second time.
+    A workbook that was found right is already on the server, so it isn't sent a second time. It is in no file here,
+    which a kill would leave.
     """
-    session = _upload(server, item.name, file)
+    session = _upload(server, item.name, content)
     if session is None:
-        return server.workbooks.publish(item, file, mode)
+        return server.workbooks.publish(item, BytesIO(content), mode)
     workbooks = server.workbooks
     overwrites = "&overwrite=true" if mode == server.PublishMode.Overwrite else ""
     request, content_type = RequestFactory.Workbook.publish_req_chunked(item)
@@ -32,12 +33,12 @@ def publish(server: TSC.Server, item: TSC.WorkbookItem, file: Path, mode: str) -
     return TSC.WorkbookItem.from_response(answer.content, server.namespace)[0]
 
 
-def _upload(server: TSC.Server, name: str, file: Path) -> str | None:
+def _upload(server: TSC.Server, name: str, content: bytes) -> str | None:
     """The id of the upload session with the workbook; None if the server can't check workbooks."""
     if tuple(int(part) for part in server.version.split(".")) < _SINCE:
         return None
     body, content_type = encode_multipart_formdata(
-        {"tableau_workbook": (file.name, file.read_bytes(), "application/octet-stream")}
+        {"tableau_workbook": (f"{name}.twb", content, "application/octet-stream")}
     )
     answer = server.session.post(
         f"{server.workbooks.baseurl}/validateWorkbookAndUpload",

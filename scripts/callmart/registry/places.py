@@ -107,7 +107,7 @@ def drop_names(connection: psycopg.Connection, person: Person) -> None:
         f"update registry.agent set name = null, email = null where {whose} and num_nonnulls(name, email) > 0",
     ):
         if connection.execute(statement.encode(), parameters).rowcount:
-            vacuum.note(connection, "registry.agent")
+            vacuum.note(connection, "registry.agent", whole=True)
 
 
 def _erase(connection: psycopg.Connection, person: Person) -> Counts:
