@@ -330,7 +330,7 @@ def test_the_command_says_what_differs_and_writes_page_and_json(
         printed = command("diff", ENVIRONMENT, "--out", file, "--json")
     assert said.code == printed.code == 1
     assert "queue_interval: offered: 2 changed, 2 equal" in said.out
-    assert said.out.endswith(f"1 columns differ, in 2 cells; {page}\n")
+    assert said.out.endswith(f"1 column differs, in 2 cells; {page}\n")
     assert page.stat().st_mode & 0o777 == 0o600
     assert "1 columns and marts differ" in page.read_text()
     document = json.loads(file.read_text())

@@ -307,6 +307,10 @@ BAD: list[tuple[Row, str]] = [
     (row("call_ended", recorded="yes"), "recorded is not true or false"),
     (row("call_ended", queue="a\tb"), "queue holds a control character"),
     (row("call_ended", event_id="a\u0085b"), "event_id holds a control character"),
+    *(
+        (row("call_ended", queue=f"a{sign}b"), "queue holds a control character")
+        for sign in "\u2028\u202a\u202e\u2066\u2069"
+    ),
     (row("call_ended", line="é" * 256), "line is longer than 255 characters"),
 ]
 

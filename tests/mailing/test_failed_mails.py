@@ -127,7 +127,7 @@ def test_a_letter_that_can_not_be_written_stops_no_other(
         with ordered(owner, odd, "traffic"):
             mailed = send(owner, by(two_weeks))
         said = (
-            f"customer {NAMED}: the mail of {WEEK} to 1 recipients could not be written (AttributeError): look at "
+            f"customer {NAMED}: the mail of {WEEK} to 1 recipient could not be written (AttributeError): look at "
             "their addresses in the registry; the next run tries again"
         )
         assert mailed == Sent(2, [(NAMED, said)])

@@ -244,7 +244,7 @@ def test_the_plan_says_what_it_costs_and_what_cant_be_given_back(
     assert code == 0
     for part in (
         f"queue_interval 9 3 {DAYS[0]} {DAYS[-1]}",
-        "it takes about 1 minutes",
+        "it takes about 1 minute,",
         "rebuild: 9 days are of an earlier definition",
     ):
         assert part in said

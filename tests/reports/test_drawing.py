@@ -132,7 +132,7 @@ def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, dr
         """
         select agent, sum(contacts), sum(talk_s)
         from store.agent_day join store.agent using (customer_id, agent_key)
-        where customer_id = %s and call_date = any(%s) group by agent_key, agent order by 2 desc, 1
+        where customer_id = %s and call_date = any(%s) group by agent_key, agent order by 2 desc, lower(agent)
         """,
         NAMED,
         DAYS,

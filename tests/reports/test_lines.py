@@ -11,7 +11,8 @@ from callmart.base.declared import Locale
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.declarations.exposures import Sheet
-from callmart.reports import weeks
+from callmart.reports import charts, weeks
+from callmart.reports.charts import Axis, Point
 from callmart.reports.drawing import Declared
 from callmart.reports.language import Language
 from callmart.reports.page import Section
@@ -149,3 +150,56 @@ def test_a_trend_of_one_month_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     two, *_ = drawn(monkeypatch, "handling", "months", months).panels
     assert "<svg" in two.svg
     assert "hoogste november 2026 (13.574)" in two.readings[0]
+
+
+def numbers_of_axis(section: Section) -> list[str]:
+    """What the axes of values say."""
+    return re.findall(r'text-anchor="end"[^>]*>([^<]+)</text>', section.panels[-1].svg)
+
+
+def test_the_axis_of_a_service_level_ends_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"day": date(2026, 11, day), "this_week": True, "service_level": 1.0, "answer_rate": 1.0}
+        for day in (16, 17)
+    ]
+    said = numbers_of_axis(drawn(monkeypatch, "accessibility", "service_level_per_day", rows))
+    assert (said[0], said[-1]) == ("90%", "100%")
+
+
+@pytest.mark.parametrize("highest", [1, 2, 3])
+def test_no_axis_says_a_number_twice(monkeypatch: pytest.MonkeyPatch, highest: int) -> None:
+    rows = [
+        {"quarter_hour": time(9, 15 * number), "hour": time(9), "peak_calls": highest, "channels": 1}
+        for number in range(4)
+    ]
+    said = numbers_of_axis(drawn(monkeypatch, "lines", "peak_over_the_day", rows))
+    assert said == [str(number) for number in range(highest + 1)]
+
+
+def test_a_line_is_at_zero_where_nothing_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But what is not known in a quarter-hour, such as the channels of a line, is not 0."""
+    rows = [
+        {"quarter_hour": time(hour), "hour": time(hour), "peak_calls": 3, "channels": 4} for hour in (9, 10)
+    ]
+    section = drawn(monkeypatch, "lines", "peak_over_the_day", rows)
+    calls, channels = re.findall(r'aria-roledescription="line mark"[^>]* d="([^"]+)"', section.panels[0].svg)
+    assert [len(re.split("[ML]", line)) - 1 for line in (calls, channels)] == [5, 2]
+    rows = [
+        {"quarter_hour": time(hour), "hour": time(hour), "this_week": now, "offered": 3}
+        for now, hours in ((True, (9, 10)), (False, (9,)))
+        for hour in hours
+    ]
+    section = drawn(monkeypatch, "traffic", "offered_over_the_day", rows)
+    both = re.findall(r'aria-roledescription="line mark"[^>]* d="([^"]+)"', section.panels[0].svg)
+    assert [len(re.split("[ML]", line)) - 1 for line in both] == [5, 5]
+
+
+@pytest.mark.parametrize("today", ["di 17 tot 14:05", "Tue 17 until 14:05"])
+def test_a_day_that_is_not_over_leaves_room_for_the_others(today: str) -> None:
+    """It says until when below its name. In one line, every second day was left out, and it as well."""
+    places = ["ma 16", today, "wo 18", "do 19", "vr 20", "za 21", "zo 22"]
+    points = [Point(place, 0.5, "week 47", "") for place in places]
+    svg = charts.lines(points, ["week 47"], Axis(",d"), places, "nl-NL")
+    texts = re.findall(r">([^<>]+)</t(?:ext|span)>", svg)
+    day, number, *until = today.split()
+    assert texts[:9] == ["ma 16", f"{day} {number}", *until, "wo 18", "do 19", "vr 20", "za 21", "zo 22"]

@@ -53,7 +53,7 @@ def test_a_part_that_is_the_only_one_has_its_name_too(monkeypatch: pytest.Monkey
     assert ">Binnen openingstijden</text>" in panel.svg
 
 
-@pytest.mark.parametrize("character", ["\ufffe", "\uffff", "\x07"])
+@pytest.mark.parametrize("character", ["\ufffe", "\uffff", "\x07", "\u2028", "\u202e"])
 def test_a_character_that_no_chart_can_have_is_shown_as_such(
     monkeypatch: pytest.MonkeyPatch, character: str
 ) -> None:
@@ -68,3 +68,12 @@ def test_agents_can_be_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"day": DAY, "agents_present": 3.25}]
     (panel,) = drawn(monkeypatch, rows, measures=["agents_present"]).panels
     assert "3,2" in panel.svg
+
+
+def test_the_table_has_words_in_the_order_of_the_legend(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"day": DAY, "outcome": outcome, "offered": 3}
+        for outcome in ("abandoned", "answered", None, "timed_out")
+    ]
+    grid = drawn(monkeypatch, rows, by="outcome", measures=["offered"]).grid
+    assert grid is not None and grid.head == ["", "Opgenomen", "Afgehaakt", "Te lang gewacht", ""]

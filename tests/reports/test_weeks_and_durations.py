@@ -1,13 +1,16 @@
 """The days that a drawn report counts, and how it writes durations. Nothing here needs a server."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
+from types import SimpleNamespace
+from typing import Any, cast
 
 from callmart.declarations import exposures
+from callmart.declarations.captions import Locale
 from callmart.reports import weeks
-from callmart.reports.drawing import _first_day
+from callmart.reports.drawing import _first_day, _notices
 from callmart.reports.language import Language
-from callmart.reports.reading import Customer
+from callmart.reports.reading import Customer, Through
 from callmart.reports.weeks import Week
 
 
@@ -77,3 +80,14 @@ def test_durations_have_the_unit_that_says_something() -> None:
     assert [said("seconds", seconds) for seconds in (59.4, 59.6, 3599, 86400)] == [
         "59 s", "1:00 min", "59:59 min", "24,00 uur"
     ]  # fmt: skip
+
+
+def test_a_day_that_is_not_over_is_written_as_its_language_does() -> None:
+    day = date(2026, 12, 1)
+    said: dict[Locale, str] = {"nl": "Dinsdag 1 december is nog niet", "en": "Tuesday 1 December is not"}
+    for locale, beginning in said.items():
+        scene = SimpleNamespace(
+            language=Language(locale), period=SimpleNamespace(unfinished=day, is_going_on=False)
+        )
+        (notice,) = _notices(cast(Any, scene), Through(day, datetime(2026, 12, 1, 14, 5)), [])
+        assert notice.startswith(beginning)

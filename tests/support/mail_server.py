@@ -22,6 +22,7 @@ class Letters:
         self.later: set[str] = set()
         self.sender = "250 OK"  # what it says of whoever sends
         self.bye = "221 Bye"
+        self.most = 0  # letters in a session, if there is a limit
         self.logins: list[tuple[bytes, bytes]] = []
         # Answers instead, if it says something.
         self.before: Callable[[Envelope], Awaitable[str]] | None = None
@@ -30,6 +31,9 @@ class Letters:
         self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         envelope.mail_from = address
+        session.letters = getattr(session, "letters", 0) + 1
+        if self.most and session.letters > self.most:
+            return "421 too many letters in this session"
         return self.sender
 
     async def handle_RCPT(

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from callmart.access import sessions
+from callmart.base.counting import several
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import colour
 from callmart.cli.terminal import UNDONE, Json, looking, out, plain, print_json, progress, show, tell
@@ -81,7 +82,9 @@ def _said_of(run: record.Run | None) -> str:
         return f"last run: died; it began on {began}: the next `callmart run` continues from there"
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
     problems = f", {run.problems} to look at: its output and log name them" if run.problems else ""
-    return f"last run: {run.outcome}{problems}; it began on {began} and took {minutes:.0f} minutes"
+    return (
+        f"last run: {run.outcome}{problems}; it began on {began} and took {several(round(minutes), 'minute')}"
+    )
 
 
 def _listed(customers: list[status.CustomerStatus]) -> list[status.CustomerStatus]:

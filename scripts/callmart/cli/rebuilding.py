@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from callmart.base.counting import several
 from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, Json, at_work, looking, out, print_json, progress, show, table, tell
 from callmart.database import clock
@@ -86,8 +87,8 @@ def _said(planned: stage.Plan) -> Iterator[str]:
         yield "nobody knows how long it takes: no run has computed anything yet"
     elif planned.due and planned.seconds is not None:
         yield (
-            f"it takes about {max(1, round(planned.seconds / 60)):,} minutes, as measured in the last runs over "
-            f"{planned.measured_days:,} days; extracts and the publication come after it"
+            f"it takes about {several(max(1, round(planned.seconds / 60)), 'minute')}, as measured in the last runs "
+            f"over {several(planned.measured_days, 'day')}; extracts and the publication come after it"
         )
     if planned.cut_short:
         yield (

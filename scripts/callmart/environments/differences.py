@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from callmart.base.counting import several
 from callmart.environments.known import Environment
 
 ROWS = "rows"  # stands for a column: how many rows there are
@@ -76,8 +77,8 @@ class Compared:
     def __str__(self) -> str:
         said = "equal" if self.days else "nothing to compare"
         if self.differing:
-            said = f"{len(self.differing)} columns differ, in {len(self.cells)} cells"
-        parts = [f"{self.environment.name}: {self.days} days of customers: {said}"]
+            said = f"{self.differing_columns}, in {several(len(self.cells), 'cell')}"
+        parts = [f"{self.environment.name}: {several(self.days, 'day')} of customers: {said}"]
         if self.left_out:
             parts.append(
                 f"{self.left_out} left out, since they were opened again or wait: make the environment anew"
@@ -85,6 +86,11 @@ class Compared:
         if self.environment.held_back:
             parts.append(f"{self.environment.held_back} held back there")
         return "; ".join(parts)
+
+    @property
+    def differing_columns(self) -> str:
+        """How many columns and marts differ, in words."""
+        return f"{several(len(self.differing), 'column')} differ{'s' if len(self.differing) == 1 else ''}"
 
     @property
     def differing(self) -> list[Column]:

@@ -4,13 +4,13 @@ The rules are in judging.sql, which DuckDB runs. Their order matters: a row with
 dropped before anything else is done with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 
-from callmart.base import sql_file
+from callmart.base import controls, sql_file
 from callmart.base.raw_format import (
     DIRECTIONS,
     LINE_PLATFORMS,
@@ -74,9 +74,9 @@ def _words(words: tuple[str, ...]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-def _first_fault(condition: str, fault: str) -> str:
+def _first_fault(condition: Callable[[str], str], fault: str) -> str:
     """SQL for the fault of the first text column that meets the condition; it names the column."""
-    branches = (f"when {condition.format(column=column)} then '{column} {fault}'" for column in TEXT_COLUMNS)
+    branches = (f"when {condition(column)} then '{column} {fault}'" for column in TEXT_COLUMNS)
     return f"case {' '.join(branches)} end"
 
 
@@ -94,8 +94,11 @@ JUDGED = SQL["judged"].format(
     longest_duration_s=LONGEST_DURATION_S,
     longest_text=LONGEST_TEXT,
     texts=", ".join(TEXT_COLUMNS),
-    control_character=_first_fault(r"regexp_matches({column}, '\p{{Cc}}')", "holds a control character"),
+    control=controls.RE2,
+    control_character=_first_fault(
+        lambda column: f"regexp_matches({column}, '{controls.RE2}')", "holds a control character"
+    ),
     too_long=_first_fault(
-        f"length({{column}}) > {LONGEST_TEXT}", f"is longer than {LONGEST_TEXT} characters"
+        lambda column: f"length({column}) > {LONGEST_TEXT}", f"is longer than {LONGEST_TEXT} characters"
     ),
 )

@@ -177,7 +177,7 @@ select
         when duration_s is not null and duration is null then 'duration_s is not a number'
         when duration < 0 or duration > {longest_duration_s} then 'duration_s is negative or far too long'
         when recorded is not null and truth(recorded) is null then 'recorded is not true or false'
-        when regexp_matches(all_texts, '\p{{Cc}}') then {control_character}
+        when regexp_matches(all_texts, '{control}') then {control_character}
         when strlen(all_texts) > {longest_text} then {too_long}
     end as fault
 from understood;

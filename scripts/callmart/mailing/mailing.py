@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 
 from callmart.access import logins
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key
 from callmart.base.progress import OnCustomer
@@ -87,7 +88,10 @@ def send(
     installation.ensure_id(settings.home)
     for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
         why = "callmart was stopped while it went out"
-        note(customer_id, f"customer {customer_id}: {_unknown(customer_id, recipients, why)}")
+        note(
+            customer_id,
+            f"customer {customer_id}: {_unknown(customer_id, several(recipients, 'recipient'), why)}",
+        )
     connection.commit()
     due = _due(connection, settings, note)
     if not due:
@@ -227,7 +231,7 @@ def _send(
             )
             connection.commit()
         for outcome, books in outcomes.items():
-            said = outcome.said.format(recipients=len(books), week=week)
+            said = outcome.said.format(recipients=several(len(books), "recipient"), week=week)
             note(customer.customer_id, f"customer {customer.customer_id}: {said}")
             for book in books:
                 if outcome.state:
@@ -236,7 +240,7 @@ def _send(
 
 def _unwritten(error: Exception) -> _Outcome:
     return _Outcome(
-        f"the mail of {{week}} to {{recipients}} recipients could not be written ({kind(error)}): look at their "
+        f"the mail of {{week}} to {{recipients}} could not be written ({kind(error)}): look at their "
         "addresses in the registry; the next run tries again"
     )
 
@@ -247,14 +251,14 @@ def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
         carry(written, book.customer_id, book.going)
     except sending.Refused as refusal:
         return _Outcome(
-            f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, or "
-            f"mail.from if it refuses the sender, and run `callmart mail --again {book.customer_id}`",
+            f"the mail server refuses {{recipients}} ({refusal}): correct the address in the registry, or mail.from "
+            f"if it refuses the sender, and run `callmart mail --again {book.customer_id}`",
             "refused",
         )
     except sending.Undelivered as failure:
         book.forget()
         return _Outcome(
-            f"{{recipients}} recipients have not got the mail of {{week}} ({failure}): the next run tries again"
+            f"the mail of {{week}} has not gone to {{recipients}} ({failure}): the next run tries again"
         )
     except sending.Unanswered as failure:
         why = f"the mail server did not answer ({failure})"
@@ -263,9 +267,9 @@ def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
     return _SENT
 
 
-def _unknown(customer_id: int, recipients: object, why: str) -> str:
+def _unknown(customer_id: int, recipients: str, why: str) -> str:
     return (
-        f"whether {recipients} recipients got their mail is not known, as {why}: ask them; "
+        f"whether {recipients} got their mail is not known, as {why}: ask them; "
         f"`callmart mail --again {customer_id}` sends it once more"
     )
 

@@ -74,9 +74,17 @@ class _Talking:
     def carry(self, letter: EmailMessage, customer_id: int, sent: Callable[[], None]) -> None:
         if self._failures == FAILURES:
             raise Unreachable(self._says(f"{FAILURES} sessions in a row failed"))
-        recipient = str(letter["To"])
-        if not recipient.isascii():
+        if not str(letter["To"]).isascii():
             raise Refused("not an address in ASCII")
+        is_new = self._session is None
+        try:
+            self._hand_in(letter, sent)
+        except Undelivered:
+            if is_new or self._session is not None:
+                raise
+            self._hand_in(letter, sent)  # many servers end a session after some letters
+
+    def _hand_in(self, letter: EmailMessage, sent: Callable[[], None]) -> None:
         session = self.open()
         is_sent = False
         try:
@@ -87,7 +95,7 @@ class _Talking:
                     "mail.smtp.user send from it; the next run tries again"
                 )
             _accept(answer)
-            _accept(session.rcpt(recipient))
+            _accept(session.rcpt(str(letter["To"])))
             _accept(session.docmd("DATA"), _BEGIN)
             sent()
             is_sent = True

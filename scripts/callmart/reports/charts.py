@@ -30,6 +30,9 @@ FORMS: Mapping[Unit, str] = {
     "agents": ",d",
 }  # of d3
 CLOCK = "floor(datum.value / 60) + ':' + format(datum.value % 60, '02d')"  # how seconds are written
+WHOLE = "datum.value % 1 ? '' : datum.label"
+# A day that is not over says until when, below it: beside the others it would have no room, and be left out.
+BELOW = r"split(replace(datum.label, regexp('^(\\S+ \\S+) (\\S+) '), '$1|$2|'), '|')"
 STEPS = (5, 10, 15, 30, 60, 120, 300, 600)  # seconds between the lines behind a chart
 SMALL, LABEL = 11, 10  # sizes of letters
 SYMBOL, LETTER = 22, 6  # widths in a legend
@@ -260,7 +263,7 @@ def heat_map(
         "height": len(quarters) * (7 if len(quarters) <= LONG_DAY else 4.5),
         "encoding": {
             "x": _named("x", days)
-            | {"axis": {"orient": "top", "labelAngle": 0, "title": None, "ticks": False}},
+            | {"axis": {"orient": "top", "labelAngle": 0, "labelExpr": BELOW, "title": None, "ticks": False}},
             "y": {
                 "field": "y",
                 "type": "ordinal",
@@ -309,7 +312,9 @@ def _data(items: Sequence[Point | Mark | Cell]) -> dict[str, Any]:
 
 def _named(channel: str, places: Sequence[str]) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": None, "ticks": False, "domain": False}
-    axis |= {"labelAngle": 0} if channel == "x" else {"labelLimit": 150, "labelPadding": 4}
+    axis |= (
+        {"labelAngle": 0, "labelExpr": BELOW} if channel == "x" else {"labelLimit": 150, "labelPadding": 4}
+    )
     return {"field": "x", "type": "ordinal", "sort": None, "scale": {"domain": list(places)}, "axis": axis}
 
 
@@ -336,7 +341,10 @@ def _values(field: str, axis: Axis) -> dict[str, Any]:
     else:
         look |= {"format": axis.form, "tickCount": 4}
         if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
-            look["tickMinStep"] = 1
+            look |= {
+                "tickMinStep": 1,
+                "labelExpr": WHOLE,
+            }  # d3 steps by halves up to 2, whatever the least step is
     return {"field": field, "type": "quantitative", "scale": scale, "axis": look}
 
 

@@ -212,8 +212,8 @@ def _notices(scene: Scene, through: Through | None, held_back: list[date]) -> It
     if scene.period.is_going_on:
         yield language.say("going_on" if scene.period.has_begun else "just_begun")
     if unfinished and through and through.so_far:
-        time = f"{through.so_far:%H:%M}"
-        yield language.say("unfinished", day=language.long(unfinished).capitalize(), time=time)
+        day, time = language.long(unfinished), f"{through.so_far:%H:%M}"
+        yield language.say("unfinished", day=day[:1].upper() + day[1:], time=time)
     if held_back:
         yield language.say("held_back", days=language.listed([language.short(day) for day in held_back]))
 

@@ -7,6 +7,7 @@ from datetime import date, time, timedelta
 from functools import cached_property
 from typing import Any
 
+from callmart.base import controls
 from callmart.declarations.captions import Captions
 from callmart.declarations.exposures import Sheet, column_of
 from callmart.declarations.mart import Mart
@@ -29,8 +30,8 @@ NAMED: Mapping[Grain, Grain] = {
     "agent_key": "agent",
     "overflowed_to": "queue",
 }  # columns of a dimension's names
-# Characters that XML has not: the chart's drawer ends the whole process at one.
-NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# Those that a chart's XML has not end the whole process. Landed names have no control characters any more.
+NOT_SHOWN = re.compile(f"{controls.CONTROL.pattern}|[\ufffe\uffff]")
 NOW = "this_week"  # of a row: true in the week, false in the week before
 
 
@@ -112,7 +113,17 @@ class Scene:
             return self.language.say("no_hours") if value is None else self._name(grain, str(value).lower())
         if isinstance(value, bool):
             return self.language.say("yes" if value else "no")
-        return "" if value is None else NOT_IN_XML.sub("\ufffd", self._name(NAMED.get(grain, grain), value))
+        return "" if value is None else NOT_SHOWN.sub("\ufffd", self._name(NAMED.get(grain, grain), value))
+
+    def order(self, grain: Grain, value: Any) -> tuple[Any, ...]:
+        """Where a value of a dimension comes in a table: our words as captions.yml has them, names by the alphabet."""
+        if value is None or isinstance(value, date | time):
+            return value is None, value
+        declared, word = list(self.captions.values.get(grain, {})), str(value).lower()
+        if word in declared:
+            return False, declared.index(word)
+        said = self.label(grain, value)
+        return False, len(declared), said.casefold(), said
 
     def _name(self, grain: Grain, value: str) -> str:
         match grain:
@@ -236,7 +247,7 @@ class Scene:
 
     def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
         """A table of one measure by two dimensions."""
-        columns = sorted({row[across] for row in rows}, key=lambda value: (value is None, value))
+        columns = sorted({row[across] for row in rows}, key=lambda value: self.order(across, value))
         lines: dict[Any, dict[Any, str]] = {}
         for row in rows:
             lines.setdefault(row[down], {})[row[across]] = self.value(measure, row)

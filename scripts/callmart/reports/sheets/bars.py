@@ -153,5 +153,5 @@ def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> 
     if down == "quarter_hour":
         down, rows = "hour", scene.rows(sheet, "hour", *_by(sheet))
     if down not in ("day", "hour"):
-        rows = sorted(rows, key=lambda row: scene.label(down, row[down]))
+        rows = sorted(rows, key=lambda row: scene.order(down, row[down]))
     return scene.crossed(down, sheet.by, shown[0], rows) if sheet.by else scene.grid(down, shown, rows)

@@ -4,7 +4,8 @@ one chart of the week, and those over weeks or months a chart per measure, of th
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from itertools import product
 
 from callmart.declarations.exposures import Sheet
 from callmart.reports import charts, records
@@ -76,6 +77,8 @@ def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row])
         for one in shown
         for row in rows
     ]
+    if over == "quarter_hour":
+        points += [point for one in shown for point in _nothing(scene, sheet, one, one.caption, rows, rows)]
     places = [scene.weekday(day) for day in scene.period.week.days] if over == "day" else None
     axis = _axis(sheet, shown[0], [point.y for point in points])
     return charts.lines(points, [one.caption for one in shown], axis, places, language.territory)
@@ -131,6 +134,10 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
         known = {(point.x, point.series) for point in points}
         every = [(scene.weekday(day), name) for day in week.days for name in weeks.values()]
         points += [Point(day, None, name, "") for day, name in every if (day, name) not in known]
+    else:
+        for is_now, name in weeks.items():
+            own = [row for row in rows if row[NOW] == is_now]
+            points += _nothing(scene, sheet, measure, name, own, rows)
     target, series = scene.target(measure), list(weeks.values())
     if target is not None and is_daily:
         series.append(scene.target_words(target))
@@ -138,6 +145,24 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     axis = _axis(sheet, measure, [point.y for point in points])
     places = [scene.weekday(day) for day in week.days] if is_daily else None
     return charts.lines(points, series, axis, places, language.territory)
+
+
+def _nothing(
+    scene: Scene, sheet: Sheet, measure: Measure, series: str, own: list[Row], rows: list[Row]
+) -> Iterator[Point]:
+    """The quarter-hours of a line in which nothing happened, so that it does not lead over them. What can be null may
+    have been there all the same.
+    """
+    always = {column.name for column in scene.marts[sheet.mart].declared if not column.nullable}
+    if measure.name not in always or not own:
+        return
+    moments = [row["quarter_hour"] for row in rows]
+    there = {row["quarter_hour"] for row in own}
+    for hour, quarter in product(range(24), range(4)):
+        moment = time(hour, 15 * quarter)
+        if min(moments) <= moment <= max(moments) and moment not in there:
+            row = {"quarter_hour": moment, measure.name: 0}
+            yield Point(charts.hour(moment), 0, series, scene.pointed_at(measure, row, "quarter_hour"))
 
 
 def _is_long(measure: Measure, highest: float) -> bool:
@@ -153,7 +178,9 @@ def _axis(sheet: Sheet, measure: Measure, values: Iterable[float | None]) -> Axi
         return Axis(form)
     if measure.unit == "share":
         begin, end = math.floor(lowest * 10) / 10, math.ceil(highest * 10) / 10
-        return Axis(form, begin, max(end, begin + 0.1))
+        if begin == end:  # no axis of a service level ends at 110%
+            begin, end = max(begin - 0.1, 0), max(end, 0.1)
+        return Axis(form, begin, end)
     spread = highest - lowest
     is_flat = round(lowest) == round(highest)  # nobody sees a difference in the numbers
     begin = lowest - spread / 4 if lowest > highest / 2 and not is_flat else 0

@@ -20,9 +20,12 @@ MOST = 1000  # rows on a page; a CSV file has all
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a list."""
     columns, language = scene.measures(sheet), scene.language
-    rows = scene.listed(sheet)
-    if sheet.columns[0] == "agent_key":  # the database has ordered them by key
-        rows.sort(key=lambda row: (row["day"], scene.label("agent", row["agent_key"])))
+    # The database has ordered them by keys and by names at the source, which people don't see.
+    names = [one.name for one in _names(columns) if one.unit == "word"]
+    rows = sorted(
+        scene.listed(sheet),
+        key=lambda row: (row["day"], *(scene.order(name, row[name]) for name in names)),
+    )
     title, values = language.of(sheet.title), records.of(scene, sheet, columns, rows)
     if "call_date" in sheet.columns:
         grid = _grid(scene, columns, rows) if rows else None
@@ -47,8 +50,12 @@ def _days(scene: Scene, columns: list[Measure], rows: list[Row]) -> Iterator[Day
 
 def _grid(scene: Scene, columns: list[Measure], rows: Iterable[Row]) -> Grid:
     body = [[_cell(scene, one, row[one.name], row["day"]) for one in columns] for row in rows]
-    names = takewhile(lambda one: one.unit in ("day", "word"), columns)
-    return Grid([one.caption for one in columns], body, len(list(names)))
+    return Grid([one.caption for one in columns], body, len(_names(columns)))
+
+
+def _names(columns: list[Measure]) -> list[Measure]:
+    """The first columns, as far as they say what a row is about."""
+    return list(takewhile(lambda one: one.unit in ("day", "word"), columns))
 
 
 def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:

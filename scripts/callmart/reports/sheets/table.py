@@ -17,7 +17,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
 
     def place(row: Row) -> Any:
         size = 0 if sheet.then_by else -(row[shown[0].name] or 0)
-        return size, scene.label(by, row[by])
+        return size, *(scene.order(grain, row[grain]) for grain in grains)
 
     rows.sort(key=place)
     return Section(
