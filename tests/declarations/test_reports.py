@@ -216,12 +216,20 @@ MISTAKES = {
         changed("kind: table", "kind: line"),
         "per_queue: a line needs `over`: one of day",
     ),
+    "a table over days": (
+        changed("            kind: table\n", "            kind: table\n            over: day\n"),
+        "per_queue: only a line or a stacked_bar has `over`; remove it",
+    ),
+    "a bar per measure by something": (
+        changed("kind: table", "kind: bars"),
+        "per_queue: only a stacked_bar or a table has `by`; remove it",
+    ),
     "a value that is left out of nothing": (
         changed("            by: queue\n", "            by: queue\n            without: sales\n"),
         "per_queue: queue has no words to choose from; add values.queue to captions.yml",
     ),
     "a heat map of two measures": (
-        changed("kind: table", "kind: heat_map"),
+        changed("kind: table", "kind: heat_map", changed("            by: queue\n", "")),
         "per_queue: its colours show one measure; remove the others",
     ),
     "no measures": (

@@ -158,7 +158,7 @@ def test_the_register_is_kept_for_five_years_and_no_longer(waiting: Desk) -> Non
     for number in (kept, gone):
         waiting.bring(number, "closed")
     register.refuse(waiting.officer, recent, "identity")
-    register.forward(waiting.officer, ONE, TODAY - timedelta(days=5000))
+    register.forward(waiting.officer, ONE, TODAY - timedelta(days=5000), "erasure")
     waiting.owner.execute(
         "update privacy.request set ended_at = now() - interval '5 years' - %s"
         " where number = any(%s) or state = 'forwarded'",

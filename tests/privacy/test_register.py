@@ -68,7 +68,7 @@ def test_what_waits_for_a_rotation_is_not_entered_under_the_former_key(undone: D
     with ThreadPoolExecutor(1) as beside, undone.callmart.connect() as rotating:
         rotating.execute("lock table privacy.request in share row exclusive mode")
         entered = beside.submit(
-            register.open_request, undone.officer, ONE, "caller", "0" * 32, TODAY, contact, made_with=former
+            register.open_request, undone.officer, ONE, "caller", "0" * 32, TODAY, contact, "erasure", former
         )
         while not (undone.owner.execute(waiting).rowcount or entered.done()):
             sleep(0.01)
@@ -91,7 +91,7 @@ def test_only_an_authorised_contact_of_that_customer_can_ask(undone: Desk) -> No
         (NOBODY, "there is no customer 999"),
     ]:
         with pytest.raises(UserError, match=why):
-            register.open_request(undone.officer, customer, None, None, TODAY, None)
+            register.open_request(undone.officer, customer, None, None, TODAY, None, "erasure")
     refused = register.requests(undone.officer)
     assert [one.refused_why for one in refused] == ["authority"] * 5 + ["no such customer"]
     for one in refused:
@@ -151,7 +151,9 @@ def test_the_owner_approves_nothing(undone: Desk) -> None:
     """Neither what others have opened, nor its own; of that, another login does."""
     others = undone.open(ONE, CONTACT)
     undone.bring(others, "planned")
-    own = register.open_request(undone.owner, ONE, "agent", "1" * 32, TODAY, undone.contact(ONE, CONTACT))
+    own = register.open_request(
+        undone.owner, ONE, "agent", "1" * 32, TODAY, undone.contact(ONE, CONTACT), "erasure"
+    )
     register.verify(undone.owner, own, "code", alone=True, instructed=False)
     register.note_plan(undone.owner, own, HASH, datetime.now(UTC) - timedelta(days=1))
     undone.find(own)
@@ -290,7 +292,7 @@ def test_refused_and_forwarded_keep_nothing_of_the_person(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     undone.bring(number, "approved")
     register.refuse(undone.officer, number, "identity")
-    register.forward(undone.officer, OTHER, TODAY)
+    register.forward(undone.officer, OTHER, TODAY, "erasure")
     rows = undone.callmart.rows(
         "select state, subject, refused_why, contact_key is null as nobody from privacy.request"
     )
@@ -301,7 +303,7 @@ def test_refused_and_forwarded_keep_nothing_of_the_person(undone: Desk) -> None:
     with pytest.raises(UserError, match="has ended; enter another letter"):
         undone.do(number)
     with pytest.raises(UserError, match="there is no customer 999"):
-        register.forward(undone.officer, NOBODY, TODAY)
+        register.forward(undone.officer, NOBODY, TODAY, "erasure")
     begun = undone.open(ONE, CONTACT)
     undone.bring(begun, "approved")
     undone.begin(begun)
@@ -323,7 +325,7 @@ def test_a_day_to_come_is_refused(undone: Desk) -> None:
     with pytest.raises(UserError, match=f"{tomorrow} lies ahead"):
         undone.open(ONE, CONTACT, received=tomorrow)
     with pytest.raises(UserError, match=f"{tomorrow} lies ahead"):
-        register.forward(undone.officer, ONE, tomorrow)
+        register.forward(undone.officer, ONE, tomorrow, "erasure")
     assert counted(undone) == []
     number = undone.open(ONE, CONTACT)
     undone.verify(number)
@@ -409,7 +411,7 @@ def test_a_login_reads_and_writes_nothing_but_by_its_functions(desk: Desk, duty:
 def test_an_approver_does_not_open_and_an_officer_does_not_approve(undone: Desk) -> None:
     contact = undone.contact(ONE, CONTACT)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        register.open_request(undone.approver, ONE, "caller", "0" * 32, TODAY, contact)
+        register.open_request(undone.approver, ONE, "caller", "0" * 32, TODAY, contact, "erasure")
     number = undone.open(ONE, CONTACT)
     for step in (register.answer, register.close, register.begin_proving):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

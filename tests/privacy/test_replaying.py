@@ -143,7 +143,7 @@ def test_when_nobody_is_back_any_more_it_opens(home: Callmart, work: Work) -> No
     assert home.rows("select from store.queue_day where customer_id = %s", NAMED)
     assert (shown(home), back(home)) == (0, ("holds", ()))
     with home.connect() as owner:
-        number = register.forward(owner, NAMED, TODAY)
+        number = register.forward(owner, NAMED, TODAY, "erasure")
     assert number == 3, "the ledger knows 1 and 2, and the register neither"
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from callmart.access import rights
 from callmart.backup import backup, restore
 from callmart.backup.manifest import Manifest
 from callmart.base.settings import PROJECT, Privacy, Tableau
@@ -64,30 +63,19 @@ def restored(callmart: Callmart, folder: Path, **options: Any) -> restore.Restor
 
 def content(callmart: Callmart) -> dict[str, list[str]]:
     """Every row of every table, but for what a restore itself writes."""
-    names = callmart.rows(
-        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
-        " and relnamespace::regnamespace::text = any(%s)",
-        [schema for schema in rights.SCHEMAS if schema != "build"],
-    )
     return {
-        row["name"]: sorted(
-            each["t"] for each in callmart.rows(f"select t::text as t from {row['name']} as t")
-        )
-        for row in names
-        if row["name"] not in OWN + OF_ROLES
+        name: sorted(row["t"] for row in callmart.rows(f"select t::text as t from {name} as t"))
+        for name in callmart.tables()
+        if name not in OWN + OF_ROLES
     }
 
 
 def tables_with(callmart: Callmart, words: str) -> set[str]:
     """The tables in which a regular expression is found, of a key for example."""
-    names = callmart.rows(
-        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
-        " and relnamespace::regnamespace::text in ('raw', 'store', 'registry', 'privacy', 'ops')"
-    )
     return {
-        row["name"]
-        for row in names
-        if callmart.rows(f"select from {row['name']} as t where to_jsonb(t)::text ~ %s limit 1", words)
+        name
+        for name in callmart.tables()
+        if callmart.rows(f"select from {name} as t where to_jsonb(t)::text ~ %s limit 1", words)
     }
 
 

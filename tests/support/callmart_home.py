@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import psycopg
 
-from callmart.access import drift, logins, memberships, roles
+from callmart.access import drift, logins, memberships, rights, roles
 from callmart.access.difference import Drift
 from callmart.base.keys import INSTALLATION, key_file, keyed
 from callmart.base.progress import quietly
@@ -246,6 +246,15 @@ class Callmart:
             connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
         ):
             return cursor.execute(query, parameters).fetchall()
+
+    def tables(self) -> list[str]:
+        """All tables of callmart's, without those of a window."""
+        found = self.rows(
+            "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
+            " and relnamespace::regnamespace::text = any(%s)",
+            [schema for schema in rights.SCHEMAS if schema != "build"],
+        )
+        return [row["name"] for row in found]
 
     def told(self, customer_id: int, *, named: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """All rows of every mart of a customer, without what no two customers have in common: its number, its keys, and

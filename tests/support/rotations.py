@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from callmart.access import rights
 from callmart.base.keys import LAYER, key_file, keyed_number, layered, prefix_of
 from callmart.base.progress import quietly
 from callmart.database import server
@@ -72,18 +71,11 @@ def kill_after(callmart: Callmart, customer: int, schema: str, times: int = 1) -
 
 def standing(callmart: Callmart) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, but for what a rotation writes itself."""
-    names = callmart.rows(
-        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
-        " and relnamespace::regnamespace::text = any(%s)",
-        [schema for schema in rights.SCHEMAS if schema != "build"],
-    )
     found = {}
-    for (table,) in (row.values() for row in names):
+    for table in callmart.tables():
         if table not in OWN:
             rows = [row["t"] for row in callmart.rows(f"select to_jsonb(t) as t from {table} as t")]
-            if table == "registry.customer":
-                rows = [row | {"key_fingerprint": None} for row in rows]
-            if table == "privacy.request":
+            if table in ("registry.customer", "privacy.request"):
                 rows = [row | {"key_fingerprint": None} for row in rows]
             found[table] = sorted(rows, key=repr)
     return found

@@ -198,9 +198,7 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: Lo
 
     # rows are counted of the table that the data source has
     counted = {
-        found[3]
-        for found in references.REFERENCE.finditer(result.decode())
-        if found[2] == references.OBJECT_ID
+        found[3] for found in references.REFERENCE.finditer(result.decode()) if found[2] == tds.OBJECT_ID
     }
     assert counted == {f"cnt:{tds.object_id(of, 'queue_interval')}:qk"}
 

@@ -16,7 +16,7 @@ from psycopg import sql
 from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
 from callmart.access import roles
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
@@ -70,7 +70,7 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
         agents, is_proven = _among(connection, words, planted)
         looked_at += is_proven
         found += [f"customer {customer}, {mart.name}: {count} agents" for customer, count in agents]
-    return Check("agents", f"{NAME}: marts", looked_at, len(found), few(found), bool(planted))
+    return Check.of("agents", f"{NAME}: marts", looked_at, found, applies=bool(planted))
 
 
 def in_extracts(settings: Settings, scene: Scene) -> Words:
@@ -101,7 +101,7 @@ def of_files(
         looked_at += is_proven and control == planted
         found += [f"{place}: {sum(count for _, count in agents)} agents"] if agents else []
     applies = bool(planted) and (bool(words.held) or is_kept)
-    return Check("agents", f"{NAME}: {where}", looked_at, len(found), few(found), applies)
+    return Check.of("agents", f"{NAME}: {where}", looked_at, found, applies=applies)
 
 
 def _shown(marts: Iterable[Mart]) -> list[Mart]:

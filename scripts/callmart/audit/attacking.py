@@ -12,7 +12,7 @@ from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Attack
 from callmart.audit.attempts import Answer, Attempt
 from callmart.audit.channels import Board, Cell, session_of
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Attacker, Scene
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
@@ -53,12 +53,11 @@ class _Tally:
             nobody = not self.made[attack] and attack.aim in (
                 "closed mart", "columns", "standard's doorway", "anonymous doorway",
             )  # fmt: skip
-            yield Check(
+            yield Check.of(
                 f"attacks: {attack.family}",
                 attack.name if attack.name == attack.tries else f"{attack.name}: {attack.tries}",
                 self.proven[attack],
-                len(found),
-                few(found),
+                found,
                 applies=not (absent or nobody),
             )
 
@@ -104,10 +103,9 @@ def _attack(
 
 
 def _of_logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
-    return Check(
+    return Check.of(
         "logins",
         "every duty whose password is in a file can log in, and every customer that has ordered a login",
         len(everybody),
-        len(locked_out),
-        few(locked_out),
+        locked_out,
     )

@@ -119,7 +119,7 @@ def _looks(
         objectors.of_marts(connection),
         objectors.of_files(connection, "extracts", of_extracts),
         objectors.of_files(connection, "Tableau", of_tableau.words),
-        *tables.of_books(connection, scene, board),
+        *tables.of_books(connection, board),
         drawn.of_pages(connection, settings),
         environments.of_environments(connection, settings),
         ledger.of_ledger(connection, settings),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from callmart.audit import channels
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, session_of
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Attacker, Scene
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
@@ -32,21 +32,20 @@ def of_cells(settings: Settings, board: Board, cells: list[Cell]) -> Iterator[Ch
         of_channel = [cell for cell in cells if cell.channel == channel]
         bad = [cell for cell in of_channel if cell.outcome not in GOOD]
         own = sum(cell.outcome == "own rows only" for cell in of_channel)
-        yield Check(
+        yield Check.of(
             "every customer and mart",
             f"{channel}: own rows only, and all of them, if the contract opens the mart; otherwise nothing",
             own,
-            len(bad),
-            few([f"customer {cell.customer_id}, {cell.mart}: {cell.outcome}" for cell in bad]),
+            [f"customer {cell.customer_id}, {cell.mart}: {cell.outcome}" for cell in bad],
             applies=bool(own) or bool(bad) or not _may_be_empty(settings, channel),
         )
     holders = Counter(mart for (_, mart), rows in board.rows.items() if rows.rows)
     several = [mart for mart, customers in holders.items() if customers > 1]
-    yield Check(
+    yield Check.of(
         "every customer and mart",
         "there are marts with rows of several customers to keep apart",
         len(several),
-        0,
+        [],
     )
 
 
@@ -59,4 +58,4 @@ def of_files(settings: Settings, board: Board) -> Check:
     """Check that no extract lies about that no contract orders."""
     looked_at, stray = channels.stray_files(settings, board)
     applies = bool(looked_at) or settings.tableau.keeps_extracts
-    return Check("extracts", "no file that no contract orders", looked_at, len(stray), few(stray), applies)
+    return Check.of("extracts", "no file that no contract orders", looked_at, stray, applies=applies)

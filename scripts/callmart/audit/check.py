@@ -1,6 +1,8 @@
 """A check of the audit, and its outcome."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 MOST_FOUND = 20  # a check lists so many findings, and counts the others
 
@@ -15,6 +17,11 @@ class Check:
     breaches: int
     found: tuple[str, ...] = ()
     applies: bool = True  # false if the subject of the check certainly does not exist here
+
+    @classmethod
+    def of(cls, area: str, name: str, looked_at: int, found: Sequence[str], *, applies: bool = True) -> Self:
+        """A check that found these breaches."""
+        return cls(area, name, looked_at, len(found), few(found), applies)
 
     @property
     def outcome(self) -> str:
@@ -31,7 +38,7 @@ class Check:
         return self.outcome in ("holds", "does not apply")
 
 
-def few(found: list[str]) -> tuple[str, ...]:
+def few(found: Sequence[str]) -> tuple[str, ...]:
     """The first findings, and a line with the number of the others."""
     more = len(found) - MOST_FOUND
     return (*found[:MOST_FOUND], *((f"and {more} more",) if more > 0 else ()))

@@ -330,15 +330,12 @@ def questions(seed: int, places: Sequence[Place]) -> Iterator[tuple[Place, Quest
         yield place, Maker(random, place).question()
 
 
-def put(
-    seed: int, number: int, places: Sequence[Place], on_step: Callable[[int], None] = lambda _: None
-) -> Outcome:
+def put(seed: int, number: int, places: Sequence[Place]) -> Outcome:
     """Run so many questions. Those that reveal something are named by number and seed, which make them again, and not
     by their text, which contains a value.
     """
     outcome = Outcome()
     for count, (place, question) in zip(range(number), questions(seed, places), strict=False):
-        on_step(count)
         one = planner.told_apart(partial(ask, place.session, question), question.pair)
         outcome.counts[one] += 1
         if one == "leaked":

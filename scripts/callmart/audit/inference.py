@@ -14,7 +14,7 @@ import psycopg
 from callmart.access.rights import shown_in
 from callmart.audit import planner, scratch, timed
 from callmart.audit.channels import session_of
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Attacker, Scene, attackers
 from callmart.base import sql_file
 from callmart.base.progress import OnStep
@@ -66,15 +66,15 @@ def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int
     return f"m.\"{day}\" >= '{first}' and m.\"{day}\" < '{end}'" if first else "true"
 
 
-def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[Mart, str]]]:
-    """Which customers query which relations: per mart the first `most` customers that have rows and may read it."""
+def asked(scene: Scene) -> dict[Attacker, list[tuple[Mart, str]]]:
+    """Which customers query which relations: per mart the first that have rows and may read it."""
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
     found: dict[Attacker, list[tuple[Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
         readers = (
             one for one in customers if mart.group in one.opens and one.own in scene.holders[mart.name]
         )
-        for attacker in islice(readers, most):
+        for attacker in islice(readers, ASKERS):
             found[attacker] += [
                 (mart, relation) for relation in shown_in(mart) if relation in scene.relations
             ]
@@ -104,9 +104,7 @@ def checks(owner: psycopg.Connection, settings: Settings, scene: Scene, on_step:
     proven = _controls(owner)
     for way, name in WAYS.items():
         # If no two customers have rows in the same mart, there is nothing to infer.
-        yield Check(
-            AREA, name, looked_at[way] * proven[way], len(found[way]), few(found[way]), applies=bool(askers)
-        )
+        yield Check.of(AREA, name, looked_at[way] * proven[way], found[way], applies=bool(askers))
 
 
 def _ask(

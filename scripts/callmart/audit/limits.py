@@ -6,7 +6,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from callmart.access import drift, logins, roles
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
@@ -29,7 +29,7 @@ def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Ch
 
 
 def _check(name: str, found: list[str]) -> Check:
-    return Check("limits", name, 1, len(found), few(found))
+    return Check.of("limits", name, 1, found)
 
 
 def _unlimited_files(connection: psycopg.Connection) -> Iterator[str]:
@@ -83,9 +83,9 @@ def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
         for role, other in allowed
         if role in typed or _gets_in(settings, role, dbname=other)
     ]
-    return Check(
+    return Check.of(
         "limits", "no login gets into another database of the server, where it could use up what is shared",
-        others, len(found), few(found), applies=bool(others),
+        others, found, applies=bool(others),
     )  # fmt: skip
 
 
@@ -98,9 +98,9 @@ def _on_nodes(connection: psycopg.Connection, settings: Settings) -> Check:
         for role in _tried(connection)
         if _gets_in(settings, role, host=node.host, hostaddr="", port=node.port)
     ]
-    return Check(
+    return Check.of(
         "limits", "no login gets into a node of the cluster, where events are",
-        len(nodes), len(found), few(found), applies=bool(nodes),
+        len(nodes), found, applies=bool(nodes),
     )  # fmt: skip
 
 

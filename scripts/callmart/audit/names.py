@@ -10,7 +10,7 @@ from psycopg import sql
 
 from callmart.access import roles
 from callmart.audit.channels import log_in
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
@@ -33,12 +33,11 @@ def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -
         looked_at += columns
         found += seen
     control = _found(connection, "owner", [c for c in _columns(connection) if c[0] == "registry"], names)
-    return Check(
+    return Check.of(
         "reading",
         f"no name or mail address of the registry in what {', '.join(NAMELESS)} may read",
         looked_at if control else 0,
-        len(found),
-        few(found),
+        found,
     )
 
 

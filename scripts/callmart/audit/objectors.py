@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.audit.agents import Word, Words
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.entombing import entomb
 from callmart.base import sql_file
 from callmart.base.needles import SHORTEST, Needles
@@ -31,12 +31,12 @@ def of_marts(connection: psycopg.Connection) -> Check:
     marts = [mart for mart in mart_tables.of_customers(connection) if "agent_key" in mart.columns]
     found = _shown(connection, marts)
     if not _names_agents(marts):
-        return Check("agents", f"{NAME}: marts", 0, 0, applies=False)
+        return Check.of("agents", f"{NAME}: marts", 0, [], applies=False)
     with connection.transaction(force_rollback=True):
         planted = plant(connection)
         is_proven = planted is not None and len(_shown(connection, marts)) > len(found)
     looked_at = len(marts) if is_proven else 0
-    return Check("agents", f"{NAME}: marts", looked_at, len(found), few(found), planted is not None)
+    return Check.of("agents", f"{NAME}: marts", looked_at, found, applies=planted is not None)
 
 
 def plant(connection: psycopg.Connection) -> int | None:
@@ -55,7 +55,7 @@ def of_files(connection: psycopg.Connection, where: str, words: Words) -> Check:
         looked_at += bool(held & shown)
         if hits := held & objectors:
             found.append(f"{place}: {len(hits)} words of agents")
-    return Check("agents", f"{NAME}: {where}", looked_at, len(found), few(found), bool(shown))
+    return Check.of("agents", f"{NAME}: {where}", looked_at, found, applies=bool(shown))
 
 
 def of_sites(connection: psycopg.Connection, settings: Settings, at: At) -> Check:
@@ -79,7 +79,7 @@ def of_sites(connection: psycopg.Connection, settings: Settings, at: At) -> Chec
         own = {word for word in words if not any(word in other for other in others)}
         found += [f"customer {customer}: {count} {what}" for what, count in search(customer, own).items()]
     applies = any(shown.get(customer, set()) - words for customer, words in objectors.items())
-    return Check("agents", f"{NAME}: all that Tableau gives back", looked_at, len(found), few(found), applies)
+    return Check.of("agents", f"{NAME}: all that Tableau gives back", looked_at, found, applies=applies)
 
 
 def _names_agents(marts: list[Mart]) -> bool:

@@ -134,7 +134,7 @@ def _together(found: list[tuple[str, tuple[Check, ...]]]) -> Iterator[Check]:
 
 
 def _check(name: str, looked_at: int, found: list[str], *, applies: bool = True) -> Check:
-    return Check("Tableau", name, looked_at, len(found), few(found), applies)
+    return Check.of("Tableau", name, looked_at, found, applies=applies)
 
 
 def _top(actual: Actual) -> Check:

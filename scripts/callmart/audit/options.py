@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
@@ -30,9 +30,9 @@ def of_agents(connection: psycopg.Connection, scene: Scene) -> Check:
             f"agent: customer {customer}, whose agents are anonymous, has names"
             for (customer,) in connection.execute(SQL["named_unduly"])
         ]
-    return Check(
+    return Check.of(
         "contracts", "agents are stored only of days under a detailed contract, and anonymous ones without names",
-        len(marts), len(found), few(found),
+        len(marts), found,
     )  # fmt: skip
 
 

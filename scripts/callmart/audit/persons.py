@@ -12,7 +12,7 @@ from datetime import datetime
 
 import psycopg
 
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.entombing import entomb
 from callmart.base import sql_file
 from callmart.base.needles import Needles
@@ -32,9 +32,9 @@ def of_places(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check that every table, path and kind of content belongs to exactly one place."""
     found = places.uncovered(connection, settings)
     connection.rollback()
-    return Check(
+    return Check.of(
         "persons", "every table, path and kind of content belongs to one place where a person is looked for",
-        len(places.PLACES), len(found), few(found),
+        len(places.PLACES), found,
     )  # fmt: skip
 
 
@@ -43,9 +43,9 @@ def of_erasure(connection: psycopg.Connection, settings: Settings) -> Check:
     among = connection.execute(SQL["among"]).fetchone()
     connection.rollback()
     found = [] if among is None else list(_found_again(connection, settings, *among))
-    return Check(
+    return Check.of(
         "persons", "a made-up agent and caller who are erased are found before, and not after",
-        2 * (among is not None), len(found), few(found), applies=among is not None,
+        2 * (among is not None), found, applies=among is not None,
     )  # fmt: skip
 
 
@@ -75,9 +75,9 @@ def of_returned(connection: psycopg.Connection, settings: Settings) -> Check:
             entomb(connection, customer_id, key, "agent", "erasure")
             is_proven = any(key in person.keys for person in replaying.returned(connection, keys))
     connection.rollback()
-    return Check(
-        "persons", "nobody who was erased is back", tombstones if is_proven else 0, len(found) + len(missing),
-        few(found + list(missing.values())), applies=bool(tombstones) and among is not None,
+    return Check.of(
+        "persons", "nobody who was erased is back", tombstones if is_proven else 0, [*found, *missing.values()],
+        applies=bool(tombstones) and among is not None,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from callmart.base.batches import batched
 SQL = sql_file.statements(__file__)
 
 AT_ONCE = 50  # pairs of values in one question
+SAMPLED = 3  # rows whose values are asked for by estimates
 
 # Parallel workers share the rows by chance. If the answers to one question differ among themselves, it is asked more
 # often. Of 2,400 random questions on a busy machine, 12 were answered in two to five ways.
@@ -167,14 +168,14 @@ def secrets(
 
 
 def samples(
-    connection: psycopg.Connection, table: str, types: Mapping[str, str], asker: int, rows: int = 3
+    connection: psycopg.Connection, table: str, types: Mapping[str, str], asker: int
 ) -> Iterator[Secret]:
     """Find the values in some rows of others, for each column. The asker may have the same values."""
     asked = [column for column, type in types.items() if type in NOBODYS]
     if not asked:
         return
     columns = ", ".join(f"{_identifier(column)}::text" for column in asked)
-    found = connection.execute(f"select {columns} from {table} where customer_id <> {asker} limit {rows}")
+    found = connection.execute(f"select {columns} from {table} where customer_id <> {asker} limit {SAMPLED}")
     for column, values in zip(asked, zip(*found, strict=True), strict=False):
         for value in sorted(set(values) - {None}):
             nobody = NOBODYS[types[column]]

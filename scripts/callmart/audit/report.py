@@ -1,10 +1,10 @@
 """Writes the audit's report: one HTML file that needs no other files, and the same as JSON."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from callmart.audit.audit import Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
@@ -78,7 +78,7 @@ def as_html(audit: Audit) -> str:
     )
 
 
-def _by_area(checks: Any) -> dict[str, list[Check]]:
+def _by_area(checks: Iterable[Check]) -> dict[str, list[Check]]:
     areas: dict[str, list[Check]] = {}
     for check in checks:
         areas.setdefault(check.area, []).append(check)

@@ -17,6 +17,7 @@ from callmart.base import sql_file
 SQL = sql_file.statements(__file__)
 
 OWN, OTHER = 1, 2
+ROWS = 50  # of each
 
 # The condition of our policies, after the planner has folded the reader's number into it.
 FREE = f"('[{OWN}:{OWN}]={{t}}'::boolean[])[customer_id] and customer_id = {OWN}"
@@ -61,7 +62,7 @@ TABLE, VIEW = "pg_temp.audited_rows", "pg_temp.audited"
 
 @contextmanager
 def relation(
-    connection: psycopg.Connection, protection: Protection, *, sampled: bool = False, rows: int = 50
+    connection: psycopg.Connection, protection: Protection, *, sampled: bool = False
 ) -> Iterator[str]:
     """Make a relation with this protection, which the connection reads as customer OWN. Yields its name, within a
     transaction that is rolled back. The planner has samples of it only if `sampled`.
@@ -70,7 +71,7 @@ def relation(
         connection.execute(
             f"create temporary table audited_rows ({', '.join(' '.join(one) for one in TYPES.items())})"
         )
-        connection.execute(sql.SQL(SQL["rows"]).format(table=sql.SQL(TABLE), own=OWN, other=OTHER, rows=rows))
+        connection.execute(sql.SQL(SQL["rows"]).format(table=sql.SQL(TABLE), own=OWN, other=OTHER, rows=ROWS))
         if sampled:
             connection.execute(f"analyze {TABLE}")
         connection.execute(f"set local callmart.own = 'customer_{OWN}'")

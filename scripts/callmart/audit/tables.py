@@ -8,7 +8,7 @@ from psycopg import sql
 from callmart.access import drift
 from callmart.access.rights import SCHEMAS, shown_in
 from callmart.audit.channels import Board
-from callmart.audit.check import Check, few
+from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
@@ -26,18 +26,18 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     found = drift.find(connection, dbt_project.marts(settings))
     drifted = [one.text for one in found if not (one.undeclared or one.server)]
     left = mart_tables.undeclared(connection, scene.marts)
-    yield Check(
+    yield Check.of(
         "rights", "roles, memberships, rights and policies are those of access.yml, the marts and the contracts",
-        len(scene.roles), len(drifted), few(drifted),
+        len(scene.roles), drifted,
     )  # fmt: skip
     ((relations,),) = connection.execute(
         "select count(*) from access.mart_relation where mart = any(%s::regclass[])",
         [[mart.table for mart in scene.marts]],
     ).fetchall()
     unguarded = [name for name, _ in drift.unguarded(connection, scene.marts)]
-    yield Check(
+    yield Check.of(
         "rights", "every mart and every month has forced row security and its own two policies",
-        relations, len(unguarded), few(unguarded),
+        relations, unguarded,
     )  # fmt: skip
     strays = connection.execute(
         SQL["strays"],
@@ -52,15 +52,15 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     strange = [name for (name,) in strays] + [
         mart_tables.remark(connection, mart, scene.marts) for mart in left
     ]
-    yield Check(
-        "rights", "nothing is among the marts that is not declared", relations, len(strange), few(strange),
+    yield Check.of(
+        "rights", "nothing is among the marts that is not declared", relations, strange,
     )  # fmt: skip
     ((columns,),) = connection.execute(
         "select count(*) from access.pointing_column where must_say"
     ).fetchall()
     unsaid = pointing.undeclared(connection)
-    yield Check(
-        "rights", "every column that could point to a person says to whom it does", columns, len(unsaid), few(unsaid),
+    yield Check.of(
+        "rights", "every column that could point to a person says to whom it does", columns, unsaid,
     )  # fmt: skip
 
 
@@ -103,13 +103,9 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
             dated += 1
             if _any_too_old(connection, settings, scene.floor, name, column):
                 old.append(f"{name}: run `callmart expire`")
-    yield Check(
-        "retention", f"nothing older than {scene.floor} in any table with a day", dated, len(old), few(old)
-    )
+    yield Check.of("retention", f"nothing older than {scene.floor} in any table with a day", dated, old)
     due = [f"{step.what}: {step.why}" for step in expiry_plan.too_old(connection, settings)]
-    yield Check(
-        "retention", "the expiry finds nothing that is due, in tables and files", dated, len(due), few(due)
-    )
+    yield Check.of("retention", "the expiry finds nothing that is due, in tables and files", dated, due)
 
     of_customers = [
         name for name, columns in tables.items()
@@ -125,9 +121,9 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
         may = ordered if name in FOR_LATER else kept
         left += [f"{name}: customer {customer}" for (customer,) in connection.execute(query, [sorted(may)])]
     left += _left_files(settings, connection.info.dbname, kept, ordered)
-    yield Check(
+    yield Check.of(
         "contracts", "nothing is kept of a customer without a contract, in tables and files", len(of_customers),
-        len(left), few(left),
+        left,
     )  # fmt: skip
 
 
@@ -139,9 +135,9 @@ def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
             looked_at += 1
             if len(parts) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):
                 found.append(cell)
-    yield Check(
+    yield Check.of(
         "usage", "every number over all customers is from ten or more, and not mostly from one or two",
-        looked_at, len(found), few(found), applies=looked_at > 0,
+        looked_at, found, applies=looked_at > 0,
     )  # fmt: skip
 
 
@@ -191,7 +187,7 @@ def _left_files(
         yield str(file.relative_to(settings.home))
 
 
-def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iterator[Check]:
+def of_books(connection: psycopg.Connection, board: Board) -> Iterator[Check]:
     """Check that the audit log can't be changed, and that visible days are those that were opened."""
     yield append_only(connection)
     looked_at, found = 0, []
@@ -205,15 +201,14 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
             looked_at += 1
             if not same:
                 found.append(f"{mart.name}, customer {customer}, {day if mart.day else 'all days'}")
-    yield Check(
+    yield Check.of(
         "quality", "every visible day is the one that was checked and opened, with as many rows",
-        looked_at, len(found), few(found),
+        looked_at, found,
     )  # fmt: skip
     opened, shown = connection.execute(SQL["shown_though_held_back"]).fetchall()[0]
-    yield Check(
-        "quality", "no day that is held back is visible in the version that failed",
-        opened, len(shown or ()), few(shown or []),
-    )  # fmt: skip
+    yield Check.of(
+        "quality", "no day that is held back is visible in the version that failed", opened, shown or []
+    )
 
 
 def append_only(connection: psycopg.Connection) -> Check:
@@ -235,4 +230,4 @@ def append_only(connection: psycopg.Connection) -> Check:
     (guarded,) = connection.execute(SQL["guarded"]).fetchall()[0]
     if not guarded:
         found.append("it could be emptied")
-    return Check("audit log", "it is append-only, for its owner too", entries, len(found), tuple(found))
+    return Check.of("audit log", "it is append-only, for its owner too", entries, found)

@@ -155,7 +155,7 @@ def restore(
         installation.make_restored(settings.home, takes_over=take_over)
         restoring.note_home(connection, installation.known_id(settings.home))
         undecided = _upgrade(connection, settings, marts)
-        _guard(connection, settings)
+        _guard(connection)
         if accepted:
             clock.accept(connection, settings, accepted)
         clock.believe(connection, settings)
@@ -374,7 +374,7 @@ def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mar
     return [one.text for one in drift.regrouped(connection, marts)]
 
 
-def _guard(connection: psycopg.Connection, settings: Settings) -> None:
+def _guard(connection: psycopg.Connection) -> None:
     """Make policies and views of all marts, also of those that left the project. Runs in the caller's transaction."""
     days = {mart.name: mart.day for mart in mart_tables.marts(connection)}
     for relation, of_schema, name, group in connection.execute(SQL["marts"]).fetchall():

@@ -41,7 +41,8 @@ Dimension = Name
 
 # The dimensions that go back further than the week before.
 TRENDS: tuple[str, ...] = ("weeks", "months")
-OVER_TIME = ("day", "quarter_hour", *TRENDS)  # what a line goes over
+TREND = 13  # of these
+OVER_TIME = ("day", "quarter_hour", *TRENDS)
 MOST_TOGETHER = 3  # lines in one chart
 
 # What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
@@ -55,6 +56,14 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "list": ("columns",),  # a row per row of the mart
 }
 
+# What only some kinds of sheets may declare.
+ONLY_OF: Mapping[str, tuple[str, ...]] = {
+    "over": ("line", "stacked_bar"),
+    "by": ("stacked_bar", "table"),
+    "then_by": ("table",),
+    "columns": ("list",),
+    "only": ("list",),
+}
 
 AGENT, QUARTER_HOUR = COLUMN["agent"], COLUMN["quarter_hour"]
 
@@ -132,9 +141,9 @@ class Sheet(Strict):
                     else f"one of {', '.join(COLUMN)}, or a column of the mart"
                 )
                 raise ValueError(f"a {self.kind} needs `{needed}`: {choice}")
-        for option, kind in (("columns", "list"), ("only", "list"), ("then_by", "table")):
-            if getattr(self, option) and self.kind != kind:
-                raise ValueError(f"only a {kind} has `{option}`; remove it")
+        for option, kinds in ONLY_OF.items():
+            if getattr(self, option) and self.kind not in kinds:
+                raise ValueError(f"only a {' or a '.join(kinds)} has `{option}`; remove it")
         if bool(self.measures) == (self.kind == "list"):
             raise ValueError(
                 "a list has `columns` and no measures; remove them"
@@ -180,7 +189,7 @@ class Sheet(Strict):
 
     @property
     def dimensions(self) -> list[Dimension]:
-        """What its rows are by; a list has columns instead."""
+        """What its rows are by, the axis first; a list has columns instead."""
         if self.kind == "heat_map":
             return ["day", "quarter_hour"]
         return [dimension for dimension in (self.over, self.by, self.then_by) if dimension is not None]

@@ -141,9 +141,14 @@ def _lines(evidence: list[Evidence], locale: Locale) -> Iterator[_Line]:
         )
 
 
+def day_in_words(day: date, locale: Locale) -> str:
+    """A day as letters write it: 24-11-2026, or 24 November 2026."""
+    return f"{day.day}-{day.month}-{day.year}" if locale == "nl" else f"{day.day} {day:%B %Y}"
+
+
 def _day(moment: datetime | date, settings: Settings, locale: Locale) -> str:
     day = moment.astimezone(settings.zone).date() if isinstance(moment, datetime) else moment
-    return f"{day.day}-{day.month}-{day.year}" if locale == "nl" else f"{day.day} {day:%B %Y}"
+    return day_in_words(day, locale)
 
 
 @cache

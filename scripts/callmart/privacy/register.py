@@ -165,7 +165,7 @@ def open_request(
     subject: str | None,
     received: date,
     contact_key: str | None,
-    right: Right = "erasure",
+    right: Right,
     made_with: str | None = None,
 ) -> int:
     """Enter a request and return its number. `made_with` is the fingerprint of the key that made `subject` and
@@ -187,9 +187,7 @@ def open_request(
     return int(number)
 
 
-def forward(
-    connection: psycopg.Connection, customer_id: int, received: date, right: Right = "erasure"
-) -> int:
+def forward(connection: psycopg.Connection, customer_id: int, received: date, right: Right) -> int:
     """Enter that a person who asked directly was sent to the customer; return the number."""
     (number,) = _call(connection, SQL["forward"], customer=customer_id, asked_right=right, received=received)
     return int(number)

@@ -104,7 +104,7 @@ class Reader:
         self._connection = connection
         self._narrowed: list[_Narrowed] = []
 
-    def narrow(self, dimension: Dimension, words: Collection[str], mart: str | None = None) -> None:
+    def narrow(self, dimension: Dimension, words: Collection[str], mart: str | None) -> None:
         """Read only the rows with these values of a dimension, of all marts or of one. Queues, agents and lines can
         also be named as people call them; a label that several have chooses all of them.
         """

@@ -219,14 +219,12 @@ class Scene:
 
     def grid(
         self,
-        grain: Grain,
+        names: Sequence[Grain],
         shown: Sequence[Measure],
         rows: Sequence[Row],
         total: Row | None = None,
-        then_by: Grain | None = None,
     ) -> Grid:
-        """A table with a row per value of a dimension, or of two, and a column per measure."""
-        names = [grain, then_by] if then_by else [grain]
+        """A table with a row per value of a dimension, or per values of two, and a column per measure."""
         body = [
             [*(self.sentence(each, row) for each in names), *(self._cell(one, row) for one in shown)]
             for row in rows

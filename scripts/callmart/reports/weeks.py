@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from callmart.base.errors import UserError
-
-TREND = 13  # weeks or months
+from callmart.declarations.exposures import TREND
 
 
 @dataclass(frozen=True)

@@ -222,10 +222,15 @@ class Source:
         return as_tableau(metric, lambda column: f"[{self.name(metric.mart, column)}]", only)
 
     @property
+    def agent(self) -> Field:
+        """The field with the names of agents, in a group that shows agents."""
+        return self.fields["Person_agent"]
+
+    @property
     def filtered(self) -> Field:
         """The field by which people filter reports: queue, agent or line."""
         dimension = matrix().groups[self.group].filtered
-        return self.fields["Person_agent" if dimension == "agent" else column_of(dimension)]
+        return self.agent if dimension == "agent" else self.fields[column_of(dimension)]
 
     @cached_property
     def relationships(self) -> list[Relationship]:

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from lxml import etree
 from psycopg.conninfo import conninfo_to_dict
 
-from callmart.base import sql_file
+from callmart.base import sql_file, zip_file
 from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.database import server
@@ -32,8 +32,8 @@ VERSION = "18.1"
 # The features of later formats that the file uses. Tableau refuses a file that uses others, whatever the schema says.
 OBJECT_MODEL = ("ObjectModelEncapsulateLegacy", "ObjectModelTableType", "SchemaViewerObjectModel")
 MANIFEST = ("ISO8601PeriodTypes", *OBJECT_MODEL)  # the first one is for period-type-v2
+OBJECT_ID = "__tableau_internal_object_id__"  # precedes the name of a table whose rows are counted
 DAYS_KEPT = 730  # never more than two years, with or without a leap day
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time in a zip file; a fixed time keeps the bytes the same
 
 Types = Mapping[str, Mapping[str, str]]  # of columns in a .hyper file, by table and column
 
@@ -94,7 +94,7 @@ def package(source: Source, target: Path, held: Path | Live, types: Types | None
             if isinstance(held, Path):
                 _add(archive, place(source), held)
             xml = as_xml(source, held) if isinstance(held, Live) else around_extract(source)
-            archive.writestr(_entry(f"{source.group}.tds"), xml)
+            archive.writestr(zip_file.entry(f"{source.group}.tds"), xml)
     except BaseException:
         draft.unlink()
         raise
@@ -102,20 +102,13 @@ def package(source: Source, target: Path, held: Path | Live, types: Types | None
 
 
 def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
-    with archive.open(_entry(name), "w", force_zip64=True) as into, file.open("rb") as own:
+    with archive.open(zip_file.entry(name), "w", force_zip64=True) as into, file.open("rb") as own:
         shutil.copyfileobj(own, into, 1 << 20)
 
 
 def place(source: Source) -> str:
     """Return the path of the .hyper file in the .tdsx."""
     return f"Data/Extracts/{source.group}.hyper"
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, EPOCH)
-    entry.external_attr = 0o600 << 16
-    entry.create_system = 3  # Unix, regardless of where the file is written
-    return entry
 
 
 # -- types -----------------------------------------------------------------------------------------------------
@@ -233,7 +226,7 @@ def counts(source: Source) -> Iterator[etree._Element]:
     for mart in source.marts:
         yield etree.Element(
             "column", caption=source.captions.mart(mart.name, source.locale), datatype="table",
-            name=f"[__tableau_internal_object_id__].[{object_id(source, mart.name)}]", role="measure",
+            name=f"[{OBJECT_ID}].[{object_id(source, mart.name)}]", role="measure",
             type="quantitative",
         )  # fmt: skip
 

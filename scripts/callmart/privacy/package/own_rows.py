@@ -235,8 +235,7 @@ def _rows(
 
 def _order(holding: Holding, columns: Sequence[str]) -> Sequence[str]:
     """By the moment, and then by everything, so that the same rows are always in the same order."""
-    first = [holding.moment] if holding.moment in columns else []
-    return [*first, *(name for name in columns if name != holding.moment)]  # type: ignore[list-item]
+    return sorted(columns, key=lambda name: name != holding.moment)
 
 
 def _condition(holding: Holding, types: Mapping[str, str], whom: Sequence[Whom]) -> sql.Composable:

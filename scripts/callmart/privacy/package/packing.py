@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from callmart.base import csv_file
+from callmart.base import csv_file, zip_file
 from callmart.base.declared import Locale
 from callmart.base.templates import template
 from callmart.declarations import processing
@@ -23,18 +23,14 @@ from callmart.privacy.package.page import page, somebody
 from callmart.reports import paper
 
 _NAMES: dict[Locale, str] = {"nl": "gegevens", "en": "data"}  # of the page and the PDF
-_MADE = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can say: the same rows give the same bytes
 
 
 def pack(contents: Contents) -> bytes:
     """Return the zip file."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, content in _files(contents):
-            entry = zipfile.ZipInfo(name, _MADE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o600 << 16
-            archive.writestr(entry, content)
+            archive.writestr(zip_file.entry(name), content, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 

@@ -10,6 +10,7 @@ from callmart.base.declared import Locale, Texts, texts
 from callmart.base.pointing import Whom
 from callmart.declarations import processing
 from callmart.declarations.captions import file as captions_file
+from callmart.privacy.letters import day_in_words
 from callmart.privacy.package.own_rows import Contents, Rows, Somebody
 
 LONGEST = 200  # rows of a table on the page; the CSV file has all
@@ -80,12 +81,10 @@ def page(contents: Contents, language: Locale) -> dict[str, Any]:
     def say(name: str, **parts: object) -> str:
         return WORDS[name].of(language).format(**parts)
 
-    day = contents.last_day
-    shown = f"{day.day}-{day.month}-{day.year}" if language == "nl" else f"{day.day} {day:%B %Y}"
     return {
         "locale": language,
         "title": say("title", kind=KINDS[contents.person.kind].of(language)),
-        "at": say("at", customer=contents.customer, day=shown),
+        "at": say("at", customer=contents.customer, day=day_in_words(contents.last_day, language)),
         "paragraphs": [say("intro"), say("forms"), say("decisions")],
         "recipients": [one.of(language) for one in processing.processing().recipients],
         "sections": [_section(one, contents, language) for one in contents.tables if one.rows],

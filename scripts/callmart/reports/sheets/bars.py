@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from callmart.declarations.exposures import Sheet
+from callmart.declarations.exposures import OVER_TIME, Sheet
 from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
 from callmart.reports.language import AGENTS, HOURS
 from callmart.reports.measures import Measure, Unit
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
-from callmart.reports.scene import Grain, Scene
+from callmart.reports.scene import Scene
 
 MOST = 30  # bars below each other; the table has all
 ROOM = 0.08  # of the highest bar; a lower part has no room for its number
@@ -18,7 +18,6 @@ LYING_ROOM = 0.045  # of the longest bar, per character
 HEADROOM = 1.15  # of the highest bar, for the total above it
 LYING_HEADROOM = 1.35  # of the longest one, for the total at its end
 SHORT, MINUTES = 1.0, 60  # bars of hours that are all shorter than one are drawn in minutes
-OVER_TIME = ("day", "quarter_hour")
 NUMBERS: Mapping[Unit, str] = {
     "count": "#,##0",
     "hours": HOURS,
@@ -41,9 +40,9 @@ class _Part:
 
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a sheet of bars."""
-    over, shown, language = sheet.over or "day", scene.measures(sheet), scene.language
+    over, shown, language = sheet.dimensions[0], scene.measures(sheet), scene.language
     title, unit = language.of(sheet.title), shown[0].unit
-    rows = scene.rows(sheet, over, *_by(sheet))
+    rows = scene.rows(sheet, *sheet.dimensions)
     bars: dict[str, list[_Part]] = {}
     for row in rows:
         for one in shown:
@@ -84,10 +83,6 @@ def _is_short(unit: Unit, totals: dict[str, float]) -> bool:
     return unit == "hours" and max(totals.values()) < SHORT
 
 
-def _by(sheet: Sheet) -> list[Grain]:
-    return [sheet.by] if sheet.by else []
-
-
 def _series(scene: Scene, sheet: Sheet, bars: dict[str, list[_Part]]) -> list[str]:
     """The names in the legend, in the declared order. A part that never occurs is left out."""
     occurring = {part.name for parts in bars.values() for part in parts if part.value}
@@ -101,7 +96,7 @@ def _series(scene: Scene, sheet: Sheet, bars: dict[str, list[_Part]]) -> list[st
 def _chart(
     scene: Scene, sheet: Sheet, unit: Unit, bars: dict[str, list[_Part]], totals: dict[str, float]
 ) -> str:
-    language, over = scene.language, sheet.over or "day"
+    language, over = scene.language, sheet.dimensions[0]
     is_by_hour, is_lying = over == "quarter_hour", over not in OVER_TIME
     scale = MINUTES if _is_short(unit, totals) else 1
     series, highest = _series(scene, sheet, bars), max(totals.values()) * scale
@@ -122,7 +117,7 @@ def _chart(
                     x=charts.hour(part.row[over]) if is_by_hour else place,
                     begin=reached,
                     end=reached + long,
-                    words=scene.pointed_at(part.measure, part.row, over, *_by(sheet)),
+                    words=scene.pointed_at(part.measure, part.row, *sheet.dimensions),
                     series=part.name,
                     label=label if has_number else "",
                     ink=charts.ink_on(series, part.name),
@@ -149,9 +144,9 @@ def _chart(
 
 
 def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> Grid:
-    down: Grain = sheet.over or "day"
+    down, *across = sheet.dimensions
     if down == "quarter_hour":
-        down, rows = "hour", scene.rows(sheet, "hour", *_by(sheet))
+        down, rows = "hour", scene.rows(sheet, "hour", *across)
     if down not in ("day", "hour"):
         rows = sorted(rows, key=lambda row: scene.order(down, row[down]))
-    return scene.crossed(down, sheet.by, shown[0], rows) if sheet.by else scene.grid(down, shown, rows)
+    return scene.crossed(down, sheet.by, shown[0], rows) if sheet.by else scene.grid([down], shown, rows)

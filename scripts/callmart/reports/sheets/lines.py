@@ -22,7 +22,7 @@ QUARTER_HOUR = timedelta(minutes=15)
 
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a sheet of lines."""
-    over, shown, language = sheet.over or "day", scene.measures(sheet), scene.language
+    (over,), shown, language = sheet.dimensions, scene.measures(sheet), scene.language
     is_compared = not (sheet.together or sheet.is_trend)
     rows = scene.rows(sheet, over, compared=is_compared)
     # Whoever was there is compared with who was needed for the same queues and quarter-hours.
@@ -66,7 +66,7 @@ def _titles(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> tu
 
 def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> str:
     """All measures in one chart."""
-    over, language = sheet.over or "day", scene.language
+    (over,), language = sheet.dimensions, scene.language
     points = [
         Point(
             scene.place("day", row) if over == "day" else charts.hour(row[over]),
@@ -88,7 +88,7 @@ def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     """A measure over weeks or months, with the numbers of the highest, the lowest and the last. One beside the last has
     none: the two would be written over each other. Of one week or month there is no line.
     """
-    over, language = sheet.over or "weeks", scene.language
+    (over,), language = sheet.dimensions, scene.language
     known = [row for row in rows if row[measure.name] is not None]
     if len(known) == 1:
         return ""
@@ -125,7 +125,7 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
             scene.place("day", row) if is_daily else charts.hour(row["quarter_hour"]),
             row[measure.name],
             weeks[row[NOW]],
-            scene.pointed_at(measure, row, sheet.over or "day"),
+            scene.pointed_at(measure, row, *sheet.dimensions),
             scene.value(measure, row) if is_daily and row[measure.name] is not None else "",
         )
         for row in rows
@@ -191,7 +191,7 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
     """What there is to see: the highest and the lowest value, and the days below the target. One that is not over says
     nothing yet.
     """
-    over, language = sheet.over or "day", scene.language
+    (over,), language = sheet.dimensions, scene.language
     known = [row for row in rows if row[measure.name] is not None and scene.is_over(row)]
     if not known:
         return
@@ -219,7 +219,7 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
 
 def _shortage(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> Iterator[str]:
     """When the first measure was below what was needed, as the numbers are shown, and when most."""
-    over, language = sheet.over or "day", scene.language
+    (over,), language = sheet.dimensions, scene.language
     has, needed = shown[0], next((one for one in shown if one.name == sheet.needed), None)
     known = [row for row in rows if needed and None not in (row[has.name], row[needed.name])]
     if needed is None or not known:
@@ -265,6 +265,7 @@ def _spans(scene: Scene, over: Grain, rows: list[Row], chosen: list[Row]) -> lis
 def _grid(
     scene: Scene, sheet: Sheet, shown: list[Measure], now: list[Row], *, where_all_are_known: bool
 ) -> Grid:
-    if sheet.over != "quarter_hour":
-        return scene.grid(sheet.over or "day", shown, now)
-    return scene.grid("hour", shown, scene.rows(sheet, "hour", where_all_are_known=where_all_are_known))
+    (over,) = sheet.dimensions
+    if over != "quarter_hour":
+        return scene.grid([over], shown, now)
+    return scene.grid(["hour"], shown, scene.rows(sheet, "hour", where_all_are_known=where_all_are_known))

@@ -11,9 +11,8 @@ from callmart.reports.scene import Scene
 
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a table."""
-    by, shown = sheet.by or "queue", scene.measures(sheet)
-    grains = [by, sheet.then_by] if sheet.then_by else [by]
-    *rows, total = scene.rows(sheet, *grains, with_total=True)
+    by, shown = sheet.dimensions[0], scene.measures(sheet)
+    *rows, total = scene.rows(sheet, *sheet.dimensions, with_total=True)
 
     def place(row: Row) -> Any:
         size = 0 if sheet.then_by else -(row[shown[0].name] or 0)
@@ -25,5 +24,5 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         title=scene.language.of(sheet.title),
         kind="table",
         records=records.of(scene, sheet, shown, rows),
-        grid=scene.grid(by, shown, rows, total if len(rows) > 1 else None, sheet.then_by) if rows else None,
+        grid=scene.grid(sheet.dimensions, shown, rows, total if len(rows) > 1 else None) if rows else None,
     )

@@ -175,12 +175,10 @@ class Book:
         windows.extend([*self.windows, *(sheet.window() for sheet in self.sheets)])
         return root
 
-    def link(self, with_parameters: bool = True) -> list[etree._Element]:
+    def link(self) -> list[etree._Element]:
         """Return the elements by which a sheet or dashboard refers to its data sources."""
-        links = [etree.Element("datasource", caption=self.source.title, name=self.name)]
-        if with_parameters:
-            links.insert(0, etree.Element("datasource", name="Parameters"))
-        return links
+        own = etree.Element("datasource", caption=self.source.title, name=self.name)
+        return [etree.Element("datasource", name="Parameters"), own]
 
     def parameter(self) -> etree._Element:
         """Return the parameter by which people choose the week."""

@@ -4,11 +4,10 @@ from typing import NamedTuple
 
 from callmart.base.declared import texts
 from callmart.declarations.data_through import THROUGH
+from callmart.declarations.exposures import TREND
 from callmart.tableau_files.fields import COUNT, SHARE, DataType, Field
 from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book
 from callmart.tableau_files.workbook.sheet import Instance
-
-TREND = 13  # weeks or months
 
 WORDS = {
     "shown": texts("In deze week, hele dagen", "In this week, whole days"),

@@ -44,7 +44,7 @@ def attach(own: etree._Element, source: Source, published: PublishedSource) -> N
     Fields that it has already stay as they are. Raises UserError if the server is not a URL.
     """
     position = 1 if own.find("document-format-change-manifest") is not None else 0
-    own[position:position] = [_location(source, published), _connection(source, published), _settings()]
+    own[position:position] = [_location(published), _connection(source, published), _settings()]
     columns = {str(one.get("name")): one for one in own.findall("column")}
     for one in (*map(layered, _shown(source)), *_counts(source)):
         columns.setdefault(str(one.get("name")), one)
@@ -90,7 +90,7 @@ def _counts(source: Source) -> Iterator[etree._Element]:
         yield count
 
 
-def _location(source: Source, published: PublishedSource) -> etree._Element:
+def _location(published: PublishedSource) -> etree._Element:
     path = f"/t/{published.site}/datasources" if published.site else "/datasources"
     location = {
         "derived-from": f"{published.server.rstrip('/')}{path}/{published.content_url}?rev=1.0",

@@ -12,7 +12,6 @@ from callmart.tableau_files.fields import Source
 
 # Fields that Tableau itself adds to every data source.
 OWN = re.compile(r"^(:Measure Names|Multiple Values|Number of Records|:ordinal)$")
-OBJECT_ID = "__tableau_internal_object_id__"  # precedes the name of a table whose rows are counted
 NAME = r"\[((?:[^\[\]]|\]\])+)\]"
 REFERENCE = re.compile(rf"{NAME}\.{NAME}(?:\.{NAME})?")
 INSTANCE = re.compile(r"^(?:\w+:)+(.*?):(?:nk|ok|qk)(?::\d+)*$")
@@ -118,8 +117,8 @@ class _Known:
             self._check_field(element, base_of(field))
 
     def _check_field(self, element: etree._Element, field: str) -> None:
-        if field.startswith(OBJECT_ID):
-            if base_of(field.removeprefix(f"{OBJECT_ID}].[")) not in self.objects:
+        if field.startswith(tds.OBJECT_ID):
+            if base_of(field.removeprefix(f"{tds.OBJECT_ID}].[")) not in self.objects:
                 raise UserError(
                     f"{self.name}: {_where(element)} counts the rows of a table that {self.source.title} lacks;"
                     " show a field instead"
@@ -175,5 +174,5 @@ def references(root: etree._Element) -> Iterator[tuple[etree._Element, str, str]
                 # The values that an action passes on are URL-encoded.
                 for found in REFERENCE.finditer(unquote(text) if text.startswith("tsl:") else text):
                     if found[1] in names or element.tag in ("rows", "cols"):
-                        field = f"{found[2]}].[{found[3]}" if found[2] == OBJECT_ID else found[2]
+                        field = f"{found[2]}].[{found[3]}" if found[2] == tds.OBJECT_ID else found[2]
                         yield element, found[1], field

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from lxml import etree
 
 from callmart.base.declared import Texts, texts
+from callmart.declarations.exposures import OVER_TIME
 from callmart.declarations.exposures import Sheet as Declared
 from callmart.tableau_files.fields import Field
 from callmart.tableau_files.tds import USER
@@ -136,10 +137,11 @@ def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     book, mart = sheet.book, declared.mart
     _stack(sheet, declared, measures)
     sheet.marks = POINTS | LAST_NUMBER
-    part = book.part(mart, "week" if declared.over == "weeks" else "month")
+    (over,) = declared.dimensions
+    part = book.part(mart, "week" if over == "weeks" else "month")
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
-    _filter(sheet, calculated.recent(book, mart, declared.over or ""))
+    _filter(sheet, calculated.recent(book, mart, over))
     return sheet
 
 
@@ -153,8 +155,8 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
     """Add stacked bars: of several measures, or of one measure by the values of a dimension."""
     sheet = _sheet(book, declared, "Bar")
     measures = _measures(sheet, declared)
-    over = declared.over or ""
-    is_over_time = over in ("day", "quarter_hour")
+    over = declared.dimensions[0]
+    is_over_time = over in OVER_TIME
     scope = "rows" if is_over_time else "cols"
     if declared.by is not None:
         by = dimension(book, declared.mart, declared.by)
@@ -219,8 +221,7 @@ def table(book: Book, declared: Declared) -> list[Sheet]:
     """
     sheet = _sheet(book, declared, "Text")
     measures = _measures(sheet, declared)
-    names = [declared.by, declared.then_by] if declared.then_by else [declared.by]
-    fields = [dimension(book, declared.mart, name or "") for name in names]
+    fields = [dimension(book, declared.mart, name) for name in declared.dimensions]
     rows = [sheet.use(field) for field in fields]
     sheet.rows, sheet.columns = _nested(rows), book.qualified(MEASURE_NAMES)
     _several(sheet, declared, measures)
@@ -287,7 +288,7 @@ def _listed(book: Book, mart: str, column: str) -> Field:
     root's.
     """
     if column == "agent_key":
-        return book.source.fields["Person_agent"]
+        return book.source.agent
     field = book.source.fields[book.source.name(mart, column)]
     return book.source.fields[column] if field.is_hidden else field
 
@@ -344,11 +345,11 @@ def message(book: Book) -> Sheet:
 def dimension(book: Book, mart: str, name: str) -> Field:
     """Return the field of a report's dimension. For agents, it is the one with their names."""
     if name == "agent":
-        return book.source.fields["Person_agent"]
+        return book.source.agent
     if name == "day":
         return book.day(mart)
     if name == "quarter_hour":
-        return book.source.fields[book.source.part(mart, "quarter_hour")]
+        return book.part(mart, "quarter_hour")
     root = book.source.root
     return book.source.fields[book.source.name(root.name if name in root.key else mart, name)]
 

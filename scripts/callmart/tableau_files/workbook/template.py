@@ -27,7 +27,7 @@ PLACEHOLDER = re.compile(r"(?:\{\{|%7B%7B)\s*([a-z_]+)\s*(?:\}\}|%7D%7D)")
 BRACKETS = re.compile(r"(\[Parameters\]\s*\.\s*)?\[((?:[^\[\]]|\]\])+)\]")
 # The values that an action passes on are URL-encoded.
 ENCODED = re.compile(r"%5B((?:(?!%5B|%5D).)+)%5D", re.IGNORECASE)
-COUNTED = re.compile(rf"{references.OBJECT_ID}\]\.\[((\w+)_[0-9A-F]{{32}})")  # a table whose rows are counted
+COUNTED = re.compile(rf"{tds.OBJECT_ID}\]\.\[((\w+)_[0-9A-F]{{32}})")  # a table whose rows are counted
 FLAG = "_.fcp."
 FEATURE = re.compile(r"_\.fcp\.\w+\.(true|false)\.\.\.")
 # Where the workbook was published, pictures of it, and what was selected when it was saved.
@@ -53,7 +53,7 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     _rename(root, _new_names(own, source, published))
     _forget(root)
     _disconnect(root, own, source)
-    captions = _translate(root, own, source)
+    captions = _translate(root, source)
     forbidden.members(root, own, source, name)
     _forget_members(root, own, source)
     _fill_placeholders(root, name, report, customer, source, captions)
@@ -171,7 +171,7 @@ def _shown(source: Source, name: str) -> str:
     if not field.is_hidden or field.column is None:
         return name
     if field.column == "agent":
-        return "Person_agent"
+        return source.agent.name
     root = source.fields.get(field.column)
     return root.name if root is not None and not root.is_hidden else name
 
@@ -248,7 +248,7 @@ def _list_features(root: etree._Element) -> None:
     ]
 
 
-def _translate(root: etree._Element, own: etree._Element, source: Source) -> dict[str, str]:
+def _translate(root: etree._Element, source: Source) -> dict[str, str]:
     """Make the fields of the data source layered, with its captions and formulas. Return new captions by old ones."""
     captions = {}
     for column in root.iter("column"):
