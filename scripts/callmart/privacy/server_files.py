@@ -20,7 +20,7 @@ from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database import audit_log, embedded_server, searching, vacuum
+from callmart.database import audit_log, embedded_server, lost_files, searching, vacuum
 
 SQL = sql_file.statements(__file__)
 
@@ -88,10 +88,11 @@ class Files:
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Write anew what was touched and whatever has something of the person in its files, such as rows of a
-        transaction that broke off; the planner's samples; and the log. Commits.
+        transaction that broke off; the planner's samples; and the log. Remove files that a crash has left. Commits.
         """
         connection, settings = work.connection, work.settings
         if settings.dsn is None:
+            lost_files.remove(settings.home)
             with embedded_server.administrator(settings.home) as postgres:
                 others = {"files": _files_with(work, _files_of(postgres, touched(connection)))}
                 holding = postgres.execute(SQL["relations"], others).fetchall()
@@ -146,10 +147,13 @@ def _seen_by(connection: psycopg.Connection, settings: Settings, older: sessions
 
 
 def follow_removals(connection: psycopg.Connection, settings: Settings) -> None:
-    """Leave behind what was removed of customers and is still in samples, statements and the log. Commits.
+    """Leave behind what was removed of customers and is still in samples, statements and the log, and what a crash of
+    the server has left. Commits.
 
     Raises Blocked if the server keeps it; the next call tries again.
     """
+    if settings.dsn is None:
+        lost_files.remove(settings.home)
     has_removed = connection.execute(SQL["has_removed"]).fetchone() == (True,)
     connection.commit()
     if has_removed:

@@ -1,0 +1,56 @@
+"""What a crash of the server leaves of tables that were being made is removed."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from callmart.database import embedded_server, lost_files
+from callmart_home import Callmart
+from searching import files_with
+
+pytestmark = pytest.mark.server
+
+NAME = b"Noor Zandvliet"
+
+
+def crash(home: Path) -> None:
+    """End the embedded server as a machine that loses its power does."""
+    postmaster = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    processes = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    for process in (postmaster, *map(int, processes)):
+        os.kill(process, signal.SIGKILL)
+    time.sleep(0.5)
+
+
+def test_files_of_no_table_are_removed_and_that_of_one_that_is_being_made_stays(
+    make_callmart: Callable[..., Callmart],
+) -> None:
+    """No statement reaches them, so they would be there for ever, and a proof would find them."""
+    callmart = make_callmart()
+    base = callmart.home / "postgres" / "base"
+    with suppress(psycopg.OperationalError), callmart.connect() as owner:
+        owner.execute("create schema made")
+        owner.commit()
+        owner.execute(
+            "create table made.lost as select %s || n as name from generate_series(1, 1000) as n",
+            [NAME.decode()],
+        )
+        with embedded_server.administrator(callmart.home) as postgres:
+            postgres.execute("checkpoint")
+        crash(callmart.home)
+        owner.execute("select")
+    with callmart.connect() as owner:
+        assert files_with(base, {NAME}), "the control"
+        owner.execute("create table made.kept as select 1 as number")
+        assert lost_files.remove(callmart.home) == 0, "it could be that of the table that is being made"
+        owner.commit()
+    assert lost_files.remove(callmart.home)
+    assert files_with(base, {NAME}) == set()
+    assert callmart.rows("select number from made.kept") == [{"number": 1}]
+    assert lost_files.remove(callmart.home) == 0
