@@ -26,7 +26,7 @@ from callmart_home import Callmart
 from centre import DAYS, agent_of, events
 from home_settings import settings_of
 from landed import change_registry
-from requests_of_persons import Commands, choose_password
+from requests_of_persons import APPROVERS_PASSWORD, Commands, choose_password
 from twins import ONE, TWIN, given, of_customer, parquet
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
@@ -222,11 +222,15 @@ def test_by_the_commands_events_get_their_agent(home: Callmart, command: Command
     words = (OTHER, "", MISTAKEN, str(DAYS[0]))
     plan = ("--until", str(DAYS[0]))
     number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=plan)
+    code, said = command("privacy", "plan", number, *plan, lines=words)
+    assert code == 0 and "staffing and what agents did can change" in said and "no figure" not in said
+    assert command("privacy", "approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
     code, said = command("privacy", "do", number, lines=(OTHER, "", RIGHT, str(DAYS[0])))
     assert code == 2 and "the data has changed" in said, "another agent than was approved"
     assert DAYS[0] in days_of(home, OTHER)
     letter = command.done(number, *words)
-    assert "verbeterd" in letter and OTHER not in letter
+    day = f"{DAYS[0].day}-{DAYS[0].month}-{DAYS[0].year}"
+    assert f"van {day} tot en met {day}" in letter and "telefooncentrale" in letter and OTHER not in letter
     assert days_of(home, OTHER) == {DAYS[1], DAYS[2]}
     code, said = command("privacy", "corrections")
     key = key_of(home)
@@ -266,7 +270,8 @@ def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart
     assert home.home.joinpath("privacy", f"request-{number}").exists()
     registry.unlink()
     letter = command.done(number, *words)
-    assert "verbeterd" in letter and NAME not in letter
+    assert "de naam of het adres verbeterd" in letter and NAME not in letter
+    assert "telefooncentrale" not in letter, "that has no names"
     assert not home.home.joinpath("privacy", f"request-{number}").exists()
     names = home.rows("select agent from store.agent where customer_id = %s", ONE)
     assert NAME in {row["agent"] for row in names} and WRONG not in {row["agent"] for row in names}

@@ -89,7 +89,7 @@ def test_a_plan_counts_and_changes_nothing(home: Callmart, work: Work) -> None:
     assert plan.counts["extracts"] == {"files": 1}
     assert plan.counts["tableau content"] == {"data sources": 1}
     assert plan.counts["marts"]["mart.agent"] == 1
-    assert {cell for cell in plan.cells if cell.change == "hidden"} == {
+    assert {cell for cell in plan.cells.known if cell.change == "hidden"} == {
         ("hidden", queue_of(NAMED), day) for day in DAYS
     }
 
@@ -275,7 +275,7 @@ def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work)
     person = of(work, "caller", CALLER)
     plan = plan_of(work, person)
     assert plan.counts["events"] == {"calls": 3, "events in calls": 6}
-    assert set(plan.cells) == {("callers", HELP, DAYS[0]), ("callers", HELP, DAYS[2])}
+    assert set(plan.cells.known) == {("callers", HELP, DAYS[0]), ("callers", HELP, DAYS[2])}
     old_calls = landed.look(work.connection, person).calls
     do(work, person, request=3)
     assert left(prove(work, person, request=3)) == {}
@@ -446,7 +446,7 @@ def test_somebody_who_is_not_there_is_looked_for_all_the_same(home: Callmart, wo
     person = of(work, "caller", "+31201234567")
     plan = plan_of(work, person)
     assert {place: found for place, found in plan.counts.items() if found} == {}
-    assert plan.cells == ()
+    assert plan.cells == ((), ())
     do(work, person, request=6)
     proofs = prove(work, person, request=6)
     assert left(proofs) == {}
@@ -568,7 +568,7 @@ def differences(before: Any, after: Any, plan: procedure.Plan, key: str) -> None
         for one, other in one_by_one:
             changes = {
                 cell.change
-                for cell in plan.cells
+                for cell in plan.cells.known
                 if one["customer_id"] == NAMED
                 and (cell.queue, cell.call_date) == (one["queue"], one["call_date"])
             }

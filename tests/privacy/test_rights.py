@@ -96,6 +96,24 @@ def test_each_right_goes_its_way_to_a_letter(
     assert max(map(len, letter.splitlines())) <= 124
 
 
+@pytest.mark.parametrize(
+    ("customer", "address", "hidden"),
+    [(ONE, CONTACT, "tonen wij ze niet"), (OTHER, ANOTHERS, "no longer show")],
+)
+@pytest.mark.parametrize("kind", ["agent", "caller"])
+def test_only_of_an_agent_figures_are_hidden(
+    undone: Desk, kind: str, customer: int, address: str, hidden: str
+) -> None:
+    number = undone.open(customer, address, kind=kind)
+    undone.verify(number)
+    undone.plan(number, plan=PLAN | {"marts": {"cells callers": 3}})
+    undone.bring(number, "answered")
+    found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    letter = letters.answer(undone.owner, settings, found, evidence)
+    assert " 3 " in letter and (hidden in letter) == (kind == "agent")
+
+
 @pytest.mark.parametrize("right", ["erasure", "objection"])
 def test_a_letter_says_when_the_last_place_was_treated(undone: Desk, right: Right) -> None:
     """A request that is blocked goes on for days. The backups of these days have what was not treated yet."""

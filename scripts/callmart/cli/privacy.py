@@ -19,6 +19,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Kind, Proof
+from callmart.base.raw_format import LONGEST_PHASE
 from callmart.base.rights_of_persons import Right
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings
@@ -189,7 +190,7 @@ def plan(
     ] = "",
 ) -> None:
     """Show what a request would change, in counts, and in which queues and days. Changes nothing of it."""
-    from callmart.privacy import persons, procedure
+    from callmart.privacy import correcting, persons, procedure
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
@@ -206,7 +207,13 @@ def plan(
             register.note_step(owner, number, place, "find", counts)
         found = register.request(officer, number)
         print_plan(found, register.evidence(officer, number))
-    print_cells(planned.cells, again=found.asked_right == "lifting")
+    if isinstance(planning, correcting.Correction):
+        out.print(
+            "where one of the two agents worked, staffing and what agents did can change, on these days and up to "
+            f"{LONGEST_PHASE.days} days later"
+        )
+    else:
+        print_cells(planned.cells.known, again=found.asked_right == "lifting")
     for other in others:
         out.print(
             f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "

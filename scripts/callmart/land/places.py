@@ -29,6 +29,15 @@ class Cell(NamedTuple):
     call_date: date
 
 
+class Cells(NamedTuple):
+    """All cells whose figures change. `to_come` are those on which what nothing has ended yet would go on, after the
+    last day of the data: there are no figures yet, and the two together stay the same from night to night.
+    """
+
+    known: tuple[Cell, ...] = ()
+    to_come: tuple[Cell, ...] = ()
+
+
 class Doorway:
     """The tables into which the loader writes a file. They are empty unless a file lands at this moment."""
 
@@ -118,7 +127,7 @@ class Events:
 class Stored(NamedTuple):
     """What is stored of an agent or a caller, as it is before the erasure."""
 
-    cells: tuple[Cell, ...] = ()  # whose figures change
+    cells: Cells = Cells()
     traces: frozenset[int] = frozenset()  # the keys of the events, and of a caller's calls
     calls: frozenset[int] = frozenset()  # a caller's calls, each of which gets a tombstone
     devices: frozenset[str] = frozenset()  # that only this agent used
@@ -132,9 +141,8 @@ def look(connection: psycopg.Connection, person: Person, *, with_cells: bool = T
             return Stored()
         if with_cells:
             _reach(connection, person, parameters)
-        cells = connection.execute(SQL[f"cells_of_{person.kind}"], parameters) if with_cells else ()
         return Stored(
-            tuple(Cell(*row) for row in cells),
+            _cells(connection, SQL[f"cells_of_{person.kind}"], parameters) if with_cells else Cells(),
             _first(connection, SQL[f"traces_of_{person.kind}"]),
             _first(connection, "select call_key from erased_call")
             if person.kind == "caller"
@@ -153,13 +161,13 @@ def newest(connection: psycopg.Connection) -> tuple[Any, ...] | None:
     return found
 
 
-def look_at_shown(connection: psycopg.Connection, person: Person) -> tuple[Cell, ...]:
+def look_at_shown(connection: psycopg.Connection, person: Person) -> Cells:
     """The queues and days in which what an agent did is no longer shown if the agent is left out. Changes nothing."""
     with _gathered(connection, person, keeps=False) as parameters:
         if not parameters:
-            return ()
+            return Cells()
         _reach_own(connection, person, parameters)
-        return tuple(Cell(*row) for row in connection.execute(SQL["cells_of_agent"], parameters))
+        return _cells(connection, SQL["cells_of_agent"], parameters)
 
 
 def mark_shown(connection: psycopg.Connection, person: Person) -> None:
@@ -168,6 +176,14 @@ def mark_shown(connection: psycopg.Connection, person: Person) -> None:
         if parameters:
             _reach_own(connection, person, parameters)
             connection.execute(SQL["mark_days"], parameters)
+
+
+def _cells(connection: psycopg.Connection, query: LiteralString, parameters: dict[str, Any]) -> Cells:
+    found = connection.execute(query, parameters).fetchall()
+    known, to_come = (
+        tuple(Cell(*cell) for *cell, later in found if later == wanted) for wanted in (False, True)
+    )
+    return Cells(known, to_come)
 
 
 def _first(connection: psycopg.Connection, query: LiteralString) -> frozenset[Any]:

@@ -69,8 +69,8 @@ group by e.device_key
 having bool_and(e.agent_key is null or e.agent_key = any(%(keys)s));
 
 -- name: erased_events_of_agent
--- The agent's events. Those outside calls have the time in which what they begin or end goes on; it is null if that
--- goes on until the end of the data. `reaches_back`: it came later, and what it ends began before.
+-- The agent's events. Those outside calls have the time in which what they begin or end goes on: after the end of the
+-- data, if nothing has ended it yet. `reaches_back`: it came later, and what it ends began before.
 create temporary table erased_event on commit drop as
 with outside as (
     select
@@ -268,7 +268,7 @@ with reached as (
     union all
     select
         x.goes_from,
-        coalesce(x.goes_until, least(x.occurred_at + %(longest_phase)s::interval, d.known_until)),
+        least(x.goes_until, d.known_until),
         'own'
     from erased_event as x
     cross join erased_end as d
@@ -321,7 +321,7 @@ on conflict (customer_id, call_date) do update set mark = excluded.mark, cause =
 
 -- name: cells_of_agent
 -- The queues and days in which what agents did is hidden, because this one was rung or connected, and those in which
--- the staffing changes.
+-- the staffing changes; and whether the data ends before that day.
 with moments as (
     select
         e.call_key,
@@ -347,7 +347,8 @@ worked as (
 select distinct
     'hidden' as change,
     moments.queue,
-    (moments.moment at time zone t.time_zone)::date as call_date
+    (moments.moment at time zone t.time_zone)::date as call_date,
+    false as is_to_come
 from worked
 inner join moments on worked.call_key = moments.call_key and (worked.queue is null or worked.queue = moments.queue)
 inner join registry.customer as t on t.customer_id = %(customer)s
@@ -355,25 +356,22 @@ union
 select
     'staffing',
     x.queue,
-    day::date
+    day::date,
+    day::date > (d.known_until at time zone t.time_zone)::date
 from erased_event as x
 cross join erased_end as d
 inner join registry.customer as t on t.customer_id = %(customer)s
 cross join
     lateral generate_series(
-        (x.goes_from at time zone t.time_zone)::date,
-        (
-            coalesce(x.goes_until, least(x.occurred_at + %(longest_phase)s::interval, d.known_until))
-            at time zone t.time_zone
-        )::date,
-        interval '1 day'
+        (x.goes_from at time zone t.time_zone)::date, (x.goes_until at time zone t.time_zone)::date, interval '1 day'
     ) as day
 where x.call_key is null and x.queue is not null
 union
 select
     'staffing',
     q.queue,
-    o.call_date
+    o.call_date,
+    false
 from erased_day as o
 inner join registry.customer as t on t.customer_id = %(customer)s
 inner join raw.event as q
@@ -417,7 +415,8 @@ with joined as (
 select distinct
     'callers' as change,
     j.queue,
-    (j.occurred_at at time zone t.time_zone)::date as call_date
+    (j.occurred_at at time zone t.time_zone)::date as call_date,
+    false as is_to_come
 from joined as j
 inner join registry.customer as t on t.customer_id = %(customer)s
 order by change, queue, call_date;

@@ -50,7 +50,7 @@ class Correction:
                     "this agent has no events on these days: ask the contact which days and agent it is"
                 )
         whose = keyed(case.key, "plan", f"{case.whose} {self.agent_key} {self.since.timestamp()}")
-        return Plan(whose, counts, ())
+        return Plan(whose, counts)
 
     def do(self, case: Case, steps: Steps) -> None:
         """Correct what was landed, and what is made of it. What lands from here on is corrected at the door."""

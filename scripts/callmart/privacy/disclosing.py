@@ -95,7 +95,7 @@ def _plan(case: Case, contents: Contents) -> Plan:
     for one in contents.tables:
         (place,) = (place.name for place in PLACES if matching(place.tables).fullmatch(one.holding.table))
         found[place][counted_as(one.holding.table)] += len(one.rows)
-    return Plan(case.whose, {place: +counts for place, counts in found.items()}, ())
+    return Plan(case.whose, {place: +counts for place, counts in found.items()})
 
 
 def _pseudonyms(contents: Contents, key: bytes) -> Iterator[tuple[Kind, str]]:

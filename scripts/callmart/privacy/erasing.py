@@ -92,7 +92,7 @@ def _plan(case: Case, stored: Stored) -> Plan:
     person, counts = case.person, dict[str, Counts]()
     searching = _searching(case.work, person, Remembered.of(person, stored), stored, by_events=False)
     each(lambda place: place.find(searching, person), counts.__setitem__)
-    return Plan(case.whose, counts, ()).with_cells(stored.cells)
+    return Plan(case.whose, counts).with_cells(stored.cells)
 
 
 def _searching(

@@ -103,6 +103,7 @@ def answer(
     name, locale, zone = asked if asked else (f"{request.customer_id}", "nl", settings.time_zone)
     end = request.until if request.begun_at else None
     ((treated_at,),) = connection.execute(SQL["treated"], {"number": request.number}).fetchall()
+    ((since,),) = connection.execute(SQL["since"], {"number": request.number}).fetchall()
     done = treated_at or request.begun_at or request.identified_at or request.opened_at
     return _template(request.asked_right, locale).render(
         request=request,
@@ -110,6 +111,7 @@ def answer(
         lines=list(_lines(evidence, locale)),
         has_passphrase=any("with a passphrase" in one.counts for one in evidence),
         day=lambda moment: _day(moment, settings, locale),
+        since=since and since.astimezone(ZoneInfo(zone)).date(),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
         entry=ledger.last(settings),
         done=done,

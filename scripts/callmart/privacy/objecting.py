@@ -76,7 +76,7 @@ def plan_of(case: Case, *, names_agent: bool) -> Plan:
         return +place.find(searching, whole) if names_agent and place.name in SHOWING else Counts()
 
     each(find, counts.__setitem__)
-    return Plan(case.whose, counts, ()).with_cells(landed.look_at_shown(work.connection, whole))
+    return Plan(case.whose, counts).with_cells(landed.look_at_shown(work.connection, whole))
 
 
 def is_noted(case: Case) -> bool:

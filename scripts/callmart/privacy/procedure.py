@@ -20,7 +20,7 @@ from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import ledger
 from callmart.database.tombstones import Kind, secret_of, tombstone
-from callmart.land.places import Cell
+from callmart.land.places import Cells
 from callmart.opening.places import Marts
 from callmart.privacy.letters import CELLS
 from callmart.publish import tableau
@@ -38,23 +38,27 @@ class Plan:
 
     whose: str
     counts: Mapping[str, Counts]
-    cells: tuple[Cell, ...]
+    cells: Cells = field(default_factory=Cells)
 
     @property
     def hash(self) -> str:
-        """By which a person approves the plan. Any other person, count or cell gives another one."""
-        counts = {place: dict(sorted(found.items())) for place, found in self.counts.items()}
-        cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in self.cells]
+        """By which a person approves the plan. Any other person, count or cell gives another one; that a day to come
+        has come does not.
+        """
+        counts = {place: dict(sorted(_without_cells(found).items())) for place, found in self.counts.items()}
+        all_cells = sorted(self.cells.known + self.cells.to_come)
+        cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in all_cells]
         return sha256(json.dumps([self.whose, counts, cells], sort_keys=True).encode()).hexdigest()[:16]
 
-    def with_cells(self, cells: Iterable[Cell]) -> Self:
-        """The plan with these cells as well. They are counted among the marts."""
-        all_cells = tuple(sorted({*self.cells, *cells}))
-        of_marts = Counts(
-            {what: count for what, count in self.counts[Marts.name].items() if not what.startswith(CELLS)}
-        )
-        of_marts += Counts(f"{CELLS}{cell.change}" for cell in all_cells)
-        return replace(self, counts={**self.counts, Marts.name: of_marts}, cells=all_cells)
+    def with_cells(self, cells: Cells) -> Self:
+        """The plan with these cells as well. The known ones are counted among the marts."""
+        known, to_come = (tuple(sorted({*own, *more})) for own, more in zip(self.cells, cells, strict=True))
+        of_marts = _without_cells(self.counts[Marts.name]) + Counts(f"{CELLS}{cell.change}" for cell in known)
+        return replace(self, counts={**self.counts, Marts.name: of_marts}, cells=Cells(known, to_come))
+
+
+def _without_cells(counts: Counts) -> Counts:
+    return Counts({what: count for what, count in counts.items() if not what.startswith(CELLS)})
 
 
 @dataclass(frozen=True)

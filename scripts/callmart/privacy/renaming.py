@@ -89,7 +89,7 @@ def plan(case: Case) -> Plan:
     require_covered(case.work)
     counts = {place.name: Counts() for place in PLACES}
     counts[Persons.name] = Counts({f"registry.{case.person.kind}": 1})
-    return Plan(case.whose, counts, ())
+    return Plan(case.whose, counts)
 
 
 def do(case: Case, steps: Steps) -> None:
