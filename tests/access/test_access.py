@@ -350,7 +350,7 @@ BY_A_SUPERUSER = {
     "a superuser's table of which ours is a part": (
         "create table public.names (agent text); alter table registry.agent inherit public.names",
         "alter table registry.agent no inherit public.names; drop table public.names",
-        "table public.names reads registry.agent",
+        "table public.names has the part registry.agent",
     ),
     "a superuser's function": (
         "create function public.counted() returns bigint security definer"
@@ -361,17 +361,17 @@ BY_A_SUPERUSER = {
     "files of the server": (
         "grant execute on function pg_read_file(text) to callmart_loader",
         "revoke execute on function pg_read_file(text) from callmart_loader",
-        "callmart_loader may use pg_read_file(text)",
+        "callmart_loader may use function pg_read_file(text)",
     ),
     "passwords": (
         "grant select (rolpassword) on pg_authid to public",
         "revoke select (rolpassword) on pg_authid from public",
-        "everybody may use pg_authid (rolpassword)",
+        "everybody may use column rolpassword of table pg_authid",
     ),
     "samples of what all tables have": (
         "grant select on pg_statistic to public",
         "revoke select on pg_statistic from public",
-        "everybody may use pg_statistic",
+        "everybody may use table pg_statistic",
     ),
     "a publication": (
         "create publication mine for table registry.agent",

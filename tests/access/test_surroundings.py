@@ -9,7 +9,7 @@ from callmart.access.difference import Drift
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
-from drifting import drifted
+from drifting import apply, drifted
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -85,12 +85,128 @@ OPENING = {
     ),
     "a login that owns what others run": (
         "alter function public.refuse_definitions() owner to callmart_customer_1001",
-        "callmart_customer_1001 can act as whoever defines anything",
+        "run public.refuse_definitions() of callmart_customer_1001, because of event trigger refuse_definitions",
     ),
     "a trigger that never fires": (
         "create or replace trigger append_only before update on ops.audit_log for each row when (false)"
         " execute function ops.refuse_change()",
         "trigger append_only on ops.audit_log is not as callmart made it",
+    ),
+}
+WRAPPER = "create foreign data wrapper other; create server other foreign data wrapper other;"
+# What our logins were given elsewhere, of whatever kind.
+HELD = {
+    "the right to make": (
+        "grant create on schema public to callmart_loader",
+        "callmart_loader may use schema public",
+    ),
+    "a schema": (
+        "create schema mine authorization callmart_customer_1001",
+        "callmart_customer_1001 owns schema mine",
+    ),
+    "a function": (
+        "create function public.mine() returns integer return 1;"
+        " alter function public.mine() owner to callmart_customer_1001",
+        "callmart_customer_1001 owns function public.mine()",
+    ),
+    "a type": (
+        "create type public.mine as (x integer); alter type public.mine owner to callmart_loader",
+        "callmart_loader owns type public.mine",
+    ),
+    "a large object": (
+        "select lo_create(42); grant select on large object 42 to callmart_loader",
+        "callmart_loader may use large object 42",
+    ),
+    "another server": (
+        f"{WRAPPER} grant usage on foreign server other to callmart_loader",
+        "callmart_loader may use server other",
+    ),
+    "a password for another server": (
+        f"{WRAPPER} create user mapping for callmart_loader server other",
+        "callmart_loader owns user mapping for callmart_loader on server other",
+    ),
+    "what others will make": (
+        "alter default privileges for role postgres grant select on tables to callmart_loader",
+        "callmart_loader may use default privileges on new relations belonging to role postgres",
+    ),
+    "the server's files": (
+        "grant pg_read_server_files to callmart_owner",
+        "callmart_owner is a member of pg_read_server_files",
+    ),
+}
+
+STRANGER = "create role stranger login;"
+A_FUNCTION = (
+    f"{STRANGER} create function public.theirs(text) returns boolean immutable language plpgsql"
+    " as 'begin return true; end'; alter function public.theirs(text) owner to stranger;"
+)
+RUN_BY = "sessions of callmart's owner run public.theirs(text) of stranger, because of"
+# What a stranger could do by way of the owner, or of PostgreSQL's own roles.
+REACHING_IN = {
+    "a default": (
+        f"{A_FUNCTION} alter table registry.version alter column applied_at set default public.theirs('')::text"
+        "::timestamptz",
+        f"{RUN_BY} default value for column applied_at of table registry.version",
+    ),
+    "a check": (
+        f"{A_FUNCTION} alter table registry.contact add constraint theirs check (public.theirs(name))",
+        f"{RUN_BY} constraint theirs on table registry.contact",
+    ),
+    "an index": (
+        f"{A_FUNCTION} create index theirs on registry.contact (public.theirs(name))",
+        f"{RUN_BY} index registry.theirs",
+    ),
+    "a cast": (
+        f"{A_FUNCTION} create cast (text as boolean) with function public.theirs(text) as assignment",
+        f"{RUN_BY} cast from text to boolean",
+    ),
+    "an operator": (
+        f"{A_FUNCTION} create operator pg_catalog.!! (function = public.theirs, rightarg = text)",
+        f"{RUN_BY} operator !!(NONE,text)",
+    ),
+    "another event trigger": (
+        f"{STRANGER} create function public.seen() returns event_trigger language plpgsql as 'begin end';"
+        " create event trigger seen on ddl_command_end execute function public.seen();"
+        " alter function public.seen() owner to stranger",
+        "run public.seen() of stranger, because of event trigger seen",
+    ),
+    "an event trigger of the owner's, which superusers run": (
+        "create function public.seen() returns event_trigger language plpgsql as 'begin end';"
+        " create event trigger seen on ddl_command_end execute function public.seen();"
+        " alter function public.seen() owner to callmart_owner",
+        "run public.seen() of callmart_owner, because of event trigger seen",
+    ),
+    "a function among PostgreSQL's own": (
+        f"{STRANGER} grant create on schema pg_catalog to stranger; set local role stranger;"
+        " create function pg_catalog.theirs() returns integer return 1; reset role;"
+        " revoke create on schema pg_catalog from stranger",
+        "run theirs() of stranger, because of schema pg_catalog",
+    ),
+    "the right to make one": (
+        "grant create on schema pg_catalog to public",
+        "run whatever is made there by everybody, because of the right to create in the schema pg_catalog",
+    ),
+    "all tables, by way of another role": (
+        f"{STRANGER} create role reporting; grant reporting to stranger; grant pg_read_all_data to reporting;"
+        " alter database callmart owner to postgres; grant connect on database callmart to stranger",
+        "stranger is a member of pg_read_all_data, which reaches around all rights",
+    ),
+    "a part of a table": (
+        "create table public.part partition of raw.event for values from ('2001-01-01') to ('2001-02-01')",
+        "table raw.event has the part public.part",
+    ),
+    "a table that reads as part of another": (
+        "create table public.part () inherits (registry.contact)",
+        "table registry.contact has the part public.part",
+    ),
+    "changes of another server": (
+        "create subscription other connection 'dbname=other' publication other with (connect = false);"
+        " insert into pg_subscription_rel select oid, 'registry.contact'::regclass, 'r' from pg_subscription",
+        "subscription other writes into registry.contact",
+    ),
+    "samples of what customers ask": (
+        "alter table registry.queue alter column label set statistics 100",
+        "the samples of registry.queue are not as callmart made them",
     ),
 }
 # What a server may have that is not ours, or what a login set for itself, which the next run resets.
@@ -103,6 +219,14 @@ STOPS_NOTHING = {
     "another's role": "create role callmart_test_loader;"
     " alter role callmart_test_loader set session_replication_role = replica",
     "a path": "alter database callmart set search_path = public",
+    "a stranger's function that nothing of ours calls": A_FUNCTION,
+    "a stranger who reads all tables, but gets into no database of ours": (
+        f"{STRANGER} grant pg_read_all_data to stranger"
+    ),
+    "an administrator of roles": (
+        "create role administrator login createrole; grant pg_read_all_data to administrator with admin option;"
+        " alter database callmart owner to postgres; grant connect on database callmart to administrator"
+    ),
 }
 
 
@@ -110,13 +234,13 @@ def found_after(callmart: Callmart, statements: str) -> Iterator[Drift]:
     """All drift that stops, after a superuser's statements, which are undone."""
     with callmart.superuser(keep=False) as superuser:
         superuser.execute(statements.encode())
-        superuser.execute("set local role callmart_owner")
+        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
         yield from (one for one in drift.find(superuser, dbt_project.marts(callmart.settings)) if one.stops)
 
 
-@pytest.mark.parametrize("what", [*SHUTTING_OUT, *OPENING])
+@pytest.mark.parametrize("what", [*SHUTTING_OUT, *OPENING, *HELD, *REACHING_IN])
 def test_what_takes_the_protection_away_is_named_with_its_remedy(played: Callmart, what: str) -> None:
-    statements, told = (SHUTTING_OUT | OPENING)[what]
+    statements, told = (SHUTTING_OUT | OPENING | HELD | REACHING_IN)[what]
     (found,) = found_after(played, statements)
     assert told in found.text
     assert found.server == (what in SHUTTING_OUT)
@@ -139,6 +263,21 @@ def test_a_setting_of_any_length_holds_up_nobody_s_opening(played: Callmart) -> 
         superuser.execute("set local role callmart_owner")
         (found,) = drift.of_roles(superuser)
     assert found.text == "login callmart_customer_1001 has other settings"
+
+
+def test_applying_deletes_a_sample_that_should_not_be_there(played: Callmart) -> None:
+    """With such a one EXPLAIN tells a customer's login what others call their queues."""
+    kept = (
+        "select attname from pg_statistic join pg_attribute on attrelid = starelid and attnum = staattnum"
+        " where starelid = 'registry.customer'::regclass and attname = 'name'"
+    )
+    with played.superuser() as superuser:
+        superuser.execute("alter table registry.customer alter column name set statistics 100")
+        superuser.execute("analyze registry.customer")
+        assert superuser.execute(kept).fetchall() == [("name",)]
+    assert apply(played) == ["the samples of registry.customer are not as callmart made them"]
+    with played.superuser() as superuser:
+        assert superuser.execute(kept).fetchall() == []
 
 
 # -- what others put into `public` -----------------------------------------------------------------------------

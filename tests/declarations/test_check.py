@@ -416,6 +416,16 @@ QUERIES: dict[str, Case] = {
         "(count(*) over ())::integer",
         "13: `over` puts rows of different customers",
     ),
+    "another customer": (
+        "    customer_id,\n    call_date,\n",
+        "    customer_id + 1 as customer_id,\n    call_date,\n",
+        "10: so a row can get into another customer's; take the customer_id of what is read",
+    ),
+    "a query in a text": (
+        "count(*)::integer",
+        "count(query_to_xml('table registry.contact', true, false, ''))::integer",
+        "13: remove query_to_xml: dbt does not see what it reads",
+    ),
     "what Citus refuses": (
         "group by",
         "where exists (select from visits)\ngroup by",

@@ -447,6 +447,17 @@ def test_a_mart_of_persons_says_what_a_person_is_told(project: WrongProject) -> 
     assert "processing.yml: marts: the mart queue_contact has columns of persons" in of_contact
 
 
+def test_a_person_under_another_name_is_a_person(project: WrongProject) -> None:
+    project.change(
+        "models/marts/queue/queue_day.sql",
+        "select * from {{ ref('int_visit') }}",
+        "select *, last_agent_key as whose, whose as queue from {{ ref('int_visit') }}",
+    )
+    (said,) = project.check()
+    assert said.startswith("models/marts/queue/queue_day.yml line ")
+    assert "in int_visit this column, last_agent_key, points to agent; write that" in said
+
+
 @pytest.mark.parametrize("former", ["calls", "[called, calls]"])
 def test_a_column_has_one_former_name_or_several(project: WrongProject, former: str) -> None:
     caption = "            caption: {nl: Inkomende gesprekken, en: Inbound calls}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import psycopg
 from psycopg import sql
 
-from callmart.access import logins, nodes, rights, roles
+from callmart.access import logins, nodes, rights, roles, surroundings
 from callmart.access.difference import Drift
 from callmart.base import sql_file
 from callmart.base.matrix import Limits, matrix
@@ -57,6 +57,9 @@ def each(
     connection: psycopg.Connection, marts: list[Mart] | None, *, objects: bool = True
 ) -> Iterator[Drift]:
     """As `find`, one at a time: nothing is looked at before somebody asks for the next."""
+    if running := list(surroundings.run(connection)):
+        yield from running
+        return  # looking any further would run more of it
     if others := list(_of_others(connection)):
         yield from others
         return  # the owner can't look any further
@@ -70,7 +73,8 @@ def each(
     yield from _drifted_memberships(connection)
     if objects:
         yield from of_objects(connection, marts, left)
-    yield from _given_elsewhere(connection)
+    yield from surroundings.held(connection)
+    yield from surroundings.reaching(connection)
     yield from _drifted_parameters(connection)
     yield from _of_database(connection)
     yield from _drifted_switches(connection)
@@ -133,19 +137,12 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
         yield Drift(
             f"any login can make readers wait: no event trigger refuse_definitions; {remedy}", server=True
         )
-    else:
-        as_made, owner = guard
-        if not as_made:
-            yield Drift(
-                "any login can make readers wait: the event trigger refuse_definitions, or its function, is not that"
-                f" of callmart; {remedy}",
-                server=True,
-            )
-        if owner is not None:
-            yield Drift(
-                f"{owner} can act as whoever defines anything, because the function of the event trigger"
-                f" refuse_definitions belongs to that role; {remedy}"
-            )
+    elif guard != (True,):
+        yield Drift(
+            "any login can make readers wait: the event trigger refuse_definitions, or its function, is not that of"
+            f" callmart; {remedy}",
+            server=True,
+        )
     ((prepared,),) = connection.execute(
         "select current_setting('max_prepared_transactions')::integer"
     ).fetchall()
@@ -313,13 +310,6 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
     ).fetchall()
     for text, repair in rows:
         yield Drift(text, (sql.SQL(repair),) if repair else ())
-
-
-def _given_elsewhere(connection: psycopg.Connection) -> Iterator[Drift]:
-    """What our roles, or everybody, may use of PostgreSQL itself and of others, by hand."""
-    for thing, role in connection.execute(SQL["elsewhere"], {"schemas": list(rights.SCHEMAS)}).fetchall():
-        if _is_ours(connection, role):
-            yield Drift(f"{role or 'everybody'} may use {thing}")
 
 
 def _of_database(connection: psycopg.Connection) -> Iterator[Drift]:

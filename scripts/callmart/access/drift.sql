@@ -124,7 +124,7 @@ select
     case
         when starts_with(object, 'columns of ')
             then 'the ' || object || ' do not point to whom objects/persons.sql says'
-        when starts_with(object, 'policies of ') then 'the ' || object || ' are not as callmart made them'
+        when object ~ '^(policies|samples) of ' then 'the ' || object || ' are not as callmart made them'
         else 'function or view ' || object || ' is not as callmart made it'
     end,
     null
@@ -240,14 +240,25 @@ inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.
 inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
 where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
 union all
--- Whoever may read a table reads what inherits from it, whatever the rights and policies of that are.
+-- Whoever may read a table reads what inherits from it, whatever the rights and policies of that are. A part of a table
+-- keeps some of its rows, for whoever owns the part.
 select
-    'table ' || inhparent::regclass || ' reads ' || inhrelid::regclass,
+    'table ' || whole.oid::regclass || ' has the part ' || part.oid::regclass,
     null
 from pg_inherits
-inner join pg_class as reader on reader.oid = inhparent
-inner join pg_class as source on source.oid = inhrelid
-where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
+inner join pg_class as whole on whole.oid = inhparent
+inner join pg_class as part on part.oid = inhrelid
+where
+    (whole.relnamespace in (select oid from ours)) <> (part.relnamespace in (select oid from ours))
+    and part.relkind not in ('i', 'I')
+union all
+select
+    'subscription ' || subname || ' writes into ' || srrelid::regclass,
+    null
+from pg_subscription_rel
+inner join pg_subscription on pg_subscription.oid = srsubid
+inner join pg_class on pg_class.oid = srrelid
+where relnamespace in (select oid from ours)
 union all
 -- What comes anew with each build and each file may be lost.
 select
@@ -267,80 +278,6 @@ from pg_proc as p
 inner join pg_depend on classid = 'pg_proc'::regclass and objid = p.oid
 inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
 where p.prosecdef and source.relnamespace in (select oid from ours) and p.pronamespace not in (select oid from ours);
-
--- name: elsewhere
--- Rights on what is neither in callmart's schemas nor its owner's: of each role, and of everybody (null) on what
--- PostgreSQL keeps from everybody in its catalogue: passwords, samples of all tables, functions that read files.
-with initial as materialized (
-    select
-        objoid,
-        classoid,
-        objsubid,
-        privilege_type
-    from pg_init_privs
-    cross join lateral aclexplode(initprivs)
-    where grantee = 0
-),
-
-given (object, class, oid, part, schema, owner, acl) as (
-    select
-        c.oid::regclass::text,
-        'pg_class'::regclass,
-        c.oid,
-        0,
-        relnamespace,
-        relowner,
-        relacl
-    from pg_class as c
-    where relacl is not null
-    union all
-    select
-        format('%%s (%%I)', attrelid::regclass, attname),
-        'pg_class'::regclass,
-        attrelid,
-        attnum,
-        relnamespace,
-        relowner,
-        attacl
-    from pg_attribute inner join pg_class on pg_class.oid = attrelid
-    where attacl is not null
-    union all
-    select
-        p.oid::regprocedure::text,
-        'pg_proc'::regclass,
-        p.oid,
-        0,
-        pronamespace,
-        proowner,
-        proacl
-    from pg_proc as p
-    where proacl is not null
-)
-
-select distinct
-    given.object,
-    case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end as role
-from given
-cross join lateral aclexplode(given.acl) as g
-where
-    given.schema not in (
-        select oid from pg_namespace
-        where nspname = any(%(schemas)s)
-    )
-    and (given.owner <> quote_ident(current_user)::regrole or given.schema = 'pg_toast'::regnamespace)
-    and (
-        g.grantee <> 0
-        or (
-            given.schema = 'pg_catalog'::regnamespace
-            and exists (
-                select 1 from pg_init_privs as i
-                where i.classoid = given.class and i.objoid = given.oid
-            )
-            and (given.oid, given.class, 0, g.privilege_type) not in (select * from initial)
-            and (given.oid, given.class, given.part, g.privilege_type) not in (select * from initial)
-        )
-    )
-order by given.object, role;
 
 -- name: parameters
 -- The parameters that somebody was let set, each with the role; null is everybody.
@@ -434,14 +371,12 @@ from unnest(%(relations)s::text[], %(groups)s::text[], %(days)s::name[]) as m (r
 cross join lateral access.unguarded(to_regclass(m.relation), m.mart_group, m.day) as u (relation);
 
 -- name: guard
--- Whether the event trigger refuse_definitions is that of administrator.sql, and who owns its function, if that is not
--- who made the trigger.
+-- Whether the event trigger refuse_definitions is that of administrator.sql.
 select
     t.evtevent = 'ddl_command_start'
     and t.evttags is null
     and p.prosrc = %(refusing)s
-    and p.proconfig = array['search_path=pg_catalog, pg_temp'],
-    case when p.proowner <> t.evtowner then pg_get_userbyid(p.proowner) end
+    and p.proconfig = array['search_path=pg_catalog, pg_temp']
 from pg_event_trigger as t
 inner join pg_proc as p on t.evtfoid = p.oid
 where t.evtname = 'refuse_definitions';

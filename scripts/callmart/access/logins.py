@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -184,6 +185,24 @@ def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
     tried = known(connection)
     with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
         return [role for role, wrong in zip(tried, pool.map(is_refused, tried), strict=True) if wrong]
+
+
+def let_in_anyhow(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """The logins that get in with any password."""
+
+    def gets_in(role: str) -> bool:
+        own: dict[str, Any] = conninfo_to_dict(login_uri(settings, role)) | {"password": _generated()}
+        for file in ("passfile", "sslcert", "sslkey"):
+            own.pop(file, None)
+        try:
+            psycopg.connect(**own).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    tried = [*of_duties(connection.info.dbname), *of_customers(connection)]
+    with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
+        return [role for role, gets in zip(tried, pool.map(gets_in, tried), strict=True) if gets]
 
 
 def drop(connection: psycopg.Connection, role: str) -> None:

@@ -16,13 +16,14 @@ from callmart.audit.check import Check
 from callmart.audit.scene import Attacker, Scene
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
+from callmart.database import embedded_server
 
 
 class Attacked(NamedTuple):
-    """What came of the attacks: what customers see by their logins, who can log in, and a check per attack."""
+    """What came of the attacks: what customers see by their logins, who can log in and how, and a check per attack."""
 
     cells: list[Cell]
-    logins: Check
+    logins: list[Check]
     checks: list[Check]
 
 
@@ -88,7 +89,8 @@ def attack_as_each(
                 continue
             _attack(scene, attacker, session, owner, tally)
     on_step("attack", "", len(everybody), len(everybody))
-    return Attacked(cells, _of_logins(everybody, locked_out), list(tally.checks()))
+    of_logins = [_of_logins(everybody, locked_out), of_passwords(owner, settings)]
+    return Attacked(cells, of_logins, list(tally.checks()))
 
 
 def _attack(
@@ -109,3 +111,15 @@ def _of_logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
         len(everybody),
         locked_out,
     )
+
+
+def of_passwords(owner: psycopg.Connection, settings: Settings) -> Check:
+    """Check that nobody gets in as somebody else."""
+    found = [f"{role} gets in with any password" for role in logins.let_in_anyhow(owner, settings)]
+    if settings.dsn is None:
+        found += [
+            f"{name} of the embedded server is not as callmart made it"
+            for name in embedded_server.other_doors(settings.home)
+        ]
+    tried = len(logins.of_duties(owner.info.dbname)) + len(logins.of_customers(owner))
+    return Check("logins", "nobody gets in without the password of the login", tried, len(found), few(found))

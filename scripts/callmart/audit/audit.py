@@ -79,7 +79,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
     matrix += of_tableau.cells
     on_step("look", "at tables and rights", 0, 1)
     checks = [
-        attacked.logins,
+        *attacked.logins,
         *cells.of_cells(settings, board, matrix),
         cells.of_files(settings, board),
         *of_tableau.checks,

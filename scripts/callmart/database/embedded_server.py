@@ -227,12 +227,22 @@ def _create(data: Path) -> None:
         otherwise=f"the embedded PostgreSQL can't be made in {data}: check whether the disk is full, or name another "
         "server in CALLMART_DSN",
     )  # fmt: skip
-    user = account()
     _write_hba(draft)
-    (draft / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
+    (draft / "pg_ident.conf").write_text(_ident())
     with (draft / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION)
     draft.rename(data)
+
+
+def _ident() -> str:
+    """Who gets in without a password, and as whom."""
+    return "".join(f'callmart "{account()}" {role}\n' for role in ("postgres", OWNER))
+
+
+def other_doors(home: Path) -> list[str]:
+    """The files by which others may get in than callmart lets in."""
+    made = {"pg_hba.conf": HBA, "pg_ident.conf": _ident()}
+    return [name for name, text in made.items() if (home / "postgres" / name).read_text() != text]
 
 
 def _write_hba(data: Path) -> None:

@@ -144,7 +144,7 @@ def _of_sql(file: Path, models: Mapping[str, Model], project: model_sql.Project)
             found += model_sql.of_days(
                 text, [one.name for one in models.values() if one.materialized == "store"]
             )
-        yield from _of_persons(model, [one for _, one in read])
+        yield from _of_persons(model, [one for _, one in read], text)
     for place, remedy in found:
         yield _in_text(file, text, place, remedy)
 
@@ -157,8 +157,10 @@ def _puts_customers_together(model: Model) -> bool:
     )
 
 
-def _of_persons(model: Model, read: Iterable[Model]) -> Iterator[UserError]:
-    """Columns of a mart that are said to point to nobody, and that point to a person in a model that it reads."""
+def _of_persons(model: Model, read: Iterable[Model], text: str) -> Iterator[UserError]:
+    """Columns of a mart that are said to point to nobody, and that point to a person in a model that it reads, by this
+    name or by another one that the mart's text gives them.
+    """
     persons = {
         column.get("name"): (one.name, whom)
         for one in read
@@ -166,11 +168,14 @@ def _of_persons(model: Model, read: Iterable[Model]) -> Iterator[UserError]:
         if (whom := _meta(column).get("person", "nobody")) != "nobody"
     }
     for number, column in enumerate(model_files.entries(model.document, "columns")):
-        if _meta(column).get("person") == "nobody" and column.get("name") in persons:
-            reads, whom = persons[column["name"]]
+        if _meta(column).get("person") != "nobody":
+            continue
+        for name in sorted(model_sql.renamed(text, str(column.get("name"))) & persons.keys()):
+            reads, whom = persons[name]
             said = whom if isinstance(whom, str) else ", ".join(map(str, whom))
             remedy = (
-                f"in {reads} this column points to {said}; write that, or another name if it is another thing"
+                f"in {reads} this column{'' if name == column['name'] else f', {name},'} points to {said}; write that, "
+                "or another name if it is another thing"
             )
             yield at_model(model, ("columns", number, "config", "meta", "person"), remedy)
 

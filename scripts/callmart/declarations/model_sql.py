@@ -28,6 +28,10 @@ _ONE_CUSTOMER = re.compile(r"\busing\s*\([^)]*\bcustomer_id\b|\bon\s+false\b")  
 _SAME_CUSTOMER = re.compile(r"([\w.\"]*)\bcustomer_id\s*=\s*([\w.\"]*)\bcustomer_id\b")
 _CTE = re.compile(r"\bas\s*(?:(?:not\s+)?materialized\s*)?$")  # before a bracket
 _ACTING = re.compile(r"{[{%][^%}]*\b(adapter|env_var|run_query|statement)\b")
+# What runs a text as a query, or reads a table or a file that is named in a text.
+_UNSEEN = re.compile(r"\b(?:\w+_to_xml\w*|ts_stat|dblink\w*|pg_(?:read|stat|ls)_\w+)\s*\(")
+_COALESCED = re.compile(r"\bcoalesce\s*\([\w.\",\s]*\bcustomer_id\b[\w.\",\s]*\)\s*$")
+_RENAMED = re.compile(r"\b(\w+)\s+as\s+(\w+)\b")
 # Another value each time that a day is computed.
 _FICKLE = re.compile(
     r"\b(?:clock_timestamp|gen_random_uuid|now|random|statement_timestamp|timeofday|transaction_timestamp)\s*\("
@@ -108,6 +112,8 @@ def _of_reading(text: str, sql: str, in_staging: bool) -> Iterator[Mistake]:
             yield found.start(1), f"dbt does not see that {name} is read here; write {{{{ ref('{name}') }}}}"
     for found in _ACTING.finditer(text):
         yield found.start(1), f"remove {found[1]}: a model is one query, and reads models alone"
+    for found in _UNSEEN.finditer(sql):
+        yield found.start(), f"remove {found[0].rstrip('( ')}: dbt does not see what it reads"
     if ";" in sql:
         yield sql.index(";"), "remove the semicolon: dbt puts the query into another statement"
 
@@ -133,6 +139,12 @@ def of_customers(text: str) -> Iterator[Mistake]:
         if "customer_id" not in _clause(sql, found.end()):
             said = " ".join(found[0].split()).rstrip("( ")
             yield found.start(), f"`{said}` puts rows of different customers together; name customer_id there"
+    for found in re.finditer(r"\bas\s+customer_id\b", sql):
+        if not _COALESCED.search(sql, 0, found.start()):
+            yield (
+                found.start(),
+                "so a row can get into another customer's; take the customer_id of what is read",
+            )
     yield from _of_brackets(sql)
 
 
@@ -239,6 +251,14 @@ def returned(text: str) -> tuple[int, list[str] | None]:
     listed = re.sub(r"^\s*(?:all|distinct(?:\s+on\s*\([^)]*\))?)\s", " ", sql[begin + len("select") : end])
     names = [_name_of(column) for column in _split(listed)]
     return begin, [name for name in names if name] if all(names) else None
+
+
+def renamed(text: str, name: str) -> set[str]:
+    """The names under which a column of the query is somewhere in its text, itself included."""
+    pairs, names = _RENAMED.findall(plain(text)), {name}
+    while more := {former for former, latter in pairs if latter in names} - names:
+        names |= more
+    return names
 
 
 def _depth(sql: str, place: int) -> int:

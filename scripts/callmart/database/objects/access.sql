@@ -91,7 +91,8 @@ begin atomic
     where attrelid = relation and attnum > 0 and not attisdropped and attname not in ('customer_id', coalesce(day, ''));
 end;
 
--- Keep the planner from sampling columns of a relation, where it is not kept from that yet.
+-- Keep the planner from sampling columns of a relation, where it is not kept from that yet. A sample that is there is
+-- deleted, which is possible since PostgreSQL 18.
 create or replace function access.unsample(relation regclass, unsampled name[]) returns void
 language plpgsql
 as $$
@@ -111,6 +112,11 @@ begin
     end if;
     if changes is not null then
         execute format('alter table only %s %s', relation, changes);
+        if current_setting('server_version_num')::integer >= 180000 then
+            perform pg_clear_attribute_stats(relnamespace::regnamespace::text, relname::text, attribute::text, false)
+            from pg_catalog.pg_class cross join unnest(unsampled) as attribute
+            where oid = relation and reltuples > 0;
+        end if;
     end if;
 end
 $$;

@@ -30,8 +30,9 @@ from pg_catalog.pg_class
 where oid = view and relkind = 'v'
 $$;
 
--- A hash of each function and view, of whom the columns of each table point to, and of the policies of each table that
--- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift.
+-- A hash of each function and view, of whom the columns of each table point to, and of each table that is no mart its
+-- policies and the columns of which the planner keeps no sample, as it is now. access.definition has the hashes as
+-- callmart made them; a difference is drift.
 create or replace view access.current_definition as
 with pointing as materialized (
     select
@@ -84,7 +85,22 @@ select
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_policy as p on c.oid = p.polrelid
 where c.relnamespace in ('registry'::regnamespace, 'ops'::regnamespace)
-group by c.oid;
+group by c.oid
+union all
+select
+    'samples of ' || a.attrelid::regclass::text,
+    md5(string_agg(a.attname, ', ' order by a.attnum))
+from pg_catalog.pg_attribute as a
+inner join pg_catalog.pg_class as c on a.attrelid = c.oid
+where
+    c.relnamespace in (
+        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
+        'privacy'::regnamespace
+    )
+    and c.relkind in ('r', 'p')
+    and not c.relispartition
+    and a.attstattarget = 0
+group by a.attrelid;
 
 -- Make a view in `mart` that shows a query's result to the readers of a group. The view is a security barrier, so that
 -- no condition of a reader is evaluated before the policies. Its owner is the role that reads the tables. Its columns

@@ -1,0 +1,286 @@
+-- The statements of surroundings.py: what lies outside callmart's schemas.
+
+-- name: run
+-- Functions of neither a superuser nor the owner that run in the owner's sessions, each with its owner, and why: it is
+-- among PostgreSQL's own, or behind one of their operators or casts; something of callmart's calls it; or an event
+-- trigger does, in everybody's sessions, so that one may not even be the owner's. And who may put more among
+-- PostgreSQL's own. What extensions bring is left out. Types are exact, so that these conditions call none of them.
+with others as materialized (
+    select
+        p.oid,
+        p.proowner as owner,
+        r.rolname = current_user as is_owners,
+        p.pronamespace = 'pg_catalog'::regnamespace::oid as is_among_theirs
+    from pg_proc as p
+    inner join pg_roles as r on p.proowner = r.oid
+    where
+        not r.rolsuper
+        and not exists (
+            select 1 from pg_depend
+            where classid = 'pg_proc'::regclass::oid and objid = p.oid and deptype = 'e'::"char" -- noqa: RF06
+        )
+),
+
+ours as materialized (
+    select oid from pg_namespace
+    where nspname::text = any(%(schemas)s::text[])
+),
+
+calls as materialized (
+    select
+        others.oid,
+        others.owner,
+        others.is_owners,
+        d.classid,
+        d.objid
+    from others
+    inner join pg_depend as d on others.oid = d.refobjid
+    where d.refclassid = 'pg_proc'::regclass::oid
+),
+
+found as (
+    select
+        oid,
+        owner,
+        classid,
+        objid
+    from calls
+    where classid = 'pg_event_trigger'::regclass::oid
+    union
+    select
+        calls.oid,
+        calls.owner,
+        calls.classid,
+        calls.objid
+    from calls
+    inner join pg_cast as c on calls.objid = c.oid
+    where
+        not calls.is_owners
+        and calls.classid = 'pg_cast'::regclass::oid
+        and c.castsource < 16384::oid and c.casttarget < 16384::oid -- PostgreSQL's own types
+    union
+    select
+        calls.oid,
+        calls.owner,
+        calls.classid,
+        calls.objid
+    from calls
+    inner join pg_operator as o on calls.objid = o.oid
+    where
+        not calls.is_owners
+        and calls.classid = 'pg_operator'::regclass::oid
+        and o.oprnamespace = 'pg_catalog'::regnamespace::oid
+    union
+    select
+        calls.oid,
+        calls.owner,
+        calls.classid,
+        calls.objid
+    from calls
+    inner join pg_proc as p on calls.objid = p.oid
+    where
+        not calls.is_owners
+        and calls.classid = 'pg_proc'::regclass::oid
+        and p.pronamespace in (select oid from ours)
+    union
+    -- Defaults, checks, indexes, triggers, policies and rules depend on their table.
+    select
+        calls.oid,
+        calls.owner,
+        calls.classid,
+        calls.objid
+    from calls
+    inner join pg_depend as of_table on calls.classid = of_table.classid and calls.objid = of_table.objid
+    inner join pg_class as c on of_table.refobjid = c.oid
+    where
+        not calls.is_owners
+        and of_table.refclassid = 'pg_class'::regclass::oid
+        and c.relnamespace in (select oid from ours)
+    union
+    select
+        oid,
+        owner,
+        'pg_namespace'::regclass::oid,
+        'pg_catalog'::regnamespace::oid
+    from others
+    where is_among_theirs
+)
+
+select
+    format('%%s of %%s', oid::regprocedure, pg_get_userbyid(owner)),
+    pg_describe_object(classid, objid, 0)
+from found
+union all
+select
+    'whatever is made there by '
+    || case grantee when 0::oid then 'everybody' else pg_get_userbyid(grantee) end,
+    'the right to create in the schema pg_catalog'
+from pg_namespace
+cross join lateral aclexplode(nspacl)
+where
+    nspname = 'pg_catalog'::name
+    and privilege_type = 'CREATE'::text
+    and grantee not in (
+        select oid from pg_roles
+        where rolsuper
+    );
+
+-- name: held
+-- What each role owns, or may use, of any kind. Left out is what `given` and `of_others` compare, the views of the
+-- marts with their owners, databases and parameters.
+with ours as (
+    select oid from pg_namespace
+    where nspname = any(%(schemas)s)
+),
+
+owner as (
+    select oid from pg_roles
+    where rolname = current_user
+),
+
+compared (class, oid) as (
+    select
+        'pg_namespace'::regclass,
+        oid
+    from ours
+    union all
+    select
+        'pg_class'::regclass,
+        oid
+    from pg_class
+    where
+        relnamespace in (select oid from ours)
+        or (relowner in (select oid from owner) and relnamespace <> 'pg_toast'::regnamespace)
+    union all
+    select
+        'pg_proc'::regclass,
+        oid
+    from pg_proc
+    where pronamespace in (select oid from ours) or proowner in (select oid from owner)
+    union all
+    select
+        'pg_default_acl'::regclass,
+        oid
+    from pg_default_acl
+    where defaclrole in (select oid from owner)
+)
+
+select
+    r.rolname,
+    d.deptype = 'o' as owned,
+    pg_describe_object(d.classid, d.objid, d.objsubid) as thing
+from pg_shdepend as d
+inner join pg_roles as r on d.refobjid = r.oid
+where
+    d.refclassid = 'pg_authid'::regclass
+    and d.deptype in ('o', 'a')
+    and d.dbid in (
+        select 0
+        union all
+        select oid from pg_database
+        where datname = current_database()
+    )
+    and d.classid not in ('pg_database'::regclass, 'pg_parameter_acl'::regclass, 'pg_auth_members'::regclass)
+    and (d.classid, d.objid) not in (select * from compared)
+    and r.rolname <> current_user
+order by thing, r.rolname;
+
+-- name: everybodys
+-- What PostgreSQL keeps from everybody in its catalogue, and everybody may use: passwords, samples of all tables,
+-- functions that read files.
+with initial as materialized (
+    select
+        objoid,
+        classoid,
+        objsubid,
+        privilege_type
+    from pg_init_privs
+    cross join lateral aclexplode(initprivs)
+    where grantee = 0
+),
+
+given (class, oid, part, acl) as (
+    select
+        'pg_class'::regclass,
+        oid,
+        0,
+        relacl
+    from pg_class
+    where relacl is not null and relnamespace = 'pg_catalog'::regnamespace
+    union all
+    select
+        'pg_class'::regclass,
+        attrelid,
+        attnum,
+        attacl
+    from pg_attribute inner join pg_class on pg_class.oid = attrelid
+    where attacl is not null and relnamespace = 'pg_catalog'::regnamespace
+    union all
+    select
+        'pg_proc'::regclass,
+        oid,
+        0,
+        proacl
+    from pg_proc
+    where proacl is not null and pronamespace = 'pg_catalog'::regnamespace
+),
+
+open as (
+    select distinct
+        given.class,
+        given.oid,
+        given.part
+    from given
+    cross join lateral aclexplode(given.acl) as g
+    where
+        g.grantee = 0
+        and exists (
+            select 1 from pg_init_privs as i
+            where i.classoid = given.class and i.objoid = given.oid
+        )
+        and (given.oid, given.class, 0, g.privilege_type) not in (select * from initial)
+        and (given.oid, given.class, given.part, g.privilege_type) not in (select * from initial)
+)
+
+select pg_describe_object(class, oid, part) as thing
+from open
+order by thing;
+
+-- name: reaching
+-- Who has, or can give itself, one of PostgreSQL's own roles that reaches around all rights: the owner those for files
+-- and programs of the server, others who get into this database those for all tables. Left out are callmart's logins,
+-- whose memberships are compared, and whoever administers roles.
+with recursive members as (
+    select
+        r.oid as reached,
+        m.member
+    from pg_roles as r
+    inner join pg_auth_members as m on r.oid = m.roleid
+    where
+        r.rolname in (
+            'pg_read_all_data', 'pg_write_all_data',
+            'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'
+        )
+    union
+    select
+        members.reached,
+        m.member
+    from members
+    inner join pg_auth_members as m on members.member = m.roleid
+)
+
+select
+    r.rolname,
+    pg_get_userbyid(members.reached)
+from members
+inner join pg_roles as r on members.member = r.oid
+where
+    case
+        when r.rolname = current_user then pg_get_userbyid(members.reached) not like '%%_all_data'
+        else
+            pg_get_userbyid(members.reached) like '%%_all_data'
+            and r.rolcanlogin
+            and not (r.rolsuper or r.rolcreaterole)
+            and has_database_privilege(r.oid, current_database(), 'connect')
+    end
+order by r.rolname, members.reached;
