@@ -1,9 +1,15 @@
 """What the machine lacks ends any command with what to do. Needs no server."""
 
+import os
+import resource
+import subprocess
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from callmart.base.errors import kind
+from callmart.base.settings import COMMAND
 from callmart.cli import main
 
 
@@ -51,3 +57,16 @@ def test_too_little_memory_is_no_traceback(
     assert ended.value.code == 2
     assert told.startswith(f"error: {said}")
     assert told.count("\n") == 1
+
+
+def test_where_no_folder_has_room_for_a_file_health_says_what_is_wrong(tmp_path: Path) -> None:
+    """Not even /tmp, where a library made sure of a folder when it was imported."""
+    done = subprocess.run(
+        [COMMAND, "health"],
+        env={name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+        | {"CALLMART_HOME": str(tmp_path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "the embedded server is not running" in done.stdout

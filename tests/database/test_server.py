@@ -459,7 +459,7 @@ def test_what_was_killed_half_way_is_made_anew(home: Path, last_step: str) -> No
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("name", ["n" * 100, "it's 100% yours & mine"])
+@pytest.mark.parametrize("name", ["n" * 100, 'it\'s 100% yours & "mine", for $HOME or `id`\\'])
 def test_a_home_can_have_any_name(home: Path, name: str) -> None:
     odd = home / name
     settings = Settings(home=odd, dsn=None, folders=[])

@@ -316,6 +316,25 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
         'you meant to reference the column "one.things"): correct it there, or '
         f"run `dbt run --select tiny_unsaid` in {small.folder} to see where"
     )
+    with small.callmart.connect() as owner:
+        owner.execute(
+            "create function ops.fails(state text) returns integer language plpgsql as"
+            " 'begin raise exception using errcode = state; end'"
+        )
+    for given, said in (
+        ("ops.fails('53100')", " (SQLSTATE 53100: the disk is full): make room, then run"),
+        ("ops.fails('53200')", " (SQLSTATE 53200): mend that on the server, then run"),
+        (
+            "pg_terminate_backend(pg_backend_pid())::integer",
+            ": the server broke off: if it is not running, start it; then run",
+        ),
+    ):
+        select(small, "tiny_unsaid", ROW.replace("7", given))
+        assert refusal(small) == (
+            f"model tiny_unsaid (models/marts/queue/tiny_unsaid.sql) failed{said} the same command again"
+        )
+    with small.callmart.connect() as owner:
+        owner.execute("drop function ops.fails")
     select(small, "tiny_unsaid", ROW)
     select(small, "tiny_differs", ROW.replace("7", "'geheim'::text"))
     assert refusal(small) == (

