@@ -269,8 +269,9 @@ inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oi
 where p.prosecdef and source.relnamespace in (select oid from ours) and p.pronamespace not in (select oid from ours);
 
 -- name: elsewhere
--- Rights on what is neither in callmart's schemas nor its owner's: of each role, and of everybody (null) on what
--- PostgreSQL keeps from everybody in its catalogue: passwords, samples of all tables, functions that read files.
+-- Rights on what is neither in callmart's schemas nor its owner's: of each role whose name begins as ours do, and of
+-- everybody (null) on what PostgreSQL keeps from everybody in its catalogue: passwords, samples of all tables,
+-- functions that read files.
 with initial as materialized (
     select
         objoid,
@@ -282,12 +283,12 @@ with initial as materialized (
     where grantee = 0
 ),
 
-given (object, class, oid, part, schema, owner, acl) as (
+given (class, oid, part, column_name, schema, owner, acl) as (
     select
-        c.oid::regclass::text,
         'pg_class'::regclass,
         c.oid,
         0,
+        null::name,
         relnamespace,
         relowner,
         relacl
@@ -295,10 +296,10 @@ given (object, class, oid, part, schema, owner, acl) as (
     where relacl is not null
     union all
     select
-        format('%%s (%%I)', attrelid::regclass, attname),
         'pg_class'::regclass,
         attrelid,
         attnum,
+        attname,
         relnamespace,
         relowner,
         attacl
@@ -306,10 +307,10 @@ given (object, class, oid, part, schema, owner, acl) as (
     where attacl is not null
     union all
     select
-        p.oid::regprocedure::text,
         'pg_proc'::regclass,
         p.oid,
         0,
+        null,
         pronamespace,
         proowner,
         proacl
@@ -318,7 +319,10 @@ given (object, class, oid, part, schema, owner, acl) as (
 )
 
 select distinct
-    given.object,
+    case
+        when given.class = 'pg_proc'::regclass then given.oid::regprocedure::text
+        else given.oid::regclass || coalesce(' (' || quote_ident(given.column_name) || ')', '')
+    end as object,
     case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end as role
 from given
 cross join lateral aclexplode(given.acl) as g
@@ -329,9 +333,13 @@ where
     )
     and (given.owner <> quote_ident(current_user)::regrole or given.schema = 'pg_toast'::regnamespace)
     and (
-        g.grantee <> 0
+        g.grantee in (
+            select oid from pg_roles
+            where starts_with(rolname, current_database() || '_') and rolname <> current_user
+        )
         or (
-            given.schema = 'pg_catalog'::regnamespace
+            g.grantee = 0
+            and given.schema = 'pg_catalog'::regnamespace
             and exists (
                 select 1 from pg_init_privs as i
                 where i.classoid = given.class and i.objoid = given.oid
@@ -340,7 +348,7 @@ where
             and (given.oid, given.class, given.part, g.privilege_type) not in (select * from initial)
         )
     )
-order by given.object, role;
+order by object, role;
 
 -- name: parameters
 -- The parameters that somebody was let set, each with the role; null is everybody.
