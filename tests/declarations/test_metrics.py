@@ -481,7 +481,7 @@ def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, w
 def test_applying_a_registry_looks_at_no_mart_and_makes_no_view_right(opened: Callmart) -> None:
     with opened.superuser() as superuser:
         superuser.execute(BY_HAND["for nobody"]["queue_ratios"])
-    opened.apply((opened.home / "registry.yml").read_text())
+    opened.apply((opened.home / "registry.yml").read_text(), looks=True)
     assert drifted(opened)
     apply(opened)
     assert drifted(opened) == []

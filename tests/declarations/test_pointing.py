@@ -263,7 +263,7 @@ def test_nothing_applies_while_a_column_does_not_say_it(played: Callmart, marts:
         said = f"the column {column} (text) does not say whom it points to: drop it, or say so in "
         for apply in (
             lambda: memberships.apply(connection, played.settings, marts),
-            lambda: played.apply(REGISTRY),
+            lambda: played.apply(REGISTRY, looks=True),
             lambda: upgrading.upgrade(connection, played.settings, marts),
         ):
             with pytest.raises(UserError) as refused:

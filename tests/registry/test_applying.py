@@ -77,9 +77,11 @@ def applied(callmart: Callmart, homes: Path) -> Callmart:
 @pytest.fixture(autouse=True)
 def restored(applied: Callmart, homes: Path) -> Iterator[None]:
     """After each test all is as it was."""
+    known = agents(applied)
     yield
     applied.apply(FULL)
-    applied.land_text(log(), DETAILED)  # the ids that anonymity deleted come back with the log
+    if agents(applied) != known:  # the ids that anonymity deleted come back with the log
+        applied.land_text(log(), DETAILED)
     if dirty(applied):
         applied.restore(homes / "applied")
 
@@ -92,6 +94,10 @@ def functions_and_views(callmart: Callmart) -> list[tuple[str, str, str]]:
     """Each with the version of its row in the catalogue."""
     with callmart.connect() as owner:
         return owner.execute(schema.SQL["versions"]).fetchall()
+
+
+def agents(callmart: Callmart) -> list[dict[str, Any]]:
+    return callmart.rows("select * from registry.agent order by customer_id, agent_key")
 
 
 def dirty(callmart: Callmart) -> set[tuple[int, date]]:
@@ -140,7 +146,7 @@ def test_what_was_changed_by_hand_is_made_anew(applied: Callmart, what: str) -> 
     with applied.connect() as owner:
         owner.execute(BY_HAND[what])
     assert drifted(applied)
-    applied.apply(FULL)
+    applied.apply(FULL, looks=True)
     assert drifted(applied) == []
 
 

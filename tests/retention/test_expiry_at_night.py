@@ -19,7 +19,7 @@ from events import ndjson
 from six_days import DAYS, ZONES, expired, marts_with_days, too_old
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "few_reports")]
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted", "few_reports")]
 
 
 def test_a_failing_expiry_stops_neither_months_nor_the_run(

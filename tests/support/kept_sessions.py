@@ -76,9 +76,11 @@ def _next(sessions: list[PGconn]) -> _Connection | None:
 
 def _is_left_clean(session: PGconn) -> bool:
     """End what was begun, and take away all that the session has of its own."""
+    statements = ["discard all", f"set application_name = '{NAME}'"]
+    if session.transaction_status != TransactionStatus.IDLE:
+        statements.insert(0, "rollback")
     return session.transaction_status not in (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN) and all(
-        _does(session, statement)
-        for statement in ("rollback", "discard all", f"set application_name = '{NAME}'")
+        _does(session, statement) for statement in statements
     )
 
 

@@ -22,6 +22,8 @@ from commands import Command, command_of, mistake
 from events import DAY, Row, at, days, event, ndjson, registry
 from nights import night
 
+pytestmark = pytest.mark.usefixtures("trusted")
+
 CUSTOMER, OTHER, UNKNOWN = 1, 2, 9
 REGISTRY = registry(
     *(

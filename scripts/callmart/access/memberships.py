@@ -159,11 +159,11 @@ def finish(
     if marts is not None:
         lock.wait_at_most(connection, lock.TIMEOUT)
         show(connection, marts)
-        for mart in marts:
-            connection.execute(
-                "select access.forget_values(to_regclass(%(table)s), %(day)s) where to_regclass(%(table)s) is not null",
-                {"table": mart.table, "day": mart.day},
-            )
+        connection.execute(
+            "select access.forget_values(to_regclass(relation), day)"
+            " from unnest(%s::text[], %s::name[]) as m (relation, day) where to_regclass(relation) is not null",
+            [[mart.table for mart in marts], [mart.day for mart in marts]],
+        )
         show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
         connection.commit()
     mended: list[Drift] = []
@@ -185,8 +185,8 @@ def finish(
     if mended:  # also if the rest can't be corrected
         changing_logins.note_applied(connection, len(mended), 0)
         connection.commit()
-    pointing.refuse_undeclared(connection, of_models=marts is not None)
     if left := [one for one in found if one.stops and not one.server]:
+        pointing.refuse_undeclared(connection, of_models=marts is not None)
         raise UserError(
             f"the owner can't correct everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
@@ -200,13 +200,12 @@ def finish(
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Bring the views that customers read up to date, and whom their columns point to, in the caller's transaction."""
-    for mart in (*marts, rights.STATISTIC):
-        connection.execute(pointing.declare(mart))
-    for mart in marts:
-        connection.execute(
-            "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",
-            {"table": mart.table, "group": mart.group},
-        )
+    pointing.declare(connection, (*marts, rights.STATISTIC))
+    connection.execute(
+        "select access.show_mart(to_regclass(relation), mart_group)"
+        " from unnest(%s::text[], %s::text[]) as m (relation, mart_group) where to_regclass(relation) is not null",
+        [[mart.table for mart in marts], [mart.group for mart in marts]],
+    )
     metrics.show(connection, marts)
 
 

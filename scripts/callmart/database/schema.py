@@ -3,6 +3,7 @@ views, settings of tables) from the files in objects/, which are always applied 
 """
 
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -154,6 +155,7 @@ def require_registry(connection: psycopg.Connection) -> None:
         raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
 
 
+@cache  # each command asks for it several times
 def fingerprint(time_zone: str) -> str:
     """The fingerprint of what is replaceable, of this version and of the provider's time zone."""
     return sha256(_filled(time_zone).as_string(None).encode()).hexdigest()

@@ -72,7 +72,7 @@ def if_running(settings: Settings) -> Settings:
 def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
     """Connect as the owner. Raises UserError if the server can't be reached, is not safe or lacks rights we need."""
     try:
-        connection = psycopg.connect(uri(settings), autocommit=autocommit, application_name="callmart")
+        connection = psycopg.connect(uri(settings), autocommit=True, application_name="callmart")
     except psycopg.OperationalError as error:
         raise UserError(f"{_where(settings)}: {cause(error)}") from None
     try:
@@ -81,20 +81,20 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
         connection.close()
         raise
     let_last(connection)
+    connection.autocommit = autocommit
     return connection
 
 
 def let_last(connection: psycopg.Connection) -> None:
     """Let a session and its statements last as long as they take, whatever the server's settings say. One that ended
-    while it waits would take its locks with it.
+    while it waits would take its locks with it. The connection has autocommit, so that nothing takes this back.
     """
-    with connection.transaction():
-        # Not by pg_settings, which writes down all settings: that takes seven times as long.
-        connection.execute(
-            "select set_config(name, '0', false) from unnest(%s::text[]) as name"
-            " where current_setting(name, true) is not null",
-            [TIMEOUTS],
-        )
+    # Not by pg_settings, which writes down all settings: that takes seven times as long.
+    connection.execute(
+        "select set_config(name, '0', false) from unnest(%s::text[]) as name"
+        " where current_setting(name, true) is not null",
+        [TIMEOUTS],
+    )
 
 
 def _where(settings: Settings) -> str:
@@ -280,7 +280,6 @@ def _check(connection: psycopg.Connection) -> None:
     assert row is not None
     unbound, creates_roles, creates_schemas, hindered = row
     hindering = connection.execute(SQL["hindering"]).fetchone() if hindered else None
-    connection.rollback()
     user, database = connection.info.user, connection.info.dbname
     if len(database.encode()) > LONGEST_DATABASE_NAME:
         raise UserError(

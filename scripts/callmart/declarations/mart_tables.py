@@ -17,10 +17,11 @@ SCHEMA = "store"  # the schema of the tables
 SHOWN = "mart"  # the schema of the views that people read
 
 
-def marts(connection: psycopg.Connection) -> list[Mart]:
-    """Return all tables in `store` as marts. The group is that of its policy, or '' without one. The day is the column
-    that it is partitioned by, or else the only date in its key.
+def marts(connection: psycopg.Connection, *, without: Iterable[str] = ()) -> list[Mart]:
+    """Return all tables in `store` as marts, `without` those of some names. The group is that of its policy, or ''
+    without one. The day is the column that it is partitioned by, or else the only date in its key.
     """
+    wanted = {"schema": SCHEMA, "without": list(without)}
     return [
         # Not validated: a table need not meet the rules for declarations.
         Mart.model_construct(
@@ -33,7 +34,7 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
             ),
             ratios=ratios,
         )
-        for name, group, key, day, columns, ratios in connection.execute(SQL["marts"], {"schema": SCHEMA})
+        for name, group, key, day, columns, ratios in connection.execute(SQL["marts"], wanted)
     ]
 
 
@@ -77,8 +78,7 @@ def unreferenced(mart: Mart, others: Iterable[Mart], kept: sql.SQL) -> sql.Compo
 
 def undeclared(connection: psycopg.Connection, declared: Iterable[Mart]) -> list[Mart]:
     """The tables that no mart of the project declares."""
-    names = {mart.name for mart in declared}
-    return [mart for mart in marts(connection) if mart.name not in names]
+    return marts(connection, without=(mart.name for mart in declared))
 
 
 def views(connection: psycopg.Connection, *names: str) -> list[tuple[str, str, bool]]:

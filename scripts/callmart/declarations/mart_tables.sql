@@ -1,5 +1,6 @@
 -- name: marts
--- The marts' tables: name, group of the policy, key, day, columns with their types, and the view with its ratios.
+-- The marts' tables but for those of some names: name, group of the policy, key, day, columns with their types, and the
+-- view with its ratios.
 -- Before migration 5 they were in `mart`, with the views.
 with key_column as not materialized ( -- else all keys of the database were read for each table
     select
@@ -52,6 +53,7 @@ where
     relnamespace = coalesce(to_regnamespace(%(schema)s), 'mart'::regnamespace)
     and relkind in ('r', 'p')
     and not relispartition
+    and relname <> all(%(without)s::text[])
 order by c.relname;
 
 -- name: views

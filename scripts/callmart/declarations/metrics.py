@@ -328,14 +328,17 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
     marts = list(marts)
     check(metrics().values(), marts)
     kept = set()
+    standing: dict[str, list[str]] = dict(
+        connection.execute(
+            "select relation, array_agg(attname::text) from unnest(%s::text[]) as relation"
+            " inner join pg_attribute on attrelid = to_regclass(relation) and attnum > 0 group by relation",
+            [[mart.table for mart in marts]],
+        ).fetchall()
+    )
     for mart in marts:
-        standing = connection.execute(
-            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
-            [mart.table],
-        )
-        columns = {name for (name,) in standing}
-        if not columns:
+        if mart.table not in standing:
             continue
+        columns = set(standing[mart.table])
         known = [
             one for one in metrics().values() if one.mart == mart.name and columns.issuperset(one.columns)
         ]

@@ -54,13 +54,17 @@ def differing(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator
     for mart in marts:
         there = said.get(mart.table, {})  # a mart that was not built yet has none
         if any(there[name] != person for name, person in _declared(mart).items() if name in there):
-            yield mart.table, declare(mart)
+            repair = sql.SQL("select access.declare_persons(to_regclass({}), {})")
+            yield mart.table, repair.format(mart.table, Jsonb(_declared(mart)))
 
 
-def declare(mart: Mart) -> sql.Composed:
-    """The statement that writes into the comments of a mart's table whom its columns point to, as its YAML says."""
-    return sql.SQL("select access.declare_persons(to_regclass({}), {})").format(
-        mart.table, Jsonb(_declared(mart))
+def declare(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
+    """Write into the comments of the marts' tables whom their columns point to, as their YAML says."""
+    declared = {mart.table: Jsonb(_declared(mart)) for mart in marts}
+    connection.execute(
+        "select access.declare_persons(to_regclass(relation), persons)"
+        " from unnest(%s::text[], %s::jsonb[]) as m (relation, persons)",
+        [list(declared), list(declared.values())],
     )
 
 
