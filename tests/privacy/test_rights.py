@@ -49,7 +49,7 @@ def test_each_place_is_decided_for_those_who_are_left_out() -> None:
     del changed["stays"]
     assert changed == {
         "left out": {"marts"},
-        "name dropped": {"registry"},
+        "name dropped": {"registry", "server files"},
         "discarded": {"build"},
         "written anew": {
             "environments", "extracts", "drawn reports", "outbox", "tableau content", "emulator", "temporary files",
