@@ -5,8 +5,8 @@ from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
+from callmart.base.declared import Locale
 from callmart.declarations import exposures
-from callmart.declarations.captions import Locale
 from callmart.reports import weeks
 from callmart.reports.drawing import _first_day, _notices
 from callmart.reports.language import Language

@@ -11,12 +11,12 @@ from callmart.reports.scene import Scene
 
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a table."""
-    by, shown = sheet.dimensions[0], scene.measures(sheet)
+    shown = scene.measures(sheet)
     *rows, total = scene.rows(sheet, *sheet.dimensions, with_total=True)
 
     def place(row: Row) -> Any:
         size = 0 if sheet.then_by else -(row[shown[0].name] or 0)
-        return size, *(scene.order(grain, row[grain]) for grain in grains)
+        return size, *(scene.order(grain, row[grain]) for grain in sheet.dimensions)
 
     rows.sort(key=place)
     return Section(
