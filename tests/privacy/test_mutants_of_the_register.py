@@ -97,14 +97,34 @@ def entering(desk: Desk) -> None:
         refuses("is not an authorised contact", desk.open, customer, address)
         number = max(one.number for one in register.requests(desk.officer))
         assert desk.logged(number) == [("callmart_privacy_officer", "privacy refused")]
-    refuses("there is no customer 999", register.open_request, desk.officer, 999, None, None, TODAY, None)
+    refuses(
+        "there is no customer 999",
+        register.open_request,
+        desk.officer,
+        999,
+        None,
+        None,
+        TODAY,
+        None,
+        "erasure",
+    )
     refuses("has no right of lifting", desk.open, ONE, CONTACT, kind="caller", right="lifting")
     contact, theirs = desk.contact(ONE, CONTACT), desk.contact(OTHER, ANOTHERS)
-    refuses("is not an authorised", register.open_request, desk.officer, ONE, "agent", PERSON, TODAY, theirs)
-    refuses("say whom", register.open_request, desk.officer, ONE, None, None, TODAY, contact)
+    refuses(
+        "is not an authorised",
+        register.open_request,
+        desk.officer,
+        ONE,
+        "agent",
+        PERSON,
+        TODAY,
+        theirs,
+        "erasure",
+    )
+    refuses("say whom", register.open_request, desk.officer, ONE, None, None, TODAY, contact, "erasure")
     refuses("lies ahead", desk.open, ONE, CONTACT, received=TODAY + timedelta(days=1))
-    refuses("there is no customer 999", register.forward, desk.officer, 999, TODAY)
-    refuses("lies ahead", register.forward, desk.officer, ONE, TODAY + timedelta(days=1))
+    refuses("there is no customer 999", register.forward, desk.officer, 999, TODAY, "erasure")
+    refuses("lies ahead", register.forward, desk.officer, ONE, TODAY + timedelta(days=1), "erasure")
     number = desk.open(ONE, CONTACT, person=PERSON)
     assert desk.logged(number) == [("callmart_privacy_officer", "privacy received")]
     refuses("is about the same person", desk.open, ONE, SECOND, person=PERSON)
@@ -288,7 +308,12 @@ SAID = {
     "erasure": ("12 gevonden, 0 over", "12 found, 0 left", "mails met rapporten", "mails with reports"),
     "access": ("een pakket gemaakt", "we made a package", "na 14 dagen weg", "after 14 days"),
     "portability": ("een pakket gemaakt", "we made a package", "na 14 dagen weg", "after 14 days"),
-    "rectification": ("verbeterd. Alle", "we corrected it", "mails met rapporten", "mails with reports"),
+    "rectification": (
+        "de naam of het adres verbeterd",
+        "we corrected the name or address",
+        "mails met rapporten",
+        "mails with reports",
+    ),
     "objection": ("in niets meer", "in nothing that", "tellen nog mee", "still count in"),
     "restriction": ("in niets meer", "in nothing that", "op verzoek geven", "on request"),
     "withdrawal": ("verwijderd, en overal", "we erased everything", "tellen nog mee", "still count in"),

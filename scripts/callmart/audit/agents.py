@@ -5,7 +5,6 @@ planted among the words: a search that does not find them proves nothing. The re
 counts agents, and has no values.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from tableauhyperapi import HyperException, TableName, escape_name, escape_strin
 from callmart.access import roles
 from callmart.audit.check import Check
 from callmart.audit.scene import Scene
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
@@ -85,13 +84,19 @@ def in_extracts(settings: Settings, scene: Scene) -> Words:
 
 
 def of_files(
-    connection: psycopg.Connection, scene: Scene, where: str, words: Words, *, is_kept: bool
+    connection: psycopg.Connection,
+    settings: Settings,
+    scene: Scene,
+    where: str,
+    words: Words,
+    *,
+    is_kept: bool,
 ) -> Check:
     """Check the words that were read from files. The planted agents are read from a file, too. `is_kept` says that
     there should be files.
     """
     planted = _planted(connection)
-    control = _read_back(scene, planted)
+    control = _read_back(settings, scene, planted)
     looked_at, found = 0, [f"{place}: can't be opened" for place in words.unread]
     for place, held in words.held.items():
         listed = sql.SQL(
@@ -141,13 +146,13 @@ def _planted(connection: psycopg.Connection) -> set[Word]:
     return {Word(*row) for row in rows}
 
 
-def _read_back(scene: Scene, planted: set[Word]) -> set[Word]:
+def _read_back(settings: Settings, scene: Scene, planted: set[Word]) -> set[Word]:
     """Write the planted agents into a file, in the columns of words, and return what is read from it."""
     mart = next(iter(_shown(scene.marts)), None)
     if mart is None or not planted:
         return set()
-    with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
-        file = Path(folder) / "planted.hyper"
+    with disk.temporary(settings.home) as folder:
+        file = folder / "planted.hyper"
         with hyper.written(file) as opened:
             opened.catalog.create_schema(hyper.SCHEMA)
             table = TableName(hyper.SCHEMA, mart.name)
