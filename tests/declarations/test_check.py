@@ -419,7 +419,7 @@ QUERIES: dict[str, Case] = {
     "another customer": (
         "    customer_id,\n    call_date,\n",
         "    customer_id + 1 as customer_id,\n    call_date,\n",
-        "10: so a row can get into another customer's; take the customer_id of what is read",
+        "10: `as customer_id` can put a row among those of another customer; take the customer_id of what is read",
     ),
     "a query in a text": (
         "count(*)::integer",

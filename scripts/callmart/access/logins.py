@@ -196,8 +196,8 @@ def let_in_anyhow(connection: psycopg.Connection, settings: Settings) -> list[st
             own.pop(file, None)
         try:
             psycopg.connect(**own).close()
-        except psycopg.OperationalError:
-            return False
+        except psycopg.OperationalError as error:
+            return not is_of_password(error)  # who has no connection left, for example, was let in
         return True
 
     tried = [*of_duties(connection.info.dbname), *of_customers(connection)]

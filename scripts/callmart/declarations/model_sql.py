@@ -143,7 +143,7 @@ def of_customers(text: str) -> Iterator[Mistake]:
         if not _COALESCED.search(sql, 0, found.start()):
             yield (
                 found.start(),
-                "so a row can get into another customer's; take the customer_id of what is read",
+                "`as customer_id` can put a row among those of another customer; take the customer_id of what is read",
             )
     yield from _of_brackets(sql)
 
