@@ -99,6 +99,7 @@ where
     )
     and c.relkind in ('r', 'p')
     and not c.relispartition
+    and a.attnum > 0 and not a.attisdropped -- before PostgreSQL 17 these have 0, too
     and a.attstattarget = 0
 group by a.attrelid;
 
