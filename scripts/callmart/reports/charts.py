@@ -341,10 +341,8 @@ def _values(field: str, axis: Axis) -> dict[str, Any]:
     else:
         look |= {"format": axis.form, "tickCount": 4}
         if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
-            look |= {
-                "tickMinStep": 1,
-                "labelExpr": WHOLE,
-            }  # d3 steps by halves up to 2, whatever the least step is
+            # Up to 2, d3 steps by halves, whatever the least step is.
+            look |= {"tickMinStep": 1, "labelExpr": WHOLE}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": look}
 
 
