@@ -38,9 +38,14 @@ def kind(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
     if state := getattr(error, "sqlstate", None):
-        return f"SQLSTATE {state}{': the disk is full' if state == DISK_FULL else ''}"
+        return kind_of_state(state)
     reason = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
+def kind_of_state(state: str) -> str:
+    """What went wrong, by the SQLSTATE that the server gave."""
+    return f"SQLSTATE {state}{': the disk is full' if state == DISK_FULL else ''}"
 
 
 def mistake_in_sql(error: BaseException | None) -> str | None:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from callmart.base import declared, file_lock
 from callmart.base import matrix as access
-from callmart.base.errors import DISK_FULL, UserError, mistake_in_sql
+from callmart.base.errors import DISK_FULL, UserError, kind_of_state, mistake_in_sql
 from callmart.base.matrix import Matrix, matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.progress import OnItem
@@ -232,11 +232,10 @@ def _fault_of_server(error: BaseException | None) -> str | None:
         return None
     if diagnosis.sqlstate is None:  # nothing came back
         return ": the server broke off: if it is not running, start it; then run the same command again"
-    if diagnosis.sqlstate == DISK_FULL:
-        return f" (SQLSTATE {DISK_FULL}: the disk is full): make room, then run the same command again"
-    if diagnosis.sqlstate.startswith(OF_THE_SERVER):
-        return f" (SQLSTATE {diagnosis.sqlstate}): mend that on the server, then run the same command again"
-    return None
+    if not diagnosis.sqlstate.startswith(OF_THE_SERVER):
+        return None
+    remedy = "make room" if diagnosis.sqlstate == DISK_FULL else "mend that on the server"
+    return f" ({kind_of_state(diagnosis.sqlstate)}): {remedy}, then run the same command again"
 
 
 def marts(settings: Settings) -> list[Mart]:

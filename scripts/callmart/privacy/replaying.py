@@ -215,7 +215,7 @@ def _hide_waiting_days(connection: psycopg.Connection, customer_id: int) -> None
         names = {
             "mart": sql.Identifier(*mart.table.split(".")),
             "day": sql.Identifier("t", str(mart.day)),
-            "mart_name": sql.Literal(mart.table),
+            "table": sql.Literal(mart.table),
         }
         query = sql.SQL(SQL[statement]).format(**names)
         hidden = [relation for (relation,) in connection.execute(query, {"customer": customer_id})]

@@ -171,7 +171,7 @@ with hidden as (
     returning {day} as day
 )
 
-select distinct access.partition_of({mart_name}, day) from hidden;
+select distinct access.partition_of({table}, day) from hidden;
 
 -- name: hide_customer
 -- A mart without days is computed whole with any day of the customer. Returns its table, if rows went.
@@ -186,7 +186,7 @@ with hidden as (
     returning t.customer_id
 )
 
-select distinct {mart_name} from hidden;
+select distinct {table} from hidden;
 
 -- name: forget_hidden
 delete from ops.opened_day as o using ops.dirty_day as d

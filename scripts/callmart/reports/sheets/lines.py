@@ -157,10 +157,11 @@ def _nothing(
     if measure.name not in always or not own:
         return
     moments = [row["quarter_hour"] for row in rows]
+    first, last = min(moments), max(moments)
     there = {row["quarter_hour"] for row in own}
     for hour, quarter in product(range(24), range(4)):
         moment = time(hour, 15 * quarter)
-        if min(moments) <= moment <= max(moments) and moment not in there:
+        if first <= moment <= last and moment not in there:
             row = {"quarter_hour": moment, measure.name: 0}
             yield Point(charts.hour(moment), 0, series, scene.pointed_at(measure, row, "quarter_hour"))
 
