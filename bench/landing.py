@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,12 +52,15 @@ def main() -> None:
             with embedded_server.administrator(settings.home) as postgres:
                 postgres.execute("alter system set autovacuum = off")
             _register(settings)
+            files = (Path(folder) / f"{number}.parquet" for number in count())
+            last_days = (date.today() - timedelta(days=back) for back in count(30, DAYS))
             for number in range(ROUNDS):
-                # The table grows, and its indexes with it. So the tombstones come first in every second round.
+                # The table and its indexes grow from file to file. So the tombstones come first in every second round.
                 asked_first = number % 2 == 1
-                asking = _land_past_tombstones(settings, Path(folder), number) if asked_first else None
-                file = Path(folder) / f"{number}.parquet"
-                events = write_days(file, date.today() - timedelta(days=30 + DAYS * number))
+                if asked_first:
+                    asking = _land_past_tombstones(settings, next(files), next(last_days))
+                file = next(files)
+                events = write_days(file, next(last_days))
                 # Stopping writes out what is left, so that nothing pays for what was before it.
                 make_table(settings, "select * from raw.event")
                 embedded_server.stop(settings.home)
@@ -65,8 +69,8 @@ def main() -> None:
                 embedded_server.stop(settings.home)
                 landed, cpu = land_file(settings, file)
                 embedded_server.stop(settings.home)
-                if asking is None:
-                    asking = _land_past_tombstones(settings, Path(folder), number)
+                if not asked_first:
+                    asking = _land_past_tombstones(settings, next(files), next(last_days))
                 out.print(
                     f"{events:,} events: land {events / landed:,.0f}/s, COPY {events / copied:,.0f}/s, "
                     f"ratio {copied / landed:.2f}; CPU {cpu:.1f} s, with {sum(TOMBSTONES.values()):,} tombstones "
@@ -76,10 +80,9 @@ def main() -> None:
             embedded_server.stop(settings.home)
 
 
-def _land_past_tombstones(settings: Settings, folder: Path, number: int) -> float:
-    """Land a file of other days while the customer has tombstones; return the seconds of CPU."""
-    file = folder / f"{number}-tombstones.parquet"
-    write_days(file, date.today() - timedelta(days=40 + DAYS * (ROUNDS + number)))
+def _land_past_tombstones(settings: Settings, file: Path, last_day: date) -> float:
+    """Land a file while the customer has tombstones; return the seconds of CPU."""
+    write_days(file, last_day)
     _set_tombstones(settings, TOMBSTONES)
     embedded_server.stop(settings.home)
     _, cpu = land_file(settings, file)
