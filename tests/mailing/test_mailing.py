@@ -75,6 +75,7 @@ def test_each_recipient_gets_what_was_ordered_once(
         body = chef.get_body((form,))
         assert body is not None
         words = body.get_content()
+        assert "Voorbeeld" in words, "whoever gets the mails of two customers can tell them apart"
         assert f"Week {WEEK.number}" in words and "Aangeboden" in words
         assert "Kijk eerst naar" in words and WORST in words
         assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))

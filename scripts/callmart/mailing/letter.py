@@ -62,7 +62,12 @@ def write(
     )
     letter["Auto-Submitted"] = "auto-generated"
     letter["Content-Language"] = language.locale
-    words = {"reports": reports, "reason": language.say("mail_reason"), "locale": language.locale}
+    words = {
+        "customer": reports[0].page.customer,
+        "reports": reports,
+        "reason": language.say("mail_reason"),
+        "locale": language.locale,
+    }
     letter.set_content(template("callmart.mailing", "letter.txt.j2").render(words))
     letter.add_alternative(template("callmart.mailing", "letter.html.j2").render(words), subtype="html")
     for each in reports:
