@@ -180,7 +180,7 @@ def test_the_next_run_does_everything_but_publish(
     problems = [said for said in warnings if said.endswith(("--take-over`", "former`"))]
     assert len(problems) == 2
     assert sum(line.startswith(NO_PUBLICATION) for line in problems) == 1
-    assert re.search(r"1 days opened, 0 held back, [0-9]+ of [0-9]+ extracts written, 0 changes", ran.stdout)
+    assert re.search(r"1 day opened, 0 held back, [0-9]+ of [0-9]+ extracts written, 0 changes", ran.stdout)
     with pytest.raises(UserError, match=NO_PUBLICATION), tableau.connect(new.settings):
         pass
     assert requests(emulated[1]) == before

@@ -58,11 +58,11 @@ def ready(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callm
     for arguments, said in (
         (["registry", "apply", folder / "registry.yml"], "registry: 2 customers, "),
         (["land", folder / "queue_log", "--customer", "1042"], "queue_log: 3 rows: "),
-        (["build"], "build: 1 days computed"),
+        (["build"], "build: 1 day computed"),
         (["validate"], "validate: "),
-        (["open"], "open: 1 days opened"),
+        (["open"], "open: 1 day opened"),
         (["extract"], "extract: 3 files in "),
-        (["publish"], "publish: 1 customers, "),
+        (["publish"], "publish: 1 customer, "),
     ):
         imports = arguments[0] in ("registry", "publish")
         done = (from_scratch if imports else command)(*arguments)
@@ -432,7 +432,7 @@ AGAIN = {
     "validate": "validate: nothing to do",
     "open": "open: 0 days opened (0 rows), 0 held back",
     "extract": "extract: 3 files in {home}/extracts, 0 written now",
-    "publish": "publish: 1 customers, 0 changes, 0 failed",
+    "publish": "publish: 1 customer, 0 changes, 0 failed",
     "registry": "registry: 2 customers, 0 changes applied",
 }
 
@@ -597,5 +597,5 @@ def test_no_word_of_a_caller_or_an_agent_is_printed(
         + f"{rows[0].replace('vcloud', 'Ada')},0612345678,Ada\n"
     )
     assert (done := command("land", file)).returncode == 0
-    assert "1 rows rejected" in done.stdout and "line 42: " in done.stdout
+    assert "1 row rejected" in done.stdout and "line 42: " in done.stdout
     assert not [word for word in ("Ada", "12345678") if word in done.stdout + done.stderr]

@@ -51,7 +51,7 @@ def test_a_build_imports_by_itself_all_that_it_needs(callmart: Callmart) -> None
     callmart.land_text(ndjson(event("queue_joined", at("10:00"), call_id="c-1", queue="sales")), 1)
     done = command_from_scratch(callmart.home)("build")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("build: 1 days computed")
+    assert done.stdout.splitlines()[-1].startswith("build: 1 day computed")
 
 
 def test_nobody_reads_what_python_says_of_a_library_that_it_compiles(tmp_path: Path) -> None:

@@ -345,7 +345,7 @@ def test_the_command_tells_what_landed_before_nothing_could(
         main.main()
     said = capsys.readouterr()
     assert end.value.code == 2
-    assert f"{paths[0].name}: 1 rows: " in said.out
+    assert f"{paths[0].name}: 1 row: " in said.out
     assert "no file can land; wait" in said.err
 
 

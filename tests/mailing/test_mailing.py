@@ -496,7 +496,7 @@ def test_a_mail_that_waits_is_a_problem_of_runs_and_not_of_the_timer(
     done = command()
     waiting, mails = done.stdout.splitlines()
     assert waiting.startswith(f"customer {NAMED}: the weekly mail waits: 1 days of last week are held back")
-    assert mails.startswith("mail: 1 mails to ")
+    assert mails.startswith("mail: 1 mail to ")
     assert (done.returncode, "waits" in done.stderr) == (0, False)
     ran = run.Ran()
     run.mail(owner, by(two_weeks), ran, quietly)

@@ -122,7 +122,7 @@ def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
             owner.rollback()
     done = running.result()
     assert done.returncode == 0, done.stdout
-    assert "1 days computed; left to do: `callmart validate`, then `callmart open`" in done.stdout
+    assert "1 day computed; left to do: `callmart validate`, then `callmart open`" in done.stdout
     assert played.rows("select max(build_id) as build_id from ops.build") != last
     assert len(played.rows("select distinct definitions from ops.build")) == 1, "as callmart notes them"
     assert offered(played) == before

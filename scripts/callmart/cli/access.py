@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from callmart.access import changing_logins, drift, logins, memberships, roles
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import (
@@ -36,7 +37,7 @@ def access_diff(as_json: Json = False) -> None:
     else:
         for text in found:
             out.print(plain(text))
-        out.print(f"access: {len(found)} differences")
+        out.print(f"access: {several(len(found), 'difference')}")
     raise typer.Exit(UNDONE if found else 0)
 
 
@@ -59,7 +60,8 @@ def apply() -> None:
     for one in applied.mended:
         out.print(plain(one.text))
     out.print(
-        f"access: {len(applied.mended)} differences corrected, {len(renewed) - len(stuck)} passwords renewed"
+        f"access: {several(len(applied.mended), 'difference')} corrected, "
+        f"{several(len(renewed) - len(stuck), 'password')} renewed"
     )
     end_with([*left, *applied.problems, *stuck.values()])
 

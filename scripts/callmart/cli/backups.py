@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.keys import named
 from callmart.base.settings import settings
@@ -29,8 +30,8 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CA
         made = stage.back_up(connection, settings(), folder)
     size = sum(file.size for file in made.files.values())
     out.print(
-        f"backup {made.backup}: {made.rows:,} rows of {len(made.tables)} tables and {len(made.keys)} keys "
-        f"in {plain(folder)} ({size:,} bytes)"
+        f"backup {made.backup}: {several(made.rows, 'row')} of {several(len(made.tables), 'table')} and "
+        f"{several(len(made.keys), 'key')} in {plain(folder)} ({size:,} bytes)"
     )
 
 
@@ -102,7 +103,7 @@ def _restore_keys(folder: Path) -> NoReturn:
     with database(applied=False) as connection, exclusive(connection):
         schema.require_registry(connection)
         written, left = stage.restore_keys(connection, settings(), folder)
-    out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
+    out.print(f"restore: {several(len(written), 'key')} restored, {len(left)} are not in this backup")
     end_with(f"the key of {named(whose)} is not in this backup: try another one" for whose in left)
 
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from callmart.base.counting import several
 from callmart.cli.terminal import MISTAKE, out, plain
 
 app = typer.Typer()
@@ -15,6 +16,9 @@ def check() -> None:
     found = checking.check()
     for sentence in found:
         out.print(plain(sentence))
-    mistakes = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
-    out.print(f"check: {mistakes}" if found else "check: everything that is declared fits together")
+    out.print(
+        f"check: {several(len(found), 'mistake')}"
+        if found
+        else "check: everything that is declared fits together"
+    )
     raise typer.Exit(MISTAKE if found else 0)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from callmart.base.counting import several
 from callmart.base.settings import settings
 from callmart.cli.looking import print_status
 from callmart.cli.terminal import out, plain, progress
@@ -40,4 +41,4 @@ def simulate_(
     yesterday = datetime.now(settings().zone).date() - timedelta(days=1)
     played = [yesterday - timedelta(days=back) for back in reversed(range(days))]
     events = files.write(folder, customers, played, contacts_per_day=contacts, seed=seed, dirt=dirt)
-    out.print(f"{events:,} events of {customers} customers in {plain(folder)}")
+    out.print(f"{several(events, 'event')} of {several(customers, 'customer')} in {plain(folder)}")

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import settings, time_zones
@@ -128,18 +129,19 @@ def _print_number(explained: "Explained") -> None:
     said = "they add up to it" if explained.adds_up else "they do NOT add up to it"
     out.print(
         f"explain: {plain(called)} of customer {question.customer_id}, {question.first} to {question.last}: {number}"
-        f" ({sums}), behind it {len(explained.counted)} contacts; {said}"
+        f" ({sums}), behind it {several(len(explained.counted), 'contact')}; {said}"
     )
     if totals.hidden_days:
         out.print(
-            f"  on {totals.hidden_days} days a part of it is not shown (no source says it, or fewer than two agents"
-            " answered): those quarter-hours are in neither"
+            f"  on {several(totals.hidden_days, 'day')} a part of it is not shown (no source says it, or fewer than two"
+            " agents answered): those quarter-hours are in neither"
         )
 
 
 def _print_compared(compared: "Compared") -> None:
     out.print(
-        f"against: {compared.here} contacts here, {compared.there} there: {compared.same} the same on both sides"
+        f"against: {several(compared.here, 'contact')} here, {compared.there:,} there: {compared.same:,} the same on "
+        "both sides"
         + (f", {compared.elsewhere} of other queues" if compared.elsewhere else "")
         + (f"; {compared.hint}" if compared.hint else "")
     )

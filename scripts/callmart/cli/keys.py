@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import Json, Yes, at_work, database, looking, out, plain, print_json, progress
@@ -43,7 +44,9 @@ def rotate(
             rows = rotating.plan(connection, settings(), customer)
         for relation, count in rows.items():
             out.print(f"{plain(relation)}: {count:,}")
-        out.print(f"keys: {sum(rows.values()):,} rows of {len(rows)} tables would be keyed anew")
+        out.print(
+            f"keys: {several(sum(rows.values()), 'row')} of {several(len(rows), 'table')} would be keyed anew"
+        )
         return
     with database() as connection, progress() as step:
         keyed = rotating.rotate(connection, settings(), customer, step)

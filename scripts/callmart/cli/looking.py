@@ -109,7 +109,7 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
             days,
             f"{one.turned_away_rows:,}",
             f"{one.contacts:,}",
-            one.quality + (f", {one.dirty_days} days to do" if one.dirty_days else ""),
+            one.quality + (f", {several(one.dirty_days, 'day')} to do" if one.dirty_days else ""),
             f"{one.extract_rows:,}",
             plain(one.tableau),
         )

@@ -58,7 +58,7 @@ def rebuild_(
 
 def _results(done: stage.Rebuilt) -> Iterator[str]:
     if done.days or done.left:
-        yield f"{done.days:,} days computed again, {done.left:,} left"
+        yield f"{several(done.days, 'day')} computed again, {done.left:,} left"
     else:
         yield "nothing to do"
     if done.held_back:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from callmart.access import memberships
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, err, out, plain, show_mended
@@ -73,5 +74,7 @@ def apply(
                     )
         applied = applying.apply(connection, settings(), wanted, states, before)
     show_mended(applied.mended)
-    out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
+    out.print(
+        f"registry: {several(len(wanted.customers), 'customer')}, {several(len(changes), 'change')} applied"
+    )
     end_with(applied.problems)

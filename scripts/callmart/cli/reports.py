@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callmart.access import logins
+from callmart.base.counting import several
 from callmart.base.declared import Locale
 from callmart.base.errors import UserError, unknown_customer
 from callmart.base.progress import by_customer
@@ -154,7 +155,9 @@ def _draw_all(week: "Week | None") -> None:
         outcomes = filling.fill(connection, settings(), week, by_customer(step, "draw"))
     drawn = sum(one.drawn for one in outcomes)
     failures = [failure for one in outcomes for failure in one.failures]
-    out.print(f"report: {drawn} pages of {len(outcomes)} customers: {plain(shelf.index(settings()))}")
+    out.print(
+        f"report: {several(drawn, 'page')} of {several(len(outcomes), 'customer')}: {plain(shelf.index(settings()))}"
+    )
     for failure in failures:
         tell(failure)
     raise typer.Exit(UNDONE if failures or problems else 0)
@@ -213,5 +216,5 @@ def _mail(again: int | None) -> int:
         )
     server = settings().mail.smtp
     where = f"the mail server {server.host}" if server else places.folder(settings())
-    out.print(f"mail: {mails} mails to {plain(where)}")
+    out.print(f"mail: {several(mails, 'mail')} to {plain(where)}")
     return problems

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from callmart.access import logins
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain, show_mended
@@ -76,7 +77,9 @@ def upgrade(
         for line in changes.added(connection, marts) if plan else ():
             out.print(plain(line))
         if plan or not planned:
-            out.print(f"upgrade: {len(planned)} changes to make" if planned else "upgrade: nothing to do")
+            out.print(
+                f"upgrade: {several(len(planned), 'change')} to make" if planned else "upgrade: nothing to do"
+            )
             return
         applied = upgrading.upgrade(connection, settings(), marts)
     show_mended(applied.mended)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callmart.access import sessions
+from callmart.base.counting import several
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Platform, settings
 from callmart.cli import health
@@ -99,21 +100,24 @@ def _print_landed(one: "Landed") -> None:
         )
         return
     out.print(
-        f"{plain(one.file)}: {one.rows} rows: {one.landed} events landed, {one.repeated} repeated, "
-        f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)"
+        f"{plain(one.file)}: {several(one.rows, 'row')}: {several(one.landed, 'event')} landed, {one.repeated:,} "
+        f"repeated, {several(one.rejected, 'row')} rejected, {one.turned_away:,} turned "
+        "away (no contract on their day, or too old)"
     )
     if one.waiting:
         out.print(
             f"  {one.waiting} rows wait for the key of their customer: land the file again when it is back"
         )
     if one.erased:
-        out.print(f"  {one.erased} events of persons who were erased: left out, or landed without them")
+        out.print(
+            f"  {several(one.erased, 'event')} of persons who were erased: left out, or landed without them"
+        )
     for line, reason in one.first_rejects:
         out.print(f"  line {line}: {plain(reason)}")
     if one.rejected > len(one.first_rejects):
         out.print(f"  ... and {one.rejected - len(one.first_rejects)} more, in raw.reject")
     for verb, count in one.unknown_verbs:
-        out.print(f"  {count} rows with the unknown verb {plain(verb)}: counted, not kept")
+        out.print(f"  {several(count, 'row')} with the unknown verb {plain(verb)}: counted, not kept")
     if one.incomplete_last_line:
         out.print("  the last line is not complete yet: land the file again when it is")
 
@@ -125,7 +129,7 @@ def build() -> None:
 
     with at_work() as connection, progress() as step:
         built = stage.build(connection, settings(), lambda *model: step("build", *model))
-    out.print(f"build: {built.days} days computed" if built.days else "build: nothing to do")
+    out.print(f"build: {several(built.days, 'day')} computed" if built.days else "build: nothing to do")
 
 
 @app.command()
@@ -140,8 +144,8 @@ def validate() -> None:
         return
     print_failing(validated)
     out.print(
-        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
-        f"{validated.warnings} warnings"
+        f"validate: {several(len(validated.results), 'expectation')}, {several(len(validated.held_back), 'day')} to "
+        f"hold back, {several(validated.warnings, 'warning')}"
     )
     raise typer.Exit(UNDONE if validated.held_back else 0)
 
@@ -151,7 +155,8 @@ def print_failing(validated: "Validated") -> None:
     for result in validated.results:
         if result.failing:
             out.print(
-                f"  {result.severity}: {result.mart}: {plain(result.expectation)}: {len(result.failing)} days"
+                f"  {result.severity}: {result.mart}: {plain(result.expectation)}: "
+                f"{several(len(result.failing), 'day')}"
             )
 
 
@@ -162,7 +167,9 @@ def open_() -> None:
 
     with at_work() as connection:
         opened = open_build(connection, settings())
-    out.print(f"open: {opened.days} days opened ({opened.rows} rows), {opened.held_back} held back")
+    out.print(
+        f"open: {several(opened.days, 'day')} opened ({several(opened.rows, 'row')}), {opened.held_back:,} held back"
+    )
     for problem in opened.problems:
         tell(problem)
     raise typer.Exit(UNDONE if opened.held_back or opened.problems else 0)
@@ -203,7 +210,7 @@ def extract() -> None:
         tell(failure)
     on_disk = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
-    out.print(f"extract: {on_disk} files in {stage.folder(settings())}, {written} written now")
+    out.print(f"extract: {several(on_disk, 'file')} in {stage.folder(settings())}, {written} written now")
     raise typer.Exit(UNDONE if failures or problems else 0)
 
 
@@ -253,7 +260,9 @@ def publish(
         print_json({**planned.as_json(), "failed": [one.error for one in failures]})
     else:
         customers = len({one.customer_id for one in outcomes} - {None})
-        out.print(f"publish: {customers} customers, {changes} changes, {len(failures)} failed")
+        out.print(
+            f"publish: {several(customers, 'customer')}, {several(changes, 'change')}, {len(failures)} failed"
+        )
     raise typer.Exit(UNDONE if problems or failures or any(one.alert for one in outcomes) else 0)
 
 
@@ -324,8 +333,9 @@ def _print_run(ran: "Ran", as_json: bool) -> None:
         for problem in ran.problems:
             tell(problem)
     out.print(
-        f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
-        f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
-        + (f", {ran.rebuilt_days} days computed again" if ran.rebuilt_days else "")
-        + (f", {ran.mails} mails" if ran.mails else "")
+        f"run: {several(len(ran.files), 'file')}, {several(ran.opened_days, 'day')} opened, {ran.held_back_days:,} "
+        f"held back, {ran.extracts_written:,} of {several(ran.extracts, 'extract')} written, "
+        f"{several(ran.published_changes, 'change')} on Tableau"
+        + (f", {several(ran.rebuilt_days, 'day')} computed again" if ran.rebuilt_days else "")
+        + (f", {several(ran.mails, 'mail')}" if ran.mails else "")
     )

@@ -17,6 +17,7 @@ from rich.table import Table
 from callmart.access import sessions
 from callmart.access.difference import Drift
 from callmart.base import controls, log, streams
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, quietly
 from callmart.base.settings import settings
@@ -103,7 +104,7 @@ def show_mended(mended: Collection[Drift]) -> None:
     for one in mended:
         out.print(plain(one.text))
     if mended:
-        out.print(f"access: {len(mended)} differences corrected; find out who made them")
+        out.print(f"access: {several(len(mended), 'difference')} corrected; find out who made them")
 
 
 def end_with(problems: Iterable[str]) -> NoReturn:
