@@ -552,13 +552,12 @@ def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Comman
     ("arguments", "told"),
     [
         (["release", "--customer", "1"], "Missing option '--day'"),
-        (
-            ["privacy", "verify", "1"],
-            "Missing option '--how'. Choose from: code, called-back, in-person; --help says",
-        ),
+        (["privacy", "verify", "1"], "Choose from: code, called-back, in-person; --help says"),
         (["release", "--customer", "x"], "Invalid value for '--customer'"),
         (["nonsense"], "No such command 'nonsense'"),
         (["status", "--nope"], "No such option: --nope"),
+        (["workbook", "traffic", "--customer", "1", "--out", "a.txt"], "--out a.txt is no .twb: name one"),
+        (["access", "rotate", "--duty", "boss"], "`callmart dsn --duty boss` says what to do"),
     ],
 )
 def test_words_that_no_command_takes(command: Command, arguments: list[str], told: str) -> None:

@@ -458,6 +458,13 @@ def test_a_person_under_another_name_is_a_person(project: WrongProject) -> None:
     assert "in int_visit this column, last_agent_key, points to agent; write that" in said
 
 
+def test_only_the_group_with_the_names_of_agents_has_a_filter_by_agent(project: WrongProject) -> None:
+    project.change("access.yml", "root: agent, filtered: agent}", "root: agent_day, filtered: agent}")
+    assert "agent_day has no agent to filter by; write " in next(
+        said for said in project.check() if said.startswith("access.yml")
+    )
+
+
 @pytest.mark.parametrize("former", ["calls", "[called, calls]"])
 def test_a_column_has_one_former_name_or_several(project: WrongProject, former: str) -> None:
     caption = "            caption: {nl: Inkomende gesprekken, en: Inbound calls}"

@@ -170,6 +170,13 @@ def test_a_sentence_says_what_to_do(owner: psycopg.Connection) -> None:
     ]
 
 
+def test_a_group_that_was_taken_away_before_its_mart_comes_back_first(owner: psycopg.Connection) -> None:
+    owner.execute("update access.mart set mart_group = 'gone' where relation = 'store.agent_day'::regclass")
+    found = pointing.undeclared(owner)
+    assert found
+    assert all("bring the group back into access.yml, `callmart retire` its marts" in one for one in found)
+
+
 # -- what the declarations are for ---------------------------------------------------------------------------------
 
 

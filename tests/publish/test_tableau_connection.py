@@ -110,7 +110,7 @@ def test_a_token_that_expires_in_the_middle(
         state.write("delete from session")
     try:
         outcomes = apply(server, changes)
-        with pytest.raises(UserError, match=r"refuses the token .*make a new personal access token"), \
+        with pytest.raises(UserError, match=r"refuses the token .* for the default site; make a new"), \
                 connect(settings):  # fmt: skip
             pass
     finally:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from callmart.base.settings import Settings
+from callmart.declarations import exposures
 from callmart.declarations.exposures import Sheet
 from callmart.reports import weeks
 from callmart.reports.drawing import Declared
@@ -29,6 +30,20 @@ def drawn(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], **declare
     title = {"nl": "Per dag", "en": "Per day"}
     sheet = {"name": "x", "kind": "stacked_bar", "mart": "queue_interval", "over": "day", "title": title}
     return bars.draw(scene, Sheet.model_validate(sheet | declared))
+
+
+def test_bars_of_what_became_of_contacts_add_up_to_those_offered() -> None:
+    shown = [set(sheet.measures) for report in exposures.reports().values() for sheet in report.sheets]
+    outcomes = {
+        "answered",
+        "abandoned",
+        "timed_out",
+        "left_by_key",
+        "left_empty",
+        "left_otherwise",
+        "still_open",
+    }
+    assert [one for one in shown if "left_otherwise" in one] == [outcomes, outcomes]
 
 
 def test_what_is_not_known_is_a_part_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,9 +94,8 @@ def access_rotate(
         else:
             chosen = known
         if unknown := set(chosen) - set(known):
-            raise UserError(
-                f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
-            )
+            asked = f"--customer {customer}" if duty is None else f"--duty {duty}"
+            raise UserError(f"there is no login {unknown.pop()}: `callmart dsn {asked}` says what to do")
         stuck = changing_logins.renew(
             connection, settings(), chosen, lambda role: print(logins.passfile(settings().home, role))
         )

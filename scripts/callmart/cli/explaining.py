@@ -23,12 +23,14 @@ SHOWN = 50  # rows in the terminal; the file and JSON have all
 app = typer.Typer()
 
 
-@app.command("explain")
+@app.command("explain", epilog="Example: `callmart explain abandoned --customer 1042 --from 2026-11-24`")
 def explain_(
     metric: Annotated[str, typer.Argument(help="A column of queue_interval, or a ratio of docs/metrics.md.")],
     customer: Annotated[int, typer.Option(min=1, help="Whose number it is.")],
-    first: Annotated[str, typer.Option("--from", metavar="2026-11-24", help="The first day, by its clock.")],
-    last: Annotated[str | None, typer.Option("--to", help="The last day; by default the first.")] = None,
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day, by its clock.")],
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day; by default the first.")
+    ] = None,
     queue: Annotated[str | None, typer.Option(help="A queue's name or label; by default all.")] = None,
     variant: Annotated[
         str | None, typer.Option(help="A variant of the ratio, by a part of its name.")

@@ -47,7 +47,7 @@ app = typer.Typer()
 
 @app.command()
 def preview(
-    report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
+    report: Annotated[str, typer.Argument(help="A report that `callmart reports` lists.")],
     customer: Annotated[
         int | None,
         typer.Option(min=1, help="Whose report; by default the first customer's that has data for it."),

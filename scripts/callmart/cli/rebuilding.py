@@ -21,10 +21,10 @@ app = typer.Typer()
 def rebuild_(
     mart: Annotated[str | None, typer.Option(help="Only days on which this mart is outdated.")] = None,
     first: Annotated[
-        str | None, typer.Option("--from", metavar="2026-01-01", help="The first day; by default all.")
+        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day; by default all.")
     ] = None,
     last: Annotated[
-        str | None, typer.Option("--to", metavar="2026-11-24", help="The last day; by default all.")
+        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="The last day; by default all.")
     ] = None,
     customer: Annotated[int | None, typer.Option(min=1, help="Only this customer's days.")] = None,
     plan: Annotated[

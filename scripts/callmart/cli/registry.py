@@ -20,7 +20,7 @@ app = typer.Typer(help="Who the customers are and what they have ordered.", no_a
 
 @app.command("apply")
 def apply(
-    file: Path,
+    file: Annotated[Path, typer.Argument(help="The registry: docs/registry.md.")],
     yes: Annotated[bool, typer.Option("--yes", help="Also apply what deletes data.")] = False,
     request: Annotated[
         int,

@@ -57,7 +57,7 @@ def reports_(as_json: Json = False) -> None:
 
 @app.command("workbook")
 def workbook_(
-    report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
+    report: Annotated[str, typer.Argument(help="A report that `callmart reports` lists.")],
     customer: Annotated[int, typer.Option(min=1, help="The customer whose name and language it has.")],
     target: Annotated[Path, typer.Option("--out", help="The .twb to write.")],
     file: Annotated[
@@ -72,6 +72,8 @@ def workbook_(
     from callmart.tableau_files import tds, workbook
 
     declared = exposures.named(report)
+    if target.suffix.lower() != ".twb":
+        raise UserError(f"--out {target} is no .twb: name one")
     with database() as connection:
         found = connection.execute(
             "select name, locale, tableau_site from registry.customer where customer_id = %s", [customer]
@@ -89,9 +91,9 @@ def workbook_(
     out.print(f"workbook: {plain(target.resolve())} uses the published data source {published.content_url}")
 
 
-@app.command("report")
+@app.command("report", epilog="Example: `callmart report traffic --customer 1042 --out week.pdf`")
 def report_(
-    report: Annotated[str | None, typer.Argument(help="A report of models/reports.yml.")] = None,
+    report: Annotated[str | None, typer.Argument(help="A report that `callmart reports` lists.")] = None,
     customer: Annotated[int | None, typer.Option(min=1, help="Whose report it is.")] = None,
     week: Annotated[
         str | None, typer.Option(metavar="2026-W47", help="The week; by default the last one that is over.")

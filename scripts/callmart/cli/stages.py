@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +43,7 @@ app = typer.Typer()
 _COLOURS = {"+": "green", "~": "yellow", "-": "red", "*": "cyan", "?": "magenta", "!": "bold red", "=": "dim"}
 
 
-@app.command()
+@app.command(epilog="Example: `callmart land queue_log --customer 1042`")
 def land(
     paths: Annotated[list[Path], typer.Argument(help="Files of raw events.")],
     format: Annotated[str, typer.Option(help="auto, csv, ndjson, parquet, queue_log or cel.")] = "auto",
@@ -178,7 +177,7 @@ def open_() -> None:
 @app.command()
 def release(
     customer: Annotated[int, typer.Option(min=1, help="The customer whose day it is.")],
-    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day that is held back.")],
+    day: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day that is held back.")],
     reason: Annotated[
         Reason,
         typer.Option(
@@ -190,9 +189,10 @@ def release(
     """Let the next run open a day that is held back."""
     from callmart.validate import release as stage
 
+    held_back = clock.parse_day("--day", day)
     with at_work() as connection:
-        stage.release(connection, customer, day.date(), reason)
-    out.print(f"release: the next `callmart run` opens {day.date()} of customer {customer}")
+        stage.release(connection, customer, held_back, reason)
+    out.print(f"release: the next `callmart run` opens {held_back} of customer {customer}")
 
 
 @app.command()

@@ -28,10 +28,13 @@ Name = Annotated[str, typer.Argument(help="The environment's name, such as pr_81
 Target = Annotated[Path | None, typer.Option("--out", help="A .html or .json to write the comparison to.")]
 
 
-@app.command("try")
+@app.command("try", epilog="Example: `callmart try pr_812 --customers 1043,1044 --days 14`")
 def try_(
     name: Name,
-    customers: Annotated[str, typer.Option(metavar="1043,1044", help="Whose days it gets.")] = "",
+    customers: Annotated[
+        str,
+        typer.Option(metavar="1043,1044", help="Whose days it gets; needed, like --days, without --drop."),
+    ] = "",
     days: Annotated[
         int | None, typer.Option(min=1, max=9999, help="How many days, up to the last that is open.")
     ] = None,

@@ -220,9 +220,14 @@ def _of_access(
             of_group = [name for name, one in marts.items() if one and one.group == group]
             remedy = f"{said.root} is no mart of the group {group}; {instead(said.root, of_group)}"
             yield at(matrix.FILE, content, ("groups", group, "root"), remedy)
-        elif mart and said.filtered not in (there := exposures.dimensions(mart)):
+        elif mart and said.filtered not in (there := _filters(mart)):
             remedy = f"{mart.name} has no {said.filtered} to filter by; {instead(said.filtered, there)}"
             yield at(matrix.FILE, content, ("groups", group, "filtered"), remedy)
+
+
+def _filters(root: Mart) -> list[str]:
+    """The dimensions by which people can filter a group: by agent only where agents have names."""
+    return [one for one in exposures.dimensions(root) if one != "agent" or one in root.columns]
 
 
 @cache

@@ -445,7 +445,8 @@ def _of_report(
         if name in marts and not marts[name].caption:
             yield f"{name} has no caption; add config: {{meta: {{caption: {{nl: …, en: …}}}}}} to its YAML"
         if name in marts and marts[name].group != report.group:
-            yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
+            by_agent = "; a sheet by agent needs it" if name == NAMES_OF_AGENTS else ""
+            yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group{by_agent}"
 
 
 def _unsaid(sheet: Sheet, mart: Mart, captioned: Mapping[str, captions.Words]) -> Iterator[str]:

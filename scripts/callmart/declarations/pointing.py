@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import declared, sql_file
 from callmart.base.errors import UserError
+from callmart.base.matrix import USAGE, matrix
 from callmart.database import schema
 from callmart.declarations.mart import Mart
 
@@ -35,8 +36,13 @@ def undeclared(connection: psycopg.Connection, *, of_models: bool = True) -> lis
         if place in MODELS and not of_models:
             continue
         if group:
+            remedy = (
+                "drop the column"
+                if group in {*matrix().groups, USAGE}
+                else "bring the group back into access.yml, `callmart retire` its marts, then take the group away again"
+            )
             found.append(
-                f"the column {column} points to {said}, whom a mart of the group {group} may not show: drop the column"
+                f"the column {column} points to {said}, whom a mart of the group {group} may not show: {remedy}"
             )
             continue
         where = (

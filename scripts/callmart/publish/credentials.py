@@ -89,8 +89,8 @@ def by_token(site: str, name: str, token: str, setting: str = "tableau") -> Cred
     """Return the credentials for a personal access token. `setting` says where a person corrects it."""
     return Credentials(
         lambda _: TSC.PersonalAccessTokenAuth(name, token, site),
-        f"the token {name} for site '{site}'; {_is_there(site)}make a new personal access token and put it into "
-        f"{setting}.token_file",
+        f"the token {name} for {_called(site)}; {_is_there(site)}make a new personal access token and put it where "
+        f"the old one is, {setting}.token or {setting}.token_file",
     )
 
 
@@ -98,11 +98,15 @@ def _by_app(site: str, app: ConnectedApp, setting: str) -> Credentials:
     secret = secret_of(f"{setting}.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
-        f"the connected app {app.client_id} for site '{site}'; {_is_there(site)}check that it is enabled and may use "
+        f"the connected app {app.client_id} for {_called(site)}; {_is_there(site)}check that it is enabled and may use "
         f"the scope {FIRST}, that {setting}.connected_app has its secret and a user of the site, and that this "
         "machine's clock is right",
         _ALL,
     )
+
+
+def _called(site: str) -> str:
+    return f"site '{site}'" if site else "the default site"
 
 
 def _is_there(site: str) -> str:

@@ -22,6 +22,7 @@ from callmart.reports.reading import Customer, Through, Unopened, reading
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
+WITHIN_NORM = "answered_in_threshold"
 NOTHING: Mapping[Dimension, Collection[str]] = {}
 ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
     ".html": html.render,
@@ -231,5 +232,19 @@ def _said(language: Language, section: Section, empty: str) -> Section:
 
 
 def _meanings(scene: Scene, report: Report) -> dict[str, str]:
-    shown = (one for sheet in report.sheets for one in scene.measures(sheet))
-    return {one.caption: one.description for one in shown if one.description}
+    shown = [one for sheet in report.sheets for one in scene.measures(sheet)]
+    meanings = {one.caption: one.description for one in shown if one.description}
+    if any(WITHIN_NORM in one.columns for one in shown):
+        meanings[scene.language.say("norm")] = "; ".join(_norms(scene))
+    return meanings
+
+
+def _norms(scene: Scene) -> Iterator[str]:
+    """The norm of the customer's queues, then the queues that have another one."""
+    language, queues = scene.language, scene.reader.queues
+    usual = queues[None].norm_s
+    yield language.say("within", value=language.value("seconds", usual))
+    others = {queue.norm_s for queue in queues.values()} - {usual}
+    for norm_s in sorted(others):
+        names = [queue.shown or name for name, queue in queues.items() if name and queue.norm_s == norm_s]
+        yield f"{language.listed(sorted(names))}: {language.value('seconds', norm_s)}"

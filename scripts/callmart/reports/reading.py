@@ -65,6 +65,7 @@ class Queue(NamedTuple):
     label: str | None
     shown: str | None  # the label as people see it
     target: float | None
+    norm_s: int  # the wait up to which an answer is within the norm
 
 
 class Line(NamedTuple):

@@ -31,13 +31,14 @@ select
 from mart.agent;
 
 -- name: queues
--- The labels of queues, how they are shown, and their targets. Those with the same label get their names, which Tableau
--- shows.
+-- The labels of queues, how they are shown, their targets and their norms. Those with the same label get their names,
+-- which Tableau shows.
 select
     queue,
     label,
     case when count(*) over (partition by coalesce(label, queue)) > 1 then label || ' (' || queue || ')' else label end,
-    service_level_target
+    service_level_target,
+    service_level_s
 from mart.queue_label;
 
 -- name: lines

@@ -274,7 +274,7 @@ class Source:
     def _columns(self, mart: Mart) -> Iterable[Field]:
         for column in mart.declared:
             yield self._column(mart, column, type_of(mart, column.name).tableau)
-        if self.name(mart.name, "agent") == "agent" and "agent_key" in mart.columns:
+        if "agent" in mart.columns:
             yield self._person(mart)
 
     def _column(self, mart: Mart, declared: Column, datatype: DataType) -> Field:
