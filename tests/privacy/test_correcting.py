@@ -27,6 +27,7 @@ from centre import DAYS, agent_of, events
 from home_settings import settings_of
 from landed import change_registry
 from requests_of_persons import APPROVERS_PASSWORD, Commands, choose_password
+from today import TODAY
 from twins import ONE, TWIN, given, of_customer, parquet
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
@@ -338,6 +339,21 @@ def test_by_the_commands_names_that_are_wrong_by_two_ids_are_corrected_at_once(
     assert code == 1 and "something is left" in said
     assert "verbeterd" in command.done(number, *words)
     assert not home.home.joinpath("privacy", f"request-{number}").exists()
+
+
+def test_of_days_that_are_too_old_nothing_is_left_to_correct(home: Callmart, command: Commands) -> None:
+    """Two years can be over between the letter and the plan, or between the plan and the command that does it."""
+    day = (TODAY - timedelta(days=3 * 366)).isoformat()
+    words, entries = (MISTAKEN, "", OTHER, day), "select count(*) from privacy.ledger_entry"
+    before = home.rows(entries)
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=("--until", day))
+    code, said = command("privacy", "plan", number, lines=words)
+    assert code == 0 and "days too old" in said, "the days are those of the plan before"
+    assert command("privacy", "approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
+    letter = command.done(number, *words)
+    assert "niets meer hebben" in letter and "verbeterd" not in letter
+    assert home.rows(entries) == before
+    assert command("privacy", "close", number)[0] == 0
 
 
 def test_what_is_still_wrong_is_found(home: Callmart, command: Commands) -> None:

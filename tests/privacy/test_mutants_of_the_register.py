@@ -323,7 +323,7 @@ LETTERS = [(right, locale) for right in SAID for locale in ("nl", "en")]
 FOUND = [
     Evidence("events", "find", {"events in calls": 12, "cells hidden": 3}),
     Evidence("events", "prove", {"left": 0}),
-    Evidence("elsewhere", "find", {}),
+    Evidence("elsewhere", "find", {"raw files": 77}),
     Evidence("elsewhere", "prove", {"left": 0, "to_attest": 1}),
     Evidence("packages", "treat", {"with a passphrase": 1}),
 ]
@@ -361,6 +361,7 @@ def writing(desk: Desk) -> None:
         assert ("uw telefooncentrale", "your telephone system")[one] in letter, (
             "what a person still has to confirm"
         )
+        assert "77" not in letter, "raw files stay, and can be of others"
         assert ("meer dan één persoon", "more than one person")[one] in held
         assert not any(phrase in held for phrase in said), (right, locale)
         if right in ("erasure", "withdrawal"):

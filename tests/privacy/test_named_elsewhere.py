@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed, known_key
+from callmart.base.needles import Needles
 from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.base.progress import quietly
+from callmart.base.settings import Folder
 from callmart.land.places import Stored
 from callmart.privacy import erasing, kept, objecting, persons, places, replaying
 from callmart.privacy.kept import Remembered
@@ -322,3 +325,20 @@ def test_when_reports_were_last_opened_goes_with_who_gets_them(home: Callmart, w
     person = erased(work, "recipient", "gross@een.example")
     assert work.connection.execute(since).fetchall() == [("agents", day + timedelta(days=1))]
     assert left_of(work, person, "registry") == {}
+
+
+def test_raw_files_of_another_customer_alone_are_not_searched(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks about a caller must not learn that the caller talks to others."""
+    monkeypatch.setattr(work, "needles", Needles(["+31612345678"]))
+    folders = []
+    for name, customer in (("all", None), ("other", ONE + 1), ("own", ONE)):
+        folders.append(Folder(path=tmp_path / name, customer=customer))
+        folders[-1].path.mkdir()
+        (folders[-1].path / "raw.csv").write_text("call_started,+31612345678")
+    monkeypatch.setattr(work.settings, "folders", folders)
+    elsewhere, person = places.Elsewhere(), Person(ONE, "caller", frozenset(), frozenset(), UNTIL)
+    assert elsewhere.find(work, person) == {"raw files": 2}
+    named = [f"{tmp_path / name / 'raw.csv'}, in which the person is" for name in ("all", "own")]
+    assert elsewhere.prove(work, person).to_attest == (*named, "telephone system")

@@ -52,6 +52,7 @@ WORDS = (
     "registry.recipient",
     "registry.mailed",
     "days",
+    "days too old",
     "agents",
     "tables",
     "files",

@@ -185,7 +185,9 @@ def plan(
     until: Annotated[
         str,
         typer.Option(
-            metavar="YYYY-MM-DD", help="The last day that is concerned, by default the last one that is over."
+            metavar="YYYY-MM-DD",
+            help="The last day that is concerned, by default the last one that is over; of a rectification that is "
+            "planned again, the one before.",
         ),
     ] = "",
 ) -> None:
@@ -195,7 +197,9 @@ def plan(
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
-        end = persons.end_of(owner, found.customer_id, day)
+        # The days of a mistake stay the same, however often it is planned.
+        before = found.until if found.asked_right == "rectification" and not day else None
+        end = before or persons.end_of(owner, found.customer_id, day)
         key, person, ids = persons_asked.person(owner, officer, found, end)
         planning = persons_asked.procedure(owner, found, key)
         others = persons.others(owner, person, ids)

@@ -26,6 +26,8 @@ from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 SQL = sql_file.statements(__file__)
 
+TOO_OLD = "days too old"  # of a plan in which no event is left
+
 
 @dataclass(frozen=True)
 class Correction:
@@ -37,7 +39,8 @@ class Correction:
 
     def plan(self, case: Case) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way. They can be none
-        if this correction is made already: a restored register does not know what was done since its backup.
+        if this correction is made already: a restored register does not know what was done since its backup. They can
+        also be none if they went with days that are too old.
         """
         connection, person = case.work.connection, case.person
         require_covered(case.work)
@@ -46,6 +49,8 @@ class Correction:
         if not self._stands(connection, person):
             self._refuse_wrong(connection, person)
             if not counts[Events.name]:
+                counts[Events.name][TOO_OLD] = self._days_too_old(connection, person)
+            if not counts[Events.name].total():
                 raise UserError(
                     "this agent has no events on these days: ask the contact which days and agent it is"
                 )
@@ -63,8 +68,10 @@ class Correction:
             return place.treat(work, person) if place.name in (*SHOWING, Doorway.name) else Counts()
 
         with clock.guarded(work.connection, work.settings):
-            steps.begin(None if self._is_noted(case) else self.plan(case).hash)
-            self._note(case)
+            planned = None if self._is_noted(case) else self.plan(case)
+            steps.begin(planned.hash if planned else None)
+            if not (planned and TOO_OLD in planned.counts[Events.name]):  # else nothing is there to come back
+                self._note(case)
             each(treat, steps.on_place)
 
     def prove(self, case: Case, on_place: OnProof) -> int:
@@ -73,7 +80,7 @@ class Correction:
         with clock.guarded(work.connection, work.settings):
             require_covered(work)
             wrong = self._count(work.connection, person)
-            wrong["agents"] += not self._is_noted(case)
+            wrong["agents"] += not (self._is_noted(case) or self._days_too_old(work.connection, person))
             waiting = Counts(days=waiting_days(work.connection, person.customer_id))
             return prove_counted({Events.name: wrong, Marts.name: waiting}, on_place)
 
@@ -116,6 +123,12 @@ class Correction:
         with connection.transaction():
             ((outside, inside),) = connection.execute(SQL["count"], self._parameters(person)).fetchall()
         return +Counts({"events outside calls": outside, "events in calls": inside})
+
+    def _days_too_old(self, connection: psycopg.Connection, person: Person) -> int:
+        """How many of the days are too old to be kept."""
+        ((days,),) = connection.execute(SQL["days_too_old"], self._parameters(person)).fetchall()
+        connection.rollback()
+        return int(days)
 
     def _stands(self, connection: psycopg.Connection, person: Person) -> bool:
         found = connection.execute(SQL["stands"], self._parameters(person)).fetchone()

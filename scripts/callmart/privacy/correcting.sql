@@ -9,6 +9,16 @@ where
     and e.occurred_at < %(until)s
     and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)));
 
+-- name: days_too_old
+select
+    greatest(
+        0,
+        least((%(until)s at time zone time_zone)::date, access.retention_floor())
+        - (%(since)s at time zone time_zone)::date
+    )
+from registry.customer
+where customer_id = %(customer)s;
+
 -- name: correct
 -- An event keeps its key, by which a file that lands again is known.
 update raw.event as e

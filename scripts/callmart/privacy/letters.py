@@ -20,6 +20,7 @@ from callmart.privacy.register import Evidence, Request
 SQL = sql_file.statements(__file__)
 
 CELLS = "cells "  # how counts of queues and days begin whose figures change
+RAW_FILES = "raw files"  # in landing folders: we don't change them, and some may be of another customer
 
 
 PLACES = {  # what each is called
@@ -110,6 +111,7 @@ def answer(
         customer=name,
         lines=list(_lines(evidence, locale)),
         has_passphrase=any("with a passphrase" in one.counts for one in evidence),
+        is_too_old=any("days too old" in one.counts for one in evidence),
         day=lambda moment: _day(moment, settings, locale),
         since=since and since.astimezone(ZoneInfo(zone)).date(),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
@@ -135,7 +137,7 @@ def _lines(evidence: list[Evidence], locale: Locale) -> Iterator[_Line]:
         cells = sum(count for what, count in found.items() if what.startswith(CELLS))
         yield _Line(
             place_in_words(place, locale),
-            sum(found.values()) - cells,
+            sum(found.values()) - cells - found.get(RAW_FILES, 0),
             cells,
             proof.get("left", 0),
             not proof.get("to_attest"),

@@ -25,6 +25,7 @@ from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import server_files
+from callmart.privacy.letters import RAW_FILES
 from callmart.privacy.package.shelf import Packages
 from callmart.privacy.procedure import OnProof, blocked
 from callmart.publish import holdings
@@ -88,8 +89,8 @@ class Elsewhere:
         """Count the files in landing folders in which the person is, in clear. One that nobody can read comes and goes
         with whoever sends it, so it changes no plan.
         """
-        found, _ = _raw_files(work)
-        return +Counts({"raw files": found})
+        found, _ = _raw_files(work, person.customer_id)
+        return +Counts({RAW_FILES: len(found)})
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Nothing: a person does it."""
@@ -97,9 +98,9 @@ class Elsewhere:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """What a person attests."""
-        found, unread = _raw_files(work)
-        raw = ("raw files",) if found else ()
-        return Proof(Counts(), Counts(), (*raw, *unread, "telephone system"))
+        found, unread = _raw_files(work, person.customer_id)
+        named = (f"{file}, in which the person is" for file in found)
+        return Proof(Counts(), Counts(), (*named, *unread, "telephone system"))
 
 
 PLACES: tuple[Place, ...] = (
@@ -243,21 +244,23 @@ def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) ->
             yield f"{kind} {name}"
 
 
-def _raw_files(work: Work) -> tuple[int, list[str]]:
-    """The number of files in landing folders in which the person is, and a word for each that can't be read or
-    unpacked: it may still be on its way, in the folder of any customer.
+def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
+    """The files in landing folders in which a person of the customer is, and a word for each that can't be read or
+    unpacked: it may still be on its way.
     """
-    found, unread = 0, []
-    for folder in _landing_folders(work.settings):
+    found, unread = list[Path](), list[str]()
+    for folder in _landing_folders(work.settings, customer_id):
         for file in disk.files(folder):
             try:
-                found += bool(work.needles.in_file(file))
+                if work.needles.in_file(file):
+                    found.append(file)
             except UserError:
                 unread.append(f"{file}, which can't be read or unpacked")
     return found, unread
 
 
-def _landing_folders(settings: Settings) -> list[Path]:
-    folders = {folder.path for folder in settings.folders}
-    folders |= {folder.move_to for folder in settings.folders if folder.move_to}
+def _landing_folders(settings: Settings, customer_id: int) -> list[Path]:
+    """The folders that can have files of the customer: not those of another one alone."""
+    own = [folder for folder in settings.folders if folder.customer in (None, customer_id)]
+    folders = {folder.path for folder in own} | {folder.move_to for folder in own if folder.move_to}
     return sorted(folder for folder in folders if folder.is_dir())
