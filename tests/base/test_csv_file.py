@@ -6,7 +6,6 @@ import pytest
 
 from callmart.base import csv_file
 
-
 WORDS = [
     "=1+1", "sales;=1+1", "sales; @x", "a;b;+1", 'sales;=HYPERLINK("http://x";"y")', "a;\t=1", 'a;"=1+1;b', 'a;" =1',
 ]  # fmt: skip
