@@ -6,10 +6,12 @@ import pytest
 
 from callmart.base import csv_file
 
+WORDS = [
+    "=1+1", "sales;=1+1", "sales; @x", "a;b;+1", 'sales;=HYPERLINK("http://x";"y")', "a;\t=1", 'a;"=1+1;b', 'a;" =1',
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    "word", ["=1+1", "sales;=1+1", "sales; @x", "a;b;+1", 'sales;=HYPERLINK("http://x";"y")', "a;\t=1"]
-)
+
+@pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_no_cell_is_a_formula_whatever_the_spreadsheet_separates_by(word: str, separator: str) -> None:
     """Excel in Dutch takes a semicolon for the end of a cell, in a file with commas too."""

@@ -549,6 +549,8 @@ def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
         connection.execute("insert into registry.customer select 1, 'Ada Secret'")
     with callmart.connect() as connection, pytest.raises(psycopg.Error):
         connection.execute("select pg_terminate_backend(pg_backend_pid())")
+    with callmart.connect() as connection:
+        connection.execute("do $$ begin raise log 'Ada Secret'; end $$")
     log = (callmart.home / "postgres" / "server.log").read_text()
     assert "terminating connection" in log
     assert not [word for word in ("STATEMENT", "DETAIL", "Ada Secret") if word in log]
@@ -598,11 +600,13 @@ def test_a_home_of_before_is_closed_at_its_next_start(callmart: Callmart, socket
         superuser.commit()
         superuser.autocommit = True
         superuser.execute("alter system reset log_min_messages")
+        superuser.execute("alter database callmart reset log_min_messages")
     log = callmart.home / "postgres" / "server.log"
     with log.open("a") as said:
         said.write('ERROR:  invalid input syntax for type integer: "Ada Secret"\n')
     (callmart.home / "postgres.ready").write_text("")
     with callmart.connect() as owner:
         assert list(drift.of_server(owner)) == []
+        assert owner.execute("show log_min_messages").fetchone() == ("fatal",)
     assert "Ada Secret" not in log.read_text()
     assert "log_min_messages = 'log'" in (log.parent / "postgresql.auto.conf").read_text()

@@ -22,6 +22,14 @@ def put(folder: Path, name: str, changed: float = LONG_AGO) -> Path:
     return path
 
 
+def as_anothers(link: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a link seem to be made by another user."""
+    if os.geteuid() == 0:
+        os.lchown(link, 1, 1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 1)
+
+
 def look(path: Path, **settings: Any) -> tuple[list[str], list[str]]:
     """The names of the files to land, and what is said about the others, without the name of the folder."""
     found = arriving.arrived(Folder(path=path, **settings), lambda: NOW)
@@ -166,17 +174,48 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_that_another_user_made_a_link_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leads into another customer's folder. Whoever delivers may own the folder above."""
+    (others := tmp_path / "others").mkdir()
+    put(others, "a.csv")
+    (link := tmp_path / "inbox").symlink_to(others)
+    assert [file.name for file, _ in arriving.arrived(Folder(path=link), lambda: NOW).files] == ["a.csv"]
+    as_anothers(link, monkeypatch)
+    for path in link, link / ".." / "inbox":
+        with pytest.raises(UserError, match=f"^{link} is a link of another user's, or is behind one, "):
+            arriving.arrived(Folder(path=path), lambda: NOW)
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_read(tmp_path: Path) -> None:
+    (others := tmp_path / "others").mkdir()
+    put(others, "a.csv")
+    (inbox := tmp_path / "inbox").mkdir()
+    folder = Folder(path=inbox)
+    inbox.rmdir()
+    inbox.symlink_to(others)
+    with pytest.raises(UserError, match=f"^{inbox} is a link of another user's, or is behind one, "):
+        arriving.arrived(folder, lambda: NOW)
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "inbox").symlink_to("inbox/inbox")
+    with pytest.raises(ValidationError, match="links lead in a circle; name the folder itself"):
+        Folder(path=tmp_path / "inbox")
+
+
 def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = put(tmp_path, "a.csv")
     put(tmp_path, "b.csv")
-    inner = Path.lstat
+    inner = os.lstat
 
-    def lstat(path: Path) -> os.stat_result:
-        if path == gone:
-            path.unlink(missing_ok=True)
-        return inner(path)
+    def lstat(path: str, *, dir_fd: int | None = None) -> os.stat_result:
+        if path == gone.name:
+            gone.unlink(missing_ok=True)
+        return inner(path, dir_fd=dir_fd)
 
-    monkeypatch.setattr(Path, "lstat", lstat)
+    monkeypatch.setattr(os, "lstat", lstat)
     assert look(tmp_path) == (
         ["b.csv"],
         ["a.csv vanished meanwhile, and nothing of it landed; land it again when it is back"],

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from datetime import date, time
 from typing import Any
 
-# Where a cell is a formula to a spreadsheet. In countries that write 1,5 it also separates cells by semicolons.
-FORMULA = re.compile(r"(^|; *)(?=[=+\-@\t\r])")
+# Where a cell is a formula to a spreadsheet. In countries that write 1,5 it also separates cells by semicolons, and
+# quotation marks around nothing before a formula are no part of it.
+FORMULA = re.compile(r"(^|;[ \"]*)(?=[=+\-@\t\r])")
 
 
 def written(rows: Iterable[Iterable[str]]) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import sys
 import tomllib
 from collections import Counter
@@ -70,13 +71,34 @@ TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Place = Annotated[Path, AfterValidator(lambda path: (PROJECT / path.expanduser()).resolve())]
 
 
+def _where_it_lies(path: Path) -> Path:
+    """Where a landing folder lies. Only links of root and of this user are followed: whoever delivers one customer's
+    files may own the folder around its own, and lead it into another customer's.
+    """
+    parts, place = list(reversed((PROJECT / path.expanduser()).parts)), Path()
+    for _ in range(10_000):  # links can lead in a circle
+        if not parts:
+            return place
+        part = parts.pop()
+        there = place.parent if part == ".." else place / part
+        try:
+            entry = there.lstat()
+        except OSError:
+            entry = None
+        if entry is not None and stat.S_ISLNK(entry.st_mode) and entry.st_uid in (0, os.geteuid()):
+            parts += reversed(there.readlink().parts)
+        else:
+            place = there
+    raise ValueError("links lead in a circle; name the folder itself")
+
+
 LONGEST_KEPT_DAYS = 730  # raw files hold numbers, and nothing is kept for more than two years
 
 
 class Folder(Strict, strict=False):
     """A folder whose files `callmart run` lands every night, and what becomes of them."""
 
-    path: Place
+    path: Annotated[Path, AfterValidator(_where_it_lies)]
     format: str = "auto"
     customer: int | None = None
     platform: Platform = "vcloud"

@@ -62,8 +62,12 @@ log_parameter_max_length_on_error = 0
 """
 
 # The text of an error quotes the value that is wrong, such as a name that a reader casts to a number, or a whole row.
-# Whoever made the error is told it. By a statement, as homes of before get it, too.
-QUIET = "alter system set log_min_messages = 'log'"
+# Whoever made the error is told it. And what a login has logged by RAISE LOG or debug_print_plan, no limit would keep
+# from filling the disk. By statements, as homes of before get them, too.
+QUIET = (
+    "alter system set log_min_messages = 'log'",
+    f"alter database {DATABASE} set log_min_messages = 'fatal'",
+)
 
 # We run it on the embedded server. On any other server an administrator runs it.
 ADMINISTRATOR = Path(__file__).with_name("administrator.sql")
@@ -101,13 +105,13 @@ def start(home: Path) -> Path:
                 _forget_other(data, folder)
                 _start(data, folder, held)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
-        wanted = sha256((closed + HBA + QUIET).encode()).hexdigest()
+        wanted = sha256("".join((closed, HBA, *QUIET)).encode()).hexdigest()
         if not ready.exists():
             _create_database(folder)
         if not ready.exists() or ready.read_text() != wanted:  # new, or of an earlier version
             _write_hba(data)
             reload = "select pg_reload_conf()"
-            _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", QUIET, reload)
+            _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", *QUIET, reload)
             os.truncate(data / LOG, 0)  # of an earlier version it quotes values
             ready.write_text(wanted)
     return folder

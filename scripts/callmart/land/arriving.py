@@ -116,16 +116,33 @@ def _is_marked(folder: Folder, name: str, entries: Mapping[str, os.stat_result])
 def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
     """What is in a folder, by name, and a sentence per entry that can't be looked at, or vanished meanwhile."""
     try:
-        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} is not a folder; correct `folders` in callmart.toml") from None
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    try:
+        if Path(f"/proc/self/fd/{opened}").readlink() != folder:
+            raise UserError(
+                f"{folder} is a link of another user's, or is behind one, and it can lead into another customer's "
+                "folder: let whoever delivers there have no rights on the folders above it, and make it anew"
+            )
+        return _entries_of(folder, opened)
+    finally:
+        os.close(opened)
+
+
+def _entries_of(folder: Path, opened: int) -> tuple[dict[str, os.stat_result], list[str]]:
+    """The same of an opened folder, whatever is at its path by now."""
+    try:
+        names = sorted(name for name in os.listdir(opened) if not name.startswith("."))
     except OSError as error:
         raise unreadable(folder, error) from None
     found, problems = {}, []
     for name in names:
         try:
             refuse_name(folder / name)
-            found[name] = (folder / name).lstat()
+            found[name] = os.lstat(name, dir_fd=opened)
         except UserError as refused:
             problems.append(str(refused))
         except PermissionError as error:  # it concerns all of them

@@ -5,6 +5,7 @@ can't be tried, because something else is wrong or doesn't run, is reported as n
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.secret_files import refuse_shared
 from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailServer, Settings
 from callmart.database import clock, fingerprints, ledger, restoring, schema, server
+from callmart.land import arriving
 from callmart.mailing import sending
 from callmart.operations import alerts, health
 from callmart.publish import bookkeeping, emulator, tableau
@@ -213,6 +215,7 @@ def _folder(folder: Folder) -> str:
         folder.move_to, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
     ):
         raise UserError(f"move_to {folder.move_to} can't be written to; give this user write permission")
+    arriving.arrived(folder, time.time)
     return f"readable{'' if folder.after == 'keep' else ' and writable'}; what landed: {folder.after}"
 
 
