@@ -33,19 +33,30 @@ class Extracts:
         if person.kind not in ("agent", "caller"):
             return Counts()
         follow_rights(work)
-        counts = Counts()
-        for made in extract.extract(work.connection, work.settings, quietly):
-            if isinstance(made, Unproven) and made.customer_id == person.customer_id:
-                raise Blocked("extract", str(made))
-            if isinstance(made, extract.Extract) and made.customer_id == person.customer_id:
-                counts["files"] += made.written
-        return +counts
+        counts = _written(work, person)
+        if not counts and self.find(work, person):
+            # Of an agent without days only the name went, and no opened day says so.
+            extract.read_again(work.connection, person.customer_id)
+            work.connection.commit()
+            counts = _written(work, person)
+        return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files, as bytes and opened."""
         return Proof.of_files(
             in_file(work.needles, path) for path in disk.files(extract.folder(work.settings))
         )
+
+
+def _written(work: Work, person: Person) -> Counts:
+    """Extract, and count the customer's files that were written."""
+    counts = Counts()
+    for made in extract.extract(work.connection, work.settings, quietly):
+        if isinstance(made, Unproven) and made.customer_id == person.customer_id:
+            raise Blocked("extract", str(made))
+        if isinstance(made, extract.Extract) and made.customer_id == person.customer_id:
+            counts["files"] += made.written
+    return +counts
 
 
 def in_file(needles: Needles, path: Path) -> Hits:
