@@ -211,7 +211,9 @@ def _attempt(
     broke_off: str,
     remedy: str = AGAIN,
 ) -> bool:
-    """Do a stage. An error becomes a problem of the run. Returns whether the stage was finished."""
+    """Do a stage, unless the clock has jumped. An error becomes a problem of the run. Returns whether the stage was
+    finished.
+    """
     if connection.closed:
         ran.note(LOST)
         return False
@@ -221,6 +223,8 @@ def _attempt(
         if record:
             record.begin_stage(name)
         try:
+            clock.require(connection, settings)
+            connection.commit()
             stage(connection, settings, ran, on_step)
         except Exception as error:
             if _interrupted(error):
