@@ -245,8 +245,11 @@ def _interrupted(error: BaseException | None) -> bool:
 
 
 def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
-    """The problem to note for an error. Only the message of a UserError is safe to show."""
-    return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
+    """The problem to note for an error. Only the message of a UserError is safe to show, and the name of a file."""
+    if isinstance(error, UserError):
+        return str(error)
+    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return f"{broke_off} ({place}{kind(error)}): {remedy}"
 
 
 def _check(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
