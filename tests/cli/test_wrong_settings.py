@@ -38,6 +38,12 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an unknown zone": ({"CALLMART_TIME_ZONE": "Mars/X"}, "CALLMART_TIME_ZONE"),
     "a share above all": ({"CALLMART_MAX_REJECT_SHARE": "5"}, "CALLMART_MAX_REJECT_SHARE"),
+    # As CALLMART_HOME it would be the project's folder.
+    "an empty path": (
+        {"CALLMART_PRIVACY__LEDGER_COPY": ""},
+        "setting privacy.ledger_copy: not a path; write one, or remove the setting",
+    ),
+    "more days than there are": ({"CALLMART_BACKUP_KEPT_DAYS": "9999999999"}, "setting backup_kept_days: "),
     "an unknown part": (
         {"CALLMART_TABLEAU__SERVR": "wr0ng"},
         "CALLMART_TABLEAU__SERVR is not a setting; unset it, or write CALLMART_TABLEAU__SERVER if",

@@ -231,6 +231,28 @@ def test_nor_is_anything_done_the_day_before(played: Callmart, command: Command)
     keep(played, now)
 
 
+def test_a_run_goes_no_further_when_the_clock_jumps(
+    played: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that began with a wrong clock, or whose clock was set meanwhile."""
+    now = today(played)
+    keep(played, now)
+
+    def jump(*_: object) -> None:
+        keep(played, now - timedelta(days=8))
+        before.update(content(played))
+
+    before: dict[str, object] = {}
+    monkeypatch.setattr(run, "_check", jump)
+    with played.connect() as owner:
+        ran = run.run(owner, played.settings, quietly)
+    (said,) = ran.problems
+    assert said.startswith(f"nothing more was done: the clock says {now}, 8 days after callmart last worked")
+    after = content(played)
+    assert {name for name in before if before[name] != after[name]} == {"ops.run", "ops.run_stage"}
+    keep(played, now)
+
+
 def test_what_changes_nothing_works_and_says_it(
     played: Callmart, command: Command, a_rest: date, tmp_path: Path
 ) -> None:

@@ -101,3 +101,20 @@ def test_a_rotation_that_has_begun_is_told_once(callmart: Callmart, files: list[
     assert str(said.value) == (
         "no file can land: the key of a customer is being rotated; wait until that has ended, and land again"
     )
+
+
+@pytest.mark.parametrize("last", ["current_date - 9", "current_date + 2"], ids=["ahead", "back"])
+def test_a_clock_that_jumps_while_a_landing_is_at_work_turns_nothing_away(
+    callmart: Callmart, files: list[tuple[Path, None]], last: str
+) -> None:
+    """It would count as landed ever after."""
+    callmart.rows(f"insert into ops.clock (day) values ({last}) returning 1")
+    try:
+        with pytest.raises(UserError) as said:
+            callmart.land_all(*files)
+    finally:
+        callmart.rows("delete from ops.clock returning 1")
+    assert str(said.value) == (
+        "no file can land: the clock has jumped, as `callmart clock` shows; wait until that has ended, and land again"
+    )
+    assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)

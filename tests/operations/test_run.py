@@ -1,5 +1,6 @@
 """The nightly run: one at a time, whatever a file holds, and what breaks off stops only what builds on it."""
 
+import errno
 import gzip
 import json
 import os
@@ -344,6 +345,18 @@ def test_a_stage_that_breaks_off_stops_only_what_builds_on_it(
     assert ran.problems == problems
     assert begun == [name for _, name in ORDER if name != broken and name not in stopped]
     assert SECRET not in json.dumps(asdict(ran))
+
+
+def test_what_can_not_be_written_is_named(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/home/dbt/marts.json")
+
+    monkeypatch.setattr(window, "build", full)
+    assert night(undisturbed).problems == [
+        "the build broke off (/home/dbt/marts.json: OSError: No space left on device): the next run tries again"
+    ]
 
 
 def test_nothing_leaves_while_rights_differ_even_when_nothing_was_built(

@@ -67,8 +67,17 @@ def _known_zone(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
-# Relative to the project's folder, so that a command does the same in any folder.
-Place = Annotated[Path, AfterValidator(lambda path: (PROJECT / path.expanduser()).resolve())]
+
+def _place(written: object) -> Path:
+    """A path, relative to the project's folder, so that a command does the same in any folder. An empty text would be
+    that folder itself, and as `home` be filled and closed.
+    """
+    if not isinstance(written, str | Path) or not str(written):
+        raise ValueError("not a path; write one, or remove the setting")
+    return (PROJECT / Path(written).expanduser()).resolve()
+
+
+Place = Annotated[Path, PlainValidator(_place)]
 
 
 def _where_it_lies(path: Path) -> Path:
@@ -202,7 +211,7 @@ class Health(Strict, strict=False):
     disk_free_share: float = Field(default=0.05, ge=0, lt=1)
     # The data of a database of one's own, if this machine can see its volume.
     database_folder: Place | None = None
-    certificate_days: int = Field(default=21, ge=0)  # that a certificate must still be valid
+    certificate_days: int = Field(default=21, ge=0, le=36_500)  # that a certificate must still be valid
     backup_days: float = Field(default=7, ge=0)  # that the last backup may lie back
 
 
@@ -318,7 +327,7 @@ class Settings(BaseSettings):
     backup_passphrase_file: Place | None = None
     backup_passphrase: SecretStr | None = None
     # How long you keep a backup. Answers to persons say it, and tombstones end by it.
-    backup_kept_days: int | None = Field(default=None, ge=0)
+    backup_kept_days: int | None = Field(default=None, ge=0, le=36_500)
     tableau: Tableau = Tableau()
     log: Log = Log()
     health: Health = Health()

@@ -87,6 +87,12 @@ def compare(connection: psycopg.Connection, settings: Settings, last: date | Non
     return Reading(today(connection, settings), last, max(before - moment, moment - after, timedelta(0)))
 
 
+def require(connection: psycopg.Connection, settings: Settings) -> None:
+    """Raise UserError if the clock is not believed any more, in the middle of some work."""
+    if doubt := read(connection, settings).doubt:
+        raise UserError(f"nothing more was done: {doubt}")
+
+
 def believe(connection: psycopg.Connection, settings: Settings) -> None:
     """Record today as the last day of work, in the caller's transaction. UserError if the clock is not believed."""
     reading = read(connection, settings)

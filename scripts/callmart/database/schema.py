@@ -32,7 +32,7 @@ from callmart.base.raw_format import (
     TARGET_KINDS,
 )
 from callmart.base.settings import Settings
-from callmart.database import catalogue, cluster, lock, migrating
+from callmart.database import catalogue, clock, cluster, lock, migrating
 
 SQL = sql_file.statements(__file__)
 
@@ -162,11 +162,12 @@ def fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, the
-    groups of marts, whom columns can point to, and the words of the register of requests.
+    """The text of all files. Filled in are the provider's time zone, for how long callmart may rest, the words and
+    limits of the raw format, the groups of marts, whom columns can point to, and the words of the register of requests.
     """
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
+        days_of_rest=sql.Literal(clock.DAYS),
         events=_events(),
         event_names=sql.SQL(", ").join(
             sql.Identifier(name) for name in EVENT_COLUMNS.names if name != "line_number"

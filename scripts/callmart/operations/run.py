@@ -211,7 +211,9 @@ def _attempt(
     broke_off: str,
     remedy: str = AGAIN,
 ) -> bool:
-    """Do a stage. An error becomes a problem of the run. Returns whether the stage was finished."""
+    """Do a stage, unless the clock has jumped. An error becomes a problem of the run. Returns whether the stage was
+    finished.
+    """
     if connection.closed:
         ran.note(LOST)
         return False
@@ -221,6 +223,8 @@ def _attempt(
         if record:
             record.begin_stage(name)
         try:
+            clock.require(connection, settings)
+            connection.commit()
             stage(connection, settings, ran, on_step)
         except Exception as error:
             if _interrupted(error):
@@ -241,8 +245,11 @@ def _interrupted(error: BaseException | None) -> bool:
 
 
 def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
-    """The problem to note for an error. Only the message of a UserError is safe to show."""
-    return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
+    """The problem to note for an error. Only the message of a UserError is safe to show, and the name of a file."""
+    if isinstance(error, UserError):
+        return str(error)
+    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return f"{broke_off} ({place}{kind(error)}): {remedy}"
 
 
 def _check(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -17,6 +17,14 @@ begin
     if exists (select 1 from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
     end if;
+    -- Rows that a wrong clock turned away would count as landed ever after. Not by `begun_at`: over midnight, another
+    -- command may have begun on the next day.
+    if exists (
+        select 1 from ops.clock as c
+        where (clock_timestamp() at time zone {time_zone})::date not between c.day and c.day + {days_of_rest}
+    ) then
+        raise check_violation using message = 'the clock has jumped, as `callmart clock` shows';
+    end if;
 end
 $$;
 
