@@ -156,6 +156,11 @@ def _asked(work: Work, registry: Registry, first: date) -> list[_Asked]:
         _Asked(right, module, Case(work, person, key, request))
         for request, (right, module, person) in enumerate(rights, 1)
     ]
+    connection.execute(
+        "insert into privacy.request (number, customer_id, asked_right, kind, subject, received, state)"
+        " overriding system value values (%s, %s, 'rectification', 'agent', %s, current_date, 'executing')",
+        [asked[1].case.request, WHOSE, next(iter(agent.keys))],
+    )
     wrong = Remembered(frozenset({WRONG_NAME}))
     kept.keep(asked[1].case, wrong)  # as `registry apply --request` does
     connection.commit()

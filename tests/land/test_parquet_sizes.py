@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from pathlib import Path
-from signal import SIGXCPU
+from signal import SIGCONT, SIGSTOP, SIGXCPU
+from threading import Timer
 from typing import Any
 from unittest.mock import patch
 
@@ -185,12 +186,21 @@ def test_one_that_says_less_than_it_holds_is_damage(tmp_path: Path, monkeypatch:
 
 def test_a_file_that_ends_the_process_that_reads_it_stops_no_other(tmp_path: Path) -> None:
     before = reader_of(tmp_path)
-    os.kill(before.process.pid, SIGXCPU)
+    for sent in SIGSTOP, SIGXCPU:  # which ends it when it goes on
+        os.kill(before.process.pid, sent)
+    Timer(0.2, os.kill, [before.process.pid, SIGCONT]).start()
     with pytest.raises(
         UserError, match=r"events.parquet ended the process that reads it, or took too long; "
     ):
         source(by_hand(tmp_path, page(TEXT)))
     assert is_read(tmp_path)
+    assert reader_of(tmp_path).process.pid != before.process.pid
+
+
+def test_no_file_is_to_blame_for_a_process_that_ended_while_it_read_nothing(tmp_path: Path) -> None:
+    before = reader_of(tmp_path)
+    before.process.kill()
+    before.process.wait()
     assert reader_of(tmp_path).process.pid != before.process.pid
 
 

@@ -16,9 +16,12 @@ def _registry(callmart: Callmart) -> None:
 
 @pytest.fixture(scope="module")
 def belongs(callmart: Callmart) -> Callmart:
-    """A contact that is held, handed on to another queue, and ends there; one that overflows; one that is placed."""
+    """A contact that is held, handed on to another queue, and ends there; one that overflows; one that is placed, and
+    one within the house.
+    """
     overflow = {"call_id": "c-2"}
     placed = {"call_id": "c-3", "agent": "a"}
+    within = {"call_id": "c-5"}
     callmart.land_text(
         ndjson(
             call("call_started", "10:00", None, direction="inbound", other_number="+31612345678"),
@@ -49,6 +52,10 @@ def belongs(callmart: Callmart) -> Callmart:
             event("call_ended", at("10:06:01"), **placed, reason="agent"),
             event("call_started", at("10:07"), direction="outbound", **placed | {"call_id": "c-4"}),
             event("call_ended", at("10:07:30"), **placed | {"call_id": "c-4"}, reason="caller"),
+            event("call_started", at("10:20"), direction="internal", agent="a", **within),
+            event("agent_connected", at("10:20:06"), agent="b", **within),
+            event("agent_released", at("10:20:30"), agent="a", reason="caller", **within),
+            event("agent_released", at("10:20:31"), agent="b", reason="agent", **within),
         ),
         BELONGS,
     )
@@ -76,7 +83,7 @@ def test_an_agent_has_parts_of_calls(belongs: Callmart) -> None:
         "select agent, part, queue, direction, to_char(started_local, 'HH24:MI:SS') as started, contacts, ring_s,"
         " talk_s, holds, hold_s, wrapup_s, ended, transferred, transfer_target"
         " from store.agent_contact join store.agent using (customer_id, agent_key)"
-        " where customer_id = %s order by started_at",
+        " where customer_id = %s order by started_at, part",
         BELONGS,
     )
     assert [list(row.values()) for row in found] == [
@@ -84,6 +91,8 @@ def test_an_agent_has_parts_of_calls(belongs: Callmart) -> None:
         ["a", 0, None, "outbound", "10:05:12", 1, 12, 48, 0, 0, 0, "caller", None, None],
         ["a", 0, None, "outbound", "10:07:00", 0, 30, None, 0, 0, 0, "no_answer", None, None],
         ["b", 2, "r", "inbound", "10:16:40", 1, None, 20, 0, 0, 0, "agent", None, None],
+        ["a", 1, None, "internal", "10:20:06", 1, 6, 24, 0, 0, 0, "caller", None, None],
+        ["b", 2, None, "internal", "10:20:06", 1, None, 25, 0, 0, 0, "agent", None, None],
     ]
 
 
@@ -110,8 +119,8 @@ def test_quarter_hours_of_agents_add_up_to_days(belongs: Callmart) -> None:
     )
     assert by_day == by_quarter
     assert [list(row.values()) for row in by_day] == [
-        ["a", 2, 2, 1, 7, 77, 2, 21, 25, 1],
-        ["b", 1, 0, 0, 0, 20, 0, 0, 0, 0],
+        ["a", 3, 2, 1, 7, 101, 2, 21, 25, 1],
+        ["b", 2, 0, 0, 0, 45, 0, 0, 0, 0],
     ]
 
 

@@ -89,20 +89,18 @@ first_told as (
 with_placers as (
     select
         first_told.*,
-        case
-            when
-                first_told.connected_at is null
-                and first_told.duration_s is null
-                and first_told.queue is null
-                and first_told.begins_call
-                and placed_talks.connected_at <= first_told.released_at
-                then placed_talks.connected_at
-        end as picked_up_at
+        placed_talks.placed_at,
+        placed_talks.connected_at as picked_up_at
     from first_told
     left join placed_talks
         on first_told.customer_id = placed_talks.customer_id
         and first_told.call_key = placed_talks.call_key
         and first_told.agent_key = placed_talks.agent_key
+        and first_told.released_at >= placed_talks.connected_at
+        and first_told.begins_call
+        and first_told.connected_at is null
+        and first_told.duration_s is null
+        and first_told.queue is null
 ),
 
 begun as (
@@ -134,7 +132,7 @@ select
     begun_moment as connected_moment,
     {{ beginning('talked_from', 'released_at', 'duration_s') }} as connected_at,
     released_at,
-    null::timestamptz as placed_at,
+    placed_at,
     wait_s,
     {{ measured_seconds('duration_s', 'talked_from', 'released_at') }} as connected_s,
     release_reason,

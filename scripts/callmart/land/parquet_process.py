@@ -50,10 +50,7 @@ _idle: defaultdict[int, list[_Reader]] = defaultdict(list)  # a forked process h
 def ask(path: Path, *request: object) -> Iterator[pa.RecordBatch]:
     """Yield the batches of the answer about the file at a path. Raises UserError if the file can't be read."""
     idle = _idle[os.getpid()]
-    try:
-        reader = idle.pop()
-    except IndexError:
-        reader = _Reader()
+    reader = _living(idle) or _Reader()
     try:
         reader.connection.send(request)
         while (answer := reader.connection.recv_bytes()) == parquet_reader.FILE or len(answer) > 1:
@@ -76,6 +73,16 @@ def ask(path: Path, *request: object) -> Iterator[pa.RecordBatch]:
                 f"{path}: to read it takes more than {parquet_reader.MEMORY >> 30} GiB of memory; write smaller row "
                 "groups"
             )
+
+
+def _living(idle: list[_Reader]) -> _Reader | None:
+    """Take one. If something ended it meanwhile, no file is to blame."""
+    while idle:
+        reader = idle.pop()
+        if reader.process.poll() is None:
+            return reader
+        reader.end()
+    return None
 
 
 def _mapped(reader: _Reader) -> pa.MemoryMappedFile:
