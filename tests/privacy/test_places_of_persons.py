@@ -527,7 +527,7 @@ ODD = {
         f"alter role callmart_analyst set application_name = '{WORD}'",
         "alter role callmart_analyst reset application_name",
     ),
-    "a message in the log": (f"do $$ begin raise log '{WORD}'; end $$", "select 1"),
+    "a message in the log": (f"set log_min_messages = log; do $$ begin raise log '{WORD}'; end $$", "select 1"),
 }  # fmt: skip
 
 

@@ -389,12 +389,12 @@ def test_a_site_can_have_a_login_of_its_own(there: Sites, tmp_path: Path) -> Non
         assert server.site_url == "een"
     for site in ("", "twee"):
         with (
-            pytest.raises(UserError, match=r"put it into tableau\.token_file"),
+            pytest.raises(UserError, match=r"tableau\.token or tableau\.token_file"),
             tableau.connect(settings, site),
         ):
             pass
     file.write_text("wrong")
-    wrong = pytest.raises(UserError, match=r"/site/een/.* into tableau\.sites\.een\.token_file")
+    wrong = pytest.raises(UserError, match=r"/site/een/.* or tableau\.sites\.een\.token_file")
     with wrong, tableau.connect(settings, "een"):
         pass
     apart = apart.model_copy(update={"sites": {"een": TableauLogin()}})
