@@ -115,6 +115,6 @@ def test_a_clock_that_jumps_while_a_landing_is_at_work_turns_nothing_away(
     finally:
         callmart.rows("delete from ops.clock returning 1")
     assert str(said.value) == (
-        "no file can land: the clock has jumped, as `callmart clock` shows; wait until that has ended, and land again"
+        "no file can land: the clock has jumped; correct it, or accept it with `callmart clock`, and land again"
     )
     assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)

@@ -137,8 +137,9 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
     ]:
         with pytest.raises(UserError, match=why):
             wrong.plan(about)
-    with pytest.raises(UserError, match="has no events on these days"):
-        correction(work, DAYS[1]).plan(case(work, of(work, "medewerker-nobody", DAYS[1])))
+    for since in DAYS[1], DAYS[1] - timedelta(days=3 * 366):  # some days are too old, others are not
+        with pytest.raises(UserError, match="has no events on these days"):
+            correction(work, since).plan(case(work, of(work, "medewerker-nobody", DAYS[1])))
     planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
         planned.correct(work, person)

@@ -36,6 +36,9 @@ PLACES = (
 ALSO_BLOCKING = ("places", "control")
 
 # What is counted. Rows of a mart are counted under the mart's name, which the database knows.
+TOO_OLD = "days too old"  # of a correction: no day is kept any more
+RAW_FILES = "raw files"  # in landing folders: we don't change them, and some may be of another customer
+
 WORDS = (
     "events outside calls",
     "events in calls",
@@ -52,11 +55,11 @@ WORDS = (
     "registry.recipient",
     "registry.mailed",
     "days",
-    "days too old",
+    TOO_OLD,
     "agents",
     "tables",
     "files",
-    "raw files",
+    RAW_FILES,
     "pages",
     "mails",
     "packages",

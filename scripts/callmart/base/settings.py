@@ -68,23 +68,23 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
-def _place(written: object) -> Path:
+def _path(written: object) -> Path:
     """A path, relative to the project's folder, so that a command does the same in any folder. An empty text would be
     that folder itself, and as `home` be filled and closed.
     """
     if not isinstance(written, str | Path) or not str(written):
         raise ValueError("not a path; write one, or remove the setting")
-    return (PROJECT / Path(written).expanduser()).resolve()
+    return PROJECT / Path(written).expanduser()
 
 
-Place = Annotated[Path, PlainValidator(_place)]
+Place = Annotated[Path, PlainValidator(lambda written: _path(written).resolve())]
 
 
-def _where_it_lies(path: Path) -> Path:
-    """Where a landing folder lies. Only links of root and of this user are followed: whoever delivers one customer's
-    files may own the folder around its own, and lead it into another customer's.
+def _where_it_lies(written: object) -> Path:
+    """Where a folder of raw files lies. Only links of root and of this user are followed: whoever delivers one
+    customer's files may own the folder around its own, and lead it into another customer's.
     """
-    parts, place = list(reversed((PROJECT / path.expanduser()).parts)), Path()
+    parts, place = list(reversed(_path(written).parts)), Path()
     for _ in range(10_000):  # links can lead in a circle
         if not parts:
             return place
@@ -101,13 +101,15 @@ def _where_it_lies(path: Path) -> Path:
     raise ValueError("links lead in a circle; name the folder itself")
 
 
+FolderOfRawFiles = Annotated[Path, PlainValidator(_where_it_lies)]
+
 LONGEST_KEPT_DAYS = 730  # raw files hold numbers, and nothing is kept for more than two years
 
 
 class Folder(Strict, strict=False):
     """A folder whose files `callmart run` lands every night, and what becomes of them."""
 
-    path: Annotated[Path, AfterValidator(_where_it_lies)]
+    path: FolderOfRawFiles
     format: str = "auto"
     customer: int | None = None
     platform: Platform = "vcloud"
@@ -115,7 +117,7 @@ class Folder(Strict, strict=False):
     settle_seconds: int = Field(default=60, ge=0, le=86_400)  # a file that changed later is still being sent
     done: bool = False  # whether the sender puts NAME.done beside each file when it is complete
     after: Literal["keep", "delete", "move"] = "keep"  # what becomes of a file that landed
-    move_to: Place | None = None
+    move_to: FolderOfRawFiles | None = None
     keep_days: int = Field(default=30, ge=1, le=LONGEST_KEPT_DAYS)  # of what was moved
 
     @model_validator(mode="after")

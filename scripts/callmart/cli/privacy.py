@@ -197,7 +197,7 @@ def plan(
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
-        # The days of a mistake stay the same, however often it is planned.
+        # What is corrected stays the same, however often it is planned.
         before = found.until if found.asked_right == "rectification" and not day else None
         end = before or persons.end_of(owner, found.customer_id, day)
         key, person, ids = persons_asked.person(owner, officer, found, end)

@@ -100,8 +100,8 @@ def _print_landed(one: "Landed") -> None:
         return
     out.print(
         f"{plain(one.file)}: {several(one.rows, 'row')}: {several(one.landed, 'event')} landed, {one.repeated:,} "
-        f"repeated, {several(one.rejected, 'row')} rejected, {one.turned_away:,} turned "
-        "away (no contract on their day, or too old)"
+        f"repeated, {several(one.rejected, 'row')} rejected, {one.turned_away:,} "
+        "turned away (no contract on their day, or too old)"
     )
     if one.waiting:
         out.print(

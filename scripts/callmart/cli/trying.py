@@ -33,7 +33,9 @@ def try_(
     name: Name,
     customers: Annotated[
         str,
-        typer.Option(metavar="1043,1044", help="Whose days it gets; needed, like --days, without --drop."),
+        typer.Option(
+            metavar="1043,1044", help="Whose days it gets; needed unless you give --drop, and so is --days."
+        ),
     ] = "",
     days: Annotated[
         int | None, typer.Option(min=1, max=9999, help="How many days, up to the last that is open.")

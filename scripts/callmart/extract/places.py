@@ -34,11 +34,11 @@ class Extracts:
             return Counts()
         follow_rights(work)
         counts = _written(work, person)
-        if not counts and self.find(work, person):
+        if self.find(work, person):
             # Of an agent without days only the name went, and no opened day says so.
             extract.read_again(work.connection, person.customer_id)
             work.connection.commit()
-            counts = _written(work, person)
+            counts += _written(work, person)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:

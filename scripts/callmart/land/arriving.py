@@ -7,7 +7,8 @@ from the future. A clock that is behind can't be seen, so `found.find` looks at 
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def arrived(folder: Folder, clock: Callable[[], float]) -> Arrived:
 
     Raises UserError if the folder can't be read.
     """
-    entries, problems = _entries(folder.path)
+    with _opened(folder.path) as opened:
+        entries, problems = _entries(folder.path, opened)
     now = clock()  # after that, as a file that is written meanwhile is not from the future
     files: list[tuple[Path, Look]] = []
     unfinished: list[str] = []
@@ -89,15 +91,18 @@ def clear_markers(folder: Folder, now: float) -> None:
 
     Raises UserError for the first one that can't be deleted, when all others are.
     """
-    entries, _ = _entries(folder.path)
     failed: list[tuple[Path, OSError]] = []
-    for name, entry in entries.items():
-        is_alone = is_marker(folder, name, entry) and name.removesuffix(MARKER) not in entries
-        if is_alone and entry.st_mtime <= now - folder.settle_seconds:
-            try:
-                (folder.path / name).unlink(missing_ok=True)
-            except OSError as error:
-                failed.append((folder.path / name, error))
+    with _opened(folder.path) as opened:
+        entries, _ = _entries(folder.path, opened)
+        for name, entry in entries.items():
+            is_alone = is_marker(folder, name, entry) and name.removesuffix(MARKER) not in entries
+            if is_alone and entry.st_mtime <= now - folder.settle_seconds:
+                try:
+                    os.unlink(name, dir_fd=opened)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    failed.append((folder.path / name, error))
     if failed:
         path, reason = failed[0]
         raise UserError(
@@ -113,8 +118,9 @@ def _is_marked(folder: Folder, name: str, entries: Mapping[str, os.stat_result])
     return marker.st_mtime >= entries[name].st_mtime
 
 
-def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
-    """What is in a folder, by name, and a sentence per entry that can't be looked at, or vanished meanwhile."""
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """The folder, opened: whatever is at its path later, this is looked at. Raises UserError if it lies elsewhere."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -122,18 +128,20 @@ def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
     except OSError as error:
         raise unreadable(folder, error) from None
     try:
-        if Path(f"/proc/self/fd/{opened}").readlink() != folder:
+        place = Path(f"/proc/self/fd/{opened}").readlink()
+        if place != folder:
             raise UserError(
-                f"{folder} is a link of another user's, or is behind one, and it can lead into another customer's "
-                "folder: let whoever delivers there have no rights on the folders above it, and make it anew"
+                f"{folder} leads to {place}, by a link that is neither root's nor callmart's, or that is new: if that "
+                "is right, name that folder in callmart.toml; if not, it can be another customer's, so make the folder "
+                "anew, and give the folders above it to root"
             )
-        return _entries_of(folder, opened)
+        yield opened
     finally:
         os.close(opened)
 
 
-def _entries_of(folder: Path, opened: int) -> tuple[dict[str, os.stat_result], list[str]]:
-    """The same of an opened folder, whatever is at its path by now."""
+def _entries(folder: Path, opened: int) -> tuple[dict[str, os.stat_result], list[str]]:
+    """What is in an opened folder, by name, and a sentence per entry that can't be looked at, or vanished meanwhile."""
     try:
         names = sorted(name for name in os.listdir(opened) if not name.startswith("."))
     except OSError as error:

@@ -211,9 +211,7 @@ def _received(cursor: dbapi.Cursor, version: int) -> bool:
                 "work, `callmart access rotate --duty loader` ends a session that somebody left open"
             ) from None
         if error.sqlstate == REFUSED:
-            raise NoneLands(
-                f"no file can land: {primary(error)}; wait until that has ended, and land again"
-            ) from None
+            raise NoneLands(f"no file can land: {primary(error)}, and land again") from None
         raise
     return bool(is_same)
 

@@ -215,7 +215,7 @@ def _folder(folder: Folder) -> str:
         folder.move_to, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
     ):
         raise UserError(f"move_to {folder.move_to} can't be written to; give this user write permission")
-    arriving.arrived(folder, time.time)
+    arriving.arrived(folder, time.time)  # raises if it can't be looked into, or leads elsewhere
     return f"readable{'' if folder.after == 'keep' else ' and writable'}; what landed: {folder.after}"
 
 

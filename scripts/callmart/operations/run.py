@@ -248,7 +248,8 @@ def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
     """The problem to note for an error. Only the message of a UserError is safe to show, and the name of a file."""
     if isinstance(error, UserError):
         return str(error)
-    place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    file = str(error.filename or "") if isinstance(error, OSError) else ""
+    place = f"{file}: " if file not in broke_off else ""
     return f"{broke_off} ({place}{kind(error)}): {remedy}"
 
 

@@ -12,6 +12,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.evidence import TOO_OLD
 from callmart.base.keys import keyed
 from callmart.base.person import Counts, Person, Place, Work
 from callmart.base.raw_format import LONGEST_PHASE
@@ -26,8 +27,6 @@ from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 SQL = sql_file.statements(__file__)
 
-TOO_OLD = "days too old"  # of a plan in which no event is left
-
 
 @dataclass(frozen=True)
 class Correction:
@@ -40,7 +39,7 @@ class Correction:
     def plan(self, case: Case) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way. They can be none
         if this correction is made already: a restored register does not know what was done since its backup. They can
-        also be none if they went with days that are too old.
+        also be none if all days are too old.
         """
         connection, person = case.work.connection, case.person
         require_covered(case.work)
@@ -125,10 +124,10 @@ class Correction:
         return +Counts({"events outside calls": outside, "events in calls": inside})
 
     def _days_too_old(self, connection: psycopg.Connection, person: Person) -> int:
-        """How many of the days are too old to be kept."""
-        ((days,),) = connection.execute(SQL["days_too_old"], self._parameters(person)).fetchall()
+        """How many days they are, if all are too old to be kept; else 0."""
+        found = connection.execute(SQL["days_too_old"], self._parameters(person)).fetchone()
         connection.rollback()
-        return int(days)
+        return found[0] if found else 0
 
     def _stands(self, connection: psycopg.Connection, person: Person) -> bool:
         found = connection.execute(SQL["stands"], self._parameters(person)).fetchone()

@@ -10,14 +10,10 @@ where
     and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)));
 
 -- name: days_too_old
-select
-    greatest(
-        0,
-        least((%(until)s at time zone time_zone)::date, access.retention_floor())
-        - (%(since)s at time zone time_zone)::date
-    )
+-- How many days they are, if none of them is kept any more.
+select (%(until)s at time zone time_zone)::date - (%(since)s at time zone time_zone)::date
 from registry.customer
-where customer_id = %(customer)s;
+where customer_id = %(customer)s and (%(until)s at time zone time_zone)::date <= access.retention_floor();
 
 -- name: correct
 -- An event keeps its key, by which a file that lands again is known.

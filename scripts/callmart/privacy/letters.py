@@ -12,6 +12,7 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.declared import Locale, texts
 from callmart.base.errors import UserError
+from callmart.base.evidence import RAW_FILES, TOO_OLD
 from callmart.base.rights_of_persons import Right
 from callmart.base.settings import Settings
 from callmart.database import ledger
@@ -20,7 +21,6 @@ from callmart.privacy.register import Evidence, Request
 SQL = sql_file.statements(__file__)
 
 CELLS = "cells "  # how counts of queues and days begin whose figures change
-RAW_FILES = "raw files"  # in landing folders: we don't change them, and some may be of another customer
 
 
 PLACES = {  # what each is called
@@ -111,7 +111,7 @@ def answer(
         customer=name,
         lines=list(_lines(evidence, locale)),
         has_passphrase=any("with a passphrase" in one.counts for one in evidence),
-        is_too_old=any("days too old" in one.counts for one in evidence),
+        is_too_old=any(TOO_OLD in one.counts for one in evidence),
         day=lambda moment: _day(moment, settings, locale),
         since=since and since.astimezone(ZoneInfo(zone)).date(),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),

@@ -25,7 +25,6 @@ from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import server_files
-from callmart.privacy.letters import RAW_FILES
 from callmart.privacy.package.shelf import Packages
 from callmart.privacy.procedure import OnProof, blocked
 from callmart.publish import holdings
@@ -90,7 +89,7 @@ class Elsewhere:
         with whoever sends it, so it changes no plan.
         """
         found, _ = _raw_files(work, person.customer_id)
-        return +Counts({RAW_FILES: len(found)})
+        return +Counts({evidence.RAW_FILES: len(found)})
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Nothing: a person does it."""
@@ -250,6 +249,11 @@ def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
     """
     found, unread = list[Path](), list[str]()
     for folder in _landing_folders(work.settings, customer_id):
+        if (
+            folder.resolve() != folder
+        ):  # the settings follow links of ours: this is another's, and can lead anywhere
+            unread.append(f"{folder}, which is a link or behind one")
+            continue
         for file in disk.files(folder):
             try:
                 if work.needles.in_file(file):

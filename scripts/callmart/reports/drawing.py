@@ -22,7 +22,7 @@ from callmart.reports.reading import Customer, Through, Unopened, reading
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
-WITHIN_NORM = "answered_in_threshold"
+WITHIN_THRESHOLD = "answered_in_threshold"
 NOTHING: Mapping[Dimension, Collection[str]] = {}
 ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
     ".html": html.render,
@@ -234,17 +234,19 @@ def _said(language: Language, section: Section, empty: str) -> Section:
 def _meanings(scene: Scene, report: Report) -> dict[str, str]:
     shown = [one for sheet in report.sheets for one in scene.measures(sheet)]
     meanings = {one.caption: one.description for one in shown if one.description}
-    if any(WITHIN_NORM in one.columns for one in shown):
-        meanings[scene.language.say("norm")] = "; ".join(_norms(scene))
+    if any(WITHIN_THRESHOLD in one.columns for one in shown):
+        meanings[scene.language.say("threshold")] = "; ".join(_thresholds(scene))
     return meanings
 
 
-def _norms(scene: Scene) -> Iterator[str]:
-    """The norm of the customer's queues, then the queues that have another one."""
+def _thresholds(scene: Scene) -> Iterator[str]:
+    """Within how many seconds a contact has to be answered, then the queues for which it is another number."""
     language, queues = scene.language, scene.reader.queues
-    usual = queues[None].norm_s
+    usual = queues[None].threshold_s
     yield language.say("within", value=language.value("seconds", usual))
-    others = {queue.norm_s for queue in queues.values()} - {usual}
-    for norm_s in sorted(others):
-        names = [queue.shown or name for name, queue in queues.items() if name and queue.norm_s == norm_s]
-        yield f"{language.listed(sorted(names))}: {language.value('seconds', norm_s)}"
+    others = {queue.threshold_s for queue in queues.values()} - {usual}
+    for threshold_s in sorted(others):
+        names = [
+            queue.shown or name for name, queue in queues.items() if name and queue.threshold_s == threshold_s
+        ]
+        yield f"{language.listed(sorted(names))}: {language.value('seconds', threshold_s)}"

@@ -85,7 +85,7 @@ WORDS = {
     "rows": texts("Elk gesprek", "Every contact"),
     "none_before": texts("geen week ervoor", "no week before"),
     "target": texts("doel {value}", "target {value}"),
-    "norm": texts("De norm", "The threshold"),
+    "threshold": texts("De norm", "The threshold"),
     "within": texts("Opgenomen binnen {value}", "Answered within {value}"),
     "on_target": texts("doel {value} gehaald", "target {value} met"),
     "off_target": texts("doel {value} niet gehaald", "target {value} missed"),

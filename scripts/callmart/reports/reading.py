@@ -65,7 +65,7 @@ class Queue(NamedTuple):
     label: str | None
     shown: str | None  # the label as people see it
     target: float | None
-    norm_s: int  # the wait up to which an answer is within the norm
+    threshold_s: int  # the longest wait of a contact that is answered in time
 
 
 class Line(NamedTuple):

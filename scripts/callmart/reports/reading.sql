@@ -31,8 +31,8 @@ select
 from mart.agent;
 
 -- name: queues
--- The labels of queues, how they are shown, their targets and their norms. Those with the same label get their names,
--- which Tableau shows.
+-- The labels of queues, how they are shown, their targets and their thresholds. Those with the same label get their
+-- names, which Tableau shows.
 select
     queue,
     label,

@@ -15,7 +15,7 @@ begin
         raise check_violation using message = 'a file lands only in a transaction of the last six hours';
     end if;
     if exists (select 1 from ops.rotation) then
-        raise check_violation using message = 'the key of a customer is being rotated';
+        raise check_violation using message = 'the key of a customer is being rotated; wait until that has ended';
     end if;
     -- Rows that a wrong clock turned away would count as landed ever after. Not by `begun_at`: over midnight, another
     -- command may have begun on the next day.
@@ -23,7 +23,7 @@ begin
         select 1 from ops.clock as c
         where (clock_timestamp() at time zone {time_zone})::date not between c.day and c.day + {days_of_rest}
     ) then
-        raise check_violation using message = 'the clock has jumped, as `callmart clock` shows';
+        raise check_violation using message = 'the clock has jumped; correct it, or accept it with `callmart clock`';
     end if;
 end
 $$;
