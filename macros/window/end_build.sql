@@ -10,7 +10,7 @@
         {%- if computes_the_window() and not failed -%}
             {%- set days = run_query('select count(*) from build."window" where not reached').columns[0].values()[0] -%}
             {%- if days -%}
-                {%- do log(days ~ ' days computed; left to do: `callmart validate`, then `callmart open`', info=true) -%}
+                {%- do log(days ~ (' day' if days == 1 else ' days') ~ ' computed; left to do: `callmart validate`, then `callmart open`', info=true) -%}
                 insert into ops.build (days, tables, definitions)
                 select
                     {{ days }},
