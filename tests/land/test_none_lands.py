@@ -91,14 +91,19 @@ def test_a_second_session_that_is_refused_is_told_once(
             superuser.execute(f"alter role {ROLE} connection limit {limits[0][0]}")
 
 
-def test_a_rotation_that_has_begun_is_told_once(callmart: Callmart, files: list[tuple[Path, None]]) -> None:
-    callmart.rows("insert into ops.rotation (customer_id) values (%s) returning 1", CUSTOMER)
+def refusal(callmart: Callmart, files: list[tuple[Path, None]], column: str, value: str) -> str:
+    """What is said of a landing while a table has a row with this value."""
+    callmart.rows(f"insert into {column} values ({value}) returning 1")
     try:
         with pytest.raises(UserError) as said:
             callmart.land_all(*files)
     finally:
-        callmart.rows("delete from ops.rotation returning 1")
-    assert str(said.value) == (
+        callmart.rows(f"delete from {column.partition(' ')[0]} returning 1")
+    return str(said.value)
+
+
+def test_a_rotation_that_has_begun_is_told_once(callmart: Callmart, files: list[tuple[Path, None]]) -> None:
+    assert refusal(callmart, files, "ops.rotation (customer_id)", str(CUSTOMER)) == (
         "no file can land: the key of a customer is being rotated; wait until that has ended, and land again"
     )
 
@@ -108,13 +113,7 @@ def test_a_clock_that_jumps_while_a_landing_is_at_work_turns_nothing_away(
     callmart: Callmart, files: list[tuple[Path, None]], last: str
 ) -> None:
     """It would count as landed ever after."""
-    callmart.rows(f"insert into ops.clock (day) values ({last}) returning 1")
-    try:
-        with pytest.raises(UserError) as said:
-            callmart.land_all(*files)
-    finally:
-        callmart.rows("delete from ops.clock returning 1")
-    assert str(said.value) == (
+    assert refusal(callmart, files, "ops.clock (day)", last) == (
         "no file can land: the clock has jumped; correct it, or accept it with `callmart clock`, and land again"
     )
     assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import date, time
 from typing import Any
 
-# Where a cell is a formula to a spreadsheet. In countries that write 1,5 it also separates cells by semicolons, and
-# quotation marks around nothing before a formula are no part of it.
+# Where a cell is a formula to a spreadsheet. In countries that write 1,5 it also separates cells by semicolons. A
+# quotation mark after one begins a cell, and the formula stands behind it.
 FORMULA = re.compile(r"(^|;[ \"]*)(?=[=+\-@\t\r])")
 
 

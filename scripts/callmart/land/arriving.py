@@ -8,7 +8,7 @@ from the future. A clock that is behind can't be seen, so `found.find` looks at 
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,15 +94,15 @@ def clear_markers(folder: Folder, now: float) -> None:
     failed: list[tuple[Path, OSError]] = []
     with _opened(folder.path) as opened:
         entries, _ = _entries(folder.path, opened)
-        for name, entry in entries.items():
-            is_alone = is_marker(folder, name, entry) and name.removesuffix(MARKER) not in entries
-            if is_alone and entry.st_mtime <= now - folder.settle_seconds:
-                try:
+        markers = (name for name, entry in entries.items() if is_marker(folder, name, entry))
+        for name in markers:
+            if name.removesuffix(MARKER) in entries or entries[name].st_mtime > now - folder.settle_seconds:
+                continue
+            try:
+                with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=opened)
-                except FileNotFoundError:
-                    pass
-                except OSError as error:
-                    failed.append((folder.path / name, error))
+            except OSError as error:
+                failed.append((folder.path / name, error))
     if failed:
         path, reason = failed[0]
         raise UserError(

@@ -76,7 +76,7 @@ def ask(path: Path, *request: object) -> Iterator[pa.RecordBatch]:
 
 
 def _living(idle: list[_Reader]) -> _Reader | None:
-    """Take one. If something ended it meanwhile, no file is to blame."""
+    """Take an idle one that still runs, if there is one. For what ended another meanwhile no file is to blame."""
     while idle:
         reader = idle.pop()
         if reader.process.poll() is None:

@@ -249,9 +249,8 @@ def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
     """
     found, unread = list[Path](), list[str]()
     for folder in _landing_folders(work.settings, customer_id):
-        if (
-            folder.resolve() != folder
-        ):  # the settings follow links of ours: this is another's, and can lead anywhere
+        # The settings have followed our own links: what is left is another's, and can lead anywhere.
+        if folder.resolve() != folder:
             unread.append(f"{folder}, which is a link or behind one")
             continue
         for file in disk.files(folder):

@@ -12,7 +12,7 @@ begin
     lock table raw.incoming in access exclusive mode;
     lock table registry.version in share mode;
     if begun_at < clock_timestamp() - interval '6 hours' then -- also if it has waited that long for the locks
-        raise check_violation using message = 'a file lands only in a transaction of the last six hours';
+        raise check_violation using message = 'a file lands only in a transaction of the last six hours; begin one';
     end if;
     if exists (select 1 from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated; wait until that has ended';
