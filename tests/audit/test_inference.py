@@ -169,6 +169,7 @@ def test_chance_is_not_taken_for_a_leak_nor_hides_one(leaks: bool, seed: int) ->
 QUESTIONS = 500
 
 
+@pytest.mark.thorough
 def test_no_question_made_at_random_tells_anything(
     played: Callmart, owner: psycopg.Connection, seed: int
 ) -> None:

@@ -19,6 +19,8 @@ from callmart_home import Callmart
 from dumps import restore
 from numbered import NAMED, OTHER, OWN, PLAIN
 
+pytestmark = pytest.mark.thorough
+
 # As an id of a call, the name of a file, a line, and queues that the registry doesn't know.
 CLEAR = ("0612345670-20", "calls of +31612345671", numbered.LINE, OTHER, numbered.SPELLED)
 

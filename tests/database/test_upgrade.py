@@ -92,6 +92,7 @@ def plan(callmart: Callmart) -> list[str]:
         return list(upgrading.plan(owner, callmart.settings, dbt_project.marts(callmart.settings)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "version", [*(pytest.param(name, marks=pytest.mark.thorough) for name in OLDER), LAST, THIS]
 )

@@ -35,7 +35,7 @@ from erasing import key_of, person
 from requests_of_persons import Command
 from tried import ENVIRONMENT
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
 BOTH = (NAMED, STANDARD)
 

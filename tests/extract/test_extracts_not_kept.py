@@ -20,7 +20,7 @@ from centre import ANONYMOUS, FILES, NAMED, STANDARD, touch
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+pytestmark = [pytest.mark.thorough, pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 
 @dataclass

@@ -41,6 +41,7 @@ def failures(callmart: Callmart) -> list[Unproven]:
     return [one for one in found if isinstance(one, Unproven)]
 
 
+@pytest.mark.thorough
 def test_a_session_that_ends_fails_one_file(played: Callmart, before_reading: Any) -> None:
     used: list[Any] = []
 

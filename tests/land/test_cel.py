@@ -462,6 +462,7 @@ def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[int, float, float]]]:
     return sorted(lines, key=lambda one: float(one["eventtime"])), holds
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None)
 @given(drawn=calls(), block=st.sampled_from([2000, 4 << 20]), where=st.floats(0, 1))
 def test_calls_at_the_same_time(

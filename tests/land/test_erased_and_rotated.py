@@ -25,7 +25,7 @@ from handing_over import keep
 from landed import OWN, booked, figures, remove_and_order_anew
 from rotations import rotate
 
-pytestmark = pytest.mark.dated
+pytestmark = [pytest.mark.thorough, pytest.mark.dated]
 
 NOOR, BEN, CALLER, OTHER = "SIP/101", "SIP/103", "+31612345678", "+31687654321"
 UNTIL = at("00:00", 1)

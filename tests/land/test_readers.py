@@ -477,6 +477,7 @@ def test_a_later_part_of_a_parquet_file_that_can_not_be_read_into_dictionaries(
     assert opened.tally.rows == 9000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)
 @pytest.mark.parametrize("encoded", [True, False], ids=["dictionary", "plain"])
 def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memory(

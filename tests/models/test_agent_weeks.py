@@ -18,6 +18,8 @@ from callmart_home import Callmart, leave_opened_dirty
 from events import DETAILED, Row, at, event, log, ndjson, registry, together
 from today import TODAY, YESTERDAY
 
+pytestmark = pytest.mark.thorough
+
 ZONES = {1: "Europe/Amsterdam", 2: "Australia/Lord_Howe", 3: "Asia/Kolkata"}
 IN_PARTS = {customer + 10: zone for customer, zone in ZONES.items()}
 # A member who never logs in, and somebody who does so on the day before, in a file that comes when that day is built.
@@ -451,7 +453,6 @@ def test_a_late_login_tells_of_later_days_who_was_not_there(
     assert callmart.told(late) == callmart.told(at_once)
 
 
-@pytest.mark.thorough
 def test_any_order_of_files_and_builds_gives_the_same(
     callmart: Callmart, walked: dict[int, list[Row]]
 ) -> None:

@@ -22,6 +22,8 @@ from dbt_by_hand import run_dbt
 from events import AMSTERDAM, event, ndjson
 from leaks import leaks_of
 
+pytestmark = pytest.mark.thorough
+
 
 def standing(callmart: Callmart) -> list[dict[str, Any]]:
     """All tables of the marts as the catalogue has them, with their rows' number."""
@@ -95,7 +97,6 @@ def offered(callmart: Callmart) -> int:
     return int(row["n"])
 
 
-@pytest.mark.thorough
 def test_dbt_by_itself_computes_what_is_dirty(played: Callmart) -> None:
     """Not while a run is at work, and not if only some models are selected: then the window stays as it was. Neither
     does a run begin meanwhile.

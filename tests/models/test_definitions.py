@@ -24,7 +24,7 @@ from events import AMSTERDAM, event, ndjson, registry
 from nights import Crash
 from today import TODAY
 
-pytestmark = pytest.mark.usefixtures("unchecked", "trusted")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("unchecked", "trusted")]
 CUSTOMER = 1
 DAYS = [TODAY - timedelta(days=back) for back in (700, 300, 9, 1)]
 OF_DAYS = "from {{ ref('stg_day') }}"

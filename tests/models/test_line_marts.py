@@ -275,6 +275,7 @@ def _half_up(seconds: timedelta) -> int:
     return (seconds // timedelta(microseconds=1) + 500_000) // 1_000_000
 
 
+@pytest.mark.thorough
 def test_any_order_of_files_and_builds_gives_what_was_played(callmart: Callmart, told: Callmart) -> None:
     rows = invent(seed=4)
     callmart.land_text(ndjson(*rows), WALKED)

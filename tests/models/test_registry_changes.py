@@ -8,6 +8,8 @@ from callmart.simulator.simulate import simulate
 from callmart_home import Callmart
 from events import DETAILED, STANDARD, Row, at, days, event, ndjson, registry
 
+pytestmark = pytest.mark.thorough
+
 CHANGES = {
     "another time zone": (
         "time_zone: Europe/Amsterdam, " + DETAILED,

@@ -81,6 +81,7 @@ def test_a_session_leaves_nothing_but_the_rows_of_marts(
         assert owner.execute(options).fetchone() == (["autovacuum_enabled=false"],)
 
 
+@pytest.mark.thorough
 def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
     played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

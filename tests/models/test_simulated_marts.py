@@ -19,6 +19,8 @@ from cells import PLAYED, Cells, agent_cells, queue_cells
 from events import DAY, DETAILED, at, days, registry
 from today import YESTERDAY
 
+pytestmark = pytest.mark.thorough
+
 AGENT_PLAYED = AGENT_DAY.names[2:]
 
 
@@ -217,7 +219,6 @@ def pieces(events: pa.Table, rng: random.Random) -> list[pa.Table]:
     return [events.take(order[max(0, start - overlap) : end]) for start, end in pairwise(cuts)]
 
 
-@pytest.mark.thorough
 def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart) -> None:
     rng = random.Random(20)
     events, play = all_kinds(rng)

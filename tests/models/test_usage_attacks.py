@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from callmart_home import Callmart
 from confined import Shown, confined
 
+pytestmark = pytest.mark.thorough
+
 Uses = dict[str, dict[int, int]]  # of a month: function, customer, how often
 Cells = dict[tuple[int, str], int | None]  # by the number of the month and the function
 

@@ -24,7 +24,7 @@ from erasing import erase, key_of, person
 from nights import Crash, night, outcome
 from outdated import MORE, make_outdated, offered
 
-pytestmark = pytest.mark.usefixtures("unchecked", "trusted")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("unchecked", "trusted")]
 ALL = Chosen()
 
 
@@ -57,7 +57,6 @@ def test_nothing_is_outdated_at_first(played: Callmart) -> None:
         assert status.earlier(owner) == []
 
 
-@pytest.mark.thorough
 def test_killed_twice_it_ends_as_if_computed_afresh(
     restored: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

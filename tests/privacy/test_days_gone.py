@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted"
 AGENT = "long gone"
 
 
+@pytest.mark.thorough
 def test_the_name_leaves_what_was_extracted_and_published(home: Callmart, work: Work) -> None:
     key = keyed(key_file(home.home, NAMED).read_bytes(), "agent", AGENT)
     with home.connect() as owner:

@@ -510,6 +510,7 @@ def test_who_is_asked_for_with_other_ids_than_in_the_plan(home: Callmart, work: 
     kept.forget(home.home, 8)
 
 
+@pytest.mark.thorough
 def test_what_was_kept_by_an_attempt_that_erased_nothing_does_not_count(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

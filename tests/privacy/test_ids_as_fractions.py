@@ -20,7 +20,7 @@ from centre import DAYS, NAMED
 from erasures import agent_key, case, do, left, of, prove
 from events import AMSTERDAM, Row, event
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
+pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
 
 MORNING = datetime.combine(DAYS[0], time(9), AMSTERDAM)
 

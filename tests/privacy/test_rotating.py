@@ -29,7 +29,7 @@ from erasures import given_up
 from events import AMSTERDAM, event, ndjson
 from rotations import keyed_anew, kill_after, layer_of, rotate, standing
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
+pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.usefixtures("unchecked", "trusted")]
 
 NUMBER, CALLER = "020-5551234", "+31612345678"
 LIKE_A_KEY = "0123456789abcdef" * 2  # an id that has the form of a key

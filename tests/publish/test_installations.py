@@ -105,6 +105,7 @@ def test_a_foreign_data_source_of_the_same_name_is_not_overwritten(
     assert server.datasources.get_by_id(luid).tags == set()
 
 
+@pytest.mark.thorough
 def test_two_projects_with_one_mark_are_for_a_person_to_mend(
     server: TSC.Server, standard: Publication, detailed: Publication
 ) -> None:
@@ -117,6 +118,7 @@ def test_two_projects_with_one_mark_are_for_a_person_to_mend(
     assert second.error is None
 
 
+@pytest.mark.thorough
 def test_a_project_that_was_moved_is_moved_back_by_a_person(
     server: TSC.Server, standard: Publication, detailed: Publication
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_project_that_was_moved_is_moved_back_by_a_person(
 ELSEWHERE = Books("ba9876543210")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", ["ababab", "bbabaa"])
 def test_each_installation_leaves_what_is_anothers(
     emptied: Emptied, detailed: Publication, standard: Publication, later: Publication, order: str
@@ -203,6 +206,7 @@ def test_a_plan_counts_what_is_anothers_and_names_nothing_of_it(
     assert "Voorbeeld" not in "".join([*changes.lines(), json.dumps(changes.as_json())])
 
 
+@pytest.mark.thorough
 def test_a_name_that_another_installation_has_is_one_customers_problem(
     emptied: Emptied, detailed: Publication, standard: Publication, later: Publication
 ) -> None:
@@ -258,6 +262,7 @@ def test_a_customer_that_leaves_is_not_gone_while_another_installation_has_what_
 BEFORE = Books(HOME, {7: None, 1042: None})
 
 
+@pytest.mark.thorough
 def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
     emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
@@ -292,6 +297,7 @@ def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
     assert plan(desired, read(server)).steps == ()
 
 
+@pytest.mark.thorough
 def test_a_customer_whom_our_books_do_not_name_is_not_adopted(
     emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
@@ -327,6 +333,7 @@ def test_who_left_is_removed_also_where_nothing_bore_a_mark(
     assert users(server) == {}
 
 
+@pytest.mark.thorough
 def test_killed_while_adopting_the_next_run_finishes(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:

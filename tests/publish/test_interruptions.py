@@ -38,6 +38,8 @@ from published import (
 from tableau_emulator.faults import Fault, clear, inject
 from tableau_emulator.state import State
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def states(
@@ -48,7 +50,6 @@ def states(
     return (standard, mailed), (Publication(detailed.customer_id, "Voorbeeld", later.data_sources),)
 
 
-@pytest.mark.thorough
 def test_killed_at_any_point_the_next_run_finishes(
     server: TSC.Server,
     states: tuple[tuple[Publication, ...], ...],
@@ -212,7 +213,6 @@ def test_a_session_that_ends_again_and_again_ends_the_work_but_loses_no_outcome(
     assert second.error == first.error.replace("customer 7:", "customer 1042:")
 
 
-@pytest.mark.thorough
 def test_several_at_once_do_what_one_does(
     emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
@@ -260,7 +260,6 @@ def good_days(emulated: tuple[Settings, State], wanted: list[tuple[Publication, 
         return [bad_days.held(state) for desired in wanted if succeeded(publish(server, *desired))]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [3, 8, 10])
 def test_a_bad_day_ends_as_a_good_one(
     emptied: Emptied, wanted: list[tuple[Publication, ...]], good_days: list[Held], seed: int,

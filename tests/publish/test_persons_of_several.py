@@ -19,6 +19,8 @@ from published import projects, users
 from tableau_emulator import faults
 from tableau_emulator.state import State
 
+pytestmark = pytest.mark.thorough
+
 ONE, OTHER = 1, 2
 ADVISER = "adviser@beide.example"
 

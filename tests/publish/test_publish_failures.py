@@ -119,6 +119,7 @@ def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
             read(server)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "going"), [("groups", 1), ("datasources", 0), ("datasources", 1)])
 def test_a_list_that_changes_while_it_is_read_is_read_again(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch,
@@ -264,6 +265,7 @@ def test_a_user_who_owns_content_stays_and_sees_nothing(
     assert succeeded(publish(server, *nobody))
 
 
+@pytest.mark.thorough
 def test_what_is_gone_already_is_deleted(
     emptied: Emptied, detailed: Publication, standard: Publication, later: Publication
 ) -> None:
@@ -354,6 +356,7 @@ def test_an_error_at_a_lookup_is_not_absence(
         assert matches(server, standard)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["html", "truncated", "cut"])
 @pytest.mark.parametrize("path", ["/workbooks$", "/datasources$"])
 def test_an_answer_that_is_none(
@@ -388,6 +391,7 @@ def test_a_workbook_that_tableau_finds_wrong_is_not_published(
     assert matches(emptied.server, standard, detailed)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("status", "is_unknown"), [(404, True), (405, True), (403, False), (500, False)])
 def test_a_server_that_cannot_check_workbooks(
     emptied: Emptied, detailed: Publication, status: int, is_unknown: bool
@@ -404,6 +408,7 @@ def test_a_server_that_cannot_check_workbooks(
         assert not workbooks(server)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("status", [400, 403, 404, 409])
 def test_a_recipient_whom_tableau_does_not_accept_stops_nobody_else(
     emptied: Emptied, detailed: Publication, standard: Publication, status: int

@@ -31,6 +31,8 @@ from tableau_emulator import faults
 from tableau_emulator.state import State
 from today import TODAY
 
+pytestmark = pytest.mark.thorough
+
 OWN, OTHER = 1, 2
 
 
@@ -156,7 +158,6 @@ def test_sites_share_the_schedules_of_their_server(there: Sites) -> None:
     assert there.held() == {"": TWEE, "een": EEN}
 
 
-@pytest.mark.thorough
 def test_two_customers_change_places(there: Sites) -> None:
     there.callmart.apply(registry(own=at("een"), other=at("twee")))
     assert there.errors() == []

@@ -29,6 +29,8 @@ from published import (
     users,
 )
 
+pytestmark = pytest.mark.thorough
+
 FORMER, THIRD = Books("ba9876543210"), Books("0f0f0f0f0f0f")
 
 
@@ -98,7 +100,6 @@ def test_customers_that_came_or_left_since_the_backup(
     assert users(server) == {}
 
 
-@pytest.mark.thorough
 def test_killed_while_taking_over_the_next_publication_finishes(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,6 +211,7 @@ def test_a_kill_loses_no_record_of_a_destroyed_key(
     assert recorded() - before == (1 if killed_before == "the commit" else 2)
 
 
+@pytest.mark.thorough
 def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dict[str, Any]) -> None:
     """Also where the old key stands there again, out of a backup; what is of before comes in no more."""
     secret_file(keys.key_file(house.home, NONE), left["key"])
@@ -364,6 +365,7 @@ def test_a_key_is_replaced_when_nothing_else_can_fail_and_no_file_lands_with_the
         assert received.fetchall() == [(False,)], "it was prepared before"
 
 
+@pytest.mark.thorough
 @pytest.mark.waits
 def test_no_login_holds_up_the_removal(two_landed: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night without anything to remove takes no lock that a landing holds."""
@@ -424,6 +426,7 @@ def test_a_kill_loses_no_count_of_extracts(two_landed: Callmart, monkeypatch: py
     assert isinstance(removed, remove.Removed) and removed.counts["extracts"] == 1
 
 
+@pytest.mark.thorough
 def test_a_build_that_waits_holds_nothing_of_who_leaves(two_landed: Callmart) -> None:
     with two_landed.connect() as owner:
         window.build(owner, two_landed.settings, quietly)

@@ -22,7 +22,7 @@ from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
 from commands import Command, command_of, mistake
 from drifting import apply, drifted
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "few_reports")]
+pytestmark = [pytest.mark.thorough, pytest.mark.dated, pytest.mark.usefixtures("unchecked", "few_reports")]
 
 NAME, DAYLESS = "left_over", "left_name"
 OLD = [date(2020, 1, 31), date(2020, 2, 1)]

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from callmart.simulator import files
 from callmart.simulator.files import FIRST_CUSTOMER, OPTIONS
 from callmart_home import Callmart
 from today import YESTERDAY
+
+pytestmark = pytest.mark.thorough
 
 # Beside the day, what names a row of each mart.
 NAMED_BY = {

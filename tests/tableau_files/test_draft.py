@@ -11,6 +11,8 @@ from callmart.declarations import exposures
 from callmart.tableau_files.workbook import PublishedSource, build, draft
 from tableau_files import source
 
+pytestmark = pytest.mark.thorough
+
 SERVER = "https://tableau.example.nl"
 MARKS = some.sampled_from([draft.CUSTOMER, draft.SITE, draft.CONTENT_URL, draft.ROWS_AT])
 NAMES = some.one_of(

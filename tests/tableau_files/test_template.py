@@ -123,6 +123,7 @@ def test_the_sample_itself_is_refused_by_its_field(fill: Fill) -> None:
         fill(SAVED.read_text(encoding="utf-8"))
 
 
+@pytest.mark.thorough
 @each_report
 def test_our_own_workbook_is_a_template_for_another_customer(
     tmp_path: Path, name: str, locale: Locale
@@ -440,6 +441,7 @@ def mutant(seed: int) -> str:
     return text
 
 
+@pytest.mark.thorough
 def test_what_a_template_says_ends_in_a_workbook_or_in_a_sentence(fill: Fill) -> None:
     outcomes: Counter[str] = Counter()
     for seed in range(250):

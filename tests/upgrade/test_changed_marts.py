@@ -22,6 +22,8 @@ from catalogue import structure, unprotected
 from centre import DAYS, NAMED, STANDARD, WITH_DATA
 from nights import night
 
+pytestmark = pytest.mark.thorough
+
 # One mart with months and one without, of which no ratio is made; with its key, its day and a measure.
 NAMES = {"line_interval": "trunk_interval", "agent": "person"}
 COLUMNS = {"line": "trunk", "call_date": "day_of_call", "calls_out": "calls_made"}
