@@ -353,7 +353,6 @@ def test_a_key_that_came_meanwhile_is_not_overwritten(
             restoring.clear(connection)
 
 
-@pytest.mark.thorough
 def test_a_key_that_the_restore_has_replaced_is_none_of_somebody_else(
     emptied: Callmart, old: Callmart, backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,7 +386,6 @@ def test_two_restores_at_once(emptied: Callmart, backed_up: Path) -> None:
         assert emptied.rows("select from pg_namespace where nspname = 'registry'") == []
 
 
-@pytest.mark.thorough
 def test_a_restore_that_finished_meanwhile_is_not_undone(
     emptied: Callmart, backed_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,7 +419,6 @@ def test_rows_that_differ_are_found(
     assert logins(emptied) == set()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("declared", "said"),
     [

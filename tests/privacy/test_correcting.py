@@ -150,7 +150,6 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
     assert home.told(ONE) != home.told(TWIN), "the control"
 
 
-@pytest.mark.thorough
 def test_killed_in_the_middle_the_marts_are_as_if_it_had_landed_so(home: Callmart, work: Work) -> None:
     assert left(work, 1), "the control"
     keys = [(row["event_key"], row["ordinal"]) for row in raw(home)]
@@ -280,7 +279,6 @@ def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart
     assert NAME in {row["agent"] for row in names} and WRONG not in {row["agent"] for row in names}
 
 
-@pytest.mark.thorough
 def test_by_the_commands_a_name_of_an_agent_with_two_ids_is_corrected(
     home: Callmart, command: Commands
 ) -> None:
@@ -302,7 +300,6 @@ def test_by_the_commands_a_name_of_an_agent_with_two_ids_is_corrected(
     assert not home.home.joinpath("privacy", f"request-{number}").exists()
 
 
-@pytest.mark.thorough
 def test_by_the_commands_a_name_that_was_corrected_before_is_looked_for(
     home: Callmart, command: Commands
 ) -> None:

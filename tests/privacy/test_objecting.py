@@ -163,7 +163,6 @@ def test_who_objects_and_gets_reports_goes_on_getting_them_and_gets_the_own_data
     assert left(work, LEAVER, 1) == {}, "who was asked about is left out as before"
 
 
-@pytest.mark.thorough
 def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     home: Callmart, work: Work, before: Any
 ) -> None:
@@ -206,7 +205,6 @@ def shown(home: Callmart, agent: str) -> int:
     return sum(len(home.rows(f"select from store.{name} where agent_key = %s", key)) for name in marts)
 
 
-@pytest.mark.thorough
 def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
     work.connection.commit()
     home.kill(die_after, "marts", PARTLY, 3, "objecting")
@@ -308,7 +306,6 @@ def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     assert outcomes() == ["holds", "NOTHING TO LOOK AT"]
 
 
-@pytest.mark.thorough
 def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Callmart, work: Work) -> None:
     with work.connection.transaction():
         work.connection.execute("delete from privacy.tombstone where kind = 'objector'")

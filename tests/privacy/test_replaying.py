@@ -85,7 +85,6 @@ def shown(home: Callmart) -> int:
     return int(rows)
 
 
-@pytest.mark.thorough
 def test_a_replay_that_is_killed_opens_nobody(home: Callmart, work: Work) -> None:
     """The next one goes on. Until then the ledger and the database say the same, and still it is closed."""
     assert back(home)[0] == "does not apply"
@@ -172,7 +171,6 @@ def test_pages_and_mails_go_before_the_customer_opens(home: Callmart, work: Work
     assert (page.exists(), mail.exists(), closed(home)) == (False, False, set())
 
 
-@pytest.mark.thorough
 def test_a_correction_that_is_killed_closes_the_customer_until_it_is_done(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
