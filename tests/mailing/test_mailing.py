@@ -110,7 +110,7 @@ def test_who_wants_a_table_gets_one(two_weeks: Callmart, owner: psycopg.Connecti
     owner.commit()
     (file,) = in_outbox(two_weeks)[OTHER].iter_attachments()
     assert file.get_filename() == f"Drukte {WEEK}.csv"
-    assert file.get_content().lstrip("\ufeff").startswith("report,sheet,week")
+    assert file.get_content().lstrip("\ufeff").startswith("report;sheet;week")
 
 
 def test_a_week_that_is_not_whole_is_not_mailed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
