@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import smtplib
 from collections.abc import Iterator
@@ -41,6 +42,9 @@ from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
+ABANDONED_OF = (
+    "Afhaakpercentage: Aandeel van de aangeboden gesprekken dat de beller afbrak, zonder korte ophangers"
+)
 WORST = "ma 16 nov 16:00–16:59, Winkel: 4 van 19 afgehaakt"
 
 
@@ -78,6 +82,7 @@ def test_each_recipient_gets_what_was_ordered_once(
         assert "Voorbeeld" in words, "whoever gets the mails of two customers can tell them apart"
         assert f"Week {WEEK.number}" in words and "Aangeboden" in words
         assert "Kijk eerst naar" in words and WORST in words
+        assert re.search(f"{ABANDONED_OF}.*De norm: Opgenomen binnen ", words, re.DOTALL)
         assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))
     assert send(owner, settings) == Sent(0, [])
     logged = two_weeks.rows(
