@@ -238,20 +238,27 @@ def test_what_the_server_does_not_take_now_goes_out_later(
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
+@pytest.mark.parametrize("kind", [str, bytes])
 def test_a_server_that_goes_away_before_it_has_the_letter_gets_it_later(
-    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+    two_weeks: Callmart,
+    owner: psycopg.Connection,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type,
 ) -> None:
-    settings, inner = by_server(two_weeks, free_port), smtplib.SMTP.docmd
+    """As it is asked to take it, or in the middle of it, which then can't be sent whole."""
+    settings, inner = by_server(two_weeks, free_port), smtplib.SMTP.send
     leave_out_drawings(monkeypatch)
 
-    def lost(session: smtplib.SMTP, command: str, *more: str) -> tuple[int, bytes]:
-        if command == "DATA":
+    def lost(session: smtplib.SMTP, sent: str | bytes) -> None:
+        if isinstance(sent, kind) and sent[:4] not in ("ehlo", "mail", "rcpt"):
+            session.close()
             raise smtplib.SMTPServerDisconnected
-        return inner(session, command, *more)
+        inner(session, sent)
 
     with mail_server(free_port) as letters:
         with monkeypatch.context() as patch:
-            patch.setattr(smtplib.SMTP, "docmd", lost)
+            patch.setattr(smtplib.SMTP, "send", lost)
             mailed = send(owner, settings)
         assert mailed.mails == 0
         assert all("has not gone to" in said for _, said in mailed.problems)
