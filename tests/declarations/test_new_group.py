@@ -3,8 +3,6 @@
 The files are those of the walk in docs/report_types.md, in a copy of the project. No Python is touched.
 """
 
-import csv
-import io
 import re
 import shutil
 import sys
@@ -20,6 +18,7 @@ from callmart.publish import tableau
 from callmart_home import Callmart
 from centre import DAYS, NAMED, STANDARD
 from commands import clean_environment, forget_callmart, in_a_process
+from drawn_pages import rows_of
 
 pytestmark = pytest.mark.thorough
 
@@ -170,6 +169,6 @@ def test_the_report_is_drawn(command: Command, run: str, tmp_path: Path) -> None
     words = "".join(page.extract_text() for page in PdfReader(tmp_path / "parts.pdf").pages).split()
     assert {"Dagdelen", "Ochtend", "Middag"} <= set(words)
     command("report", "parts", "--customer", STANDARD, "--week", week, "--out", tmp_path / "parts.csv")
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "parts.csv").read_text("utf-8-sig"))))
+    rows = rows_of((tmp_path / "parts.csv").read_bytes())
     assert {row["day_part"] for row in rows if row["sheet"] == "per_part"} == {"Ochtend", "Middag"}
     assert "Bereikbaar per dagdeel" in " ".join(row["caption"] for row in rows)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import smtplib
 from collections.abc import Iterator
@@ -41,6 +42,9 @@ from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
+ABANDONED_OF = (
+    "Afhaakpercentage: Aandeel van de aangeboden gesprekken dat de beller afbrak, zonder korte ophangers"
+)
 WORST = "ma 16 nov 16:00–16:59, Winkel: 4 van 19 afgehaakt"
 
 
@@ -78,6 +82,7 @@ def test_each_recipient_gets_what_was_ordered_once(
         assert "Voorbeeld" in words, "whoever gets the mails of two customers can tell them apart"
         assert f"Week {WEEK.number}" in words and "Aangeboden" in words
         assert "Kijk eerst naar" in words and WORST in words
+        assert re.search(f"{ABANDONED_OF}.*De norm: Opgenomen binnen ", words, re.DOTALL)
         assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))
     assert send(owner, settings) == Sent(0, [])
     logged = two_weeks.rows(
@@ -110,7 +115,7 @@ def test_who_wants_a_table_gets_one(two_weeks: Callmart, owner: psycopg.Connecti
     owner.commit()
     (file,) = in_outbox(two_weeks)[OTHER].iter_attachments()
     assert file.get_filename() == f"Drukte {WEEK}.csv"
-    assert file.get_content().lstrip("\ufeff").startswith("report,sheet,week")
+    assert file.get_content().lstrip("\ufeff").startswith("report;sheet;week")
 
 
 def test_a_week_that_is_not_whole_is_not_mailed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
@@ -233,20 +238,27 @@ def test_what_the_server_does_not_take_now_goes_out_later(
     assert got(letters) == {CHEF: 1, OTHER: 1}
 
 
+@pytest.mark.parametrize("kind", [str, bytes])
 def test_a_server_that_goes_away_before_it_has_the_letter_gets_it_later(
-    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+    two_weeks: Callmart,
+    owner: psycopg.Connection,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type,
 ) -> None:
-    settings, inner = by_server(two_weeks, free_port), smtplib.SMTP.docmd
+    """As it is asked to take it, or in the middle of it, which then can't be sent whole."""
+    settings, inner = by_server(two_weeks, free_port), smtplib.SMTP.send
     leave_out_drawings(monkeypatch)
 
-    def lost(session: smtplib.SMTP, command: str, *more: str) -> tuple[int, bytes]:
-        if command == "DATA":
+    def lost(session: smtplib.SMTP, sent: str | bytes) -> None:
+        if isinstance(sent, kind) and sent[:4] not in ("ehlo", "mail", "rcpt"):
+            session.close()
             raise smtplib.SMTPServerDisconnected
-        return inner(session, command, *more)
+        inner(session, sent)
 
     with mail_server(free_port) as letters:
         with monkeypatch.context() as patch:
-            patch.setattr(smtplib.SMTP, "docmd", lost)
+            patch.setattr(smtplib.SMTP, "send", lost)
             mailed = send(owner, settings)
         assert mailed.mails == 0
         assert all("has not gone to" in said for _, said in mailed.problems)

@@ -438,11 +438,20 @@ def saying(sites_: Sites, site: str) -> Iterator[None]:
         project = server.projects.create(
             TSC.ProjectItem(f"of {WORD}", parent_id=projects(server)["callmart"].id)
         )
-    try:
         yield
-    finally:
-        with tableau.connect(sites_.settings, site) as server:
-            server.projects.delete(project.id)
+        server.projects.delete(project.id)
+
+
+@contextmanager
+def moved(sites_: Sites, customer_id: int) -> Iterator[None]:
+    """Somebody has moved a customer's project out of ours."""
+    with tableau.connect(sites_.settings) as server:
+        (item,) = (one for name, one in projects(server).items() if name.startswith(f"{customer_id} "))
+        top, item.parent_id = item.parent_id, ""
+        server.projects.update(item)
+        yield
+        item.parent_id = top
+        server.projects.update(item)
 
 
 def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,6 +469,9 @@ def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch
     content = "nothing is in the projects that no contract orders or that is not ours"
     with saying(there, "een"):
         assert failed()[content] == ("site 'een': a project beside the customers' projects",)
+    with moved(there, OTHER):
+        ((_, (what,)),) = failed().items()
+        assert what.startswith(f"customer {OTHER}: its project ") and "was moved: move it back" in what
     there.callmart.apply(registry())
     assert failed()[content][0] == "site 'een': customer 1 has another site, but a project or a group"
     there.callmart.apply(registry(own=at("een"), other=at("nergens")))

@@ -1,6 +1,5 @@
 """The emulator's views show callmart's reports: to whom the permissions let see them, and of that customer only."""
 
-import csv
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ from callmart.tableau_files import tds
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD, queue_of
 from drawn import WEEK
+from drawn_pages import rows_of
 from emulated import refused
 from publications import report
 from published import succeeded
@@ -132,10 +132,9 @@ def said(document: bytes) -> str:
 
 def offered(table: bytes) -> int:
     """The contacts of the week by a CSV file."""
-    rows = csv.DictReader(io.StringIO(table.decode("utf-8-sig")))
     return sum(
         int(row["value"])
-        for row in rows
+        for row in rows_of(table)
         if (row["sheet"], row["measure"], row["week"]) == ("offered_by_moment", "offered", str(WEEK))
     )
 
@@ -293,8 +292,7 @@ def test_the_filter_of_each_dashboard_filters_its_drawing(asked: Callable[..., b
     customer_id = STANDARD if group == "contact" else NAMED
     people = tds.source(group, marts(), "nl").filtered.caption
     whole, none = (
-        list(csv.DictReader(io.StringIO(asked(customer_id, name, "csv", back, filters).decode("utf-8-sig"))))
-        for filters in ({}, {people: ["nowhere"]})
+        rows_of(asked(customer_id, name, "csv", back, filters)) for filters in ({}, {people: ["nowhere"]})
     )
     assert group == "line" or {row["week"] for row in whole} >= {str(WEEK)}, "the control: nobody has lines"
     assert not [row for row in none if row["week"] == str(WEEK)]

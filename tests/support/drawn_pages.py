@@ -7,6 +7,8 @@ from typing import Any
 import openpyxl
 import pypdf
 
+from callmart.base.csv_file import SIGNS
+from callmart.base.declared import Locale
 from callmart.reports.drawing import ENDINGS
 from callmart.reports.page import Page, Section
 
@@ -20,7 +22,13 @@ def words(pdf: bytes) -> str:
 
 
 def of_csv(page: Page) -> list[dict[str, Any]]:
-    return list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))
+    return rows_of(ENDINGS[".csv"](page), page.locale)
+
+
+def rows_of(table: bytes, locale: Locale = "nl") -> list[dict[str, Any]]:
+    """The rows of a CSV file in a language."""
+    separator, _ = SIGNS[locale]
+    return list(csv.DictReader(io.StringIO(table.decode("utf-8-sig")), delimiter=separator))
 
 
 def of_xlsx(page: Page) -> dict[str, tuple[list[str], list[tuple[Any, ...]]]]:

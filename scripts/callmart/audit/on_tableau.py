@@ -88,8 +88,9 @@ def _look_at(
     desired = {one.customer_id: one for one in all_desired if one.site == name}
     elsewhere = {one.customer_id for one in all_desired if one.site != name}
     actual = reading.read(server, bookkeeping.books(connection, settings, name))
-    if unread := next(iter(actual.unread.values()), None):
-        raise UserError(unread)
+    for customer, why in actual.unread.items():
+        if actual.moved.get(customer) != why:
+            raise UserError(why)
     site = tableau_site.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = tableau_rights.compare(site, desired, actual)
     cells: list[Cell] = []
@@ -166,7 +167,7 @@ def _marks(actual: Actual) -> Check:
 
 
 def _projects(actual: Actual, desired: dict[int, Publication]) -> Check:
-    found = []
+    found = [f"customer {customer}: {why}" for customer, why in actual.moved.items()]
     for customer, projects in actual.projects.items():
         if len(projects) > 1:
             found.append(f"customer {customer}: more than one project; remove all but one")

@@ -3,24 +3,30 @@
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from typing import Any
 
-# Where a cell is a formula to a spreadsheet. In countries that write 1,5 it also separates cells by semicolons. A
-# quotation mark after one begins a cell, and the formula stands behind it.
-FORMULA = re.compile(r"(^|;[ \"]*)(?=[=+\-@\t\r])")
+from callmart.base.declared import Locale
+
+# What separates cells, and the decimal sign. Excel in Dutch shows a file with commas in one column, and takes 4.536 for
+# thousands.
+SIGNS: Mapping[Locale, tuple[str, str]] = {"nl": (";", ","), "en": (",", ".")}
+# Where a cell is a formula to a spreadsheet, which can separate cells by the other language's sign. A quotation mark
+# after one begins a cell, and the formula stands behind it.
+FORMULA = re.compile(r"(^|[;,][ \"]*)(?=[=+\-@\t\r])")
 
 
-def written(rows: Iterable[Iterable[str]]) -> bytes:
+def written(rows: Iterable[Iterable[str]], locale: Locale = "en") -> bytes:
     """Return the file of these rows of cells."""
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    separator, _ = SIGNS[locale]
+    csv.writer(text, delimiter=separator).writerows(rows)
     return text.getvalue().encode("utf-8-sig")
 
 
-def cell(value: Any) -> str:
-    """A value as a cell, with a point and no grouping in numbers."""
+def cell(value: Any, locale: Locale = "en") -> str:
+    """A value as a cell, without grouping in numbers."""
     match value:
         case None:
             return ""
@@ -31,7 +37,8 @@ def cell(value: Any) -> str:
         case str():
             return word(value)
         case _:
-            return repr(value) if isinstance(value, float) else str(value)
+            _, point = SIGNS[locale]
+            return (repr(value) if isinstance(value, float) else str(value)).replace(".", point)
 
 
 def word(text: str) -> str:

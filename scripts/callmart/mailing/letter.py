@@ -44,6 +44,12 @@ class Enclosed:
             for tile in section.tiles
         ]
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the key figures count, and within how many seconds a contact has to be answered."""
+        said = {self.page.words["threshold"], *(one["caption"] for one in self.tiles)}
+        return {caption: meaning for caption, meaning in self.page.meanings if caption in said}
+
 
 def write(
     language: Language, reports: Sequence[Enclosed], form: Format, sender: str, recipient: str, known_by: str
@@ -65,6 +71,8 @@ def write(
     words = {
         "customer": reports[0].page.customer,
         "reports": reports,
+        "meaning": language.say("meaning"),
+        "meanings": {caption: said for each in reports for caption, said in each.meanings.items()},
         "reason": language.say("mail_reason"),
         "locale": language.locale,
     }

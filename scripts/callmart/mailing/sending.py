@@ -98,8 +98,9 @@ class _Talking:
             _accept(session.rcpt(str(letter["To"])))
             _accept(session.docmd("DATA"), _BEGIN)
             sent()
+            _hand_over(session, letter.as_bytes(policy=SMTP))
             is_sent = True
-            _accept(_hand_over(session, letter.as_bytes(policy=SMTP)))
+            _accept(_answer(session))
         except smtplib.SMTPResponseException as error:
             self._answered(session, error.smtp_code)
             raise (Refused if error.smtp_code >= 500 else Undelivered)(str(error.smtp_code)) from None
@@ -154,14 +155,19 @@ class _Talking:
         )
 
 
-def _hand_over(session: smtplib.SMTP, letter: bytes) -> tuple[int, bytes]:
-    """Send a letter to a server that waits for it, and return the answer. It is not `session.data`, which does not tell
-    a server that goes away before from one that goes away after it has the letter.
+def _hand_over(session: smtplib.SMTP, letter: bytes) -> None:
+    """Send a letter to a server that waits for it. It is not `session.data`, which does not tell a server that goes
+    away before it has the whole letter, and so drops it, from one that goes away after that.
     """
     assert session.sock is not None
     session.sock.settimeout(ANSWER_S)
     session.send(re.sub(rb"(?m)^\.", b"..", letter) + b".\r\n")
+
+
+def _answer(session: smtplib.SMTP) -> tuple[int, bytes]:
+    """What a server says of a letter that it has."""
     answer = session.getreply()
+    assert session.sock is not None
     session.sock.settimeout(TIMEOUT_S)
     return answer
 

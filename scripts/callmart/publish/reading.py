@@ -74,10 +74,12 @@ def read(server: TSC.Server, books: Books) -> Actual:
             f"the site has {len(moved)} projects of customers, and no project {TOP_PROJECT} at its top: give that one "
             "its name and its place again, or remove them"
         )
-    for customer_id, each in moved:
-        unread[customer_id] = (
-            f"its project {each.name} was moved: move it back into the project {TOP_PROJECT}"
-        )
+    of_moved = {
+        customer_id: f"its project {each.name} was moved: move it back into the project {TOP_PROJECT}"
+        for customer_id, each in moved
+    }
+    unread.update(of_moved)
+    found = replace(found, moved=of_moved)
     return found if top is None else _with_projects(server, found, top, projects, moved, books, of_one)
 
 

@@ -174,7 +174,9 @@ def _oldest_day(report: Report, week: Week) -> date:
 
 def _words(scene: Scene) -> dict[str, str]:
     """Words of ours."""
-    return {name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows")}
+    return {
+        name: scene.language.say(name) for name in ("table", "meaning", "threshold", "look", "page", "rows")
+    }
 
 
 def _narrowed(scene: Scene, report: Report, only: Mapping[Dimension, Collection[str]]) -> Iterator[str]:

@@ -130,7 +130,7 @@ WORDS = {
     "mail_subject": texts("Uw weekrapporten: {reports}", "Your weekly reports: {reports}"),
     "mail_reason": texts(
         "U krijgt deze mail omdat uw organisatie hem voor u heeft besteld. Wie hem niet meer wil, zegt dat daar.",
-        "You get this mail because your organisation ordered it for you. Whoever no longer wants it tells them.",
+        "You get this mail because your organisation ordered it for you. If you no longer want it, tell them.",
     ),
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from callmart.base.declared import Locale
 from callmart.reports.measures import Unit
 
 Verdict = Literal["better", "worse", ""]
@@ -107,7 +108,7 @@ class Page:
     subtitle: str
     customer_id: int
     customer: str
-    locale: str
+    locale: Locale
     week: str
     period: str
     compared: str

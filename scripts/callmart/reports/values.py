@@ -9,13 +9,13 @@ from callmart.reports.page import Page, Section
 
 
 def as_csv(page: Page) -> bytes:
-    """Return the file. Numbers are in the units that the page shows. The files of all reports have the same columns, so
-    that they can be put below each other.
+    """Return the file, as a spreadsheet in the page's language opens it. Numbers are in the units that the page shows.
+    The files of all reports have the same columns, so that they can be put below each other.
     """
     places = ["week", "month", *exposures.places(), "so_far"]
     head = ["report", "sheet", *places, "row", "measure", "caption", "unit", "value"]
     rows = (row for section in page.sections for row in _rows(page, section, places))
-    return csv_file.written([head, *rows])
+    return csv_file.written([head, *rows], page.locale)
 
 
 def _rows(page: Page, section: Section, names: list[str]) -> Iterator[list[str]]:
@@ -25,5 +25,5 @@ def _rows(page: Page, section: Section, names: list[str]) -> Iterator[list[str]]
     for number, row in enumerate(section.records.rows, 1):
         about = [cell(places[name].shown(row)) if name in places else "" for name in names]
         for one in measures:
-            said = [one.name, cell(one.caption), one.unit, cell(one.shown(row))]
+            said = [one.name, cell(one.caption), one.unit, cell(one.shown(row), page.locale)]
             yield [page.name, section.name, *about, str(number), *said]
