@@ -308,6 +308,15 @@ def test_a_large_object_is_nobodys_to_make_or_to_read(opened: Callmart) -> None:
         superuser.commit()
 
 
+def test_what_is_built_leads_the_quality_to_no_event(opened: Callmart) -> None:
+    """Views of what is built read with the rights of whoever asks, not with the owner's."""
+    with login(opened, "quality") as connection:
+        assert refused(connection, "select from build.stg_event")
+        assert refused(connection, "select from build.stg_objector")
+        for built in ("queue_interval", "int_volume", "stg_day"):
+            assert not refused(connection, f"select from build.{built}")
+
+
 def test_a_customers_locks_stop_no_run(opened: Callmart) -> None:
     with login(opened, NAMED) as connection, opened.connect() as owner:
         connection.execute("select from mart.queue_interval")  # what it may

@@ -292,6 +292,7 @@ WRONGS = {
     f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')": (
         f"delete from ops.dirty_day where customer_id = {NONE}"
     ),
+    "grant select (cause) on ops.dirty_day to callmart_loader": "revoke all on ops.dirty_day from callmart_loader",
     "alter table ops.audit_log disable trigger user": "alter table ops.audit_log enable trigger user",
     f"update store.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}": (
         f"update store.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}"
@@ -330,11 +331,11 @@ def wrong(published: Callmart, green: audit.Audit) -> dict[str, Check]:
     return found
 
 
-def test_a_name_that_auditor_and_operator_read_is_a_breach(wrong: dict[str, Check]) -> None:
+def test_a_name_that_a_duty_reads_is_a_breach(wrong: dict[str, Check]) -> None:
     (check,) = (check for name, check in wrong.items() if "no name or mail address" in name)
     assert sorted(check.found) == sorted(
         f"{duty}: ops.dirty_day.cause contains {whose} customer {NAMED}"
-        for duty in names.NAMELESS
+        for duty in ("loader", "auditor", "operator")
         for whose in NAMES.values()
         if whose
     )

@@ -22,6 +22,22 @@ from callmart.base.matrix import FILE, Matrix
             "",
             "whoever has the password file of privacy_approver could approve alone; write `password: typed`",
         ),
+        (
+            "    execute: [registry.known_agents, privacy.is_objector]",
+            "    execute: [registry.known_agents, privacy.approve]",
+            "whoever has the password file of quality could approve alone; write `password: typed`",
+        ),
+        (
+            "raw.incoming_agent, raw.incoming_marked]",
+            "raw.incoming_agent, ops.audit_log]",
+            "loader would write ops.audit_log, past the functions that look at what comes; it may insert into "
+            "raw.incoming, raw.incoming_reject, raw.incoming_agent and raw.incoming_marked only",
+        ),
+        (
+            "  analyst:\n",
+            "  customer_1042:\n",
+            "customer_1042 would be the login of a customer or a group, or the owner's; give the duty another name",
+        ),
     ],
 )
 def test_a_protection_that_is_declared_away_is_refused(

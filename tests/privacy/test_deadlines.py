@@ -16,7 +16,7 @@ from callmart.privacy import register
 from callmart.privacy.register import Request
 from callmart.retention import expire, expiry_plan
 from commands import command_of
-from requests_of_persons import Desk
+from requests_of_persons import HASH, Desk
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -152,13 +152,13 @@ def test_health_warns_until_it_is_answered(waiting: Desk) -> None:
 
 def test_the_register_is_kept_for_five_years_and_no_longer(waiting: Desk) -> None:
     kept, gone, recent, late = (
-        waiting.open(ONE, CONTACT, person=f"{place:032}", received=TODAY - timedelta(days=5000))
+        waiting.open(ONE, CONTACT, person=f"{place:032}", received=TODAY - timedelta(days=1800))
         for place in range(4)
     )
     for number in (kept, gone):
         waiting.bring(number, "closed")
     register.refuse(waiting.officer, recent, "identity")
-    register.forward(waiting.officer, ONE, TODAY - timedelta(days=5000), "erasure")
+    register.forward(waiting.officer, ONE, TODAY - timedelta(days=1800), "erasure")
     waiting.owner.execute(
         "update privacy.request set ended_at = now() - interval '5 years' - %s"
         " where number = any(%s) or state = 'forwarded'",
@@ -188,3 +188,28 @@ def test_a_day_far_ahead_expires_no_request_early(waiting: Desk) -> None:
     assert [step for step in planned.steps if step.kind == "privacy"] == []
     with pytest.raises(UserError, match="there is no request 999"):
         register.request(waiting.officer, 999)
+
+
+def test_a_day_that_can_only_be_a_slip_is_refused(waiting: Desk) -> None:
+    """A day that Python doesn't know would close the register to everybody, for as long as it is kept."""
+    tomorrow = TODAY + timedelta(days=1)
+    for day, mistake in [
+        (f"{tomorrow}", f"{tomorrow} lies ahead"),
+        ("0202-11-24", "0202-11-24 is more than five years ago"),
+        ("-infinity", "-infinity is more than five years ago"),
+    ]:
+        for enters in (
+            "open_request(%(one)s, 'erasure', 'caller', repeat('0', 32), %(day)s::date, %(contact)s, null)",
+            "forward(%(one)s, 'erasure', %(day)s::date)",
+        ):
+            given = {"one": ONE, "day": day, "contact": waiting.contact(ONE, CONTACT)}
+            with pytest.raises(psycopg.Error, match=mistake), waiting.officer.transaction():
+                waiting.officer.execute(f"select privacy.{enters}".encode(), given)
+    assert register.requests(waiting.officer) == []
+    number = waiting.open(ONE, CONTACT)
+    waiting.verify(number)
+    for until in ("tomorrow", "-infinity", None):
+        with pytest.raises(psycopg.Error, match="a day that is over"), waiting.officer.transaction():
+            waiting.officer.execute(
+                "select privacy.note_plan(%s, %s, %s::timestamptz)", [number, HASH, until]
+            )

@@ -8,7 +8,7 @@ from callmart.base.errors import UserError
 from callmart.base.rights_of_persons import Right
 from callmart.database import ledger
 from callmart.privacy import register
-from requests_of_persons import HASH, Desk
+from requests_of_persons import HASH, PLAN, Desk
 from rotations import rotate
 
 pytestmark = pytest.mark.dated
@@ -157,3 +157,18 @@ def test_after_a_rotation_of_the_key_it_is_planned_again(undone: Desk, at: str, 
     assert found.todo == f"`callmart privacy plan {number}` is next"
     assert undone.state(received) == "received"
     undone.bring(number, "closed")
+
+
+def test_what_a_plan_has_found_is_approved_with_that_plan_only(undone: Desk) -> None:
+    """Else the officer could plan for two persons between the plan for one and what that has found."""
+    number = undone.open(ONE, CONTACT)
+    undone.verify(number)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    for hash in (HASH, "f" * 16):
+        register.note_plan(undone.officer, number, hash, yesterday)
+    with undone.callmart.connect() as owner:
+        with pytest.raises(UserError, match="was planned anew meanwhile"):
+            register.note_found(owner, number, HASH, PLAN)
+        assert register.evidence(undone.officer, number) == []
+        register.note_found(owner, number, "f" * 16, PLAN)
+    undone.approve(number, "f" * 16)

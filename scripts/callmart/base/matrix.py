@@ -18,7 +18,14 @@ FILE = PROJECT / "access.yml"
 
 GroupName = Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
 USAGE = "usage"  # the group of the statistics over all customers, which no customer reads
-PUBLISHER, APPROVER = "publisher", "privacy_approver"  # duties
+PUBLISHER = "publisher"  # a duty
+APPROVES = "privacy.approve"  # the function by which a request's plan is approved
+DOORWAY = (
+    "raw.incoming",
+    "raw.incoming_reject",
+    "raw.incoming_agent",
+    "raw.incoming_marked",
+)  # what lands is put there
 Option = Literal["standard", "detailed"]
 Order = Literal["contact_list"]  # what the registry can order besides an option
 OPTIONS: tuple[Option, ...] = get_args(Option)  # each includes those before it
@@ -91,9 +98,18 @@ class Matrix(Strict):
                 raise ValueError(
                     f"{name} would read every customer's rows; only {PUBLISHER} becomes customers"
                 )
-            if name == APPROVER and duty.password == "file":
+            if APPROVES in duty.execute and duty.password == "file":
                 raise ValueError(
                     f"whoever has the password file of {name} could approve alone; write `password: typed`"
+                )
+            if others := [relation for relation in duty.insert if relation not in DOORWAY]:
+                raise ValueError(
+                    f"{name} would write {others[0]}, past the functions that look at what comes; it may insert into "
+                    f"{', '.join(DOORWAY[:-1])} and {DOORWAY[-1]} only"
+                )
+            if re.match("customer_|reads_|shows_|owner$", name):
+                raise ValueError(
+                    f"{name} would be the login of a customer or a group, or the owner's; give the duty another name"
                 )
         return self
 

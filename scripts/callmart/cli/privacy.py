@@ -207,8 +207,7 @@ def plan(
         with persons_asked.blocking(officer, number), procedure.working(owner, settings()) as work:
             planned = planning.plan(procedure.Case(work, person, key, number))
         register.note_plan(officer, number, planned.hash, end)
-        for place, counts in planned.counts.items():
-            register.note_step(owner, number, place, "find", counts)
+        register.note_found(owner, number, planned.hash, planned.counts)
         found = register.request(officer, number)
         print_plan(found, register.evidence(officer, number))
     if isinstance(planning, correcting.Correction):

@@ -247,6 +247,20 @@ def note_step(owner: psycopg.Connection, number: int, place: str, step: str, cou
     _call(owner, SQL["note_step"], number=number, place=place, step=step, counts=Jsonb(dict(counts)))
 
 
+def note_found(owner: psycopg.Connection, number: int, hash: str, found: Mapping[str, Counts]) -> None:
+    """Record what the plan with this hash has found in each place, all or nothing. Raises UserError if the request was
+    planned anew meanwhile: otherwise somebody would approve that plan by what this one has found. Commits.
+    """
+    if not owner.execute(SQL["planned"], {"number": number, "hash": hash}).fetchone():
+        owner.rollback()
+        raise UserError(
+            f"request {number} was planned anew meanwhile: `callmart privacy plan {number}` again"
+        )
+    for place, counts in found.items():
+        _row(owner, SQL["note_step"], number=number, place=place, step="find", counts=Jsonb(dict(counts)))
+    owner.commit()
+
+
 def attest(connection: psycopg.Connection, number: int, place: str) -> None:
     """Record that somebody has done in a place what callmart can't do itself."""
     _call(connection, SQL["attest"], number=number, place=place)
@@ -286,6 +300,13 @@ def _ask(connection: psycopg.Connection, statement: LiteralString, **values: obj
 
 def _call(connection: psycopg.Connection, statement: LiteralString, **values: object) -> tuple[Any, ...]:
     """Call a function and commit, so that a refusal stays in the log. Returns its row."""
+    row = _row(connection, statement, **values)
+    connection.commit()
+    return row
+
+
+def _row(connection: psycopg.Connection, statement: LiteralString, **values: object) -> tuple[Any, ...]:
+    """Call a function. Returns its row, or rolls back."""
     try:
         (row,) = connection.execute(statement, values).fetchall()
     except psycopg.Error as error:
@@ -293,5 +314,4 @@ def _call(connection: psycopg.Connection, statement: LiteralString, **values: ob
         if error.sqlstate == _MISTAKE:
             raise UserError(str(error.diag.message_primary)) from None
         raise
-    connection.commit()
     return row

@@ -38,6 +38,13 @@ select privacy.verify(
 -- name: note_plan
 select privacy.note_plan(%(number)s::integer, %(hash)s::text, %(until)s::timestamptz);
 
+-- name: planned
+-- Whether the plan of a request has this hash. The request keeps its plan until the transaction ends.
+select number
+from privacy.request
+where number = %(number)s and plan_hash = %(hash)s
+for update;
+
 -- name: approve
 select privacy.approve(%(number)s::integer, %(hash)s::text);
 

@@ -299,7 +299,8 @@ begin
 end
 $$;
 
--- The mistake of a day of receipt that is yet to come.
+-- The mistake of a day of receipt that is yet to come, or so long ago that it is a slip. With a day before the year 1
+-- nobody could read the register any more, for the five years that it keeps it.
 create or replace function privacy.require_received(received date) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -307,6 +308,11 @@ as $$
 begin
     if received > privacy.today() then
         perform privacy.mistake(format('%s lies ahead: enter the day on which the letter came', received));
+    end if;
+    if (privacy.today() - interval '5 years' < received) is not true then
+        perform privacy.mistake(
+            format('%s is more than five years ago: enter the day on which the letter came', received)
+        );
     end if;
 end
 $$;

@@ -1,5 +1,7 @@
 -- What the officer and the approver do with a request. Each step is a function of the owner: it looks who is logged in,
--- in what state the request is and what the contact may do, and writes the change into the audit log, in counts.
+-- in what state the request is and what the contact may do, and writes the change into the audit log, in counts. What
+-- it is given it looks at before it writes: the error of a constraint would show the whole row, with the keys of the
+-- person and of the contact.
 
 -- Enter a request. One from somebody who is no authorised contact of the customer is entered as refused. `made_with` is
 -- the fingerprint of the key of `subject` and `contact`.
@@ -99,6 +101,12 @@ begin
     if (has_begun and taking_over is null) or (is_back and (taking_over is null or person is null)) then
         perform privacy.out_of_turn(request);
     end if;
+    if (how = any (array['code', 'called_back', 'in_person'])) is not true then
+        perform privacy.mistake('say how it was checked who asks: --how code, --how called-back or --how in-person');
+    end if;
+    if is_back and not raw.is_key(person) then
+        perform privacy.mistake('whom the request is about comes as a key');
+    end if;
     if alone is null and not has_begun then
         perform privacy.mistake('say what the contact says of the number or id: --alone or --shared');
     end if;
@@ -159,8 +167,12 @@ begin
     if privacy.goes_on(request) or privacy.is_held(request) then
         perform privacy.out_of_turn(request);
     end if;
-    if hash is null or (until < clock_timestamp()) is not true then
-        perform privacy.mistake('a plan has a hash, and goes up to the end of a day that is over');
+    if
+        (hash ~ '^[0-9a-f]{{8,64}}$') is not true
+        or (until < clock_timestamp()) is not true
+        or until < clock_timestamp() - interval '5 years'
+    then
+        perform privacy.mistake('a plan has a hash, and goes up to the end of a day that is over, of the last five years');
     end if;
     update privacy.request as r
     set
@@ -420,6 +432,11 @@ declare
 begin
     if customer_is = 'leaving' then
         perform privacy.out_of_turn(request);
+    end if;
+    if (why = any (array['authority', 'identity', 'no such customer'])) is not true then
+        perform privacy.mistake(
+            'say why it is refused: --because authority, --because identity or --because no-such-customer'
+        );
     end if;
     if why = 'no such customer' and not is_gone then
         perform privacy.mistake(format('request %s: customer %s has not left', asked, request.customer_id));
