@@ -15,7 +15,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.base.secret_files import secret_file
 from callmart.cli import main, persons_asked, terminal
-from callmart.database import restoring
+from callmart.database import lock, restoring
 from callmart.privacy import kept, letters, places, register, subject
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Command, Desk, Said, mistake
 from rotations import rotate
@@ -342,6 +342,16 @@ def test_while_a_request_is_carried_out_its_key_stays(desk: Desk, command: Comma
         finally:
             restoring.end(desk.owner)
     restoring.clear(desk.owner)
+
+
+def test_while_it_is_done_again_nobody_else_proves_it(desk: Desk, command: Command) -> None:
+    """The register would refuse what is done from then on."""
+    assert command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, "0612345678")).code == 0
+    (number,) = (one.number for one in register.requests(desk.officer))
+    desk.bring(number, "executing")
+    with lock.exclusive(desk.owner):
+        assert "another callmart run is at work" in mistake(command("prove", number, lines=("0612345678",)))
+    assert desk.state(number) == "executing"
 
 
 def test_what_the_registry_corrects_for_a_request_keeps_its_key(desk: Desk, command: Command) -> None:

@@ -34,7 +34,7 @@ from callmart.cli.requests_shown import (
     print_requests,
 )
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, print_json, progress, secret
-from callmart.database import clock, rotation
+from callmart.database import clock, lock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger_mending import Lost
 from callmart.privacy import register
@@ -301,7 +301,8 @@ def prove(number: Number) -> None:
         found = register.request(officer, number)
         key, person, _ = persons_asked.person(owner, officer, found, found.until)
         proving = persons_asked.procedure(owner, found, key)
-        register.begin_proving(officer, number)
+        with lock.exclusive(owner):  # while it is done, it is not proved
+            register.begin_proving(officer, number)
         finished = count(1)
 
         def note(place: str, proof: Proof) -> None:
