@@ -1,6 +1,7 @@
 """`callmart privacy` as an officer and an approver use it: what they enter, what the screen says, and the letter."""
 
 import io
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -99,6 +100,24 @@ def test_a_request_from_letter_to_answer(
     assert f"is weg op {gone.day}-{gone.month}-{gone.year}" in text
     for word in ("12 34", "612345678", CONTACT, "P. Een"):
         assert word not in text
+
+
+def test_what_was_done_is_shown_with_when_and_by_which_login(desk: Desk, command: Command) -> None:
+    number = desk.open(ONE, CONTACT)
+    desk.bring(number, "executing")
+    desk.prove(number, to_attest=1)
+    desk.answer(number)
+    assert command("close", number, "--attested", "server files").code == 0
+    told = json.loads(command("status", number, "--json").out)
+    steps = {(one["step"], one["actor"].removeprefix("callmart_")) for one in told["log"]}
+    assert {("identified", "privacy_officer"), ("approved", "privacy_approver"), ("prove", "owner")} < steps
+    assert told["log"][-2]["details"] == {"place": "server files"}, "who attested that"
+    assert {one["step"] for one in told["evidence"]} == {"find", "control", "treat", "prove", "attest"}
+    shown = command("status", number).out
+    assert all(
+        word in shown for word in ("callmart_privacy_approver", "how: code", "events in calls", "left")
+    )
+    assert "there is no request 999" in mistake(command("status", 999))
 
 
 def test_the_letter_in_english_says_that_something_is_shared_or_was_not_there(

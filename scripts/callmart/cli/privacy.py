@@ -29,6 +29,7 @@ from callmart.cli.requests_shown import (
     print_corrections,
     print_counts,
     print_kept,
+    print_log,
     print_plan,
     print_proof,
     print_requests,
@@ -502,14 +503,29 @@ def corrections(as_json: Json = False) -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
-    """Show all requests, with the days that are left for an answer."""
+def status(
+    number: Annotated[
+        int | None, typer.Argument(min=1, help="A request: what was done with it, when and by which login.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show all requests, with the days that are left for an answer; or all that was done with one."""
     with looking() as connection:
-        found = register.requests(connection)
+        found = register.requests(connection) if number is None else [register.request(connection, number)]
+        log = register.log(connection, number) if number else []
+        evidence = register.evidence(connection, number) if number else []
     if as_json:
-        print_json([asdict(one) for one in found])
+        if number is None:
+            print_json(list(map(asdict, found)))
+        else:
+            told = {"log": list(map(asdict, log)), "evidence": list(map(asdict, evidence))}
+            print_json(asdict(found[0]) | told)
         return
     if not found:
         out.print("no requests")
         return
     print_requests(found)
+    if number:
+        print_log(log)
+        print_counts(evidence, "find")
+        print_proof(evidence)
