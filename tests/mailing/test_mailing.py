@@ -585,11 +585,15 @@ def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
     assert set(in_outbox(two_weeks)) == {CHEF, OTHER}
 
 
-def test_of_who_is_erased_no_mail_is_left(two_weeks: Callmart, owner: psycopg.Connection) -> None:
-    send(owner, by(two_weeks))
+def test_of_who_is_erased_no_mail_is_left_and_the_next_run_writes_anew(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    assert send(owner, by(two_weeks)) == Sent(2, [])
     work: Any = Work(owner, two_weeks.settings, lambda: None)
     person: Any = Person(NAMED, "agent", frozenset(), frozenset(), datetime.now())
     outbox = Outbox()
     assert (outbox.find(work, person), outbox.treat(work, person)) == ({"mails": 1}, {"mails": 1})
     assert outbox.prove(work, person).left == {}
     assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
+    owner.commit()
+    assert send(owner, by(two_weeks)) == Sent(1, [])

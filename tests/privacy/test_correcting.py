@@ -14,12 +14,13 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
+from callmart.base.needles import Needles
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.database import ledger_files, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
-from callmart.privacy import persons, places, procedure, register
+from callmart.privacy import persons, places, procedure, register, server_files
 from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart
@@ -137,9 +138,9 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
     ]:
         with pytest.raises(UserError, match=why):
             wrong.plan(about)
-    for since in DAYS[1], DAYS[1] - timedelta(days=3 * 366):  # some days are too old, others are not
-        with pytest.raises(UserError, match="has no events on these days"):
-            correction(work, since).plan(case(work, of(work, "medewerker-nobody", DAYS[1])))
+    nobody = case(work, of(work, "medewerker-nobody", DAYS[1]))
+    with pytest.raises(UserError, match="has no events on these days"):
+        correction(work, DAYS[1]).plan(nobody)
     planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
         planned.correct(work, person)
@@ -280,9 +281,9 @@ def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart
 
 
 def test_by_the_commands_a_name_of_an_agent_with_two_ids_is_corrected(
-    home: Callmart, command: Commands
+    home: Callmart, work: Work, command: Commands
 ) -> None:
-    """The registry has one of them, in another spelling than the letter."""
+    """The registry has one of them, in another spelling than the letter. No file of the server has the wrong one."""
     registry, former, right = home.home / "registry.yml", "Eerst Zo", "Voortaan Zo"
 
     def apply(name: str, *request: str) -> int:
@@ -296,7 +297,10 @@ def test_by_the_commands_a_name_of_an_agent_with_two_ids_is_corrected(
     words = ("4711.0", OTHER, "", "")
     number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=())
     assert apply(right, "--request", number) == 0
+    work.needles = Needles({former})
+    assert server_files.Files().prove(work, of(work, OTHER, DAYS[0])).left
     assert "verbeterd" in command.done(number, *words)
+    assert not server_files.Files().prove(work, of(work, OTHER, DAYS[0])).left
     assert not home.home.joinpath("privacy", f"request-{number}").exists()
 
 
@@ -345,14 +349,16 @@ def test_by_the_commands_names_that_are_wrong_by_two_ids_are_corrected_at_once(
 def test_of_days_that_are_too_old_nothing_is_left_to_correct(home: Callmart, command: Commands) -> None:
     """Two years can be over between the letter and the plan, or between the plan and the command that does it."""
     day = (TODAY - timedelta(days=3 * 366)).isoformat()
+    kept = (TODAY - timedelta(days=366)).isoformat()  # nothing is there of the agent either
     words, entries = (MISTAKEN, "", OTHER, day), "select count(*) from privacy.ledger_entry"
     before = home.rows(entries)
-    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=("--until", day))
-    code, said = command("privacy", "plan", number, lines=words)
-    assert code == 0 and "days too old" in said, "the days are those of the plan before"
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=("--until", kept))
+    for until in ("--until", day), ():  # then the days are those of the plan before
+        code, said = command("privacy", "plan", number, *until, lines=words)
+        assert code == 0 and "days too old" in said
     assert command("privacy", "approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
     letter = command.done(number, *words)
-    assert "niets meer hebben" in letter and "verbeterd" not in letter
+    assert "op deze dagen niets meer" in letter and "verbeterd" not in letter
     assert home.rows(entries) == before
     assert command("privacy", "close", number)[0] == 0
 

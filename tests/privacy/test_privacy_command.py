@@ -1,6 +1,7 @@
 """`callmart privacy` as an officer and an approver use it: what they enter, what the screen says, and the letter."""
 
 import io
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.base.secret_files import secret_file
 from callmart.cli import main, persons_asked, terminal
-from callmart.database import restoring
+from callmart.database import lock, restoring
 from callmart.privacy import kept, letters, places, register, subject
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Command, Desk, Said, mistake
 from rotations import rotate
@@ -99,6 +100,24 @@ def test_a_request_from_letter_to_answer(
     assert f"is weg op {gone.day}-{gone.month}-{gone.year}" in text
     for word in ("12 34", "612345678", CONTACT, "P. Een"):
         assert word not in text
+
+
+def test_what_was_done_is_shown_with_when_and_by_which_login(desk: Desk, command: Command) -> None:
+    number = desk.open(ONE, CONTACT)
+    desk.bring(number, "executing")
+    desk.prove(number, to_attest=1)
+    desk.answer(number)
+    assert command("close", number, "--attested", "server files").code == 0
+    told = json.loads(command("status", number, "--json").out)
+    steps = {(one["step"], one["actor"].removeprefix("callmart_")) for one in told["log"]}
+    assert {("identified", "privacy_officer"), ("approved", "privacy_approver"), ("prove", "owner")} < steps
+    assert told["log"][-2]["details"] == {"place": "server files"}, "who attested that"
+    assert {one["step"] for one in told["evidence"]} == {"find", "control", "treat", "prove", "attest"}
+    shown = command("status", number).out
+    assert all(
+        word in shown for word in ("callmart_privacy_approver", "how: code", "events in calls", "left")
+    )
+    assert "there is no request 999" in mistake(command("status", 999))
 
 
 def test_the_letter_in_english_says_that_something_is_shared_or_was_not_there(
@@ -342,6 +361,16 @@ def test_while_a_request_is_carried_out_its_key_stays(desk: Desk, command: Comma
         finally:
             restoring.end(desk.owner)
     restoring.clear(desk.owner)
+
+
+def test_while_it_is_done_again_nobody_else_proves_it(desk: Desk, command: Command) -> None:
+    """The register would refuse what is done from then on."""
+    assert command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, "0612345678")).code == 0
+    (number,) = (one.number for one in register.requests(desk.officer))
+    desk.bring(number, "executing")
+    with lock.exclusive(desk.owner):
+        assert "another callmart run is at work" in mistake(command("prove", number, lines=("0612345678",)))
+    assert desk.state(number) == "executing"
 
 
 def test_what_the_registry_corrects_for_a_request_keeps_its_key(desk: Desk, command: Command) -> None:

@@ -160,6 +160,10 @@ def test_when_the_customer_has_left_a_request_ends_in_any_state(undone: Desk) ->
         "insert into raw.file (name_key, content_key, registry_version, asked, row_count, rejected, turned_away,"
         " incomplete_last_line) values ('', '', 0, '', 0, 0, 0, false)"
     )
+    with undone.owner.transaction(force_rollback=True):  # the registry was applied, and no run has come yet
+        undone.owner.execute("insert into raw.file_customer " + LEFT["raw.file_customer"][0])
+        undone.owner.execute("delete from registry.contract where customer_id = %s", [ONE])
+        assert STORED in register.request(undone.owner, number).todo
     with another_key(undone, None):
         for table, (values, said) in LEFT.items():
             undone.owner.execute(f"insert into {table} {values}".encode())

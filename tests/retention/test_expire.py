@@ -1,5 +1,6 @@
 """Two years, exact to the day: what is too old is gone from every table and file, and nothing else is."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from callmart.base import disk
 from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.declarations import dbt_project
@@ -278,6 +280,17 @@ def test_files_that_nobody_can_name_or_delete_stop_nothing(full: Callmart) -> No
     assert {one.outcome for one in expired(full, BORDER)} <= {expire.DONE}
     for folder in reports, outbox:
         shutil.rmtree(folder)
+
+
+def test_what_a_kill_has_left_goes_after_a_day(full: Callmart) -> None:
+    """It can be what was downloaded from Tableau. What a command at work has is younger."""
+    with disk.temporary(full.home) as folder:
+        left, young = folder / "left.tdsx", folder / "young.tdsx"
+        left.touch()
+        young.touch()
+        os.utime(left, (0, 0))
+        expired(full, BORDER)
+        assert list(folder.iterdir()) == [young]
 
 
 def test_of_a_day_of_many_builds_the_last_stays_and_what_is_still_wrong(full: Callmart) -> None:

@@ -29,12 +29,13 @@ from callmart.cli.requests_shown import (
     print_corrections,
     print_counts,
     print_kept,
+    print_log,
     print_plan,
     print_proof,
     print_requests,
 )
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, print_json, progress, secret
-from callmart.database import clock, rotation
+from callmart.database import clock, lock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger_mending import Lost
 from callmart.privacy import register
@@ -300,7 +301,8 @@ def prove(number: Number) -> None:
         found = register.request(officer, number)
         key, person, _ = persons_asked.person(owner, officer, found, found.until)
         proving = persons_asked.procedure(owner, found, key)
-        register.begin_proving(officer, number)
+        with lock.exclusive(owner):  # while it is done, it is not proved
+            register.begin_proving(officer, number)
         finished = count(1)
 
         def note(place: str, proof: Proof) -> None:
@@ -500,14 +502,29 @@ def corrections(as_json: Json = False) -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
-    """Show all requests, with the days that are left for an answer."""
+def status(
+    number: Annotated[
+        int | None, typer.Argument(min=1, help="A request: what was done with it, when and by which login.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show all requests, with the days that are left for an answer; or all that was done with one."""
     with looking() as connection:
-        found = register.requests(connection)
+        found = register.requests(connection) if number is None else [register.request(connection, number)]
+        log = register.log(connection, number) if number else []
+        evidence = register.evidence(connection, number) if number else []
     if as_json:
-        print_json([asdict(one) for one in found])
+        if number is None:
+            print_json(list(map(asdict, found)))
+        else:
+            told = {"log": list(map(asdict, log)), "evidence": list(map(asdict, evidence))}
+            print_json(asdict(found[0]) | told)
         return
     if not found:
         out.print("no requests")
         return
     print_requests(found)
+    if number:
+        print_log(log)
+        print_counts(evidence, "find")
+        print_proof(evidence)

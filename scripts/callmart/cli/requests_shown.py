@@ -1,12 +1,13 @@
 """How requests of persons, their plans and their evidence are shown."""
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 
 from callmart.base.settings import settings
 from callmart.cli.terminal import out, plain, show, table
 from callmart.land.places import Cell
-from callmart.privacy.register import CorrectionShown, Evidence, Request
+from callmart.privacy.register import CorrectionShown, Evidence, Logged, Request
 from callmart.privacy.reporting import Stock
 
 _NUMBERS = ("request", "customer", "rows", "count", "left", "days", "a person attests")
@@ -62,6 +63,19 @@ def print_counts(evidence: Sequence[Evidence], *steps: str) -> None:
         show(rows)
     if empty := [one.place for one in told if not one.counts]:
         out.print(f"nothing in {', '.join(empty)}")
+
+
+def print_log(log: Sequence[Logged]) -> None:
+    """Print what was done with a request: a row per step, with the login that took it."""
+    rows = table("when", "who", "what", "")
+    for one in log:
+        told = (
+            f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in one.details.items()
+        )
+        moment = one.at.astimezone(settings().zone)
+        rows.add_row(f"{moment:%Y-%m-%d %H:%M:%S}", plain(one.actor), one.step, plain(", ".join(told)))
+    show(rows)
 
 
 def print_corrections(corrections: Sequence[CorrectionShown]) -> None:

@@ -33,7 +33,7 @@ NO_COPY = (
 )
 
 # Days before that land nowhere: two years (access.retention_floor), and three days for clocks and time zones.
-_TOO_OLD = timedelta(days=734)
+TOO_OLD = timedelta(days=734)
 
 # What an entry is about.
 Act = Literal["erasure", "objection", "lifting", "rectification"]
@@ -214,7 +214,7 @@ def is_over(body: Body, settings: Settings) -> bool:
     if body.right in ("objection", "lifting"):
         return False
     kept, now = settings.backup_kept_days, datetime.now(UTC)
-    return kept is not None and body.until < now - _TOO_OLD and body.at < now - timedelta(days=kept)
+    return kept is not None and body.until < now - TOO_OLD and body.at < now - timedelta(days=kept)
 
 
 def differing(connection: psycopg.Connection, settings: Settings, said: Sequence[Said]) -> frozenset[int]:

@@ -15,6 +15,7 @@ import psycopg
 from callmart.base import disk
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.settings import Settings
+from callmart.mailing.book import Book
 from callmart.reports import shelf, weeks
 from callmart.reports.weeks import Week
 
@@ -45,6 +46,13 @@ def file(settings: Settings, customer_id: int, letter: EmailMessage) -> Path:
 def mails(settings: Settings) -> Iterator[Mail]:
     """All mails, sorted."""
     yield from filter(None, map(_mail, _files(settings)))
+
+
+def forget(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+    """Let the next run write a customer's mails of the last week anew: these are about to be removed. Commits."""
+    for mail in mails(settings):
+        if mail.customer_id == customer_id:
+            Book(connection, customer_id, mail.week, mail.known_by, mail.reports).forget()
 
 
 def strays(settings: Settings) -> list[Path]:
@@ -88,7 +96,9 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
 
 
 class Outbox:
-    """The mails in the outbox. A mail can't be changed, so all of the customer's are removed."""
+    """The mails in the outbox. A mail can't be changed, so all of the customer's are removed, and the next run writes
+    those of the last week anew.
+    """
 
     name = "outbox"
     tables = ()
@@ -100,7 +110,8 @@ class Outbox:
         return +Counts(mails=len(_of(work, person)))
 
     def treat(self, work: Work, person: Person) -> Counts:
-        """Remove them."""
+        """Remove them. Commits."""
+        forget(work.connection, work.settings, person.customer_id)
         found = _of(work, person)
         for path in found:
             path.unlink()

@@ -39,7 +39,7 @@ class Correction:
     def plan(self, case: Case) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way. They can be none
         if this correction is made already: a restored register does not know what was done since its backup. They can
-        also be none if all days are too old.
+        also be none if the days are too old, or some of them.
         """
         connection, person = case.work.connection, case.person
         require_covered(case.work)
@@ -69,7 +69,7 @@ class Correction:
         with clock.guarded(work.connection, work.settings):
             planned = None if self._is_noted(case) else self.plan(case)
             steps.begin(planned.hash if planned else None)
-            if not (planned and TOO_OLD in planned.counts[Events.name]):  # else nothing is there to come back
+            if not (planned and TOO_OLD in planned.counts[Events.name]):  # else there is nothing of it
                 self._note(case)
             each(treat, steps.on_place)
 
@@ -124,7 +124,7 @@ class Correction:
         return +Counts({"events outside calls": outside, "events in calls": inside})
 
     def _days_too_old(self, connection: psycopg.Connection, person: Person) -> int:
-        """How many days they are, if all are too old to be kept; else 0."""
+        """How many of the days are too old to be kept."""
         found = connection.execute(SQL["days_too_old"], self._parameters(person)).fetchone()
         connection.rollback()
         return found[0] if found else 0

@@ -10,10 +10,15 @@ where
     and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)));
 
 -- name: days_too_old
--- How many days they are, if none of them is kept any more.
-select (%(until)s at time zone time_zone)::date - (%(since)s at time zone time_zone)::date
+-- How many of the days are not kept any more.
+select
+    greatest(
+        0,
+        least((%(until)s at time zone time_zone)::date, access.retention_floor())
+        - (%(since)s at time zone time_zone)::date
+    )
 from registry.customer
-where customer_id = %(customer)s and (%(until)s at time zone time_zone)::date <= access.retention_floor();
+where customer_id = %(customer)s;
 
 -- name: correct
 -- An event keeps its key, by which a file that lands again is known.

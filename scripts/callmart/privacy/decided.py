@@ -54,7 +54,9 @@ DECIDED: Mapping[str, Cells] = {
         "written anew", "all of the customer's are removed, and drawn again when somebody asks"
     ),
     "outbox": _all(
-        "written anew", "all of the customer's mails are removed; those that went out are elsewhere"
+        "written anew",
+        "all of the customer's mails are removed, and the next run writes those of last week; those that went out are "
+        "elsewhere",
     ),
     "packages": _all("erased", "what was made for a request of the person is removed"),
     "tableau content": Cells(
@@ -112,7 +114,10 @@ LEFT_OUT: Mapping[str, LeftOut] = {
     "drawn reports": LeftOut(
         "written anew", "all of the customer's are removed, and drawn when somebody asks"
     ),
-    "outbox": LeftOut("written anew", "all of the customer's mails are removed; those that went out stay"),
+    "outbox": LeftOut(
+        "written anew",
+        "all of the customer's mails are removed, and the next run writes those of last week; those that went out stay",
+    ),
     "packages": LeftOut("stays", "whoever asked for their own data gets it all the same"),
     "tableau content": LeftOut("written anew", "it has the rows of the marts"),
     "tableau users": LeftOut("stays", "an account is no report"),

@@ -103,6 +103,16 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Logged:
+    """What was done with a request, as the audit log has it."""
+
+    at: datetime
+    actor: str
+    step: str
+    details: dict[str, object]
+
+
+@dataclass(frozen=True)
 class CorrectionShown:
     """Events of one agent that are another's. Both are shown as their keys begin."""
 
@@ -135,6 +145,12 @@ def evidence(connection: psycopg.Connection, number: int) -> list[Evidence]:
     """The latest evidence of each step in each place of a request's plan."""
     with connection.cursor(row_factory=class_row(Evidence)) as cursor:
         return cursor.execute(SQL["steps"], {"number": number}).fetchall()
+
+
+def log(connection: psycopg.Connection, number: int) -> list[Logged]:
+    """All that was done with a request, in order. `connection` is the owner's."""
+    with connection.cursor(row_factory=class_row(Logged)) as cursor:
+        return cursor.execute(SQL["log"], {"number": number}).fetchall()
 
 
 def corrections(connection: psycopg.Connection) -> list[CorrectionShown]:

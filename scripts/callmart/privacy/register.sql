@@ -8,6 +8,17 @@ select
     counts
 from privacy.steps(%(number)s);
 
+-- name: log
+-- What was done with a request, when and by whom.
+select
+    at,
+    actor,
+    replace(action, 'privacy ', '') as step,
+    details - 'request' as details
+from ops.audit_log
+where starts_with(action, 'privacy ') and details ->> 'request' = %(number)s::text
+order by entry;
+
 -- name: corrections
 select * from privacy.corrections();
 

@@ -12,9 +12,9 @@ from callmart.base.person import Counts, Kind, Person, Place, Proof, Work
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
-from callmart.database import clock, searching
+from callmart.database import clock, searching, vacuum
 from callmart.opening.places import Marts
-from callmart.privacy import kept, persons, register, subject
+from callmart.privacy import kept, persons, register, server_files, subject
 from callmart.privacy.decided import SHOWING
 from callmart.privacy.kept import Remembered
 from callmart.privacy.places import PLACES, each, require_covered
@@ -93,14 +93,21 @@ def plan(case: Case) -> Plan:
 
 
 def do(case: Case, steps: Steps) -> None:
-    """Make anew what has the wrong name or address. Raises UserError if the registry has it still."""
-    with clock.guarded(case.work.connection, case.work.settings):
+    """Make anew what has the wrong name or address, and leave the rows behind that had it. Raises UserError if the
+    registry has it still.
+    """
+    connection, settings = case.work.connection, case.work.settings
+    with clock.guarded(connection, settings):
         searching, former = _former(case)
         steps.begin(plan(case).hash)
-        each(
-            lambda place: place.treat(searching, former) if place.name in _MADE_ANEW else Counts(),
-            steps.on_place,
-        )
+
+        def treat(place: Place) -> Counts:
+            if place.name == server_files.Files.name:
+                vacuum.note(connection, f"registry.{case.person.kind}", whole=True)
+                return Counts(tables=server_files.leave_deleted(connection, settings))
+            return place.treat(searching, former) if place.name in _MADE_ANEW else Counts()
+
+        each(treat, steps.on_place)
 
 
 def prove(case: Case, on_place: OnProof) -> int:

@@ -9,7 +9,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed, known_key
 from callmart.base.settings import Settings
-from callmart.database import fingerprints
+from callmart.database import fingerprints, ledger
 from callmart.database.tombstones import Kind, of_address, of_name, secret_of, tombstone
 from callmart.registry.file import Customer, Registry
 
@@ -40,11 +40,13 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
         # A tombstone is of the pseudonym before the rotations that came later.
         named = (one for known in epochs(key) for one in _named(customer, known, working_on))
         for section, kind, pseudonym in named:
-            if (customer.id, kind, tombstone(secret_of(key), kind, pseudonym)) in erased:
+            until = erased.get((customer.id, kind, tombstone(secret_of(key), kind, pseudonym)))
+            if until:
                 raise UserError(
                     f"customer {customer.id}: section `{section}` of the registry file still names somebody who was "
                     "erased; remove that person there, or the person's address from an agent, and apply it again; "
-                    "a contact who is somebody else with the name of an erased agent needs a name that differs, and a "
+                    f"who has come back can be named from {until + ledger.TOO_OLD:%Y-%m-%d} on at the earliest; a "
+                    "contact who is somebody else with the name of an erased agent needs a name that differs, and a "
                     "queue or line of that name another label"
                 )
 

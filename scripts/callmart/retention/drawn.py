@@ -10,7 +10,6 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.environments import databases
 from callmart.mailing import places as outbox
-from callmart.mailing.book import Book
 from callmart.reports import shelf
 
 
@@ -21,9 +20,7 @@ def remove_copies(connection: psycopg.Connection, settings: Settings, customer_i
 
     Raises UserError, which names the file, if one can't be removed.
     """
-    for mail in outbox.mails(settings):
-        if mail.customer_id == customer_id:
-            Book(connection, mail.customer_id, mail.week, mail.known_by, mail.reports).forget()
+    outbox.forget(connection, settings, customer_id)
     try:
         removed = remove_before(connection, settings, customer_id, date.max)
         return removed + databases.drop_of(connection, settings, customer_id)

@@ -1,5 +1,6 @@
 """Finds the files that an expiry deletes."""
 
+import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -40,6 +41,12 @@ def find(steps: Steps) -> None:
         "left by an interrupted extract; their contents are unknown",
         lambda connection: _unknown_extracts(connection, steps.settings),
     )
+    steps.paths(
+        f"{steps.settings.home / disk.TEMPORARY}/*/*",
+        "left by a command that was killed",
+        lambda _: _left(steps.settings),
+        is_too_old=False,
+    )
     pages = f"{quality_pages.folder(steps.settings)}/*.html"
     steps.paths(
         pages,
@@ -65,6 +72,14 @@ def find(steps: Steps) -> None:
         f"mails with days before {steps.floor}",
         lambda _: outbox.too_old(steps.settings, steps.floor),
     )
+
+
+def _left(settings: Settings) -> list[Path]:
+    """The temporary files that nobody has written to for a day. What works without the lock, such as an audit, has
+    younger ones.
+    """
+    before = time.time() - 24 * 3600
+    return [file for file in disk.files(settings.home / disk.TEMPORARY) if file.lstat().st_mtime < before]
 
 
 def _old_extracts(

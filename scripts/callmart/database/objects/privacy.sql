@@ -57,14 +57,19 @@ end
 $$;
 
 -- Whether a request's customer has the key that its subject was made with: `here`; or another one, since everything of
--- it was removed and it came `back`; or none, as it is `leaving`, and still stored or on Tableau, or `gone`.
+-- it was removed and it came `back`; or none, as it is `leaving`, and still stored or on Tableau, or `gone`. Without a
+-- contract now or later it has left already: the registry has its contacts no more, and the next run takes the key.
 create or replace function privacy.customer_is(request privacy.request) returns text
 stable
 return (
     select
         case
-            when bool_or(c.key_fingerprint = request.key_fingerprint) then 'here'
-            when bool_or(c.key_fingerprint is not null) then 'back'
+            when
+                bool_or(c.key_fingerprint = request.key_fingerprint)
+                and request.customer_id in (select k.customer_id from registry.contract as k)
+                then 'here'
+            when bool_or(c.key_fingerprint is distinct from request.key_fingerprint and c.key_fingerprint is not null)
+                then 'back'
             when
                 privacy.has_data(request.customer_id)
                 or request.customer_id in (select p.customer_id from ops.publication as p)
