@@ -39,6 +39,10 @@ def test_a_full_disk_of_the_database_is_called_that(
             "there is too little memory, or callmart is not installed whole (I",
         ),
         (
+            RuntimeError("can't start new thread"),
+            "there is too little memory, or callmart is not installed whole (R",
+        ),
+        (
             OSError("Out of memory: a row"),
             "this machine: OSError; correct that, and run the same command again",
         ),
@@ -57,6 +61,18 @@ def test_too_little_memory_is_no_traceback(
     assert ended.value.code == 2
     assert told.startswith(f"error: {said}")
     assert told.count("\n") == 1
+
+
+def test_a_crash_leaves_no_image_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers and keys are in it. A limit is handed down, so a server that is started has it, too."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    limits: list[int] = []
+    monkeypatch.setattr(main, "app", lambda **_: limits.append(resource.getrlimit(resource.RLIMIT_CORE)[0]))
+    with pytest.raises(SystemExit):
+        main.main()
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+    assert limits == [0]
 
 
 def test_where_no_folder_has_room_for_a_file_health_says_what_is_wrong(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_stream_that_is_closed_leads_nowhere(tmp_path: Path, closed: str) -> N
     ("imported", "signalled"),
     [
         ("callmart.cli.main", "SIGTERM"),
+        ("callmart.cli.main", "SIGHUP"),
         ("callmart.cli.main", "SIGINT"),
         ("callmart.base.yaml_file", "SIGINT"),
     ],

@@ -9,7 +9,9 @@ from pydantic import ValidationError
 
 from callmart.base.errors import UserError
 from callmart.base.settings import LONGEST_KEPT_DAYS, Folder
-from callmart.land import arriving
+from callmart.land import arriving, found
+from callmart.land.gate import Defaults
+from callmart.land.look import Look
 
 NOW = 1_800_000_000.0
 LONG_AGO = NOW - 3600
@@ -297,3 +299,20 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path, mode: int
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)
+
+
+def test_a_file_that_becomes_a_hole_of_terabytes_while_it_is_read_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no place, and would take hours."""
+    file = tmp_path / "a"
+    file.write_bytes(b"a" * (found.BLOCK + 1))
+    delivery = found.Delivery(file, "auto", Defaults(1, "vcloud", False, None), Look.of(file.lstat()), True)
+
+    def growing(_: int) -> bool:
+        os.truncate(file, 1 << 43)
+        return True
+
+    monkeypatch.setattr(found, "S_ISREG", growing)
+    with pytest.raises(UserError, match="changed meanwhile"):
+        found.find(delivery)

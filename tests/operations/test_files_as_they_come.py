@@ -255,27 +255,34 @@ def test_a_crash_is_made_good_by_the_next_run(
         patch.setattr(place, name, breaking)
         landing_of(ready, path=inbox, after="move", move_to=archive)
     assert names(inbox) == ["a"]
+    assert [*archive.rglob(".a")] == [], "a draft would keep its room on a disk that is full"
     ran = landing_of(ready, path=inbox, after="move", move_to=archive)
     assert ([file.unchanged for file in ran.files], ran.problems) == ([True], [])
     assert (names(inbox), names(archive)) == ([], [f"{until(today)}/a"])
 
 
+@pytest.mark.parametrize("is_hole", [True, False], ids=["a hole of terabytes", "rows"])
 def test_a_file_that_changed_after_it_landed_stays(
-    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch, is_hole: bool
 ) -> None:
-    file, inner = put("a"), landing.land_all
+    file, inner = put("a", f"{is_hole}"), landing.land_all
     more = put("b", "b").read_text()
     (inbox / "b").unlink()
 
     def land_all(*arguments: Any) -> Iterator[landing.Outcome]:
         for outcome in inner(*arguments):
-            file.write_text(file.read_text() + more)
+            if is_hole:
+                os.truncate(file, 1 << 43)
+            else:
+                file.write_text(file.read_text() + more)
             yield outcome
 
     monkeypatch.setattr(landing, "land_all", land_all)
     ran = landing_of(ready, path=inbox, after="delete")
     assert ran.problems == [f"{file} changed after it landed, and stays; the next run lands it again"]
     monkeypatch.undo()
+    if is_hole:
+        file.unlink()
     assert landing_of(ready, path=inbox, after="delete").problems == []
     assert names(inbox) == []
 

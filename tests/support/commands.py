@@ -89,7 +89,8 @@ def command_of(home: Path) -> Command:
 def _as_in_a_process(environment: dict[str, str], cwd: str | Path) -> Iterator[tuple[StringIO, StringIO]]:
     """Within it, nothing of before is seen; afterwards, nothing of it."""
     file = Path(environment["CALLMART_CONFIG"])
-    at_sigterm, out, err = signal.getsignal(signal.SIGTERM), StringIO(), StringIO()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    out, err = StringIO(), StringIO()
     with ExitStack() as stack:
         changed: tuple[AbstractContextManager[object], ...] = (
             chdir(cwd), redirect_stdout(out), redirect_stderr(err),
@@ -101,7 +102,8 @@ def _as_in_a_process(environment: dict[str, str], cwd: str | Path) -> Iterator[t
         )  # fmt: skip
         for change in changed:
             stack.enter_context(change)
-        stack.callback(signal.signal, signal.SIGTERM, at_sigterm)
+        for number, handler in before.items():
+            stack.callback(signal.signal, number, handler)
         stack.callback(settings.settings.cache_clear)
         settings.settings.cache_clear()
         yield out, err

@@ -5,6 +5,7 @@
 
 import gc
 import logging
+import resource
 import signal
 import sys
 import warnings
@@ -36,6 +37,9 @@ REMEDIES = {
 }
 
 
+NO_THREAD = "can't start new thread"  # Python has no class for it
+
+
 def program(*groups: typer.Typer) -> typer.Typer:
     """The program with the commands of these groups."""
     app = typer.Typer(
@@ -53,6 +57,10 @@ def program(*groups: typer.Typer) -> typer.Typer:
 def main() -> None:
     """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is cleaned up
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # of nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    # A crash would write numbers and keys into a file of which nobody knows, and so would a server that is started.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
     # What libraries log can contain a row, and is no line of ours. One of them has all of it written to stderr.
     logging.basicConfig(handlers=[logging.NullHandler()], force=True)
@@ -84,7 +92,9 @@ def main() -> None:
         place = error.filename or "this machine"
         fail(f"{place}: {error.strerror or kind(error)}; correct that, and run the same command again")
         sys.exit(MISTAKE)
-    except (MemoryError, ImportError) as error:  # without memory, no library can be read either
+    except (MemoryError, ImportError, RuntimeError) as error:  # without memory, no library can be read either
+        if isinstance(error, RuntimeError) and str(error) != NO_THREAD:
+            raise
         fail(
             f"there is too little memory, or callmart is not installed whole ({kind(error)}); free some memory or "
             "install it again, then run the same command again"

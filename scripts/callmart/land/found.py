@@ -4,9 +4,10 @@ import errno
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -78,13 +79,30 @@ def find(delivery: Delivery) -> Found:
                 found = Found(delivery, look, seen_ns, sha256(start).hexdigest(), start, file)
             else:
                 file.seek(0)
-                found = Found(delivery, look, seen_ns, file_digest(file, "sha256").hexdigest(), None, file)
+                found = Found(delivery, look, seen_ns, digest_of(file, look.size), None, file)
             refuse_changed(found)
             if found.data is None:
                 opened.pop_all()  # whoever lands it closes it
     except OSError as error:
         raise _changed(path) if error.errno == errno.ELOOP else unreadable(path, error) from None
     return found
+
+
+def pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The content of a file that had this size. One that is made longer meanwhile could last for hours: a hole of
+    terabytes takes no place.
+    """
+    while size > 0 and (piece := file.read(min(size, 1 << 20))):
+        yield piece
+        size -= len(piece)
+
+
+def digest_of(file: BinaryIO, size: int) -> str:
+    """The digest of the content of a file that had this size."""
+    digest = sha256()
+    for piece in pieces(file, size):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def refuse_changed(found: Found) -> None:

@@ -142,7 +142,7 @@ def _read(deliveries: Sequence[Delivery]) -> Iterator[list[tuple[Delivery, Found
         try:
             file: Found | Exception = found.find(delivery)
         except Exception as error:
-            file = error
+            file = _as_problem(delivery.path, error)
         files.append((delivery, file))
         if isinstance(file, Found):
             size += found.BLOCK if file.data is None else len(file.data)
@@ -401,6 +401,8 @@ def _as_problem(path: Path, error: Exception) -> Exception:
                 f"{path} did not land: its session was ended twice, by another command or the server; land it again"
             )
         return UserError(f"{path} did not land: the server failed (SQLSTATE {error.sqlstate}); land it again")
-    if isinstance(error, OSError | pa.ArrowException | duckdb.Error):
-        return unreadable(path, error)
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
+        error = UserError(f"{path} did not land: there is too little memory; free some, and land it again")
+    elif isinstance(error, OSError | pa.ArrowException | duckdb.Error):
+        error = unreadable(path, error)
     return error

@@ -20,7 +20,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.keys import keyed
 from callmart.base.settings import Folder, Settings
 from callmart.database.fingerprints import installation_key
-from callmart.land.found import Delivery, no_link
+from callmart.land.found import Delivery, digest_of, no_link, pieces
 from callmart.land.look import Look
 
 SQL = sql_file.statements(__file__)
@@ -40,7 +40,9 @@ def take_away(
     try:
         with open(path, "rb", opener=no_link) as file:
             look = Look.of(os.fstat(file.fileno()))
-            digest = file_digest(file, "sha256").hexdigest()
+            if look.size > settings.max_file_gib * (1 << 30):  # no file lands that has this size
+                raise _changed(path)
+            digest = digest_of(file, look.size)
         key = keyed(installation_key(connection, settings), "content", digest)
         last_day = _last_day(connection, folder, path, key, delivery.asked, today)
         if folder.move_to is None:
@@ -153,6 +155,7 @@ def _move(path: Path, look: Look, digest: str, move_to: Path, last_day: date) ->
         try:
             _carry(path, look, target)
         except BaseException:
+            _draft(target).unlink(missing_ok=True)  # on a disk that is full it would keep all others waiting
             target.unlink()
             raise
         return
@@ -169,14 +172,19 @@ def _carry(path: Path, look: Look, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        draft = target.with_name(f".{target.name}")
+        draft = _draft(target)
         with open(path, "rb", opener=no_link) as source, draft.open("wb") as copy:
             draft.chmod(0o600)
-            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.writelines(pieces(source, look.size))
             copy.flush()
             os.fsync(copy.fileno())
         draft.replace(target)
         _delete_unchanged(path, look)
+
+
+def _draft(target: Path) -> Path:
+    """Where a file is copied to before it takes its place."""
+    return target.with_name(f".{target.name}")
 
 
 def _delete(path: Path) -> None:
