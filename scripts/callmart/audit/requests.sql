@@ -14,7 +14,10 @@ select
             and not privacy.is_held(r)
             and (
                 privacy.unproved(r.number) is not null
-                or not exists (select 1 from privacy.step as s where s.request = r.number and s.step = 'prove')
+                or not exists (
+                    select 1 from privacy.step as s
+                    where s.request = r.number and s.step = 'prove'
+                )
             )
             then 'was answered, and the register has no proof of it: have the register looked at'
     end

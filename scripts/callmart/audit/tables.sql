@@ -30,7 +30,7 @@ from pg_attribute
 where
     attrelid = 'usage.function_month'::regclass and attnum > 0 and not attisdropped
     and attname <> all(array['month', 'function', 'uses'])
-order by 1;
+order by attnum;
 
 -- name: tables
 -- The tables of the schemas with their columns. Partitions are not listed, only their parents. One that is somebody
