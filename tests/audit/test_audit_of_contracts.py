@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from callmart.audit import options, tables
+from audits import done
+from callmart.audit import options, stored, tables
 from callmart.audit.check import Check
 from callmart.audit.scene import scene_of
 from callmart.base.keys import key_file
@@ -140,3 +141,72 @@ def test_agents_that_no_contract_orders_are_a_breach(
         owner.execute("select access.ensure_month('store.agent_day', date '2019-12-31')")
     assert owner.execute(statement.encode()).rowcount >= 1
     assert of_agents(played, owner).found == (said,)
+
+
+NOBODYS = "nothing of callmart's writes that: find out who did, and remove it"
+STORED = {
+    "a number in the events": (
+        "update raw.event set queue = '06 1234 5678' where customer_id = %s and queue is not null",
+        "raw.event.queue: {} rows have something that looks like a telephone number",
+    ),
+    "a number in a mart": (
+        "update store.queue_day set queue = '+31612345678' where customer_id = %s",
+        "store.queue_day.queue: {} rows have something that looks like a telephone number",
+    ),
+    "a name in the place of a key": (
+        "update raw.event set agent_key = 'Noor Zandvliet' where customer_id = %s and agent_key is not null",
+        "raw.event.agent_key: {} rows have something that is no key",
+    ),
+    "a name among the directions": (
+        "update raw.event set direction = 'Noor Zandvliet' where customer_id = %s and event = 'call_started'",
+        "customer {customer}: {} events have a word that is of no list",
+    ),
+    "a number that was withheld": (
+        "update raw.event set number_key = repeat('0a', 16), number_withheld = true"
+        " where customer_id = %s and event = 'queue_joined'",
+        "customer {customer}: {} events have the number of a caller who withheld it",
+    ),
+    "another service": (
+        "update raw.event set platform = 'fax' where customer_id = %s and event = 'queue_joined'",
+        "customer {customer}: {} events are of an unknown service",
+    ),
+    "an agent on a line": (
+        "update raw.event set agent_key = repeat('0a', 16)"
+        " where customer_id = %s and platform in ('sip_trunk', 'isdn2', 'isdn30')",
+        "customer {customer}: {} events are of a line, and have a queue, an agent or a device",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", STORED)
+def test_what_landing_would_have_refused_is_a_breach(owner: psycopg.Connection, wrong: str) -> None:
+    statement, said = STORED[wrong]
+    rows = owner.execute(statement.encode(), [STANDARD]).rowcount
+    found = (*stored.of_words(owner).found, *stored.of_events(owner).found)
+    assert rows and found == (f"{said.format(rows, customer=STANDARD)}; {NOBODYS}",)
+
+
+def test_keys_words_and_the_own_numbers_of_a_customer_are_no_breach(owner: psycopg.Connection) -> None:
+    owner.execute(
+        f"insert into registry.line (customer_id, line) values ({STANDARD}, '+31201234567')".encode()
+    )
+    owner.execute(
+        f"update store.line_interval set line = '+31201234567' where customer_id = {STANDARD}".encode()
+    )
+    assert stored.of_words(owner).outcome == stored.of_events(owner).outcome == "holds"
+
+
+def test_a_number_of_too_few_is_a_breach_whatever_it_was_made_of(owner: psycopg.Connection) -> None:
+    owner.execute("insert into usage.function_month (month, function, uses) values ('2026-01-01', 'hold', 9)")
+    owner.execute("alter table usage.function_month add column customer_id integer")
+    (check,) = tables.of_usage(owner)
+    assert check.found == ("hold in 2026-01", "the column customer_id is of no statistic: drop it")
+
+
+def test_a_table_of_somebody_elses_does_not_end_the_audit(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    with done(played, "create table raw.mine (customer_id integer, word text)", "drop table raw.mine"):
+        assert stored.of_words(owner).outcome == "holds"
+        assert of_tables(played, owner)[CONTRACTS].outcome == "holds"
+        owner.rollback()  # it has locks

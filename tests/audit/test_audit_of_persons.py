@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from callmart.audit import persons
+from audits import done
+from callmart.audit import persons, requests
 from callmart.audit.check import Check
 from callmart.audit.entombing import entomb
 from callmart.base.person import Counts
 from callmart.base.settings import Settings
 from callmart.land.places import Events
+from callmart.privacy.package import shelf
 from callmart_home import Callmart
 
 pytestmark = [pytest.mark.dated, pytest.mark.server]
@@ -38,6 +40,50 @@ def test_a_file_that_belongs_to_no_place_is_a_breach(played: Callmart) -> None:
     stray.touch()
     assert look(played, persons.of_places).found == ("path letter.pdf",)
     stray.unlink()
+
+
+def test_a_large_object_belongs_to_no_place(played: Callmart) -> None:
+    with done(played, "select lo_create(4242)", "select lo_unlink(4242)"):
+        assert look(played, persons.of_places).found == ("large object 4242",)
+
+
+def test_a_package_that_should_be_gone_is_a_breach(played: Callmart) -> None:
+    package = shelf.path(played.settings, 1001, 7)
+    package.parent.mkdir(parents=True)
+    package.touch()
+    assert look(played, requests.of_packages).found == (
+        "packages/1001/request-7.zip.age: run `callmart run`, and if it stays, remove it",
+    )
+    package.unlink()
+    package.parent.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "said"),
+    [
+        ("received, state", "current_date - 28, 'received'", None),
+        ("received, state", "current_date - 30, 'received'", "had to be answered by "),
+        (
+            "received, state, approved_by, opened_by",
+            "current_date, 'approved', 'callmart_x', 'callmart_x'",
+            "is approved by the login that opened or planned it",
+        ),
+        ("received, state, answered_at, is_alone", "current_date, 'answered', now(), true", "has no proof of it"),
+        ("received, state, answered_at, is_alone", "current_date, 'answered', now(), false", None),
+    ],
+)  # fmt: skip
+def test_a_request_that_is_late_or_without_evidence_is_a_breach(
+    played: Callmart, columns: str, values: str, said: str | None
+) -> None:
+    with played.connect() as owner:
+        owner.execute(
+            f"insert into privacy.request (customer_id, asked_right, kind, subject, {columns})"
+            f" values (1001, 'erasure', 'caller', repeat('0', 32), {values})".encode()
+        )
+        found = requests.of_requests(owner)
+        owner.rollback()
+    assert found.looked_at == 1
+    assert (found.found == ()) if said is None else (said in found.found[0])
 
 
 @pytest.mark.parametrize(

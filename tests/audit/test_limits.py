@@ -1,7 +1,10 @@
 """The audit's checks of limits: each measure that is not in place is a breach."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from audits import done
 from callmart.audit import limits
@@ -42,7 +45,30 @@ TAKES_MORE = {
 def test_a_limit_that_is_not_in_place_is_a_breach(played: Callmart, what: str) -> None:
     with done(played, *TAKES_MORE[what]), psycopg.connect(server.uri(played.settings)) as owner:
         found = [check for check in limits.of_limits(owner, played.settings) if not check.good]
-    assert [what in check.name for check in found] == [True]
+    assert [what in check.name for check in found] == [True], found
+
+
+def test_a_way_that_is_open_is_a_breach(played: Callmart) -> None:
+    for dsn, outcome in (
+        ("postgresql://owner@db.example/callmart", "holds"),
+        ("postgresql://owner@db.example/callmart?sslmode=require", "BREACH"),
+        ("postgresql://owner@localhost/callmart?sslmode=disable", "holds"),
+    ):
+        settings = played.settings.model_copy(update={"dsn": SecretStr(dsn)})
+        assert limits.of_way(settings).outcome == outcome
+
+
+def test_a_file_that_others_can_open_is_a_breach(tmp_path: Path) -> None:
+    inner = tmp_path / "keys"
+    inner.mkdir(mode=0o700)
+    key = inner / "customer_1.key"
+    key.touch(mode=0o644)
+    tmp_path.chmod(0o711)  # as root's, so that the server's account can pass
+    assert limits.of_home(tmp_path).outcome == "holds"
+    inner.chmod(0o711)
+    assert limits.of_home(tmp_path).found == (f"keys/customer_1.key: `chmod go= {key}`",)
+    tmp_path.chmod(0o700)
+    assert limits.of_home(tmp_path).outcome == "holds"
 
 
 def test_more_sessions_than_the_server_has_are_a_breach(

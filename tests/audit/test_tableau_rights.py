@@ -12,7 +12,8 @@ import tableauserverclient as TSC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmart.audit import tableau_rights, tableau_site
+from callmart.audit import on_tableau, tableau_rights, tableau_site
+from callmart.audit.check import Check
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.declarations import exposures
@@ -509,6 +510,31 @@ def test_a_list_that_lags_is_not_believed(shop: Shop) -> None:
     shop.wire(shop.default(), "mine", OURS)
     with pytest.raises(UserError, match="incomplete list"):
         shop.compare()
+
+
+def test_what_stands_beside_the_content_is_searched_for_names(shop: Shop) -> None:
+    known = {
+        "Noor": [("Noor Zandvliet", "an agent of customer 7")],
+        "Klant": [("Klant", "the name of customer 7")],
+    }
+    assert on_tableau.said(shop.compare(), known).outcome == "holds"
+    book = shop.one("workbooks", "Drukte")
+    shop.server.workbooks.add_tags(book, {"voor Noor Zandvliet van Klant"})
+    assert on_tableau.said(shop.compare(), known).found == (
+        f"customer {OURS}: workbook 'Drukte' names an agent of customer 7; remove that on Tableau",
+    )
+
+
+def test_what_somebody_publishes_over_ours_is_told(shop: Shop) -> None:
+    def look() -> Check:
+        return on_tableau.revisions(shop.server, reading.read(shop.server, HOME))
+
+    assert look().outcome == "holds"
+    book = shop.one("workbooks", "Drukte")
+    shop.wire(shop.project(), "Drukte", OURS, mode="Overwrite")
+    assert look().found == (
+        f"customer {OURS}: workbook {book.id} has earlier revisions; remove it on Tableau, and publish again",
+    )
 
 
 def test_a_recipient_sees_what_was_worked_out(shop: Shop) -> None:

@@ -171,6 +171,7 @@ class Callmart:
         file = self.home / "registry.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+        file.chmod(0o600)
         with nullcontext() if looks or self.settings.dsn else trusting(), self.connect() as connection:
             applying.apply(connection, self.settings, registry_file.load(file))
 

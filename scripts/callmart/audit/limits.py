@@ -1,16 +1,19 @@
 """The audit's checks of limits: whether the measures in docs/security.md are in place on this server."""
 
+import os
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from callmart.access import drift, logins, roles
 from callmart.audit.check import Check
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.database import cluster
+from callmart.database import cluster, server
 
 SQL = sql_file.statements(__file__)
 
@@ -26,6 +29,8 @@ def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Ch
     yield _check("the server has as many sessions as the logins may open", list(_too_many(connection)))
     yield _elsewhere(connection, settings)
     yield _on_nodes(connection, settings)
+    yield of_way(settings)
+    yield of_home(settings.home)
 
 
 def _check(name: str, found: list[str]) -> Check:
@@ -64,6 +69,33 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
             f"the logins may open {wanted} sessions, the server has {free}: raise max_connections, or lower"
             " `connections` in access.yml"
         )
+
+
+def of_way(settings: Settings) -> Check:
+    """Check that nobody on the way reads what goes to the server, or takes its place."""
+    own = conninfo_to_dict(server.uri(settings))
+    is_here = server.on_this_machine(str(own.get("host") or ""), str(own.get("hostaddr") or ""))
+    found = []
+    if not is_here and own.get("sslmode") != "verify-full":
+        found.append(
+            f"sslmode={own.get('sslmode')} lets others read it, or take the server's place: remove sslmode= from "
+            "CALLMART_DSN, and let sslrootcert= name your authority"
+        )
+    return _check("what goes to the server is encrypted, and the server is verified", found)
+
+
+def of_home(home: Path) -> Check:
+    """Check that nobody else on the machine can open a file of ours. That the embedded server is ready is no secret."""
+    found = list[str]()
+    folders = [home] if home.stat().st_mode & 0o011 else []
+    while folders:
+        for entry in os.scandir(folders.pop()):
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if entry.is_dir(follow_symlinks=False):
+                folders += [Path(entry.path)] * bool(mode & 0o011)
+            elif stat.S_ISREG(mode) and mode & 0o066 and entry.name != "postgres.ready":
+                found.append(f"{Path(entry.path).relative_to(home)}: `chmod go= {entry.path}`")
+    return Check.of("limits", "nobody else on the machine can open a file in CALLMART_HOME", 1, sorted(found))
 
 
 def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:

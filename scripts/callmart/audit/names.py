@@ -24,12 +24,12 @@ READS_NAMES = "quality"  # what is built has the names of agents, for those who 
 
 _WORD = re.compile(r"[^\W_]+")
 _Column = tuple[str, str, str]  # schema, relation, column
-_Names = Mapping[str, list[tuple[str, str]]]  # by first word: the names, each with a description of its owner
+Names = Mapping[str, list[tuple[str, str]]]  # by first word: the names, each with a description of its owner
 
 
 def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
     """Check that nothing that a duty may read contains a name or address of the registry."""
-    names = _names(connection)
+    names = of_registry(connection)
     looked_at, found = 0, list[str]()
     for duty in (name for name in matrix().duties if name != READS_NAMES):
         columns, seen = _search(settings, scene, duty, names)
@@ -44,7 +44,12 @@ def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -
     )
 
 
-def _names(connection: psycopg.Connection) -> _Names:
+def named_in(text: str, names: Names) -> Iterator[str]:
+    """The owners of the names of persons in a text."""
+    yield from (whose for whose in _in_text(text, names) if not whose.startswith("the name of customer"))
+
+
+def of_registry(connection: psycopg.Connection) -> Names:
     """All names and addresses of the registry, as they are and as they are written in JSON."""
     rows = connection.execute(SQL["names"])
     names = defaultdict(list)
@@ -55,7 +60,7 @@ def _names(connection: psycopg.Connection) -> _Names:
     return names
 
 
-def _search(settings: Settings, scene: Scene, duty: str, names: _Names) -> tuple[int, list[str]]:
+def _search(settings: Settings, scene: Scene, duty: str, names: Names) -> tuple[int, list[str]]:
     """Search all text that a duty may read, as its login. Returns the number of columns, and what was found."""
     try:
         session = log_in(settings, roles.duty_role(scene.database, duty))
@@ -71,7 +76,7 @@ def _columns(session: psycopg.Connection) -> list[_Column]:
     return session.execute(SQL["columns"]).fetchall()
 
 
-def _found(session: psycopg.Connection, reader: str, columns: list[_Column], names: _Names) -> list[str]:
+def _found(session: psycopg.Connection, reader: str, columns: list[_Column], names: Names) -> list[str]:
     """The names that are in these columns."""
     return [
         f"{reader}: {'.'.join(column)} contains {whose}"
@@ -80,7 +85,7 @@ def _found(session: psycopg.Connection, reader: str, columns: list[_Column], nam
     ]
 
 
-def _in_column(session: psycopg.Connection, column: _Column, names: _Names) -> Iterator[str]:
+def _in_column(session: psycopg.Connection, column: _Column, names: Names) -> Iterator[str]:
     """The owners of the names in a column, each once."""
     query = sql.SQL("select distinct {}::text from {}").format(
         sql.Identifier(column[2]), sql.Identifier(*column[:2])
@@ -93,7 +98,7 @@ def _in_column(session: psycopg.Connection, column: _Column, names: _Names) -> I
                 yield whose
 
 
-def _in_text(text: str, names: _Names) -> Iterator[str]:
+def _in_text(text: str, names: Names) -> Iterator[str]:
     """The owners of the names that are in a text as whole words. One that is like a count has to be the whole text
     or a string in JSON.
     """

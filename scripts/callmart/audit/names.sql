@@ -21,7 +21,7 @@ select
 from registry.agent;
 
 -- name: columns
--- The columns with text that the login may read.
+-- The columns with text that the login may read, and the comments, which everybody may.
 select
     nspname,
     relname,
@@ -33,7 +33,10 @@ inner join pg_type as t on t.oid = atttypid and typcategory not in ('N', 'D', 'T
 where
     relkind in ('r', 'p', 'v', 'm', 'f')
     and not relispartition
-    and nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+    and (
+        nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+        or c.oid in ('pg_catalog.pg_description'::regclass, 'pg_catalog.pg_shdescription'::regclass)
+    )
     and has_schema_privilege(n.oid, 'usage')
     and has_column_privilege(c.oid, attnum, 'select')
 order by nspname, relname, attnum;

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
@@ -11,7 +12,7 @@ import tableauserverclient as TSC
 from lxml import etree
 
 from callmart.access import roles
-from callmart.audit import agents, objectors, tableau_rights, tableau_site
+from callmart.audit import agents, names, objectors, tableau_rights, tableau_site
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.base import disk
@@ -19,11 +20,11 @@ from callmart.base.errors import UserError
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
-from callmart.publish import bookkeeping, deriving, reading
-from callmart.publish.actual import Actual
+from callmart.publish import bookkeeping, deriving, holdings, reading
+from callmart.publish.actual import Actual, Content
 from callmart.publish.desired import Publication
 from callmart.publish.grants import NOBODY, customer_access
-from callmart.publish.tableau import FAILURES, At, reason
+from callmart.publish.tableau import FAILURES, At, by_luid, reason
 
 _LOCK = TSC.ProjectItem.ContentPermissions
 
@@ -104,6 +105,8 @@ def _look_at(
         _marks(actual),
         _projects(actual, desired),
         _content(actual, desired, elsewhere),
+        revisions(server, actual),
+        said(compared, names.of_registry(connection)),
         *_reach(actual, compared, any(one.members for one in desired.values())),
     )
     has_something = frozenset(
@@ -211,6 +214,53 @@ def _content(actual: Actual, desired: dict[int, Publication], elsewhere: set[int
                 if content.name not in names[content.kind]
             ]
     return _check("nothing is in the projects that no contract orders or that is not ours", looked_at, found)
+
+
+def revisions(server: TSC.Server, actual: Actual) -> Check:
+    """Check that of what we publish nothing earlier is kept. It has days that have expired since; and if somebody
+    publishes over it, ours is the earlier one.
+    """
+    ours = [
+        (customer, content)
+        for customer in sorted(actual.customers)
+        for project in actual.projects.get(customer, ())
+        for content in project.content
+    ]
+
+    def earlier(one: tuple[int, Content]) -> int:
+        kind, luid = one[1].kind, one[1].luid
+        endpoint, item = (
+            (server.datasources, TSC.DatasourceItem)
+            if kind == "data source"
+            else (server.workbooks, TSC.WorkbookItem)
+        )
+        return len(holdings.earlier(holdings.Held(endpoint, by_luid(item, luid), f"{kind}s")))
+
+    with ThreadPoolExecutor(reading.WORKERS) as pool:
+        counts = list(pool.map(earlier, ours))
+    return _check(
+        "no earlier revision is kept of what we publish: it has expired days, or somebody has published over it",
+        len(ours),
+        [
+            f"customer {customer}: {content.kind} {content.luid} has earlier revisions; remove it on Tableau, and "
+            "publish again"
+            for (customer, content), count in zip(ours, counts, strict=True)
+            if count
+        ],
+    )
+
+
+def said(compared: tableau_rights.Compared, known: names.Names) -> Check:
+    """Check that nobody's name stands beside the customers' content."""
+    found = [
+        f"customer {customer}: {what} names {whose}; remove that on Tableau"
+        for customer, what, texts in compared.said
+        for text in texts
+        for whose in names.named_in(text, known)
+    ]
+    return _check(
+        "no description or tag names a person", sum(len(texts) for _, _, texts in compared.said), found
+    )
 
 
 def _reach(actual: Actual, compared: tableau_rights.Compared, has_recipients: bool) -> Iterator[Check]:

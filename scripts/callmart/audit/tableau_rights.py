@@ -28,6 +28,8 @@ class Compared:
     things: int
     beyond: list[str]
     astray: list[str]
+    # By customer: what its content is, and what anybody may have written about it.
+    said: list[tuple[int, str, tuple[str, ...]]]
     # Users who see customers' content because of their position: how many per position.
     persons: dict[str, int]
 
@@ -91,7 +93,15 @@ class _Comparison:
             for name, user in users.items():
                 lacking += list(self._lacking(customer, name, user, wanted))
         ours = sum(len(things) for customer, things in self.ours.items() if customer is not None)
-        return Compared(must, lacking, ours, list(self._beyond()), list(self._astray()), self._persons())
+        said = [
+            (customer, self._named(customer, [thing]), thing.said)
+            for customer, things in self.ours.items()
+            for thing in things
+            if customer
+        ]
+        return Compared(
+            must, lacking, ours, list(self._beyond()), list(self._astray()), said, self._persons()
+        )
 
     def _is_declared(self, customer: int, thing: Thing) -> bool:
         if customer not in self.desired:

@@ -70,6 +70,7 @@ class Thing:
     rules: frozenset[Grant]
     mark: Mark | None = None  # names the customer and installation it was published for
     sources: frozenset[str] = frozenset()  # LUIDs of the data sources that a workbook uses
+    said: tuple[str, ...] = ()  # what anybody may have written about it: its description and tags
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,15 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
             raise UserError(INCOMPLETE)
         follows = workbook.luid in tabbed or workbook.project in locked
         rules = workbook.rules if follows else content_grants(server.views, each)
-        return Thing("view", str(each.id), workbook.name, workbook.owner, workbook.project, rules)
+        return Thing(
+            "view",
+            str(each.id),
+            workbook.name,
+            workbook.owner,
+            workbook.project,
+            rules,
+            said=tuple(each.tags),
+        )
 
     def keep(read: Iterable[Thing]) -> None:
         for thing in read:
@@ -197,15 +206,19 @@ def _thing(server: TSC.Server, item: tuple[Kind, Any]) -> Thing:
     kind, each = item
     if kind == "project":
         rules = project_grants(server, each.id, "project")
-        return Thing(kind, each.id, each.name, each.owner_id, each.parent_id, rules, marks.described(each))
+        return Thing(
+            kind, each.id, each.name, each.owner_id, each.parent_id, rules, marks.described(each),
+            said=(each.description or "",),
+        )  # fmt: skip
     endpoint = server.datasources if kind == "data source" else server.workbooks
     rules, sources = content_grants(endpoint, each), frozenset[str]()
     if kind == "workbook":
         server.workbooks.populate_connections(each)
         sources = frozenset(str(connection.datasource_id) for connection in each.connections)
     return Thing(
-        kind, each.id, each.name, each.owner_id, each.project_id, rules, marks.described(each), sources
-    )
+        kind, each.id, each.name, each.owner_id, each.project_id, rules, marks.described(each), sources,
+        (each.description or "", *each.tags),
+    )  # fmt: skip
 
 
 def _locked(projects: Iterable[TSC.ProjectItem]) -> set[str]:

@@ -133,11 +133,13 @@ def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
     if catalogue.exists(connection, "usage.function_month"):
         for cell, parts in connection.execute(SQL["usage"]):
             looked_at += 1
-            if len(parts) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):
+            if len(parts or ()) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):
                 found.append(cell)
+        columns = connection.execute(SQL["usage_columns"]).fetchall()
+        found += [f"the column {column} is of no statistic: drop it" for (column,) in columns]
     yield Check.of(
         "usage", "every number over all customers is from ten or more, and not mostly from one or two",
-        looked_at, found, applies=looked_at > 0,
+        looked_at, found, applies=bool(looked_at or found),
     )  # fmt: skip
 
 

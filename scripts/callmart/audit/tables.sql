@@ -12,25 +12,38 @@ where
     and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s);
 
 -- name: usage
--- The published numbers whose parts per customer are all still there, with the parts, largest first.
+-- The published numbers whose parts per customer are all still there, with the parts, largest first; and those that ten
+-- customers can't have made up.
 select
     format('%s in %s', m.function, to_char(m.month, 'YYYY-MM')),
-    array_agg(u.uses order by u.uses desc)
+    array_agg(u.uses order by u.uses desc) filter (where u.uses > 0)
 from usage.function_month as m
-inner join raw.function_use as u using (month, function)
-where m.uses is not null and u.uses > 0
+left join raw.function_use as u using (month, function)
+where m.uses is not null
 group by m.month, m.function, m.uses
-having sum(u.uses) = m.uses;
+having sum(u.uses) = m.uses or m.uses < 10;
+
+-- name: usage_columns
+-- What stands in the usage mart beside its statistic: by it a number could be somebody's.
+select attname::text
+from pg_attribute
+where
+    attrelid = 'usage.function_month'::regclass and attnum > 0 and not attisdropped
+    and attname <> all(array['month', 'function', 'uses'])
+order by attnum;
 
 -- name: tables
--- The tables of the schemas with their columns. Partitions are not listed, only their parents.
+-- The tables of the schemas with their columns. Partitions are not listed, only their parents. One that is somebody
+-- else's can't be looked into: the check of rights names it.
 select
     format('%%I.%%I', nspname, relname) as relation,
     array_agg(attname::text)
 from pg_class as c
 inner join pg_namespace as n on n.oid = relnamespace
 inner join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
-where nspname = any(%(schemas)s) and relkind in ('r', 'p', 'm') and not relispartition
+where
+    nspname = any(%(schemas)s) and relkind in ('r', 'p', 'm') and not relispartition
+    and has_table_privilege(c.oid, 'select')
 group by relation
 order by relation;
 

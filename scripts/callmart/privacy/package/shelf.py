@@ -6,7 +6,7 @@ nobody here can read any more. A package goes after two weeks, when its request 
 
 import hmac
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -114,14 +114,32 @@ def tidy(connection: psycopg.Connection, settings: Settings, today: date) -> int
         except UserError as mistake:
             mistakes.append(mistake)
             continue
-        # What has no note was left by a kill.
-        if note is None or note.written <= oldest or note.customer_id not in known:
+        if _is_over(note, known, oldest):
             file.unlink()
             removed += file.suffix == ".age"
     _tidy_folders(settings)
     if mistakes:
         raise mistakes[0]
     return removed
+
+
+def overdue(connection: psycopg.Connection, settings: Settings, today: date) -> list[Path]:
+    """The files that `tidy` would remove, and those that nobody can tell anything of."""
+    known = fingerprints.of_customers(connection)
+    oldest = str(today - timedelta(days=KEPT_DAYS))
+    found = []
+    for file in disk.files(folder(settings)):
+        try:
+            if _is_over(_read(_note_of(file)), known, oldest):
+                found.append(file)
+        except UserError:
+            found.append(file)
+    return found
+
+
+def _is_over(note: Note | None, known: Container[int], oldest: str) -> bool:
+    """Whether a package goes. What has no note was left by a kill."""
+    return note is None or note.written <= oldest or note.customer_id not in known
 
 
 def _tidy_folders(settings: Settings) -> None:

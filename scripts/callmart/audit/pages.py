@@ -1,0 +1,130 @@
+"""The audit's checks of pages and mails in the home: they set and load nothing, and are of the customer in whose folder
+they are.
+"""
+
+import re
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from html import unescape
+from pathlib import Path
+
+import psycopg
+from lxml import html
+
+from callmart.audit.check import Check
+from callmart.base import disk
+from callmart.base.settings import Settings
+from callmart.declarations import exposures
+from callmart.mailing import places as outbox
+from callmart.reports import shelf
+
+FOLDERS = ("audit", "quality", "reports")
+
+_RUNNING = ("script", "iframe", "frame", "object", "embed", "applet", "base", "form", "portal")
+_ADDRESSES = (
+    "src",
+    "srcset",
+    "href",
+    "xlink:href",
+    "data",
+    "poster",
+    "background",
+    "action",
+    "formaction",
+    "ping",
+)
+# What an address may be: a place in the page, a page beside it, or something that the page itself holds.
+_WITHIN = re.compile(r"\s*(#.*|data:(image|font)/.*|cid:.*|(?!//)[^:]*)", re.DOTALL)
+_LOADING_STYLE = re.compile(r"@import|url\(\s*['\"]?(?!data:|#)", re.IGNORECASE)
+
+
+def of_pages(settings: Settings) -> Check:
+    """Check that no page and no mail runs, sets or loads anything: no script, no cookie, nothing from outside."""
+    looked_at, found = 0, list[str]()
+    for file, pages in _pages(settings):
+        for page in pages:
+            looked_at += 1
+            if wrong := next(reaching_out(page), None):
+                name = file.relative_to(settings.home)
+                found.append(
+                    f"{name}: {wrong}; callmart writes no such page: remove it, and find out who changed it"
+                )
+    return Check.of(
+        "pages", "no page or mail sets a cookie, runs a program or loads anything", looked_at, found,
+        applies=looked_at > 0,
+    )  # fmt: skip
+
+
+def _pages(settings: Settings) -> Iterator[tuple[Path, list[bytes]]]:
+    for folder in FOLDERS:
+        for file in disk.files(settings.home / folder):
+            if file.suffix == ".html":
+                yield file, [file.read_bytes()]
+    for mail in outbox.mails(settings):
+        letter = message_from_bytes(mail.path.read_bytes(), policy=policy.default)
+        parts = (part for part in letter.walk() if part.get_content_type() == "text/html")
+        yield mail.path, [str(part.get_content()).encode() for part in parts]
+
+
+def reaching_out(page: bytes) -> Iterator[str]:
+    """What in a page sets, runs or loads something. A link is followed only by whoever clicks it."""
+    try:
+        root = html.document_fromstring(page, parser=html.HTMLParser(encoding="utf-8"))
+    except (ValueError, html.etree.ParserError):
+        yield "it is no page"
+        return
+    if not page[:100].lstrip().lower().startswith(b"<!doctype html"):
+        yield "it is no page"
+    for element in root.iter(html.etree.Element):
+        name = str(element.tag).rpartition("}")[2].lower()
+        if name in _RUNNING:
+            yield f"it has <{name}>"
+        for key, value in element.attrib.items():
+            attribute, address = str(key).lower(), str(value)
+            if attribute.startswith("on"):
+                yield f"it has the attribute {attribute}"
+            is_link = name == "a" and re.match(r"\s*(https?|mailto):", address)
+            if attribute in _ADDRESSES and not is_link and not _WITHIN.fullmatch(address):
+                yield f"it loads something by {attribute}"
+            if attribute == "http-equiv" and address.lower() in ("set-cookie", "refresh"):
+                yield f"it has http-equiv {address.lower()}"
+            if attribute == "style" and _LOADING_STYLE.search(address):
+                yield "its style loads something"
+        if name == "style" and _LOADING_STYLE.search(element.text or ""):
+            yield "its style loads something"
+
+
+def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that no drawn page is another customer's, or another report, than its place says, and no mail goes to
+    another customer's recipient.
+    """
+    names = connection.execute("select customer_id, name from registry.customer").fetchall()
+    reports = {
+        title: name
+        for name, report in exposures.reports().items()
+        for title in (report.title.en, report.title.nl)
+    }
+    looked_at, found = 0, list[str]()
+    for page in shelf.pages(settings):
+        looked_at += 1
+        title = re.search(r"<title>(.*?)</title>", page.path.read_text("utf-8", "replace"))
+        report, _, rest = unescape(title[1] if title else "").partition(" · ")
+        named = [customer for customer, name in names if rest.startswith(f"{name} · ")]
+        own_report = exposures.current_name(page.report)
+        if (named and page.customer_id not in named) or reports.get(report, own_report) != own_report:
+            place = page.path.relative_to(settings.home)
+            found.append(f"{place} shows another customer or another report: remove it, and draw it again")
+    recipients: dict[str, set[int]] = {}
+    for customer, address in connection.execute("select customer_id, email from registry.recipient"):
+        recipients.setdefault(address, set()).add(customer)
+    for mail in outbox.mails(settings):
+        looked_at += 1
+        letter = message_from_bytes(mail.path.read_bytes(), policy=policy.default)
+        if mail.customer_id not in recipients.get(str(letter["To"]), {mail.customer_id}):
+            found.append(
+                f"{mail.path.relative_to(settings.home)} goes to another customer's recipient: remove it"
+            )
+    return Check.of(
+        "pages", "every drawn page and mail is of the customer in whose folder it is", looked_at, found,
+        applies=looked_at > 0,
+    )  # fmt: skip
