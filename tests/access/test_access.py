@@ -72,7 +72,9 @@ def allowed(connection: psycopg.Connection, statement: str) -> bool:
 @pytest.mark.parametrize("duty", sorted(matrix.matrix().duties))
 def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: str) -> None:
     declared = matrix.matrix().duties[duty]
-    every, tables = relations(opened), relations(opened, "rp")
+    tables = relations(opened, "rp")
+    # A view of `build` reads with the rights of whoever asks, and so no more than what is declared.
+    every = [name for name in relations(opened) if name in tables or not name.startswith("build.")]
 
     def named(entries: tuple[str, ...], *, whole: bool) -> set[str]:
         parts = [matrix.split(entry) for entry in entries]
