@@ -186,6 +186,12 @@ def test_what_landing_would_have_refused_is_a_breach(owner: psycopg.Connection, 
     assert rows and found == (f"{said.format(rows, customer=STANDARD)}; {NOBODYS}",)
 
 
+def test_what_is_noted_of_a_file_is_no_breach(owner: psycopg.Connection) -> None:
+    note = "insert into raw.file_look select 'key', '{}', '65024 1796164853451457316', min(file_id) from raw.file"
+    owner.execute(note)
+    assert stored.of_words(owner).outcome == "holds"
+
+
 def test_keys_words_and_the_own_numbers_of_a_customer_are_no_breach(owner: psycopg.Connection) -> None:
     owner.execute(
         f"insert into registry.line (customer_id, line) values ({STANDARD}, '+31201234567')".encode()

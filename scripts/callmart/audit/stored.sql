@@ -1,6 +1,7 @@
 -- name: columns
 -- The columns in which words of behaviour stand, per table, whether each has keys, and whether the table has customers.
--- The one that has the names of agents is left out: it is compared with the contract.
+-- The one that has the names of agents is left out: it is compared with the contract. So is what callmart notes of
+-- files: sizes, times and customers are numbers, too.
 select
     format('%%I.%%I', c.schema_name, c.relation_name),
     array_agg(c.column_name::text order by c.column_name),
@@ -14,6 +15,7 @@ left join pg_attribute as w on c.relation = w.attrelid and w.attname = 'customer
 where
     c.schema_name in ('raw', 'build', 'store', 'usage')
     and r.relkind in ('r', 'p', 'm')
+    and (c.schema_name, c.relation_name) not in (('raw', 'file'), ('raw', 'file_look'))
     and has_table_privilege(r.oid, 'select')
     and t.typcategory not in ('N', 'D', 'T', 'B')
     and not (c.schema_name in ('store', 'build') and c.relation_name = %(mart)s and c.column_name = 'agent')
