@@ -3,11 +3,14 @@
 import pytest
 
 from callmart.audit import pages
+from callmart.database import tombstones
 from callmart_home import Callmart
 from centre import STANDARD
+from erasing import key_of
 
 PAGE = (
-    "<!doctype html><html><head><style>p { color: red }</style><title>Drukte</title></head><body>"
+    '<!doctype html><html><head><style>p { color: red; background: url("data:,") }</style>'
+    "<title>Drukte</title></head><body>"
     "<p id=a><a href='#a'>x</a> <a href='https://tableau.example/'>y</a> <a href='1001/page.html'>z</a>"
     "<img src='data:image/png;base64,AA'>MORE</p></body></html>"
 )
@@ -75,5 +78,12 @@ def test_a_mail_to_another_customers_recipient_is_a_breach(played: Callmart) -> 
         place.write_text(f"X-Oldest-Day: 2026-09-28\nTo: {to}\nSubject: x\n\nx")
         with played.connect() as owner:
             assert pages.of_owners(owner, played.settings).found == found
-    place.unlink()
+    known_by = tombstones.of_address(key_of(played, STANDARD), "chef@een.example")
+    own = place.rename(place.with_name(f"2026-W40.traffic.{known_by}.eml"))
+    own.write_text("X-Oldest-Day: 2026-09-28\nTo: chef@een.example\nSubject: x\n\nx")
+    with played.connect() as owner:
+        assert pages.of_owners(owner, played.settings).outcome == "holds", (
+            "a recipient of this customer's before"
+        )
+    own.unlink()
     place.parent.rmdir()

@@ -44,7 +44,9 @@ def test_a_file_that_belongs_to_no_place_is_a_breach(played: Callmart) -> None:
 
 def test_a_large_object_belongs_to_no_place(played: Callmart) -> None:
     with done(played, "select lo_create(4242)", "select lo_unlink(4242)"):
-        assert look(played, persons.of_places).found == ("large object 4242",)
+        assert look(played, persons.of_places).found == (
+            "large object 4242: find out who made it, and `select lo_unlink(4242)`",
+        )
 
 
 def test_a_package_that_should_be_gone_is_a_breach(played: Callmart) -> None:
@@ -61,15 +63,15 @@ def test_a_package_that_should_be_gone_is_a_breach(played: Callmart) -> None:
 @pytest.mark.parametrize(
     ("columns", "values", "said"),
     [
-        ("received, state", "current_date - 28, 'received'", None),
-        ("received, state", "current_date - 30, 'received'", "had to be answered by "),
+        ("received, state", "privacy.today() - 28, 'received'", None),
+        ("received, state", "privacy.today() - 30, 'received'", "had to be answered by "),
         (
             "received, state, approved_by, opened_by",
-            "current_date, 'approved', 'callmart_x', 'callmart_x'",
+            "privacy.today(), 'approved', 'callmart_x', 'callmart_x'",
             "is approved by the login that opened or planned it",
         ),
-        ("received, state, answered_at, is_alone", "current_date, 'answered', now(), true", "has no proof of it"),
-        ("received, state, answered_at, is_alone", "current_date, 'answered', now(), false", None),
+        ("received, state, answered_at, is_alone", "privacy.today(), 'answered', now(), true", "has no proof of it"),
+        ("received, state, answered_at, is_alone", "privacy.today(), 'answered', now(), false", None),
     ],
 )  # fmt: skip
 def test_a_request_that_is_late_or_without_evidence_is_a_breach(

@@ -48,7 +48,7 @@ def test_a_limit_that_is_not_in_place_is_a_breach(played: Callmart, what: str) -
     assert [what in check.name for check in found] == [True], found
 
 
-def test_a_way_that_is_open_is_a_breach(played: Callmart) -> None:
+def test_a_way_that_is_open_is_a_breach(played: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     for dsn, outcome in (
         ("postgresql://owner@db.example/callmart", "holds"),
         ("postgresql://owner@db.example/callmart?sslmode=require", "BREACH"),
@@ -56,6 +56,11 @@ def test_a_way_that_is_open_is_a_breach(played: Callmart) -> None:
     ):
         settings = played.settings.model_copy(update={"dsn": SecretStr(dsn)})
         assert limits.of_way(settings).outcome == outcome
+    monkeypatch.setenv("PGHOST", "db.example")
+    settings = played.settings.model_copy(
+        update={"dsn": SecretStr("dbname=callmart user=owner sslmode=disable")}
+    )
+    assert limits.of_way(settings).outcome == "BREACH"
 
 
 def test_a_file_that_others_can_open_is_a_breach(tmp_path: Path) -> None:

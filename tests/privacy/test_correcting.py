@@ -360,6 +360,10 @@ def test_of_days_that_are_too_old_nothing_is_left_to_correct(home: Callmart, com
     letter = command.done(number, *words)
     assert "op deze dagen niets meer" in letter and "verbeterd" not in letter
     assert home.rows(entries) == before
+    # Of days that are kept a file can still come.
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=("--until", kept))
+    assert "op deze dagen niets meer" in command.done(number, *words)
+    assert home.rows(entries)[0]["count"] == before[0]["count"] + 1
     assert command("privacy", "close", number)[0] == 0
 
 

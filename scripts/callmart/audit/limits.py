@@ -1,8 +1,8 @@
 """The audit's checks of limits: whether the measures in docs/security.md are in place on this server."""
 
-import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -74,7 +74,7 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
 def of_way(settings: Settings) -> Check:
     """Check that nobody on the way reads what goes to the server, or takes its place."""
     own = conninfo_to_dict(server.uri(settings))
-    is_here = server.on_this_machine(str(own.get("host") or ""), str(own.get("hostaddr") or ""))
+    is_here = server.on_this_machine(*server.hosts_of(own))
     found = []
     if not is_here and own.get("sslmode") != "verify-full":
         found.append(
@@ -89,12 +89,13 @@ def of_home(home: Path) -> Check:
     found = list[str]()
     folders = [home] if home.stat().st_mode & 0o011 else []
     while folders:
-        for entry in os.scandir(folders.pop()):
-            mode = entry.stat(follow_symlinks=False).st_mode
-            if entry.is_dir(follow_symlinks=False):
-                folders += [Path(entry.path)] * bool(mode & 0o011)
-            elif stat.S_ISREG(mode) and mode & 0o066 and entry.name != "postgres.ready":
-                found.append(f"{Path(entry.path).relative_to(home)}: `chmod go= {entry.path}`")
+        for path in folders.pop().iterdir():
+            with suppress(FileNotFoundError):  # a server's files come and go
+                mode = path.lstat().st_mode
+                if stat.S_ISDIR(mode):
+                    folders += [path] * bool(mode & 0o011)
+                elif stat.S_ISREG(mode) and mode & 0o066 and path.name != "postgres.ready":
+                    found.append(f"{path.relative_to(home)}: `chmod go= {path}`")
     return Check.of("limits", "nobody else on the machine can open a file in CALLMART_HOME", 1, sorted(found))
 
 

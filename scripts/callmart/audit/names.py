@@ -87,7 +87,9 @@ def _found(session: psycopg.Connection, reader: str, columns: list[_Column], nam
 
 def _in_column(session: psycopg.Connection, column: _Column, names: Names) -> Iterator[str]:
     """The owners of the names in a column, each once."""
-    query = sql.SQL("select distinct {}::text from {}").format(
+    # The comments that PostgreSQL brings along are full of words that somebody can be called by.
+    ours = " where objoid >= 16384" if column[0] == "pg_catalog" else ""
+    query = sql.SQL("select distinct {}::text from {}" + ours).format(
         sql.Identifier(column[2]), sql.Identifier(*column[:2])
     )
     found = set()

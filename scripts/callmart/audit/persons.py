@@ -33,7 +33,7 @@ def of_places(connection: psycopg.Connection, settings: Settings) -> Check:
     found = places.uncovered(connection, settings)
     # A login may make some where nobody has run administrator.sql, so they don't keep requests open.
     large = connection.execute("select oid from pg_largeobject_metadata order by oid").fetchall()
-    found += [f"large object {oid}" for (oid,) in large]
+    found += [f"large object {oid}: find out who made it, and `select lo_unlink({oid})`" for (oid,) in large]
     connection.rollback()
     return Check.of(
         "persons", "every table, path and kind of content belongs to one place where a person is looked for",

@@ -8,7 +8,7 @@ select
             then
                 format('had to be answered by %s: `callmart privacy status` says what is next', r.due)
         when r.approved_by in (r.opened_by, r.planned_by)
-            then 'is approved by the login that opened or planned it: have the register looked at'
+            then format('is approved by the login that opened or planned it: `callmart privacy status %s`', r.number)
         when
             r.answered_at is not null
             and not privacy.is_held(r)
@@ -19,7 +19,7 @@ select
                     where s.request = r.number and s.step = 'prove'
                 )
             )
-            then 'was answered, and the register has no proof of it: have the register looked at'
+            then format('was answered, and the register has no proof of it: `callmart privacy status %s`', r.number)
     end
 from privacy.request as r
 order by r.number;

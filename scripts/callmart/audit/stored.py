@@ -17,6 +17,10 @@ from callmart.declarations.mart import NAMES_OF_AGENTS
 SQL = sql_file.statements(__file__)
 
 _REMEDY = "nothing of callmart's writes that: find out who did, and remove it"
+_OF_NUMBER = (
+    "if the registry has just lost that queue or line, run `callmart run`; else find out who wrote it, "
+    "and remove it"
+)
 
 
 def of_words(connection: psycopg.Connection) -> Check:
@@ -55,17 +59,21 @@ def _of_table(
             of_others = sql.SQL(SQL["numbers"]).format(table=sql.SQL(table), name=sql.Identifier(name))
             ((rows,),) = connection.execute(of_others).fetchall()
         if rows:
-            what = "something that is no key" if is_keyed else "something that looks like a telephone number"
-            yield f"{table}.{name}: {rows} rows have {what}; {_REMEDY}"
+            what, remedy = (
+                ("something that is no key", _REMEDY)
+                if is_keyed
+                else ("something that looks like a telephone number", _OF_NUMBER)
+            )
+            yield f"{table}.{name}: {rows} rows have {what}; {remedy}"
 
 
 def of_events(connection: psycopg.Connection) -> Check:
-    """Check that no event is one that landing would have refused."""
+    """Check that no event has what landing refuses, as far as it could be of a person or a customer."""
     ((is_any,),) = connection.execute("select exists (select 1 from raw.event)").fetchall()
     wrong = connection.execute(
         SQL["unprepared"], {"platforms": list(PLATFORMS), "lines": list(LINE_PLATFORMS)}
     ).fetchall()
     return Check.of(
-        "stored", "no event is one that landing refuses: no withheld number, no agent on a line, no word of no list",
+        "stored", "no event has a withheld number, an agent on a line, a recording in the middle, or a word of no list",
         int(is_any), [f"customer {customer}: {rows} events {what}; {_REMEDY}" for customer, what, rows in wrong],
     )  # fmt: skip

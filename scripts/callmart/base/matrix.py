@@ -107,7 +107,7 @@ class Matrix(Strict):
                     f"{name} would write {others[0]}, past the functions that look at what comes; it may insert into "
                     f"{', '.join(DOORWAY[:-1])} and {DOORWAY[-1]} only"
                 )
-            if re.match("customer_|reads_|shows_|owner$", name):
+            if re.fullmatch("customer_[0-9]+|(reads|shows)_.*|owner", name):
                 raise ValueError(
                     f"{name} would be the login of a customer or a group, or the owner's; give the duty another name"
                 )

@@ -301,7 +301,7 @@ def prove(number: Number) -> None:
         found = register.request(officer, number)
         key, person, _ = persons_asked.person(owner, officer, found, found.until)
         proving = persons_asked.procedure(owner, found, key)
-        with lock.exclusive(owner):  # while it is done, it is not proved
+        with lock.exclusive(owner):  # nobody does the request meanwhile
             register.begin_proving(officer, number)
         finished = count(1)
 

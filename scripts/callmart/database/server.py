@@ -5,7 +5,9 @@ Both have the same roles, policies and passwords.
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -106,7 +108,7 @@ def _where(settings: Settings) -> str:
 _CAUSES = (
     (
         r"server does not support SSL",
-        "the server offers no TLS; set `ssl = on` there, or, where nobody else can listen, add sslmode=disable",
+        "the server offers no TLS; set `ssl = on` there; sslmode=disable does without, and `callmart audit` names it",
     ),
     (
         r"root certificate file .* does not exist|could not (read|load|open) .*root certificate",
@@ -216,12 +218,10 @@ def _with_tls(dsn: str) -> str:
             "CALLMART_DSN, or PGSERVICE, names a service of libpq, whose server and password all logins would get: "
             "write the service's host, port and sslmode into CALLMART_DSN instead, and unset PGSERVICE"
         )
-    host, hostaddr = (
-        str(given.get(part) or os.environ.get(f"PG{part.upper()}", "")) for part in ("host", "hostaddr")
-    )
     database, port = (str(given.get(part) or "") for part in ("dbname", "port"))
     # If a password has an unescaped @ or /, its rest is read as host, port or database, and errors would print it.
-    odd = "@" in host + database or port.strip("0123456789,")
+    hosts = hosts_of(given)
+    odd = "@" in hosts[0] + database or port.strip("0123456789,")
     if odd or not (database and given.get("user")):
         raise UserError(
             "CALLMART_DSN is not understood; write postgresql://user:password@host:port/database, "
@@ -234,9 +234,17 @@ def _with_tls(dsn: str) -> str:
             raise UserError(
                 f"the passfile of CALLMART_DSN: {passfile} can't be read; correct its name"
             ) from None
-    if "sslmode" in given or on_this_machine(host, hostaddr):
+    if "sslmode" in given or on_this_machine(*hosts):
         return dsn
     return make_conninfo(dsn, sslmode="verify-full", sslrootcert=given.get("sslrootcert", "system"))
+
+
+def hosts_of(given: Mapping[str, Any]) -> tuple[str, str]:
+    """Host and hostaddr of a libpq URI's parts, or of the environment, as libpq takes them."""
+    host, hostaddr = (
+        str(given.get(part) or os.environ.get(f"PG{part.upper()}", "")) for part in ("host", "hostaddr")
+    )
+    return host, hostaddr
 
 
 def on_this_machine(*hosts: str) -> bool:

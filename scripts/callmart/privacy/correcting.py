@@ -48,7 +48,7 @@ class Correction:
         if not self._stands(connection, person):
             self._refuse_wrong(connection, person)
             if not counts[Events.name]:
-                counts[Events.name][TOO_OLD] = self._days_too_old(connection, person)
+                counts[Events.name][TOO_OLD], _ = self._days_too_old(connection, person)
             if not counts[Events.name].total():
                 raise UserError(
                     "this agent has no events on these days: ask the contact which days and agent it is"
@@ -69,7 +69,10 @@ class Correction:
         with clock.guarded(work.connection, work.settings):
             planned = None if self._is_noted(case) else self.plan(case)
             steps.begin(planned.hash if planned else None)
-            if not (planned and TOO_OLD in planned.counts[Events.name]):  # else there is nothing of it
+            _, is_over = self._days_too_old(work.connection, person)
+            if not (
+                planned and TOO_OLD in planned.counts[Events.name] and is_over
+            ):  # else nothing of it can land
                 self._note(case)
             each(treat, steps.on_place)
 
@@ -79,7 +82,8 @@ class Correction:
         with clock.guarded(work.connection, work.settings):
             require_covered(work)
             wrong = self._count(work.connection, person)
-            wrong["agents"] += not (self._is_noted(case) or self._days_too_old(work.connection, person))
+            _, is_over = self._days_too_old(work.connection, person)
+            wrong["agents"] += not (self._is_noted(case) or is_over)
             waiting = Counts(days=waiting_days(work.connection, person.customer_id))
             return prove_counted({Events.name: wrong, Marts.name: waiting}, on_place)
 
@@ -123,11 +127,11 @@ class Correction:
             ((outside, inside),) = connection.execute(SQL["count"], self._parameters(person)).fetchall()
         return +Counts({"events outside calls": outside, "events in calls": inside})
 
-    def _days_too_old(self, connection: psycopg.Connection, person: Person) -> int:
-        """How many of the days are too old to be kept."""
+    def _days_too_old(self, connection: psycopg.Connection, person: Person) -> tuple[int, bool]:
+        """How many of the days are too old to be kept, and whether all are."""
         found = connection.execute(SQL["days_too_old"], self._parameters(person)).fetchone()
         connection.rollback()
-        return found[0] if found else 0
+        return found or (0, False)
 
     def _stands(self, connection: psycopg.Connection, person: Person) -> bool:
         found = connection.execute(SQL["stands"], self._parameters(person)).fetchone()

@@ -10,13 +10,14 @@ where
     and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)));
 
 -- name: days_too_old
--- How many of the days are not kept any more.
+-- How many of the days are not kept any more, and whether none is.
 select
     greatest(
         0,
         least((%(until)s at time zone time_zone)::date, access.retention_floor())
         - (%(since)s at time zone time_zone)::date
-    )
+    ),
+    (%(until)s at time zone time_zone)::date <= access.retention_floor()
 from registry.customer
 where customer_id = %(customer)s;
 

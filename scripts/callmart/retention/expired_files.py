@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -75,11 +76,12 @@ def find(steps: Steps) -> None:
 
 
 def _left(settings: Settings) -> list[Path]:
-    """The temporary files that nobody has written to for a day. What works without the lock, such as an audit, has
-    younger ones.
-    """
-    before = time.time() - 24 * 3600
-    return [file for file in disk.files(settings.home / disk.TEMPORARY) if file.lstat().st_mtime < before]
+    """The temporary files that nobody has written to for a day. What works without the lock has younger ones."""
+    before, found = time.time() - 24 * 3600, list[Path]()
+    for file in disk.files(settings.home / disk.TEMPORARY):
+        with suppress(FileNotFoundError):
+            found += [file] * (file.lstat().st_mtime < before)
+    return found
 
 
 def _old_extracts(

@@ -65,8 +65,18 @@ return (
     select
         case
             when
-                bool_or(c.key_fingerprint = request.key_fingerprint)
-                and request.customer_id in (select k.customer_id from registry.contract as k)
+                bool_or(
+                    c.key_fingerprint = request.key_fingerprint
+                    and exists (
+                        select 1 from registry.contract as k
+                        where
+                            k.customer_id = request.customer_id
+                            and (
+                                k.valid_until is null
+                                or (now() at time zone c.time_zone)::date < k.valid_until
+                            )
+                    )
+                )
                 then 'here'
             when bool_or(c.key_fingerprint is distinct from request.key_fingerprint and c.key_fingerprint is not null)
                 then 'back'
