@@ -129,7 +129,7 @@ WORDS = {
     "page": texts("pagina", "page"),
     "mail_subject": texts("Uw weekrapporten: {reports}", "Your weekly reports: {reports}"),
     "mail_reason": texts(
-        "U krijgt deze mail omdat uw organisatie hem voor u heeft besteld. Wie hem niet meer wil, zegt dat daar.",
+        "U krijgt deze mail omdat uw organisatie hem voor u heeft besteld. Wilt u hem niet meer, zeg dat dan daar.",
         "You get this mail because your organisation ordered it for you. If you no longer want it, tell them.",
     ),
 }
