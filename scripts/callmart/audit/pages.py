@@ -5,6 +5,7 @@ they are.
 import re
 from collections.abc import Iterator
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from html import unescape
 from pathlib import Path
 
@@ -63,9 +64,12 @@ def _pages(settings: Settings) -> Iterator[tuple[Path, list[bytes]]]:
             if file.suffix == ".html":
                 yield file, [file.read_bytes()]
     for mail in outbox.mails(settings):
-        letter = message_from_bytes(mail.path.read_bytes(), policy=policy.default)
-        parts = (part for part in letter.walk() if part.get_content_type() == "text/html")
+        parts = (part for part in _letter(mail).walk() if part.get_content_type() == "text/html")
         yield mail.path, [str(part.get_content()).encode() for part in parts]
+
+
+def _letter(mail: outbox.Mail) -> EmailMessage:
+    return message_from_bytes(mail.path.read_bytes(), policy=policy.default)
 
 
 def reaching_out(page: bytes) -> Iterator[str]:
@@ -123,8 +127,7 @@ def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
         recipients.setdefault(address, set()).add(customer)
     for mail in outbox.mails(settings):
         looked_at += 1
-        letter = message_from_bytes(mail.path.read_bytes(), policy=policy.default)
-        address = str(letter["To"])
+        address = str(_letter(mail)["To"])
         is_others = mail.customer_id not in recipients.get(address, {mail.customer_id})
         if is_others and not _was_for(connection, settings, mail, address):
             found.append(

@@ -35,7 +35,7 @@ PLACES = (
 # What can block besides a place: something that belongs to none, and the search before anything is erased.
 ALSO_BLOCKING = ("places", "control")
 
-TOO_OLD = "days too old"  # of a correction: no day is kept any more
+TOO_OLD = "days too old"  # of a correction: they are not kept any more
 RAW_FILES = "raw files"  # in landing folders: we don't change them, and some may be of another customer
 
 # What is counted. Rows of a mart are counted under the mart's name, which the database knows.

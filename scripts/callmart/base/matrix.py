@@ -20,12 +20,8 @@ GroupName = Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
 USAGE = "usage"  # the group of the statistics over all customers, which no customer reads
 PUBLISHER = "publisher"  # a duty
 APPROVES = "privacy.approve"  # the function by which a request's plan is approved
-DOORWAY = (
-    "raw.incoming",
-    "raw.incoming_reject",
-    "raw.incoming_agent",
-    "raw.incoming_marked",
-)  # what lands is put there
+# Where what lands is put.
+DOORWAY = ("raw.incoming", "raw.incoming_reject", "raw.incoming_agent", "raw.incoming_marked")
 Option = Literal["standard", "detailed"]
 Order = Literal["contact_list"]  # what the registry can order besides an option
 OPTIONS: tuple[Option, ...] = get_args(Option)  # each includes those before it

@@ -35,8 +35,6 @@ REMEDIES = {
     ),
     "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
-
-
 NO_THREAD = "can't start new thread"  # Python has no class for it
 
 

@@ -509,22 +509,30 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show all requests, with the days that are left for an answer; or all that was done with one."""
+    if number is not None:
+        _status_of(number, as_json)
+        return
     with looking() as connection:
-        found = register.requests(connection) if number is None else [register.request(connection, number)]
-        log = register.log(connection, number) if number else []
-        evidence = register.evidence(connection, number) if number else []
+        found = register.requests(connection)
     if as_json:
-        if number is None:
-            print_json(list(map(asdict, found)))
-        else:
-            told = {"log": list(map(asdict, log)), "evidence": list(map(asdict, evidence))}
-            print_json(asdict(found[0]) | told)
+        print_json([asdict(one) for one in found])
         return
     if not found:
         out.print("no requests")
         return
     print_requests(found)
-    if number:
-        print_log(log)
-        print_counts(evidence, "find")
-        print_proof(evidence)
+
+
+def _status_of(number: int, as_json: bool) -> None:
+    with looking() as connection:
+        found = register.request(connection, number)
+        log = register.log(connection, number)
+        evidence = register.evidence(connection, number)
+    if as_json:
+        told = {"log": [asdict(one) for one in log], "evidence": [asdict(one) for one in evidence]}
+        print_json(asdict(found) | told)
+        return
+    print_requests([found])
+    print_log(log)
+    print_counts(evidence, "find")
+    print_proof(evidence)

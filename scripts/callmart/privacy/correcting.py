@@ -70,9 +70,8 @@ class Correction:
             planned = None if self._is_noted(case) else self.plan(case)
             steps.begin(planned.hash if planned else None)
             _, is_over = self._days_too_old(work.connection, person)
-            if not (
-                planned and TOO_OLD in planned.counts[Events.name] and is_over
-            ):  # else nothing of it can land
+            finds_none = planned is not None and TOO_OLD in planned.counts[Events.name]
+            if not (finds_none and is_over):  # else nothing of it can land
                 self._note(case)
             each(treat, steps.on_place)
 

@@ -130,9 +130,8 @@ class Actual:
     hides_users: bool  # whether the site's users can't see each other
     # By customer: why something of it couldn't be read. Nothing of such a customer changes, unless it leaves.
     unread: Mapping[int, str] = field(default_factory=dict)
-    moved: Mapping[int, str] = field(
-        default_factory=dict
-    )  # the same of whose project was moved, which is read
+    # The same of those whose project was moved. It can be read, where it is now.
+    moved: Mapping[int, str] = field(default_factory=dict)
     has_warnings: bool = True  # whether the site has data quality warnings
     # Our group of users from before marks, or that of the former installation: its members are ours.
     users_before: Group | None = None
