@@ -40,10 +40,14 @@ class Place:
     secrets: Sequence[planner.Secret]
 
 
-def place(connection: psycopg.Connection, mart: Mart, relation: str, asker: int) -> Place | None:
-    """Look up a relation and secrets in it, as the owner. None if no other customer has rows there."""
+def place(
+    connection: psycopg.Connection, mart: Mart, relation: str, asker: int, in_last_month: bool = True
+) -> Place | None:
+    """Look up a relation and secrets in it, as the owner. None if no other customer has rows there. Queries without a
+    condition on days need secrets of all rows: the asker may have a value in another month.
+    """
     table, within = mart.table, "true"
-    if mart.day:
+    if mart.day and in_last_month:
         within = _last_month(connection, table, mart.day, asker)
     columns = connection.execute(
         SQL["columns"], {"relation": relation, "table": table, "day": mart.day or ""}
