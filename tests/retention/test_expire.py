@@ -286,9 +286,9 @@ def test_what_a_kill_has_left_goes_after_a_day(full: Callmart) -> None:
     """It can be what was downloaded from Tableau. What a command at work has is younger."""
     with disk.temporary(full.home) as folder:
         left, young = folder / "left.tdsx", folder / "young.tdsx"
-        left.touch()
-        young.touch()
-        os.utime(left, (0, 0))
+        for file, changed_at in (left, 0.0), (young, datetime.now(UTC).timestamp()):
+            file.touch()
+            os.utime(file, (changed_at, changed_at))
         expired(full, BORDER)
         assert list(folder.iterdir()) == [young]
 
