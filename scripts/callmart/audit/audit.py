@@ -123,6 +123,7 @@ def _looks(
         objectors.of_files(connection, "extracts", of_extracts),
         objectors.of_files(connection, "Tableau", of_tableau.words),
         *tables.of_books(connection, board),
+        tables.sealed(connection, settings),
         stored.of_words(connection),
         stored.of_events(connection),
         drawn.of_pages(connection, settings),

@@ -12,7 +12,7 @@ from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.database import catalogue
+from callmart.database import catalogue, log_seals
 from callmart.declarations import dbt_project, mart_tables, pointing
 from callmart.mailing import places as outbox
 from callmart.reports import shelf
@@ -211,6 +211,15 @@ def of_books(connection: psycopg.Connection, board: Board) -> Iterator[Check]:
     yield Check.of(
         "quality", "no day that is held back is visible in the version that failed", opened, shown or []
     )
+
+
+def sealed(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that the audit log is as it was when the runs sealed it. Where none did yet, nobody can tell."""
+    seals, found = log_seals.broken(connection, settings)
+    return Check.of(
+        "audit log", "no entry that a run has sealed was changed, deleted or added since", seals, found,
+        applies=bool(seals or found),
+    )  # fmt: skip
 
 
 def append_only(connection: psycopg.Connection) -> Check:
