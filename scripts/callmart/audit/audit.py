@@ -112,6 +112,7 @@ def _looks(
     of_extracts, is_kept = agents.in_extracts(settings, scene), settings.tableau.keeps_extracts
     return [
         *tables.of_rights(connection, settings, scene),
+        tables.of_surroundings(connection, settings),
         *limits.of_limits(connection, settings),
         *tables.of_tables(connection, settings, scene),
         options.of_agents(connection, scene),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import psycopg
 from psycopg import sql
 
-from callmart.access import drift
+from callmart.access import drift, surroundings
 from callmart.access.rights import SCHEMAS, shown_in
 from callmart.audit.channels import Board
 from callmart.audit.check import Check
@@ -62,6 +62,17 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     yield Check.of(
         "rights", "every column that could point to a person says to whom it does", columns, unsaid,
     )  # fmt: skip
+
+
+def of_surroundings(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check what drift leaves out, because a superuser is trusted, and a shared server may have it for others."""
+    found = surroundings.beside(connection, is_own=settings.dsn is None)
+    return Check.of(
+        "rights",
+        "nothing that a superuser put beside callmart reads for others, or runs in its sessions",
+        1,
+        found,
+    )
 
 
 # The days of these tables are in the customer's time zone, or the provider's for an unknown customer.
