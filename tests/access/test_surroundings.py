@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from callmart.access import drift
+from callmart.access import drift, surroundings
 from callmart.access.difference import Drift
+from callmart.audit import limits
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
@@ -318,3 +319,106 @@ def test_nor_does_the_administrator_and_the_function_is_a_superuser_s(played: Ca
         )
         assert owner.fetchall() == [("postgres",)]
     assert drifted(played) == []
+
+
+# -- what a superuser puts beside callmart ---------------------------------------------------------------------
+
+WORKS = "language plpgsql as 'begin return null; end'"
+ELSEWHERE = f"create function public.beside(text) returns boolean immutable {WORKS};"
+CALLS = "calls public.beside(text), which is not callmart's: drop it"
+# No drift, as a shared server may have some of it for others; the audit names each with what takes it away.
+BESIDE = {
+    "an event trigger": (
+        "create function public.seen() returns event_trigger language plpgsql as 'begin end';"
+        " create event trigger seen on ddl_command_end execute function public.seen()",
+        "event trigger seen runs public.seen(): drop event trigger seen",
+    ),
+    "a function among PostgreSQL's own": (
+        f"create function pg_catalog.beside(text) returns boolean {WORKS}",
+        "beside(text) is among PostgreSQL's own functions: drop function beside(text)",
+    ),
+    "a function with a superuser's rights": (
+        f"create function public.peek() returns bigint security definer {WORKS}",
+        "everybody may call public.peek(), which has the rights of postgres:"
+        " revoke execute on routine public.peek() from public",
+    ),
+    "a cast": (
+        f"{ELSEWHERE} create cast (text as boolean) with function public.beside(text) as assignment",
+        "PostgreSQL's own types have the cast from text to boolean: drop cast (text as boolean)",
+    ),
+    "an operator": (
+        f"{ELSEWHERE} create operator pg_catalog.!! (function = public.beside, rightarg = text)",
+        "!!(NONE,text) is among PostgreSQL's own operators: drop operator !!(NONE,text)",
+    ),
+    "a default that copies": (
+        f"{ELSEWHERE} alter table registry.queue alter column label set default public.beside('')::text",
+        f"default value for column label of table registry.queue {CALLS}",
+    ),
+    "a check that copies": (
+        f"{ELSEWHERE} alter table registry.contact add constraint beside check (public.beside(name))",
+        f"constraint beside on table registry.contact {CALLS}",
+    ),
+    "an index that copies": (
+        f"{ELSEWHERE} create index beside on registry.contact (public.beside(name))",
+        f"index registry.beside {CALLS}",
+    ),
+    "another who did it": (
+        "alter table ops.audit_log alter column actor set default 'nobody'",
+        "alter table ops.audit_log alter column actor set default SESSION_USER",
+    ),
+    "nobody who did it": (
+        "alter table privacy.step alter column at drop default",
+        "alter table privacy.step alter column at set default clock_timestamp()",
+    ),
+    "foreign keys that keep nothing": (
+        "alter table registry.contact disable trigger all",
+        "the foreign keys of registry.contact are off: alter table registry.contact enable trigger all",
+    ),
+    "another administrator": (
+        "create role another login superuser",
+        "role another may do everything on the server: drop it, or take its powers away",
+    ),
+    "a copy of the server": (
+        "create role another login replication",
+        "role another may do everything on the server: drop it, or take its powers away",
+    ),
+    "an owner who may do everything": (
+        "alter role callmart_owner bypassrls",
+        "role callmart_owner may do everything on the server: drop it, or take its powers away",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_a_superuser_puts_beside_callmart_is_named_with_its_remedy(played: Callmart, what: str) -> None:
+    statements, told = BESIDE[what]
+    with played.superuser(keep=False) as superuser:
+        superuser.execute(statements.encode())
+        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
+        assert surroundings.beside(superuser, is_own=True) == [told]
+        assert surroundings.beside(superuser, is_own=False) == [told] * ("may do everything" not in told)
+
+
+TELLING = {
+    "errors": "alter database callmart set log_min_messages = 'warning'",
+    "statements": "alter role callmart_owner set log_statement = 'all'",
+    "slow statements": "alter role all set log_min_duration_statement = 1000",
+    "a login's statements": "alter role callmart_loader set log_min_duration_statement = 0",
+    "a library": "alter database callmart set session_preload_libraries = 'auto_explain'",
+}
+
+
+@pytest.mark.parametrize("what", TELLING)
+def test_what_tells_the_log_or_a_library_is_named_with_its_remedy(played: Callmart, what: str) -> None:
+    with played.superuser(keep=False) as superuser:
+        superuser.execute(TELLING[what].encode())
+        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
+        ((name, text),) = drift.switched(superuser, limits.TELLING, ["session_preload_libraries"])
+    remedy = TELLING[what].partition(" = ")[0].replace(f"set {name}", f"reset {name}")
+    assert text.endswith(f": have a superuser run {remedy}")
+
+
+def test_nothing_is_beside_callmart_and_nothing_is_told(played: Callmart) -> None:
+    with played.connect() as owner:
+        assert surroundings.beside(owner, is_own=True) == []
+        assert list(drift.switched(owner, limits.TELLING, ["session_preload_libraries"])) == []

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from audits import done
-from callmart.audit import options, stored, tables
+from callmart.audit import agents, options, stored, tables
 from callmart.audit.check import Check
 from callmart.audit.scene import scene_of
 from callmart.base.keys import key_file
@@ -141,6 +141,19 @@ def test_agents_that_no_contract_orders_are_a_breach(
         owner.execute("select access.ensure_month('store.agent_day', date '2019-12-31')")
     assert owner.execute(statement.encode()).rowcount >= 1
     assert of_agents(played, owner).found == (said,)
+
+
+@pytest.mark.parametrize("key", ["number_key", "call_key::text", "device_key"])
+def test_a_caller_s_key_in_what_standard_opens_is_a_breach_whatever_its_column_declares(
+    played: Callmart, owner: psycopg.Connection, key: str
+) -> None:
+    scene = scene_of(owner, played.settings)
+    assert agents.of_marts(owner, scene).outcome == "holds"
+    owner.execute(
+        f"update store.queue_day set queue = (select min({key}) from raw.event where customer_id = {STANDARD})"
+        f" where (customer_id, call_date) = (select {STANDARD}, max(call_date) from store.queue_day)".encode()
+    )
+    assert agents.of_marts(owner, scene).found == (f"customer {STANDARD}, queue_day: 1 callers",)
 
 
 NOBODYS = "nothing of callmart's writes that: find out who did, and remove it"

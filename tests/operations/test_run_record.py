@@ -42,6 +42,7 @@ STAGES = [
     "extract",
     "publish",
     "marts",
+    "seal",
 ]
 SECRET = "a row: +31612345678"
 
@@ -68,6 +69,7 @@ def quick(emptied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callmart:
         "_follow_rights",
         "_extract",
         "_publish",
+        "_seal",
     ):
         monkeypatch.setattr(run, name, lambda *_: None)
     monkeypatch.setattr(run, "_name_undeclared_marts", lambda *_: None)

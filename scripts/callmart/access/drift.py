@@ -1,7 +1,7 @@
 """Finds drift: where the database differs from access.yml, the marts' YAML and the contracts."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import psycopg
 from psycopg import sql
@@ -323,13 +323,28 @@ def _of_database(connection: psycopg.Connection) -> Iterator[Drift]:
 
 def _drifted_switches(connection: psycopg.Connection) -> Iterator[Drift]:
     """The parameters that keep a protection off: for everybody, for the owner, or for a login of ours."""
-    harmless = [f"{name}={value}" for name, (_, values) in SWITCHES.items() for value in values]
-    rows = connection.execute(SQL["switches"], {"names": list(SWITCHES), "harmless": harmless}).fetchall()
+    for name, text in switched(connection, SWITCHES):
+        yield Drift(text, server=name == "event_triggers")
+
+
+def switched(
+    connection: psycopg.Connection,
+    switches: Mapping[str, tuple[str, Sequence[str]]],
+    hidden: Sequence[str] = (),
+) -> Iterator[tuple[str, str]]:
+    """The parameters that have none of their harmless values, for everybody, for the owner, or for a login of ours,
+    each with a sentence. What the server's configuration says of the `hidden` ones only a superuser may see.
+    """
+    harmless = [f"{name}={value}" for name, (_, values) in switches.items() for value in values]
+    shown = [name for name in switches if name not in hidden]
+    rows = connection.execute(
+        SQL["switches"], {"names": list(switches), "shown": shown, "harmless": harmless}
+    ).fetchall()
     for name, value, role, is_owners, remedy in rows:
         if is_owners or _is_ours(connection, role):
-            yield Drift(
-                f"{SWITCHES[name][0]}, because {name} is {value} for {role or 'everybody'}: {remedy}",
-                server=name == "event_triggers",
+            yield (
+                name,
+                f"{switches[name][0]}, because {name} is {value} for {role or 'everybody'}: {remedy}",
             )
 
 

@@ -315,7 +315,7 @@ where privilege_type = 'CREATE' and grantee <> datdba;
 
 -- name: switches
 -- The parameters of these names that have another value than a harmless one: by a setting of everybody (null), of the
--- owner or of another role, or by the server's configuration; each with what corrects it. What logins can set for
+-- owner or of another role, or, of those that everybody is shown, by the server's configuration; each with what corrects it. What logins can set for
 -- themselves is left out: it is among their own settings.
 with set_by as (
     select
@@ -357,7 +357,7 @@ select
     null,
     false,
     'correct the server''s configuration, and reload it'
-from unnest(%(names)s) as parameter
+from unnest(%(shown)s::text[]) as parameter
 where
     parameter || '=' || current_setting(parameter, true) <> all(%(harmless)s)
     and parameter not in (select parameter from set_by);

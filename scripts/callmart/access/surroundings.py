@@ -35,3 +35,9 @@ def reaching(connection: psycopg.Connection) -> Iterator[Drift]:
     for member, role in connection.execute(SQL["reaching"]):
         if not roles.belongs(member, connection.info.dbname):
             yield Drift(f"{member} is a member of {role}, which reaches around all rights")
+
+
+def beside(connection: psycopg.Connection, *, is_own: bool) -> list[str]:
+    """What a superuser put beside callmart, and what takes it away. `is_own` says that the server is callmart's."""
+    parameters = {"schemas": list(rights.SCHEMAS), "is_own": is_own}
+    return [text for (text,) in connection.execute(SQL["beside"], parameters)]

@@ -284,3 +284,125 @@ where
             and has_database_privilege(r.oid, current_database(), 'connect')
     end
 order by r.rolname, members.reached;
+
+-- name: beside
+-- What a superuser may have put beside callmart, each with what takes it away. That is no drift, because a shared server
+-- may have some of it for others. What extensions bring is left out.
+with of_extensions as (
+    select
+        classid,
+        objid
+    from pg_depend
+    where refclassid = 'pg_extension'::regclass and deptype = 'e'
+),
+
+ours as (
+    select oid from pg_namespace
+    where nspname = any(%(schemas)s)
+),
+
+tables as (
+    select
+        c.oid,
+        c.oid::regclass::text as name
+    from pg_class as c
+    where c.relnamespace in (select oid from ours) and c.relkind in ('r', 'p')
+),
+
+functions as (
+    select
+        p.oid,
+        p.oid::regprocedure::text as name,
+        p.pronamespace,
+        p.proowner,
+        p.prosecdef
+    from pg_proc as p
+    where
+        p.oid >= 16384 -- PostgreSQL's own have lower numbers
+        and p.pronamespace not in (select oid from ours)
+        and ('pg_proc'::regclass, p.oid) not in (select * from of_extensions)
+),
+
+owners_and_superusers as (
+    select oid from pg_roles
+    where rolsuper or rolname = current_user
+)
+
+select format('event trigger %%I runs %%s: drop event trigger %%1$I', t.evtname, t.evtfoid::regprocedure)
+from pg_event_trigger as t
+where
+    t.evtname <> 'refuse_definitions'
+    and ('pg_event_trigger'::regclass, t.oid) not in (select * from of_extensions)
+union all
+select format('%%s is among PostgreSQL''s own functions: drop function %%1$s', name)
+from functions
+where pronamespace = 'pg_catalog'::regnamespace
+union all
+select format('everybody may call %%s, which has the rights of %%s: revoke execute on routine %%1$s from public', name, proowner::regrole)
+from functions
+where
+    prosecdef
+    and proowner in (select oid from owners_and_superusers)
+    and has_function_privilege('public', oid, 'execute')
+union all
+select
+    format(
+        'PostgreSQL''s own types have the %%s: drop cast (%%s as %%s)',
+        pg_describe_object('pg_cast'::regclass, oid, 0), castsource::regtype, casttarget::regtype
+    )
+from pg_cast
+where
+    oid >= 16384 and castsource < 16384 and casttarget < 16384
+    and ('pg_cast'::regclass, oid) not in (select * from of_extensions)
+union all
+select format('%%s is among PostgreSQL''s own operators: drop operator %%1$s', oid::regoperator)
+from pg_operator
+where
+    oid >= 16384 and oprnamespace = 'pg_catalog'::regnamespace
+    and ('pg_operator'::regclass, oid) not in (select * from of_extensions)
+union all
+-- Defaults, checks, generated columns and indexes.
+select distinct
+    format('%%s calls %%s, which is not callmart''s: drop it', pg_describe_object(d.classid, d.objid, d.objsubid), f.name)
+from pg_depend as d
+inner join functions as f on d.refobjid = f.oid
+inner join pg_depend as of_table on d.classid = of_table.classid and d.objid = of_table.objid
+inner join tables on of_table.refobjid = tables.oid
+where
+    d.refclassid = 'pg_proc'::regclass
+    and d.classid <> 'pg_trigger'::regclass -- drift compares those
+    and of_table.refclassid = 'pg_class'::regclass
+union all
+-- Who did what, and when, is a default.
+select format('alter table %%s alter column %%I set default %%s', told.relation, told.name, told.expression)
+from (
+    values
+    ('ops.audit_log'::regclass, 'actor', 'SESSION_USER'),
+    ('ops.audit_log', 'at', 'clock_timestamp()'),
+    ('privacy.step', 'actor', 'SESSION_USER'),
+    ('privacy.step', 'at', 'clock_timestamp()'),
+    ('privacy.request', 'opened_by', 'SESSION_USER')
+) as told (relation, name, expression)
+left join pg_attribute as a on told.relation = a.attrelid and told.name = a.attname
+left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
+where pg_get_expr(d.adbin, d.adrelid) is distinct from told.expression
+union all
+-- Foreign keys are kept by triggers of PostgreSQL's own.
+select distinct format('the foreign keys of %%s are off: alter table %%1$s enable trigger all', tables.name)
+from pg_trigger
+inner join tables on tgrelid = tables.oid
+where tgisinternal and tgenabled = 'D'
+union all
+select
+    format(
+        'replication slot %%s takes along all that changes here: select pg_drop_replication_slot(%%L)',
+        slot_name, slot_name
+    )
+from pg_replication_slots
+where slot_type = 'logical' and database = current_database()
+union all
+-- On a server of its own callmart has one administrator.
+select format('role %%I may do everything on the server: drop it, or take its powers away', rolname)
+from pg_roles
+where %(is_own)s and (rolsuper or rolreplication or rolbypassrls) and oid >= 16384
+order by 1;

@@ -1,10 +1,12 @@
-"""The audit's search for agents in the marts that every contract opens: keys, ids and names as whole values.
+"""The audit's search for persons in the marts that every contract opens: keys, ids and names of agents, and keys of
+callers and their calls, as whole values.
 
-A column declares whose data it has; this search compares the declaration with the data. As a control, known agents are
-planted among the words: a search that does not find them proves nothing. The result names marts and customers and
-counts agents, and has no values.
+A column declares whose data it has; this search compares the declaration with the data. As a control, known agents and
+callers are planted among the words: a search that does not find them proves nothing. The result names marts and
+customers and counts persons, and has no values.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ from callmart.tableau_files import hyper
 
 SQL = sql_file.statements(__file__)
 
-NAME = "no agent's key, id or name in what a standard contract opens"
+NAME = "no agent's key, id or name and no caller's key in what a standard contract opens"
 
 
 class Word(NamedTuple):
@@ -62,13 +64,15 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
     planted = _planted(connection)
     looked_at, found = 0, []
     for mart in _shown([*scene.marts, *mart_tables.undeclared(connection, scene.marts)]):
-        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in mart.words)
+        columns = sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier(name)) for name in _searched(mart)
+        )
         words = sql.SQL("select customer_id, unnest(array[{}]) as word from {}").format(
             columns, sql.Identifier(*mart.table.split("."))
         )
-        agents, is_proven = _among(connection, words, planted)
+        persons, is_proven = _among(connection, words, planted)
         looked_at += is_proven
-        found += [f"customer {customer}, {mart.name}: {count} agents" for customer, count in agents]
+        found += [f"customer {customer}, {mart.name}: {count} {whom}" for customer, whom, count in persons]
     return Check.of("agents", f"{NAME}: marts", looked_at, found, applies=bool(planted))
 
 
@@ -92,7 +96,7 @@ def of_files(
     *,
     is_kept: bool,
 ) -> Check:
-    """Check the words that were read from files. The planted agents are read from a file, too. `is_kept` says that
+    """Check the words that were read from files. Those who were planted are read from a file, too. `is_kept` says that
     there should be files.
     """
     planted = _planted(connection)
@@ -102,9 +106,12 @@ def of_files(
         listed = sql.SQL(
             "select * from unnest({}::integer[], {}::text[]) as held (customer_id, word)"
         ).format([one.customer_id for one in held], [one.word for one in held])
-        agents, is_proven = _among(connection, listed, control)
+        persons, is_proven = _among(connection, listed, control)
         looked_at += is_proven and control == planted
-        found += [f"{place}: {sum(count for _, count in agents)} agents"] if agents else []
+        counts = Counter[str]()
+        for _, whom, count in persons:
+            counts[whom] += count
+        found += [f"{place}: {count} {whom}" for whom, count in counts.items()]
     applies = bool(planted) and (bool(words.held) or is_kept)
     return Check.of("agents", f"{NAME}: {where}", looked_at, found, applies=applies)
 
@@ -114,12 +121,20 @@ def _shown(marts: Iterable[Mart]) -> list[Mart]:
     return [mart for mart in marts if mart.group in roles.opens("standard", matrix().ordered) and mart.words]
 
 
+def _searched(mart: Mart) -> list[str]:
+    """The columns in which a key could be: those with words, whomever they point to, and wide numbers of nobody."""
+    wide = [
+        column.name for column in mart.declared if column.data_type == "bigint" and not column.is_of_a_person
+    ]
+    return [*mart.words, *wide]
+
+
 def _words_of(file: Path, marts: Iterable[Mart]) -> Iterator[Word]:
     with hyper.opened(file) as opened:
         for mart in marts:
-            for column in map(escape_name, mart.words):
+            for column in map(escape_name, _searched(mart)):
                 for customer, word in opened.execute_list_query(
-                    f"select distinct customer_id, {column} from {TableName(hyper.SCHEMA, mart.name)}"
+                    f"select distinct customer_id, cast({column} as text) from {TableName(hyper.SCHEMA, mart.name)}"
                     f" where {column} is not null"
                 ):
                     yield Word(customer, word)
@@ -127,27 +142,34 @@ def _words_of(file: Path, marts: Iterable[Mart]) -> Iterator[Word]:
 
 def _among(
     connection: psycopg.Connection, words: sql.Composable, planted: set[Word]
-) -> tuple[list[tuple[int, int]], bool]:
-    """The number of agents among the words, per customer; and whether all planted agents were found."""
+) -> tuple[list[tuple[int, str, int]], bool]:
+    """How many agents and callers are among the words, per customer; and whether all that were planted were found."""
     query = sql.SQL(SQL["known"]).format(
         words=sql.SQL("({})").format(words),
         customers=[one.customer_id for one in planted],
         planted=[one.word for one in planted],
     )
     rows = connection.execute(query).fetchall()
-    found = [(customer, count) for customer, is_planted, count in rows if count and not is_planted]
-    control = sum(count for _, is_planted, count in rows if is_planted)
+    found = [
+        (customer, whom, count)
+        for customer, is_planted, *counts in rows
+        for whom, count in zip(("agents", "callers"), counts, strict=True)
+        if count and not is_planted
+    ]
+    control = sum(agents + callers for _, is_planted, agents, callers in rows if is_planted)
     return found, control == len(planted) > 0
 
 
 def _planted(connection: psycopg.Connection) -> set[Word]:
-    """One agent of each kind, if there is one: by key, id and name, and by a key that is only in the events."""
+    """One agent of each kind, if there is one: by key, id and name, and by a key that is only in the events; and one
+    caller by the key of the number and of the call.
+    """
     rows = connection.execute(SQL["planted"])
     return {Word(*row) for row in rows}
 
 
 def _read_back(settings: Settings, scene: Scene, planted: set[Word]) -> set[Word]:
-    """Write the planted agents into a file, in the columns of words, and return what is read from it."""
+    """Write those who were planted into a file, in the columns of words, and return what is read from it."""
     mart = next(iter(_shown(scene.marts)), None)
     if mart is None or not planted:
         return set()
@@ -156,9 +178,9 @@ def _read_back(settings: Settings, scene: Scene, planted: set[Word]) -> set[Word
         with hyper.written(file) as opened:
             opened.catalog.create_schema(hyper.SCHEMA)
             table = TableName(hyper.SCHEMA, mart.name)
-            columns = ", ".join(f"{escape_name(name)} text" for name in mart.words)
+            columns = ", ".join(f"{escape_name(name)} text" for name in _searched(mart))
             opened.execute_command(f"create table {table} (customer_id integer, {columns})")
             for one in planted:
-                words = ", ".join([escape_string_literal(one.word)] * len(mart.words))
+                words = ", ".join([escape_string_literal(one.word)] * len(_searched(mart)))
                 opened.execute_command(f"insert into {table} values ({one.customer_id}, {words})")
         return set(_words_of(file, [mart]))

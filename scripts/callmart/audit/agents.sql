@@ -1,10 +1,7 @@
 -- name: known
--- The number of agents among the words of each customer, and among the words that were planted.
-select
-    customer_id,
-    is_planted,
-    cardinality(registry.known_agents(customer_id, array_agg(distinct word)))
-from (
+-- How many agents and callers are among the words of each customer, and among the words that were planted. A word that
+-- is like a key is sought among the keys of the customer's events, which is done for few words.
+with looked_at as (
     select
         held.customer_id,
         held.word,
@@ -16,13 +13,42 @@ from (
         word,
         true
     from unnest({customers}::integer[], {planted}::text[]) as planted (customer_id, word)
-) as looked_at
-where word is not null
-group by customer_id, is_planted
-order by customer_id;
+),
+
+found as materialized (
+    select
+        customer_id,
+        is_planted,
+        array_agg(distinct word) as words,
+        registry.known_agents(customer_id, array_agg(distinct word)) as agents
+    from looked_at
+    where word is not null
+    group by customer_id, is_planted
+)
+
+select
+    f.customer_id,
+    f.is_planted,
+    cardinality(f.agents),
+    (
+        select count(*)
+        from unnest(f.words) as word
+        where
+            word ~ '^([0-9a-f]{{32}}|-?[0-9]{{10,19}})$'
+            and word <> all(f.agents)
+            and exists (
+                select 1 from raw.event as e
+                where
+                    e.customer_id = f.customer_id
+                    and word in (e.number_key, e.target_key, e.device_key, e.call_key::text)
+            )
+    )
+from found as f
+order by f.customer_id;
 
 -- name: planted
--- One agent of each kind: by key, by id, by name, and by a key that is only in the events.
+-- One agent of each kind: by key, by id, by name, and by a key that is only in the events. And one caller by the key
+-- of the number, and by that of the call.
 select
     customer_id,
     word
@@ -59,6 +85,24 @@ from (
             agent_key
         from raw.event
         where agent_key is not null
+        limit 1
+    )
+    union all
+    (
+        select
+            customer_id,
+            number_key
+        from raw.event
+        where number_key is not null
+        limit 1
+    )
+    union all
+    (
+        select
+            customer_id,
+            call_key::text
+        from raw.event
+        where call_key is not null
         limit 1
     )
 ) as known

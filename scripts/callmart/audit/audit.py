@@ -112,6 +112,7 @@ def _looks(
     of_extracts, is_kept = agents.in_extracts(settings, scene), settings.tableau.keeps_extracts
     return [
         *tables.of_rights(connection, settings, scene),
+        tables.of_surroundings(connection, settings),
         *limits.of_limits(connection, settings),
         *tables.of_tables(connection, settings, scene),
         options.of_agents(connection, scene),
@@ -123,6 +124,7 @@ def _looks(
         objectors.of_files(connection, "extracts", of_extracts),
         objectors.of_files(connection, "Tableau", of_tableau.words),
         *tables.of_books(connection, board),
+        tables.sealed(connection, settings),
         stored.of_words(connection),
         stored.of_events(connection),
         drawn.of_pages(connection, settings),

@@ -17,6 +17,23 @@ from callmart.database import cluster, server
 
 SQL = sql_file.statements(__file__)
 
+_STATEMENTS = "statements go into the server's log, with the names in them"
+_LIBRARY = "a library of somebody else's sees each statement"
+# Parameters by which statements leave for a log or a library unless they have one of these values, and what follows.
+TELLING = {
+    "log_min_messages": (
+        "errors go into the server's log, with the values in them",
+        ("log", "fatal", "panic"),
+    ),
+    "log_statement": (_STATEMENTS, ("none", "ddl")),
+    "log_min_duration_statement": (_STATEMENTS, ("-1",)),
+    "log_min_duration_sample": (_STATEMENTS, ("-1",)),
+    "log_transaction_sample_rate": (_STATEMENTS, ("0",)),
+    "auto_explain.log_min_duration": (_STATEMENTS, ("-1",)),
+    "session_preload_libraries": (_LIBRARY, ("",)),
+    "local_preload_libraries": (_LIBRARY, ("",)),
+}
+
 
 def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
     """Check that no login can shut others out, or use more than its share."""
@@ -27,6 +44,8 @@ def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Ch
     yield _check("the temporary files of a query are limited", list(_unlimited_files(connection)))
     yield _check("some sessions are the owner's, and logins can't take them", list(_unreserved(connection)))
     yield _check("the server has as many sessions as the logins may open", list(_too_many(connection)))
+    telling = [text for _, text in drift.switched(connection, TELLING, hidden=("session_preload_libraries",))]
+    yield _check("no statement and no error goes into the server's log, or to a library of others", telling)
     yield _elsewhere(connection, settings)
     yield _on_nodes(connection, settings)
     yield of_way(settings)

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator
 import psycopg
 from psycopg import sql
 
-from callmart.access import drift
+from callmart.access import drift, surroundings
 from callmart.access.rights import SCHEMAS, shown_in
 from callmart.audit.channels import Board
 from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.database import catalogue
+from callmart.database import catalogue, log_seals
 from callmart.declarations import dbt_project, mart_tables, pointing
 from callmart.mailing import places as outbox
 from callmart.reports import shelf
@@ -62,6 +62,17 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     yield Check.of(
         "rights", "every column that could point to a person says to whom it does", columns, unsaid,
     )  # fmt: skip
+
+
+def of_surroundings(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check what drift leaves out, because a superuser is trusted, and a shared server may have it for others."""
+    found = surroundings.beside(connection, is_own=settings.dsn is None)
+    return Check.of(
+        "rights",
+        "nothing that a superuser put beside callmart reads for others, or runs in its sessions",
+        1,
+        found,
+    )
 
 
 # The days of these tables are in the customer's time zone, or the provider's for an unknown customer.
@@ -211,6 +222,15 @@ def of_books(connection: psycopg.Connection, board: Board) -> Iterator[Check]:
     yield Check.of(
         "quality", "no day that is held back is visible in the version that failed", opened, shown or []
     )
+
+
+def sealed(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that the audit log is as it was when the runs sealed it. Where none did yet, nobody can tell."""
+    seals, found = log_seals.broken(connection, settings)
+    return Check.of(
+        "audit log", "no entry that a run has sealed was changed, deleted or added since", seals, found,
+        applies=bool(seals or found),
+    )  # fmt: skip
 
 
 def append_only(connection: psycopg.Connection) -> Check:

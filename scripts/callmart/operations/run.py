@@ -24,7 +24,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.progress import OnStep, by_customer
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import audit_log, clock
+from callmart.database import audit_log, clock, log_seals
 from callmart.database.lock import Busy, connector
 from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
@@ -198,6 +198,7 @@ def _stages(
         if settings.mail.sender == "callmart":
             attempt("mail", mail, "the mailing broke off")
     attempt("marts", _name_undeclared_marts, "the search for marts that are no longer declared broke off")
+    attempt("seal", _seal, "the audit log was not sealed")
 
 
 def _attempt(
@@ -334,6 +335,10 @@ def _name_undeclared_marts(
     declared = dbt_project.marts(settings)
     for mart in mart_tables.undeclared(connection, declared):
         ran.note(mart_tables.remark(connection, mart, declared))
+
+
+def _seal(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    log_seals.seal(connection, settings)
 
 
 def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
