@@ -18,6 +18,7 @@ from callmart.access import roles
 from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import disk, sql_file
+from callmart.base.counting import several
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
@@ -68,7 +69,9 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
         )
         agents, is_proven = _among(connection, words, planted)
         looked_at += is_proven
-        found += [f"customer {customer}, {mart.name}: {count} agents" for customer, count in agents]
+        found += [
+            f"customer {customer}, {mart.name}: {several(count, 'agent')}" for customer, count in agents
+        ]
     return Check.of("agents", f"{NAME}: marts", looked_at, found, applies=bool(planted))
 
 
