@@ -192,7 +192,7 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[..., Callmart], t
     assert "registry.yml uses earlier names of reports, which callmart 1.0 will refuse" in done.stderr
     names, files = done.stderr.splitlines()
     assert names.endswith("; write traffic for drukte")
-    assert files.startswith("1 recipients have ordered CSV files, which Tableau does not mail")
+    assert files.startswith("1 recipient ordered CSV files, which Tableau does not mail")
     (tmp_path / "registry.yml").write_text("customers: []\n")
     done = command("registry", "apply", tmp_path / "registry.yml", "--yes")
     assert done.returncode == 0

@@ -118,4 +118,4 @@ def test_the_command_tells_of_the_key_once_and_of_the_rows_that_wait(callmart: C
     done = command_of(callmart.home)("land", both, both)
     assert (done.returncode, done.stderr.count(f"the key of customer {AWAY} is missing")) == (2, 1)
     assert "1 event landed, 0 repeated, 0 rows rejected, 0 turned away" in done.stdout
-    assert "  1 rows wait for the key of their customer: land the file again when it is back" in done.stdout
+    assert "  1 row left until the key of the customer is back: land the file again then" in done.stdout

@@ -138,9 +138,6 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
     ]:
         with pytest.raises(UserError, match=why):
             wrong.plan(about)
-    nobody = case(work, of(work, "medewerker-nobody", DAYS[1]))
-    with pytest.raises(UserError, match="has no events on these days"):
-        correction(work, DAYS[1]).plan(nobody)
     planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
         planned.correct(work, person)
@@ -364,6 +361,21 @@ def test_of_days_that_are_too_old_nothing_is_left_to_correct(home: Callmart, com
     number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=("--until", kept))
     assert "op deze dagen niets meer" in command.done(number, *words)
     assert home.rows(entries)[0]["count"] == before[0]["count"] + 1
+    assert command("privacy", "close", number)[0] == 0
+
+
+def test_of_days_without_events_nothing_is_there_to_correct(home: Callmart, command: Commands) -> None:
+    """The contact insists on days and agent, and is answered. What still lands is corrected."""
+    day = (TODAY - timedelta(days=300)).isoformat()
+    words, entries = (MISTAKEN, "", OTHER, day), "select count(*) from privacy.ledger_entry"
+    (before,) = home.rows(entries)
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=("--until", day))
+    code, said = command("privacy", "plan", number, lines=words)
+    assert code == 0 and "there is nothing to do" in said
+    assert command("privacy", "approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
+    letter = command.done(number, *words)
+    assert "dus niets te" in letter and "hebben wij het aan" not in letter and "twee jaar" not in letter
+    assert home.rows(entries) == [{"count": before["count"] + 1}]
     assert command("privacy", "close", number)[0] == 0
 
 

@@ -315,7 +315,7 @@ SAID = {
         "mails with reports",
     ),
     "objection": ("in niets meer", "in nothing that", "tellen nog mee", "still count in"),
-    "restriction": ("in niets meer", "in nothing that", "op verzoek geven", "on request"),
+    "restriction": ("in niets meer", "in nothing that", "Wat wij nog aan", "What we still have"),
     "withdrawal": ("verwijderd, en overal", "we erased everything", "tellen nog mee", "still count in"),
     "lifting": ("weer te zien als", "is shown as before", "De naam hadden", "We deleted the name"),
 }

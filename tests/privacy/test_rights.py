@@ -106,12 +106,31 @@ def test_only_of_an_agent_figures_are_hidden(
 ) -> None:
     number = undone.open(customer, address, kind=kind)
     undone.verify(number)
-    undone.plan(number, plan=PLAN | {"marts": {"cells callers": 3}})
+    undone.plan(number, plan=PLAN | {"marts": {"cells callers": 1}})
     undone.bring(number, "answered")
     found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
     settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
     letter = letters.answer(undone.owner, settings, found, evidence)
-    assert " 3 " in letter and (hidden in letter) == (kind == "agent")
+    assert (" 1 cijfer van " in letter or " 1 figure of " in letter) and (hidden in letter) == (
+        kind == "agent"
+    )
+
+
+@pytest.mark.parametrize(
+    ("customer", "address", "said"),
+    [(ONE, CONTACT, "nergens weggelaten"), (OTHER, ANOTHERS, "left out of nothing")],
+)
+def test_a_lifting_for_somebody_who_was_never_left_out_is_answered_as_that(
+    undone: Desk, customer: int, address: str, said: str
+) -> None:
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    for counts in {}, {"agents": 1}:
+        number = undone.open(customer, address, right="lifting", kind="agent")
+        undone.verify(number)
+        undone.plan(number, plan={place: {} for place in PLAN} | {"marts": counts})
+        undone.bring(number, "answered")
+        found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
+        assert (said in letters.answer(undone.owner, settings, found, evidence)) == (not counts)
 
 
 @pytest.mark.parametrize("right", ["erasure", "objection"])
@@ -154,6 +173,19 @@ def test_what_is_shared_is_shown_to_nobody_and_changed_only_on_an_instruction(
     settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
     letter = " ".join(letters.answer(undone.owner, settings, found, []).split())
     assert "bij meer dan één persoon hoort" in letter and "uitgevoerd" not in letter
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+def test_the_contact_can_withdraw_what_is_not_done_yet(undone: Desk, right: Right) -> None:
+    """Or it was entered by mistake. A package can be made and not sent."""
+    for why in "withdrawn by the contact", "entered by mistake":
+        number = undone.open(ONE, CONTACT, right=right, kind="agent")
+        undone.verify(number, by_consent=True if right == "withdrawal" else None)
+        gives_package = right in ("access", "portability")
+        undone.bring(number, "proving" if gives_package else "approved")
+        register.refuse(undone.officer, number, why)
+        ended = register.request(undone.officer, number)
+        assert (ended.state, ended.refused_why, ended.days_left) == ("refused", why, None)
 
 
 def test_a_withdrawal_says_whether_consent_was_the_reason(undone: Desk) -> None:

@@ -201,7 +201,7 @@ def test_a_plan_counts_what_is_anothers_and_names_nothing_of_it(
 ) -> None:
     publish(server, detailed, books=ELSEWHERE)
     changes = plan((standard,), read(server))
-    assert "? 1 projects of installation ba9876543210" in list(changes.lines())
+    assert "? 1 project of installation ba9876543210" in list(changes.lines())
     assert changes.as_json()["other_installations"] == {"ba9876543210": 1}
     assert "Voorbeeld" not in "".join([*changes.lines(), json.dumps(changes.as_json())])
 

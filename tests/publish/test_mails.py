@@ -75,13 +75,15 @@ def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publicat
 
 @on_both
 def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
-    held = replace(mailed, no_mail_because="1 days of last week are held back")
+    held = replace(mailed, no_mail_because="last week has days that are held back")
     (outcome,) = publish(server, held)
     assert subscriptions(server) == [], "none is made that would mail"
     publish(server, mailed)
     (outcome,) = publish(server, held)
     assert outcome.error is None
-    assert outcome.alert == "customer 1042: the weekly mail is suspended: 1 days of last week are held back"
+    assert (
+        outcome.alert == "customer 1042: the weekly mail is suspended: last week has days that are held back"
+    )
     assert [each.suspended for each in subscriptions(server)] == [True]
     assert lines(server, held) == []
     assert lines(server, mailed) == ["~ subscription 'Drukte to c…@example.org'"]
@@ -125,7 +127,7 @@ def test_only_a_week_that_was_looked_at_is_mailed(server: TSC.Server, mailed: Pu
     for publication, is_active in ((before, True), (sending, True), (over, False), (before, True)):
         (outcome,) = publish(server, publication)
         assert (outcome.error, outcome.alert, active(server)) == (None, None, [is_active])
-    held = replace(sending, no_mail_because="1 days of last week are held back")
+    held = replace(sending, no_mail_because="last week has days that are held back")
     (outcome,) = publish(server, held)
     assert (outcome.error, outcome.alert, active(server)) == (None, None, [False]), "mail that is late waits"
 

@@ -22,7 +22,7 @@ customers:
   - id: 2
     name: Two
     contracts: [{option: standard, from: 2025-01-01}]
-    queues: [{name: two, label: Twee, service_level_s: 11}]
+    queues: [{name: two, label: Twee, service_level_s: 11, short_abandon_s: 613}]
     lines: [{name: two, channels: 77}]
   - {id: 3, name: Three}
 """
@@ -62,7 +62,11 @@ def read(connection: psycopg.Connection, view: str) -> list[tuple[object, ...]]:
 
 
 SHOWN: dict[str, list[tuple[object, ...]]] = {
-    "queue_label": [(1, "help", None, 20, 0.8), (1, "sales", "Verkoop", 30, 0.9), (1, None, None, 20, 0.8)],
+    "queue_label": [
+        (1, "help", None, 20, 0.8, 5),
+        (1, "sales", "Verkoop", 30, 0.9, 5),
+        (1, None, None, 20, 0.8, 5),
+    ],
     "line_label": [(1, "trunk", "Hoofdlijn", 30)],
     "opening_hours": [
         (1, None, date(2026, 1, 1), None, 6, None, 540, 780),
@@ -116,6 +120,7 @@ SECRETS = {
     "label = '{}'": ("queue_label", "Twee", "Twed"),
     "queue = '{}'": ("queue_label", "two", "twp"),
     "service_level_s = {}": ("queue_label", "11", "12"),
+    "short_abandon_s = {}": ("queue_label", "613", "614"),
     "channels = {}": ("line_label", "77", "78"),
     "through >= '{}'": ("data_through", "2026-11-03", "2026-11-04"),
     "so_far = '{}'": ("data_through", "2026-11-03 14:05:00", "2026-11-03 14:06:00"),

@@ -94,22 +94,26 @@ def test_a_label_is_not_one_that_the_customer_ended_with_a_name(two_weeks: Callm
 
 
 @pytest.mark.usefixtures("moved")
-def test_a_report_says_within_how_many_seconds_a_call_has_to_be_answered(
+def test_a_report_says_within_how_many_seconds_a_call_has_to_be_answered_and_which_abandon_is_short(
     two_weeks: Callmart, draw: Draw
 ) -> None:
-    assert dict(draw("handling", STANDARD).meanings)["De norm"] == "Opgenomen binnen 20 s"
+    said = dict(draw("handling", STANDARD).meanings)
+    assert said["De norm"] == "Opgenomen binnen 20 s"
+    assert said["Korte ophangers"] == "Afgehaakt in minder dan 5 s"
     with two_weeks.connect() as owner:
         owner.execute(
-            "update registry.queue set service_level_s = 90 where queue in (%s, %s)", [MOVED, OTHER]
+            "update registry.queue set service_level_s = 90, short_abandon_s = 3 where queue in (%s, %s)",
+            [MOVED, OTHER],
         )
-    norm = dict(draw("handling", STANDARD).meanings)["De norm"]
-    assert norm == f"Opgenomen binnen 20 s; Service ({OTHER}) en {CALLED[0]}: 1:30 min"
+    said = dict(draw("accessibility", STANDARD).meanings)
+    assert said["De norm"] == f"Opgenomen binnen 20 s; Service ({OTHER}) en {CALLED[0]}: 1:30 min"
+    assert said["Korte ophangers"] == f"Afgehaakt in minder dan 5 s; Service ({OTHER}) en {CALLED[0]}: 3 s"
 
 
 def test_a_queue_that_is_not_listed_can_have_the_name_that_is_the_label_of_another() -> None:
     """A queue that is called by a number from some day on, and by its former name as a label."""
     reader = SimpleNamespace(
-        queues={MOVED: Queue(LABEL, LABEL, None, 20), None: Queue(None, None, 0.8, 20)},
+        queues={MOVED: Queue(LABEL, LABEL, None, 20, 5), None: Queue(None, None, 0.8, 20, 5)},
         lines={MOVED: Line(LABEL, LABEL)},
     )
     known, period = Declared.of(Settings()), weeks.counted(WEEK, WEEK.sunday, [])

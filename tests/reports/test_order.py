@@ -18,7 +18,7 @@ from callmart.reports.sheets import listed, table
 from callmart.reports.weeks import Week
 
 DAY = date(2026, 11, 16)
-QUEUES = {"6001": Queue("Verkoop", "Verkoop", None, 20), "6002": Queue("Balie", "Balie", None, 20)}
+QUEUES = {"6001": Queue("Verkoop", "Verkoop", None, 20, 5), "6002": Queue("Balie", "Balie", None, 20, 5)}
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], **declared: Any) -> Section:

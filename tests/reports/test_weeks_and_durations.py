@@ -91,3 +91,14 @@ def test_a_day_that_is_not_over_is_written_as_its_language_does() -> None:
         )
         (notice,) = _notices(cast(Any, scene), Through(day, datetime(2026, 12, 1, 14, 5)), [])
         assert notice.startswith(beginning)
+
+
+def test_a_change_is_that_of_the_values_as_they_are_shown() -> None:
+    language = Language("nl")
+    for unit, values, shown, change in (
+        ("seconds", (217.4, 230.6), ["3:37 min", "3:51 min"], "▼ 14 s"),
+        ("seconds", (217.4, 216.6), ["3:37 min", "3:37 min"], "gelijk"),
+        ("share", (0.69849, 0.68351), ["69,8%", "68,4%"], "▲ 1,4 punt"),
+    ):
+        assert [language.value(cast(Any, unit), value) for value in values] == shown
+        assert language.change(cast(Any, SimpleNamespace(unit=unit)), *values)[0] == change

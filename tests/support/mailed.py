@@ -55,6 +55,6 @@ def leave_out_drawings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(paper, "as_pdf", lambda _: b"%PDF")
     oldest_day = str(WEEK.before.monday)
     patch.setattr(drawing, "draw", lambda *given: Page(
-        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", [], [], [], [], {"threshold": ""},
-        oldest_day,
+        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", [], [], [], [],
+        {"threshold": "", "short": ""}, oldest_day,
     ))  # fmt: skip

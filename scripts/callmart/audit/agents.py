@@ -20,6 +20,7 @@ from callmart.access import roles
 from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import disk, sql_file
+from callmart.base.counting import several
 from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
@@ -72,7 +73,9 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
         )
         persons, is_proven = _among(connection, words, planted)
         looked_at += is_proven
-        found += [f"customer {customer}, {mart.name}: {count} {whom}" for customer, whom, count in persons]
+        found += [
+            f"customer {customer}, {mart.name}: {several(count, whom)}" for customer, whom, count in persons
+        ]
     return Check.of("agents", f"{NAME}: marts", looked_at, found, applies=bool(planted))
 
 
@@ -111,7 +114,7 @@ def of_files(
         counts = Counter[str]()
         for _, whom, count in persons:
             counts[whom] += count
-        found += [f"{place}: {count} {whom}" for whom, count in counts.items()]
+        found += [f"{place}: {several(count, whom)}" for whom, count in counts.items()]
     applies = bool(planted) and (bool(words.held) or is_kept)
     return Check.of("agents", f"{NAME}: {where}", looked_at, found, applies=applies)
 
@@ -153,7 +156,7 @@ def _among(
     found = [
         (customer, whom, count)
         for customer, is_planted, *counts in rows
-        for whom, count in zip(("agents", "callers"), counts, strict=True)
+        for whom, count in zip(("agent", "caller"), counts, strict=True)
         if count and not is_planted
     ]
     control = sum(agents + callers for _, is_planted, agents, callers in rows if is_planted)

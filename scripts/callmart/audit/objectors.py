@@ -13,6 +13,7 @@ from callmart.audit.agents import Word, Words
 from callmart.audit.check import Check
 from callmart.audit.entombing import entomb
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.needles import SHORTEST, Needles
 from callmart.base.person import Counts, Person, Work
 from callmart.base.settings import Settings
@@ -102,5 +103,5 @@ def _shown(connection: psycopg.Connection, marts: list[Mart]) -> list[str]:
     for mart in marts:
         query = sql.SQL(SQL["shown"]).format(mart=sql.Identifier(mart_tables.SCHEMA, mart.name))
         for customer, agents in connection.execute(query):
-            found.append(f"customer {customer}, {mart.name}: {agents} agents")
+            found.append(f"customer {customer}, {mart.name}: {several(agents, 'agent')}")
     return found

@@ -10,6 +10,7 @@ from psycopg import sql
 from callmart.audit.check import Check
 from callmart.audit.scene import Scene
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.matrix import matrix
 from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
@@ -43,4 +44,4 @@ def _unordered(connection: psycopg.Connection, mart: Mart) -> Iterator[str]:
         day=mart_tables.day_of(mart),
     )
     for customer, days in connection.execute(query):
-        yield f"{mart.name}: customer {customer}" + (f", {days} days" if mart.day else "")
+        yield f"{mart.name}: customer {customer}" + (f", {several(days, 'day')}" if mart.day else "")

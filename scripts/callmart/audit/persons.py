@@ -15,6 +15,7 @@ import psycopg
 from callmart.audit.check import Check
 from callmart.audit.entombing import entomb
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.needles import Needles
 from callmart.base.person import Kind, Person, Work
 from callmart.base.settings import Settings
@@ -65,7 +66,9 @@ def of_returned(connection: psycopg.Connection, settings: Settings) -> Check:
     ]
     ((tombstones,),) = connection.execute(SQL["tombstones"]).fetchall()
     by_customer = Counter(person.customer_id for person in back)
-    found = [f"customer {customer_id}: {count} persons" for customer_id, count in by_customer.items()]
+    found = [
+        f"customer {customer_id}: {several(count, 'person')}" for customer_id, count in by_customer.items()
+    ]
     among = connection.execute(SQL["among"]).fetchone()
     is_proven = False
     if tombstones and among is not None:

@@ -113,7 +113,9 @@ def _say(opened: "Opened", restored: "Restored", *, is_ledger_lost: bool) -> Non
         f"{opened.manifest.backup}, and {restored.expired:,} rows and files that are too old by now were deleted"
     )
     if restored.erased:
-        out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
+        out.print(
+            f"restore: {several(restored.erased, 'person')} erased again who had been erased since the backup"
+        )
     if is_ledger_lost:
         out.print("restore: if somebody was erased since this backup, erase that person again")
     else:

@@ -15,6 +15,7 @@ import typer
 
 from callmart.access import logins
 from callmart.base import rights_of_persons
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
 from callmart.base.needles import SHORTEST
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
 )
+
+_REASONS = {"withdrawn": "withdrawn by the contact", "mistake": "entered by mistake"}
 
 Number = Annotated[int, typer.Argument(min=1, help="The number of the request.")]
 Customer = Annotated[int, typer.Option(min=1, help="The customer whose data it is.")]
@@ -218,6 +221,12 @@ def plan(
         )
     else:
         print_cells(planned.cells.known, again=found.asked_right == "lifting")
+    needs_something = isinstance(planning, correcting.Correction) or found.asked_right == "lifting"
+    if needs_something and not any(counts.total() for counts in planned.counts.values()):
+        out.print(
+            "[yellow]there is nothing to do:[/] ask the contact whether that is right; if so, go on, and the letter "
+            f"says it; if not, end it with `callmart privacy refuse {number} --because mistake`"
+        )
     for other in others:
         out.print(
             f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "
@@ -322,7 +331,7 @@ def prove(number: Number) -> None:
         out.print(plain(one), soft_wrap=True)
     if whole:
         out.print(
-            f"{whole} words have less than {SHORTEST} bytes or are part of others: they were sought as whole values of "
+            f"{several(whole, 'word')} of less than {SHORTEST} bytes or part of others: sought as whole values of "
             "columns only"
         )
     if left:
@@ -346,8 +355,9 @@ def replay(
         problems = done.problems + replaying.uncorrected(owner) + memberships.sync(owner, settings())
         problems += replaying.follow(work, done.changed)
     out.print(
-        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
-        f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says"
+        f"replay: {several(done.entries, 'line')} of the ledger; {several(len(done.customers), 'customer')} had lost "
+        f"something, {several(done.persons, 'person')} erased again, {several(done.objectors, 'agent')} left out or "
+        "shown again as the ledger says"
     )
     end_with(problems)
 
@@ -429,18 +439,23 @@ def answer(
 def refuse(
     number: Number,
     because: Annotated[
-        Literal["authority", "identity", "no-such-customer"],
+        Literal["authority", "identity", "no-such-customer", "withdrawn", "mistake"],
         typer.Option(
-            help="The contact may not speak for the customer, the identity could not be checked, or the "
-            "customer has left."
+            help="The contact may not speak for the customer, the identity could not be checked, the customer has "
+            "left, the contact withdrew the request, or it was entered by mistake."
         ),
     ],
 ) -> None:
-    """Refuse a request before anything is erased. Whether it is right is the customer's to judge, not ours."""
+    """End a request before anything is done. Whether it is right is the customer's to judge, not ours."""
     with _officer() as (_, officer):
-        register.refuse(officer, number, because.replace("-", " "))
+        register.refuse(officer, number, _REASONS.get(because, because.replace("-", " ")))
         _forget(number)
-    out.print(f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)")
+        why = register.request(officer, number).refused_why
+    if because == "mistake":
+        out.print(f"request {number}: {why}; if the letter asks for something else, enter that")
+        return
+    done = f"{why}; confirm that" if because == "withdrawn" else "refused; write why"
+    out.print(f"request {number}: {done} to the contact (docs/privacy.md has the letter)")
 
 
 @app.command()

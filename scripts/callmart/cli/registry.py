@@ -37,7 +37,7 @@ def apply(
         )
     if settings().mail.sender == "tableau" and (csv := registry_file.wants_csv(wanted)):
         err.print(
-            f"{csv} recipients have ordered CSV files, which Tableau does not mail: they get the PDF until "
+            f"{several(csv, 'recipient')} ordered CSV files, which Tableau does not mail: the PDF goes out until "
             'callmart.toml has mail.sender = "callmart"',
             soft_wrap=True,
         )

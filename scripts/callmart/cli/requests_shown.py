@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 
+from callmart.base.counting import several
 from callmart.base.settings import settings
 from callmart.cli.terminal import out, plain, show, table
 from callmart.land.places import Cell
@@ -114,7 +115,11 @@ def print_proof(evidence: Sequence[Evidence]) -> None:
     for one in evidence:
         if one.step == "prove":
             left, waits = one.counts.get("left", 0), one.counts.get("to_attest", 0)
-            looked = (f"{counted:,} {what}" for what, counted in one.counts.items() if what not in _OF_PROOF)
+            looked = (
+                several(counted, what.removesuffix("s"))
+                for what, counted in one.counts.items()
+                if what not in _OF_PROOF
+            )
             rows.add_row(
                 plain(one.place), plain(", ".join(looked)), f"{left:,}", str(waits or ""),
                 style="bold red" if left else "",
@@ -126,7 +131,7 @@ def print_kept(kept: Sequence[Stock]) -> None:
     """Print what is kept of a customer, and of whom: a row per table."""
     rows = table("table", "what", "rows", "of whom", "from", "to", "kept", right=_NUMBERS)
     for one in kept:
-        whom = ", ".join(f"{counted:,} {what}" for what, counted in one.persons.items())
+        whom = ", ".join(several(counted, what.removesuffix("s")) for what, counted in one.persons.items())
         days = ("" if day is None else str(day) for day in (one.first, one.last))
         rows.add_row(one.table, plain(one.caption), f"{one.rows:,}", whom or "nobody", *days, one.kept)
     show(rows)

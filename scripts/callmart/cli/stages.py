@@ -105,7 +105,7 @@ def _print_landed(one: "Landed") -> None:
     )
     if one.waiting:
         out.print(
-            f"  {one.waiting} rows wait for the key of their customer: land the file again when it is back"
+            f"  {several(one.waiting, 'row')} left until the key of the customer is back: land the file again then"
         )
     if one.erased:
         out.print(

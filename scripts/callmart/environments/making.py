@@ -10,6 +10,7 @@ import psycopg
 
 from callmart.access import memberships
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep
 from callmart.base.secret_files import secret_file
@@ -76,7 +77,7 @@ def unfinished(
     if found.state == "ready" or (found.customers, found.days) != (customers, days):
         raise Taken(
             f"there is an environment {name} already, of customer {', '.join(map(str, found.customers))} and "
-            f"{found.days} days: choose another name, or remove it with `callmart try --drop {name}`"
+            f"{several(found.days, 'day')}: choose another name, or remove it with `callmart try --drop {name}`"
         )
     return found
 

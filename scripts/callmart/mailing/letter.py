@@ -46,8 +46,12 @@ class Enclosed:
 
     @property
     def meanings(self) -> dict[str, str]:
-        """What the key figures count, and within how many seconds a contact has to be answered."""
-        said = {self.page.words["threshold"], *(one["caption"] for one in self.tiles)}
+        """What the key figures count, the threshold, and which abandon is short."""
+        said = {
+            self.page.words["threshold"],
+            self.page.words["short"],
+            *(one["caption"] for one in self.tiles),
+        }
         return {caption: meaning for caption, meaning in self.page.meanings if caption in said}
 
 
@@ -71,6 +75,8 @@ def write(
     words = {
         "customer": reports[0].page.customer,
         "reports": reports,
+        "look": language.say("look"),
+        "focus": list(dict.fromkeys(sentence for each in reports for sentence in each.page.focus)),
         "meaning": language.say("meaning"),
         "meanings": {caption: said for each in reports for caption, said in each.meanings.items()},
         "reason": language.say("mail_reason"),

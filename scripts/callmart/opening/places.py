@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.build import window
@@ -76,8 +77,8 @@ class Marts:
             if waiting := waiting_days(connection, person.customer_id):
                 raise Blocked(
                     "held back",
-                    f"{waiting} days of customer {person.customer_id} are held back by their checks (`callmart status` "
-                    "lists them): correct them or release them, then run this again",
+                    f"the checks hold back {several(waiting, 'day')} of customer {person.customer_id} (`callmart "
+                    "status` says which): correct or release what they hold back, then run this again",
                 )
         return counts
 

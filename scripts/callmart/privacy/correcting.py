@@ -37,9 +37,9 @@ class Correction:
     former: frozenset[str] = field(default=frozenset(), repr=False)  # that key before rotations
 
     def plan(self, case: Case) -> Plan:
-        """Count the events. Raises UserError if they are none, or if another correction is in the way. They can be none
-        if this correction is made already: a restored register does not know what was done since its backup. They can
-        also be none if the days are too old, or some of them.
+        """Count the events. Raises UserError if another correction is in the way. They can be none: then the letter
+        says so, and what still lands is corrected. Or this correction is made already: a restored register does not
+        know what was done since its backup.
         """
         connection, person = case.work.connection, case.person
         require_covered(case.work)
@@ -48,11 +48,8 @@ class Correction:
         if not self._stands(connection, person):
             self._refuse_wrong(connection, person)
             if not counts[Events.name]:
-                counts[Events.name][TOO_OLD], _ = self._days_too_old(connection, person)
-            if not counts[Events.name].total():
-                raise UserError(
-                    "this agent has no events on these days: ask the contact which days and agent it is"
-                )
+                too_old, _ = self._days_too_old(connection, person)
+                counts[Events.name] = +Counts({TOO_OLD: too_old})
         whose = keyed(case.key, "plan", f"{case.whose} {self.agent_key} {self.since.timestamp()}")
         return Plan(whose, counts)
 

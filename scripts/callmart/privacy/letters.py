@@ -106,12 +106,19 @@ def answer(
     ((treated_at,),) = connection.execute(SQL["treated"], {"number": request.number}).fetchall()
     ((since,),) = connection.execute(SQL["since"], {"number": request.number}).fetchall()
     done = treated_at or request.begun_at or request.identified_at or request.opened_at
+    lines = list(_lines(evidence, locale))
+    cells = sum(line.cells for line in lines)
+    is_too_old = any(TOO_OLD in one.counts for one in evidence)
+    # Of a name nothing is found if registry.yml was corrected before.
+    can_be_nothing = request.asked_right == "lifting" or since is not None
     return _template(request.asked_right, locale).render(
         request=request,
         customer=name,
-        lines=list(_lines(evidence, locale)),
+        lines=lines,
+        cells=cells,
         has_passphrase=any("with a passphrase" in one.counts for one in evidence),
-        is_too_old=any(TOO_OLD in one.counts for one in evidence),
+        is_too_old=is_too_old,
+        is_nothing=is_too_old or (can_be_nothing and not cells and not any(line.found for line in lines)),
         day=lambda moment: _day(moment, settings, locale),
         since=since and since.astimezone(ZoneInfo(zone)).date(),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),

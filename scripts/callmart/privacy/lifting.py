@@ -3,24 +3,26 @@
 Everything is then as before, cell by cell, with what came meanwhile. The name comes with the next registry file.
 """
 
-from callmart.base.errors import UserError
+from dataclasses import replace
+
 from callmart.base.person import Counts
 from callmart.database import clock
 from callmart.opening.places import Marts, waiting_days
 from callmart.privacy import objecting
-from callmart.privacy.places import prove_counted, require_covered
+from callmart.privacy.places import PLACES, prove_counted, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps
 
 
 def plan(case: Case) -> Plan:
-    """Find out what would show the agent again. Raises UserError if nothing has ever left the agent out. One who is
-    shown already can be planned: a restored register does not know what was done since its backup.
+    """Find out what would show the agent again, and whether anything has ever left the agent out: if not, the letter
+    says so. One who is shown already counts as well: a restored register does not know what was done since its backup.
     """
     if not objecting.was_left_out(case.work, case.person):
-        raise UserError(
-            "this agent is left out of nothing: if the letter names another id, enter the request with that"
-        )
-    return objecting.plan_of(case, names_agent=False)
+        require_covered(case.work)
+        return Plan(case.whose, {place.name: Counts() for place in PLACES})
+    planned = objecting.plan_of(case, names_agent=False)
+    of_marts = planned.counts[Marts.name] + Counts(agents=1)
+    return replace(planned, counts={**planned.counts, Marts.name: of_marts})
 
 
 def do(case: Case, steps: Steps) -> None:

@@ -298,7 +298,7 @@ def answer(connection: psycopg.Connection, number: int) -> None:
 
 
 def refuse(connection: psycopg.Connection, number: int, why: str) -> None:
-    """Refuse a request: `why` is authority, identity or no such customer."""
+    """End a request before anything is done. The database has the list of reasons."""
     _call(connection, SQL["refuse"], number=number, why=why)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import psycopg
 
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import audit_log, clock, ledger
@@ -25,8 +26,8 @@ class Unknown(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.agents} agents objected to being shown under a key that is gone, so no agent is shown: ask the "
-            "contact who they are, enter and carry out their objections, then "
+            f"{several(self.agents, 'agent')} objected to being shown under a key that is gone, so no agent is shown: "
+            "ask the contact who that is, enter and carry out the objection, then "
             f"`callmart keys entered-again --customer {self.customer_id}`"
         )
 

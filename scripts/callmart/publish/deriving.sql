@@ -170,10 +170,10 @@ reasons as (
     select
         customer_id,
         case
-            when held_back > 0 then format('%%s days of last week are held back; see `callmart status`', held_back)
-            when unopened > 0 then format('%%s days of last week are not open yet; run `callmart run`', unopened)
+            when held_back > 0 then 'last week has days that are held back; see `callmart status`'
+            when unopened > 0 then 'last week has days that are not open yet; run `callmart run`'
             when going_on > 0
-                then format('%%s days of last week were open before they were over; run `callmart run`', going_on)
+                then 'last week has days that were open before they were over; run `callmart run`'
             when not is_landed then 'nothing was landed since the week ended; land its last day'
             when is_cut_short
                 then 'the data of last week ends earlier than usual; land the rest, or wait for more until Wednesday'

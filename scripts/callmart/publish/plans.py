@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
 
+from callmart.base.counting import several
 from callmart.publish.actual import Content, Foreign, Group, User
 from callmart.publish.desired import DataSource, Mail, Workbook
 
@@ -157,7 +158,7 @@ class Plan:
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
         for installation, projects in sorted(self.others.items()):
-            yield f"? {projects} projects of installation {installation}"
+            yield f"? {several(projects, 'project')} of installation {installation}"
         yield f"= {self.unchanged} data sources and workbooks unchanged"
 
     def as_json(self) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from callmart.declarations.metrics import Metric
 from callmart.reports import definitions, focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
-from callmart.reports.reading import Customer, Through, Unopened, reading
+from callmart.reports.reading import Customer, Queue, Through, Unopened, reading
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
-WITHIN_THRESHOLD = "answered_in_threshold"
+WITHIN_THRESHOLD, SHORT = "answered_in_threshold", "short_abandoned"
 NOTHING: Mapping[Dimension, Collection[str]] = {}
 ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
     ".html": html.render,
@@ -175,7 +175,8 @@ def _oldest_day(report: Report, week: Week) -> date:
 def _words(scene: Scene) -> dict[str, str]:
     """Words of ours."""
     return {
-        name: scene.language.say(name) for name in ("table", "meaning", "threshold", "look", "page", "rows")
+        name: scene.language.say(name)
+        for name in ("table", "meaning", "threshold", "short", "look", "page", "rows")
     }
 
 
@@ -237,18 +238,18 @@ def _meanings(scene: Scene, report: Report) -> dict[str, str]:
     shown = [one for sheet in report.sheets for one in scene.measures(sheet)]
     meanings = {one.caption: one.description for one in shown if one.description}
     if any(WITHIN_THRESHOLD in one.columns for one in shown):
-        meanings[scene.language.say("threshold")] = "; ".join(_thresholds(scene))
+        meanings[scene.language.say("threshold")] = _limit(scene, "within", lambda queue: queue.threshold_s)
+    if any(SHORT in one.columns for one in shown):
+        meanings[scene.language.say("short")] = _limit(scene, "short_within", lambda queue: queue.short_s)
     return meanings
 
 
-def _thresholds(scene: Scene) -> Iterator[str]:
-    """Within how many seconds a contact has to be answered, then the queues for which it is another number."""
+def _limit(scene: Scene, said: str, of: Callable[[Queue], int]) -> str:
+    """Within how many seconds something has to happen, then the queues for which it is another number."""
     language, queues = scene.language, scene.reader.queues
-    usual = queues[None].threshold_s
-    yield language.say("within", value=language.value("seconds", usual))
-    others = {queue.threshold_s for queue in queues.values()} - {usual}
-    for threshold_s in sorted(others):
-        names = [
-            queue.shown or name for name, queue in queues.items() if name and queue.threshold_s == threshold_s
-        ]
-        yield f"{language.listed(sorted(names))}: {language.value('seconds', threshold_s)}"
+    usual = of(queues[None])
+    parts = [language.say(said, value=language.value("seconds", usual))]
+    for limit_s in sorted({of(queue) for queue in queues.values()} - {usual}):
+        names = [queue.shown or name for name, queue in queues.items() if name and of(queue) == limit_s]
+        parts.append(f"{language.listed(sorted(names))}: {language.value('seconds', limit_s)}")
+    return "; ".join(parts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any, Literal
 
@@ -86,6 +87,8 @@ WORDS = {
     "none_before": texts("geen week ervoor", "no week before"),
     "target": texts("doel {value}", "target {value}"),
     "threshold": texts("De norm", "The threshold"),
+    "short": texts("Korte ophangers", "Short abandons"),
+    "short_within": texts("Afgehaakt in minder dan {value}", "Abandoned in less than {value}"),
     "within": texts("Opgenomen binnen {value}", "Answered within {value}"),
     "on_target": texts("doel {value} gehaald", "target {value} met"),
     "off_target": texts("doel {value} niet gehaald", "target {value} missed"),
@@ -239,14 +242,16 @@ class Language:
 
     def change(self, measure: Measure, now: float, before: float) -> tuple[str, int]:
         """The change of a measure, and its sign: of shares in points, of averages in seconds, of sums in percent. It is
-        rounded as it is shown, so that one too small to be seen counts as none.
+        that of the values as they are shown, so that whoever subtracts them finds it, and one too small to be seen
+        counts as none.
         """
         match measure.unit:
             case "share":
-                difference = round((now - before) * 100, 1)
+                now_shown, before_shown = (round(Decimal(str(value)) * 100, 1) for value in (now, before))
+                difference = float(now_shown - before_shown)
                 shown = f"{self.number(abs(difference), '#,##0.0')} {self.say('points')}"
             case "seconds":
-                difference = round(now - before)
+                difference = round(now) - round(before)
                 shown = self.value("seconds", abs(difference))
             case _ if not before:
                 return "", 0

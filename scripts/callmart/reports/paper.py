@@ -1,6 +1,8 @@
 """A report on paper: A4 pages as a PDF whose words can be searched, or one long picture. Laid out by typst."""
 
 import json
+import re
+import unicodedata
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +18,10 @@ from callmart.reports.page import Page
 FONTS = Path(str(files("callmart.reports").joinpath("fonts")))
 SHARPNESS = 144  # pixels per inch of a picture
 _INCH = 96  # pixels of an SVG
+# Our font has none of these: it would draw boxes.
+_JOINING = "\ufe0f\u200d"
+_PICTOGRAPH = f"[{_JOINING}\u2600-\u27bf\U0001f000-\U0001faff\U000e0020-\U000e007f]"
+_PICTOGRAPHS = re.compile(f"(?<= ){_PICTOGRAPH}+ |{_PICTOGRAPH}+")
 
 
 def as_pdf(page: Page) -> bytes:
@@ -32,12 +38,22 @@ def as_png(page: Page, sharpness: float = SHARPNESS) -> bytes:
 
 def typeset(layout: bytes, form: Literal["pdf", "svg"], **inputs: str) -> bytes:
     """Return what a layout makes of its inputs, in our fonts and no others."""
-    made: Any = _compiler().compile(input=layout, format=form, sys_inputs=inputs)
+    printed = {name: _PICTOGRAPHS.sub(_in_words, text) for name, text in inputs.items()}
+    made: Any = _compiler().compile(input=layout, format=form, sys_inputs=printed)
     return bytes(made)
 
 
+def _in_words(found: re.Match[str]) -> str:
+    """Nothing, or if a name is made of nothing else, what the pictographs are called."""
+    around = found.string[found.start() - 1 : found.start()] + found.string[found.end() : found.end() + 1]
+    if around not in ('""', "><"):
+        return ""
+    called = [unicodedata.name(one, "").lower() for one in found[0] if one not in _JOINING]
+    return ", ".join(filter(None, called))
+
+
 def _said(page: Page) -> str:
-    return json.dumps(page, default=_shown)
+    return json.dumps(page, default=_shown, ensure_ascii=False)
 
 
 def _shown(part: Any) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class Queue(NamedTuple):
     shown: str | None  # the label as people see it
     target: float | None
     threshold_s: int  # the longest wait of a contact that is answered in time
+    short_s: int  # an abandoned contact that waited less is a short abandon
 
 
 class Line(NamedTuple):

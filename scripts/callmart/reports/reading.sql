@@ -31,14 +31,15 @@ select
 from mart.agent;
 
 -- name: queues
--- The labels of queues, how they are shown, their targets and their thresholds. Those with the same label get their
--- names, which Tableau shows.
+-- The labels of queues, how they are shown, their targets, their thresholds and which abandons are short. Those with the
+-- same label get their names, which Tableau shows.
 select
     queue,
     label,
     case when count(*) over (partition by coalesce(label, queue)) > 1 then label || ' (' || queue || ')' else label end,
     service_level_target,
-    service_level_s
+    service_level_s,
+    short_abandon_s
 from mart.queue_label;
 
 -- name: lines

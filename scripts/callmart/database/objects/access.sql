@@ -129,7 +129,7 @@ from (
     ('registry.customer', array['name']),
     ('registry.contact', array['name', 'email']),
     ('registry.recipient', array['email']),
-    ('registry.queue', array['queue', 'label', 'service_level_s', 'service_level_target']),
+    ('registry.queue', array['queue', 'label', 'service_level_s', 'service_level_target', 'short_abandon_s']),
     ('registry.line', array['line', 'label', 'channels']),
     ('registry.opening_hours', array['queue', 'valid_from', 'valid_until', 'weekday', 'call_date', 'opens', 'closes']),
     ('registry.holiday', array['queue', 'call_date']),

@@ -416,8 +416,9 @@ begin
 end
 $$;
 
--- Refuse a request before anything was erased. We judge authority and identity, and never whether a request is right.
--- If the customer has left, everything of it was removed, so the request ends in whatever state it is.
+-- End a request before anything was done. We judge authority and identity, and never whether a request is right; the
+-- contact can withdraw it, and we can have entered it by mistake. A package can be made and not sent. If the customer has
+-- left, everything of it was removed, so the request ends in whatever state it is.
 create or replace function privacy.refuse(asked integer, why text) returns void
 language plpgsql
 security definer
@@ -433,15 +434,17 @@ begin
     if customer_is = 'leaving' then
         perform privacy.out_of_turn(request);
     end if;
-    if (why = any (array['authority', 'identity', 'no such customer'])) is not true then
-        perform privacy.mistake(
-            'say why it is refused: --because authority, --because identity or --because no-such-customer'
-        );
+    if (
+        why = any (
+            array['authority', 'identity', 'no such customer', 'withdrawn by the contact', 'entered by mistake']
+        )
+    ) is not true then
+        perform privacy.mistake('say why it ends with one of the reasons of `callmart privacy refuse --help`');
     end if;
     if why = 'no such customer' and not is_gone then
         perform privacy.mistake(format('request %s: customer %s has not left', asked, request.customer_id));
     end if;
-    if request.state in ('executing', 'proving') and not is_gone then
+    if request.state in ('executing', 'proving') and not (is_gone or privacy.makes_package(request)) then
         perform privacy.out_of_turn(request);
     end if;
     update privacy.request as r

@@ -42,10 +42,11 @@ from unnest(
 select access.show(
     'queue_label',
     'queue',
-    'select access.current_customer() as customer_id, queue, label, service_level_s, service_level_target'
-    ' from registry.queue'
+    'select access.current_customer() as customer_id, queue, label, service_level_s, service_level_target,'
+    ' short_abandon_s from registry.queue'
     ' union all'
-    ' select access.current_customer(), null, null, service_level_s, service_level_target from registry.customer'
+    ' select access.current_customer(), null, null, service_level_s, service_level_target, short_abandon_s'
+    ' from registry.customer'
 );
 
 select access.show(

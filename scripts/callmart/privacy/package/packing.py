@@ -38,7 +38,7 @@ def _files(contents: Contents) -> Iterator[tuple[str, bytes]]:
     for language, name in _NAMES.items():
         said = page(contents, language)
         yield f"{name}.html", template("callmart.privacy.package", "page.html.j2").render(page=said).encode()
-        yield f"{name}.pdf", paper.typeset(_layout(), "pdf", page=json.dumps(said))
+        yield f"{name}.pdf", paper.typeset(_layout(), "pdf", page=json.dumps(said, ensure_ascii=False))
     yield "data.json", as_json(contents)
     for one in contents.tables:
         if one.rows:
