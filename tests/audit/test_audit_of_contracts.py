@@ -153,7 +153,7 @@ def test_a_caller_s_key_in_what_standard_opens_is_a_breach_whatever_its_column_d
         f"update store.queue_day set queue = (select min({key}) from raw.event where customer_id = {STANDARD})"
         f" where (customer_id, call_date) = (select {STANDARD}, max(call_date) from store.queue_day)".encode()
     )
-    assert agents.of_marts(owner, scene).found == (f"customer {STANDARD}, queue_day: 1 callers",)
+    assert agents.of_marts(owner, scene).found == (f"customer {STANDARD}, queue_day: 1 caller",)
 
 
 NOBODYS = "nothing of callmart's writes that: find out who did, and remove it"
