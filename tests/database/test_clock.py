@@ -224,8 +224,8 @@ def test_nor_is_anything_done_the_day_before(played: Callmart, command: Command)
     now = today(played)
     keep(played, now + timedelta(days=1))
     before = content(played)
-    assert f"the clock says {now}, 1 days before callmart last worked" in mistake(command("run"))
-    with played.connect() as owner, pytest.raises(UserError, match="1 days before"):
+    assert f"the clock says {now}, 1 day before callmart last worked" in mistake(command("run"))
+    with played.connect() as owner, pytest.raises(UserError, match="1 day before"):
         run.run(owner, played.settings, quietly)
     assert content(played) == before
     keep(played, now)
