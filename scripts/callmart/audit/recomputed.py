@@ -54,7 +54,9 @@ def of_days(connection: psycopg.Connection, settings: Settings) -> Check:
 
 
 def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list[Mart]:
-    """Put days into the window of the models, in the caller's transaction. Returns the marts that they are open in."""
+    """Put days that have rows into the window of the models, in the caller's transaction. Returns the marts that can be
+    compared, none if there is no such day.
+    """
     project = dbt_project.fingerprint_of_files()
     connection.execute(SQL["fit"], {"project": project, "marts": list(declared)})
     found = [declared[name] for (name,) in connection.execute("select distinct mart from pg_temp.fit")]
@@ -68,8 +70,8 @@ def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list
         )
         connection.execute(query)
     connection.execute(SQL["window"])
-    connection.execute(SQL["choose"], {"days": DAYS, "calls": CALLS})
-    return sorted(found, key=lambda mart: mart.name)
+    chosen = connection.execute(SQL["choose"], {"days": DAYS, "calls": CALLS}).rowcount
+    return sorted(found, key=lambda mart: mart.name) if chosen else []
 
 
 def _compute(connection: psycopg.Connection, settings: Settings, marts: Mapping[str, Mart]) -> None:

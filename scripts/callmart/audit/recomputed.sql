@@ -6,6 +6,7 @@ select
     o.customer_id,
     o.call_date,
     o.mart,
+    o.row_count,
     o.xmin::text as opened_by
 from ops.opened_day as o
 inner join ops.latest_definition as l on o.mart = l.mart and o.definition_id = l.definition_id
@@ -76,11 +77,13 @@ with candidate as materialized (
             ), random()
         ) as place
     from (
-        select distinct
+        select
             customer_id,
             call_date
         from pg_temp.fit
         where isfinite(call_date)
+        group by customer_id, call_date
+        having sum(row_count) > 0
     ) as f
     order by place
     limit %(days)s
