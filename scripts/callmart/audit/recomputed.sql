@@ -18,8 +18,14 @@ where
     o.mart = any(%(marts)s)
     and (not isfinite(o.call_date) or (o.call_date > access.retention_floor() + 31 and k.customer_id is not null))
     and o.so_far is null
-    and (o.customer_id, o.call_date) not in (select d.customer_id, d.call_date from ops.dirty_day as d)
-    and (o.customer_id, o.call_date) not in (select h.customer_id, h.call_date from ops.held_back as h)
+    and not exists (
+        select 1 from ops.dirty_day as d
+        where d.customer_id = o.customer_id and d.call_date = o.call_date
+    )
+    and not exists (
+        select 1 from ops.held_back as h
+        where h.customer_id = o.customer_id and h.call_date = o.call_date
+    )
     and o.customer_id not in (select c.customer_id from privacy.closed as c)
     and %(project)s = (
         select b.project from ops.build as b
@@ -127,7 +133,10 @@ with chosen as materialized (
         and f.customer_id in (select w.customer_id from pg_temp."window" as w)
         and (
             not isfinite(f.call_date)
-            or (f.customer_id, f.call_date) in (select w.customer_id, w.call_date from pg_temp."window" as w)
+            or exists (
+                select 1 from pg_temp."window" as w
+                where w.customer_id = f.customer_id and w.call_date = f.call_date
+            )
         )
 ),
 
@@ -143,10 +152,23 @@ computed as materialized (
     where (m.customer_id, {day}) in (select * from chosen)
 ),
 
+missing as (
+    select * from stored
+    except all
+    select * from computed
+),
+
+added as (
+    select * from computed
+    where {has_days}
+    except all
+    select * from stored
+),
+
 differing as (
-    (select * from stored except all select * from computed)
+    select * from missing
     union all
-    (select * from computed where {has_days} except all select * from stored)
+    select * from added
 )
 
 select
@@ -158,4 +180,5 @@ group by m.customer_id, {day}
 order by m.customer_id, {day};
 
 -- name: take_away
-delete from {mart} where ctid = (select min(m.ctid) from {mart} as m);
+delete from {mart}
+where ctid = (select min(m.ctid) from {mart} as m);
