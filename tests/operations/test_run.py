@@ -161,7 +161,7 @@ def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
     )
     assert [one["stage"] for one in stages] == [
         "check", "remove", "expire", "months", "moved", "packages", "environments", "land", "build", "validation",
-        "opening", "rebuild", "rights", "extract", "publish", "marts",
+        "opening", "rebuild", "rights", "extract", "publish", "marts", "seal",
     ]  # fmt: skip
     assert {(one["outcome"], one["ends"]) for one in stages} == {("done", True)}
     counts = {one["stage"]: one["counts"] for one in stages}

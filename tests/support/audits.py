@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from callmart.audit import attacking, inference
+from callmart.audit import attacking, inference, recomputed
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.attacks.attack import Aim
 from callmart.audit.check import Check
@@ -13,8 +13,14 @@ from callmart_home import Callmart
 
 @contextmanager
 def infers_nothing(*instead: Check) -> Iterator[None]:
-    """The audit asks nothing of plans, estimates and times: test_inference does. It has these checks instead."""
-    with patch.object(inference, "checks", lambda *_: instead):
+    """The audit asks nothing of plans, estimates and times, and computes no day anew: test_inference and
+    test_recomputed do. It has these checks instead.
+    """
+    computed = Check("quality", recomputed.NAME, 1, 0)
+    with (
+        patch.object(inference, "checks", lambda *_: instead),
+        patch.object(recomputed, "of_days", lambda *_: computed),
+    ):
         yield
 
 

@@ -315,8 +315,8 @@ where privilege_type = 'CREATE' and grantee <> datdba;
 
 -- name: switches
 -- The parameters of these names that have another value than a harmless one: by a setting of everybody (null), of the
--- owner or of another role, or, of those that everybody is shown, by the server's configuration; each with what corrects it. What logins can set for
--- themselves is left out: it is among their own settings.
+-- owner or of another role, or, of those that everybody is shown, by the server's configuration; each with what
+-- corrects it. What logins can set for themselves is left out: it is among their own settings.
 with set_by as (
     select
         setrole,

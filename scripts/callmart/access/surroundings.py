@@ -40,4 +40,4 @@ def reaching(connection: psycopg.Connection) -> Iterator[Drift]:
 def beside(connection: psycopg.Connection, *, is_own: bool) -> list[str]:
     """What a superuser put beside callmart, and what takes it away. `is_own` says that the server is callmart's."""
     parameters = {"schemas": list(rights.SCHEMAS), "is_own": is_own}
-    return [text for (text,) in connection.execute(SQL["beside"], parameters)]
+    return sorted(text for (text,) in connection.execute(SQL["beside"], parameters))

@@ -286,8 +286,8 @@ where
 order by r.rolname, members.reached;
 
 -- name: beside
--- What a superuser may have put beside callmart, each with what takes it away. That is no drift, because a shared server
--- may have some of it for others. What extensions bring is left out.
+-- What a superuser may have put beside callmart, each with what takes it away. That is no drift, because a shared
+-- server may have some of it for others. What extensions bring is left out.
 with of_extensions as (
     select
         classid,
@@ -328,7 +328,7 @@ owners_and_superusers as (
     where rolsuper or rolname = current_user
 )
 
-select format('event trigger %%I runs %%s: drop event trigger %%1$I', t.evtname, t.evtfoid::regprocedure)
+select format('event trigger %%I runs %%s: drop event trigger %%1$I', t.evtname, t.evtfoid::regprocedure) as found
 from pg_event_trigger as t
 where
     t.evtname <> 'refuse_definitions'
@@ -338,7 +338,11 @@ select format('%%s is among PostgreSQL''s own functions: drop function %%1$s', n
 from functions
 where pronamespace = 'pg_catalog'::regnamespace
 union all
-select format('everybody may call %%s, which has the rights of %%s: revoke execute on routine %%1$s from public', name, proowner::regrole)
+select
+    format(
+        'everybody may call %%s, which has the rights of %%s: revoke execute on routine %%1$s from public',
+        name, proowner::regrole
+    )
 from functions
 where
     prosecdef
@@ -363,7 +367,9 @@ where
 union all
 -- Defaults, checks, generated columns and indexes.
 select distinct
-    format('%%s calls %%s, which is not callmart''s: drop it', pg_describe_object(d.classid, d.objid, d.objsubid), f.name)
+    format(
+        '%%s calls %%s, which is not callmart''s: drop it', pg_describe_object(d.classid, d.objid, d.objsubid), f.name
+    )
 from pg_depend as d
 inner join functions as f on d.refobjid = f.oid
 inner join pg_depend as of_table on d.classid = of_table.classid and d.objid = of_table.objid
@@ -404,5 +410,4 @@ union all
 -- On a server of its own callmart has one administrator.
 select format('role %%I may do everything on the server: drop it, or take its powers away', rolname)
 from pg_roles
-where %(is_own)s and (rolsuper or rolreplication or rolbypassrls) and oid >= 16384
-order by 1;
+where %(is_own)s and (rolsuper or rolreplication or rolbypassrls) and oid >= 16384;

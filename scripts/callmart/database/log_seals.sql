@@ -4,10 +4,10 @@ select
     s.entry,
     s.at,
     s.details,
-    exists (
-        select 1 from ops.audit_log as l
-        where l.action = 'key of the installation lost' and l.entry > s.entry
-    ) as is_of_lost_key
+    s.entry < (
+        select max(l.entry) from ops.audit_log as l
+        where l.action = 'key of the installation lost'
+    ) is true as is_of_lost_key
 from ops.audit_log as s
 where s.action = 'sealed'
 order by s.entry;

@@ -163,12 +163,22 @@ def compiled(settings: Settings, model: str, schema: str) -> list[Compiled]:
 
     Raises UserError if dbt can't compile them.
     """
-    nodes = {node.unique_id: node for node in _compile(settings, f"+{model}")}
+    return _in_order(_compile(settings, f"+{model}"), schema)
+
+
+def compiled_in_order(settings: Settings, schema: str) -> list[Compiled]:
+    """As `compiled`, of all marts."""
+    return _in_order(_compile(settings, "+config.materialized:store"), schema)
+
+
+def _in_order(found: Iterable[Any], schema: str) -> list[Compiled]:
+    nodes = {node.unique_id: node for node in found}
     reads = {name: [one for one in node.depends_on.nodes if one in nodes] for name, node in nodes.items()}
     ordered = [nodes[name] for name in TopologicalSorter(reads).static_order()]
-    computed_in = ordered[-1].relation_name.removesuffix(f'"{model}"')
-    found = (_compiled(node) for node in ordered)
-    return [replace(one, sql=one.sql.replace(computed_in, f"{schema}.")) for one in found]
+    computed_in = next(
+        node.relation_name.removesuffix(f'"{node.name}"') for node in ordered if node.schema == "build"
+    )
+    return [replace(one, sql=one.sql.replace(computed_in, f"{schema}.")) for one in map(_compiled, ordered)]
 
 
 def _compile(settings: Settings, chosen: str) -> list[Any]:

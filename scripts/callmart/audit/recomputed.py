@@ -1,0 +1,111 @@
+"""The audit computes days anew from the events, by the models of builds, and compares each cell of the marts.
+
+It takes days of customers at random, and first those of which a row was written since they were opened, by whom or what
+ever: PostgreSQL says of each row which transaction wrote it. As a control, a row is taken away, and has to be missed.
+All is in temporary tables, which end with the transaction. The result names marts, customers, days and counts.
+"""
+
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import sql
+
+from callmart.audit.check import Check
+from callmart.base import sql_file
+from callmart.base.identifiers import listed
+from callmart.base.matrix import USAGE
+from callmart.base.settings import Settings
+from callmart.database import cluster
+from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.mart import Mart
+
+SQL = sql_file.statements(__file__)
+
+NAME = "what marts show is what the events say"
+# Of customers; twenty thousand calls take some twenty seconds.
+DAYS, CALLS = 200, 20_000
+TEMPORARY = "pg_temp"
+
+_REMEDY = "find out who changed the mart or the events, then have the day built anew: `callmart rebuild`"
+
+
+def of_days(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check days that nothing waits for, and that the project of now has computed. Not on a cluster, whose nodes have
+    the events, and don't say who wrote a row.
+    """
+    if cluster.is_coordinator(connection):
+        return Check.of("quality", NAME, 0, [], applies=False)
+    declared = {mart.name: mart for mart in dbt_project.marts(settings) if mart.group != USAGE}
+    looked_at, found = 0, list[str]()
+    with connection.transaction(force_rollback=True):
+        open_marts = choose(connection, declared)
+        if open_marts:
+            _compute(connection, settings, declared)
+            for mart in open_marts:
+                found += [
+                    f"{mart.name}, customer {customer}{f', {day}' if mart.day else ''}: {rows} rows differ; {_REMEDY}"
+                    for customer, day, rows in connection.execute(_comparison(mart))
+                ]
+                connection.execute(
+                    sql.SQL(SQL["take_away"]).format(mart=sql.Identifier(TEMPORARY, mart.name))
+                )
+                looked_at += bool(connection.execute(_comparison(mart)).fetchall())
+    return Check.of("quality", NAME, looked_at, found, applies=bool(open_marts))
+
+
+def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list[Mart]:
+    """Put days that have rows into the window of the models, in the caller's transaction. Returns the marts that can be
+    compared, none if there is no such day.
+    """
+    project = dbt_project.fingerprint_of_files()
+    connection.execute(SQL["fit"], {"project": project, "marts": list(declared)})
+    found = [declared[name] for (name,) in connection.execute("select distinct mart from pg_temp.fit")]
+    connection.execute(SQL["touched"])
+    connection.execute(SQL["touched_events"])
+    for mart in (mart for mart in found if mart.day):
+        query = sql.SQL(SQL["touched_rows"]).format(
+            mart=sql.Identifier(mart_tables.SCHEMA, mart.name),
+            name=sql.Literal(mart.name),
+            day=mart_tables.day_of(mart, "m"),
+        )
+        connection.execute(query)
+    connection.execute(SQL["window"])
+    chosen = connection.execute(SQL["choose"], {"days": DAYS, "calls": CALLS}).rowcount
+    return sorted(found, key=lambda mart: mart.name) if chosen else []
+
+
+def _compute(connection: psycopg.Connection, settings: Settings, marts: Mapping[str, Mart]) -> None:
+    connection.execute("set local work_mem = '64MB'")
+    for model in dbt_project.compiled_in_order(settings, TEMPORARY):
+        name, mart = sql.Identifier(model.name), marts.get(model.name)
+        query = sql.SQL(model.sql)
+        if mart:
+            columns = [
+                sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.data_type or ""))
+                for column in mart.declared
+            ]
+            connection.execute(
+                sql.SQL("create temporary table {} ({})").format(name, sql.SQL(", ").join(columns))
+            )
+            names = listed(mart.columns)
+            connection.execute(
+                sql.SQL("insert into {}.{} ({}) select {} from ({}) as model").format(
+                    sql.SQL(TEMPORARY), name, names, names, query
+                )
+            )
+        else:
+            kind = sql.SQL("view" if model.is_view else "table")
+            connection.execute(sql.SQL("create temporary {} {} as {}").format(kind, name, query))
+        if not model.is_view:
+            connection.execute(sql.SQL("analyze {}.{}").format(sql.SQL(TEMPORARY), name))
+
+
+def _comparison(mart: Mart) -> sql.Composed:
+    return sql.SQL(SQL["compared"]).format(
+        columns=listed(mart.columns),
+        day=mart_tables.day_of(mart, "m"),
+        has_days=sql.Literal(mart.day is not None),
+        stored=sql.Identifier(mart_tables.SCHEMA, mart.name),
+        computed=sql.Identifier(TEMPORARY, mart.name),
+        name=sql.Literal(mart.name),
+    )
