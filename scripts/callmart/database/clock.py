@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 
 from callmart.base.account import account
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import audit_log, catalogue, rotation
@@ -49,7 +50,7 @@ class Reading:
             return self.skewed
         days = (self.today - self.last).days
         return (
-            f"the clock says {self.today}, {abs(days)} days {'after' if days > 0 else 'before'} "
+            f"the clock says {self.today}, {several(abs(days), 'day')} {'after' if days > 0 else 'before'} "
             f"callmart last worked ({self.last}): if the clock is wrong, correct it; "
             f"if it is right, run `callmart clock --accept {self.today}`"
         )
