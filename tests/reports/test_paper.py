@@ -68,3 +68,12 @@ def test_a_key_figure_without_a_week_before_has_no_gap() -> None:
     tile = Tile("Servicelevel", "100%", "geen week ervoor", "", "", "doel 80% gehaald", "")
     found = places(page(Section("key_figures", "De week", "figures", NOTHING, tiles=[tile])))
     assert found["geen week ervoor"][1] - found["doel 80% gehaald"][1] < 14
+
+
+def test_the_words_of_a_head_keep_apart_beside_a_long_name() -> None:
+    """Nine measures, as of agents."""
+    head = ["", "Gesprekken", "Uitgaande gesprekken", "Niet opgenomen", *HEAD]
+    grid = Grid(head, [[SENTENCE, *["20,04 uur"] * 9]])
+    drawn = paper.as_pdf(page(Section("per_agent", "Per medewerker", "table", NOTHING, grid=grid)))
+    words = pypdf.PdfReader(io.BytesIO(drawn)).pages[0].extract_text(extraction_mode="layout").split()
+    assert {"gesprekken", "opgenomen", "Aangeboden", "Opgenomen"} <= set(words)
