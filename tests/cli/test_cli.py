@@ -151,7 +151,10 @@ REGISTRIES = {
         " line 4: customers.0.time_zone: unknown time zone; use an IANA name",
     ),
     "not YAML": ("customers: [\n", "correct the YAML there"),
-    "what deletes": ("customers: []\n", "delete data; correct the file, or confirm them with --yes"),
+    "what deletes": (
+        "customers: []\n",
+        "data would be deleted by 2 changes; correct the file, or confirm them with --yes",
+    ),
 }
 
 
@@ -176,7 +179,7 @@ def test_the_plan_is_shown_before_it_is_refused(ready: Callmart, command: Comman
         "- customer 1042: is gone from the file: all of its data is deleted",
         "- customer 1046: is gone from the file: all of its data is deleted",
     ]
-    assert "nothing was applied: 2 of these changes delete data" in mistake(done)
+    assert "nothing was applied, as data would be deleted by 2 changes" in mistake(done)
 
 
 def test_what_deletes_is_done_with_yes(make_callmart: Callable[..., Callmart], tmp_path: Path) -> None:

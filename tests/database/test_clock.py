@@ -383,7 +383,7 @@ def test_nothing_goes_on_a_machine_that_is_years_off_until_a_person_says_so(
     try:
         there = now + timedelta(days=int(shift.removesuffix("d")))
         said = mistake(at(played, shift, ["run"]))
-        assert f"the clock says {there}, 1096 days" in said
+        assert f"the clock says {there}, 1,096 days" in said
         assert f"callmart clock --accept {there}" in said
         assert content(played) == before
         if shift.startswith("+"):  # the control: it was nothing but the clock that kept the rows

@@ -169,7 +169,7 @@ CASES = {
     "clock": Case(
         "insert into ops.clock (day) values (current_date + 9)"
         " on conflict (one_row) do update set day = excluded.day",
-        "clock", None, "days before callmart last worked",
+        "clock", None, "before callmart last worked",
     ),
 }  # fmt: skip
 

@@ -269,6 +269,7 @@ def test_page_paper_json_and_csv_say_the_same(look: Callable[..., Contents]) -> 
         )
         for word in (*words, "Noor Zandvliet", "occurred_at", "wrap_up"):
             assert word in page and word in printed, (name, word)
+        assert "\nOveral gelijk" in printed or "\nThe same everywhere" in printed, "on a line of its own"
         assert "http" not in page.replace("http-equiv", ""), "it loads nothing"
     for one in json.loads(files["data.json"])["tables"]:
         if one["rows"]:

@@ -94,7 +94,7 @@ def test_a_request_from_letter_to_answer(
     assert "de gegevens van een beller te verwijderen" in text
     assert "door u terug te bellen op het nummer uit het contract" in text
     assert "- de gespreks- en statusgegevens: 14 gevonden, 0 over" in text
-    waits = text.partition("moet een mens nog bevestigen dat het ook hier gedaan is:")[2]
+    waits = text.partition("moet iemand nog bevestigen dat het ook hier gedaan is:")[2]
     assert waits.startswith(" - de schijfruimte en het log van de databaseserver Wat blijft")
     gone = TODAY + timedelta(days=30)
     assert f"is weg op {gone.day}-{gone.month}-{gone.year}" in text
@@ -126,7 +126,7 @@ def test_the_letter_in_english_says_that_something_is_shared_or_was_not_there(
     number = desk.open(OTHER, ANOTHERS)
     assert command("verify", number, "--how", "code", "--shared").code == 0
     letter = " ".join(command("answer", number).out.split())
-    assert "You told us that the number or id belongs to more than one person." in letter
+    assert "You told us that the number belongs to more than one person." in letter
     assert "we have erased nothing" in letter
     assert command("close", number).code == 0
 

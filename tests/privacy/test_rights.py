@@ -133,6 +133,22 @@ def test_a_lifting_for_somebody_who_was_never_left_out_is_answered_as_that(
         assert (said in letters.answer(undone.owner, settings, found, evidence)) == (not counts)
 
 
+@pytest.mark.parametrize(("customer", "address", "at"), [(ONE, CONTACT, 0), (OTHER, ANOTHERS, 1)])
+@pytest.mark.parametrize("kind", ["agent", "caller", "recipient"])
+def test_a_letter_about_an_address_speaks_of_no_number_and_no_telephone_system(
+    undone: Desk, kind: str, customer: int, address: str, at: int
+) -> None:
+    number = undone.open(customer, address, kind=kind)
+    undone.verify(number, alone=False, instructed=True)
+    undone.bring(number, "answered")
+    found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    letter = letters.answer(undone.owner, settings, found, evidence)
+    shared = {"agent": ("De code", "The id"), "caller": ("Het nummer", "The number")}
+    assert shared.get(kind, ("Het adres", "The address"))[at] in letter
+    assert (("ook in uw telefooncentrale", "your telephone system too")[at] in letter) == (kind in shared)
+
+
 @pytest.mark.parametrize("right", ["erasure", "objection"])
 def test_a_letter_says_when_the_last_place_was_treated(undone: Desk, right: Right) -> None:
     """A request that is blocked goes on for days. The backups of these days have what was not treated yet."""

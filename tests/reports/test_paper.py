@@ -53,13 +53,27 @@ def test_a_long_word_of_a_list_does_not_stand_over_the_next_column() -> None:
 
 def test_a_pictograph_is_no_box() -> None:
     """Of a name that has nothing else, its words are written."""
-    names = ["Winkel \U0001f6d2", "\U0001f468\u200d\U0001f469\ufe0f", "\u2603 IJs", "Zo\u00eb \U0001f600 S."]
+    names = [
+        "Winkel \U0001f6d2",
+        "\U0001f468\u200d\U0001f469\ufe0f",
+        "\u2603 IJs",
+        "Zo\u00eb \U0001f600 S. \U0001f337, B.",
+    ]
     grid = Grid(["", *HEAD], [[name, *NUMBERS] for name in names])
     found = places(page(Section("per_queue", "Per wachtrij", "table", NOTHING, grid=grid)))
-    assert {"Winkel", "man, woman", "IJs", "Zo\u00eb S."} <= found.keys()
+    assert {"Winkel", "man, woman", "IJs", "Zo\u00eb S., B."} <= found.keys()
 
 
 def test_a_key_figure_without_a_week_before_has_no_gap() -> None:
     tile = Tile("Servicelevel", "100%", "geen week ervoor", "", "", "doel 80% gehaald", "")
     found = places(page(Section("key_figures", "De week", "figures", NOTHING, tiles=[tile])))
     assert found["geen week ervoor"][1] - found["doel 80% gehaald"][1] < 14
+
+
+def test_the_words_of_a_head_keep_apart_beside_a_long_name() -> None:
+    """Nine measures, as of agents."""
+    head = ["", "Gesprekken", "Uitgaande gesprekken", "Niet opgenomen", *HEAD]
+    grid = Grid(head, [[SENTENCE, *["20,04 uur"] * 9]])
+    drawn = paper.as_pdf(page(Section("per_agent", "Per medewerker", "table", NOTHING, grid=grid)))
+    words = pypdf.PdfReader(io.BytesIO(drawn)).pages[0].extract_text(extraction_mode="layout").split()
+    assert {"gesprekken", "opgenomen", "Aangeboden", "Opgenomen"} <= set(words)

@@ -55,7 +55,7 @@ def apply(
         deleting = sum(change.deletes for change in changes)
         if deleting and not yes:
             raise UserError(
-                f"nothing was applied: {deleting} of these changes delete data; "
+                f"nothing was applied, as data would be deleted by {several(deleting, 'change')}; "
                 "correct the file, or confirm them with --yes"
             )
         if request:

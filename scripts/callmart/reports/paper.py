@@ -21,7 +21,7 @@ _INCH = 96  # pixels of an SVG
 # Our font has none of these: it would draw boxes.
 _JOINING = "\ufe0f\u200d"
 _PICTOGRAPH = f"[{_JOINING}\u2600-\u27bf\U0001f000-\U0001faff\U000e0020-\U000e007f]"
-_PICTOGRAPHS = re.compile(f"(?<= ){_PICTOGRAPH}+ |{_PICTOGRAPH}+")
+_PICTOGRAPHS = re.compile(f" ?{_PICTOGRAPH}+")
 
 
 def as_pdf(page: Page) -> bytes:

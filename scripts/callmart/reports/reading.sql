@@ -31,8 +31,8 @@ select
 from mart.agent;
 
 -- name: queues
--- The labels of queues, how they are shown, their targets, their thresholds and which abandons are short. Those with the
--- same label get their names, which Tableau shows.
+-- The labels of queues, how they are shown, their targets, their thresholds and which abandons are short. Those with
+-- the same label get their names, which Tableau shows.
 select
     queue,
     label,

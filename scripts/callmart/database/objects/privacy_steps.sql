@@ -417,8 +417,8 @@ end
 $$;
 
 -- End a request before anything was done. We judge authority and identity, and never whether a request is right; the
--- contact can withdraw it, and we can have entered it by mistake. A package can be made and not sent. If the customer has
--- left, everything of it was removed, so the request ends in whatever state it is.
+-- contact can withdraw it, and we can have entered it by mistake. A package can be made and not sent. If the customer
+-- has left, everything of it was removed, so the request ends in whatever state it is.
 create or replace function privacy.refuse(asked integer, why text) returns void
 language plpgsql
 security definer
