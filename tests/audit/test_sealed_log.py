@@ -115,6 +115,18 @@ def test_whoever_has_no_key_makes_no_seal(sealed: Callmart, owner: psycopg.Conne
         assert "is not callmart's" in look(sealed, owner).found[0]
 
 
+def test_of_a_key_that_was_lost_nobody_can_tell_but_of_one_that_is_there(
+    sealed: Callmart, owner: psycopg.Connection
+) -> None:
+    owner.execute("insert into ops.audit_log (action) values ('key of the installation lost')")
+    owner.execute(CHANGES["an entry changed"][0].encode())
+    assert "some were" in look(sealed, owner).found[0]
+    owner.execute(
+        "update ops.audit_log set details = details || '{\"key\": \"lost\"}' where action = 'sealed'"
+    )
+    assert look(sealed, owner).outcome == "NOTHING TO LOOK AT"
+
+
 def test_while_somebody_adds_an_entry_nothing_is_sealed(
     sealed: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ NAME = "what marts show is what the events say"
 DAYS, CALLS = 200, 20_000
 TEMPORARY = "pg_temp"
 
-_REMEDY = "find out who changed the mart or the events, then have the day built anew: `callmart rebuild`"
+_REMEDY = 'find out who changed the mart or the events, then read docs/runbook.md, "Build days anew"'
 
 
 def of_days(connection: psycopg.Connection, settings: Settings) -> Check:

@@ -226,9 +226,9 @@ def of_books(connection: psycopg.Connection, board: Board) -> Iterator[Check]:
 
 def sealed(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check that the audit log is as it was when the runs sealed it. Where none did yet, nobody can tell."""
-    seals, found = log_seals.broken(connection, settings)
+    seals, looked_at, found = log_seals.broken(connection, settings)
     return Check.of(
-        "audit log", "no entry that a run has sealed was changed, deleted or added since", seals, found,
+        "audit log", "no entry that a run has sealed was changed, deleted or added since", looked_at, found,
         applies=bool(seals or found),
     )  # fmt: skip
 

@@ -31,7 +31,9 @@ class Seal:
     entry: int
     at: datetime
     details: dict[str, Any]
-    is_of_lost_key: bool  # its key was lost since, so nobody can tell whether it is right
+    is_before_loss: (
+        bool  # a key of the installation was lost since, and nobody can tell whether it is right by that
+    )
 
 
 def seal(connection: psycopg.Connection, settings: Settings) -> None:
@@ -69,22 +71,28 @@ def _seal(connection: psycopg.Connection, settings: Settings, last: Seal | None)
     log.line("info", f"the audit log is sealed through entry {through}: {details['seal']}")
 
 
-def broken(connection: psycopg.Connection, settings: Settings) -> tuple[int, list[str]]:
-    """How many seals there are, and what is wrong with the log by them, as sentences."""
+def broken(connection: psycopg.Connection, settings: Settings) -> tuple[int, int, list[str]]:
+    """How many seals there are, how many could be looked at, and what is wrong with the log by them, as sentences."""
     seals = _seals(connection)
-    return len(seals), list(_broken(connection, settings, seals))
-
-
-def _broken(connection: psycopg.Connection, settings: Settings, seals: list[Seal]) -> Iterator[str]:
     file = key_file(settings.home, INSTALLATION)
     if seals and not file.exists():
-        yield f"nobody can tell while the key of the installation is missing ({file}): {RESTORE}"
-        return
+        return (
+            len(seals),
+            0,
+            [f"nobody can tell while the key of the installation is missing ({file}): {RESTORE}"],
+        )
     keys = {fingerprint_of(key): key for key in epochs(file.read_bytes())} if seals else {}
+    lost = [one for one in seals if one.is_before_loss and one.details.get("key") not in keys]
+    return len(seals), len(seals) - len(lost), list(_broken(connection, keys, seals, lost))
+
+
+def _broken(
+    connection: psycopg.Connection, keys: dict[str, bytes], seals: list[Seal], lost: list[Seal]
+) -> Iterator[str]:
     ((first, latest, floor),) = connection.execute(SQL["sealing"]).fetchall()
     last = None
     for one in seals:
-        if not one.is_of_lost_key:
+        if one not in lost:
             yield from _broken_by(connection, keys, floor, one, last)
         last = one
     since = seals[-1].at if seals else first

@@ -7,7 +7,7 @@ select
     s.entry < (
         select max(l.entry) from ops.audit_log as l
         where l.action = 'key of the installation lost'
-    ) is true as is_of_lost_key
+    ) is true as is_before_loss
 from ops.audit_log as s
 where s.action = 'sealed'
 order by s.entry;
