@@ -394,7 +394,7 @@ def test_a_file_that_nobody_ordered_is_a_breach(wrong: dict[str, Check]) -> None
 
 
 def test_an_agent_in_a_mart_that_standard_opens_is_a_breach(wrong: dict[str, Check]) -> None:
-    assert wrong[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agents",)
+    assert wrong[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agent",)
 
 
 def test_nothing_else_is_wrong(wrong: dict[str, Check]) -> None:
@@ -498,7 +498,7 @@ def test_whoever_reaches_a_project_and_is_no_recipient_is_a_breach(elsewhere: di
 def test_an_agent_in_a_file_that_standard_opens_is_a_breach(elsewhere: dict[str, Check]) -> None:
     """On disk and on Tableau, where the counts are right."""
     for place in ("extracts", "Tableau"):
-        assert elsewhere[f"agents: {agents.NAME}: {place}"].found == (f"customer {NAMED}, line: 1 agents",)
+        assert elsewhere[f"agents: {agents.NAME}: {place}"].found == (f"customer {NAMED}, line: 1 agent",)
     assert not any(
         one.startswith(f"customer {NAMED}, line") and one.endswith(("DIFFERS", "MISSING"))
         for check in elsewhere.values()

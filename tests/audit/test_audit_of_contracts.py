@@ -105,12 +105,12 @@ WRONGS = {
     "a day of agents under standard": (
         "insert into store.agent_day (customer_id, call_date, agent_key)"
         f" select {STANDARD}, max(call_date), 'x' from store.queue_interval",
-        f"agent_day: customer {STANDARD}, 1 days",
+        f"agent_day: customer {STANDARD}, 1 day",
     ),
     "a day of agents before detailed": (
         "insert into store.agent_day (customer_id, call_date, agent_key)"
         f" values ({NAMED}, date '2019-12-31', 'x')",
-        f"agent_day: customer {NAMED}, 1 days",
+        f"agent_day: customer {NAMED}, 1 day",
     ),
     "an agent under standard": (
         f"insert into store.agent (customer_id, agent_key, agent) values ({STANDARD}, 'x', 'agent-x')",

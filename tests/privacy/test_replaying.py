@@ -104,7 +104,7 @@ def test_a_replay_that_is_killed_opens_nobody(home: Callmart, work: Work) -> Non
         replay(work, killed)
     work.connection.rollback()
     assert closed(home) == {NAMED}
-    assert back(home) == ("BREACH", (f"customer {NAMED}: 1 persons",))
+    assert back(home) == ("BREACH", (f"customer {NAMED}: 1 person",))
     assert home.rows("select cause from privacy.closed") == [{"cause": "replaying"}]
     assert not page.exists()
     home.build_unchecked()
