@@ -107,7 +107,7 @@ def of_files(
         ).format([one.customer_id for one in held], [one.word for one in held])
         agents, is_proven = _among(connection, listed, control)
         looked_at += is_proven and control == planted
-        found += [f"{place}: {sum(count for _, count in agents)} agents"] if agents else []
+        found += [f"{place}: {several(sum(count for _, count in agents), 'agent')}"] if agents else []
     applies = bool(planted) and (bool(words.held) or is_kept)
     return Check.of("agents", f"{NAME}: {where}", looked_at, found, applies=applies)
 
