@@ -151,10 +151,7 @@ REGISTRIES = {
         " line 4: customers.0.time_zone: unknown time zone; use an IANA name",
     ),
     "not YAML": ("customers: [\n", "correct the YAML there"),
-    "what deletes": (
-        "customers: []\n",
-        "data would be deleted by 2 changes; correct the file, or confirm them with --yes",
-    ),
+    "what deletes": ("customers: []\n", "deleted by 2 changes; correct the file, or confirm them with --yes"),
 }
 
 

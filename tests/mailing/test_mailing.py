@@ -508,9 +508,7 @@ def test_a_mail_that_waits_is_a_problem_of_runs_and_not_of_the_timer(
     owner.commit()
     done = command()
     waiting, mails = done.stdout.splitlines()
-    assert waiting.startswith(
-        f"customer {NAMED}: the weekly mail waits: last week has days that are held back"
-    )
+    assert waiting.startswith(f"customer {NAMED}: the weekly mail waits: last week has days that are held")
     assert mails.startswith("mail: 1 mail to ")
     assert (done.returncode, "waits" in done.stderr) == (0, False)
     ran = run.Ran()

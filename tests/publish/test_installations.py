@@ -150,7 +150,7 @@ def test_a_project_that_was_moved_is_moved_back_by_a_person(
     move("callmart", "", "anders")
     with pytest.raises(
         UserError,
-        match="the site has 1 projects of customers, and no project callmart at its top",
+        match="the site has 1 project of customers, and no project callmart at its top",
     ):
         publish(server, detailed, books=books)
     assert "callmart" not in projects(server)

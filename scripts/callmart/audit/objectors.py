@@ -55,7 +55,7 @@ def of_files(connection: psycopg.Connection, where: str, words: Words) -> Check:
     for place, held in words.of_agents.items():
         looked_at += bool(held & shown)
         if hits := held & objectors:
-            found.append(f"{place}: {len(hits)} words of agents")
+            found.append(f"{place}: {several(len(hits), 'word')} of agents")
     return Check.of("agents", f"{NAME}: {where}", looked_at, found, applies=bool(shown))
 
 

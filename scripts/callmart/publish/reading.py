@@ -10,6 +10,7 @@ from typing import Any
 
 import tableauserverclient as TSC
 
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.publish import marks, quality_warning, subscriptions
 from callmart.publish.actual import (
@@ -71,8 +72,8 @@ def read(server: TSC.Server, books: Books) -> Actual:
     moved = _moved(projects, top, books)
     if moved and top is None:
         raise UserError(
-            f"the site has {len(moved)} projects of customers, and no project {TOP_PROJECT} at its top: give that one "
-            "its name and its place again, or remove them"
+            f"the site has {several(len(moved), 'project')} of customers, and no project {TOP_PROJECT} at its top: "
+            "give that one its name and its place again, or remove them"
         )
     of_moved = {
         customer_id: f"its project {each.name} was moved: move it back into the project {TOP_PROJECT}"
