@@ -2,15 +2,18 @@
 
 import os
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from callmart.base.errors import kind
+from callmart.base import disk
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import COMMAND
 from callmart.cli import main
+from callmart.database import embedded_server
 
 
 def test_a_full_disk_of_the_database_is_called_that(
@@ -61,6 +64,22 @@ def test_too_little_memory_is_no_traceback(
     assert ended.value.code == 2
     assert told.startswith(f"error: {said}")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("free", "files"), [(1 << 20, 0.5), (1 << 40, 0)])
+def test_a_server_that_does_not_start_where_no_room_is_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, files: float
+) -> None:
+    """Its log, which would say it, is on the disk that is full."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise UserError("it does not start; read the log")
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (1 << 40, 0, free))
+    monkeypatch.setattr(disk, "free_files", lambda _: files)
+    monkeypatch.setattr(embedded_server, "_run", failing)
+    with pytest.raises(UserError, match="its disk is full; make room"):
+        embedded_server._start(tmp_path, tmp_path, 0)
 
 
 def test_a_crash_leaves_no_image_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

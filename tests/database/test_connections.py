@@ -46,6 +46,10 @@ WORDS = {
     'could not read root certificate file "/ca.pem": Permission denied': "the certificate authority can't be read",
     'private key file "/k" has group or world access; file must have permissions u=rw (0600) or less': "chmod 600",
     'connection requires a valid client certificate': "client's certificate",
+    'Could not load `l.so`: l.so: failed to map segment from shared object\ndlopen() failed: No such file or directory':
+        "too little memory",
+    'could not generate nonce': "too little memory",
+    'could not fork new process for connection: Cannot allocate memory': "too little memory",
     'FATAL:  words that nobody knows': "it can't be reached; check host, port",
 }  # fmt: skip
 

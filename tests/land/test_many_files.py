@@ -190,16 +190,23 @@ def test_files_share_a_transaction_up_to_a_few_blocks(
     assert len(transactions) == len(["three", "one", "a large one", "three"])
 
 
-def test_duckdb_fails_for_those_alone_that_share_a_transaction(
-    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        duckdb.OutOfMemoryException("no memory is left"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread"),
+    ],
+)
+def test_too_little_memory_stops_those_alone_that_share_a_transaction(
+    callmart: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: Exception
 ) -> None:
-    paths = good(tmp_path, 3, WAITING, "failing")
+    paths = good(tmp_path, 3, WAITING, type(lacking).__name__)
     monkeypatch.setattr(found, "BLOCK", paths[0].stat().st_size - 1)  # each is too large to share one
     set_up = judging.set_up
 
     def failing(connection: Any, given: dict[str, pa.Table], latest: datetime) -> None:
         if given["files_arrow"]["file_number"].to_pylist() == [1]:
-            raise duckdb.OutOfMemoryException("no memory is left")
+            raise lacking
         set_up(connection, given, latest)
 
     monkeypatch.setattr(judging, "set_up", failing)

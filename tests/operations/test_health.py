@@ -13,11 +13,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from callmart.base import disk
+from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, key_file
 from callmart.base.settings import Settings, Tableau
 from callmart.database import embedded_server, ledger_files
 from callmart.database.lock import exclusive
-from callmart.operations import certificates, health
+from callmart.operations import certificates, doctor, health
 from callmart.operations.health import Trouble
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD
@@ -385,6 +386,18 @@ def test_a_full_disk(
     if is_full:
         assert f"has {free / GIB:.1f} GiB left" in found[0].what
     assert health.look(with_health(played.settings, disk_free_gib=0, disk_free_share=0)).troubles == []
+
+
+def test_a_disk_that_has_room_but_for_no_more_files(
+    played: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (60 * GIB, 0, 60 * GIB))
+    monkeypatch.setattr(disk, "free_files", lambda _: 0.04)
+    (found,) = health.look(played.settings).troubles
+    assert found.kind == "home_disk"
+    assert "has 4% of its inodes left" in found.what
+    with pytest.raises(UserError, match="4% of its inodes are free"):
+        doctor._disk(played.home, played.settings)
 
 
 def test_a_ledger_on_a_volume_that_is_gone_is_a_trouble(

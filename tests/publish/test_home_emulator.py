@@ -1,6 +1,7 @@
 """callmart's emulator: where a home keeps it, and that one of an older callmart is replaced, with what it has."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import tableauserverclient as TSC
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.publish import emulator
-from tableau_emulator import client
+from tableau_emulator import client, process
 from tableau_emulator.process import Emulator
 from tableau_emulator.state import State
 
@@ -95,6 +96,15 @@ def test_it_is_served_in_the_foreground_unless_it_runs_already(home: Path) -> No
     emulator.ensure_running(of(home))
     with pytest.raises(UserError, match="is already running; stop it with `callmart stop`"):
         emulator.serve(of(home), lambda running: None)
+
+
+def test_where_its_disk_is_full_it_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(process, "start", full)
+    with pytest.raises(UserError, match=rf"in {home}/emulator can't be used \(database or disk is full\)"):
+        emulator.ensure_running(of(home))
 
 
 def test_nothing_runs_in_a_home_that_has_none(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 from callmart.base.errors import UserError
 
 TEMPORARY = "tmp"  # in the home
+SEGMENT = 16 << 20  # bytes of a file of PostgreSQL's log
 PACKAGES = "packages"  # in the home, with a folder per customer (privacy/package/shelf.py)
 
 
@@ -20,6 +22,18 @@ def sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def free_files(folder: Path) -> float:
+    """The share of a volume's files (inodes) that are free; 1 if it has no such limit. Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_favail / found.f_files if found.f_files else 1
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a volume has no room for one more file, or for one of those in which PostgreSQL keeps its log."""
+    _, _, free = shutil.disk_usage(folder)
+    return free < SEGMENT or free_files(folder) == 0
 
 
 def on_one_volume(one: Path, other: Path) -> bool:

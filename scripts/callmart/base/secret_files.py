@@ -1,6 +1,7 @@
 """Files that hold a secret: only their owner can read them."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -18,8 +19,15 @@ def write_in_folder(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read into a folder that is there. It is written whole or not at all."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
-    write_synced(draft, content, os.O_CREAT | os.O_EXCL)
-    draft.replace(path)
+    try:
+        write_synced(draft, content, os.O_CREAT | os.O_EXCL)
+        draft.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink()
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # when a disk is full, the system names no file
+        raise
 
 
 def write_synced(path: Path, content: bytes, flags: int) -> None:

@@ -87,7 +87,7 @@ def workbook_(
         site or settings().tableau.site,
         content_url or f"callmart_{customer}_{declared.group}",
     )
-    target.write_bytes(workbook.build(declared, name, source, published, file))
+    secret_file(target, workbook.build(declared, name, source, published, file))
     out.print(f"workbook: {plain(target.resolve())} uses the published data source {published.content_url}")
 
 

@@ -20,9 +20,10 @@ from urllib.parse import quote
 
 import psycopg
 
-from callmart.base import file_lock
+from callmart.base import disk, file_lock
 from callmart.base.account import account, name_of
 from callmart.base.errors import UserError
+from callmart.base.secret_files import secret_file
 
 PROCESSES = Path("/proc")
 # We use only the programs of the package. It is not imported: it would want a folder of its own, and where no disk has
@@ -113,7 +114,7 @@ def start(home: Path) -> Path:
             reload = "select pg_reload_conf()"
             _as_superuser(folder, DATABASE, closed, f"alter role {OWNER} createdb", *QUIET, reload)
             os.truncate(data / LOG, 0)  # of an earlier version it quotes values
-            ready.write_text(wanted)
+            secret_file(ready, wanted)
     return folder
 
 
@@ -156,7 +157,7 @@ def _locked(home: Path) -> Iterator[None]:
         lock = _lock_file(home / "server.lock")
     except OSError as error:
         raise UserError(
-            f"CALLMART_HOME {home} can't be used ({error.strerror}); name a folder of your own"
+            f"CALLMART_HOME {home} can't be used ({error.strerror}); correct that, or name a folder of your own"
         ) from None
     with lock:
         file_lock.take(
@@ -303,11 +304,19 @@ def _answers(folder: Path) -> bool:
 
 
 def _start(data: Path, folder: Path, held: int) -> None:
-    _run(
-        "pg_ctl", data, "-w", "-t", "30", "-l", LOG, "-o", f"-k {shlex.quote(str(folder))}", "start",
-        keeping=(held,),
-        otherwise=f"the embedded PostgreSQL does not start; read {data / LOG}, or name another server in CALLMART_DSN",
-    )  # fmt: skip
+    try:
+        _run(
+            "pg_ctl", data, "-w", "-t", "30", "-l", LOG, "-o", f"-k {shlex.quote(str(folder))}", "start",
+            keeping=(held,),
+            otherwise=f"the embedded PostgreSQL does not start; read {data / LOG}, or name another server in "
+            "CALLMART_DSN",
+        )  # fmt: skip
+    except UserError:
+        if disk.is_full(data) or disk.is_full(folder):  # then the log can't say it
+            raise UserError(
+                f"the embedded server in {data.parent}: its disk is full; make room, then run the same command again"
+            ) from None
+        raise
 
 
 def _running(data: Path) -> bool:

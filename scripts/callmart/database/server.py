@@ -106,6 +106,12 @@ def _where(settings: Settings) -> str:
 # Error messages of libpq and the server for a failed connection, and the cause and remedy that we print instead. A host
 # can have several addresses and so several messages: the most informative pattern comes first.
 _CAUSES = (
+    # The first two are said of our own driver and libpq.
+    (
+        r"failed to map segment|could not (generate nonce|calculate client proof)|[Oo]ut of memory|"
+        r"Cannot allocate memory",
+        "there is too little memory; free some, and run the same command again",
+    ),
     (
         r"server does not support SSL",
         "the server offers no TLS; set `ssl = on` there; sslmode=disable does without, and `callmart audit` names it",

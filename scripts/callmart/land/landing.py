@@ -45,6 +45,7 @@ OTHER_ZONE = "CM001"  # the SQLSTATE of raw.refuse_other_zone
 # The SQLSTATEs, or how they begin, when a file fails whatever it holds: the disk is full, there is no room for one more
 # session, or the server can't read or write its own files. Memory can be short for one file alone.
 OF_ALL_FILES = (DISK_FULL, "53300", "58")
+NO_THREAD = "Failed to launch worker thread"  # Arrow has no class for it
 
 
 @dataclass(frozen=True)
@@ -401,7 +402,7 @@ def _as_problem(path: Path, error: Exception) -> Exception:
                 f"{path} did not land: its session was ended twice, by another command or the server; land it again"
             )
         return UserError(f"{path} did not land: the server failed (SQLSTATE {error.sqlstate}); land it again")
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or NO_THREAD in str(error):
         error = UserError(f"{path} did not land: there is too little memory; free some, and land it again")
     elif isinstance(error, OSError | pa.ArrowException | duckdb.Error):
         error = unreadable(path, error)

@@ -40,8 +40,13 @@ def take_away(
     try:
         with open(path, "rb", opener=no_link) as file:
             look = Look.of(os.fstat(file.fileno()))
-            if look.size > settings.max_file_gib * (1 << 30):  # no file lands that has this size
-                raise _changed(path)
+            if look.size > (most := settings.max_file_gib) * (
+                1 << 30
+            ):  # one without contents is not read for hours
+                raise UserError(
+                    f"{path} landed, but holds more than {most:,} GiB now, and stays: delete it, or raise max_file_gib "
+                    "in callmart.toml"
+                )
             digest = digest_of(file, look.size)
         key = keyed(installation_key(connection, settings), "content", digest)
         last_day = _last_day(connection, folder, path, key, delivery.asked, today)

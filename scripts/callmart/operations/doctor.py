@@ -136,6 +136,8 @@ def _disk(place: Path, settings: Settings) -> str:
         raise UserError(
             f"{free:.1f} GiB are free; make room until there are {least:.1f}, or use another disk"
         )
+    if disk.files < settings.health.disk_free_share:
+        raise UserError(f"{disk.files:.0%} of its inodes are free; delete files that nobody needs")
     return f"{free:.0f} GiB are free"
 
 

@@ -68,10 +68,11 @@ class Trouble:
 
 
 class Disk(NamedTuple):
-    """The bytes of a volume."""
+    """The bytes of a volume, and the share of its files (inodes) that is free."""
 
     free: int
     total: int
+    files: float = 1
 
     def least_free(self, settings: Settings) -> float:
         """The bytes that should be free."""
@@ -281,7 +282,7 @@ def _disks(settings: Settings) -> dict[str, Disk | str]:
 def disk_of(folder: Path) -> Disk:
     """The volume of a folder. Raises OSError if it can't be looked at."""
     total, _, free = shutil.disk_usage(folder)
-    return Disk(free, total)
+    return Disk(free, total, disk.free_files(folder))
 
 
 def _full_disks(disks: dict[str, Disk | str], settings: Settings) -> Iterator[Trouble]:
@@ -291,6 +292,9 @@ def _full_disks(disks: dict[str, Disk | str], settings: Settings) -> Iterator[Tr
             yield Trouble(f"{name}_disk", None, f"{volume} can't be looked at ({one}): correct its folder")
         elif one.free < one.least_free(settings):
             said = f"{volume} has {one.free / 2**30:.1f} GiB left, {one.free / one.total:.0%}: make room"
+            yield Trouble(f"{name}_disk", None, said)
+        elif one.files < settings.health.disk_free_share:
+            said = f"{volume} has {one.files:.0%} of its inodes left, one per file: delete files that nobody needs"
             yield Trouble(f"{name}_disk", None, said)
 
 

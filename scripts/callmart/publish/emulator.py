@@ -1,6 +1,7 @@
 """Starts and stops this home's Tableau emulator, a process of its own. It is used if no other server is set."""
 
 import shlex
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def ensure_running(settings: Settings) -> Emulator:
     if it can't start.
     """
     home = settings.home
-    with _for_the_user():
+    with _for_the_user(home):
         return process.start(folder(home), TOKEN_NAME, _token_file(home), drawing(settings))
 
 
@@ -41,7 +42,7 @@ def serve(settings: Settings, announce: Callable[[Emulator], None]) -> None:
     from tableau_emulator import serve as foreground
 
     home = settings.home
-    with _for_the_user():
+    with _for_the_user(home):
         foreground.serve(
             folder(home), TOKEN_NAME, _token_file(home), draw=drawing(settings), announce=announce
         )
@@ -49,7 +50,7 @@ def serve(settings: Settings, announce: Callable[[Emulator], None]) -> None:
 
 def stop(home: Path) -> bool:
     """Stop the emulator. Returns False if none was running."""
-    with _for_the_user():
+    with _for_the_user(home):
         return process.stop(folder(home))
 
 
@@ -78,7 +79,7 @@ def _token_file(home: Path) -> Path:
 
 
 @contextmanager
-def _for_the_user() -> Iterator[None]:
+def _for_the_user(home: Path) -> Iterator[None]:
     """Turn the emulator's errors into UserErrors."""
     try:
         yield
@@ -86,3 +87,8 @@ def _for_the_user() -> Iterator[None]:
         raise UserError("the Tableau emulator is already running; stop it with `callmart stop`") from None
     except EmulatorError as error:
         raise UserError(str(error)) from None
+    except sqlite3.Error as error:  # such as a disk that is full; no row is in its words
+        raise UserError(
+            f"the Tableau emulator in {folder(home)} can't be used ({error}): correct that, and run the same command "
+            "again"
+        ) from None
