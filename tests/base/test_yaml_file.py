@@ -100,7 +100,10 @@ WORDS = st.sampled_from(
 )
 PLAIN = (
     WORDS
-    | st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=9)
+    # libyaml refuses `{:a: 1}` and `{a: ?b}`, as the other writes them.
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=9).filter(
+        lambda text: text[:1] not in (":", "?")
+    )
     | st.integers()
     | st.booleans()
 )
