@@ -31,9 +31,8 @@ class Seal:
     entry: int
     at: datetime
     details: dict[str, Any]
-    is_before_loss: (
-        bool  # a key of the installation was lost since, and nobody can tell whether it is right by that
-    )
+    # A key of the installation was lost since. If it was this one's, nobody can tell whether the seal is right.
+    is_before_loss: bool
 
 
 def seal(connection: psycopg.Connection, settings: Settings) -> None:
