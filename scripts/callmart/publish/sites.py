@@ -26,7 +26,7 @@ from callmart.publish.desired import DataSource, Publication
 from callmart.publish.plans import Plan, Step
 from callmart.publish.tableau import FAILURES, At, reason
 
-_GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
+_GONE = "if no site has that name any more, run `callmart publish --forget-site {site}`"
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def _failed(
                 None,
                 (),
                 f"customer {customer}: {_named(site)}: {why}"
-                + ("" if customer in wanted else f" It is to be cleared there; {_GONE.format(site=site)}"),
+                + ("" if customer in wanted else f"; it is to be cleared there: {_GONE.format(site=site)}"),
             )
             for customer in sorted(found.books[site].known | wanted)
         ]
