@@ -93,6 +93,28 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
     assert matches(emptied.server, standard, detailed)
 
 
+def test_a_rule_that_cannot_be_understood_is_one_customers(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TSC knows no such grantee. In a list of the whole site, an error of this kind is a sentence, too."""
+    server = emptied.server
+    assert succeeded(publish(server, detailed, standard))
+    path = f"/projects/{projects(server)[standard.project].id}/permissions"
+    rule = b'<granteeCapabilities><robot id="1"/><capabilities/></granteeCapabilities>'
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        changed = found.content.replace(b"<granteeCapabilities>", rule + b"<granteeCapabilities>", 1)
+        return answer(200, changed) if path in str(request.url) else found
+
+    with sending(monkeypatch, instead):
+        first, second = publish(server, standard, replace(detailed, name="Voorbeeld"))
+    assert "UnknownGranteeTypeError in permissions_item.py" in str(first.error)
+    assert (first.done, second.error) == ((), None)
+
+
 def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:

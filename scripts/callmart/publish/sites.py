@@ -146,7 +146,9 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
             continue
         try:
             actual[site] = reading.read(at(site), books[site])
-        except (UserError, *FAILURES) as error:
+        except (
+            Exception
+        ) as error:  # also an answer that TSC doesn't understand, such as one about others' content
             unread[site] = reason(error)
     if unread and names == [""]:
         raise UserError(unread[""])
@@ -255,7 +257,7 @@ def apply(
         bookkeeping.begin(connection, site, stay)
         try:
             outcomes = applying.apply(at(site), plan, finished, reading.WORKERS)
-        except (UserError, *FAILURES) as error:
+        except Exception as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         bookkeeping.record(connection, settings, outcomes, site)
         with suppress(UserError, *FAILURES):  # the next publication notes them
