@@ -92,7 +92,7 @@ def _look_at(
     actual = reading.read(server, bookkeeping.books(connection, settings, name))
     for customer, why in actual.unread.items():
         if actual.moved.get(customer) != why:
-            raise UserError(why)
+            raise UserError(f"customer {customer}: {why}")
     site = tableau_site.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = tableau_rights.compare(site, desired, actual)
     cells: list[Cell] = []
