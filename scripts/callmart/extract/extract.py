@@ -384,7 +384,8 @@ def _make_of(
             "rows": found.rows,
             "basis": Jsonb(order.basis),
             "part_hashes": Jsonb(found.part_hashes),
-            "file_hash": file_hash(path) if written else there,
+            # Tableau has the earlier file, also if it is no longer here.
+            "file_hash": file_hash(path) if written or before is None else before.file_hash,
         },
     )
     return Extract(*order[:2], path, found.rows, content_hash, written)
