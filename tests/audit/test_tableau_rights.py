@@ -546,6 +546,9 @@ def test_another_login_of_a_live_data_source_is_told(tmp_path: Path) -> None:
         tds.package(source.source, tmp_path / "queue.tdsx", data)
         defined.compare(source, OURS, tmp_path / "queue.tdsx")
     assert (defined.looked_at, len(defined.found)) == (2, 1)
+    assert on_tableau._hyper(tmp_path / "queue.tdsx", tmp_path) is None, (
+        "nor does it break off the audit of an extract"
+    )
 
 
 def test_a_recipient_sees_what_was_worked_out(shop: Shop) -> None:

@@ -323,7 +323,9 @@ class _Defined:
         is_live = isinstance(own.data, tds.Live)
         wanted = tds.as_xml(own.source, own.data) if is_live else tds.around_extract(own.source)
         self.looked_at += 1
-        if _definition(_tds(downloaded)) != _definition(wanted) or len(_hypers(downloaded)) != (not is_live):
+        if _definition(_tds(downloaded)) != _definition(wanted) or len(_packed(downloaded, ".hyper")) != (
+            not is_live
+        ):
             self.found.append(
                 f"customer {customer}: data source '{own.name}' has other connections, formulas or files; remove it "
                 "on Tableau, and publish again"
@@ -365,7 +367,11 @@ def _cells(
             for mart in board.marts:
                 yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
             return
-        files = {group: _hyper(file, folder / sources[group]) for group, file in downloaded.items()}
+        files = {
+            group: extracted
+            for group, file in downloaded.items()
+            if (extracted := _hyper(file, folder / sources[group]))
+        }
         for group, file in files.items():
             words.read(f"customer {customer}, {group}", file, group, board.marts)
         yield from held_cells(settings, board, "Tableau", files, customer)
@@ -392,18 +398,21 @@ def _logins(downloaded: Path) -> set[str]:
 
 def _tds(downloaded: Path) -> bytes:
     """The definition in a downloaded data source. A bare .hyper file has none."""
-    if not is_zipfile(downloaded):
+    if downloaded.suffix == ".tds":
+        return downloaded.read_bytes()
+    names = _packed(downloaded, ".tds")
+    if not names:
         return b"<datasource/>"
     with ZipFile(downloaded) as packed:
-        return packed.read(next(name for name in packed.namelist() if name.endswith(".tds")))
+        return packed.read(names[0])
 
 
-def _hypers(downloaded: Path) -> list[str]:
-    """The .hyper files in a downloaded data source."""
+def _packed(downloaded: Path, kind: str) -> list[str]:
+    """The files of a kind in a downloaded archive."""
     if not is_zipfile(downloaded):
         return []
     with ZipFile(downloaded) as packed:
-        return [name for name in packed.namelist() if name.endswith(".hyper")]
+        return [name for name in packed.namelist() if name.endswith(kind)]
 
 
 def _definition(xml: bytes) -> list[tuple[str, ...]]:
@@ -420,9 +429,10 @@ def _definition(xml: bytes) -> list[tuple[str, ...]]:
     return sorted(found)
 
 
-def _hyper(downloaded: Path, folder: Path) -> Path:
-    """The downloaded .hyper file, or the one inside a downloaded archive."""
+def _hyper(downloaded: Path, folder: Path) -> Path | None:
+    """The downloaded .hyper file, or the one inside a downloaded archive. None if it has none."""
     if not is_zipfile(downloaded):
         return downloaded
+    names = _packed(downloaded, ".hyper")
     with ZipFile(downloaded) as packed:
-        return Path(packed.extract(_hypers(downloaded)[0], folder))
+        return Path(packed.extract(names[0], folder)) if names else None
