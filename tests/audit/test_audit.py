@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner, Result
 
-from audits import attacks_at, attacks_nothing, attacks_of, done, infers_nothing
+from audits import attacks_at, attacks_nothing, attacks_of, done, infers_nothing, on_tableau, put_on_tableau
 from callmart.access import roles
 from callmart.audit import agents, audit, names, objectors, report
 from callmart.audit.attacks import ATTACKS
@@ -25,8 +25,6 @@ from callmart.database import embedded_server, schema
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
-from callmart.publish import tableau
-from callmart.publish.holdings import Held, forget_revisions
 from callmart.reports import shelf, weeks
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
@@ -406,28 +404,6 @@ def test_nothing_else_is_wrong(wrong: dict[str, Check]) -> None:
     assert only(wrong, *about), sorted(wrong)
 
 
-@contextmanager
-def on_tableau(callmart: Callmart, customer: int) -> Iterator[tuple[TSC.Server, TSC.ProjectItem]]:
-    """The project of a customer on the emulator, as a person with the rights finds it."""
-    with tableau.connect(callmart.settings) as tableau_server:
-        projects = [
-            each for each in TSC.Pager(tableau_server.projects) if each.name.startswith(f"{customer} ")
-        ]
-        assert len(projects) == 1
-        yield tableau_server, projects[0]
-
-
-def put_on_tableau(callmart: Callmart, name: str, file: Path) -> None:
-    """Overwrite a data source of a customer by a file, and let the tag say that all is well."""
-    with on_tableau(callmart, NAMED) as (tableau_server, project):
-        sources = [each for each in TSC.Pager(tableau_server.datasources) if each.project_id == project.id]
-        (source,) = (each for each in sources if each.name == name)
-        tags = set(source.tags)
-        source = tableau_server.datasources.publish(source, str(file), tableau_server.PublishMode.Overwrite)
-        tableau_server.datasources.add_tags(source, tags)
-        forget_revisions(Held(tableau_server.datasources, source, "data sources"))
-
-
 @pytest.fixture(scope="module")
 def elsewhere(published: Callmart, green: audit.Audit) -> dict[str, Check]:
     """What fails while files are wrong, and what stands on Tableau."""
@@ -439,7 +415,13 @@ def elsewhere(published: Callmart, green: audit.Audit) -> dict[str, Check]:
     away = published.home.with_name("away.hyper")
     for file, copy in kept.items():
         shutil.copy(file, copy)
-    put_on_tableau(published, "Wachtrijen", others)
+    put_on_tableau(published, NAMED, "Wachtrijen", others, (b"SUM(", b"0+SUM("))
+    agents_ = extract.place(published.settings, NAMED, "agent")
+    again = Path(shutil.copy(agents_, published.home.with_name("again.hyper")))
+    with hyper.written(again) as written:
+        written.execute_command(f'update "{hyper.SCHEMA}"."agent_day" set agent_key = agent_key')
+    assert again.read_bytes() != agents_.read_bytes()
+    put_on_tableau(published, NAMED, "Medewerkers", again)
     with on_tableau(published, NAMED) as (tableau_server, project):
         elses = TSC.DatasourceItem(project.id, "Something else")
         foreign = tableau_server.datasources.publish(elses, str(others), "CreateNew")
@@ -454,7 +436,7 @@ def elsewhere(published: Callmart, green: audit.Audit) -> dict[str, Check]:
     others.rename(away)
     with hyper.written(lines) as written:
         written.execute_command(f'update "{hyper.SCHEMA}"."line_interval" set line = \'{agent_of(NAMED)}\'')
-    put_on_tableau(published, "Lijnen", lines)
+    put_on_tableau(published, NAMED, "Lijnen", lines)
     found = failed(published)
     away.rename(others)
     for file, copy in kept.items():
@@ -463,8 +445,8 @@ def elsewhere(published: Callmart, green: audit.Audit) -> dict[str, Check]:
         tableau_server.projects.delete_permission(project, rule)
         tableau_server.users.remove(user.id)
         tableau_server.datasources.delete(foreign.id)
-    put_on_tableau(published, "Wachtrijen", queues)
-    put_on_tableau(published, "Lijnen", lines)
+    put_on_tableau(published, NAMED, "Wachtrijen", queues, (b"0+SUM(", b"SUM("))
+    put_on_tableau(published, NAMED, "Lijnen", lines)
     return found
 
 
@@ -496,18 +478,28 @@ def test_whoever_reaches_a_project_and_is_no_recipient_is_a_breach(elsewhere: di
 
 
 def test_an_agent_in_a_file_that_standard_opens_is_a_breach(elsewhere: dict[str, Check]) -> None:
-    """On disk and on Tableau, where the counts are right."""
     for place in ("extracts", "Tableau"):
         assert elsewhere[f"agents: {agents.NAME}: {place}"].found == (f"customer {NAMED}, line: 1 agent",)
-    assert not any(
-        one.startswith(f"customer {NAMED}, line") and one.endswith(("DIFFERS", "MISSING"))
-        for check in elsewhere.values()
-        for one in check.found
+
+
+def test_other_contents_are_a_breach_where_the_counts_are_right(elsewhere: dict[str, Check]) -> None:
+    """On disk and on Tableau. The same rows in a file of other bytes are none."""
+    for name in ("file: own rows", "Tableau: own rows"):
+        (check,) = (check for check_name, check in elsewhere.items() if name in check_name)
+        assert f"customer {NAMED}, line_interval: DIFFERS" in check.found
+        assert not any(f"customer {NAMED}, agent" in one for one in check.found)
+
+
+def test_another_formula_on_tableau_is_a_breach(elsewhere: dict[str, Check]) -> None:
+    (check,) = (check for name, check in elsewhere.items() if "formulas and files" in name)
+    assert check.found == (
+        f"customer {NAMED}: data source 'Wachtrijen' has other connections, formulas or files; remove it on Tableau, "
+        "and publish again",
     )
 
 
 def test_nothing_else_is_wrong_elsewhere(elsewhere: dict[str, Check]) -> None:
-    assert len(elsewhere) == 7
+    assert len(elsewhere) == 8
 
 
 @pytest.mark.thorough

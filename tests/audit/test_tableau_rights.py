@@ -3,8 +3,9 @@
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -23,6 +24,7 @@ from callmart.publish.desired import DataSource, Publication, Workbook
 from callmart.publish.grants import Grant
 from callmart.tableau_files import tds
 from emulated import World, world
+from publications import live
 from tableau_emulator.access import Access
 from tableau_emulator.capabilities import CAPABILITIES, SITE_ROLES
 from tableau_emulator.state import State
@@ -534,6 +536,18 @@ def test_what_somebody_publishes_over_ours_is_told(shop: Shop) -> None:
     shop.wire(shop.project(), "Drukte", OURS, mode="Overwrite")
     assert look().found == (
         f"customer {OURS}: workbook {book.id} has earlier revisions; remove it on Tableau, and publish again",
+    )
+
+
+def test_another_login_of_a_live_data_source_is_told(tmp_path: Path) -> None:
+    defined, source = on_tableau._Defined(), live("secret")
+    assert isinstance(source.data, tds.Live)
+    for data in (source.data, replace(source.data, user="callmart_customer_8")):
+        tds.package(source.source, tmp_path / "queue.tdsx", data)
+        defined.compare(source, OURS, tmp_path / "queue.tdsx")
+    assert (defined.looked_at, len(defined.found)) == (2, 1)
+    assert on_tableau._hyper(tmp_path / "queue.tdsx", tmp_path) is None, (
+        "nor does it break off the audit of an extract"
     )
 
 

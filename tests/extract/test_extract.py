@@ -1,6 +1,8 @@
 """Extracts: a file holds its customer's rows, all of them and no others, or it does not leave."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from callmart.audit import channels
 from callmart.base.progress import quietly
 from callmart.declarations import dbt_project
 from callmart.declarations.mart import Mart
-from callmart.extract import extract, reading
+from callmart.extract import drafts, extract, reading
 from callmart.extract.drafts import Unproven
 from callmart.extract.extract import Extract
 from callmart.extract.reading import Part
@@ -387,6 +389,27 @@ def test_the_audit_looks_whose_last_day_a_file_has(
     with hyper.written(file) as held:
         held.execute_command(f'update "Extract"."data_through" {spoil}')
     assert channels._held(board, file, NAMED, "queue") == {}
+
+
+def test_a_file_at_which_hyperd_ends_fails_alone(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system kills it for lack of memory, while it writes the first file."""
+    for group in MARTS:
+        path(played, NAMED, group).unlink()
+
+    def killing(folder: Path, mart: Mart, part: Part) -> Path:
+        monkeypatch.undo()
+        os.kill(int(str(hyper._endpoint()).rpartition(".")[2]), signal.SIGKILL)
+        return reading.stream(folder, mart, part)
+
+    monkeypatch.setattr(drafts, "stream", killing)
+    monkeypatch.setattr(extract, "WORKERS", 1)
+    found = extract.extract(owner, played.settings, quietly)
+    (failed,) = (one for one in found if isinstance(one, Unproven))
+    assert str(failed).startswith(f"Hyper could not write the extract of customer {NAMED} (")
+    (missing,) = FILES - files(played)
+    assert [key for key, one in write(played, owner).items() if one.written] == [missing]  # type: ignore[union-attr]
 
 
 def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:

@@ -84,9 +84,12 @@ def test_what_is_published_is_not_on_disk_and_not_made_again(away: Away) -> None
     assert away.on_disk == []
     assert not [*away.callmart.home.rglob("*.hyper"), *away.callmart.home.rglob("*.tdsx")]
     assert away.queues().keys() == {NAMED_S, f"{ANONYMOUS} Zorgpunt", STANDARD_S}
+    hashes = "select customer_id, mart_group, file_hash from ops.extract order by 1, 2"
+    published = away.callmart.rows(hashes)
     with away.callmart.connect() as owner:
         touch(owner)  # the rows are read again, and are the same
     ran = away.deliver()
+    assert away.callmart.rows(hashes) == published, "the audit compares what is on Tableau with them"
     assert (ran.extracts, ran.extracts_written, ran.published_changes, ran.problems) == (len(FILES), 0, 0, [])
     assert away.on_disk == []
 

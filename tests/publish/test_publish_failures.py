@@ -93,6 +93,28 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
     assert matches(emptied.server, standard, detailed)
 
 
+def test_a_rule_that_cannot_be_understood_is_one_customers(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TSC knows no such grantee. In a list of the whole site, an error of this kind is a sentence, too."""
+    server = emptied.server
+    assert succeeded(publish(server, detailed, standard))
+    path = f"/projects/{projects(server)[standard.project].id}/permissions"
+    rule = b'<granteeCapabilities><robot id="1"/><capabilities/></granteeCapabilities>'
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        changed = found.content.replace(b"<granteeCapabilities>", rule + b"<granteeCapabilities>", 1)
+        return answer(200, changed) if path in str(request.url) else found
+
+    with sending(monkeypatch, instead):
+        first, second = publish(server, standard, replace(detailed, name="Voorbeeld"))
+    assert "UnknownGranteeTypeError in permissions_item.py" in str(first.error)
+    assert (first.done, second.error) == ((), None)
+
+
 def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +137,7 @@ def test_lists_are_read_whole_and_items_are_made_of_those_who_are_due(
             more = re.sub(rb'totalAvailable="\d+', rb"\g<0>0", found.content)
             return answer(200, more)
 
-        with sending(monkeypatch, instead), pytest.raises(UserError, match="incomplete list"):
+        with sending(monkeypatch, instead), pytest.raises(UserError, match=f"incomplete list of {name}"):
             read(server)
 
 
@@ -174,6 +196,32 @@ def test_members_of_a_group_who_leave_while_it_is_read_hide_nobody(
         assert listing.members(server, group) == {*luids} - {luids[going]}
 
 
+def test_members_of_whom_one_is_listed_twice_hide_nobody(
+    emptied: Emptied, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One came in before them, and another left: as many as Tableau says."""
+    server = emptied.server
+    assert succeeded(publish(server, with_members(standard, "a@b.nl", "b@b.nl")))
+    (group,) = (each for each in TSC.Pager(server.groups) if each.name == group_of(7))
+    monkeypatch.setattr(listing, "PAGE_SIZE", 1)
+    luids, pages = listing.members(server, group), list[bytes]()
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        found = send()
+        if f"/groups/{group.id}/users?" not in str(request.url):
+            return found
+        pages.append(found.content)
+        return (
+            answer(200, re.sub(rb'pageNumber="1', b'pageNumber="2', pages[0])) if len(pages) == 2 else found
+        )
+
+    with sending(monkeypatch, instead):
+        assert listing.members(server, group) == luids
+    assert (len(luids), len(pages)) == (2, 4)
+
+
 def test_a_group_that_is_not_read_whole_is_one_customers(
     emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +240,10 @@ def test_a_group_that_is_not_read_whole_is_one_customers(
     with sending(monkeypatch, instead):
         first, second = publish(server, replace(detailed, name="Voorbeeld"), standard)
     assert first.error is None
-    assert (second.error, second.done) == (f"customer 1042: {listing.INCOMPLETE}", ())
+    assert (second.error, second.done) == (
+        "customer 1042: Tableau returned an incomplete list of members; run again",
+        (),
+    )
 
 
 @pytest.mark.parametrize(

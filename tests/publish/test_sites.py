@@ -26,7 +26,7 @@ from callmart.publish import bookkeeping, credentials, deriving, installation, p
 from callmart.publish.applying import Outcome
 from callmart.publish.tableau import At
 from callmart_home import Callmart
-from published import groups, projects, subscriptions, users
+from published import groups, moved, projects, subscriptions, users
 from tableau_emulator import faults
 from tableau_emulator.state import State
 from today import TODAY
@@ -442,25 +442,13 @@ def saying(sites_: Sites, site: str) -> Iterator[None]:
         server.projects.delete(project.id)
 
 
-@contextmanager
-def moved(sites_: Sites, customer_id: int) -> Iterator[None]:
-    """Somebody has moved a customer's project out of ours."""
-    with tableau.connect(sites_.settings) as server:
-        (item,) = (one for name, one in projects(server).items() if name.startswith(f"{customer_id} "))
-        top, item.parent_id = item.parent_id, ""
-        server.projects.update(item)
-        yield
-        item.parent_id = top
-        server.projects.update(item)
-
-
 def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board({OWN: "standard", OTHER: "standard"}, (), {}, {}, "", frozenset(), {})
 
-    def failed() -> dict[str, tuple[str, ...]]:
+    def failed(sites_read: int = 2) -> dict[str, tuple[str, ...]]:
         with there.callmart.connect() as connection, tableau.at_sites(there.settings) as to:
             found = on_tableau.look(connection, there.settings, to, board, quietly)
-        assert found.persons == {"ServerAdministrator": 2}, "on each of the two sites"
+        assert found.persons == {"ServerAdministrator": sites_read}
         return {check.name: check.found for check in found.checks if not check.good}
 
     there.callmart.apply(registry(own=at("een")))
@@ -469,7 +457,12 @@ def test_the_audit_reads_each_site(there: Sites, monkeypatch: pytest.MonkeyPatch
     content = "nothing is in the projects that no contract orders or that is not ours"
     with saying(there, "een"):
         assert failed()[content] == ("site 'een': a project beside the customers' projects",)
-    with moved(there, OTHER):
+    with tableau.connect(there.settings, "een") as server:
+        (group,) = (luid for name, luid in groups(server).items() if name.endswith(f"-customer-{OWN}"))
+    there.inject(f"/groups/{group}/users$", "GET", 403)
+    ((_, (what,)),) = failed(sites_read=1).items()
+    assert what.startswith("customer 1: Tableau answered 403")
+    with moved(there.settings, OTHER):
         ((_, (what,)),) = failed().items()
         assert what.startswith(f"customer {OTHER}: its project ") and "was moved: move it back" in what
     there.callmart.apply(registry())
@@ -516,7 +509,9 @@ def test_a_closed_project_with_content_of_others_is_no_breach_of_rights(there: S
     assert cells == {OWN: "closed"}
     with tableau.connect(there.settings) as server:
         server.projects.delete(luid)
-    assert there.errors() == []
+    there.publish(only_due=True)
+    assert there.done == ["1 Een"], "a run removes it as soon as it can"
+    assert there.books == {(OTHER, "", "published")}
 
 
 def test_persons_are_sought_on_each_site(there: Sites) -> None:

@@ -1,5 +1,7 @@
 """What is on a Tableau server and who reaches it, looked at without the code under test."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
@@ -13,6 +15,7 @@ from callmart.publish.actual import Actual, Books
 from callmart.publish.applying import Outcome, apply
 from callmart.publish.desired import DataSource, Publication
 from callmart.publish.planning import plan
+from callmart.publish.tableau import connect
 from tableau_emulator.state import State
 
 HOME = "0123456789ab"  # the installation that publishes here
@@ -164,3 +167,15 @@ def of_installation(books: Books, held: Held) -> Held:
 def of(customer_id: int | None, held: Held) -> Held:
     """What of all that is held there is a customer's."""
     return [each for each in held if each[0] == f"callmart {HOME} customer {customer_id}"]
+
+
+@contextmanager
+def moved(settings: Settings, customer_id: int) -> Iterator[None]:
+    """Somebody has moved a customer's project out of ours."""
+    with connect(settings) as server:
+        (item,) = (one for name, one in projects(server).items() if name.startswith(f"{customer_id} "))
+        top, item.parent_id = item.parent_id, ""
+        server.projects.update(item)
+        yield
+        item.parent_id = top
+        server.projects.update(item)

@@ -6,7 +6,7 @@ compared with what each channel shows, by the number of rows and a checksum. Nei
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,7 @@ from tableauhyperapi import HyperException
 from callmart.access import logins, roles
 from callmart.audit.scene import Attacker, Scene
 from callmart.base import sql_file
+from callmart.base.errors import UserError
 from callmart.base.matrix import OPTIONS, USAGE, matrix
 from callmart.base.settings import Settings
 from callmart.declarations import data_through
@@ -54,6 +55,13 @@ class Cell:
     outcome: Outcome
 
 
+class Noted(NamedTuple):
+    """What the books say of an extract: the hash of its rows, and that of the file that was proved and published."""
+
+    content_hash: str
+    file_hash: str | None  # None if the books don't know it
+
+
 class Rows(NamedTuple):
     """The number of rows and their checksum. Never reported."""
 
@@ -72,6 +80,7 @@ class Board:
     floor: str
     live: frozenset[int]  # the customers with live connections
     groups: dict[int, frozenset[str]]  # by customer with a contract, the mart groups that it opens
+    extracts: dict[tuple[int, str], Noted] = field(default_factory=dict)  # by customer and mart group
 
     def opens(self, customer_id: int, mart: Mart) -> bool:
         """Whether a customer's contract opens a mart today."""
@@ -144,6 +153,7 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
     return Board(
         customers, marts, rows, {(who, mart): count for who, mart, count in opened}, scene.floor,
         frozenset(customer for (customer,) in live), scene.opens,
+        {(customer, group): Noted(*noted) for customer, group, *noted in connection.execute(SQL["extracts"])},
     )  # fmt: skip
 
 
@@ -234,16 +244,24 @@ def file_cells(settings: Settings, board: Board, customer: int) -> Iterator[Cell
     folder = extract.folder(settings) / str(customer)
     files = {file.stem: file for file in folder.glob("*.hyper")}
     gone: Outcome = "MISSING" if settings.tableau.keeps_extracts else "closed"
-    yield from held_cells(board, "file", files, customer, gone)
+    yield from held_cells(settings, board, "file", files, customer, gone)
 
 
 def held_cells(
-    board: Board, channel: Channel, files: dict[str, Path], customer: int, gone: Outcome = "MISSING"
+    settings: Settings,
+    board: Board,
+    channel: Channel,
+    files: dict[str, Path],
+    customer: int,
+    gone: Outcome = "MISSING",
 ) -> Iterator[Cell]:
     """Compare a customer's .hyper files, given by group, with what the customer should have. `gone` is the outcome for
     a file that should be there and is not.
     """
-    held = {group: _held(board, file, customer, group) for group, file in files.items()}
+    held = {
+        group: _held(board, file, customer, group) if _is_ours(settings, board, customer, group, file) else {}
+        for group, file in files.items()
+    }
     for mart in board.marts:
         ordered = board.opens(customer, mart) and customer not in board.live
         rows = held.get(mart.group, {}).get(mart.name)
@@ -257,6 +275,22 @@ def held_cells(
         else:
             outcome = "own rows only" if rows else "no rows"
         yield board.cell(customer, mart, channel, outcome)
+
+
+def _is_ours(settings: Settings, board: Board, customer: int, group: str, file: Path) -> bool:
+    """Whether a file has what was proved: it is that file, byte for byte, or has exactly the same rows. Tableau may
+    write a file anew, and then its rows are compared with the marts.
+    """
+    noted = board.extracts.get((customer, group))
+    if noted is None:
+        return False
+    if noted.file_hash is not None and extract.file_hash(file) == noted.file_hash:
+        return True
+    marts = data_through.tables(board.marts, group)
+    try:
+        return extract.holds(settings, customer, group, marts, noted.content_hash, file)
+    except (UserError, HyperException):
+        return False
 
 
 def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]:

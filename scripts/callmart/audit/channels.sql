@@ -16,3 +16,12 @@ select
 from ops.opened_day
 where call_date >= %(floor)s or not isfinite(call_date)
 group by customer_id, mart;
+
+-- name: extracts
+-- What the books say of each extract.
+select
+    customer_id,
+    mart_group,
+    content_hash,
+    file_hash
+from ops.extract;

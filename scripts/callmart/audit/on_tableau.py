@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import ZipFile, is_zipfile
 
@@ -22,9 +22,10 @@ from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
 from callmart.publish import bookkeeping, deriving, holdings, reading
 from callmart.publish.actual import Actual, Content
-from callmart.publish.desired import Publication
+from callmart.publish.desired import DataSource, Publication
 from callmart.publish.grants import NOBODY, customer_access
-from callmart.publish.tableau import FAILURES, At, by_luid, reason
+from callmart.publish.tableau import FAILURES, PARSER, At, by_luid, reason
+from callmart.tableau_files import tds
 
 _LOCK = TSC.ProjectItem.ContentPermissions
 
@@ -91,14 +92,15 @@ def _look_at(
     actual = reading.read(server, bookkeeping.books(connection, settings, name))
     for customer, why in actual.unread.items():
         if actual.moved.get(customer) != why:
-            raise UserError(why)
+            raise UserError(f"customer {customer}: {why}")
     site = tableau_site.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = tableau_rights.compare(site, desired, actual)
     cells: list[Cell] = []
+    defined = _Defined()
     here = [customer for customer in board.customers if customer in desired]
     for number, customer in enumerate(here):
         on_step("Tableau", f"customer {customer}", number, len(here))
-        cells += _cells(connection, settings.home, server, board, actual, desired[customer], customer, words)
+        cells += _cells(connection, settings, server, board, actual, desired[customer], defined, words)
     on_step("Tableau", "", len(here), len(here))
     checks = (
         _top(actual),
@@ -106,6 +108,12 @@ def _look_at(
         _projects(actual, desired),
         _content(actual, desired, elsewhere),
         revisions(server, actual),
+        _check(
+            "the data sources have the connections, formulas and files with which they were published",
+            defined.looked_at,
+            defined.found,
+            applies=any(one.data_sources for one in desired.values()),
+        ),
         said(compared, names.of_registry(connection)),
         *_reach(actual, compared, any(one.members for one in desired.values())),
     )
@@ -301,19 +309,43 @@ def _of_closed(board: Board, there: frozenset[int]) -> Iterator[Cell]:
                 yield board.cell(customer, mart, "Tableau", "OPEN" if customer in there else "closed")
 
 
+@dataclass
+class _Defined:
+    """The data sources whose definition was compared with the declared one: how many, and those that differ."""
+
+    looked_at: int = 0
+    found: list[str] = field(default_factory=list)
+
+    def compare(self, own: DataSource, customer: int, downloaded: Path) -> None:
+        """Compare what a downloaded data source connects to, and what its calculated fields calculate. Tableau may
+        write the rest in its own way.
+        """
+        is_live = isinstance(own.data, tds.Live)
+        wanted = tds.as_xml(own.source, own.data) if is_live else tds.around_extract(own.source)
+        self.looked_at += 1
+        if _definition(_tds(downloaded)) != _definition(wanted) or len(_packed(downloaded, ".hyper")) != (
+            not is_live
+        ):
+            self.found.append(
+                f"customer {customer}: data source '{own.name}' has other connections, formulas or files; remove it "
+                "on Tableau, and publish again"
+            )
+
+
 def _cells(
     connection: psycopg.Connection,
-    home: Path,
+    settings: Settings,
     server: TSC.Server,
     board: Board,
     actual: Actual,
     own: Publication,
-    customer: int,
+    defined: _Defined,
     words: agents.Words,
 ) -> Iterator[Cell]:
-    """The outcomes for a customer's data sources, which are downloaded and opened. Their words go into `words`, for the
-    search for agents.
+    """The outcomes for a customer's data sources, which are downloaded and opened. Their definitions are compared for
+    `defined`, and their words go into `words`, for the search for agents.
     """
+    customer = own.customer_id
     groups: dict[str, str] = {one.name: one.source.group for one in own.data_sources}
     sources = {
         groups[content.name]: content.luid
@@ -321,21 +353,28 @@ def _cells(
         for content in project.content
         if content.kind == "data source" and content.name in groups
     }
-    with disk.temporary(home) as folder:
+    with disk.temporary(settings.home) as folder:
         downloaded = {
             group: Path(server.datasources.download(luid, str(folder / group)))
             for group, luid in sources.items()
         }
+        for one in own.data_sources:
+            if one.source.group in downloaded:
+                defined.compare(one, customer, downloaded[one.source.group])
         if customer in board.live:
             role = roles.customer_role(connection.info.dbname, customer)
             logins = {group: _logins(file) for group, file in downloaded.items()}
             for mart in board.marts:
                 yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
             return
-        files = {group: _hyper(file, folder / sources[group]) for group, file in downloaded.items()}
+        files = {
+            group: extracted
+            for group, file in downloaded.items()
+            if (extracted := _hyper(file, folder / sources[group]))
+        }
         for group, file in files.items():
             words.read(f"customer {customer}, {group}", file, group, board.marts)
-        yield from held_cells(board, "Tableau", files, customer)
+        yield from held_cells(settings, board, "Tableau", files, customer)
 
 
 def _live(board: Board, customer: int, mart: Mart, logins: dict[str, set[str]], role: str) -> Outcome:
@@ -353,17 +392,47 @@ def _logins(downloaded: Path) -> set[str]:
     """The logins of the connections in a data source. A connection without a login gives 'None', which is no
     customer's.
     """
-    with ZipFile(downloaded) as packed:
-        root = etree.fromstring(
-            packed.read(next(name for name in packed.namelist() if name.endswith(".tds")))
-        )
+    root = etree.fromstring(_tds(downloaded), PARSER)
     return {str(each.get("username")) for each in root.iterfind(".//named-connection/connection")}
 
 
-def _hyper(downloaded: Path, folder: Path) -> Path:
-    """The downloaded .hyper file, or the one inside a downloaded archive."""
+def _tds(downloaded: Path) -> bytes:
+    """The definition in a downloaded data source. A bare .hyper file has none."""
+    if downloaded.suffix == ".tds":
+        return downloaded.read_bytes()
+    names = _packed(downloaded, ".tds")
+    if not names:
+        return b"<datasource/>"
+    with ZipFile(downloaded) as packed:
+        return packed.read(names[0])
+
+
+def _packed(downloaded: Path, kind: str) -> list[str]:
+    """The files of a kind in a downloaded archive."""
+    if not is_zipfile(downloaded):
+        return []
+    with ZipFile(downloaded) as packed:
+        return [name for name in packed.namelist() if name.endswith(kind)]
+
+
+def _definition(xml: bytes) -> list[tuple[str, ...]]:
+    """The connections of a data source and its calculated fields, in an order of their own."""
+    root = etree.fromstring(xml, PARSER)
+    found = [
+        tuple(each.get(name) or "" for name in ("class", "server", "username"))
+        for each in root.iterfind(".//named-connection/connection")
+    ]
+    found += [
+        (str(each.getparent().get("name")), str(each.get("formula")))
+        for each in root.iterfind("column/calculation")
+    ]
+    return sorted(found)
+
+
+def _hyper(downloaded: Path, folder: Path) -> Path | None:
+    """The downloaded .hyper file, or the one inside a downloaded archive. None if it has none."""
     if not is_zipfile(downloaded):
         return downloaded
+    names = _packed(downloaded, ".hyper")
     with ZipFile(downloaded) as packed:
-        name = next(name for name in packed.namelist() if name.endswith(".hyper"))
-        return Path(packed.extract(name, folder))
+        return Path(packed.extract(names[0], folder)) if names else None

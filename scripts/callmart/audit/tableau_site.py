@@ -19,10 +19,9 @@ from typing import Any, Literal
 
 import tableauserverclient as TSC
 
-from callmart.base.errors import UserError
 from callmart.publish import marks
 from callmart.publish.grants import Grant, content_grants, project_grants
-from callmart.publish.listing import INCOMPLETE, everything, members
+from callmart.publish.listing import everything, incomplete, members
 from callmart.publish.marks import Mark
 from callmart.publish.plans import shortened
 from callmart.publish.reading import WORKERS
@@ -163,7 +162,7 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
     def view(each: TSC.ViewItem) -> Thing:
         workbook = things.get(str(each.workbook_id))
         if workbook is None:
-            raise UserError(INCOMPLETE)
+            raise incomplete("workbooks")
         follows = workbook.luid in tabbed or workbook.project in locked
         rules = workbook.rules if follows else content_grants(server.views, each)
         return Thing(

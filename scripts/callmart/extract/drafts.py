@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from tableauhyperapi import HyperException, escape_string_literal
+from tableauhyperapi import escape_string_literal
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
@@ -42,27 +42,21 @@ class Draft:
 
     def write(self, arrow: Path, earlier: Path, oldest: str | None) -> None:
         """Write the parts from their Arrow streams, and the other months, from the oldest day on, from the earlier
-        file. Raises Unproven if Hyper can't.
+        file. Raises HyperException if Hyper can't.
         """
-        try:
-            with hyper.written(self.path) as file:
-                file.catalog.create_schema(hyper.SCHEMA)
-                for mart in self._marts:
-                    table = _table(self.path.stem, mart)
-                    columns = ", ".join(
-                        f'"{column}" {fields.type_of(mart, column).hyper}' for column in mart.columns
-                    )
-                    file.execute_command(f"create table {table} ({columns})")
-                    for part in parts_of(mart, self._parts):
-                        rows = escape_string_literal(str(stream(arrow, mart, part)))
-                        file.execute_command(f"copy {table} from {rows} with (format => 'arrowstream')")
-                if ALL not in self._parts:
-                    self._keep(file, earlier, oldest)
-        except HyperException as error:
-            raise Unproven(
-                f"Hyper could not write the extract of customer {self._customer_id} ({error.context_id!r}): "
-                "check whether the disk is full, and run this again"
-            ) from None
+        with hyper.written(self.path) as file:
+            file.catalog.create_schema(hyper.SCHEMA)
+            for mart in self._marts:
+                table = _table(self.path.stem, mart)
+                columns = ", ".join(
+                    f'"{column}" {fields.type_of(mart, column).hyper}' for column in mart.columns
+                )
+                file.execute_command(f"create table {table} ({columns})")
+                for part in parts_of(mart, self._parts):
+                    rows = escape_string_literal(str(stream(arrow, mart, part)))
+                    file.execute_command(f"copy {table} from {rows} with (format => 'arrowstream')")
+            if ALL not in self._parts:
+                self._keep(file, earlier, oldest)
         self.path.chmod(0o600)
 
     def _keep(self, file: Any, earlier: Path, oldest: str | None) -> None:
@@ -102,6 +96,18 @@ class Draft:
                 raise self._broken(f"has {rows} rows of {mart.name} where {wanted} were opened")
             elif not same:
                 raise self._broken(f"does not have the same sums as mart.{mart.name}")
+
+    def has_same_rows(self, file: Path) -> bool:
+        """Return whether another file has the same rows, in whatever order."""
+        with hyper.opened(file) as opened:
+            hyper.attach(opened, self.path, "draft")
+            for mart in self._marts:
+                columns = ", ".join(f'"{column}"' for column in mart.columns)
+                one, other = (f"select {columns} from {_table(name, mart)}" for name in ("file", "draft"))
+                differing = f"({one} except all {other}) union all ({other} except all {one})"
+                if opened.execute_scalar_query(f"select count(*) from ({differing}) as differing"):
+                    return False
+        return True
 
     def _asked(self, owner: psycopg.Connection, mart: Mart) -> str:
         """The query for a table's name, how many of its rows are this customer's, how many it has, and whether it is

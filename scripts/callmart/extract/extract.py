@@ -18,6 +18,7 @@ import psycopg
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 from psycopg.types.json import Jsonb
+from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
 from callmart.base import disk, sql_file
@@ -159,6 +160,21 @@ def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart],
         own.owner.execute(
             SQL["note_file"], {"customer": customer_id, "mart_group": group, "file_hash": file_hash(path)}
         )
+
+
+def holds(
+    settings: Settings, customer_id: int, group: str, marts: list[Mart], content_hash: str, file: Path
+) -> bool:
+    """Return whether a file, wherever it comes from, has exactly the rows that have this hash. Not if the marts have
+    other rows by now. Raises Unproven if they can't be read, and HyperException if the file can't be.
+    """
+    order = _Order(customer_id, group, marts, {"oldest": None})
+    with _sessions(settings) as session, session() as own, disk.temporary(settings.home) as folder:
+        if _content_hash(_read(own, order, [ALL], folder)) != content_hash:
+            return False
+        draft = Draft(folder / file.name, customer_id, marts, [ALL])
+        draft.write(folder, file, None)
+        return draft.has_same_rows(file)
 
 
 def read_again(connection: psycopg.Connection, customer_id: int, group: str | None = None) -> None:
@@ -368,7 +384,8 @@ def _make_of(
             "rows": found.rows,
             "basis": Jsonb(order.basis),
             "part_hashes": Jsonb(found.part_hashes),
-            "file_hash": file_hash(path) if written else there,
+            # Tableau has the earlier file, also if it is no longer here.
+            "file_hash": file_hash(path) if written or before is None else before.file_hash,
         },
     )
     return Extract(*order[:2], path, found.rows, content_hash, written)
@@ -442,5 +459,10 @@ def _proven(
         draft.write(arrow, path, order.basis["oldest"])
         draft.prove(owner, opened)
         yield draft.path
+    except HyperException as error:
+        raise Unproven(
+            f"Hyper could not write the extract of customer {order.customer_id} ({error.context_id!r}): check whether "
+            "the disk or the memory is full, and run this again"
+        ) from None
     finally:
         draft.path.unlink(missing_ok=True)

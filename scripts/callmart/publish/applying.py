@@ -98,7 +98,9 @@ def _outcome(site: SiteWork, customer: CustomerPlan, on_step: Callable[[Step], N
         ),
         is_warned=_may_be_warned(customer, error),
         opened=customer.opened,
-        is_gone=error is None and not (customer.stays or customer.waits or customer.problem),
+        # A project that others' content keeps is looked at by each run, until it can be removed.
+        is_gone=error is None
+        and not (customer.stays or customer.waits or customer.problem or customer.foreign),
         mails_all=not (work.unaccepted or work.unreachable),
         mails_seen=customer.mails_seen,
     )

@@ -26,7 +26,7 @@ from callmart.publish.desired import DataSource, Publication
 from callmart.publish.plans import Plan, Step
 from callmart.publish.tableau import FAILURES, At, reason
 
-_GONE = "if the site does not exist any more, run `callmart publish --forget-site {site}`"
+_GONE = "if no site has that name any more, run `callmart publish --forget-site {site}`"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,9 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
             continue
         try:
             actual[site] = reading.read(at(site), books[site])
-        except (UserError, *FAILURES) as error:
+        except (
+            Exception
+        ) as error:  # also an answer that TSC doesn't understand, such as one about others' content
             unread[site] = reason(error)
     if unread and names == [""]:
         raise UserError(unread[""])
@@ -255,7 +257,7 @@ def apply(
         bookkeeping.begin(connection, site, stay)
         try:
             outcomes = applying.apply(at(site), plan, finished, reading.WORKERS)
-        except (UserError, *FAILURES) as error:
+        except Exception as error:
             return _failed(connection, settings, plans.found, site, reason(error))
         bookkeeping.record(connection, settings, outcomes, site)
         with suppress(UserError, *FAILURES):  # the next publication notes them
@@ -313,7 +315,7 @@ def _failed(
                 None,
                 (),
                 f"customer {customer}: {_named(site)}: {why}"
-                + ("" if customer in wanted else f" It is to be cleared there; {_GONE.format(site=site)}"),
+                + ("" if customer in wanted else f"; it is to be cleared there: {_GONE.format(site=site)}"),
             )
             for customer in sorted(found.books[site].known | wanted)
         ]

@@ -1,4 +1,4 @@
-"""Opens .hyper files, through one hyperd process that starts when it is first needed."""
+"""Opens .hyper files, through one hyperd process that starts when it is first needed, and anew if it has ended."""
 
 import atexit
 from collections.abc import Iterator
@@ -8,7 +8,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from tableauhyperapi import Connection, CreateMode, Endpoint, HyperProcess, Telemetry, TypeTag, escape_name
+from tableauhyperapi import (
+    Connection,
+    CreateMode,
+    Endpoint,
+    HyperException,
+    HyperProcess,
+    Telemetry,
+    TypeTag,
+    escape_name,
+)  # fmt: skip
 
 SCHEMA = "Extract"  # the schema that Tableau expects
 # The file format that Tableau recommends, and no log file in the working folder.
@@ -27,7 +36,7 @@ def opened(file: Path) -> Iterator[Connection]:
 
     Raises OSError if the file is gone, and HyperException if it can't be opened.
     """
-    with Connection(_endpoint()) as connection:
+    with _connected() as connection:
         attach(connection, file, "file")
         yield connection
 
@@ -49,7 +58,7 @@ def written(file: Path) -> Iterator[Connection]:
 
     Raises HyperException if the file can't be opened or created.
     """
-    with Connection(_endpoint(), file, CreateMode.CREATE_IF_NOT_EXISTS) as connection:
+    with _connected(file, CreateMode.CREATE_IF_NOT_EXISTS) as connection:
         yield connection
 
 
@@ -70,9 +79,34 @@ def values(file: Path) -> Iterator[str]:
                         yield from (str(value) for (value,) in connection.execute_list_query(query))
 
 
+def _connected(*file: Any) -> Connection:
+    """A connection to hyperd. If that has ended, another one is started: otherwise, once the system has killed it for
+    lack of memory at one file, all others would fail.
+    """
+    endpoint = _endpoint()
+    try:
+        return Connection(endpoint, *file)
+    except HyperException:
+        if _answers(endpoint):
+            raise
+    with _starting:
+        if str(_hyperd().endpoint) == str(endpoint):  # nobody else has started one
+            _hyperd().close()
+            _hyperd.cache_clear()
+    return Connection(_endpoint(), *file)
+
+
 def _endpoint() -> Endpoint:
     with _starting:
         return _hyperd().endpoint
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    try:
+        Connection(endpoint).close()
+    except HyperException:
+        return False
+    return True
 
 
 @cache
