@@ -38,14 +38,16 @@ class Correction:
 
     def plan(self, case: Case) -> Plan:
         """Count the events. Raises UserError if another correction is in the way. They can be none: then the letter
-        says so, and what still lands is corrected. Or this correction is made already: a restored register does not
-        know what was done since its backup.
+        says so, and what still lands is corrected. If this correction is made already, the agent counts: a restored
+        register does not know what was done since its backup.
         """
         connection, person = case.work.connection, case.person
         require_covered(case.work)
         counts = {place.name: Counts() for place in PLACES}
         counts[Events.name] = self._count(connection, person)
-        if not self._stands(connection, person):
+        if self._stands(connection, person):
+            counts[Events.name] += Counts(agents=1)
+        else:
             self._refuse_wrong(connection, person)
             if not counts[Events.name]:
                 too_old, _ = self._days_too_old(connection, person)
