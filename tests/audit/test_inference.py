@@ -136,7 +136,9 @@ def test_a_wall_that_is_taken_down_is_found_out(
 ) -> None:
     """On the mart itself, as a customer."""
     mart = next(mart for mart in scene_of(owner, played.settings).marts if mart.name == "queue_interval")
-    where = inference.place(owner, mart, "mart.queue_interval", NAMED)
+    where = inference.place(
+        owner, mart, "mart.queue_interval", NAMED, inference.last_month(owner, mart, NAMED)
+    )
     ((month,),) = owner.execute(
         "select to_char(max(call_date), 'YYYYMM') from store.queue_interval"
     ).fetchall()

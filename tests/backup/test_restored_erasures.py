@@ -101,7 +101,7 @@ def new(make_callmart: MakeCallmart, old: Callmart, backed_up: Path) -> Callmart
         CALLMART_PRIVACY__LEDGER_COPY=str(old.settings.privacy.ledger_copy),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "1 person erased again who had been erased since the backup" in done.stdout
+    assert "what was erased since the backup is erased again, of 1 person" in done.stdout
     return callmart
 
 

@@ -151,7 +151,7 @@ REGISTRIES = {
         " line 4: customers.0.time_zone: unknown time zone; use an IANA name",
     ),
     "not YAML": ("customers: [\n", "correct the YAML there"),
-    "what deletes": ("customers: []\n", "deleted by 2 changes; correct the file, or confirm them with --yes"),
+    "what deletes": ("customers: []\n", "deleted by 2 changes; correct the file, or confirm that with --yes"),
 }
 
 
@@ -357,6 +357,7 @@ def test_the_emulator_takes_another_port_where_its_own_is_taken(ready: Callmart,
         ["publish"],
         ["expire"],
         ["demo"],
+        ["privacy", "refuse", "1", "--because", "mistake"],
         ["registry", "apply"],
     ],
 )

@@ -118,4 +118,7 @@ def test_the_command_tells_of_the_key_once_and_of_the_rows_that_wait(callmart: C
     done = command_of(callmart.home)("land", both, both)
     assert (done.returncode, done.stderr.count(f"the key of customer {AWAY} is missing")) == (2, 1)
     assert "1 event landed, 0 repeated, 0 rows rejected, 0 turned away" in done.stdout
-    assert "  1 row left until the key of the customer is back: land the file again then" in done.stdout
+    assert (
+        "  1 row not landed, as the key of the customer is missing: land the file again when it is back"
+        in done.stdout
+    )

@@ -355,7 +355,7 @@ def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place
         for attacker, relations in inference.asked(scene).items():
             session = sessions.enter_context(log_in_as(settings, attacker))
             for mart, relation in relations:
-                where = inference.place(owner, mart, relation, attacker.own, in_last_month=False)
+                where = inference.place(owner, mart, relation, attacker.own)
                 if where is not None:
                     found.append(
                         Place(session, relation, where.types, where.secrets, f"{attacker.name}, {relation}")

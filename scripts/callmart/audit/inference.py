@@ -41,33 +41,34 @@ class Place:
 
 
 def place(
-    connection: psycopg.Connection, mart: Mart, relation: str, asker: int, in_last_month: bool = True
+    connection: psycopg.Connection, mart: Mart, relation: str, asker: int, within: str = "true"
 ) -> Place | None:
-    """Look up a relation and secrets in it, as the owner. None if no other customer has rows there. Queries without a
-    condition on days need secrets of all rows: the asker may have a value in another month.
+    """Look up a relation and secrets in it, as the owner. None if no other customer has rows there. Queries have to
+    read the rows that meet `within`, and no others: there the asker may have what is a secret here.
     """
-    table, within = mart.table, "true"
-    if mart.day and in_last_month:
-        within = _last_month(connection, table, mart.day, asker)
     columns = connection.execute(
-        SQL["columns"], {"relation": relation, "table": table, "day": mart.day or ""}
+        SQL["columns"], {"relation": relation, "table": mart.table, "day": mart.day or ""}
     ).fetchall()
     types = {name: type for name, type, _ in columns}
-    secrets = planner.secrets(connection, table, types, asker, within)
+    secrets = planner.secrets(connection, mart.table, types, asker, within)
     if not secrets:
         return None
     return Place(relation, types, [name for name, _, nullable in columns if nullable], within, secrets)
 
 
-def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int) -> str:
+def last_month(connection: psycopg.Connection, mart: Mart, asker: int) -> str:
     """A condition for the last month in which others have rows. Without it, queries would read two years."""
+    if not mart.day:
+        return "true"
     ((first, end),) = connection.execute(
         f"""
         select month::date::text, (month + interval '1 month')::date::text
-        from (select date_trunc('month', max("{day}")) as month from {table} where customer_id <> {asker}) as last
+        from (
+            select date_trunc('month', max("{mart.day}")) as month from {mart.table} where customer_id <> {asker}
+        ) as last
         """
     ).fetchall()
-    return f"m.\"{day}\" >= '{first}' and m.\"{day}\" < '{end}'" if first else "true"
+    return f"m.\"{mart.day}\" >= '{first}' and m.\"{mart.day}\" < '{end}'" if first else "true"
 
 
 def asked(scene: Scene) -> dict[Attacker, list[tuple[Mart, str]]]:
@@ -123,7 +124,7 @@ def _ask(
     """Query a relation as a customer: per way, how much was looked at, and what it told. The first customer looks at
     estimates and time, too, which are the same for all.
     """
-    where = place(owner, mart, relation, attacker.own)
+    where = place(owner, mart, relation, attacker.own, last_month(owner, mart, attacker.own))
     if where is None:
         return
     yield "plans", *planner.oracle(session, relation, where.secrets, contexts, where.within)

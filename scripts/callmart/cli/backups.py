@@ -114,7 +114,7 @@ def _say(opened: "Opened", restored: "Restored", *, is_ledger_lost: bool) -> Non
     )
     if restored.erased:
         out.print(
-            f"restore: {several(restored.erased, 'person')} erased again who had been erased since the backup"
+            f"restore: what was erased since the backup is erased again, of {several(restored.erased, 'person')}"
         )
     if is_ledger_lost:
         out.print("restore: if somebody was erased since this backup, erase that person again")

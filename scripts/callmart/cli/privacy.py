@@ -331,8 +331,8 @@ def prove(number: Number) -> None:
         out.print(plain(one), soft_wrap=True)
     if whole:
         out.print(
-            f"{several(whole, 'word')} of less than {SHORTEST} bytes or part of others: sought as whole values of "
-            "columns only"
+            f"sought as whole values of columns only: {several(whole, 'word')}, shorter than {SHORTEST} bytes or part "
+            "of another"
         )
     if left:
         end_with([f"request {number}: {found.next_step}"])
@@ -447,7 +447,8 @@ def refuse(
     ],
 ) -> None:
     """End a request before anything is done. Whether it is right is the customer's to judge, not ours."""
-    with _officer() as (_, officer):
+    # Otherwise a `do` at work could make a package that nobody forgets.
+    with _officer() as (owner, officer), clock.guarded(owner, settings()):
         register.refuse(officer, number, _REASONS.get(because, because.replace("-", " ")))
         _forget(number)
         why = register.request(officer, number).refused_why

@@ -37,7 +37,7 @@ def apply(
         )
     if settings().mail.sender == "tableau" and (csv := registry_file.wants_csv(wanted)):
         err.print(
-            f"{several(csv, 'recipient')} ordered CSV files, which Tableau does not mail: the PDF goes out until "
+            f"{several(csv, 'recipient')} ordered CSV files, which Tableau does not mail: they get the PDF until "
             'callmart.toml has mail.sender = "callmart"',
             soft_wrap=True,
         )
@@ -56,7 +56,7 @@ def apply(
         if deleting and not yes:
             raise UserError(
                 f"nothing was applied, as data would be deleted by {several(deleting, 'change')}; "
-                "correct the file, or confirm them with --yes"
+                "correct the file, or confirm that with --yes"
             )
         if request:
             from callmart.privacy import renaming  # it takes Tableau's library with it

@@ -105,7 +105,8 @@ def _print_landed(one: "Landed") -> None:
     )
     if one.waiting:
         out.print(
-            f"  {several(one.waiting, 'row')} left until the key of the customer is back: land the file again then"
+            f"  {several(one.waiting, 'row')} not landed, as the key of the customer is missing: land the file again "
+            "when it is back"
         )
     if one.erased:
         out.print(

@@ -78,7 +78,7 @@ class Marts:
                 raise Blocked(
                     "held back",
                     f"the checks hold back {several(waiting, 'day')} of customer {person.customer_id} (`callmart "
-                    "status` says which): correct or release what they hold back, then run this again",
+                    "status` says which): correct the data or run `callmart release`, then run this again",
                 )
         return counts
 
