@@ -68,4 +68,7 @@ select
             )
     ),
     access.retention_floor(),
-    (select max(entry) from ops.audit_log where action = 'key of the installation lost');
+    (
+        select max(entry) from ops.audit_log
+        where action = 'key of the installation lost'
+    );
