@@ -7,10 +7,14 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from callmart.access import logins, sessions
 from callmart.audit import tables
 from callmart.audit.check import Check
+from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
-from callmart.database import audit_log, clock, log_seals
+from callmart.base.progress import quietly
+from callmart.database import audit_log, clock, lock, log_seals
+from callmart.operations import run
 from callmart_home import Callmart
 
 pytestmark = pytest.mark.server
@@ -24,13 +28,14 @@ def sealed(played: Callmart) -> Callmart:
     """With two seals, and something of a run that is too old."""
     with played.connect() as owner:
         owner.execute(f"insert into ops.audit_log (action, at) values ('mailed', {OLD})".encode())
-        log_seals.seal(owner, played.settings)
-        audit_log.note(owner, "explained")
-        audit_log.note(owner, "opened")
-        log_seals.seal(owner, played.settings)  # there is one of today
+        today = clock.today(owner, played.settings)
         with pytest.MonkeyPatch.context() as patch:
-            tomorrow = clock.today(owner, played.settings) + timedelta(days=1)
-            patch.setattr(clock, "today", lambda *_: tomorrow)
+            patch.setattr(clock, "today", lambda *_: today)
+            log_seals.seal(owner, played.settings)
+            audit_log.note(owner, "explained")
+            audit_log.note(owner, "opened")
+            log_seals.seal(owner, played.settings)  # there is one of today
+            patch.setattr(clock, "today", lambda *_: today + timedelta(days=2))
             log_seals.seal(owner, played.settings)
         audit_log.note(owner, "added since")
         owner.commit()
@@ -70,11 +75,6 @@ CHANGES = {
         "insert into ops.audit_log (entry, action) overriding system value values (0, 'explained')",
         "some were",
     ),
-    "the last seal deleted": (
-        f"delete from ops.audit_log where entry = {LAST_SEAL}",
-        "no seal is there since",
-    ),
-    "all seals deleted": ("delete from ops.audit_log where action = 'sealed'", "no seal is there since"),
     "the first seal deleted": (
         "delete from ops.audit_log where entry = (select min(entry) from ops.audit_log where action = 'sealed')",
         "a seal, is not callmart's, or one before it is gone",
@@ -82,24 +82,54 @@ CHANGES = {
 }
 
 
-# The runs say that they sealed, then and now.
-RAN = """
-insert into ops.run (run_id, ended_at, outcome) overriding system value
-values (9998, now(), 'done'), (9999, now(), 'done');
-insert into ops.run_stage (run_id, stage, ended_at, outcome)
-values (9998, 'seal', now(), 'done'), (9999, 'seal', now() + interval '50 hours', 'done')
-"""
-
-
 @pytest.mark.parametrize("what", CHANGES)
 def test_what_was_changed_since_is_found(sealed: Callmart, owner: psycopg.Connection, what: str) -> None:
     statement, told = CHANGES[what]
     owner.execute(statement.encode())
-    if "no seal is there" in told:
-        assert look(sealed, owner).good
-        owner.execute(RAN.encode())
     (found,) = look(sealed, owner).found
     assert told in found
+
+
+# Each run says which seal it made or found. Whatever else an owner writes there breaks no audit.
+RAN = """
+insert into ops.run (run_id, ended_at, outcome) overriding system value
+select 9000 + n, now(), 'done' from generate_series(0, 3) as n;
+insert into ops.run_stage (run_id, stage, ended_at, outcome, counts)
+select 9000 + row_number() over (order by entry), 'seal', now(), 'done', jsonb_build_object('entry', entry)
+from ops.audit_log where action = 'sealed';
+insert into ops.run_stage (run_id, stage, ended_at, outcome, counts)
+values (9000, 'seal', now(), 'failed', '{"entry": 0}'), (9003, 'seal', now(), 'done', '[["entry"]]')
+"""
+
+
+@pytest.mark.parametrize("gone", [f"entry = {LAST_SEAL}", "action = 'sealed'"], ids=["the last one", "all"])
+def test_a_seal_that_is_gone_is_found_also_after_the_next_one(
+    sealed: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """The next one seals what was changed."""
+    monkeypatch.setattr(owner, "commit", lambda: None)
+    monkeypatch.setattr(clock, "today", lambda *_: date.max)
+    owner.execute(RAN.encode())
+    assert look(sealed, owner).good
+    owner.execute(f"delete from ops.audit_log where {gone}".encode())
+    owner.execute(CHANGES["an entry changed"][0].encode())
+    for _ in "before", "after":
+        (found,) = look(sealed, owner).found
+        assert found.startswith("seals are gone that runs made")
+        log_seals.seal(owner, sealed.settings)
+
+
+@pytest.mark.parametrize("odd", ["{}", "[]", '"text"', '{"key": []}', '{"through": "x"}', "null"])
+def test_an_odd_seal_of_somebody_else_stops_neither_the_audit_nor_the_sealing(
+    sealed: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    monkeypatch.setattr(owner, "commit", lambda: None)
+    monkeypatch.setattr(clock, "today", lambda *_: date.max)
+    owner.execute("insert into ops.audit_log (action, details) values ('sealed', %s::jsonb)", [odd])
+    log_seals.seal(owner, sealed.settings)
+    check = look(sealed, owner)
+    assert (check.looked_at, len(check.found)) == (4, 1)
+    assert "is not callmart's" in check.found[0]
 
 
 def test_whoever_has_no_key_makes_no_seal(sealed: Callmart, owner: psycopg.Connection) -> None:
@@ -121,22 +151,51 @@ def test_of_a_key_that_was_lost_nobody_can_tell_but_of_one_that_is_there(
     owner.execute("insert into ops.audit_log (action) values ('key of the installation lost')")
     owner.execute(CHANGES["an entry changed"][0].encode())
     assert "some were" in look(sealed, owner).found[0]
-    owner.execute(
-        "update ops.audit_log set details = details || '{\"key\": \"lost\"}' where action = 'sealed'"
-    )
+    of_another = 'update ops.audit_log set details = details || \'{"key": "lost"}\' where '
+    owner.execute((of_another + f"entry = {LAST_SEAL}").encode())
+    assert "is not callmart's" in look(sealed, owner).found[0], "the key of the one before is there"
+    owner.execute((of_another + "action = 'sealed'").encode())
     assert look(sealed, owner).outcome == "NOTHING TO LOOK AT"
 
 
-def test_while_somebody_adds_an_entry_nothing_is_sealed(
+ADDED = "insert into ops.audit_log (action) values ('x')"
+SEALS = "select count(*) from ops.audit_log where action = 'sealed'"
+
+
+def test_while_a_landing_adds_an_entry_nothing_is_sealed(
     sealed: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its number is lower than that of the seal, and it would come later."""
-    monkeypatch.setattr(log_seals, "PATIENCE", "10ms")
+    """Its number is lower than that of the seal, and it would come later. The stage is not done, and the landing is
+    not ended.
+    """
+    monkeypatch.setattr(sessions, "PATIENCE", "10ms")
+    monkeypatch.setattr(lock, "TIMEOUT", "400ms")
     monkeypatch.setattr(clock, "today", lambda *_: date.max)
-    seals = "select count(*) from ops.audit_log where action = 'sealed'"
-    before = sealed.rows(seals)
-    with sealed.connect() as adding, sealed.connect() as owner:
-        audit_log.note(adding, "explained")
-        log_seals.seal(owner, sealed.settings)
-        adding.rollback()
-    assert sealed.rows(seals) == before
+    before = sealed.rows(SEALS)
+    with logins.connect(sealed.settings, "loader") as landing, sealed.connect() as owner:
+        landing.execute(f"prepare x as {ADDED}".encode())
+        with (
+            sessions.making_way(owner, spares_landings=True),
+            pytest.raises(UserError, match="was not sealed, as another session was adding to it for 400ms"),
+        ):
+            run._seal(owner, sealed.settings, run.Ran(), quietly)
+        landing.execute("select 1")
+    assert sealed.rows(SEALS) == before
+
+
+def test_a_duty_can_not_keep_the_log_unsealed(sealed: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs no right to add an entry. It is ended before the owner gives up."""
+    with logins.connect(sealed.settings, "auditor") as auditor, sealed.connect() as owner:
+        compared = "select %s::interval > %s::interval + interval '5 s'"
+        assert owner.execute(compared, [lock.TIMEOUT, sessions.PATIENCE]).fetchone() == (True,)
+        owner.commit()
+        monkeypatch.setattr(sessions, "PATIENCE", "10ms")
+        monkeypatch.setattr(owner, "commit", owner.rollback)
+        auditor.execute(f"prepare x as {ADDED}".encode())
+        with sessions.making_way(owner, spares_landings=True):
+            ran = run.Ran()
+            monkeypatch.setattr(clock, "today", lambda *_: date.max)
+            run._seal(owner, sealed.settings, ran, quietly)
+            assert run.COUNTS["seal"](ran)["entry"] > 0
+        with pytest.raises(psycopg.OperationalError):
+            auditor.execute("select 1")

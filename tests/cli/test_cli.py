@@ -469,7 +469,7 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
     assert ran.keys() == {
         "expired", "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
         "rebuilt_days", "extracts_written", "mails", "published_changes", "removed_customers", "problems",
-        "skipped",
+        "skipped", "seal",
     }  # fmt: skip
     assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (3, 0, [])
 

@@ -64,6 +64,7 @@ class Ran:
     extracts_written: int = 0
     published_changes: int = 0
     mails: int = 0
+    seal: int = 0  # the entry of the audit log that seals it today
     problems: list[str] = field(default_factory=list)
 
     def note(self, problem: str, customer_id: int | None = None) -> None:
@@ -103,6 +104,7 @@ COUNTS: dict[str, Callable[[Ran], dict[str, int]]] = {
     "extract": lambda ran: {"extracts": ran.extracts, "written": ran.extracts_written},
     "publish": lambda ran: {"changes": ran.published_changes},
     "mail": lambda ran: {"mails": ran.mails},
+    "seal": lambda ran: {"entry": ran.seal},  # by these the audit finds seals that are gone
 }
 
 AGAIN = "the next run tries again"
@@ -338,7 +340,7 @@ def _name_undeclared_marts(
 
 
 def _seal(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    log_seals.seal(connection, settings)
+    ran.seal = log_seals.seal(connection, settings)
 
 
 def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

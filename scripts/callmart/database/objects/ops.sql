@@ -11,7 +11,8 @@ before update or truncate on ops.audit_log
 for each statement execute function ops.refuse_change();
 
 -- What runs do by themselves, each time. It is kept for two years, like the days that it is about; every other entry
--- has no end.
+-- has no end. Seals keep which actions these were on their day: if one is added here of which a log has entries, their
+-- expiry is a breach for ever (docs/decisions.md says what to do).
 create or replace function ops.routine_actions() returns text[]
 immutable
 return array[
