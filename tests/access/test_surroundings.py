@@ -342,6 +342,13 @@ BESIDE = {
         "everybody may call public.peek(), which has the rights of postgres:"
         " revoke execute on routine public.peek() from public",
     ),
+    "a function with the rights of another, who may read all": (
+        f"{STRANGER} grant pg_read_all_data to stranger;"
+        f" create function public.peek() returns bigint security definer {WORKS};"
+        " alter function public.peek() owner to stranger",
+        "everybody may call public.peek(), which has the rights of stranger:"
+        " revoke execute on routine public.peek() from public",
+    ),
     "a cast": (
         f"{ELSEWHERE} create cast (text as boolean) with function public.beside(text) as assignment",
         "PostgreSQL's own types have the cast from text to boolean: drop cast (text as boolean)",
@@ -374,6 +381,12 @@ BESIDE = {
         "alter table registry.contact disable trigger all",
         "the foreign keys of registry.contact are off: alter table registry.contact enable trigger all",
     ),
+    "foreign keys that keep what another server changes": (
+        "do $$ declare kept name = (select min(tgname) from pg_trigger where tgrelid = 'registry.contact'::regclass"
+        " and tgisinternal); begin execute format('alter table registry.contact enable replica trigger %I', kept);"
+        " end $$",
+        "the foreign keys of registry.contact are off: alter table registry.contact enable trigger all",
+    ),
     "another administrator": (
         "create role another login superuser",
         "role another may do everything on the server: drop it, or take its powers away",
@@ -404,6 +417,8 @@ TELLING = {
     "statements": "alter role callmart_owner set log_statement = 'all'",
     "slow statements": "alter role all set log_min_duration_statement = 1000",
     "a login's statements": "alter role callmart_loader set log_min_duration_statement = 0",
+    "statements with an error": "alter database callmart set log_min_error_statement = 'error'",
+    "how statements are understood": "alter role callmart_owner set debug_print_plan = 'on'",
     "a library": "alter database callmart set session_preload_libraries = 'auto_explain'",
 }
 
@@ -419,6 +434,9 @@ def test_what_tells_the_log_or_a_library_is_named_with_its_remedy(played: Callma
 
 
 def test_nothing_is_beside_callmart_and_nothing_is_told(played: Callmart) -> None:
-    with played.connect() as owner:
+    """What a login sets for itself the next run resets."""
+    with played.superuser(keep=False) as owner:
+        owner.execute("alter role callmart_customer_1001 set debug_print_plan = on")
+        owner.execute("set local role callmart_owner; set local search_path = pg_catalog")
         assert surroundings.beside(owner, is_own=True) == []
         assert list(drift.switched(owner, limits.TELLING, ["session_preload_libraries"])) == []

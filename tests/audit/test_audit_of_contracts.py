@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from audits import done
 from callmart.audit import agents, options, stored, tables
@@ -154,6 +155,15 @@ def test_a_caller_s_key_in_what_standard_opens_is_a_breach_whatever_its_column_d
         f" where (customer_id, call_date) = (select {STANDARD}, max(call_date) from store.queue_day)".encode()
     )
     assert agents.of_marts(owner, scene).found == (f"customer {STANDARD}, queue_day: 1 caller",)
+
+
+def test_the_events_are_read_once_for_all_words_that_are_like_keys(owner: psycopg.Connection) -> None:
+    """The customer's own numbers are such words, in the marts of lines."""
+    words = f"(select {STANDARD} as customer_id, (3120000000 + n)::text as word from generate_series(1, 500) as n)"
+    query = sql.SQL(agents.SQL["known"]).format(words=sql.SQL(words), customers=[STANDARD], planted=["x"])
+    plan = owner.execute(sql.SQL("explain (analyze, timing off, buffers off) {}").format(query)).fetchall()
+    scans = [line for (line,) in plan if " on event_" in line and "Index Scan" not in line]
+    assert scans and all("loops=1)" in line for line in scans)
 
 
 NOBODYS = "nothing of callmart's writes that: find out who did, and remove it"

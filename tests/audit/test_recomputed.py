@@ -1,10 +1,13 @@
 """The audit computes days anew: figures and events that somebody changed by hand are found."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import psycopg
 import pytest
 
+from audits import done
 from callmart.audit import recomputed
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
@@ -36,7 +39,7 @@ def test_what_was_changed_by_hand_is_found_and_nothing_else(
     owner.execute(FIGURE.encode())
     owner.execute(NAME.encode())
     owner.execute(EVENTS.format("delete from", "", ANONYMOUS).encode())
-    check = recomputed.of_days(owner, played.settings)
+    check = recomputed.look(owner, played.settings)
     assert check.looked_at > 5
     others = [one for one in check.found if f"customer {ANONYMOUS}" not in one]
     assert len(check.found) - len(others) > 2
@@ -64,4 +67,37 @@ def test_nothing_is_computed_by_another_project_than_the_last_build(
     played: Callmart, owner: psycopg.Connection
 ) -> None:
     owner.execute("update ops.build set project = 'another'")
-    assert recomputed.of_days(owner, played.settings).outcome == "does not apply"
+    assert recomputed.look(owner, played.settings).outcome == "does not apply"
+
+
+def test_what_is_written_meanwhile_is_no_difference_and_each_mart_has_its_control(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mart may not compare all days that are computed."""
+    compute, undone = recomputed._compute, ExitStack()
+    change, undo = (f"update store.agent set agent = {name}" for name in ("agent || '!'", "left(agent, -1)"))
+    so_far = f"""
+    update ops.opened_day set so_far = {{}}
+    where mart = 'queue_day' and (customer_id, call_date) <> ({STANDARD}, date '{DAYS[-1]}')
+    """
+
+    def meanwhile(*known: Any) -> None:
+        undone.enter_context(done(played, change, undo))
+        compute(*known)
+
+    monkeypatch.setattr(recomputed, "_compute", meanwhile)
+    with done(played, so_far.format("now()"), so_far.format("null")), undone:
+        check = recomputed.of_days(owner, played.settings)
+    assert (check.found, check.looked_at) == ((), 10)
+
+
+def test_days_that_lost_all_rows_are_looked_at_and_a_list_of_contacts_for_as_long_as_it_is_kept(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    owner.execute(f"update registry.customer set contact_list_days = 2 where customer_id = {NAMED}".encode())
+    owner.execute(f"update ops.opened_day set row_count = 0 where customer_id = {NAMED}".encode())
+    recomputed.choose(owner, {mart.name: mart for mart in dbt_project.marts(played.settings)})
+    chosen = owner.execute("select customer_id, call_date from pg_temp.window").fetchall()
+    assert {(NAMED, day) for day in DAYS} < set(chosen)
+    listed = owner.execute("select customer_id, call_date from pg_temp.fit where mart = 'queue_contact'")
+    assert listed.fetchall() == [(NAMED, DAYS[-1])]

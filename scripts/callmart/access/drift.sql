@@ -349,7 +349,9 @@ select
     || case when setrole <> 0 and setdatabase <> 0 then format(' in database %%I', current_database()) else '' end
     || ' reset ' || parameter as remedy
 from set_by
-where parameter <> 'synchronous_commit' or setrole in (0, quote_ident(current_user)::regrole)
+where
+    setrole in (0, quote_ident(current_user)::regrole)
+    or (parameter <> 'synchronous_commit' and not starts_with(parameter, 'debug_print_'))
 union all
 select
     parameter,

@@ -321,11 +321,6 @@ functions as (
         p.oid >= 16384 -- PostgreSQL's own have lower numbers
         and p.pronamespace not in (select oid from ours)
         and ('pg_proc'::regclass, p.oid) not in (select * from of_extensions)
-),
-
-owners_and_superusers as (
-    select oid from pg_roles
-    where rolsuper or rolname = current_user
 )
 
 select format('event trigger %%I runs %%s: drop event trigger %%1$I', t.evtname, t.evtfoid::regprocedure) as found
@@ -344,10 +339,7 @@ select
         name, proowner::regrole
     )
 from functions
-where
-    prosecdef
-    and proowner in (select oid from owners_and_superusers)
-    and has_function_privilege('public', oid, 'execute')
+where prosecdef and has_function_privilege('public', oid, 'execute')
 union all
 select
     format(
@@ -397,7 +389,7 @@ union all
 select distinct format('the foreign keys of %%s are off: alter table %%1$s enable trigger all', tables.name)
 from pg_trigger
 inner join tables on tgrelid = tables.oid
-where tgisinternal and tgenabled = 'D'
+where tgisinternal and tgenabled not in ('O', 'A')
 union all
 select
     format(

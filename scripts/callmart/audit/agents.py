@@ -125,7 +125,9 @@ def _shown(marts: Iterable[Mart]) -> list[Mart]:
 
 
 def _searched(mart: Mart) -> list[str]:
-    """The columns in which a key could be: those with words, whomever they point to, and wide numbers of nobody."""
+    """The columns in which a key could be: those with words, and wide numbers that are declared to be nobody's. One
+    that is declared a person's is in no group that every contract opens.
+    """
     wide = [
         column.name for column in mart.declared if column.data_type == "bigint" and not column.is_of_a_person
     ]

@@ -1,6 +1,6 @@
 -- name: known
--- How many agents and callers are among the words of each customer, and among the words that were planted. A word that
--- is like a key is sought among the keys of the customer's events, which is done for few words.
+-- How many agents and callers are among the words of each customer, and among the words that were planted. Words that
+-- are like a key are sought among the keys of the customer's events, which are read once for all of them.
 with looked_at as (
     select
         held.customer_id,
@@ -24,26 +24,46 @@ found as materialized (
     from looked_at
     where word is not null
     group by customer_id, is_planted
+),
+
+sought as materialized (
+    select
+        f.customer_id,
+        f.is_planted,
+        word
+    from found as f
+    cross join unnest(f.words) as word
+    where word ~ '^([0-9a-f]{{32}}|-?[0-9]{{10,19}})$' and word <> all(f.agents)
+),
+
+-- `is true` makes it a hash of the words: as a join the planner may go through the events for each word.
+callers as materialized (
+    select distinct
+        e.customer_id,
+        k.key
+    from raw.event as e
+    cross join lateral unnest(array[e.number_key, e.target_key, e.device_key, e.call_key::text]) as k (key)
+    where
+        e.customer_id in (select customer_id from sought)
+        and (
+            (e.customer_id, k.key) in (
+                select
+                    customer_id,
+                    word
+                from sought
+            )
+        ) is true
 )
 
 select
     f.customer_id,
     f.is_planted,
     cardinality(f.agents),
-    (
-        select count(*)
-        from unnest(f.words) as word
-        where
-            word ~ '^([0-9a-f]{{32}}|-?[0-9]{{10,19}})$'
-            and word <> all(f.agents)
-            and exists (
-                select 1 from raw.event as e
-                where
-                    e.customer_id = f.customer_id
-                    and word in (e.number_key, e.target_key, e.device_key, e.call_key::text)
-            )
-    )
+    count(c.key)
 from found as f
+left join sought as s on f.customer_id = s.customer_id and f.is_planted = s.is_planted
+left join callers as c on s.customer_id = c.customer_id and s.word = c.key
+group by f.customer_id, f.is_planted, f.agents
 order by f.customer_id;
 
 -- name: planted

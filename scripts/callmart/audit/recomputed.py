@@ -1,7 +1,7 @@
 """The audit computes days anew from the events, by the models of builds, and compares each cell of the marts.
 
-It takes days of customers at random, and first those of which a row was written since they were opened, by whom or what
-ever: PostgreSQL says of each row which transaction wrote it. As a control, a row is taken away, and has to be missed.
+It takes days of customers at random, and first those of which something was written since they were opened: PostgreSQL
+says of each row which transaction wrote it. As a control, a row of each mart is taken away, and has to be missed.
 All is in temporary tables, which end with the transaction. The result names marts, customers, days and counts.
 """
 
@@ -13,7 +13,7 @@ from psycopg import sql
 from callmart.audit.check import Check
 from callmart.base import sql_file
 from callmart.base.identifiers import listed
-from callmart.base.matrix import USAGE
+from callmart.base.matrix import USAGE, matrix
 from callmart.base.settings import Settings
 from callmart.database import cluster
 from callmart.declarations import dbt_project, mart_tables
@@ -30,13 +30,22 @@ _REMEDY = 'find out who changed the mart or the events, then read docs/runbook.m
 
 
 def of_days(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check days, in a transaction of its own: the caller's is rolled back."""
+    connection.rollback()
+    with connection.transaction(force_rollback=True):
+        # One moment for all that is read: a run may be at work meanwhile.
+        connection.execute("set transaction isolation level repeatable read")
+        return look(connection, settings)
+
+
+def look(connection: psycopg.Connection, settings: Settings) -> Check:
     """Check days that nothing waits for, and that the project of now has computed. Not on a cluster, whose nodes have
     the events, and don't say who wrote a row.
     """
     if cluster.is_coordinator(connection):
         return Check.of("quality", NAME, 0, [], applies=False)
     declared = {mart.name: mart for mart in dbt_project.marts(settings) if mart.group != USAGE}
-    looked_at, found = 0, list[str]()
+    controls, found = list[bool](), list[str]()
     with connection.transaction(force_rollback=True):
         open_marts = choose(connection, declared)
         if open_marts:
@@ -44,12 +53,11 @@ def of_days(connection: psycopg.Connection, settings: Settings) -> Check:
             for mart in open_marts:
                 found += [
                     f"{mart.name}, customer {customer}{f', {day}' if mart.day else ''}: {rows} rows differ; {_REMEDY}"
-                    for customer, day, rows in connection.execute(_comparison(mart))
+                    for customer, day, rows in connection.execute(_of_both(mart, "compared"))
                 ]
-                connection.execute(
-                    sql.SQL(SQL["take_away"]).format(mart=sql.Identifier(TEMPORARY, mart.name))
-                )
-                looked_at += bool(connection.execute(_comparison(mart)).fetchall())
+                if connection.execute(_of_both(mart, "take_away")).rowcount:
+                    controls.append(bool(connection.execute(_of_both(mart, "compared")).fetchall()))
+    looked_at = len(controls) if all(controls) else 0
     return Check.of("quality", NAME, looked_at, found, applies=bool(open_marts))
 
 
@@ -58,7 +66,8 @@ def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list
     compared, none if there is no such day.
     """
     project = dbt_project.fingerprint_of_files()
-    connection.execute(SQL["fit"], {"project": project, "marts": list(declared)})
+    ordered = [mart.name for mart in declared.values() if matrix().is_ordered(mart.group)]
+    connection.execute(SQL["fit"], {"project": project, "marts": list(declared), "ordered": ordered})
     found = [declared[name] for (name,) in connection.execute("select distinct mart from pg_temp.fit")]
     connection.execute(SQL["touched"])
     connection.execute(SQL["touched_events"])
@@ -71,6 +80,7 @@ def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list
         connection.execute(query)
     connection.execute(SQL["window"])
     chosen = connection.execute(SQL["choose"], {"days": DAYS, "calls": CALLS}).rowcount
+    connection.execute(SQL["unchosen"])
     return sorted(found, key=lambda mart: mart.name) if chosen else []
 
 
@@ -100,9 +110,11 @@ def _compute(connection: psycopg.Connection, settings: Settings, marts: Mapping[
             connection.execute(sql.SQL("analyze {}.{}").format(sql.SQL(TEMPORARY), name))
 
 
-def _comparison(mart: Mart) -> sql.Composed:
-    return sql.SQL(SQL["compared"]).format(
+def _of_both(mart: Mart, statement: str) -> sql.Composed:
+    """A statement on what is stored of a mart and what is computed."""
+    return sql.SQL(SQL[statement]).format(
         columns=listed(mart.columns),
+        key=listed(mart.key),
         day=mart_tables.day_of(mart, "m"),
         has_days=sql.Literal(mart.day is not None),
         stored=sql.Identifier(mart_tables.SCHEMA, mart.name),

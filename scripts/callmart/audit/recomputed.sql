@@ -1,6 +1,7 @@
 -- name: fit
 -- The open days per mart that the project of now has computed, and that nothing waits for; a mart without days has one,
--- -infinity. In the first month that is kept, some look back at events that are gone.
+-- -infinity. In the first month that is kept, some look back at events that are gone. What has to be ordered is kept
+-- for as long as the customer says.
 create temporary table fit on commit drop as
 select
     o.customer_id,
@@ -18,6 +19,13 @@ where
     o.mart = any(%(marts)s)
     and (not isfinite(o.call_date) or (o.call_date > access.retention_floor() + 31 and k.customer_id is not null))
     and o.so_far is null
+    and (
+        o.mart <> all(%(ordered)s)
+        or o.call_date > (
+            select c.first_day from registry.contact_list as c
+            where c.customer_id = o.customer_id
+        )
+    )
     and not exists (
         select 1 from ops.dirty_day as d
         where d.customer_id = o.customer_id and d.call_date = o.call_date
@@ -70,27 +78,24 @@ create temporary table "window" (like build."window" including defaults) on comm
 
 -- name: choose
 -- At most so many days with about so many calls: a day of UTC is near enough.
-with candidate as materialized (
+with days as (
     select
-        f.customer_id,
-        f.call_date,
-        row_number() over (
-            order by (f.customer_id, f.call_date) not in (
-                select
-                    t.customer_id,
-                    t.call_date
-                from pg_temp.touched as t
-            ), random()
-        ) as place
-    from (
-        select
-            customer_id,
-            call_date
-        from pg_temp.fit
-        where isfinite(call_date)
-        group by customer_id, call_date
-        having sum(row_count) > 0
-    ) as f
+        customer_id,
+        call_date,
+        sum(row_count) as row_count,
+        (customer_id, call_date) in (select * from pg_temp.touched) as is_touched
+    from pg_temp.fit
+    where isfinite(call_date)
+    group by customer_id, call_date
+),
+
+candidate as materialized (
+    select
+        customer_id,
+        call_date,
+        row_number() over (order by not is_touched, random()) as place
+    from days
+    where row_count > 0 or is_touched
     order by place
     limit %(days)s
 ),
@@ -120,24 +125,22 @@ select
 from counted
 where calls_before is null or calls_before < %(calls)s;
 
+-- name: unchosen
+delete from pg_temp.fit as f
+where not exists (
+    select 1 from pg_temp."window" as w
+    where w.customer_id = f.customer_id and (w.call_date = f.call_date or not isfinite(f.call_date))
+);
+
 -- name: compared
 -- How many rows of each day are in one of both only. A mart without days keeps what any kept day shows, so a row more
 -- that is computed is no difference there.
 with chosen as materialized (
     select
-        f.customer_id,
-        f.call_date
-    from pg_temp.fit as f
-    where
-        f.mart = {name}
-        and f.customer_id in (select w.customer_id from pg_temp."window" as w)
-        and (
-            not isfinite(f.call_date)
-            or exists (
-                select 1 from pg_temp."window" as w
-                where w.customer_id = f.customer_id and w.call_date = f.call_date
-            )
-        )
+        customer_id,
+        call_date
+    from pg_temp.fit
+    where mart = {name}
 ),
 
 stored as materialized (
@@ -180,5 +183,18 @@ group by m.customer_id, {day}
 order by m.customer_id, {day};
 
 -- name: take_away
-delete from {mart}
-where ctid = (select min(m.ctid) from {mart} as m);
+-- One row that is compared. In a mart without days it has to be one that is stored, too.
+delete from {computed}
+where ctid = (
+    select min(m.ctid)
+    from {computed} as m
+    where
+        (m.customer_id, {day}) in (
+            select
+                f.customer_id,
+                f.call_date
+            from pg_temp.fit as f
+            where f.mart = {name}
+        )
+        and ({has_days} or ({key}) in (select {key} from {stored}))
+);
