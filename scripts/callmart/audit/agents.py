@@ -182,10 +182,10 @@ def _read_back(settings: Settings, scene: Scene, planted: set[Word]) -> set[Word
         file = folder / "planted.hyper"
         with hyper.written(file) as opened:
             opened.catalog.create_schema(hyper.SCHEMA)
-            table = TableName(hyper.SCHEMA, mart.name)
-            columns = ", ".join(f"{escape_name(name)} text" for name in _searched(mart))
+            table, names = TableName(hyper.SCHEMA, mart.name), _searched(mart)
+            columns = ", ".join(f"{escape_name(name)} text" for name in names)
             opened.execute_command(f"create table {table} (customer_id integer, {columns})")
             for one in planted:
-                words = ", ".join([escape_string_literal(one.word)] * len(_searched(mart)))
+                words = ", ".join([escape_string_literal(one.word)] * len(names))
                 opened.execute_command(f"insert into {table} values ({one.customer_id}, {words})")
         return set(_words_of(file, [mart]))

@@ -323,8 +323,10 @@ class _Defined:
         is_live = isinstance(own.data, tds.Live)
         wanted = tds.as_xml(own.source, own.data) if is_live else tds.around_extract(own.source)
         self.looked_at += 1
-        if _definition(_tds(downloaded)) != _definition(wanted) or len(_packed(downloaded, ".hyper")) != (
-            not is_live
+        extracts = 0 if is_live else 1
+        if (
+            _definition(_tds(downloaded)) != _definition(wanted)
+            or len(_packed(downloaded, ".hyper")) != extracts
         ):
             self.found.append(
                 f"customer {customer}: data source '{own.name}' has other connections, formulas or files; remove it "

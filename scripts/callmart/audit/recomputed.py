@@ -6,6 +6,7 @@ All is in temporary tables, which end with the transaction. The result names mar
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import psycopg
 from psycopg import sql
@@ -15,6 +16,7 @@ from callmart.base import sql_file
 from callmart.base.identifiers import listed
 from callmart.base.matrix import USAGE, matrix
 from callmart.base.settings import Settings
+from callmart.build import temporary
 from callmart.database import cluster
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart
@@ -24,7 +26,6 @@ SQL = sql_file.statements(__file__)
 NAME = "what marts show is what the events say"
 # Of customers; twenty thousand calls take some twenty seconds.
 DAYS, CALLS = 200, 20_000
-TEMPORARY = "pg_temp"
 
 _REMEDY = 'find out who changed the mart or the events, then read docs/runbook.md, "Build days anew"'
 
@@ -78,7 +79,7 @@ def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list
             day=mart_tables.day_of(mart, "m"),
         )
         connection.execute(query)
-    connection.execute(SQL["window"])
+    temporary.make_window(connection)
     chosen = connection.execute(SQL["choose"], {"days": DAYS, "calls": CALLS}).rowcount
     connection.execute(SQL["unchosen"])
     return sorted(found, key=lambda mart: mart.name) if chosen else []
@@ -86,28 +87,20 @@ def choose(connection: psycopg.Connection, declared: Mapping[str, Mart]) -> list
 
 def _compute(connection: psycopg.Connection, settings: Settings, marts: Mapping[str, Mart]) -> None:
     connection.execute("set local work_mem = '64MB'")
-    for model in dbt_project.compiled_in_order(settings, TEMPORARY):
-        name, mart = sql.Identifier(model.name), marts.get(model.name)
-        query = sql.SQL(model.sql)
-        if mart:
-            columns = [
-                sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.data_type or ""))
-                for column in mart.declared
-            ]
-            connection.execute(
-                sql.SQL("create temporary table {} ({})").format(name, sql.SQL(", ").join(columns))
-            )
-            names = listed(mart.columns)
-            connection.execute(
-                sql.SQL("insert into {}.{} ({}) select {} from ({}) as model").format(
-                    sql.SQL(TEMPORARY), name, names, names, query
-                )
-            )
-        else:
-            kind = sql.SQL("view" if model.is_view else "table")
-            connection.execute(sql.SQL("create temporary {} {} as {}").format(kind, name, query))
-        if not model.is_view:
-            connection.execute(sql.SQL("analyze {}.{}").format(sql.SQL(TEMPORARY), name))
+    models = dbt_project.compiled(settings, dbt_project.MARTS, temporary.SCHEMA)
+    temporary.compute(
+        connection,
+        [
+            replace(one, sql=_as_stored(marts[one.name], one.sql)) if one.name in marts else one
+            for one in models
+        ],
+    )
+
+
+def _as_stored(mart: Mart, query: str) -> str:
+    """The query of a mart's model with the types of the mart's columns."""
+    columns = ", ".join(f'"{column.name}"::{column.data_type} as "{column.name}"' for column in mart.declared)
+    return f"select {columns} from ({query}) as model"
 
 
 def _of_both(mart: Mart, statement: str) -> sql.Composed:
@@ -118,6 +111,6 @@ def _of_both(mart: Mart, statement: str) -> sql.Composed:
         day=mart_tables.day_of(mart, "m"),
         has_days=sql.Literal(mart.day is not None),
         stored=sql.Identifier(mart_tables.SCHEMA, mart.name),
-        computed=sql.Identifier(TEMPORARY, mart.name),
+        computed=sql.Identifier(temporary.SCHEMA, mart.name),
         name=sql.Literal(mart.name),
     )

@@ -73,9 +73,6 @@ from pg_temp.fit as f
 inner join written as w on f.customer_id = w.customer_id and f.call_date = w.call_date
 where w.age < age(f.opened_by::xid);
 
--- name: window
-create temporary table "window" (like build."window" including defaults) on commit drop;
-
 -- name: choose
 -- At most so many days with about so many calls: a day of UTC is near enough.
 with days as (

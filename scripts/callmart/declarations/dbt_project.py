@@ -42,6 +42,7 @@ OF_THE_SERVER = ("53", "57", "58")
 # The files that say what is right in a declaration.
 RULES = (Path(__file__), Path(__file__).with_name("mart.py"))
 
+MARTS = "+config.materialized:store"  # how dbt selects all marts and the models that they read
 STATISTICS = "statistics"  # the tag of models that are computed by month, not by the days of the window
 
 
@@ -149,7 +150,7 @@ def _refuse_failure(result: Any, raised: Mapping[str, BaseException | None]) -> 
 
 def compiled_marts(settings: Settings) -> list[Compiled]:
     """Return all marts and the models that they read. Raises UserError if dbt can't compile them."""
-    return [_compiled(node) for node in _compile(settings, "+config.materialized:store")]
+    return [_compiled(node) for node in _compile(settings, MARTS)]
 
 
 def compiled_models(settings: Settings) -> list[Compiled]:
@@ -157,22 +158,13 @@ def compiled_models(settings: Settings) -> list[Compiled]:
     return [_compiled(node) for node in _compile(settings, "fqn:*")]
 
 
-def compiled(settings: Settings, model: str, schema: str) -> list[Compiled]:
-    """Return a model and all models that it reads, each after those that it reads. In their SQL, `schema` takes the
+def compiled(settings: Settings, chosen: str, schema: str) -> list[Compiled]:
+    """Return the models that dbt selects by `chosen`, each after those that it reads. In their SQL, `schema` takes the
     place of the schema in which builds compute.
 
     Raises UserError if dbt can't compile them.
     """
-    return _in_order(_compile(settings, f"+{model}"), schema)
-
-
-def compiled_in_order(settings: Settings, schema: str) -> list[Compiled]:
-    """As `compiled`, of all marts."""
-    return _in_order(_compile(settings, "+config.materialized:store"), schema)
-
-
-def _in_order(found: Iterable[Any], schema: str) -> list[Compiled]:
-    nodes = {node.unique_id: node for node in found}
+    nodes = {node.unique_id: node for node in _compile(settings, chosen)}
     reads = {name: [one for one in node.depends_on.nodes if one in nodes] for name, node in nodes.items()}
     ordered = [nodes[name] for name in TopologicalSorter(reads).static_order()]
     computed_in = next(

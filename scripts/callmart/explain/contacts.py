@@ -1,8 +1,4 @@
-"""Computes a customer's contacts from raw, by the very models that compute queue_interval, and reads them.
-
-The models make temporary tables, which end with the transaction: nothing of them is kept, nobody else sees them, and a
-build that is at work meanwhile is not disturbed.
-"""
+"""Computes a customer's contacts from raw, by the very models that compute queue_interval, and reads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +11,13 @@ from psycopg.rows import class_row
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
+from callmart.build import temporary
 from callmart.declarations import dbt_project, metrics
 from callmart.declarations.metrics import Sum
 from callmart.explain.question import Question
 
 SQL = sql_file.statements(__file__)
-MODEL = "int_contact"
-TEMPORARY = "pg_temp"
+MODELS = "+int_contact"  # how dbt selects it and the models that it reads
 AROUND = timedelta(days=1)  # another system may count a contact on the day before or after
 
 
@@ -63,18 +59,14 @@ def compute(connection: psycopg.Connection, settings: Settings, question: Questi
 
     Raises UserError if the measure needs a column that does not come from contacts.
     """
-    connection.execute(SQL["window"])
+    temporary.make_window(connection)
     days = {
         "customer": question.customer_id,
         "first": question.first - AROUND,
         "last": question.last + AROUND,
     }
     connection.execute(SQL["days"], days)
-    for model in dbt_project.compiled(settings, MODEL, TEMPORARY):
-        kind = "view" if model.is_view else "table"
-        connection.execute(f'create temporary {kind} "{model.name}" as {model.sql}'.encode())
-        if not model.is_view:
-            connection.execute(f'analyze {TEMPORARY}."{model.name}"'.encode())
+    temporary.compute(connection, dbt_project.compiled(settings, MODELS, temporary.SCHEMA))
     named = connection.execute(SQL["none"]).description or ()
     if lacking := question.measure.columns - {column.name for column in named}:
         parts = f" ({', '.join(sorted(lacking))})" if lacking != {question.measure.name} else ""

@@ -1,6 +1,3 @@
--- name: window
-create temporary table "window" (like build."window" including defaults);
-
 -- name: days
 insert into pg_temp."window" (customer_id, call_date, mark)
 select

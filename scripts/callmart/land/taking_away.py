@@ -40,12 +40,11 @@ def take_away(
     try:
         with open(path, "rb", opener=no_link) as file:
             look = Look.of(os.fstat(file.fileno()))
-            if look.size > (most := settings.max_file_gib) * (
-                1 << 30
-            ):  # one without contents is not read for hours
+            # A file of nothing but holes is not read for hours.
+            if look.size > settings.max_file_gib * (1 << 30):
                 raise UserError(
-                    f"{path} landed, but holds more than {most:,} GiB now, and stays: delete it, or raise max_file_gib "
-                    "in callmart.toml"
+                    f"{path} landed, but holds more than {settings.max_file_gib:,} GiB now, and stays: delete it, or "
+                    "raise max_file_gib in callmart.toml"
                 )
             digest = digest_of(file, look.size)
         key = keyed(installation_key(connection, settings), "content", digest)

@@ -146,9 +146,8 @@ def read(connection: psycopg.Connection, settings: Settings, at: At, *, only_due
             continue
         try:
             actual[site] = reading.read(at(site), books[site])
-        except (
-            Exception
-        ) as error:  # also an answer that TSC doesn't understand, such as one about others' content
+        # Also an answer that TSC doesn't understand, such as one about others' content.
+        except Exception as error:
             unread[site] = reason(error)
     if unread and names == [""]:
         raise UserError(unread[""])
