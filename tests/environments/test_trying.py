@@ -26,7 +26,7 @@ from callmart.environments.known import Environment
 from callmart.environments.places import Environments
 from callmart.operations import run
 from callmart.privacy import correcting, procedure
-from callmart.retention import drawn
+from callmart.retention import copies
 from callmart.retention import environments as retention
 from callmart.validate.suites import Validated
 from callmart_home import Callmart
@@ -570,11 +570,11 @@ def test_one_that_can_not_be_reached_is_named_and_stops_no_other(
 
 def test_a_rotation_drops_it(tried: Callmart, owner: psycopg.Connection, planted: Environment) -> None:
     assert databases.drop_of(owner, tried.settings, ANONYMOUS) == 0
-    drawn.remove_copies(owner, tried.settings, ANONYMOUS)
+    copies.remove_copies(owner, tried.settings, ANONYMOUS)
     assert "planted" in names(owner)
     databases.say(owner, planted.model_copy(update={"customers": (ANONYMOUS,)}))
     owner.commit()
-    drawn.remove_copies(owner, tried.settings, ANONYMOUS)
+    copies.remove_copies(owner, tried.settings, ANONYMOUS)
     assert names(owner) == [ENVIRONMENT]
 
 

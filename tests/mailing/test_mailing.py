@@ -31,7 +31,7 @@ from callmart.operations import health, run
 from callmart.publish import installation
 from callmart.reports import drawing, focus, weeks
 from callmart.reports.page import Page
-from callmart.retention import drawn
+from callmart.retention import copies
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED
 from commands import Command, command_of, mistake
@@ -579,7 +579,7 @@ def test_mails_that_go_as_agents_become_anonymous_are_written_anew(
 ) -> None:
     settings = by(two_weeks)
     assert send(owner, settings) == Sent(2, [])
-    drawn.remove_copies(owner, settings, NAMED)
+    copies.remove_copies(owner, settings, NAMED)
     owner.commit()
     assert set(in_outbox(two_weeks)) == {OTHER}
     assert send(owner, settings) == Sent(1, [])

@@ -20,6 +20,7 @@ import pytest
 from callmart.base import evidence
 from callmart.base.errors import UserError
 from callmart.base.rights_of_persons import Right
+from callmart.base.templates import template
 from callmart.database import schema
 from callmart.privacy import letters, register
 from callmart.privacy.register import Evidence, Request
@@ -501,24 +502,23 @@ def changed(name: str, value: Any) -> Mutant:
 
 
 _Line: Any = letters._Line
-_template: Any = letters._template
 
 
 def without_block(right: str, block: str) -> Mutant:
     """The letters of a right, in which a block says nothing."""
 
     @cache
-    def cut(locale: str) -> Any:
-        found = _template(right, locale)
-        source = Path(found.filename).read_text()
+    def cut(package: str, name: str) -> Any:
+        found = template(package, name)
+        source = Path(str(found.filename)).read_text()
         what = rf"({{% block {block}.*?%}}).*?({{% endblock %}})"
         without, count = re.subn(what, r"\1\2", source, flags=re.DOTALL)
         assert count == 1
         return found.environment.from_string(without)
 
     return changed(
-        "privacy.letters._template",
-        lambda asked, locale: cut(locale) if asked == right else _template(asked, locale),
+        "privacy.letters.template",
+        lambda package, name: (cut if name.startswith(right) else template)(package, name),
     )
 
 
@@ -531,7 +531,9 @@ CHANGED: dict[str, dict[str, Mutant]] = {
         "backups are gone at once": changed("privacy.letters.timedelta", lambda **days: timedelta(0)),
         "nothing waits": changed("privacy.letters._Line", lambda *line: _Line(*line[:5], False)),
         "nothing was found": changed("privacy.letters._Line", lambda place, _, *line: _Line(place, 0, *line)),
-        "one language": changed("privacy.letters._template", lambda right, locale: _template(right, "nl")),
+        "one language": changed(
+            "privacy.letters.template", lambda package, name: template(package, name.replace("_en", "_nl"))
+        ),
     },
     "warning": {
         "not two weeks before": changed("privacy.register.WARNINGS", (7, 3, 1, 0)),

@@ -27,7 +27,7 @@ from callmart.publish import tableau
 from callmart.registry.file import load
 from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
-from callmart.retention import destroyed, drawn, remove
+from callmart.retention import copies, destroyed, remove
 from callmart_home import Callmart
 from events import DAY, days
 from leavers import file_of, leaver, paths_of, tables_with
@@ -343,7 +343,7 @@ def test_a_key_is_replaced_when_nothing_else_can_fail_and_no_file_lands_with_the
     start_after_all_that_landed(two_landed)
     former, version = file.read_bytes(), two_landed.rows("select max(version) as last from registry.version")
     with monkeypatch.context() as patch:
-        patch.setattr(drawn, "remove_before", Mock(side_effect=PermissionError(13, "Permission denied")))
+        patch.setattr(copies, "remove_before", Mock(side_effect=PermissionError(13, "Permission denied")))
         (stuck,) = removing(two_landed)
     assert isinstance(stuck, remove.Unremoved)
     assert file.read_bytes() == former and has_fitting_key(two_landed, 1)

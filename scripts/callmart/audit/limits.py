@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from callmart.access import drift, logins, roles
 from callmart.audit.check import Check
@@ -96,15 +96,10 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
 
 def of_way(settings: Settings) -> Check:
     """Check that nobody on the way reads what goes to the server, or takes its place."""
-    own = conninfo_to_dict(server.uri(settings))
-    is_here = server.on_this_machine(*server.hosts_of(own))
-    found = []
-    if not is_here and own.get("sslmode") != "verify-full":
-        found.append(
-            f"sslmode={own.get('sslmode')} lets others read it, or take the server's place: remove sslmode= from "
-            "CALLMART_DSN, and let sslrootcert= name your authority"
-        )
-    return _check("what goes to the server is encrypted, and the server is verified", found)
+    wrong = server.open_way(settings)
+    return _check(
+        "what goes to the server is encrypted, and the server is verified", [wrong] if wrong else []
+    )
 
 
 def of_home(home: Path) -> Check:
@@ -119,7 +114,7 @@ def of_home(home: Path) -> Check:
                     folders += [path] * bool(mode & 0o011)
                 elif stat.S_ISREG(mode) and mode & 0o066 and path.name != "postgres.ready":
                     found.append(f"{path.relative_to(home)}: `chmod go= {path}`")
-    return Check.of("limits", "nobody else on the machine can open a file in CALLMART_HOME", 1, sorted(found))
+    return _check("nobody else on the machine can open a file in CALLMART_HOME", sorted(found))
 
 
 def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:

@@ -1,5 +1,5 @@
 """The audit's checks of pages and mails in the home: they set and load nothing, and are of the customer in whose folder
-they are.
+they are. A contract orders each page.
 """
 
 import re
@@ -136,6 +136,19 @@ def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
     return Check.of(
         "pages", "every drawn page and mail is of the customer in whose folder it is", looked_at, found,
         applies=looked_at > 0,
+    )  # fmt: skip
+
+
+def of_contracts(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that each page on the shelf is one that a contract orders today."""
+    kept = len(list(shelf.pages(settings)))
+    found = [
+        f"customer {page.customer_id}, {page.report} of {page.week}"
+        for page in shelf.unordered(connection, settings)
+    ]
+    return Check.of(
+        "contracts", "every drawn page is of a customer whose contract orders that report",
+        kept, found, applies=kept > 0,
     )  # fmt: skip
 
 

@@ -1,9 +1,8 @@
-"""Templates of pages and mails. They stand beside the code that fills them in."""
+"""Templates of pages, mails and letters. They stand beside the code that fills them in."""
 
 from functools import cache
-from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
 @cache
@@ -12,6 +11,10 @@ def template(package: str, name: str) -> Template:
     error.
     """
     environment = Environment(
-        autoescape=name.endswith(".html.j2"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader(package, ""),
+        autoescape=name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
+    return environment.get_template(name)

@@ -63,11 +63,11 @@ def apply(
 
             renaming.remember(connection, settings(), request, states.current, states.desired)
         if anonymous := states.become_anonymous():
-            from callmart.retention import drawn
+            from callmart.retention import copies
 
             applying.refuse(connection, settings(), wanted)
             for customer_id in anonymous:  # first: after a crash nobody would know that names are drawn there
-                if drawn.remove_copies(connection, settings(), customer_id):
+                if copies.remove_copies(connection, settings(), customer_id):
                     out.print(
                         f"customer {customer_id}: drawn pages, mails in the outbox and environments were removed, as "
                         "they can have agents' names"

@@ -258,6 +258,17 @@ def on_this_machine(*hosts: str) -> bool:
     return all(host.startswith("/") or host in ("", *LOOPBACK) for host in ",".join(hosts).split(","))
 
 
+def open_way(settings: Settings) -> str | None:
+    """What lets others read what is sent to the server, or take its place, with the remedy; None if nothing does."""
+    own = conninfo_to_dict(uri(settings))
+    if on_this_machine(*hosts_of(own)) or own.get("sslmode") == "verify-full":
+        return None
+    return (
+        f"sslmode={own.get('sslmode')} lets others read what is sent to the server, or take its place: remove sslmode= "
+        "from CALLMART_DSN, and let sslrootcert= name your authority"
+    )
+
+
 def tls_servers(settings: Settings) -> list[tuple[str, int]]:
     """Host and port of each server that the owner reaches by TLS. The embedded server has none."""
     if settings.dsn is None:

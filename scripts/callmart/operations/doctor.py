@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from callmart.access import drift, logins
@@ -275,20 +274,9 @@ def _reached(settings: Settings) -> Settings:
 
 
 def _tls(connection: psycopg.Connection, settings: Settings) -> str:
-    own = conninfo_to_dict(server.uri(_reached(settings)))
-    encrypted = connection.pgconn.ssl_in_use
-    if server.on_this_machine(str(own.get("host") or ""), str(own.get("hostaddr") or "")):
-        return "the server is on this machine" + (", and encrypts" if encrypted else "")
-    if not encrypted:
-        raise UserError(
-            "what is sent to the server can be read on the way; remove sslmode= from CALLMART_DSN"
-        )
-    if own.get("sslmode") != "verify-full":
-        raise UserError(
-            f"sslmode={own.get('sslmode')} lets another server take this one's place; remove sslmode= from "
-            "CALLMART_DSN, and let sslrootcert= name your authority"
-        )
-    return "encrypted, and the server is verified"
+    if wrong := server.open_way(_reached(settings)):
+        raise UserError(wrong)
+    return "encrypted" if connection.pgconn.ssl_in_use else "the server is on this machine"
 
 
 def _schema(connection: psycopg.Connection, settings: Settings) -> str:

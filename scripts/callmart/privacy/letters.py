@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from functools import cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import jinja2
 import psycopg
 
 from callmart.base import sql_file
 from callmart.base.declared import Locale, texts
 from callmart.base.errors import UserError
 from callmart.base.evidence import RAW_FILES, TOO_OLD
-from callmart.base.rights_of_persons import Right
 from callmart.base.settings import Settings
+from callmart.base.templates import template
 from callmart.database import ledger
 from callmart.privacy.register import Evidence, Request
 
@@ -111,7 +109,7 @@ def answer(
     is_too_old = any(TOO_OLD in one.counts for one in evidence)
     # Of a name nothing is found if registry.yml was corrected before.
     can_be_nothing = request.asked_right == "lifting" or since is not None
-    return _template(request.asked_right, locale).render(
+    return template("callmart.privacy.answers", f"{request.asked_right}_{locale}.txt.j2").render(
         request=request,
         customer=name,
         lines=lines,
@@ -160,14 +158,3 @@ def day_in_words(day: date, locale: Locale) -> str:
 def _day(moment: datetime | date, settings: Settings, locale: Locale) -> str:
     day = moment.astimezone(settings.zone).date() if isinstance(moment, datetime) else moment
     return day_in_words(day, locale)
-
-
-@cache
-def _template(right: Right, locale: Locale) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("callmart.privacy", "answers"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(f"{right}_{locale}.txt.j2")

@@ -45,7 +45,7 @@ from callmart.database import audit_log, catalogue, fingerprints, ledger, restor
 from callmart.opening import opening
 from callmart.privacy import kept
 from callmart.privacy.renewing import RENEWED, Renewing
-from callmart.retention import drawn
+from callmart.retention import copies
 
 SQL = sql_file.statements(__file__)
 
@@ -217,7 +217,7 @@ def _refuse_begun(connection: psycopg.Connection, settings: Settings, customer_i
 def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
     """Add the layer, and key anew everything outside of `raw`. Commits."""
     former = _key(connection, settings, customer_id)
-    drawn.remove_copies(connection, settings, customer_id)  # before it begins: one may not be removable
+    copies.remove_copies(connection, settings, customer_id)  # before it begins: one may not be removable
     key = add_layer(settings.home, customer_id, former)
     change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))
     connection.execute(SQL["end_landings"])
@@ -254,7 +254,7 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
                 SQL["note_batch"], {"rows": rows, "reached": table.relation, "left_from": batch.until}
             )
             connection.commit()
-    drawn.remove_copies(connection, settings, customer_id)  # nameless agents are called by their keys there
+    copies.remove_copies(connection, settings, customer_id)  # nameless agents are called by their keys there
     change.renewing.forget_former(connection)
     ((rows,),) = connection.execute(SQL["end"]).fetchall()
     audit_log.note(connection, "key rotated", {"rows": rows}, customer_id)

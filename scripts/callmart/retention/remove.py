@@ -31,7 +31,7 @@ from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
 from callmart.reports import shelf
-from callmart.retention import destroyed, drawn
+from callmart.retention import copies, destroyed
 
 SQL = sql_file.statements(__file__)
 
@@ -295,7 +295,7 @@ def _remove_days(
         _delete(connection, f"ops.{table}", outside, parameters)
     counts += _remove_agents(connection, customer_id, span, marts)
     if counts:
-        counts["pages"] = drawn.remove_before(connection, settings, customer_id, span.first)
+        counts["pages"] = copies.remove_before(connection, settings, customer_id, span.first)
         # They are written anew. Until then the expiry has to know their oldest day.
         extract.read_again(connection, customer_id)
         opening.forget_build(connection)
