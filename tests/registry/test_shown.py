@@ -6,6 +6,8 @@ import psycopg
 import pytest
 
 from callmart.access import drift, logins, memberships, roles
+from callmart.audit import planner
+from callmart.audit.planner import Secret
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
 
@@ -22,7 +24,13 @@ customers:
   - id: 2
     name: Two
     contracts: [{option: standard, from: 2025-01-01}]
-    queues: [{name: two, label: Twee, service_level_s: 11, short_abandon_s: 613}]
+    queues:
+      - name: two
+        label: Twee
+        service_level_s: 611
+        short_abandon_s: 613
+        opening_hours: [{from: 2026-01-01, mon: "10:15-11:00"}]
+        holidays: [2026-12-26]
     lines: [{name: two, channels: 77}]
   - {id: 3, name: Three}
 """
@@ -49,7 +57,7 @@ def applied(callmart: Callmart) -> Callmart:
             " insert into ops.definition (mart, fingerprint, columns) values ('m', null, '{}'), ('m', 'f', '{a, b}');"
             " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
             " values (1, '2026-11-01', 'm', 1, 1, 2), (1, '2026-11-02', 'm', 1, 1, 1),"
-            " (1, '-infinity', 'm', 1, 1, 2), (2, '2026-11-03', 'm', 1, 1, 2);"
+            " (1, '-infinity', 'm', 1, 1, 2), (2, '2026-11-03', 'm', 1, 1, 2), (2, '2026-11-03', 'of two', 1, 1, 2);"
             " update ops.opened_day set so_far = call_date + timetz '14:05:31+01' where isfinite(call_date);"
             " insert into ops.held_back (customer_id, call_date, build_id, cause)"
             " values (1, '2026-11-03', 1, 'm: x'), (2, '2026-11-04', 1, 'm: x')"
@@ -119,7 +127,7 @@ def test_others_read_the_tables_whole(applied: Callmart) -> None:
 SECRETS = {
     "label = '{}'": ("queue_label", "Twee", "Twed"),
     "queue = '{}'": ("queue_label", "two", "twp"),
-    "service_level_s = {}": ("queue_label", "11", "12"),
+    "service_level_s = {}": ("queue_label", "611", "612"),
     "short_abandon_s = {}": ("queue_label", "613", "614"),
     "channels = {}": ("line_label", "77", "78"),
     "through >= '{}'": ("data_through", "2026-11-03", "2026-11-04"),
@@ -148,6 +156,29 @@ def test_a_plan_says_the_same_of_another_customers_value_as_of_nobodys(
             plans.append([line.replace(value, "…") for line in lines])
     assert plans[0] == plans[1]
     assert not any(" OR " in line or "own()" in line for line in plans[0]), "the policy is folded"
+
+
+FREE = (  # what the second customer has and the first has not, by view
+    ("queue_label", Secret("queue", "text", "two", "twp")),
+    ("queue_label", Secret("label", "text", "Twee", "Twed")),
+    ("queue_label", Secret("service_level_s", "integer", "611", "612", "611", "612")),
+    ("queue_label", Secret("short_abandon_s", "integer", "613", "614", "613", "614")),
+    ("line_label", Secret("line", "text", "two", "twp")),
+    ("line_label", Secret("channels", "integer", "77", "78", "77", "78")),
+    ("opening_hours", Secret("queue", "text", "two", "twp")),
+    ("opening_hours", Secret("opens", "integer", "615", "616")),
+    ("holiday", Secret("queue", "text", "two", "twp")),
+    ("day_definition", Secret("mart", "text", "of two", "of twp")),
+)
+
+
+@pytest.mark.parametrize("view", sorted({view for view, _ in FREE}))
+def test_no_condition_is_evaluated_for_another_customers_row(applied: Callmart, view: str) -> None:
+    """Not even one that costs nothing, in any shape and context."""
+    with applied.connect(ONE) as customer:
+        looked_at, found = planner.oracle(customer, f"mart.{view}", [one for of, one in FREE if of == view])
+    assert looked_at >= 15
+    assert found == []
 
 
 DRIFTS = {

@@ -10,7 +10,7 @@ from importlib.resources import files
 import psycopg
 from psycopg import sql
 
-from callmart.base import evidence, rights_of_persons, sql_file
+from callmart.base import controls, evidence, rights_of_persons, sql_file
 from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, WHOM
@@ -180,6 +180,7 @@ def _filled(time_zone: str) -> sql.Composed:
         longest_phase=sql.Literal(f"{LONGEST_PHASE.days} days"),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
+        control=sql.Literal(controls.ARE),
         counts_and_moments=_words(COUNTS_AND_MOMENTS),
         groups=_words(matrix().groups),
         persons_shown=sql.SQL("(values {})").format(

@@ -41,6 +41,7 @@ def _keep(
 BEGIN = "set transaction isolation level {};\n"
 LAND = BEGIN.format("read committed")  # as the loader says it, whatever the server's default
 LANDS = LAND + _insert("incoming", SOUND) + _keep()
+CONTROL = "chr(27) || '[31m'"
 NUMBER, NAME = "'+31612345678'", "'Noor Zandvliet'"
 TRANSFERRED = {"event": "'transferred'", "reason": "'blind'", "target_kind": "'number'"}
 STATUS = {"event": "'agent_status'", "call_key": "null", "queue": "null", "agent_key": KEY}
@@ -85,6 +86,7 @@ HANDED_OVER: dict[str, tuple[str, dict[str, str]]] = {
     "duration of nothing": ("a duration with an event that ends nothing", {"duration_s": "1"}),
     "negative wait": ("a negative wait", ENDED | {"wait_s": "-1"}),
     "long text": ("a text that is too long", {"queue": "repeat('q', 256)"}),
+    "control character": ("a control character in the name of a queue", {"queue": CONTROL}),
     "future": ("a day in the future", {"occurred_at": "now() + interval '25 hours'"}),
     "end of time": ("an infinite moment", {"occurred_at": "'infinity'"}),
     "beginning of time": ("a moment of minus infinity", {"occurred_at": "'-infinity'"}),
@@ -122,6 +124,7 @@ def _attacks() -> Iterator[Attack]:
             {"last_at": "'infinity'"},
         ),
         ("long id", "doorway", "an id that is too long", {"agent": "repeat('a', 256)"}),
+        ("control character in an id", "doorway", "an id with a control character", {"agent": CONTROL}),
     )
     for name, aim, tries, change in aims:
         sql = LAND + _insert("incoming", SOUND) + _insert("incoming_agent", NAMED | change) + _keep()
@@ -157,6 +160,11 @@ def _attacks() -> Iterator[Attack]:
             "a reason that is too long",
             _insert("incoming_reject", {"line_number": "1", "reason": "repeat('r', 256)"})
             + _keep(rejected=1),
+        ),
+        (
+            "control character in a reason",
+            "a reason with a control character",
+            _insert("incoming_reject", {"line_number": "1", "reason": CONTROL}) + _keep(rejected=1),
         ),
     ):
         sql = LAND + _insert("incoming", SOUND) + keep

@@ -65,7 +65,8 @@ begin
             or (raw.is_key(erased) and call_key is not null and num_nonnulls(agent_key, device_key) = 0)
         ) as left_out_well,
         coalesce(bool_or(raw.shows_number(queue) or raw.shows_number(line) or raw.shows_number(target)), false)
-            as numbered
+            as numbered,
+        bool_or(concat(queue, line, target) ~ {control}) as steers
     from raw.incoming
     group by file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld;
 
@@ -92,6 +93,7 @@ begin
             when durations > 0 and not known.ends_phase then 'an event that ends nothing has a duration'
             when shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long'
             when longest_text > {longest_text} then 'a text is too long'
+            when steers then 'a text holds a control character'
             when last_at > latest then 'an event is more than a day ahead of the database''s clock'
         end as found
     into fault
@@ -118,6 +120,7 @@ begin
             case
                 when not raw.is_key(i.agent_key) then 'an agent is not given as a key'
                 when i.agent = '' or length(i.agent) > {longest_text} then 'an agent''s id is empty or too long'
+                when i.agent ~ {control} then 'an agent''s id holds a control character'
                 when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
                 when c.anonymous_agents is not false then 'an anonymous agent has an id'
                 when k.customer_id is null then 'an agent has an id outside of a detailed contract'
@@ -175,6 +178,7 @@ begin
                     then 'the counts do not add up'
                 when r.has_number then 'a reason holds a number'
                 when r.longest_text > {longest_text} then 'a reason is too long'
+                when r.steers then 'a reason holds a control character'
             end as found
         from (select *, count(*) over (partition by file_number) as number from given) as g
         left join (
@@ -182,7 +186,8 @@ begin
                 file_number,
                 count(*) as rejected,
                 bool_or(raw.shows_number(reason)) as has_number,
-                max(length(reason)) as longest_text
+                max(length(reason)) as longest_text,
+                bool_or(reason ~ {control}) as steers
             from raw.incoming_reject
             group by file_number
         ) as r using (file_number)
