@@ -50,7 +50,6 @@ begin
         count(duration_s) as durations,
         least(min(duration_s), min(wait_s)) as shortest_s,
         greatest(max(duration_s), max(wait_s)) as longest_s, -- NaN is greater than any number
-        greatest(max(length(queue)), max(length(line)), max(length(target))) as longest_text,
         bool_and(
             (agent_key is null or raw.is_key(agent_key))
             and (number_key is null or raw.is_key(number_key))
@@ -63,10 +62,7 @@ begin
             or (erased = 'part' and call_key is not null)
             or (erased = 'call' and num_nonnulls(call_key, agent_key, number_key, device_key, target_key) = 0)
             or (raw.is_key(erased) and call_key is not null and num_nonnulls(agent_key, device_key) = 0)
-        ) as left_out_well,
-        coalesce(bool_or(raw.shows_number(queue) or raw.shows_number(line) or raw.shows_number(target)), false)
-            as numbered,
-        bool_or(concat(queue, line, target) ~ {control}) as steers
+        ) as left_out_well
     from raw.incoming
     group by file_number, customer_id, platform, event, reason, direction, target_kind, number_withheld;
 
@@ -74,7 +70,6 @@ begin
         case
             when not keyed then 'a person is not given as a key'
             when not left_out_well then 'a row of somebody who was erased is not as the landing makes it'
-            when numbered then 'a number is not given as a key'
             when platform <> all ({platforms}) then 'a platform is not one of the raw format'
             when known.event is null then 'an event is not one of the raw format'
             when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
@@ -92,14 +87,26 @@ begin
             when recordings > 0 and arrived.event <> 'call_ended' then 'an event other than call_ended has a recording'
             when durations > 0 and not known.ends_phase then 'an event that ends nothing has a duration'
             when shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long'
-            when longest_text > {longest_text} then 'a text is too long'
-            when steers then 'a text holds a control character'
             when last_at > latest then 'an event is more than a day ahead of the database''s clock'
         end as found
     into fault
     from arrived left join raw.known_event as known using (event)
     order by found
     limit 1;
+
+    -- Names are few, so each is looked at once.
+    fault := coalesce(fault, (
+        select
+            case
+                when raw.shows_number(name) then 'a number is not given as a key'
+                when length(name) > {longest_text} then 'a text is too long'
+                when name ~ {control} then 'a text holds a control character'
+            end as found
+        from (select distinct i.queue, i.line, i.target from raw.incoming as i) as named,
+            unnest(array[queue, line, target]) as name
+        order by found
+        limit 1
+    ));
 
     -- The days under a contract, of the customers whose events or agents have come. raw.keep uses this table too.
     create temporary table kept on commit drop as
