@@ -22,7 +22,6 @@ from tableauhyperapi import HyperProcess
 import commands
 import on_cluster
 import today
-from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
@@ -31,9 +30,9 @@ from callmart.declarations import checking, dbt_project, exposures
 from callmart.tableau_files import hyper
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, copy, let_pass, trusting
-from centre import STANDARD, play
+from centre import play
 from dbt_by_heart import dbt_by_heart
-from drawn import add_contacts, add_week_before
+from drawn import add_weeks
 from forked_emulators import forked_emulators
 from home_settings import CLUSTER, settings_of
 from kept_drawings import kept_drawings
@@ -527,38 +526,34 @@ def callmart(make_callmart: MakeCallmart) -> Callmart:
     return make_callmart(ready=True)
 
 
+@pytest.fixture(scope="session")
+def be_played(make_once: MakeOnce, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callmart], None]:
+    """Lets a callmart have three customers with open marts, as centre.py plays them."""
+
+    def be_played(callmart: Callmart) -> None:
+        def make() -> None:
+            play(callmart, tmp_path_factory.mktemp("landed"))
+            callmart.build_unchecked()
+
+        make_once(callmart, "played", make)
+
+    return be_played
+
+
 @pytest.fixture(scope="module")
-def played(callmart: Callmart, make_once: MakeOnce, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
-    """The module's callmart with three customers and their open marts, as centre.py plays them."""
-
-    def make() -> None:
-        play(callmart, tmp_path_factory.mktemp("landed"))
-        callmart.build_unchecked()
-
-    make_once(callmart, "played", make)
+def played(callmart: Callmart, be_played: Callable[[Callmart], None]) -> Callmart:
+    """The module's callmart, played."""
+    be_played(callmart)
     return callmart
 
 
 @pytest.fixture(scope="module")
-def two_weeks(played: Callmart) -> Callmart:
+def two_weeks(callmart: Callmart, make_once: MakeOnce, be_played: Callable[[Callmart], None]) -> Callmart:
     """The played days, a smaller week before them, and all that the registry can say of queues and lines."""
-    marts = dbt_project.marts(played.settings)
-    with played.connect() as owner:
-        add_contacts(owner, STANDARD)
-        for mart in marts:
-            if mart.name == "queue_interval":  # whose weeks and months are drawn
-                add_week_before(owner, mart, weeks=6)
-            add_week_before(owner, mart)
-            add_week_before(owner, mart, weeks=70)  # the data goes back to before all weeks and months
-        owner.execute(
-            "update ops.opened_day set call_date = call_date - 490 where (customer_id, call_date, mart) in"
-            " (select customer_id, min(call_date), min(mart) from ops.opened_day where isfinite(call_date) group by 1)"
-        )
-        owner.execute("update registry.customer set service_level_target = 0.8")
-        owner.execute("update store.queue_interval set needed_s = 900 * (1 + offered) where offered > 0")
-        owner.execute(
-            "update store.queue_interval set open = extract(hour from interval_local) < 17, refused_full = 1"
-        )
-        owner.execute("update store.line_interval set channels = 4")
-        memberships.apply(owner, played.settings, marts)
-    return played
+
+    def make() -> None:
+        be_played(callmart)
+        add_weeks(callmart)
+
+    make_once(callmart, "two weeks", make)
+    return callmart

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -19,15 +19,18 @@ from tried import ENVIRONMENT
 
 
 @pytest.fixture(scope="module")
-def tried(played: Callmart, make_once: MakeOnce, unchecked: None) -> Callmart:
+def tried(
+    callmart: Callmart, make_once: MakeOnce, be_played: Callable[[Callmart], None], unchecked: None
+) -> Callmart:
     """The module's callmart, with an environment of two customers and two of their three days."""
 
     def make() -> None:
-        with played.connect() as owner:
-            making.make(owner, played.settings, ENVIRONMENT, (NAMED, STANDARD), 2, quietly)
+        be_played(callmart)
+        with callmart.connect() as owner:
+            making.make(owner, callmart.settings, ENVIRONMENT, (NAMED, STANDARD), 2, quietly)
 
-    make_once(played, "tried", make)
-    return played
+    make_once(callmart, "tried", make)
+    return callmart
 
 
 @pytest.fixture

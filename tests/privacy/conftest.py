@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import sleep
 from typing import Any
 
@@ -75,13 +75,20 @@ def undone(desk: Desk) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def home(played: Callmart, make_once: MakeOnce, few_reports: None) -> Callmart:
+def home(
+    callmart: Callmart, make_once: MakeOnce, be_played: Callable[[Callmart], None], few_reports: None
+) -> Callmart:
     """The module's callmart, from which persons are erased."""
-    make_once(played, "delivered", lambda: deliver(played))
-    installation = played.home / "installation"
+
+    def make() -> None:
+        be_played(callmart)
+        deliver(callmart)
+
+    make_once(callmart, "delivered", make)
+    installation = callmart.home / "installation"
     # A copy may take the place of its original when it has but the id.
     installation.write_text(installation.read_text().splitlines()[0] + "\n")
-    return played
+    return callmart
 
 
 @pytest.fixture

@@ -6,14 +6,41 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
+from callmart.access import memberships
+from callmart.declarations import dbt_project
 from callmart.declarations.mart import Mart
 from callmart.reports import weeks
 from callmart.reports.page import Page
+from callmart_home import Callmart
+from centre import STANDARD
 from today import YESTERDAY
 
 WEEK = weeks.of(YESTERDAY)
 BEFORE = timedelta(days=7)
 Draw = Callable[..., Page]
+
+
+def add_weeks(played: Callmart) -> None:
+    """Let played days have weeks before them, and queues and lines all that the registry can say of them."""
+    marts = dbt_project.marts(played.settings)
+    with played.connect() as owner:
+        add_contacts(owner, STANDARD)
+        for mart in marts:
+            if mart.name == "queue_interval":  # whose weeks and months are drawn
+                add_week_before(owner, mart, weeks=6)
+            add_week_before(owner, mart)
+            add_week_before(owner, mart, weeks=70)  # the data goes back to before all weeks and months
+        owner.execute(
+            "update ops.opened_day set call_date = call_date - 490 where (customer_id, call_date, mart) in"
+            " (select customer_id, min(call_date), min(mart) from ops.opened_day where isfinite(call_date) group by 1)"
+        )
+        owner.execute("update registry.customer set service_level_target = 0.8")
+        owner.execute("update store.queue_interval set needed_s = 900 * (1 + offered) where offered > 0")
+        owner.execute(
+            "update store.queue_interval set open = extract(hour from interval_local) < 17, refused_full = 1"
+        )
+        owner.execute("update store.line_interval set channels = 4")
+        memberships.apply(owner, played.settings, marts)
 
 
 def add_week_before(owner: psycopg.Connection, mart: Mart, weeks: int = 1) -> None:
