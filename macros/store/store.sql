@@ -12,13 +12,14 @@
 
     {%- do store_ensure(mart, declared) -%}
     {%- do declare_persons(mart, model) -%}
+    {#- Before the commit, so that a wrong type leaves no table, from which the corrected one would differ. -#}
+    {%- if not is_computed_by_callmart(model) %}
+    {{ get_assert_columns_equivalent(sql) }}
+    {%- endif %}
     {#- Committed at once: computing can take long, and readers and other marts would wait for these locks. -#}
     {%- do run_query(
         "set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "'); commit"
     ) -%}
-    {%- if not is_computed_by_callmart(model) %}
-    {{ get_assert_columns_equivalent(sql) }}
-    {%- endif %}
     {%- call statement('main') -%}
         {%- if not is_computed_by_callmart(model) %}
         {{ memory_to_compute() }}

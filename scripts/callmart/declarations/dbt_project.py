@@ -213,12 +213,27 @@ def _own_words(error: BaseException | None) -> str | None:
 
     if type(error) is ContractError:
         node = error.node
-        differ = ", ".join(row["column_name"] for row in error.get_mismatches())
+        differ = ", ".join(
+            f"{row['column_name']} ({_type(row['definition_type'])} in the SQL)"
+            for row in error.get_mismatches()
+        )
         return (
             f"{node.original_file_path} and its YAML differ in the columns {differ}: "
             "make their names and types the same"
         )
     return _one_line(error.msg) if type(error) is CompilationError else None
+
+
+def _type(name: str) -> str:
+    """A type that dbt's driver names, by PostgreSQL's name."""
+    names = {
+        "": "missing",
+        "LONGINTEGER": "bigint",
+        "FLOAT": "double precision",
+        "DECIMAL": "numeric",
+        "STRING": "text",
+    }
+    return names.get(name, name.lower())
 
 
 def _fault_of_server(error: BaseException | None) -> str | None:
