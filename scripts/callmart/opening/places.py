@@ -67,6 +67,7 @@ class Marts:
             counts = _rows(connection, person)
             mark_days_and_delete_name(connection, person)
             _note_months(work, person)
+            _delete_days_too_old(connection, person)
         if waiting_days(connection, person.customer_id):
             window.build(connection, work.settings, quietly)
             suites.validate(connection, work.settings, quietly)
@@ -158,6 +159,16 @@ def _filled(statement: str, mart: Mart, condition: sql.Composable) -> sql.Compos
         day=sql.Identifier("t", str(mart.day)),
         condition=condition,
     )
+
+
+def _delete_days_too_old(connection: psycopg.Connection, person: Person) -> None:
+    """Delete the customer's days that no build computes any more, as the next run would: between midnight and that run
+    the person would still be on them.
+    """
+    for mart in mart_tables.of_customers(connection):
+        if mart.day:
+            query = _filled("delete_days_too_old", mart, sql.SQL("true"))
+            connection.execute(query, {"customer": person.customer_id})
 
 
 def _note_months(work: Work, person: Person) -> None:

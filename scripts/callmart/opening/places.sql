@@ -35,6 +35,18 @@ counted as (
 
 select count(*) from gone;
 
+-- name: delete_days_too_old
+with gone as (
+    delete from {mart} as t
+    where t.customer_id = %(customer)s and {day} < access.retention_floor()
+)
+
+delete from ops.opened_day
+where
+    customer_id = %(customer)s
+    and mart = {mart_name}
+    and call_date < access.retention_floor();
+
 -- name: waiting
 -- The days of the customer that change because of a person and were not opened since.
 select count(*) from ops.dirty_day

@@ -10,7 +10,8 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -308,6 +309,11 @@ def _bounds(customer_id: int, span: _Span) -> Parameters:
         "customer": customer_id,
         "first": span.first,
         "until": "infinity" if span.until is None else span.until,
+        # Where clocks go back over midnight it comes twice. Landing takes the first one, PostgreSQL would the second.
+        "begins_at": datetime.combine(span.first, time(), ZoneInfo(span.time_zone)),
+        "ends_at": "infinity"
+        if span.until is None
+        else datetime.combine(span.until, time(), ZoneInfo(span.time_zone)),
         "time_zone": span.time_zone,
     }
 

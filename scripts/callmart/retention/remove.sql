@@ -208,8 +208,8 @@ delete from raw.event
 where
     customer_id = %(customer)s
     and (
-        occurred_at < %(first)s::timestamp at time zone %(time_zone)s
-        or occurred_at >= %(until)s::timestamp at time zone %(time_zone)s
+        occurred_at < %(begins_at)s::timestamptz
+        or occurred_at >= %(ends_at)s::timestamptz
     );
 
 -- name: delete_calls
@@ -217,8 +217,8 @@ delete from raw.call
 where
     customer_id = %(customer)s
     and (
-        last_at < %(first)s::timestamp at time zone %(time_zone)s
-        or first_at >= %(until)s::timestamp at time zone %(time_zone)s
+        last_at < %(begins_at)s::timestamptz
+        or first_at >= %(ends_at)s::timestamptz
     );
 
 -- name: shorten_calls
@@ -236,8 +236,8 @@ with left_over as (
     where
         c.customer_id = %(customer)s
         and (
-            c.first_at < %(first)s::timestamp at time zone %(time_zone)s
-            or c.last_at >= %(until)s::timestamp at time zone %(time_zone)s
+            c.first_at < %(begins_at)s::timestamptz
+            or c.last_at >= %(ends_at)s::timestamptz
         )
     group by c.call_key
 )
