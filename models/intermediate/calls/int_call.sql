@@ -36,12 +36,12 @@ calls as (
         call_key,
         min(direction) filter (where event_no = {{ no.call_started }}) as direction,
         coalesce(
-            min(agent_key) filter (where event_no = {{ no.call_started }}),
-            min(agent_key) filter (where event_no = {{ no.call_answered }})
+            {{ first_said('agent_key', 'agent_key is not null and event_no = ' ~ no.call_started) }},
+            {{ first_said('agent_key', 'agent_key is not null and event_no = ' ~ no.call_answered) }}
         ) as placed_by,
         coalesce(
-            min(number_key) filter (where event_no = {{ no.queue_joined }}),
-            min(number_key) filter (where event_no = {{ no.call_started }})
+            {{ first_said('number_key', 'number_key is not null and event_no = ' ~ no.queue_joined) }},
+            {{ first_said('number_key', 'number_key is not null and event_no = ' ~ no.call_started) }}
         ) as number_key,
         coalesce(bool_or(number_withheld), false) as number_withheld,
         -- queue_log numbers its lines. It shows no holds, no end of the whole call, and a wrap-up only by events of its
@@ -56,15 +56,11 @@ calls as (
         ) as shows_wrapups,
         min(occurred_at) filter (where event_no = {{ no.call_started }}) as started_at,
         min(occurred_at) filter (where event_no = {{ no.call_answered }}) as answered_at,
-        -- Of several answers or ends the first one counts, with what it says: the least pair of moment and value.
-        -- An aggregate with an order would cost a tenth of the model.
+        -- Of several answers or ends the first one counts, with what it says.
         (min(array[date_part('epoch', occurred_at), duration_s]) filter (where event_no = {{ no.call_answered }}))[2]
             as dialled_s,
         min(occurred_at) filter (where event_no = {{ no.call_ended }}) as ended_at,
-        (
-            min(array[(date_part('epoch', occurred_at) * 1000000)::bigint::text, reason])
-            filter (where event_no = {{ no.call_ended }})
-        )[2] as end_reason,
+        {{ first_said('reason', 'event_no = ' ~ no.call_ended) }} as end_reason,
         max(occurred_at) as last_at,
         min(queue) as queue,
         min(agent_key) filter (where not {{ is_of_ring }}) as agent_key,

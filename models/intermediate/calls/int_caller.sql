@@ -82,15 +82,16 @@ numbers_before as materialized (
         days_of_numbers.customer_id,
         days_of_numbers.call_date,
         shown.call_key,
-        case when shown.event = 'queue_joined' then shown.number_key end as number_at_join,
-        case when shown.event = 'call_started' then shown.number_key end as number_at_start
+        shown.event,
+        shown.occurred_at,
+        shown.number_key
     from days_of_numbers
     {{ lookup('days_of_numbers', [
         'events.occurred_at >= ' ~ begin_of_day('days_of_numbers.call_date', 'days_of_numbers.time_zone'),
         'events.occurred_at < ' ~ begin_of_day('days_of_numbers.call_date + 1', 'days_of_numbers.time_zone'),
         "events.event in ('call_started', 'queue_joined')",
         'events.number_key is not null',
-    ], columns=['event', 'call_key', 'number_key']) }} as shown
+    ], columns=['event', 'call_key', 'occurred_at', 'number_key']) }} as shown
 ),
 
 called_before as (
@@ -108,7 +109,10 @@ called_before as (
         joined_before.call_date,
         joined_before.queue,
         joined_before.call_key,
-        coalesce(min(numbers_before.number_at_join), min(numbers_before.number_at_start)) as number_key
+        coalesce(
+            {{ first_said('numbers_before.number_key', "numbers_before.event = 'queue_joined'") }},
+            {{ first_said('numbers_before.number_key', "numbers_before.event = 'call_started'") }}
+        ) as number_key
     from joined_before
     inner join numbers_before
         on joined_before.customer_id = numbers_before.customer_id

@@ -21,7 +21,7 @@ visits as (
         queue,
         visit_no,
         min(occurred_at) filter (where event = 'queue_joined') as joined_at,
-        min(number_key) filter (where event = 'queue_joined') as number_key,
+        {{ first_said('number_key', "number_key is not null and event = 'queue_joined'") }} as number_key,
         bool_or(number_withheld) as number_withheld,
         min(moment) filter (where event = 'queue_left') as left_moment,
         min(moment) filter (where event in ('queue_left', 'agent_released')) as ended_moment,
