@@ -12,7 +12,7 @@
 
     {%- do store_ensure(mart, declared) -%}
     {%- do declare_persons(mart, model) -%}
-    {#- Before the commit, so that a wrong type leaves no table, from which the corrected one would differ. -#}
+    {#- Before the commit, so that a wrong type leaves no table, which the corrected YAML would differ from. -#}
     {%- if not is_computed_by_callmart(model) %}
     {{ get_assert_columns_equivalent(sql) }}
     {%- endif %}

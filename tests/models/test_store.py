@@ -339,8 +339,8 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
     small.declare("tiny_differs")
     select(small, "tiny_differs", ROW.replace("7", "7::bigint"))
     assert refusal(small) == (
-        "models/marts/queue/tiny_differs.sql and its YAML differ in the columns things (bigint in the SQL): "
-        "make their names and types the same"
+        "models/marts/queue/tiny_differs.sql and its YAML differ in the columns "
+        "things (bigint in the SQL, integer in the YAML): make their names and types the same"
     )
     with small.callmart.connect() as owner:  # so the corrected YAML differs from no table
         assert owner.execute("select to_regclass('store.tiny_differs')").fetchone() == (None,)

@@ -214,7 +214,8 @@ def _own_words(error: BaseException | None) -> str | None:
     if type(error) is ContractError:
         node = error.node
         differ = ", ".join(
-            f"{row['column_name']} ({_type(row['definition_type'])} in the SQL)"
+            f"{row['column_name']} ({_type(row['definition_type'])} in the SQL,"
+            f" {_type(row['contract_type'])} in the YAML)"
             for row in error.get_mismatches()
         )
         return (
@@ -229,6 +230,8 @@ def _type(name: str) -> str:
     names = {
         "": "missing",
         "LONGINTEGER": "bigint",
+        "DATETIME": "timestamp without time zone",
+        "DATETIMETZ": "timestamp with time zone",
         "FLOAT": "double precision",
         "DECIMAL": "numeric",
         "STRING": "text",

@@ -65,9 +65,9 @@ class Marts:
         connection = work.connection
         with connection.transaction():
             counts = _rows(connection, person)
+            _delete_days_too_old(connection, person.customer_id)
             mark_days_and_delete_name(connection, person)
             _note_months(work, person)
-            _delete_days_too_old(connection, person)
         if waiting_days(connection, person.customer_id):
             window.build(connection, work.settings, quietly)
             suites.validate(connection, work.settings, quietly)
@@ -161,14 +161,19 @@ def _filled(statement: str, mart: Mart, condition: sql.Composable) -> sql.Compos
     )
 
 
-def _delete_days_too_old(connection: psycopg.Connection, person: Person) -> None:
+def _delete_days_too_old(connection: psycopg.Connection, customer_id: int) -> None:
     """Delete the customer's days that no build computes any more, as the next run would: between midnight and that run
     the person would still be on them.
     """
     for mart in mart_tables.of_customers(connection):
-        if mart.day:
-            query = _filled("delete_days_too_old", mart, sql.SQL("true"))
-            connection.execute(query, {"customer": person.customer_id})
+        if not mart.day:
+            continue
+        is_too_old = sql.SQL("{} < access.retention_floor()").format(sql.Identifier("t", mart.day))
+        query = _filled("months_with", mart, is_too_old)
+        months = connection.execute(query, {"customer": customer_id}).fetchall()
+        vacuum.note(connection, *(month for (month,) in months))
+        connection.execute(_filled("delete_days", mart, is_too_old), {"customer": customer_id})
+    connection.execute(SQL["close_days_too_old"], {"customer": customer_id})
 
 
 def _note_months(work: Work, person: Person) -> None:

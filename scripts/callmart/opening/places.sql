@@ -35,17 +35,17 @@ counted as (
 
 select count(*) from gone;
 
--- name: delete_days_too_old
-with gone as (
-    delete from {mart} as t
-    where t.customer_id = %(customer)s and {day} < access.retention_floor()
-)
+-- name: months_with
+select distinct t.tableoid::regclass::text from {mart} as t
+where t.customer_id = %(customer)s and {condition};
 
+-- name: delete_days
+delete from {mart} as t
+where t.customer_id = %(customer)s and {condition};
+
+-- name: close_days_too_old
 delete from ops.opened_day
-where
-    customer_id = %(customer)s
-    and mart = {mart_name}
-    and call_date < access.retention_floor();
+where customer_id = %(customer)s and call_date < access.retention_floor() and isfinite(call_date);
 
 -- name: waiting
 -- The days of the customer that change because of a person and were not opened since.

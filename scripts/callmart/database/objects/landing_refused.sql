@@ -22,8 +22,8 @@ end;
 
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
--- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
--- Uses the table `given` of raw.keep.
+-- affects only the figures of its own customer. All rows are read once into a few groups, and once more for their
+-- names, and both are checked. Uses the table `given` of raw.keep.
 create or replace function raw.refuse_unprepared() returns void
 language plpgsql
 set enable_sort = off -- raw.incoming has no statistics, and sorting takes four times as long as hashing
@@ -94,7 +94,7 @@ begin
     order by found
     limit 1;
 
-    -- Names are few, so each is looked at once.
+    -- Names are few. To look at those of each row would take longer than to find those that differ.
     fault := coalesce(fault, (
         select
             case
