@@ -81,8 +81,8 @@ def contract_periods(gate: Gate) -> pa.Table:
         periods.append(
             {
                 "customer_id": customer_id,
-                "opens": _begin_of_day(contract["valid_from"], zone),
-                "closes": _begin_of_day(contract["valid_until"], zone),
+                "opens": begin_of_day(contract["valid_from"], zone),
+                "closes": begin_of_day(contract["valid_until"], zone),
                 "nameable": detailed and not customers[customer_id]["anonymous_agents"],
             }
         )
@@ -156,6 +156,6 @@ def _of_customers(rows: list[dict[str, Any]], *names: str) -> pa.Table:
 
 
 @cache  # customers have few zones, and contracts begin on few days
-def _begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
+def begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
     """The first instant of a local day, even where the clock skips or repeats midnight."""
     return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -28,6 +28,7 @@ from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart, reach
 from callmart.environments import databases
 from callmart.extract import extract
+from callmart.land.gate import begin_of_day
 from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
@@ -305,15 +306,14 @@ def _remove_days(
 
 
 def _bounds(customer_id: int, span: _Span) -> Parameters:
+    zone = ZoneInfo(span.time_zone)
     return {
         "customer": customer_id,
         "first": span.first,
         "until": "infinity" if span.until is None else span.until,
-        # Where clocks go back over midnight it comes twice. Landing takes the first one, PostgreSQL would the second.
-        "begins_at": datetime.combine(span.first, time(), ZoneInfo(span.time_zone)),
-        "ends_at": "infinity"
-        if span.until is None
-        else datetime.combine(span.until, time(), ZoneInfo(span.time_zone)),
+        # As landing has it: of two midnights PostgreSQL would take the second one.
+        "begins_at": begin_of_day(span.first, zone),
+        "ends_at": begin_of_day(span.until, zone) or "infinity",
         "time_zone": span.time_zone,
     }
 
