@@ -61,8 +61,8 @@ class Prepared:
         self._agents: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the events that may be stored, by EVENT_SCHEMA. In a batch those of a customer lie together. There is
-        no other order. Can be called once.
+        """Yield the events that may be stored, by EVENT_SCHEMA, each batch in the order of customers and moments. Can be
+        called once.
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
@@ -189,10 +189,9 @@ class Prepared:
         stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
             EVENT_SCHEMA
         )
-        # A build looks up each customer's days. If customers' rows lay mixed, each would read nearly all pages.
-        if pc.count_distinct(stored["customer_id"]).as_py() > 1:
-            stored = stored.sort_by([("customer_id", "ascending"), ("occurred_at", "ascending")])
-        return stored
+        # In the order of the table's key, which DuckDB's threads have mixed up: the index stays a quarter smaller, and a
+        # build that looks up a customer's days reads only their pages.
+        return stored.sort_by([("customer_id", "ascending"), ("occurred_at", "ascending")])
 
 
 def prepare(sources: Sequence[Source], gate: Gate) -> Prepared:
