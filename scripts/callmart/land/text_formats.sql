@@ -1,43 +1,59 @@
 -- Parses text files. `block` is a block of lines: file_number, line_number and text. A line with a fault is rejected.
 
 -- name: ndjson
-with objects as (
+with read as materialized (
     select
-        file_number,
-        line_number,
-        text,
-        case when json_valid(text) and json_type(text) = 'OBJECT' then text end as object
+        *,
+        try(json_keys(text)) as keys
     from block
+),
+
+-- Most lines have the keys of another one, so these are judged once.
+various as (
+    select distinct keys
+    from read
+),
+
+judged as (
+    select
+        keys,
+        case
+            when not list_has_all($columns, keys) then 'a key is not in the raw format'
+            when len(list_distinct(keys)) < len(keys) then 'a key occurs twice'
+        end as fault
+    from various
 ),
 
 parsed as (
     select
-        file_number,
-        line_number,
-        json_extract_string(object, $paths) as fields,
+        read.file_number,
+        read.line_number,
+        json_extract_string(case when read.keys is not null then read.text end, $paths) as fields,
         case
-            when object is null then 'the line is not a JSON object'
+            when read.keys is null or (read.keys = [] and json_type(read.text) <> 'OBJECT')
+                then 'the line is not a JSON object'
             -- DuckDB takes bare NaN and Infinity for JSON. Few lines have these letters at all, which is quickly seen.
             when
                 (
-                    contains(text, 'NaN') or contains(text, 'nan') or contains(text, 'NAN')
-                    or contains(text, 'Inf') or contains(text, 'inf') or contains(text, 'INF')
+                    contains(read.text, 'NaN') or contains(read.text, 'nan') or contains(read.text, 'NAN')
+                    or contains(read.text, 'Inf') or contains(read.text, 'inf') or contains(read.text, 'INF')
                 )
                 and len(
                     list_filter(
-                        json_extract(object, $paths),
+                        json_extract(read.text, $paths),
                         lambda value: regexp_matches(value::varchar, '^-?(?i:nan|inf)')
                     )
                 ) > 0
                 then 'the line is not a JSON object'
-            when not list_has_all($columns, json_keys(object))
-                then 'a key is not in the raw format'
-            when len(list_distinct(json_keys(object))) < len(json_keys(object))
-                then 'a key occurs twice'
-            when list_has_any(json_type(object, $paths), ['OBJECT', 'ARRAY'])
+            when judged.fault is not null then judged.fault
+            -- Few lines have a bracket but for the first one.
+            when
+                (contains(read.text[2:], '{{') or contains(read.text, '['))
+                and list_has_any(json_type(read.text, $paths), ['OBJECT', 'ARRAY'])
                 then 'a value is a list or an object'
         end as fault
-    from objects
+    from read
+    left join judged on read.keys = judged.keys
 )
 
 select
