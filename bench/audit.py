@@ -14,7 +14,7 @@ from callmart.audit import audit
 from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.publish import emulator
 from history import CUSTOMERS, registry_of, scratch
 from tableau_emulator.state import State
@@ -27,7 +27,7 @@ def main() -> None:
     with scratch(registry_of(dict.fromkeys(customers, "detailed"))) as settings:
         try:
             with server.connect(settings) as connection:
-                ran = run.Ran()
+                ran = stages.Ran()
                 begin = time.perf_counter()
                 run.deliver(connection, settings, ran, quietly)
                 out.print(f"extracts and publication: {time.perf_counter() - begin:.0f} s")

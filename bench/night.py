@@ -30,7 +30,7 @@ from callmart.base.settings import Folder, Mail, Rebuild, Settings
 from callmart.database import server
 from callmart.declarations import dbt_project, exposures
 from callmart.land.found import Delivery
-from callmart.operations import record, run
+from callmart.operations import record, run, stages
 from callmart.publish import emulator
 from callmart.reports import drawing, reading
 from callmart.reports.reading import Reader
@@ -139,7 +139,7 @@ def _history(settings: Settings, contracts: Mapping[int, str], days: int | None)
         before - timedelta(days=days) if days else (floor.replace(day=1) - timedelta(days=1)).replace(day=1)
     )
     rows = fill_marts(settings, contracts, first, before)
-    begin, ran = time.perf_counter(), run.Ran()
+    begin, ran = time.perf_counter(), stages.Ran()
     with server.connect(settings) as connection:
         run.deliver(connection, settings, ran, quietly)
     _require_none(ran.problems)
@@ -258,7 +258,9 @@ def _computed(settings: Settings, files: Sequence[Path], contracts: Mapping[int,
 def _copied(settings: Settings, files: Sequence[Path], events: int) -> float:
     """The seconds in which all events are copied, at the rate of some."""
     each = events // len(files)
-    some = [Delivery(file, "auto", run.defaults(settings.folders[0])) for file in files[: 1 + COPIED // each]]
+    some = [
+        Delivery(file, "auto", stages.defaults(settings.folders[0])) for file in files[: 1 + COPIED // each]
+    ]
     make_table(settings, "select * from raw.event where false")
     rows, seconds = copy(settings, some)
     return seconds * events / rows

@@ -18,7 +18,7 @@ from callmart.database import server
 from callmart.database.lock import exclusive
 from callmart.extract import extract
 from callmart.opening import opening
-from callmart.operations import run
+from callmart.operations import run, stages
 from history import CUSTOMERS, fill, retention_floor, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
 
@@ -139,11 +139,11 @@ def _night(settings: Settings, folder: Path) -> float:
 
 def _run_unpublished(settings: Settings) -> None:
     """All stages of `callmart run` up to the extracts."""
-    ran = run.Ran()
+    ran = stages.Ran()
     with server.connect(settings) as connection, exclusive(connection):
-        run.remove_closed(connection, settings, ran, quietly)
+        stages.remove_closed(connection, settings, ran, quietly)
         run.follow_calendar(connection, settings, ran, quietly)
-        run.land_folders(connection, settings, ran, quietly)
+        stages.land_folders(connection, settings, ran, quietly)
         run.build_and_open(connection, settings, ran, quietly)
         extract.extract(connection, settings, quietly)
     if ran.problems:

@@ -26,7 +26,7 @@ from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.privacy import (
     disclosing,
     erasing,
@@ -102,7 +102,7 @@ def main() -> None:
         rows, events = fill_marts(settings, options, first), _fill_events(settings, customers, days)
         (settings.home / "day.parquet").unlink()  # what was landed belongs to no place of the home
         with server.connect(settings) as connection:
-            run.deliver(connection, settings, run.Ran(), quietly)
+            run.deliver(connection, settings, stages.Ran(), quietly)
         files, grepped = _grep(settings)
         out.print(
             f"{customers} customers, {days} days: {events:,} events, {rows:,} rows of marts, {files:,} files, in "

@@ -23,7 +23,7 @@ from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.declarations.mart import Mart
 from callmart.operations import record
-from callmart.operations.run import COUNTS
+from callmart.operations.stages import COUNTS
 from callmart.retention import expire, expiry_plan
 from callmart.simulator.simulate import simulate
 from callmart.validate import quality_pages

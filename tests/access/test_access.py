@@ -19,7 +19,7 @@ from callmart.database import cluster, embedded_server
 from callmart.declarations import dbt_project
 from callmart.declarations.mart import Mart
 from callmart.opening import opening
-from callmart.operations import run as stages
+from callmart.operations import run, stages
 from callmart_home import Callmart
 from catalogue import unprotected
 from centre import ANONYMOUS, FILES, NAMED, STANDARD, WITH_DATA
@@ -522,14 +522,14 @@ def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
     with opened.connect() as owner:
         owner.execute("grant select on store.queue_interval to public")
     with opened.connect() as owner:
-        ran = stages.run(owner, opened.settings, quietly)
+        ran = run.run(owner, opened.settings, quietly)
     assert any("rights differ" in problem for problem in ran.problems)
     assert (ran.opened_days, ran.extracts) == (0, 0)
     apply(opened)
     ran = stages.Ran()
     with opened.connect() as owner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "_publish", lambda *_: None)  # the extracts show that it delivers again
-        stages.deliver(owner, opened.settings, ran, quietly)
+        run.deliver(owner, opened.settings, ran, quietly)
     assert (ran.extracts, ran.problems) == (len(FILES), [])
 
 
@@ -592,7 +592,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
         assert restored.rows(count, customer_id=customer) == opened.rows(count, customer_id=customer)
     with restored.connect() as owner:
         assert unprotected(owner) == []
-        assert stages.run(owner, restored.settings, quietly).problems == []
+        assert run.run(owner, restored.settings, quietly).problems == []
 
 
 def test_only_detailed_opens_agents(opened: Callmart) -> None:

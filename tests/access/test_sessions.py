@@ -19,7 +19,7 @@ from callmart.database import embedded_server, lock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.opening.places import Computed
-from callmart.operations import run as stages
+from callmart.operations import run
 from callmart.privacy import procedure
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, REGISTRY, STANDARD, agent_of
@@ -358,7 +358,7 @@ def test_a_login_that_stays_stuck_is_named_and_stops_nobody_else(
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             psycopg.connect(uri)
         with opened.connect() as owner:
-            ran = stages.run(owner, opened.settings, quietly)
+            ran = run.run(owner, opened.settings, quietly)
         (problem,) = ran.problems
         assert problem.startswith(f"the login of customer {ANONYMOUS} is not closed yet")
         assert ran.extracts > 0

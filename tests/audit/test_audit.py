@@ -24,7 +24,7 @@ from callmart.cli import main
 from callmart.database import embedded_server, schema
 from callmart.declarations import dbt_project
 from callmart.extract import extract
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.reports import shelf, weeks
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
@@ -532,7 +532,7 @@ def test_after_all_that_everything_holds_again_and_files_that_are_not_kept_are_n
 ) -> None:
     forgetful = Callmart(published.settings.model_copy(update={"tableau": Tableau(keep_extracts=False)}))
     with forgetful.connect() as connection:
-        run.deliver(connection, forgetful.settings, run.Ran(), quietly)
+        run.deliver(connection, forgetful.settings, stages.Ran(), quietly)
     assert not list(extract.folder(forgetful.settings).rglob("*.hyper"))
     assert failed(forgetful) == {}
 
@@ -582,8 +582,8 @@ def test_with_a_single_customer_it_fails(published: Callmart) -> None:
     """When the others have left, its own rows prove nothing of theirs."""
     published.apply(REGISTRY.partition(f"  - id: {ANONYMOUS}\n")[0])
     with published.connect() as connection:
-        ran = run.Ran()
-        run.remove_closed(connection, published.settings, ran, quietly)
+        ran = stages.Ran()
+        stages.remove_closed(connection, published.settings, ran, quietly)
         run.deliver(connection, published.settings, ran, quietly)
         assert ran.problems == []
     with attacks_at("mart", "dated mart", "closed mart"):

@@ -14,7 +14,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
 from callmart.base.progress import quietly
 from callmart.database import audit_log, clock, lock, log_seals
-from callmart.operations import run
+from callmart.operations import stages
 from callmart_home import Callmart
 
 pytestmark = pytest.mark.server
@@ -178,7 +178,7 @@ def test_while_a_landing_adds_an_entry_nothing_is_sealed(
             sessions.making_way(owner, spares_landings=True),
             pytest.raises(UserError, match="was not sealed, as another session was adding to it for 400ms"),
         ):
-            run._seal(owner, sealed.settings, run.Ran(), quietly)
+            stages.seal_log(owner, sealed.settings, stages.Ran(), quietly)
         landing.execute("select 1")
     assert sealed.rows(SEALS) == before
 
@@ -193,9 +193,9 @@ def test_a_duty_can_not_keep_the_log_unsealed(sealed: Callmart, monkeypatch: pyt
         monkeypatch.setattr(owner, "commit", owner.rollback)
         auditor.execute(f"prepare x as {ADDED}".encode())
         with sessions.making_way(owner, spares_landings=True):
-            ran = run.Ran()
+            ran = stages.Ran()
             monkeypatch.setattr(clock, "today", lambda *_: date.max)
-            run._seal(owner, sealed.settings, ran, quietly)
-            assert run.COUNTS["seal"](ran)["entry"] > 0
+            stages.seal_log(owner, sealed.settings, ran, quietly)
+            assert stages.COUNTS["seal"](ran)["entry"] > 0
         with pytest.raises(psycopg.OperationalError):
             auditor.execute("select 1")

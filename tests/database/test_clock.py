@@ -21,7 +21,7 @@ from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.cli import main
 from callmart.database import clock, embedded_server
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart_home import Callmart
 from centre import NAMED, REGISTRY, WITH_DATA
 from commands import Command, command_of, mistake
@@ -243,7 +243,7 @@ def test_a_run_goes_no_further_when_the_clock_jumps(
         before.update(content(played))
 
     before: dict[str, object] = {}
-    monkeypatch.setattr(run, "_check", jump)
+    monkeypatch.setattr(stages, "check_declared", jump)
     with played.connect() as owner:
         ran = run.run(owner, played.settings, quietly)
     (said,) = ran.problems

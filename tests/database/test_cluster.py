@@ -22,7 +22,7 @@ from callmart.base.raw_format import LONGEST_PHASE
 from callmart.build import spreading
 from callmart.database import cluster
 from callmart.declarations import dbt_project
-from callmart.operations import run
+from callmart.operations import stages
 from callmart.privacy import replaying
 from callmart.retention import expire
 from callmart_home import Callmart, leave_opened_dirty
@@ -343,7 +343,7 @@ def test_a_customer_that_leaves_leaves_nothing_on_a_node(citus: Callmart) -> Non
     assert without != REGISTRY
     citus.apply(without)
     with citus.connect() as owner:
-        run.remove_closed(owner, citus.settings, run.Ran(), quietly)
+        stages.remove_closed(owner, citus.settings, stages.Ran(), quietly)
         for table in cluster.DISTRIBUTED:
             query = sql.SQL("select count(*) from {} where customer_id = %s").format(
                 sql.Identifier(*table.split("."))

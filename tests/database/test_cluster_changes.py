@@ -19,7 +19,7 @@ from callmart.database import cluster, schema
 from callmart.declarations import dbt_project
 from callmart.land.places import Events
 from callmart.opening import opening
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.privacy import procedure, rotating
 from callmart.retention import expire
 from callmart_home import Callmart, leave_opened_dirty
@@ -139,10 +139,10 @@ def test_a_node_that_is_killed_while_it_computes_is_named_and_the_next_run_finis
     before = marts(citus)
     with citus.connect() as owner:
         node = node_of(owner, NAMED)
-        ran = run.Ran()
+        ran = stages.Ran()
         with losing(citus, node):
             assert not run._attempt(
-                owner, citus.settings, ran, quietly, None, "build", run._build, "the build broke off"
+                owner, citus.settings, ran, quietly, None, "build", stages.build, "the build broke off"
             )
     (problem,) = ran.problems
     assert "\n" not in problem and "again" in problem
@@ -166,7 +166,7 @@ def test_what_is_open_goes_out_while_a_node_is_away_and_nothing_is_opened(
         assert away.startswith(f"the node {node.host}:1 of the cluster") and "\n" not in away
         with pytest.raises(opening.Drifted, match=f"the node {node.host}:1 of the cluster"):
             opening.follow_rights(owner, citus.settings)
-        ran = run.Ran()
+        ran = stages.Ran()
         run.deliver(owner, citus.settings, ran, quietly)
         assert (ran.problems, ran.extracts > 0) == ([away], True)
 

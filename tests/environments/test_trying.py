@@ -24,7 +24,7 @@ from callmart.declarations.mart import reach
 from callmart.environments import comparing, copying, databases, known, making
 from callmart.environments.known import Environment
 from callmart.environments.places import Environments
-from callmart.operations import run
+from callmart.operations import stages
 from callmart.privacy import correcting, procedure
 from callmart.retention import copies
 from callmart.retention import environments as retention
@@ -512,8 +512,8 @@ def test_it_is_dropped_when_it_ends_and_expires_until_then(
     owner.rollback()
     assert list(retention.follow(owner, tried.settings, today - timedelta(days=1))) == []
     assert names(owner) == ["planted", ENVIRONMENT]
-    ran = run.Ran()
-    run._follow_environments(owner, tried.settings, ran, quietly)
+    ran = stages.Ran()
+    stages.follow_environments(owner, tried.settings, ran, quietly)
     assert (names(owner), ran.problems) == ([ENVIRONMENT], [])
     environment = known.find(owner, ENVIRONMENT)
     assert environment.ends_on == today + timedelta(days=14)
@@ -583,7 +583,7 @@ def test_a_customer_that_leaves_takes_it_along(tried: Callmart, owner: psycopg.C
     assert known.folder(tried.settings, ENVIRONMENT).exists()
     text = (tried.home / "registry.yml").read_text()
     tried.apply(text.replace("contracts: [{option: standard, from: 2020-01-01}]", "contracts: []"))
-    run.remove_closed(owner, tried.settings, run.Ran(), quietly)
+    stages.remove_closed(owner, tried.settings, stages.Ran(), quietly)
     assert names(owner) == []
     assert not known.folder(tried.settings, ENVIRONMENT).exists()
     left = owner.execute(

@@ -12,7 +12,7 @@ from callmart.base.progress import quietly
 from callmart.base.settings import Tableau
 from callmart.declarations import data_through, dbt_project
 from callmart.extract import extract
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.publish import applying, sites, tableau
 from callmart.tableau_files import tds
 from callmart_home import Callmart
@@ -30,9 +30,9 @@ class Away:
     callmart: Callmart
     folder: Path
 
-    def deliver(self) -> run.Ran:
+    def deliver(self) -> stages.Ran:
         """Extract and publish, as every night."""
-        ran = run.Ran()
+        ran = stages.Ran()
         with self.callmart.connect() as connection:
             run.deliver(connection, self.callmart.settings, ran, quietly)
         return ran

@@ -9,7 +9,7 @@ from callmart.base.keys import LAYER, key_file
 from callmart.base.progress import quietly
 from callmart.base.settings import Folder
 from callmart.land.landing import Landed
-from callmart.operations import run
+from callmart.operations import stages
 from callmart_home import Callmart
 from commands import command_of
 from events import DETAILED, Row, at, event, ndjson, registry
@@ -99,11 +99,11 @@ def test_a_run_tells_of_the_key_once_and_takes_nothing_away_that_waits(
     (both.parent / "other").write_text(ndjson(call(both, HERE)))
     (both.parent / "more").write_text(ndjson(call(both / "more", HERE), call(both / "more", AWAY)))
 
-    def ran() -> run.Ran:
-        ran, folder = run.Ran(), Folder(path=both.parent, settle_seconds=0, after="delete")
+    def ran() -> stages.Ran:
+        ran, folder = stages.Ran(), Folder(path=both.parent, settle_seconds=0, after="delete")
         settings = callmart.settings.model_copy(update={"folders": [folder]})
         with callmart.connect() as connection:
-            run.land_folders(connection, settings, ran, quietly)
+            stages.land_folders(connection, settings, ran, quietly)
         return ran
 
     (problem,) = ran().problems

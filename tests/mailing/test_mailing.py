@@ -27,7 +27,7 @@ from callmart.base.progress import quietly
 from callmart.database.lock import exclusive
 from callmart.mailing import mailing, places, sending
 from callmart.mailing.places import Outbox
-from callmart.operations import health, run
+from callmart.operations import health, stages
 from callmart.publish import installation
 from callmart.reports import drawing, focus, weeks
 from callmart.reports.page import Page
@@ -511,8 +511,8 @@ def test_a_mail_that_waits_is_a_problem_of_runs_and_not_of_the_timer(
     assert waiting.startswith(f"customer {NAMED}: the weekly mail waits: last week has days that are held")
     assert mails.startswith("mail: 1 mail to ")
     assert (done.returncode, "waits" in done.stderr) == (0, False)
-    ran = run.Ran()
-    run.mail(owner, by(two_weeks), ran, quietly)
+    ran = stages.Ran()
+    stages.mail(owner, by(two_weeks), ran, quietly)
     assert ran.problems == [waiting]
 
 

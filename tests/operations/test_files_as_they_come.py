@@ -17,7 +17,7 @@ from callmart.base.progress import quietly
 from callmart.base.settings import Folder
 from callmart.database import clock
 from callmart.land import found, landing, readers, taking_away
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart_home import Callmart
 from events import at, event, ndjson, registry
 from nights import Crash
@@ -70,12 +70,14 @@ def put(inbox: Path, request: pytest.FixtureRequest) -> Put:
     return put
 
 
-def landing_of(callmart: Callmart, **settings: Any) -> run.Ran:
+def landing_of(callmart: Callmart, **settings: Any) -> stages.Ran:
     """The part of a night that lands one folder."""
     folder = Folder(**{"settle_seconds": 0} | settings)
-    ran = run.Ran()
+    ran = stages.Ran()
     with callmart.connect() as connection:
-        run.land_folders(connection, callmart.settings.model_copy(update={"folders": [folder]}), ran, quietly)
+        stages.land_folders(
+            connection, callmart.settings.model_copy(update={"folders": [folder]}), ran, quietly
+        )
     return ran
 
 
@@ -548,7 +550,7 @@ def test_a_run_removes_what_was_moved_and_says_so(
             ]
         }
     )
-    ran = run.Ran()
+    ran = stages.Ran()
     with ready.connect() as connection:
         run.follow_calendar(connection, settings, ran, quietly)
     assert (names(archive), ran.expired) == ([], 2)
@@ -582,7 +584,7 @@ def test_what_cannot_be_deleted_keeps_nothing_else_beyond_its_last_day(
     settings = ready.settings.model_copy(
         update={"folders": [Folder(path=archive.parent / "inbox", after="move", move_to=archive)]}
     )
-    ran, logged = run.Ran(), "select from ops.audit_log where action = 'raw files removed'"
+    ran, logged = stages.Ran(), "select from ops.audit_log where action = 'raw files removed'"
     before = len(ready.rows(logged))
     with ready.connect() as connection:
         run.follow_calendar(connection, settings, ran, quietly)

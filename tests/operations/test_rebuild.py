@@ -14,7 +14,7 @@ from callmart.build import window
 from callmart.cli import main
 from callmart.database.lock import exclusive
 from callmart.opening import opening
-from callmart.operations import rebuild, run, status
+from callmart.operations import rebuild, stages, status
 from callmart.operations.rebuild import Chosen, Plan, Rebuilt
 from callmart.validate import suites
 from callmart_home import Callmart, hold_back
@@ -153,8 +153,8 @@ def test_who_was_erased_or_objects_does_not_come_back(restored: Callmart) -> Non
 
 def test_a_night_computes_what_its_minutes_allow(restored: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     """After what is new, and before the extracts, which are then not behind."""
-    monkeypatch.setattr(run, "_publish", quietly)
-    monkeypatch.setattr(run, "_extract", quietly)
+    monkeypatch.setattr(stages, "publish", quietly)
+    monkeypatch.setattr(stages, "write_extracts", quietly)
     make_outdated(restored, f"customer_id = {STANDARD}")
     none = Callmart(restored.settings.model_copy(update={"rebuild": Rebuild(minutes_per_night=0)}))
     assert (night(none).rebuilt_days, planned(restored).due) == (0, 3)
@@ -171,13 +171,13 @@ def test_a_night_computes_what_its_minutes_allow(restored: Callmart, monkeypatch
     )
     ran = night(restored)
     assert (ran.rebuilt_days, ran.problems) == (3, [])
-    stages = restored.rows(
+    done = restored.rows(
         "select stage, counts ->> 'days' as days from ops.run_stage where run_id = (select max(run_id) from ops.run)"
         " order by began_at"
     )
-    names = [one["stage"] for one in stages]
+    names = [one["stage"] for one in done]
     assert names.index("opening") + 1 == names.index("rebuild") < names.index("extract")
-    assert [one["days"] for one in stages if one["stage"] == "rebuild"] == ["3"]
+    assert [one["days"] for one in done if one["stage"] == "rebuild"] == ["3"]
     assert (planned(restored).due, planned(restored).measured_days) == (0, 3)
 
 

@@ -26,7 +26,7 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import found
 from callmart.opening import opening
-from callmart.operations import run, status
+from callmart.operations import run, stages, status
 from callmart.publish import bookkeeping, installation, planning, sites, tableau
 from callmart.retention import expire, remove
 from callmart.validate import suites
@@ -416,16 +416,16 @@ def test_a_customer_who_can_not_be_removed_leaves_the_others_alone(
         return counts
 
     monkeypatch.setattr(remove, "_remove_customer", removing)
-    ran = run.Ran()
+    ran = stages.Ran()
     with other.connect() as connection:
-        run.remove_closed(connection, other.settings, ran, quietly)
+        stages.remove_closed(connection, other.settings, ran, quietly)
         assert ran.problems == [
             f"what no contract keeps of customer {DETAILED} was not removed (SQLSTATE 22012): the next run tries again"
         ]
         assert ran.removed_customers == 1
         assert other.rows("select distinct customer_id from raw.event") == [{"customer_id": DETAILED}]
         monkeypatch.undo()
-        run.remove_closed(connection, other.settings, again := run.Ran(), quietly)
+        stages.remove_closed(connection, other.settings, again := stages.Ran(), quietly)
     assert (again.removed_customers, again.problems) == (1, [])
     assert other.rows("select from raw.event") == []
 

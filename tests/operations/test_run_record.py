@@ -17,7 +17,7 @@ from callmart.base.settings import Log
 from callmart.cli import looking, terminal
 from callmart.database import clock
 from callmart.database.lock import exclusive
-from callmart.operations import record, run
+from callmart.operations import record, run, stages
 from callmart.retention import expire, expired_tombstones
 from callmart.retention.expiry_steps import Step
 from callmart_home import Callmart
@@ -61,18 +61,18 @@ def quick(emptied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callmart:
     """Runs whose stages do nothing."""
     for name in (
         "remove_closed",
-        "_expire",
-        "_make_months",
-        "_remove_moved",
+        "expire_data",
+        "make_months",
+        "remove_moved",
         "land_folders",
-        "_rebuild",
-        "_follow_rights",
-        "_extract",
-        "_publish",
-        "_seal",
+        "rebuild_old",
+        "follow_rights",
+        "write_extracts",
+        "publish",
+        "name_undeclared_marts",
+        "seal_log",
     ):
-        monkeypatch.setattr(run, name, lambda *_: None)
-    monkeypatch.setattr(run, "_name_undeclared_marts", lambda *_: None)
+        monkeypatch.setattr(stages, name, lambda *_: None)
     for name in run.BUILD_AND_OPEN:
         monkeypatch.setitem(run.BUILD_AND_OPEN, name, lambda *_: None)
     return emptied
@@ -142,9 +142,9 @@ def test_what_expired_is_told_also_if_tombstones_can_not_end(
         raise UserError("the copy can't be written")
 
     monkeypatch.setattr(expired_tombstones, "end", refuses)
-    ran = run.Ran()
+    ran = stages.Ran()
     with emptied.connect() as connection, pytest.raises(UserError, match="the copy can't be written"):
-        run._expire(connection, emptied.settings, ran, quietly)
+        stages.expire_data(connection, emptied.settings, ran, quietly)
     assert ran.expired == 3
     assert [problem.partition(":")[0] for problem in ran.problems] == ["that did not expire"]
 
@@ -158,12 +158,12 @@ def test_a_stage_that_breaks_off_is_recorded_by_the_class_of_its_error(
     def refuses(*_: object) -> None:
         raise UserError(f"/data/{SECRET} is not a folder")
 
-    def complains(_: object, __: object, ran: run.Ran, ___: object) -> None:
+    def complains(_: object, __: object, ran: stages.Ran, ___: object) -> None:
         ran.note(f"customer {STANDARD}: {SECRET}")
 
     monkeypatch.setitem(run.BUILD_AND_OPEN, "build", breaks_off)
-    monkeypatch.setattr(run, "remove_closed", refuses)
-    monkeypatch.setattr(run, "_extract", complains)
+    monkeypatch.setattr(stages, "remove_closed", refuses)
+    monkeypatch.setattr(stages, "write_extracts", complains)
     night(quick)
     assert runs(quick) == [("problems", 3, None, False)]
     assert outcomes(quick) == {
@@ -180,7 +180,7 @@ def test_an_interrupted_run_is_recorded_as_one(quick: Callmart, monkeypatch: pyt
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "land_folders", interrupted)
+    monkeypatch.setattr(stages, "land_folders", interrupted)
     night(quick)
     assert runs(quick) == [("interrupted", 1, None, False)]
     assert list(outcomes(quick).items())[-1] == ("land", "interrupted")
@@ -191,7 +191,7 @@ def test_a_run_that_died_is_closed_by_the_next_one(quick: Callmart, monkeypatch:
         raise Crash
 
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(run, "land_folders", dies)
+        patch.setattr(stages, "land_folders", dies)
         night(quick)
     assert runs(quick) == [("at work", 0, None, True)], "nobody was left to write more"
     assert (last(quick).outcome, last(quick).stages[-1].outcome) == ("died", "died"), "its session is gone"
@@ -239,7 +239,7 @@ def test_only_a_session_of_the_owner_shows_that_a_run_is_at_work(
     quick: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(run, "land_folders", lambda *_: seen.append(last(quick)))
+    monkeypatch.setattr(stages, "land_folders", lambda *_: seen.append(last(quick)))
     night(quick)
     (at_work,) = seen
     assert (at_work.outcome, at_work.stages[-1].stage, at_work.stages[-1].outcome) == (
@@ -274,7 +274,7 @@ def test_the_record_outlives_its_session(quick: Callmart, monkeypatch: pytest.Mo
         )
         assert ended == [{"ended": True}]
 
-    monkeypatch.setattr(run, "land_folders", ends_it)
+    monkeypatch.setattr(stages, "land_folders", ends_it)
     assert night(quick).problems == []
     assert runs(quick) == [("done", 0, None, False)]
     assert outcomes(quick) == dict.fromkeys(STAGES, "done")
@@ -291,8 +291,8 @@ def test_a_record_that_can_not_be_written_is_a_problem_and_ends_nothing(
         connection.execute("alter table ops.hidden rename to run_stage")
         connection.commit()
 
-    monkeypatch.setattr(run, "land_folders", hide)
-    monkeypatch.setattr(run, "_name_undeclared_marts", show)
+    monkeypatch.setattr(stages, "land_folders", hide)
+    monkeypatch.setattr(stages, "name_undeclared_marts", show)
     assert night(quick).problems == [
         "the record of the run is not complete (SQLSTATE 42P01): see the server's log"
     ]
@@ -345,11 +345,11 @@ def no_log() -> Iterator[None]:
 def test_log_lines_are_json_with_run_stage_and_customer(
     quick: Callmart, no_log: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def complains(_: object, __: object, ran: run.Ran, ___: object) -> None:
+    def complains(_: object, __: object, ran: stages.Ran, ___: object) -> None:
         for _ in range(2):
             ran.note("the mail is held", STANDARD)
 
-    monkeypatch.setattr(run, "_publish", complains)
+    monkeypatch.setattr(stages, "publish", complains)
     log.begin(Log(format="json"))
     night(quick)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -415,7 +415,7 @@ def test_status_begins_with_the_last_run(
     assert status().startswith("last run: problems, 2 to look at: its output and log name them; it began on ")
     quick.rows("insert into ops.run default values returning 1")
     assert status().startswith("last run: died; it began on ")
-    monkeypatch.setattr(run, "land_folders", lambda *_: shown.append(status()))
+    monkeypatch.setattr(stages, "land_folders", lambda *_: shown.append(status()))
     shown: list[str] = []
     night(quick)
     assert shown[0].startswith("a run is at work since ")

@@ -17,7 +17,7 @@ from callmart.database.tombstones import of_address
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.extract.drafts import Unproven
-from callmart.operations import health, run, status
+from callmart.operations import health, stages, status
 from callmart.privacy import replaying
 from callmart.publish import deriving
 from callmart.registry import applying, file
@@ -103,9 +103,9 @@ def test_one_customer_is_closed_and_the_others_go_on(centre: Callmart) -> None:
     assert may_log_in(centre) == set(WITH_DATA)
     lose(centre, NAMED)
 
-    ran = run.Ran()
+    ran = stages.Ran()
     with centre.connect() as connection:
-        run.remove_closed(connection, centre.settings, ran, quietly)
+        stages.remove_closed(connection, centre.settings, ran, quietly)
     assert ran.problems == [f"customer {NAMED}: {ledger.DIFFERS}"]
     centre.build_unchecked(looks=True)
     assert dirty(centre) == {NAMED}

@@ -6,7 +6,7 @@ from callmart.base.keys import key_file, keyed
 from callmart.base.person import Work
 from callmart.base.progress import quietly
 from callmart.extract import extract
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.retention import expiry_plan
 from callmart_home import Callmart
 from centre import NAMED
@@ -29,7 +29,7 @@ def test_the_name_leaves_what_was_extracted_and_published(home: Callmart, work: 
         owner.execute("update ops.opened_day set row_count = row_count + 1 where mart = 'agent'")
         extract.read_again(owner, NAMED)
         owner.commit()
-        run.deliver(owner, home.settings, run.Ran(), quietly)
+        run.deliver(owner, home.settings, stages.Ran(), quietly)
     person = of(work, "agent", AGENT)
     planned = plan_of(work, person)
     assert planned.counts["extracts"] == {"files": 1}

@@ -24,7 +24,7 @@ from callmart.base.progress import quietly
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
 from callmart.database import clock
-from callmart.operations import run
+from callmart.operations import stages
 from callmart.privacy import disclosing, register
 from callmart.privacy.package import sealing, shelf
 from callmart.privacy.package.shelf import Packages
@@ -380,8 +380,8 @@ def test_the_nightly_run_removes_it(home: Callmart, work: Work, monkeypatch: pyt
     file = make(work, "caller", CALLER)
     work.connection.commit()
     monkeypatch.setattr(clock, "today", lambda *_: TODAY + timedelta(days=14))
-    ran = run.Ran()
-    run._remove_packages(work.connection, home.settings, ran, quietly)
+    ran = stages.Ran()
+    stages.remove_packages(work.connection, home.settings, ran, quietly)
     assert (ran.expired, file.exists()) == (1, False)
 
 

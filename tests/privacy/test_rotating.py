@@ -17,7 +17,7 @@ from callmart.build import window
 from callmart.database import ledger, rotation
 from callmart.database.lock import exclusive
 from callmart.extract import extract
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.privacy import rotating
 from callmart.reports import shelf, weeks
 from callmart.tableau_files import hyper
@@ -153,7 +153,7 @@ def test_extracts_are_written_anew_with_the_new_keys(centre: Callmart) -> None:
     books = centre.rows("select basis::text from ops.extract where customer_id = %s", NAMED)
     assert {row["basis"] for row in books} == {"{}"}, "whatever else has changed"
     with centre.connect() as owner:
-        run.deliver(owner, centre.settings, run.Ran(), quietly)
+        run.deliver(owner, centre.settings, stages.Ran(), quietly)
     assert now in in_extracts() and former not in in_extracts()
 
 

@@ -12,7 +12,7 @@ from callmart.build import months
 from callmart.database import catalogue, clock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.retention import expire, expiry_plan
 from callmart_home import Callmart
 from events import ndjson
@@ -50,7 +50,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
 def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(months, "PATIENCE", "50ms")
     month = (TODAY.replace(day=1) + timedelta(days=31)).replace(day=1)
-    ran = run.Ran()
+    ran = stages.Ran()
     with full.connect() as holder, full.connect() as connection:
         holder.execute(f"drop table if exists raw.event_{month:%Y%m}")
         holder.commit()

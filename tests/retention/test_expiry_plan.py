@@ -15,7 +15,7 @@ from callmart.base.progress import quietly
 from callmart.database import clock
 from callmart.database.lock import exclusive
 from callmart.extract import extract
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.retention import expire, expiry_plan, expiry_steps
 from callmart.validate import quality_pages
 from callmart_home import Callmart
@@ -138,7 +138,7 @@ def test_a_reader_keeps_nobodys_expired_rows(full: Callmart, monkeypatch: pytest
     monkeypatch.setattr(expire, "TRIES", 1)
     month = f"store.queue_interval_{DAYS[0]:%Y%m}"
     (held,) = full.rows(f"select count(*) as rows from {month}")
-    ran = run.Ran()
+    ran = stages.Ran()
     with reading(full, "mart.queue_interval"):
         with full.connect() as connection:
             monkeypatch.setattr(clock, "today", lambda *_: two_years_after(BORDER))

@@ -13,7 +13,7 @@ from callmart.base.keys import INSTALLATION, LAYER, is_pseudonym, key_file, keye
 from callmart.base.progress import quietly
 from callmart.database import ledger, rotation
 from callmart.database.tombstones import secret_of, tombstone
-from callmart.operations import health, run
+from callmart.operations import health, stages
 from callmart.privacy import correcting, rotating, unknown
 from callmart.retention import destroyed, remove
 from callmart_home import Callmart
@@ -57,7 +57,7 @@ def leave(callmart: Callmart, customer: int, *, backups: int | None) -> destroye
     settings = callmart.settings.model_copy(update={"backup_kept_days": backups})
     with callmart.connect() as owner:
         for _ in range(2):  # the second finds nothing
-            run.remove_closed(owner, settings, run.Ran(), quietly)
+            stages.remove_closed(owner, settings, stages.Ran(), quietly)
         (key,) = [one for one in destroyed.listed(owner) if one.customer_id == customer]
     assert not key_file(callmart.home, customer).exists()
     return key

@@ -27,7 +27,7 @@ from callmart.land.found import Delivery
 from callmart.land.gate import Defaults
 from callmart.land.landing import Landed, land, land_all
 from callmart.opening import opening
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.publish import emulator
 from callmart.registry import applying
 from callmart.registry import file as registry_file
@@ -211,10 +211,10 @@ class Callmart:
         """By what the database knows the name or the `content` of a file."""
         return keyed(key_file(self.home, INSTALLATION).read_bytes(), kind, value)
 
-    def build_and_open(self) -> run.Ran:
-        ran = run.Ran()
+    def build_and_open(self) -> stages.Ran:
+        ran = stages.Ran()
         with self.connect() as connection:
-            run.remove_closed(connection, self.settings, ran, quietly)
+            stages.remove_closed(connection, self.settings, ran, quietly)
             run.build_and_open(connection, self.settings, ran, quietly)
         return ran
 
@@ -223,7 +223,7 @@ class Callmart:
         `looks` for drift if that is said, and on servers that are not the embedded one.
         """
         with self.connect() as connection:
-            run.remove_closed(connection, self.settings, run.Ran(), quietly)
+            stages.remove_closed(connection, self.settings, stages.Ran(), quietly)
             window.build(connection, self.settings, quietly)
             let_pass(connection, self.settings, quietly)
             with nullcontext() if looks or self.settings.dsn else trusting():

@@ -12,7 +12,7 @@ from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.base.progress import quietly
 from callmart.database import server
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.privacy import erasing, persons, places, procedure, register
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart
@@ -58,7 +58,7 @@ def deliver(played: Callmart) -> None:
     """
     played.apply(WITH_CONTACTS)
     with played.connect() as connection:
-        run.deliver(connection, played.settings, run.Ran(), quietly)
+        run.deliver(connection, played.settings, stages.Ran(), quietly)
     played.land_together(
         {NAMED: [row for number, day, clock in CALLS for row in given_up(number, day, clock)]}
     )

@@ -7,7 +7,7 @@ import tableauserverclient as TSC
 from callmart.base.progress import quietly
 from callmart.declarations import dbt_project
 from callmart.extract import extract
-from callmart.operations import run
+from callmart.operations import run, stages
 from callmart.publish import tableau
 from callmart.retention import remove
 from callmart_home import Callmart
@@ -18,7 +18,7 @@ class Crash(BaseException):
     """The end of the process, as far as a test can have it: no stage goes on after it."""
 
 
-def night(callmart: Callmart) -> run.Ran:
+def night(callmart: Callmart) -> stages.Ran:
     with callmart.connect() as connection:
         return run.run(connection, callmart.settings, quietly)
 

@@ -13,7 +13,7 @@ import pytest
 from callmart.base.progress import quietly
 from callmart.database import migrating
 from callmart.declarations import checking
-from callmart.operations.run import Ran
+from callmart.operations.stages import Ran
 from callmart.tableau_files import hyper
 from callmart.validate.release import Reason
 from callmart_home import Callmart

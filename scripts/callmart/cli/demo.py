@@ -27,7 +27,7 @@ from callmart.database.lock import exclusive
 from callmart.land import landing
 from callmart.land.gate import Defaults
 from callmart.mailing import places
-from callmart.operations import run, status
+from callmart.operations import run, stages, status
 from callmart.publish import tableau
 from callmart.registry import applying
 from callmart.registry import file as registry_file
@@ -55,7 +55,7 @@ def demo(settings: Settings, on_step: OnStep) -> list[status.CustomerStatus]:
         )
     tableau.require_server(settings)
     with server.connect(settings) as connection:
-        ran = run.Ran()
+        ran = stages.Ran()
         with exclusive(connection):
             play(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)
@@ -68,7 +68,7 @@ def demo(settings: Settings, on_step: OnStep) -> list[status.CustomerStatus]:
 def play(
     connection: psycopg.Connection,
     settings: Settings,
-    ran: run.Ran,
+    ran: stages.Ran,
     on_step: OnStep,
     last: Week | None = None,
 ) -> None:
@@ -117,7 +117,7 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> 
         )
 
 
-def _land(settings: Settings, ran: run.Ran, mondays: list[date], on_step: OnStep) -> None:
+def _land(settings: Settings, ran: stages.Ran, mondays: list[date], on_step: OnStep) -> None:
     work = [
         (_place(settings, monday) / name, make, monday) for monday in mondays for name, make in FILES.items()
     ]
@@ -142,14 +142,16 @@ def _mondays(last: Week) -> list[date]:
     return [last.monday - timedelta(weeks=back) for back in reversed(range(WEEKS))]
 
 
-def _draw_and_mail(connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: OnStep) -> None:
+def _draw_and_mail(
+    connection: psycopg.Connection, settings: Settings, ran: stages.Ran, on_step: OnStep
+) -> None:
     """Draw all reports of last week, and put its mails into the outbox, whatever [mail] says."""
     outcomes = filling.fill(connection, settings, None, by_customer(on_step, "draw"))
     for outcome in outcomes:
         for failure in outcome.failures:
             ran.note(failure, outcome.customer_id)
     by_outbox = settings.model_copy(update={"mail": Mail(sender="callmart")})
-    run.mail(connection, by_outbox, ran, on_step)
+    stages.mail(connection, by_outbox, ran, on_step)
 
 
 def move_recording(name: str, file: Path, monday: date) -> None:

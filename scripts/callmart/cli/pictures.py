@@ -13,7 +13,7 @@ from callmart.cli import demo
 from callmart.database import embedded_server, server
 from callmart.database.lock import exclusive
 from callmart.declarations import exposures
-from callmart.operations import run
+from callmart.operations import stages
 from callmart.reports import drawing, paper, reading, weeks
 
 FOLDER = PROJECT / "docs" / "pictures"
@@ -28,7 +28,7 @@ def main() -> None:
         settings = Settings(home=Path(folder), dsn=None, folders=[])
         try:
             with server.connect(settings) as connection, exclusive(connection):
-                demo.play(connection, settings, run.Ran(), quietly, WEEK)
+                demo.play(connection, settings, stages.Ran(), quietly, WEEK)
                 customers = {name: reading.customer(connection, number) for name, number in PICTURES.items()}
                 connection.commit()
                 declared = drawing.Declared.of(settings)

@@ -34,7 +34,7 @@ from callmart.validate.release import Reason
 
 if TYPE_CHECKING:
     from callmart.land.landing import Landed
-    from callmart.operations.run import Ran
+    from callmart.operations.stages import Ran
     from callmart.publish.sites import Plans
     from callmart.validate.suites import Validated
 
