@@ -528,7 +528,7 @@ def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
     apply(opened)
     ran = stages.Ran()
     with opened.connect() as owner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "_publish", lambda *_: None)  # the extracts show that it delivers again
+        patch.setattr(stages, "publish", lambda *_: None)  # the extracts show that it delivers again
         run.deliver(owner, opened.settings, ran, quietly)
     assert (ran.extracts, ran.problems) == (len(FILES), [])
 
