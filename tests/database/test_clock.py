@@ -262,6 +262,14 @@ def test_a_build_forgets_no_day_when_the_clock_jumps_while_it_begins(played: Cal
         owner.rollback()
 
 
+def test_a_run_expires_by_no_day_that_is_not_believed(played: Callmart, a_rest: date) -> None:
+    """The clock can jump between the beginning of the stage and the moment at which it asks what day it is."""
+    with played.connect() as owner:
+        with pytest.raises(UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"):
+            run._expire(owner, played.settings, run.Ran(), quietly)
+        owner.rollback()
+
+
 def test_what_changes_nothing_works_and_says_it(
     played: Callmart, command: Command, a_rest: date, tmp_path: Path
 ) -> None:

@@ -294,7 +294,7 @@ def follow_calendar(
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("expire", "looking for what is too old", 0, 1)
-    outcomes = expire.expire(connection, settings, clock.today(connection, settings))
+    outcomes = expire.expire(connection, settings, clock.require(connection, settings))
     ran.expired = expire.taken(outcomes)
     for one in outcomes:
         if not one.is_done:
