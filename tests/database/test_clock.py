@@ -19,6 +19,7 @@ from audits import attacks_nothing
 from callmart.access.rights import SCHEMAS
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
+from callmart.build import window
 from callmart.cli import main
 from callmart.database import clock, embedded_server
 from callmart.operations import run, stages
@@ -251,6 +252,22 @@ def test_a_run_goes_no_further_when_the_clock_jumps(
     after = content(played)
     assert {name for name in before if before[name] != after[name]} == {"ops.run", "ops.run_stage"}
     keep(played, now)
+
+
+def test_a_build_forgets_no_day_when_the_clock_jumps_while_it_begins(played: Callmart, a_rest: date) -> None:
+    """By the wrong clock every day could be too old, and none would be marked to be built any more."""
+    with played.connect() as owner:
+        with pytest.raises(UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"):
+            window.build(owner, played.settings, quietly)
+        owner.rollback()
+
+
+def test_a_run_expires_by_no_day_that_is_not_believed(played: Callmart, a_rest: date) -> None:
+    """The clock can jump between the beginning of the stage and the moment at which it asks what day it is."""
+    with played.connect() as owner:
+        with pytest.raises(UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"):
+            stages.expire_data(owner, played.settings, stages.Ran(), quietly)
+        owner.rollback()
 
 
 def test_what_changes_nothing_works_and_says_it(

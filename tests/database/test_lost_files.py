@@ -2,9 +2,8 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -20,12 +19,14 @@ NAME = b"Noor Zandvliet"
 
 
 def crash(home: Path) -> None:
-    """End the embedded server as a machine that loses its power does."""
+    """End the embedded server as a machine that loses its power does. A session that sees the first process end would
+    remove the files of its transaction. So that one stands still until the others are gone, and starts no more of them.
+    """
     postmaster = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(postmaster, signal.SIGSTOP)
     processes = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    for process in (postmaster, *map(int, processes)):
+    for process in (*map(int, processes), postmaster):
         os.kill(process, signal.SIGKILL)
-    time.sleep(0.5)
 
 
 def test_files_of_no_table_are_removed_and_that_of_one_that_is_being_made_stays(
@@ -34,7 +35,7 @@ def test_files_of_no_table_are_removed_and_that_of_one_that_is_being_made_stays(
     """No statement reaches them, so they would be there for ever, and a proof would find them."""
     callmart = make_callmart()
     base = callmart.home / "postgres" / "base"
-    with suppress(psycopg.OperationalError), callmart.connect() as owner:
+    with closing(callmart.connect()) as owner:
         owner.execute("create schema made")
         owner.commit()
         owner.execute(
@@ -44,7 +45,8 @@ def test_files_of_no_table_are_removed_and_that_of_one_that_is_being_made_stays(
         with embedded_server.administrator(callmart.home) as postgres:
             postgres.execute("checkpoint")
         crash(callmart.home)
-        owner.execute("select")
+        with pytest.raises(psycopg.OperationalError, match="server closed the connection unexpectedly"):
+            owner.execute("select")
     with callmart.connect() as owner:
         assert files_with(base, {NAME}), "the control"
         owner.execute("create table made.kept as select 1 as number")

@@ -1,26 +1,31 @@
 """Exactly the days that what has landed can change are built again."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
+from datetime import UTC, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from callmart.base.progress import quietly
 from callmart.build import window
+from callmart.land.gate import begin_of_day
 from callmart.opening import opening
 from callmart.validate import suites
 from callmart_home import Callmart
 from events import DAY, DETAILED, Row, at, days, event, log, ndjson, registry
 from landed import CALL, OWN, dirty, rows
+from midnights import AZORES, HAVANA, night_with_two_midnights, two_midnights
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
 TALK = CALL | {"agent": "SIP/1"}
+TWO_MIDNIGHTS = {90: AZORES, 91: HAVANA}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _registry(callmart: Callmart) -> None:
-    callmart.apply(registry(*(f"id: {number}, {DETAILED}" for number in OWN)))
+    elsewhere = (f"id: {customer}, time_zone: {zone}, {DETAILED}" for customer, zone in TWO_MIDNIGHTS.items())
+    callmart.apply(registry(*(f"id: {number}, {DETAILED}" for number in OWN), *elsewhere))
 
 
 def clean(callmart: Callmart, customer: int) -> None:
@@ -32,6 +37,40 @@ def test_a_calls_day_is_the_customers(callmart: Callmart, customer: int) -> None
     callmart.land_text(ndjson(event("queue_joined", at("00:30"), **CALL)), customer)
     assert at("00:30").astimezone(UTC).date() < DAY
     assert dirty(callmart, customer) == {DAY}
+
+
+@pytest.mark.parametrize("zone", TWO_MIDNIGHTS.values())
+def test_days_begin_on_the_server_as_they_do_in_landing(callmart: Callmart, zone: str) -> None:
+    begun = callmart.rows(
+        "select day::date, access.begin_of_day(day::date, %s) as moment"
+        " from generate_series(current_date - 800, current_date, interval '1 day') as day",
+        zone,
+    )
+    assert [row["moment"] for row in begun] == [begin_of_day(row["day"], ZoneInfo(zone)) for row in begun]
+
+
+@pytest.mark.parametrize("customer", TWO_MIDNIGHTS)
+def test_a_day_with_two_midnights_has_the_hour_between_them(callmart: Callmart, customer: int) -> None:
+    """Its only call is in that hour, and its contract is another one."""
+    night = night_with_two_midnights(TWO_MIDNIGHTS[customer])
+    between = two_midnights(night, TWO_MIDNIGHTS[customer])[0] + timedelta(minutes=30)
+    callmart.land_text(ndjson(event("queue_joined", between, **CALL)), customer)
+    assert dirty(callmart, customer) == {night}
+    begun = "select call_date from ops.begun_days(%s) where customer_id = %s"
+    assert callmart.rows(begun, between, customer) == [{"call_date": night}]
+    clean(callmart, customer)
+    with callmart.connect() as connection:
+        connection.execute(
+            "update ops.followed_contract set valid_from = %s where customer_id = %s", [night, customer]
+        )
+        connection.execute("select ops.follow_contracts()")
+        assert dirty(callmart, customer) == set(), "the control"
+        connection.execute(
+            "update ops.followed_contract set valid_from = %s where customer_id = %s",
+            [night + timedelta(days=1), customer],
+        )
+        connection.execute("select ops.follow_contracts()")
+    assert dirty(callmart, customer) == {night}
 
 
 def test_a_person_stays_the_cause_of_a_day(callmart: Callmart, customer: int) -> None:

@@ -1,6 +1,8 @@
 """What an erasure changes of the events: on which side of the moment a call is, and what else leads to the person."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ from callmart.base.person import Kind, Person, Work
 from callmart.land import places
 from callmart_home import Callmart
 from events import DETAILED, Row, at, event, registry
+from midnights import AZORES, night_with_two_midnights, two_midnights
 
 pytestmark = pytest.mark.server
 
-ONE, OTHER = 1, 2
+ONE, OTHER, ON_THE_AZORES = 1, 2, 3
 ANNA, BO = "SIP/anna", "SIP/bo"
 NUMBER, ANOTHER = "+31612345678", "+31698765432"
 
@@ -59,10 +62,19 @@ TOLD = [
 ]  # fmt: skip
 
 
+NIGHT = night_with_two_midnights(AZORES)
+FIRST_MIDNIGHT, SECOND_MIDNIGHT = two_midnights(NIGHT, AZORES)
+AT_NIGHT = [
+    event("agent_joined_queue", FIRST_MIDNIGHT + timedelta(minutes=30), agent=BO, queue="sales"),
+    event("agent_status", SECOND_MIDNIGHT + timedelta(hours=9), agent=ANNA, reason="available"),
+]
+
+
 @pytest.fixture(scope="module")
 def told(callmart: Callmart) -> Callmart:
-    callmart.apply(registry(*(f"id: {customer}, {DETAILED}" for customer in (ONE, OTHER))))
-    callmart.land_together({ONE: TOLD, OTHER: TOLD})
+    azores = f"id: {ON_THE_AZORES}, time_zone: {AZORES}, {DETAILED}"
+    callmart.apply(registry(*(f"id: {customer}, {DETAILED}" for customer in (ONE, OTHER)), azores))
+    callmart.land_together({ONE: TOLD, OTHER: TOLD, ON_THE_AZORES: AT_NIGHT})
     return callmart
 
 
@@ -158,15 +170,24 @@ def test_a_person_is_found_up_to_the_moment_only(work: Work) -> None:
     assert places.Events().find(work, of(work, "agent", "SIP/nobody")) == {}
 
 
-def of(work: Work, kind: Kind, *words: str, day: int = 1) -> Person:
+def test_the_staffing_changes_on_a_day_of_which_others_have_only_the_hour_between_two_midnights(
+    work: Work,
+) -> None:
+    """The data ends with the agent who goes: until then the other one was a member."""
+    anna = of(work, "agent", ANNA, customer=ON_THE_AZORES)
+    anna = replace(anna, until=SECOND_MIDNIGHT + timedelta(hours=10))
+    assert places.Cell("staffing", "sales", NIGHT) in places.look(work.connection, anna).cells.known
+
+
+def of(work: Work, kind: Kind, *words: str, day: int = 1, customer: int = ONE) -> Person:
     """Up to midnight before a day."""
     pseudonym = {"caller": "number"}.get(kind, kind)
-    keys = frozenset(keyed(key_of(work), pseudonym, word) for word in words)
-    return Person(ONE, kind, frozenset(words), keys, at("00:00", day))
+    keys = frozenset(keyed(key_of(work, customer), pseudonym, word) for word in words)
+    return Person(customer, kind, frozenset(words), keys, at("00:00", day))
 
 
-def key_of(work: Work) -> bytes:
-    return key_file(work.settings.home, ONE).read_bytes()
+def key_of(work: Work, customer: int = ONE) -> bytes:
+    return key_file(work.settings.home, customer).read_bytes()
 
 
 def rows(work: Work, customer: int = ONE) -> list[dict[str, Any]]:

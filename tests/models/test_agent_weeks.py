@@ -16,7 +16,8 @@ from callmart.base.progress import quietly
 from callmart.build import window
 from callmart_home import Callmart, leave_opened_dirty
 from events import DETAILED, Row, at, event, log, ndjson, registry, together
-from today import TODAY, YESTERDAY
+from midnights import AZORES, night_with_two_midnights, two_midnights
+from today import YESTERDAY
 
 pytestmark = pytest.mark.thorough
 
@@ -31,20 +32,6 @@ NEVER_LOGS_IN = 41
 MEMBERSHIP = ((at("09:00"), "CLI|q|a|ADDMEMBER|"), (at("10:00"), "CLI|q|a|REMOVEMEMBER|"))
 AGENTS, DEVICES, QUEUES = "abc", ("d-1", "d-2"), ("q", "r")
 REACH = timedelta(hours=744)
-
-
-def night_with_two_midnights(zone: str) -> date:
-    """The last day that began twice."""
-    days = (TODAY - timedelta(days=back) for back in range(3, 400))
-    return next(day for day in days if two_midnights(day, zone)[0] < two_midnights(day, zone)[1])
-
-
-def two_midnights(day: date, zone: str) -> tuple[datetime, datetime]:
-    first = datetime.combine(day, datetime.min.time(), ZoneInfo(zone))
-    return first.astimezone(UTC), first.replace(fold=1).astimezone(UTC)
-
-
-AZORES = "Atlantic/Azores"
 FIRST_MIDNIGHT, SECOND_MIDNIGHT = two_midnights(night_with_two_midnights(AZORES), AZORES)
 
 

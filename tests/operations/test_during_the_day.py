@@ -81,6 +81,9 @@ class Clock:
     def now(self, _: object) -> datetime:
         return self.moment
 
+    def require(self, *_: object) -> None:
+        """It is believed."""
+
 
 def through(callmart: Callmart, customer: int) -> tuple[object, object]:
     """How far the data goes, as the customer reads it."""

@@ -35,13 +35,14 @@ def build(connection: psycopg.Connection, settings: Settings, on_model: OnItem) 
     """Compute every dirty day that has not expired. Commits. If it is run again, it computes the same days again.
 
     `on_model` is called with the name of a model, how many are finished, and how many there are. Raises UserError if a
-    declaration is wrong.
+    declaration is wrong, or the clock has jumped.
     """
     checking.require(settings)
     on_model("dbt starts", 0, 1)
     with sessions.making_way(connection):
         dbt_project.load_beside()
         marts = dbt_project.marts(settings)
+        clock.require(connection, settings)  # the window forgets dirty days that are too old
         days = _fill_window(connection, marts)
         idle = days == 0 and mart_tables.are_as_declared(connection, marts)
         # By the window's marks: what has landed since it was filled is not built.

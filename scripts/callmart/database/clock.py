@@ -88,10 +88,12 @@ def compare(connection: psycopg.Connection, settings: Settings, last: date | Non
     return Reading(today(connection, settings), last, max(before - moment, moment - after, timedelta(0)))
 
 
-def require(connection: psycopg.Connection, settings: Settings) -> None:
-    """Raise UserError if the clock is not believed any more, in the middle of some work."""
-    if doubt := read(connection, settings).doubt:
-        raise UserError(f"nothing more was done: {doubt}")
+def require(connection: psycopg.Connection, settings: Settings) -> date:
+    """Return today. Raises UserError if the clock is not believed any more, in the middle of some work."""
+    reading = read(connection, settings)
+    if reading.doubt:
+        raise UserError(f"nothing more was done: {reading.doubt}")
+    return reading.today
 
 
 def believe(connection: psycopg.Connection, settings: Settings) -> None:

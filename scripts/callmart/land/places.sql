@@ -372,14 +372,20 @@ select
     q.queue,
     o.call_date,
     false
-from erased_day as o
-inner join registry.customer as t on t.customer_id = %(customer)s
+from (
+    select
+        of_others.call_date,
+        access.begin_of_day(of_others.call_date, t.time_zone) as begins_at,
+        access.begin_of_day(of_others.call_date + 1, t.time_zone) as ends_at
+    from erased_day as of_others
+    inner join registry.customer as t on t.customer_id = %(customer)s
+    where of_others.cause = 'others'
+) as o
 inner join raw.event as q
     on q.customer_id = %(customer)s
     and q.queue is not null
-    and q.occurred_at >= (o.call_date)::timestamp at time zone t.time_zone
-    and q.occurred_at < (o.call_date + 1)::timestamp at time zone t.time_zone
-where o.cause = 'others'
+    and o.begins_at <= q.occurred_at
+    and o.ends_at > q.occurred_at
 order by change, queue, call_date;
 
 -- name: cells_of_caller

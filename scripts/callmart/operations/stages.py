@@ -131,7 +131,7 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
 def expire_data(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Remove what is older than two years, and end the tombstones that are over."""
     on_step("expire", "looking for what is too old", 0, 1)
-    outcomes = expire.expire(connection, settings, clock.today(connection, settings))
+    outcomes = expire.expire(connection, settings, clock.require(connection, settings))
     ran.expired = expire.taken(outcomes)
     for one in outcomes:
         if not one.is_done:
@@ -150,7 +150,7 @@ def make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on
 
 def remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Delete the raw files that were moved, and whose last day has passed."""
-    today = clock.today(connection, settings)
+    today = clock.require(connection, settings)
     for move_to in sorted({folder.move_to for folder in settings.folders if folder.move_to}):
         removed, mistake = taking_away.remove_moved(move_to, today)
         if mistake:
@@ -163,7 +163,7 @@ def remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, o
 
 def remove_packages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Remove the packages for persons that are two weeks old."""
-    ran.expired += shelf.tidy(connection, settings, clock.today(connection, settings))
+    ran.expired += shelf.tidy(connection, settings, clock.require(connection, settings))
     connection.commit()
 
 
@@ -171,7 +171,7 @@ def follow_environments(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
     """Drop the environments that have ended, and expire the rest."""
-    ran.note_all(environments.follow(connection, settings, clock.today(connection, settings)))
+    ran.note_all(environments.follow(connection, settings, clock.require(connection, settings)))
 
 
 def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -180,7 +180,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     A file or folder that fails is noted as a problem, and the others are landed. An unfinished file is a problem too,
     unless runs come often.
     """
-    today, often = clock.today(connection, settings), runs_come_often(connection)
+    today, often = clock.require(connection, settings), runs_come_often(connection)
     connection.commit()
     work: dict[Delivery, Folder] = {}
     folders = []

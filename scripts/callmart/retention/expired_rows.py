@@ -19,7 +19,6 @@ from callmart.retention.expiry_steps import CLOCKS, Steps
 SQL = sql_file.statements(__file__)
 
 PASSED_BUILDS = sql.SQL(SQL["passed_builds"])
-MIDNIGHT = "(%(floor)s::date)::timestamp at time zone c.time_zone"
 # No clock is more than a day from UTC. So this bound narrows down the months and index ranges to search.
 NEAR_THE_FLOOR = "((%(floor)s::date + 1)::timestamp at time zone 'UTC')"
 
@@ -144,12 +143,7 @@ def _events(steps: Steps) -> None:
         clocks=CLOCKS,
         statement="forget",
         columns=sql.SQL("first_at, spans_days"),
-        kept=sql.SQL(
-            # The day begins at the first of two midnights; PostgreSQL takes the second one, an hour into the day.
-            f"case when (({MIDNIGHT} - interval '1 hour') at time zone c.time_zone)::date = %(floor)s"
-            f" then {MIDNIGHT} - interval '1 hour' else {MIDNIGHT} end,"
-            " (t.last_at at time zone c.time_zone)::date > %(floor)s"
-        ),
+        kept=sql.SQL("c.floor_begins_at, (t.last_at at time zone c.time_zone)::date > %(floor)s"),
     )
 
 

@@ -1,10 +1,12 @@
 -- The statements of an expiry. `t` is the table; {table}, {condition} etc. are filled in per table.
 
 -- name: clocks
--- The time zone per customer. For a removed customer with rows left, it is the provider's.
+-- The time zone per customer, and when the oldest kept day begins. For a removed customer with rows left, it is the
+-- provider's.
 select
     customer_id,
-    coalesce(r.time_zone, %(zone)s) as time_zone
+    coalesce(r.time_zone, %(zone)s) as time_zone,
+    access.begin_of_day(%(floor)s::date, coalesce(r.time_zone, %(zone)s)) as floor_begins_at
 from (
     select customer_id from registry.customer
     union

@@ -27,6 +27,19 @@ stable
 parallel safe
 return ((now() at time zone {time_zone}) - interval '2 years')::date;
 
+-- The moment at which a day begins on a clock. If clocks go back over midnight, it comes twice, and the day begins at
+-- the first one. PostgreSQL takes the second one, an hour into the day. In land/gate.py, `begin_of_day` says the same.
+-- The planner puts the expression in the place of the call, so it can bound an index. Of a statement on events or calls
+-- call it in a subquery that reads neither: the rest can run on a node of a cluster, which does not have it.
+create or replace function access.begin_of_day(day date, zone text) returns timestamptz
+stable
+parallel safe
+return case
+    when ((day::timestamp at time zone zone - interval '1 hour') at time zone zone)::date = day
+        then day::timestamp at time zone zone - interval '1 hour'
+    else day::timestamp at time zone zone
+end;
+
 -- The condition for the rows of a mart that a customer sees: its own, of days that are not too old. The first part
 -- costs nothing. The second part says the same in a form that indexes and pruning can use. The text is as PostgreSQL
 -- prints it, so that policies can be compared with it.

@@ -99,8 +99,8 @@ begin
         join registry.customer as c on c.customer_id = o.customer_id
         cross join lateral (
             select
-                o.call_date::timestamp at time zone c.time_zone as begins_at,
-                (o.call_date + 1)::timestamp at time zone c.time_zone as ends_at
+                access.begin_of_day(o.call_date, c.time_zone) as begins_at,
+                access.begin_of_day(o.call_date + 1, c.time_zone) as ends_at
         ) as day
         where
             o.is_open
@@ -126,8 +126,8 @@ begin
         join registry.customer as c on c.customer_id = t.customer_id
         cross join lateral raw.calls_over_days(
             t.customer_id,
-            t.call_date::timestamp at time zone c.time_zone,
-            (t.call_date + 1)::timestamp at time zone c.time_zone
+            access.begin_of_day(t.call_date, c.time_zone),
+            access.begin_of_day(t.call_date + 1, c.time_zone)
         ) as k
         cross join generate_series(
             (k.first_at at time zone c.time_zone)::date, (k.last_at at time zone c.time_zone)::date, interval '1 day'
@@ -163,7 +163,7 @@ begin
     select distinct o.customer_id, o.call_date, 'day over'
     from ops.opened_day as o
     join registry.customer as c on c.customer_id = o.customer_id
-    where o.so_far is not null and (o.call_date + 1)::timestamp at time zone c.time_zone <= moment
+    where o.so_far is not null and access.begin_of_day(o.call_date + 1, c.time_zone) <= moment
     on conflict do nothing;
 end
 $$;
@@ -183,7 +183,7 @@ begin
     from ops.dirty_day as d
     inner join registry.customer as c on d.customer_id = c.customer_id
     where
-        d.call_date::timestamp at time zone c.time_zone <= moment
+        access.begin_of_day(d.call_date, c.time_zone) <= moment
         or exists (
             select 1
             from ops.opened_day as o
@@ -259,7 +259,7 @@ begin
             coalesce(raw.last_event(going_on.customer_id, '-infinity', moment + interval '1 microsecond'), moment) as so_far
         from build."window" as going_on
         inner join registry.customer as c on c.customer_id = going_on.customer_id
-        where (going_on.call_date + 1)::timestamp at time zone c.time_zone > moment
+        where access.begin_of_day(going_on.call_date + 1, c.time_zone) > moment
     ) as unfinished
     where w.customer_id = unfinished.customer_id and w.call_date = unfinished.call_date;
 
