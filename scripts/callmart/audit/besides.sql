@@ -9,13 +9,13 @@ from (
         c.oid,
         format('%%I.%%I', n.nspname, c.relname) as relation
     from pg_class as c
-    inner join pg_namespace as n on n.oid = c.relnamespace
+    inner join pg_namespace as n on c.relnamespace = n.oid
     where
         n.nspname not in ('pg_catalog', 'information_schema')
         and has_schema_privilege(%(role)s, n.oid, 'usage')
         and c.relkind in ('r', 'p', 'v', 'm', 'f')
 ) as r
-inner join pg_attribute as a on a.attrelid = r.oid
+inner join pg_attribute as a on r.oid = a.attrelid
 where
     r.relation <> all(%(of_marts)s)
     and a.attnum > 0
