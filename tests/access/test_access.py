@@ -436,6 +436,7 @@ SHUTTING_OUT = {
     "the write-ahead log": "grant execute on function pg_current_wal_lsn() to public",
     "sizes": "grant execute on function pg_relation_size(regclass, text) to public",
     "its summaries": "grant execute on function pg_get_wal_summarizer_state() to public",
+    "locks on pages and rows": "grant execute on function pg_lock_status() to public",
     "definitions": "drop event trigger refuse_definitions",
 }
 

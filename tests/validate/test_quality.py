@@ -19,6 +19,7 @@ from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.declarations import dbt_project
 from callmart.opening import opening
+from callmart.validate import suites
 from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, queue_of
 from checking import EVERY_DAY, Day, check, compute, only
@@ -461,6 +462,25 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
     owner.execute("revoke select on build.agent from callmart_quality")
     with pytest.raises(UserError, match=r"can't read build\.agent; run `callmart access apply`"):
         check(played, owner, "agent")
+
+
+def test_a_lost_session_is_no_matter_of_rights(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(mart: str, *_: int) -> None:
+        if mart == "agent":
+            with played.superuser() as superuser:
+                superuser.execute(
+                    "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = 'callmart_quality'"
+                )
+
+    only(monkeypatch, "agent")
+    with pytest.raises(
+        UserError,
+        match=r"^build\.agent_contact was not checked \(the session of the login `quality` was lost\); when the "
+        "database can do it again, run `callmart validate`$",
+    ):
+        suites.validate(owner, played.settings, end)
 
 
 QUERY = (

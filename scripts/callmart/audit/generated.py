@@ -19,10 +19,10 @@ from random import Random
 
 import psycopg
 
-from callmart.audit import inference, planner, scratch
+from callmart.audit import besides, inference, planner, scratch
 from callmart.audit.channels import log_in_as
 from callmart.audit.planner import LAZY, Refused, Secret
-from callmart.audit.scene import scene_of
+from callmart.audit.scene import Attacker, scene_of
 from callmart.base.errors import saying_mistakes
 from callmart.base.settings import Settings, settings
 from callmart.database import server
@@ -352,8 +352,18 @@ def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place
     scene = scene_of(owner, settings)
     found = []
     with ExitStack() as sessions:
-        for attacker, relations in inference.asked(scene).items():
-            session = sessions.enter_context(log_in_as(settings, attacker))
+        as_each: dict[Attacker, psycopg.Connection] = {}
+        besides_marts = besides.besides(owner, settings, scene)
+        asked = inference.asked(scene)
+        for attacker in {**asked, **{one.asker: [] for one in besides_marts}}:
+            as_each[attacker] = sessions.enter_context(log_in_as(settings, attacker))
+        for one in besides_marts:
+            session = as_each[one.asker]
+            if secrets := one.secrets(session):
+                name = f"{one.asker.name}, {one.relation}"
+                found.append(Place(session, one.relation, one.types, secrets, name))
+        for attacker, relations in asked.items():
+            session = as_each[attacker]
             for mart, relation in relations:
                 where = inference.place(owner, mart, relation, attacker.own)
                 if where is not None:

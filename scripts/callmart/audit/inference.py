@@ -1,7 +1,8 @@
 """Tests what a customer can infer about others without seeing a row: from plans, from estimates, and from time.
 
 Some customers query each mart, and together they use all contexts. That is enough, because the protection of a mart is
-the same for all customers. As a control, each way is also tried on a scratch relation that is known to leak.
+the same for all customers. What customers may read besides the marts is queried by one of them. As a control, each way
+is also tried on a scratch relation that is known to leak.
 """
 
 from collections import Counter, defaultdict
@@ -12,11 +13,12 @@ from itertools import islice
 import psycopg
 
 from callmart.access.rights import shown_in
-from callmart.audit import planner, scratch, timed
+from callmart.audit import besides, planner, scratch, timed
 from callmart.audit.channels import session_of
 from callmart.audit.check import Check
 from callmart.audit.scene import Attacker, Scene, attackers
 from callmart.base import sql_file
+from callmart.base.errors import kind
 from callmart.base.progress import OnStep
 from callmart.base.settings import Settings
 from callmart.declarations.mart import Mart
@@ -75,7 +77,7 @@ def asked(scene: Scene) -> dict[Attacker, list[tuple[Mart, str]]]:
     """Which customers query which relations: per mart the first that have rows and may read it."""
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
     found: dict[Attacker, list[tuple[Mart, str]]] = defaultdict(list)
-    for mart in scene.marts:
+    for mart in scene.all_marts:
         readers = (
             one for one in customers if mart.group in one.opens and one.own in scene.holders[mart.name]
         )
@@ -105,6 +107,11 @@ def checks(owner: psycopg.Connection, settings: Settings, scene: Scene, on_step:
                 for way, tried, told in _ask(owner, session, mart, relation, attacker, contexts, is_first):
                     looked_at[way] += tried
                     found[way] += (f"{attacker.name}, {relation}: {one}" for one in told)
+    for one in besides.besides(owner, settings, scene):
+        with session_of(settings, one.asker) as session:
+            for way, tried, told in _ask_besides(session, one) if session else ():
+                looked_at[way] += tried
+                found[way] += (f"{one.asker.name}, {one.relation}: {each}" for each in told)
     on_step("infer", "", len(askers), len(askers))
     proven = _controls(owner)
     for way, name in WAYS.items():
@@ -133,6 +140,23 @@ def _ask(
         yield "estimates", *planner.estimates(session, relation, samples)
         yield "estimates", *planner.nulls(session, relation, where.nullable)
         leaked = timed.tells(session, relation, where.secrets[0], where.within)
+        yield "time", 1, ["a comparison"] * leaked
+
+
+def _ask_besides(session: psycopg.Connection, where: besides.Besides) -> Iterator[tuple[str, int, list[str]]]:
+    """Query a relation besides the marts as its asker, as `_ask` does a mart."""
+    try:
+        secrets = where.secrets(session)
+    except psycopg.Error as error:
+        yield "plans", 0, [f"it can't be read ({kind(error)})"]
+        return
+    if secrets:
+        yield "plans", *planner.oracle(session, where.relation, secrets)
+        nobodys = planner.with_nobodys(secrets, where.asker.own)
+        yield "estimates", *planner.estimates(session, where.relation, nobodys)
+        leaked = timed.tells(
+            session, where.relation, secrets[-1]
+        )  # the first is the reader's number, a constant
         yield "time", 1, ["a comparison"] * leaked
 
 

@@ -8,7 +8,7 @@ row is returned.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -53,6 +53,7 @@ NEXT = {
     "integer": "{value} + 1",
     "bigint": "{value} + 1",
     "double precision": "{value} + 0.0000001",
+    "date": "{value} + 1",
     "timestamp with time zone": "{value} + interval '1 microsecond'",
     "timestamp without time zone": "{value} + interval '1 microsecond'",
 }
@@ -178,10 +179,19 @@ def samples(
     found = connection.execute(f"select {columns} from {table} where customer_id <> {asker} limit {SAMPLED}")
     for column, values in zip(asked, zip(*found, strict=True), strict=False):
         for value in sorted(set(values) - {None}):
-            nobody = NOBODYS[types[column]]
-            if column == "customer_id" and int(value) > asker:
-                nobody = str(2**31 - 1)  # the asker may see on which side of its own number a value is
-            yield Secret(column, types[column], value, nobody)
+            yield _with_nobodys(Secret(column, types[column], value, ""), asker)
+
+
+def with_nobodys(secrets: Iterable[Secret], asker: int) -> list[Secret]:
+    """The secrets whose values can be asked for by estimates, each with a value that nobody has."""
+    return [_with_nobodys(secret, asker) for secret in secrets if secret.type in NOBODYS]
+
+
+def _with_nobodys(secret: Secret, asker: int) -> Secret:
+    nobody = NOBODYS[secret.type]
+    if secret.column == "customer_id" and int(secret.there) > asker:
+        nobody = str(2**31 - 1)  # the asker may see on which side of its own number a value is
+    return replace(secret, nowhere=nobody)
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------

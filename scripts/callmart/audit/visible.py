@@ -10,14 +10,14 @@ VISIBLE = (
     "read. They show about how many rows a mart, a month or another table has, but never for a condition that a "
     "customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql has not "
     "been run, the counters in pg_stat_all_tables and similar views are visible too, and show how many rows each query "
-    "of others read, and sizes and the position of the write-ahead log, which show how many bytes each transaction "
-    "wrote.",
+    "of others read, pg_locks, which shows the tables that others use and, under SERIALIZABLE, the rows, and sizes and "
+    "the position of the write-ahead log, which show how many bytes each transaction wrote.",
+    "How many transactions have changed something, by the number of the next one.",
     "EXPLAIN's estimate for a day, which comes from a sample over all customers: about how many rows a day has. There "
     "is no sample of any other column, and the customer's number is a constant, the reader's own.",
     "Rows of days that are too old are hidden at once, but they are counted in those totals until the next run deletes "
     "them.",
     "pg_stat_activity: who else is connected and since when, but not their queries and not their addresses.",
-    "pg_locks: which tables others are using.",
     "LISTEN and NOTIFY: everybody may send a message on any channel, and hear the messages of others. callmart sends "
     "none, so there are only messages that customers send on purpose.",
     "Reading takes a weak lock on a mart's tables until the transaction ends. The owner waits for it only for seconds, "

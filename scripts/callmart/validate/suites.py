@@ -30,13 +30,8 @@ from callmart.declarations.mart import Mart
 from callmart.validate import derived, quality_pages
 from callmart.validate.result import Day, Result
 
-# What is not wrong with a query: the server, a session, a lock or a right.
-_NOT_OF_A_QUERY = (
-    psycopg.OperationalError,
-    psycopg.InternalError,
-    psycopg.InterfaceError,
-    psycopg.errors.InsufficientPrivilege,
-)
+# What is wrong with neither a query nor a right: the server, a session or a lock.
+_OF_THE_SERVER = psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,10 @@ def _check(source: Any, mart: Mart, expectations: list[dict[str, Any]]) -> Any:
 
     try:
         table = source.add_table_asset(mart.name, table_name=mart.name, schema_name="build")
-    except TestConnectionError:
+    except TestConnectionError as refused:
+        error = _error_of_the_database(refused.__cause__)
+        if isinstance(error, _OF_THE_SERVER):
+            raise _broken_off(f"build.{mart.name} was not checked", error) from None
         raise UserError(
             f"the login `quality` can't read build.{mart.name}; run `callmart access apply`, then try again"
         ) from None
@@ -193,12 +191,9 @@ def _results(
         name = _name(expected)
         one = by_number.get(number)  # none if there is no such type of expectation
         if one is None or _raised(one):
-            error = _error_of_the_database(one)
-            if isinstance(error, _NOT_OF_A_QUERY):
-                raise UserError(
-                    f"expectation {name} of {mart.name} was not evaluated ({kind(error)}); when the database can do"
-                    " it again, run `callmart validate`"
-                )
+            error = _error_of_the_database(one.exception_info if one else None)
+            if isinstance(error, (*_OF_THE_SERVER, psycopg.errors.InsufficientPrivilege)):
+                raise _broken_off(f"expectation {name} of {mart.name} was not evaluated", error)
             raise UserError(f"expectation {name} can't be evaluated; correct it in {declared.file_of(mart)}")
         failing = {} if one.success else _failing_days(quality, mart, one)
         yield Result(mart.name, name, expected["severity"], failing)
@@ -210,13 +205,18 @@ def _raised(result: Any) -> bool:
     return any(one["raised_exception"] for one in ([info] if "raised_exception" in info else info.values()))
 
 
-def _error_of_the_database(result: Any) -> psycopg.Error | None:
+def _error_of_the_database(told: object) -> psycopg.Error | None:
     """What the database said. Great Expectations keeps only a text, in which the driver names the class of the error;
     psycopg has a class of the same name.
     """
-    told = str(result.exception_info) if result is not None else ""
-    named = re.search(r"\(psycopg2\.(?:errors\.)?(\w+)\)", told)
+    named = re.search(r"\(psycopg2\.(?:errors\.)?(\w+)\)", str(told))
     return getattr(psycopg.errors, named[1])() if named else None
+
+
+def _broken_off(what: str, error: psycopg.Error) -> UserError:
+    is_lost = error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
+    reason = "the session of the login `quality` was lost" if is_lost else kind(error)
+    return UserError(f"{what} ({reason}); when the database can do it again, run `callmart validate`")
 
 
 def _name(expectation: dict[str, Any]) -> str:

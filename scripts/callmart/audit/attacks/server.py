@@ -256,6 +256,7 @@ def _acts() -> Iterator[Attack]:
         ("pg_database_size", "current_database()", "how many bytes others write"),
         ("pg_control_checkpoint", "", "how many bytes others have written"),
         ("pg_get_replication_slots", "", "how many bytes others have written"),
+        ("pg_lock_status", "", "which pages and rows others have read under SERIALIZABLE"),
     ):
         yield Attack(
             function, f"{tries} ({function})", "shutting out", "act", "server",
