@@ -10,6 +10,7 @@ from psycopg import sql
 from callmart.base import sql_file
 from callmart.base.matrix import matrix
 from callmart.database import catalogue
+from callmart.database.local_days import begin_of_day
 from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
 from callmart.opening import opening
@@ -19,7 +20,6 @@ from callmart.retention.expiry_steps import CLOCKS, Steps
 SQL = sql_file.statements(__file__)
 
 PASSED_BUILDS = sql.SQL(SQL["passed_builds"])
-MIDNIGHT = "(%(floor)s::date)::timestamp at time zone c.time_zone"
 # No clock is more than a day from UTC. So this bound narrows down the months and index ranges to search.
 NEAR_THE_FLOOR = "((%(floor)s::date + 1)::timestamp at time zone 'UTC')"
 
@@ -145,9 +145,7 @@ def _events(steps: Steps) -> None:
         statement="forget",
         columns=sql.SQL("first_at, spans_days"),
         kept=sql.SQL(
-            # The day begins at the first of two midnights; PostgreSQL takes the second one, an hour into the day.
-            f"case when (({MIDNIGHT} - interval '1 hour') at time zone c.time_zone)::date = %(floor)s"
-            f" then {MIDNIGHT} - interval '1 hour' else {MIDNIGHT} end,"
+            f"{begin_of_day('%(floor)s::date', 'c.time_zone')},"
             " (t.last_at at time zone c.time_zone)::date > %(floor)s"
         ),
     )
