@@ -2,13 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from callmart.base.progress import quietly
 from callmart.build import window
-from callmart.land.gate import begin_of_day
 from callmart.opening import opening
 from callmart.validate import suites
 from callmart_home import Callmart
@@ -40,13 +38,13 @@ def test_a_calls_day_is_the_customers(callmart: Callmart, customer: int) -> None
 
 
 @pytest.mark.parametrize("zone", TWO_MIDNIGHTS.values())
-def test_days_begin_on_the_server_as_they_do_in_landing(callmart: Callmart, zone: str) -> None:
+def test_days_begin_at_their_first_instant(callmart: Callmart, zone: str) -> None:
     begun = callmart.rows(
         "select day::date, access.begin_of_day(day::date, %s) as moment"
         " from generate_series(current_date - 800, current_date, interval '1 day') as day",
         zone,
     )
-    assert [row["moment"] for row in begun] == [begin_of_day(row["day"], ZoneInfo(zone)) for row in begun]
+    assert [row["moment"] for row in begun] == [two_midnights(row["day"], zone)[0] for row in begun]
 
 
 @pytest.mark.parametrize("customer", TWO_MIDNIGHTS)

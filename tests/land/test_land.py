@@ -2,6 +2,7 @@
 
 import json
 import os
+import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -388,6 +389,41 @@ def test_a_contract_opens_and_closes_at_the_customers_midnight(callmart: Callmar
     assert [row["occurred_at"] for row in stored(callmart, BOTH)] == moments[1:5]
     named = callmart.rows("select agent from registry.agent where customer_id = %s order by 1", BOTH)
     assert [row["agent"] for row in named] == ["SIP/3", "SIP/4"], "only of the days under detailed"
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "begins"),
+    [
+        pytest.param(
+            "Atlantic/Azores", "2026-10-25", datetime(2026, 10, 25, 0, tzinfo=UTC), id="two midnights"
+        ),
+        pytest.param("Asia/Beirut", "2026-03-29", datetime(2026, 3, 28, 22, tzinfo=UTC), id="no midnight"),
+    ],
+)
+def test_a_day_begins_with_its_first_instant(
+    callmart: Callmart, zone: str, day: str, begins: datetime
+) -> None:
+    assert callmart.rows("select access.begin_of_day(%s, %s) as begins", day, zone) == [{"begins": begins}]
+
+
+@pytest.fixture
+def other_zones(tmp_path: Path) -> Iterator[None]:
+    """Of another release than the server's: in Amsterdam it is three hours after UTC, always."""
+    (tmp_path / "Europe").mkdir()
+    three_hours = next(path for root in zoneinfo.TZPATH if (path := Path(root, "Etc/GMT-3")).is_file())
+    (tmp_path / "Europe/Amsterdam").write_bytes(three_hours.read_bytes())
+    zoneinfo.reset_tzpath([tmp_path])
+    zoneinfo.ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache()
+
+
+@pytest.mark.usefixtures("other_zones")
+def test_the_servers_time_zones_decide_what_lands_and_not_pythons(callmart: Callmart) -> None:
+    """Otherwise the server would refuse the file each night: to Python the agent works under the next contract."""
+    text = ndjson(event("agent_connected", at("23:30", -1), call_id="z", queue="q", agent="SIP/8"))
+    assert callmart.land_text(text, BOTH).landed == 1
 
 
 def test_ids_stand_behind_keys_only_where_agents_are_reported_by_name(

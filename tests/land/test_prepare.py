@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -169,30 +169,6 @@ def test_the_door_opens_and_closes_at_local_midnight(write: Write) -> None:
     inside = [datetime.fromisoformat(moment) for moment, is_inside in let_in.items() if is_inside]
     assert sorted(event["occurred_at"] for event in taken(prepared)) == inside
     assert prepared.turned_away == len(let_in) - len(inside)
-
-
-def test_midnight_that_does_not_exist(write: Write) -> None:
-    """Beirut goes from 00:00 to 01:00; the day begins with the hour that exists."""
-    registry = gate()
-    zones = ["Asia/Beirut"] * 4
-    begin = [date(2026, 3, 29)] * 4
-    registry = replace(
-        registry,
-        contracts=registry.contracts.set_column(2, "valid_from", pa.array(begin)).set_column(
-            3, "valid_until", pa.nulls(4, pa.date32())
-        ).slice(0, 1),
-        customers=registry.customers.set_column(1, "time_zone", pa.array(zones)),
-    )  # fmt: skip
-    path = write(
-        as_csv(
-            [
-                row("call_answered", occurred_at="2026-03-28T23:59:59+02:00"),
-                row("call_answered", occurred_at="2026-03-29T01:00:00+03:00"),
-            ]
-        )
-    )
-    prepared = Opened(path, "auto", Defaults(None, "vcloud", False, None), registry)
-    assert [event["occurred_at"] for event in taken(prepared)] == [datetime(2026, 3, 28, 22, tzinfo=UTC)]
 
 
 def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(write: Write) -> None:

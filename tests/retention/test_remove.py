@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -437,15 +437,3 @@ def test_a_build_that_waits_holds_nothing_of_who_leaves(two_landed: Callmart) ->
     assert tables_with(two_landed, 1) - {"pg_statistic"} == {"ops.audit_log"}
     two_landed.build_unchecked()
     assert tables_with(two_landed, 1) == {"ops.audit_log"}
-
-
-@pytest.mark.parametrize("span", [("begins_at", "2026-10-25", None), ("ends_at", "2020-01-01", "2026-10-25")])
-def test_a_day_with_two_midnights_begins_at_the_first(span: tuple[str, str, str | None]) -> None:
-    """As landing has it: otherwise its first hour would go with the day before, or stay though no contract keeps it."""
-    bound, first, until = span
-    kept = remove._Span(
-        date.fromisoformat(first), date.fromisoformat(until) if until else None, "Atlantic/Azores", None
-    )
-    moment = remove._bounds(STAYS, kept)[bound]
-    assert isinstance(moment, datetime)
-    assert moment.astimezone(UTC) == datetime(2026, 10, 25, tzinfo=UTC)

@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from hashlib import md5
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -45,25 +46,27 @@ def call_key(call_id: str, customer: int = DETAILED, platform: str = "vcloud") -
 
 EVENT_ORDER = {event.name: position for position, event in enumerate(EVENTS)}
 
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 CONTRACTS = [
-    (DETAILED, "detailed", date(2026, 1, 1), None),
-    (ANONYMOUS, "detailed", date(2026, 1, 1), None),
-    (STANDARD, "standard", date(2026, 10, 1), date(2026, 11, 1)),  # the clock goes back within it
-    (STANDARD, "detailed", date(2026, 12, 1), None),
+    (DETAILED, "detailed", datetime(2026, 1, 1, tzinfo=AMSTERDAM), None),
+    (ANONYMOUS, "detailed", datetime(2026, 1, 1, tzinfo=AMSTERDAM), None),
+    # The clock goes back within the next one.
+    (STANDARD, "standard", datetime(2026, 10, 1, tzinfo=AMSTERDAM), datetime(2026, 11, 1, tzinfo=AMSTERDAM)),
+    (STANDARD, "detailed", datetime(2026, 12, 1, tzinfo=AMSTERDAM), None),
 ]
 
 
 def gate() -> Gate:
     """One customer of each kind, in Amsterdam; 7004 is known and has never had a contract."""
     ids = [DETAILED, ANONYMOUS, STANDARD, NONE]
-    customer, option, valid_from, valid_until = zip(*CONTRACTS, strict=True)
+    customer, option, opens, closes = zip(*CONTRACTS, strict=True)
     return Gate(
         contracts=pa.table(
             {
                 "customer_id": pa.array(customer, pa.int32()),
                 "option": option,
-                "valid_from": pa.array(valid_from, pa.date32()),
-                "valid_until": pa.array(valid_until, pa.date32()),
+                "opens": pa.array(opens, pa.timestamp("us", "UTC")),
+                "closes": pa.array(closes, pa.timestamp("us", "UTC")),
             }
         ),
         customers=pa.table(

@@ -13,14 +13,20 @@ from callmart.land.gate import Correction, Gate, Tombstones
 
 # Contracts begin at the floor at the earliest, so a late file can't bring an expired day back.
 _CONTRACTS = """
-select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until
-from registry.kept_contract where coalesce(valid_until, 'infinity') > access.retention_floor()
+select
+    k.customer_id,
+    k.option,
+    access.begin_of_day(greatest(k.valid_from, access.retention_floor()), c.time_zone),
+    access.begin_of_day(k.valid_until, c.time_zone)
+from registry.kept_contract as k
+inner join registry.customer as c using (customer_id)
+where coalesce(k.valid_until, 'infinity') > access.retention_floor()
 """
 _CONTRACT_SCHEMA = {
     "customer_id": pa.int32(),
     "option": pa.string(),
-    "valid_from": pa.date32(),
-    "valid_until": pa.date32(),
+    "opens": pa.timestamp("us", "UTC"),
+    "closes": pa.timestamp("us", "UTC"),
 }
 _CUSTOMERS = "select customer_id, time_zone, anonymous_agents from registry.customer"
 _CUSTOMER_SCHEMA = {"customer_id": pa.int32(), "time_zone": pa.string(), "anonymous_agents": pa.bool_()}

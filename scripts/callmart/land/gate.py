@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from functools import cache
+from datetime import datetime
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -34,7 +32,7 @@ class Correction(NamedTuple):
 class Gate:
     """The registry's contents at one moment."""
 
-    # customer_id int32, option ('standard', 'detailed'), valid_from, valid_until (null: no end)
+    # customer_id int32, option ('standard', 'detailed'), opens, closes (its first and last instant; null: no end)
     contracts: pa.Table
     customers: pa.Table  # customer_id int32, time_zone, anonymous_agents
     statuses: pa.Table  # customer_id int32, word, status
@@ -76,13 +74,12 @@ def contract_periods(gate: Gate) -> pa.Table:
         customer_id = contract["customer_id"]
         if customer_id not in with_key:
             raise UserError(f"customer {customer_id} has no key; run `callmart registry apply`")
-        zone = ZoneInfo(customers[customer_id]["time_zone"])
         detailed = contract["option"] == "detailed"
         periods.append(
             {
                 "customer_id": customer_id,
-                "opens": begin_of_day(contract["valid_from"], zone),
-                "closes": begin_of_day(contract["valid_until"], zone),
+                "opens": contract["opens"],
+                "closes": contract["closes"],
                 "nameable": detailed and not customers[customer_id]["anonymous_agents"],
             }
         )
@@ -153,9 +150,3 @@ def _of_customers(rows: list[dict[str, Any]], *names: str) -> pa.Table:
     return pa.Table.from_pylist(
         rows, pa.schema([("customer_id", pa.int32()), *((name, pa.binary()) for name in names)])
     )
-
-
-@cache  # customers have few zones, and contracts begin on few days
-def begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
-    """The first instant of a local day, even where the clock skips or repeats midnight."""
-    return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)

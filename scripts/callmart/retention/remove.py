@@ -10,8 +10,7 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
-from zoneinfo import ZoneInfo
+from datetime import date, datetime
 
 import psycopg
 from psycopg import sql
@@ -28,7 +27,6 @@ from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart, reach
 from callmart.environments import databases
 from callmart.extract import extract
-from callmart.land.gate import begin_of_day
 from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
@@ -73,6 +71,8 @@ class _Span:
     until: date | None
     time_zone: str
     detailed_from: date | None
+    begins_at: datetime
+    ends_at: datetime | None
 
 
 Parameters = dict[str, object]  # a customer, and the bounds of its days, for a statement
@@ -271,12 +271,9 @@ def _remove_days(
     """Remove the days that a contract does not keep, and on kept days the agents' data. Return the counts by kind, and
     the new key if the customer starts over.
     """
-    first, until, time_zone, detailed_from = connection.execute(
-        SQL["span"], {"customer": customer_id}
-    ).fetchall()[0]
-    if first is None:  # the customer's midnight has passed in the meantime
+    span = _Span(*connection.execute(SQL["span"], {"customer": customer_id}).fetchall()[0])
+    if span.first is None:  # the customer's midnight has passed in the meantime
         return Counter(), None
-    span = _Span(first, until, time_zone, detailed_from)
     counts, key = _remove_events(connection, settings, customer_id, span)
     parameters = _bounds(customer_id, span)
     if counts["events"]:
@@ -306,14 +303,12 @@ def _remove_days(
 
 
 def _bounds(customer_id: int, span: _Span) -> Parameters:
-    zone = ZoneInfo(span.time_zone)
     return {
         "customer": customer_id,
         "first": span.first,
         "until": "infinity" if span.until is None else span.until,
-        # As landing has it: of two midnights PostgreSQL would take the second one.
-        "begins_at": begin_of_day(span.first, zone),
-        "ends_at": begin_of_day(span.until, zone) or "infinity",
+        "begins_at": span.begins_at,
+        "ends_at": span.ends_at or "infinity",
         "time_zone": span.time_zone,
     }
 

@@ -178,15 +178,21 @@ from spans as s
 inner join {named_unduly} as n on s.customer_id = n.customer_id;
 
 -- name: span
--- The days that the customer's contract keeps today.
+-- The days that the customer's contract keeps today, and their first and last instants.
 select
-    min(valid_from),
-    nullif(max(coalesce(valid_until, 'infinity')), 'infinity'),
-    min(c.time_zone),
-    min(valid_from) filter (where option = 'detailed')
-from registry.kept_contract
-inner join registry.customer as c using (customer_id)
-where customer_id = %(customer)s;
+    *,
+    access.begin_of_day(first, time_zone) as begins_at,
+    access.begin_of_day(until, time_zone) as ends_at
+from (
+    select
+        min(valid_from) as first,
+        nullif(max(coalesce(valid_until, 'infinity')), 'infinity') as until,
+        min(c.time_zone) as time_zone,
+        min(valid_from) filter (where option = 'detailed') as detailed_from
+    from registry.kept_contract
+    inner join registry.customer as c using (customer_id)
+    where customer_id = %(customer)s
+) as span;
 
 -- name: mark_reached
 -- Mark days dirty whose marts look back at removed days.
