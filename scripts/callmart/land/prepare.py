@@ -61,8 +61,8 @@ class Prepared:
         self._agents: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the events that may be stored, by EVENT_SCHEMA, each batch in the order of customers and moments. Can be
-        called once.
+        """Yield the events that may be stored, by EVENT_SCHEMA, each batch in the order of customers and moments. Can
+        be called once.
 
         A small file that is refused yields none. Raises UserError if a large one is refused.
         """
@@ -189,8 +189,8 @@ class Prepared:
         stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", numbers).cast(
             EVENT_SCHEMA
         )
-        # In the order of the table's key, which DuckDB's threads have mixed up: the index stays a quarter smaller, and a
-        # build that looks up a customer's days reads only their pages.
+        # In the order of the table's key, which DuckDB's threads have mixed up: the index stays a quarter smaller, and
+        # a build that looks up a customer's days reads only their pages.
         return stored.sort_by([("customer_id", "ascending"), ("occurred_at", "ascending")])
 
 
