@@ -124,6 +124,11 @@ MARTS: dict[str, Case] = {
         "description: Things.\n        config: {meta: {caption: {nl: Dingen}}}",
         "22: caption.en: Field required",
     ),
+    "a caption in no language": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {caption: Dingen}}",
+        "22: caption: Input should be a valid dictionary; write keys beneath it: nl, en",
+    ),
     "a caption in a third": (
         "description: Things.",
         "description: Things.\n        config: {meta: {caption: {nl: a, en: b, de: c}}}",

@@ -162,7 +162,7 @@ MISTAKES = {
     ),
     "no option": (
         changed("        option: standard\n", ""),
-        f"{TRAFFIC}.option: Field required; correct it there",
+        f"{TRAFFIC}.option: Field required; add it there",
     ),
     "an option that opens nothing": (changed("option: standard", "option: none"), f"{TRAFFIC}.option: Input"),
     "an option that does not open the group": (
@@ -173,6 +173,10 @@ MISTAKES = {
     "not in English": (
         changed("empty: {nl: Niets, en: Nothing}", "empty: {nl: Niets}"),
         f"{TRAFFIC}.empty.en",
+    ),
+    "in no language": (
+        changed("title: {nl: Drukte, en: Traffic}", "title: Drukte"),
+        f"{TRAFFIC}.title: Input should be a valid dictionary; write keys beneath it",
     ),
     "a third language": (
         changed("en: Nothing}", "en: Nothing, fr: Rien}"),

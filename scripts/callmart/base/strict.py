@@ -13,6 +13,14 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from callmart.base.nearest import instead, nearest
 
+_REMEDIES = {
+    "missing": "add it there",
+    "string_type": "put it in quotes",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "model_type": "write keys beneath it",
+}  # by pydantic's type of error
+
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], Field(strict=False)]  # a list in the file
 
@@ -73,13 +81,15 @@ def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -
     elif kind and error["type"] == "literal_error":
         word = nearest(error["input"], re.findall("'([^']*)'", error["ctx"]["expected"]))
         remedy = f"{said}; write {word}" if word else remedy
+    elif kind and error["type"] == "model_type":
+        remedy = f"{remedy}: {', '.join(keys(kind, place))}"
     return Mistake(place, remedy, is_unknown_key, others, error["type"] == "missing")
 
 
 def _with_remedy(error: Any) -> str:
     """Pydantic's message in the words of YAML, with what to do."""
-    said = re.sub(" or instance of [A-Za-z]+", "", error["msg"]).replace("tuple", "list")
-    return f"{said}; {'put it in quotes' if error['type'] == 'string_type' else 'correct it there'}"
+    said = re.sub(" or instance of [A-Za-z]+|, unable to .*", "", error["msg"]).replace("tuple", "list")
+    return f"{said}; {_REMEDIES.get(error['type'], 'correct it there')}"
 
 
 def keys(kind: type[BaseModel], place: Iterable[str | int]) -> list[str]:

@@ -249,8 +249,9 @@ begin
             perform privacy.mistake(
                 format(
                     'request %s: the data has changed since the plan was approved, and nothing was done; '
-                    '`callmart privacy plan %s` shows it as it is now, to be approved again',
-                    asked, asked
+                    '`callmart privacy plan %s` shows it as it is now, to be approved again%s',
+                    asked, asked,
+                    case request.kind when 'agent' then '; if the agent has several ids, enter all of them' end
                 )
             );
         end if;
@@ -319,7 +320,10 @@ declare
     request privacy.request := privacy.take(asked, 'answered');
 begin
     if not exists (select 1 from privacy.evidence(asked, 'prove') as e where e.place = attest.place) then
-        perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
+        perform privacy.mistake(format(
+            'request %s has no place of this name in its plan: `callmart privacy close %s` names those to attest',
+            asked, asked
+        ));
     end if;
     insert into privacy.step (request, place, step, counts) values (asked, place, 'attest', '{{}}');
     perform privacy.log(request, 'attest', jsonb_build_object('place', place));
