@@ -276,10 +276,15 @@ def locks(callmart: Callmart, customer: int, event: str, since: datetime, until:
                 {"customer": customer, "at": moment, "key": "a" * 32},
             )
         assert loader.execute(keep(row_count=2).encode()).fetchall() == [(len({since, until}),)]
-        found = loader.execute(
-            "select case when c.relnamespace <> pg_my_temp_schema() then relation end::regclass::text, locktype, mode"
-            " from pg_locks left join pg_class as c on c.oid = relation where pid = pg_backend_pid()"
-        ).fetchall()
+        ((own_schema,),) = loader.execute("select pg_my_temp_schema()").fetchall()
+        with (
+            callmart.connect() as owner
+        ):  # the loader sees its own locks where administrator.sql has not been run
+            found = owner.execute(
+                "select case when c.relnamespace <> %s then relation end::regclass::text, locktype, mode"
+                " from pg_locks left join pg_class as c on c.oid = relation where pid = %s",
+                [own_schema, loader.info.backend_pid],
+            ).fetchall()
         loader.rollback()
     # A table of landing itself is gone by now, or has a number.
     return Counter((name if name and "_temp_" not in name else "", *how) for name, *how in found)
