@@ -23,6 +23,7 @@ from callmart.build import window
 from callmart.cli import main
 from callmart.database import clock, embedded_server
 from callmart.operations import run, stages
+from callmart.retention import remove
 from callmart_home import Callmart
 from centre import NAMED, REGISTRY, WITH_DATA
 from commands import Command, command_of, mistake
@@ -268,6 +269,19 @@ def test_a_run_expires_by_no_day_that_is_not_believed(played: Callmart, a_rest: 
         with pytest.raises(UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"):
             stages.expire_data(owner, played.settings, stages.Ran(), quietly)
         owner.rollback()
+
+
+def test_nothing_of_a_customer_is_removed_on_a_day_that_is_not_believed(
+    played: Callmart, a_rest: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock can jump while customers before it are removed."""
+    monkeypatch.setattr(remove, "_gone", lambda *_: [NAMED])
+    before = content(played)
+    with played.connect() as owner:
+        with pytest.raises(UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"):
+            remove.remove(owner, played.settings, quietly)
+        owner.rollback()
+    assert content(played) == before
 
 
 def test_what_changes_nothing_works_and_says_it(

@@ -510,6 +510,10 @@ def test_it_is_dropped_when_it_ends_and_expires_until_then(
 ) -> None:
     today = clock.today(owner, tried.settings)
     owner.rollback()
+    # As if it had been made by an earlier callmart.
+    own.execute("drop function access.begin_of_day cascade")
+    own.execute("update access.applied set fingerprint = 'of an earlier one'")
+    own.commit()
     assert list(retention.follow(owner, tried.settings, today - timedelta(days=1))) == []
     assert names(owner) == ["planted", ENVIRONMENT]
     ran = stages.Ran()

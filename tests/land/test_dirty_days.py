@@ -7,7 +7,9 @@ import pytest
 
 from callmart.base.progress import quietly
 from callmart.build import window
+from callmart.land.admission import current_gate
 from callmart.opening import opening
+from callmart.retention import expiry_steps, remove
 from callmart.validate import suites
 from callmart_home import Callmart
 from events import DAY, DETAILED, Row, at, days, event, log, ndjson, registry
@@ -69,6 +71,25 @@ def test_a_day_with_two_midnights_has_the_hour_between_them(callmart: Callmart, 
         )
         connection.execute("select ops.follow_contracts()")
     assert dirty(callmart, customer) == {night}
+
+
+@pytest.mark.parametrize("customer", TWO_MIDNIGHTS)
+def test_a_contract_begins_and_a_call_is_forgotten_at_the_first_of_two_midnights(
+    callmart: Callmart, customer: int
+) -> None:
+    night = night_with_two_midnights(TWO_MIDNIGHTS[customer])
+    first_midnight = two_midnights(night, TWO_MIDNIGHTS[customer])[0]
+    with callmart.connect() as connection:
+        connection.execute(
+            "update registry.contract set valid_from = %s where customer_id = %s", [night, customer]
+        )
+        _, gate = current_gate(connection, callmart.settings, {})
+        opens = {one["customer_id"]: one["opens"] for one in gate.contracts.to_pylist()}
+        ((*_, begins_at, _),) = connection.execute(remove.SQL["span"], {"customer": customer})
+        clocks = connection.execute(expiry_steps.SQL["clocks"], {"floor": night, "zone": "UTC"}).fetchall()
+        connection.rollback()
+    floors = {customer_id: moment for customer_id, _, moment in clocks}
+    assert (opens[customer], begins_at, floors[customer]) == (first_midnight,) * 3
 
 
 def test_a_person_stays_the_cause_of_a_day(callmart: Callmart, customer: int) -> None:

@@ -379,7 +379,7 @@ def test_what_is_no_note_keeps_no_other_package(home: Callmart, work: Work) -> N
 def test_the_nightly_run_removes_it(home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make(work, "caller", CALLER)
     work.connection.commit()
-    monkeypatch.setattr(clock, "today", lambda *_: TODAY + timedelta(days=14))
+    monkeypatch.setattr(clock, "require", lambda *_: TODAY + timedelta(days=14))
     ran = stages.Ran()
     stages.remove_packages(work.connection, home.settings, ran, quietly)
     assert (ran.expired, file.exists()) == (1, False)

@@ -197,6 +197,7 @@ def test_no_condition_is_evaluated_for_another_customers_row(
         secrets = asked[view].secrets(customer)
         looked_at, found = planner.oracle(customer, f"mart.{view}", secrets)
     assert {secret.column for secret in secrets} == {"customer_id", *ASKED[view]}
+    assert any(secret.greatest for secret in secrets)
     assert looked_at >= 35
     assert found == []
 

@@ -124,7 +124,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
         (
             COUNTING,
             "any login can count what others read and write",
-            "functions for statistics, sizes and the write-ahead log",
+            "functions for statistics, locks, sizes and the write-ahead log",
         ),
     ):
         ((functions, example),) = connection.execute(SQL["open_functions"], {"which": which}).fetchall()

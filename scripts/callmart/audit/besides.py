@@ -46,8 +46,19 @@ class Besides:
             pairs = (
                 pair for pair in sorted(anothers.items()) if mine.isdisjoint(pair) and pair[1] not in anothers
             )
-            found += [Secret(column, type, *pair) for pair in [next(pairs, None)] if pair]
+            if pair := next(pairs, None):
+                found.append(Secret(column, type, *pair, *self._greatest(session, column)))
         return found
+
+    def _greatest(self, session: psycopg.Connection, column: str) -> tuple[str | None, str | None]:
+        """The greatest value that another customer has, and the next one, if the asker has none as great."""
+        name, type = sql.Identifier(column).as_string(), self.types[column]
+        greatest = session.execute(
+            f"select v::text, ({NEXT[type].format(value='v')})::text from unnest(%s::text[]::{type}[]) as v"
+            f" where not exists (select 1 from {self.relation} as m where m.{name} >= v) order by v desc limit 1",
+            [[*self.others[column]]],
+        ).fetchone()
+        return greatest or (None, None)
 
 
 def besides(owner: psycopg.Connection, settings: Settings, scene: Scene) -> list[Besides]:

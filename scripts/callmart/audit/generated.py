@@ -353,11 +353,11 @@ def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place
     found = []
     with ExitStack() as sessions:
         as_each: dict[Attacker, psycopg.Connection] = {}
-        besides_marts = besides.besides(owner, settings, scene)
+        others = besides.besides(owner, settings, scene)
         asked = inference.asked(scene)
-        for attacker in {**asked, **{one.asker: [] for one in besides_marts}}:
+        for attacker in dict.fromkeys([*asked, *(one.asker for one in others)]):
             as_each[attacker] = sessions.enter_context(log_in_as(settings, attacker))
-        for one in besides_marts:
+        for one in others:
             session = as_each[one.asker]
             if secrets := one.secrets(session):
                 name = f"{one.asker.name}, {one.relation}"

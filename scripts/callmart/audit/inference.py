@@ -154,9 +154,8 @@ def _ask_besides(session: psycopg.Connection, where: besides.Besides) -> Iterato
         yield "plans", *planner.oracle(session, where.relation, secrets)
         nobodys = planner.with_nobodys(secrets, where.asker.own)
         yield "estimates", *planner.estimates(session, where.relation, nobodys)
-        leaked = timed.tells(
-            session, where.relation, secrets[-1]
-        )  # the first is the reader's number, a constant
+        # The first secret is the reader's number, a constant.
+        leaked = timed.tells(session, where.relation, secrets[-1])
         yield "time", 1, ["a comparison"] * leaked
 
 

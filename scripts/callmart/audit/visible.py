@@ -9,9 +9,9 @@ VISIBLE = (
     "Totals over all customers: pg_class.reltuples and relpages, and in EXPLAIN ANALYZE the rows removed and the pages "
     "read. They show about how many rows a mart, a month or another table has, but never for a condition that a "
     "customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql has not "
-    "been run, the counters in pg_stat_all_tables and similar views are visible too, and show how many rows each query "
-    "of others read, pg_locks, which shows the tables that others use and, under SERIALIZABLE, the rows, and sizes and "
-    "the position of the write-ahead log, which show how many bytes each transaction wrote.",
+    "been run, more is visible: counters (how many rows each query of others read), pg_locks (which tables others use "
+    "and, under SERIALIZABLE, which rows), sizes and the position of the write-ahead log (how many bytes each "
+    "transaction wrote).",
     "How many transactions have changed something, by the number of the next one.",
     "EXPLAIN's estimate for a day, which comes from a sample over all customers: about how many rows a day has. There "
     "is no sample of any other column, and the customer's number is a constant, the reader's own.",

@@ -13,14 +13,6 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from callmart.base.nearest import instead, nearest
 
-_REMEDIES = {
-    "missing": "add it there",
-    "string_type": "put it in quotes",
-    "bool_type": "write true or false",
-    "bool_parsing": "write true or false",
-    "model_type": "write keys beneath it",
-}  # by pydantic's type of error
-
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], Field(strict=False)]  # a list in the file
 
@@ -84,6 +76,16 @@ def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -
     elif kind and error["type"] == "model_type":
         remedy = f"{remedy}: {', '.join(keys(kind, place))}"
     return Mistake(place, remedy, is_unknown_key, others, error["type"] == "missing")
+
+
+# By pydantic's type of error.
+_REMEDIES = {
+    "missing": "add it there",
+    "string_type": "put it in quotes",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "model_type": "write keys beneath it",
+}
 
 
 def _with_remedy(error: Any) -> str:

@@ -295,13 +295,13 @@ def _listed(customers: tuple[int, ...]) -> str:
 @app.command()
 def run(as_json: Json = False) -> None:
     """Run all stages in order, as the scheduler does every night, or every few minutes."""
-    from callmart.operations import run as stages
+    from callmart.operations import run as nightly
 
     wanted, ran = settings(), None
     try:
         with database() as connection:
             with progress(logs_stages=True) as step:
-                ran = stages.run(connection, wanted, step)
+                ran = nightly.run(connection, wanted, step)
             _print_run(ran, as_json)  # before anything else can go wrong
             # In here, so that a connection that was lost meanwhile does not decide the exit code.
             raise typer.Exit(_exit_code(ran))

@@ -32,7 +32,7 @@ class Correction(NamedTuple):
 class Gate:
     """The registry's contents at one moment."""
 
-    # customer_id int32, option ('standard', 'detailed'), opens, closes (its first and last instant; null: no end)
+    # customer_id int32, option ('standard', 'detailed'), opens, closes (when it begins and is over; null: no end)
     contracts: pa.Table
     customers: pa.Table  # customer_id int32, time_zone, anonymous_agents
     statuses: pa.Table  # customer_id int32, word, status

@@ -8,7 +8,7 @@ import psycopg
 
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
-from callmart.database import lock, server
+from callmart.database import lock, schema, server
 from callmart.environments import databases, known
 from callmart.environments.known import Environment
 from callmart.retention import expire
@@ -28,6 +28,11 @@ def follow(connection: psycopg.Connection, settings: Settings, today: date) -> I
             connection.commit()
             if environment.state != "copying":  # until then its rows are not committed
                 with server.connect(own_settings) as own, _unless_building(own, environment):
+                    if schema.noted(own) and not schema.is_current(own, own_settings.time_zone):
+                        # It was made before an upgrade.
+                        schema.apply(own, own_settings)
+                        schema.note(own, own_settings.time_zone)
+                        own.commit()
                     outcomes = expire.expire(own, own_settings, today)
                 said = expire.overall(outcomes)
                 if said in (expire.LOCKED, expire.CHANGED):

@@ -22,7 +22,7 @@ from callmart.base.keys import fits, key_file, write_keys
 from callmart.base.matrix import matrix
 from callmart.base.progress import OnCustomer
 from callmart.base.settings import Settings
-from callmart.database import audit_log, fingerprints, vacuum
+from callmart.database import audit_log, clock, fingerprints, vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart, reach
 from callmart.environments import databases
@@ -91,7 +91,7 @@ def remove(
     hold such a customer are dropped.
 
     Commits per customer. Returns one result per customer from whom something was removed, or could not be: one failure
-    doesn't stop the rest.
+    doesn't stop the rest. Raises UserError if the clock jumps meanwhile.
     """
     removed: list[Removed | Unremoved] = []
     # A landing can be held open, and so can a query of what waits to be opened.
@@ -101,6 +101,7 @@ def remove(
         gone, with_surplus = _gone(connection, settings), _with_surplus(connection, marts)
         connection.commit()
         for number, customer_id in enumerate([*gone, *with_surplus]):
+            clock.require(connection, settings)  # what a contract keeps depends on the day
             try:
                 databases.drop_of(connection, settings, customer_id)
                 # What has passed the gate with a key that is replaced lands no more.

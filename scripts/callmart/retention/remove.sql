@@ -178,7 +178,7 @@ from spans as s
 inner join {named_unduly} as n on s.customer_id = n.customer_id;
 
 -- name: span
--- The days that the customer's contract keeps today, and their first and last instants.
+-- The days that the customer's contract keeps today, when they begin and when they are over.
 select
     *,
     access.begin_of_day(first, time_zone) as begins_at,

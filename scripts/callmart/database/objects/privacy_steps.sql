@@ -321,7 +321,7 @@ declare
 begin
     if not exists (select 1 from privacy.evidence(asked, 'prove') as e where e.place = attest.place) then
         perform privacy.mistake(format(
-            'request %s has no place of this name in its plan: `callmart privacy close %s` names those to attest',
+            'request %s has no place of this name in its plan: `callmart privacy close %s` names those that wait, if any',
             asked, asked
         ));
     end if;
