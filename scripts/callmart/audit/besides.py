@@ -76,7 +76,7 @@ def besides(owner: psycopg.Connection, settings: Settings, scene: Scene) -> list
                 if relation not in found:
                     found[relation] = Besides(relation, attacker, dict(zip(columns, types, strict=True)))
                     continue
-                with suppress(psycopg.Error):  # the asker's own reading reports it
+                with suppress(psycopg.Error):  # what this customer has there is not asked for, then
                     for column, pairs in read(session, relation, found[relation].types, str(SOME)).items():
                         found[relation].others[column].update(pairs)
     return list(found.values())

@@ -15,6 +15,9 @@ Right = Literal[
     "erasure", "access", "portability", "rectification", "objection", "restriction", "withdrawal", "lifting"
 ]
 
+# After these nothing of the person may be left where they reach.
+TAKING_AWAY: tuple[Right, ...] = ("erasure", "objection", "restriction", "withdrawal")
+
 
 class Cells(NamedTuple):
     """What is done for each kind of person who has this right: the right itself, or the one that serves the purpose;

@@ -336,8 +336,9 @@ def prove(number: Number) -> None:
         )
     if left:
         end_with([f"request {number}: {found.next_step}"])
-    removes = found.asked_right in ("erasure", "objection", "restriction", "withdrawal")
-    proved = "nothing is left" if removes else "all is as it should be"
+    proved = (
+        "nothing is left" if found.asked_right in rights_of_persons.TAKING_AWAY else "all is as it should be"
+    )
     out.print(f"request {number}: {proved}; {found.next_step}")
 
 

@@ -28,11 +28,7 @@ def follow(connection: psycopg.Connection, settings: Settings, today: date) -> I
             connection.commit()
             if environment.state != "copying":  # until then its rows are not committed
                 with server.connect(own_settings) as own, _unless_building(own, environment):
-                    if schema.noted(own) and not schema.is_current(own, own_settings.time_zone):
-                        # It was made before an upgrade.
-                        schema.apply(own, own_settings)
-                        schema.note(own, own_settings.time_zone)
-                        own.commit()
+                    _bring_up_to_date(own, own_settings)
                     outcomes = expire.expire(own, own_settings, today)
                 said = expire.overall(outcomes)
                 if said in (expire.LOCKED, expire.CHANGED):
@@ -44,6 +40,14 @@ def follow(connection: psycopg.Connection, settings: Settings, today: date) -> I
         except (UserError, psycopg.Error, OSError) as error:
             connection.rollback()
             yield _left(environment.name, kind(error))
+
+
+def _bring_up_to_date(own: psycopg.Connection, own_settings: Settings) -> None:
+    """Give an environment that was made before an upgrade what the expiry needs. Commits."""
+    if schema.noted(own):  # otherwise it has no tables yet
+        schema.ensure(own, own_settings)
+        schema.note(own, own_settings.time_zone)
+        own.commit()
 
 
 def _unless_building(own: psycopg.Connection, environment: Environment) -> AbstractContextManager[None]:

@@ -30,7 +30,7 @@ return ((now() at time zone {time_zone}) - interval '2 years')::date;
 -- The moment at which a day begins on a clock. If clocks go back over midnight, it comes twice, and the day begins at
 -- the first one. PostgreSQL takes the second one, an hour into the day. The planner puts the expression in the place of
 -- the call, so it can bound an index. In a statement on events or calls, call it in a subquery that reads neither: the
--- rest can run on a node of a cluster, which does not have it.
+-- rest can run on a node of a cluster, which has it only for a build.
 create or replace function access.begin_of_day(day date, zone text) returns timestamptz
 stable
 parallel safe
