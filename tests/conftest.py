@@ -60,7 +60,6 @@ LONG_MODULES = (
     "cli",
     "other_server",
     "other_servers",
-    "restore",
     "run",
     "run_killed",
     "quality",

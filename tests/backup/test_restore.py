@@ -30,7 +30,7 @@ from tableau_emulator.client import served
 from tableau_emulator.state import State
 from today import YESTERDAY
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("unchecked")]
 
 NO_PUBLICATION = "this home was restored from a backup, so it publishes and mails nothing"
 
@@ -160,7 +160,6 @@ def test_no_row_is_sampled_and_no_login_is_kept(old: Callmart, new: Callmart) ->
 # the next run, and Tableau
 
 
-@pytest.mark.thorough
 def test_the_next_run_does_everything_but_publish(
     old: Callmart, new: Callmart, runbook: Runbook, emulated: tuple[dict[str, object], State]
 ) -> None:
@@ -187,7 +186,6 @@ def test_the_next_run_does_everything_but_publish(
     assert installation.ensure_id(new.home) != installation.ensure_id(old.home)
 
 
-@pytest.mark.thorough
 def test_it_takes_over_when_it_is_told_to(
     old: Callmart, new: Callmart, runbook: Runbook, emulated: tuple[dict[str, object], State]
 ) -> None:
@@ -287,7 +285,6 @@ def target(make_callmart: Callable[..., Callmart], old: Callmart) -> Callmart:
     return Callmart(old.settings.model_copy(update={"home": make_callmart().home}))
 
 
-@pytest.mark.thorough
 def test_wherever_it_breaks_off_nobody_logs_in_and_it_begins_anew(
     old: Callmart, target: Callmart, backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

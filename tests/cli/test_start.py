@@ -15,6 +15,8 @@ from callmart_home import Callmart
 from commands import command_from_scratch
 from events import at, event, ndjson, registry
 
+pytestmark = pytest.mark.thorough
+
 HEAVY = {
     "adbc_driver_postgresql",
     "dbt",
@@ -45,7 +47,6 @@ def test_pyarrow_finds_pandas_where_it_is_wanted() -> None:
     assert "pandas" in imported
 
 
-@pytest.mark.thorough
 def test_a_build_imports_by_itself_all_that_it_needs(callmart: Callmart) -> None:
     callmart.apply(registry("id: 1, contracts: [{option: detailed, from: 2020-01-01}]"))
     callmart.land_text(ndjson(event("queue_joined", at("10:00"), call_id="c-1", queue="sales")), 1)

@@ -1,11 +1,11 @@
 """What a crash of the server leaves of tables that were being made is removed."""
 
-import os
-import signal
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from time import sleep
 
+import psutil
 import psycopg
 import pytest
 
@@ -22,11 +22,13 @@ def crash(home: Path) -> None:
     """End the embedded server as a machine that loses its power does. A session that sees the first process end would
     remove the files of its transaction. So that one stands still until the others are gone, and starts no more of them.
     """
-    postmaster = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-    os.kill(postmaster, signal.SIGSTOP)
-    processes = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    for process in (*map(int, processes), postmaster):
-        os.kill(process, signal.SIGKILL)
+    postmaster = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
+    postmaster.suspend()
+    while postmaster.status() != psutil.STATUS_STOPPED:
+        sleep(0.001)
+    for process in (*postmaster.children(), postmaster):
+        process.kill()
+    postmaster.wait(60)
 
 
 def test_files_of_no_table_are_removed_and_that_of_one_that_is_being_made_stays(

@@ -17,6 +17,8 @@ from events import DETAILED as BY_NAME
 from events import at, event, log, ndjson, registry
 from landing import DETAILED, Write, events_of, opened, row, taken
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMER = 100
 MACROS_OF_THEN = r"""
 create temp macro _undecorated(number) as regexp_replace(

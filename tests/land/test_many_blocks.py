@@ -15,6 +15,8 @@ from callmart.land import found, prepare, readers
 from callmart.land.gate import Correction, Defaults, Gate
 from landing import DETAILED, KEYS, NONE, Opened, Row, as_csv, gate, rejects, row, taken
 
+pytestmark = pytest.mark.thorough
+
 AGENTS = [f"SIP/{number}" for number in range(101, 111)]
 ERASED, MISTAKEN = AGENTS[:2]
 BEGINS, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from erasing import erase, person
 from events import DETAILED, at, event, ndjson, registry
 from rotations import rotate
 
-pytestmark = pytest.mark.dated
+pytestmark = [pytest.mark.thorough, pytest.mark.dated]
 
 LEAVING, STAYING, ERASED = 1, 2, 3
 CUSTOMERS = [f"id: {number}, {DETAILED}" for number in (LEAVING, STAYING, ERASED)]

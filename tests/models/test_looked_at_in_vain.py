@@ -15,6 +15,8 @@ from callmart_home import Callmart
 from events import DETAILED, Row, at, event, registry
 from explained import explained
 
+pytestmark = pytest.mark.thorough
+
 QUEUES, QUARTERS, DAYS, CALLS_PER_DAY = 60, 20, 120, 10
 MOST = 5  # rows and pairs that are looked at in vain, per event that landed
 

@@ -23,6 +23,8 @@ from commands import command_of
 from dbt_by_hand import run_dbt
 from on_cluster import marts
 
+pytestmark = pytest.mark.thorough
+
 SESSIONS = 3
 STATEMENTS = spreading._statements
 
@@ -81,7 +83,6 @@ def test_a_session_leaves_nothing_but_the_rows_of_marts(
         assert owner.execute(options).fetchone() == (["autovacuum_enabled=false"],)
 
 
-@pytest.mark.thorough
 def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
     played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,7 +102,6 @@ def test_a_model_that_fails_is_named_and_the_next_build_finishes_the_job(
     assert marts(played) == before
 
 
-@pytest.mark.thorough
 def test_the_remedy_of_a_model_that_fails_computes_it_again_with_its_rows(
     played: Callmart, computed: list[list[Counter[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +139,7 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("by", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGTERM])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_sessions_that_wait_for_somebody(
     played: Callmart, computed: list[list[Counter[str]]], by: signal.Signals
 ) -> None:

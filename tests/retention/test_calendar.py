@@ -22,7 +22,11 @@ from nights import contents, night, removing
 from registries import LONG_AGO, OPEN, write
 from today import TODAY
 
-pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted", "few_reports")]
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.dated,
+    pytest.mark.usefixtures("unchecked", "trusted", "few_reports"),
+]
 
 AGENTS = matrix().groups["agent"].title.nl  # the data source of agents
 SOON = TODAY + timedelta(days=3)

@@ -1,6 +1,5 @@
 """A callmart in a home of its own, with a real server, as tests use it."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from random import Random
-from time import sleep
 from typing import Any
 from unittest.mock import patch
 
+import psutil
 import psycopg
 
 from callmart.access import drift, logins, memberships, rights, roles
@@ -291,10 +290,11 @@ class Callmart:
         """Remove all that stands in the home. The server ends at once: a stop would write down what is removed."""
         emulator.stop(self.home)
         pid_file = self.home / "postgres" / "postmaster.pid"
-        with suppress(FileNotFoundError, ProcessLookupError):  # of a server that has stopped, or was killed
-            os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
-            while pid_file.exists():
-                sleep(0.005)
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):  # of a server that has stopped, or was killed
+            server = psutil.Process(int(pid_file.read_text().split()[0]))
+            server.send_signal(signal.SIGQUIT)
+            server.resume()  # a test that failed may have suspended it
+            server.wait(60)  # longer is an error: otherwise the suite would never end
         clear(self.home)
 
     def save(self, place: Path) -> None:

@@ -139,7 +139,7 @@ def _ask(
         samples = planner.samples(owner, mart.table, where.types, attacker.own)
         yield "estimates", *planner.estimates(session, relation, samples)
         yield "estimates", *planner.nulls(session, relation, where.nullable)
-        leaked = timed.tells(session, relation, where.secrets[0], where.within)
+        leaked = timed.tells(session, relation, where.secrets, where.within)
         yield "time", 1, ["a comparison"] * leaked
 
 
@@ -154,8 +154,7 @@ def _ask_besides(session: psycopg.Connection, where: besides.Besides) -> Iterato
         yield "plans", *planner.oracle(session, where.relation, secrets)
         nobodys = planner.with_nobodys(secrets, where.asker.own)
         yield "estimates", *planner.estimates(session, where.relation, nobodys)
-        # The first secret is the reader's number, a constant.
-        leaked = timed.tells(session, where.relation, secrets[-1])
+        leaked = timed.tells(session, where.relation, secrets)
         yield "time", 1, ["a comparison"] * leaked
 
 
@@ -185,7 +184,7 @@ def _controls(owner: psycopg.Connection) -> dict[str, bool]:
         return bool(planner.estimates(owner, source, scratch.SECRETS)[1])
 
     def by_time(source: str) -> bool:
-        return any(timed.tells(owner, source, scratch.SECRETS[0]) for _ in range(ATTEMPTS))
+        return any(timed.tells(owner, source, scratch.SECRETS) for _ in range(ATTEMPTS))
 
     return {
         "plans": all(leaks(each, by_plan_of_a_union) for each in scratch.LEAKING.values())
