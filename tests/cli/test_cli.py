@@ -110,7 +110,6 @@ FILES: dict[str, tuple[bytes | None, list[str], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("content", "options", "remedy"), FILES.values(), ids=FILES.keys())
 def test_a_bad_file_is_one_sentence_and_changes_nothing(
     ready: Callmart, command: Command, tmp_path: Path, content: bytes | None, options: list[str], remedy: str

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
-import pytest
 
 from callmart.base.progress import quietly
 from callmart.build import window
@@ -17,8 +16,6 @@ from callmart.opening import opening
 from callmart.simulator.simulate import simulate
 from callmart_home import Callmart, leave_dirty, let_pass
 from centre import DAYS, DETAILED, REGISTRY, WITH_DATA
-
-pytestmark = pytest.mark.thorough
 
 USED_BY_ALL = ["intake", "balie"], ["medewerker-1", "medewerker-2", "medewerker-3"]
 
