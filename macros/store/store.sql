@@ -22,7 +22,7 @@
     ) -%}
     {%- call statement('main') -%}
         {%- if not is_computed_by_callmart(model) %}
-        {{ memory_to_compute() }}
+        {{ settings_to_compute() }}
         drop table if exists {{ computed }};
         create unlogged table {{ computed }} ({{ store_column_list(declared) }})
             with (autovacuum_enabled = false); -- as the tables of the window

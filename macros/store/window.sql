@@ -8,7 +8,7 @@
     {%- set existing = load_cached_relation(this) -%}
     {%- call statement('main') -%}
         {%- if not is_computed_by_callmart(model) %}
-        {{ memory_to_compute() }}
+        {{ settings_to_compute() }}
         {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} with (autovacuum_enabled = false) as {{ sql }};
         {%- endif %}

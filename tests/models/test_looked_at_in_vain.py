@@ -1,5 +1,5 @@
-"""With many queues and agents on a day, or many days in a build, no model compares each row of a customer with every
-other one, or looks through all events for each day.
+"""With many queues and agents on a day, one id for all calls, or many days in a build, no model compares each row of a
+customer with every other one, or looks through all events for each day.
 """
 
 from collections.abc import Iterator
@@ -29,6 +29,8 @@ def _call(call_id: str, queue: str, agent: str, day: int, minutes: int) -> Itera
         ("ring_ended", {"queue": queue, "agent": agent, "reason": "answered"}),
         ("agent_connected", {"queue": queue, "agent": agent}),
         ("agent_released", {"queue": queue, "agent": agent, "reason": "caller"}),
+        ("wrapup_started", {"queue": queue, "agent": agent}),
+        ("wrapup_ended", {"queue": queue, "agent": agent}),
     )
     for second, (name, values) in enumerate(steps):
         moment = at("09:00", day) + timedelta(minutes=minutes, seconds=second)
@@ -44,8 +46,10 @@ def _day_of_an_agent(agent: str, queue: str, day: int) -> Iterator[Row]:
 
 @pytest.fixture(scope="module")
 def computed(callmart: Callmart) -> Callmart:
-    """One customer has many queues and agents on a day, another one few calls on each of many days."""
-    callmart.apply(registry(f"id: 1, {DETAILED}", f"id: 2, {DETAILED}"))
+    """One customer has many queues and agents on a day, another one few calls on each of many days. The source of a third
+    one gives all calls one id.
+    """
+    callmart.apply(registry(*(f"id: {customer}, {DETAILED}" for customer in (1, 2, 3))))
     wide: list[Row] = []
     for queue in range(QUEUES):
         wide.extend(_day_of_an_agent(f"a-{queue}", f"q-{queue}", 0))
@@ -58,7 +62,8 @@ def computed(callmart: Callmart) -> Callmart:
             long.extend(_call(f"c-{day}-{call}", "q", "a", day, 30 * call))
             refused = at("09:10", day) + timedelta(minutes=30 * call)
             long.append(event("queue_refused", refused, call_id=f"r-{day}-{call}", queue="q", reason="full"))
-    callmart.land_together({1: wide, 2: long})
+    of_one_id = [row | {"call_id": "0"} if "call_id" in row else row for row in wide]
+    callmart.land_together({1: wide, 2: long, 3: of_one_id})
     with callmart.connect() as connection:
         window.build(connection, callmart.settings, quietly)
     return callmart

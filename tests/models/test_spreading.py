@@ -108,9 +108,9 @@ def test_each_customer_is_in_one_group(calls: dict[int, int], number: int) -> No
         assert 2 <= len(groups) <= number and all(groups)
 
 
-def test_places_have_the_memory_that_the_macros_give() -> None:
+def test_places_have_the_settings_that_the_macros_give() -> None:
     """And samples of the size that the materialization takes."""
-    macros = [PROJECT / "macros" / name for name in ("window/memory_to_compute.sql", "store/window.sql")]
+    macros = [PROJECT / "macros" / name for name in ("window/settings_to_compute.sql", "store/window.sql")]
     told = " ".join(macro.read_text(encoding="utf-8") for macro in macros)
     for setting in spreading.TO_COMPUTE.split("; "):
         assert f"{setting};" in told

@@ -72,7 +72,7 @@ phases as (
 ),
 
 of_parts as (
-    {{ place_in_talk('phases', 'talks', 'phase_no') }}
+    {{ place_in_talk('phases', 'talks') }}
 ),
 
 holds as (

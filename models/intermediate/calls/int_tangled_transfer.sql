@@ -5,15 +5,13 @@ with talks as (
 ),
 
 events as (
-    select
-        *,
-        row_number() over (partition by customer_id, call_key, queue, agent_key order by moment, reason) as transfer_no
+    select *
     from {{ ref('int_tangled_event') }}
     where event = 'transferred'
 ),
 
 of_parts as (
-    {{ place_in_talk('events', 'talks', 'transfer_no') }}
+    {{ place_in_talk('events', 'talks') }}
 )
 
 select

@@ -42,8 +42,10 @@ NOT_REACHED = (
 )
 OURS = "access|build|ops|privacy|raw|registry|store"  # schemas
 
-# As in macros/window/memory_to_compute.sql and macros/store/window.sql.
-TO_COMPUTE = "set local work_mem = '64MB'; set local default_statistics_target = 10"
+# As in macros/window/settings_to_compute.sql and macros/store/window.sql.
+TO_COMPUTE = (
+    "set local work_mem = '64MB'; set local enable_mergejoin = off; set local default_statistics_target = 10"
+)
 MANY_CALLS = 100_000  # with fewer, a place costs more to begin than it gains
 MOST_OF_ONE = 1.5  # times an equal share: with more at one place, the others have soon nothing to do
 MOST_SESSIONS = 8  # of one server, each with memory for its sorts
