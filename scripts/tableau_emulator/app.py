@@ -54,7 +54,7 @@ RESOURCES = (
 IDENTITY_PATH = desk.PATH
 
 
-def application(state: State, identity: str, draw: Draw | None = None) -> ASGIApp:
+def application(state: State, identity: str, draw: Draw | None) -> ASGIApp:
     """The application on `state`. It tells its `identity` to anyone who asks. `draw` makes its pictures."""
 
     async def identify(request: Request) -> Response:

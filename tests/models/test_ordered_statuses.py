@@ -3,7 +3,8 @@
 from agent_events import added, login, status, told_until, wrapup
 from callmart.base.progress import quietly
 from callmart.build import window
-from callmart_home import Callmart
+from callmart.opening import opening
+from callmart_home import Callmart, let_pass
 from events import DETAILED, STANDARD, Row, registry
 
 STANDARD_ID, DETAILED_ID = 1, 2
@@ -20,7 +21,9 @@ def test_statuses_are_computed_only_under_a_detailed_contract(callmart: Callmart
 
 
 def test_nor_are_those_from_before_the_days_of_the_build(callmart: Callmart) -> None:
-    callmart.build_unchecked()
+    with callmart.connect() as connection:
+        let_pass(connection, callmart.settings, quietly)
+        opening.open_build(connection, callmart.settings)
     _land_and_build(callmart, [told_until("12:00", 2)])
     assert _kinds(callmart) == {STANDARD_ID: FOR_QUEUES, DETAILED_ID: {*FOR_QUEUES, "status"}}
 

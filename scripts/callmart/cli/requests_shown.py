@@ -94,7 +94,7 @@ def print_corrections(corrections: Sequence[CorrectionShown]) -> None:
     show(rows)
 
 
-def print_cells(cells: Sequence[Cell], *, again: bool = False) -> None:
+def print_cells(cells: Sequence[Cell], *, again: bool) -> None:
     """Print the queues and days whose figures change, as spans of days. `again`: what was hidden is shown again."""
     if not cells:
         out.print("no figure of a queue changes")

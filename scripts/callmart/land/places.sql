@@ -1,8 +1,9 @@
 -- sqlfluff:dialect:postgres
 -- What landing has stored of a person up to a moment, and how it is erased. The temporary tables are of one person and
 -- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls). What ends
--- after `until` outside calls and reaches back before it stays, and is measured from `until`. A statement on events may
--- run on a node of a cluster, so our functions are called in others.
+-- after `until` outside calls and reaches back before it stays, and is measured from `until`. The statements gather,
+-- count, find the days and cells that change, and erase, in this order. A statement on events may run on a node of a
+-- cluster, so our functions are called in others.
 
 -- name: forget
 -- What an earlier look in the same transaction has left.
@@ -183,7 +184,7 @@ with later as materialized (
     select count(*) as events
     from raw.event as e
     left join erased_event as x
-        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
+        on (e.occurred_at, e.event_key, e.ordinal) = (x.occurred_at, x.event_key, x.ordinal) and not x.reaches_back
     where
         e.customer_id = %(customer)s
         and x.event_key is null
@@ -213,9 +214,7 @@ from raw.event as e
 left join erased_event as x
     on x.call_key is null
     and not x.reaches_back
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and (e.occurred_at, e.event_key, e.ordinal) = (x.occurred_at, x.event_key, x.ordinal)
 where e.customer_id = %(customer)s;
 
 -- name: login_days
@@ -228,7 +227,7 @@ with logins as (
     from raw.event as e
     inner join registry.customer as t on e.customer_id = t.customer_id
     left join erased_event as x
-        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
+        on (e.occurred_at, e.event_key, e.ordinal) = (x.occurred_at, x.event_key, x.ordinal) and not x.reaches_back
     where
         e.customer_id = %(customer)s
         and e.call_key is null
@@ -445,9 +444,7 @@ where
     e.customer_id = %(customer)s
     and x.call_key is null
     and not x.reaches_back
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and (e.occurred_at, e.event_key, e.ordinal) = (x.occurred_at, x.event_key, x.ordinal)
 returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: cut_reaching_back
@@ -458,9 +455,7 @@ from erased_event as x
 where
     e.customer_id = %(customer)s
     and x.reaches_back
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and (e.occurred_at, e.event_key, e.ordinal) = (x.occurred_at, x.event_key, x.ordinal)
 returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: changes_of_agent
@@ -504,9 +499,7 @@ set
 from changed_event as c
 where
     e.customer_id = %(customer)s
-    and e.occurred_at = c.occurred_at
-    and e.event_key = c.event_key
-    and e.ordinal = c.ordinal
+    and (e.occurred_at, e.event_key, e.ordinal) = (c.occurred_at, c.event_key, c.ordinal)
 returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: changes_of_caller
@@ -531,9 +524,7 @@ set
 from changed_event as c
 where
     e.customer_id = %(customer)s
-    and e.occurred_at = c.occurred_at
-    and e.event_key = c.event_key
-    and e.ordinal = c.ordinal
+    and (e.occurred_at, e.event_key, e.ordinal) = (c.occurred_at, c.event_key, c.ordinal)
 returning (e.occurred_at at time zone 'UTC')::date as of_month;
 
 -- name: rename_calls

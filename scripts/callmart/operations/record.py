@@ -80,9 +80,7 @@ class Record:
         self._stage_began = monotonic()
         self._write(SQL["begin_stage"], {"stage": stage})
 
-    def end_stage(
-        self, stage: str, outcome: str, counts: Mapping[str, int], error: Exception | None = None
-    ) -> None:
+    def end_stage(self, stage: str, outcome: str, counts: Mapping[str, int], error: Exception | None) -> None:
         """Record how a stage ended, and log it."""
         named = _class_of(error)
         self._write(

@@ -20,7 +20,7 @@ from callmart.base.settings import Settings
 from callmart.database import audit_log, ledger, ledger_mending, vacuum
 from callmart.database.ledger import Act
 from callmart.database.ledger_mending import Lost
-from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
+from callmart.database.tombstones import of_address, of_name
 from callmart.declarations import mart_tables
 from callmart.environments.places import Environments
 from callmart.land.places import Doorway, Events
@@ -31,7 +31,7 @@ from callmart.privacy import correcting, objecting
 from callmart.privacy.correcting import Correction
 from callmart.privacy.package.shelf import Packages
 from callmart.privacy.places import PLACES
-from callmart.registry.erased import ends
+from callmart.registry.erased import ends, known_until
 from callmart.registry.places import Persons
 from callmart.reports.places import Pages
 
@@ -265,13 +265,12 @@ def _forget_names(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> 
     them back. A contact is called by the address until the registry file is applied again. Returns how many there were.
     """
     rows = connection.execute(SQL["names"]).fetchall()
-    marks = set(connection.execute(SQL["names_erased"]).fetchall())
+    erased = ends(connection, ["name"])
     forgotten = 0
     for customer_id, table, name in rows:
         if (key := keys.get(customer_id)) is None:
             continue
-        made = (tombstone(secret_of(key), "name", of_name(epoch, name)) for epoch in epochs(key))
-        if any((customer_id, one) in marks for one in made):
+        if known_until(erased, customer_id, "name", key, (of_name(epoch, name) for epoch in epochs(key))):
             connection.execute(SQL[f"forget_{table}"], {"customer": customer_id, "name": name})
             vacuum.note(connection, f"registry.{table}")
             forgotten += 1
@@ -287,14 +286,11 @@ def returned(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> Itera
     ).fetchall():
         yield Person(customer_id, kind, frozenset(), frozenset({key}), until)
     addresses = connection.execute(SQL["addresses"]).fetchall()
-    untils = ends(connection, ("contact", "recipient"))
+    erased = ends(connection, ("contact", "recipient"))
     for customer_id, kind, address in addresses:
         if (key := keys.get(customer_id)) is None:
             continue
-        made = (tombstone(secret_of(key), kind, of_address(epoch, address)) for epoch in epochs(key))
-        until = max(
-            (untils[mark] for one in made if (mark := (customer_id, kind, one)) in untils), default=None
-        )
-        if until is not None:
+        pseudonyms = (of_address(epoch, address) for epoch in epochs(key))
+        if until := known_until(erased, customer_id, kind, key, pseudonyms):
             own = frozenset({address})
             yield Person(customer_id, kind, own, frozenset({of_address(key, address)}), until, own)

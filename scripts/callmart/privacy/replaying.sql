@@ -277,13 +277,6 @@ where
         where t.kind = 'name'
     );
 
--- name: names_erased
-select
-    customer_id,
-    tombstone
-from privacy.tombstone
-where kind = 'name';
-
 -- name: forget_contact
 update registry.contact
 set name = email

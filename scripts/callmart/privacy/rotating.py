@@ -45,6 +45,7 @@ from callmart.database import audit_log, catalogue, fingerprints, ledger, restor
 from callmart.opening import opening
 from callmart.privacy import kept
 from callmart.privacy.renewing import RENEWED, Renewing
+from callmart.registry.applying import new_version
 from callmart.retention import copies
 
 SQL = sql_file.statements(__file__)
@@ -117,7 +118,7 @@ def rotate_installation(connection: psycopg.Connection, settings: Settings) -> i
     """
     with sessions.at_work(connection, settings):
         key = add_layer(settings.home, INSTALLATION, fingerprints.installation_key(connection, settings))
-        connection.execute(SQL["end_landings"])
+        new_version(connection)
         keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
         _note_new(connection, {text: layered(key[-LAYER:], text) for text in keys})
         files = connection.execute(SQL["key_files_anew"]).rowcount
@@ -135,7 +136,7 @@ def replace_installation_key(connection: psycopg.Connection, settings: Settings)
         fingerprints.refuse_other_home(connection, settings)
     if fits(settings.home, INSTALLATION, fingerprints.known(connection)[INSTALLATION]):
         raise UserError("nothing was done: the key of this installation is there, and fits its data")
-    connection.execute(SQL["end_landings"])
+    new_version(connection)
     files = connection.execute(SQL["forget_files"]).rowcount
     # A kill before the commit leaves a key that does not fit either.
     _install(connection, new_key(settings.home, INSTALLATION), "lost", files)
@@ -220,7 +221,7 @@ def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int)
     copies.remove_copies(connection, settings, customer_id)  # before it begins: one may not be removable
     key = add_layer(settings.home, customer_id, former)
     change = Change(customer_id, key[-LAYER:], Renewing.of(connection, customer_id, key))
-    connection.execute(SQL["end_landings"])
+    new_version(connection)
     connection.execute(SQL["lock_register"])
     opening.forget_build(connection)
     _relabel(connection, change)

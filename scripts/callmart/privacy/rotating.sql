@@ -146,10 +146,6 @@ set {label} = n.new
 from new_text as n
 where t.customer_id = %(customer)s and t.{label} = n.former;
 
--- name: end_landings
--- Waits for the files that are landing. What has passed the gate before, with the former key, lands no more.
-insert into registry.version default values;
-
 -- name: lock_register
 -- So that nobody enters a request under the former key meanwhile.
 lock table privacy.request in share row exclusive mode;

@@ -108,7 +108,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, states: State
     if changed or gone:  # what is built and not open was computed by what the registry said before
         connection.execute("select ops.discard_build()")
     if changed or gone or not schema.has_registry(connection):
-        connection.execute("insert into registry.version default values")
+        new_version(connection)
         connection.execute(SQL["note_applied"], {"customers": sorted(changed.keys() | gone)})
 
 
@@ -135,6 +135,13 @@ def _write_former(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> 
             " on conflict do nothing",
             [(id, fingerprint_of(former)) for id, key in keys.items() for former in epochs(key)[:-1]],
         )
+
+
+def new_version(connection: psycopg.Connection) -> None:
+    """Make a version of the registry, in the caller's transaction. Waits for the files that are landing. Until it ends
+    no other lands, and then only by this version: what has passed the gate before, with a former key, lands no more.
+    """
+    connection.execute("insert into registry.version default values")
 
 
 def forget_customer(connection: psycopg.Connection, customer_id: int) -> bytes | None:

@@ -1,6 +1,6 @@
 """A registry file must not bring back who was erased."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 import psycopg
@@ -22,6 +22,14 @@ def ends(connection: psycopg.Connection, kinds: Collection[Kind]) -> Ends:
     """The tombstones of these kinds, each with the moment from which on it is not about the person any more."""
     rows = connection.execute(SQL["ends"], {"kinds": list(kinds)})
     return {(customer_id, kind, mark): until for customer_id, kind, mark, until in rows}
+
+
+def known_until(
+    erased: Ends, customer_id: int, kind: Kind, key: bytes, pseudonyms: Iterable[str]
+) -> datetime | None:
+    """The last end of the tombstones of these pseudonyms; None if there is none."""
+    marks = ((customer_id, kind, tombstone(secret_of(key), kind, one)) for one in pseudonyms)
+    return max((erased[mark] for mark in marks if mark in erased), default=None)
 
 
 def refuse(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
@@ -57,11 +65,9 @@ def _working_on(
     """The ids that were erased and have worked since: of an agent who stayed, or of somebody new with that id."""
     found = set()
     for agent in customer.agents:
-        marks = (
-            (customer.id, "agent", tombstone(secret_of(key), "agent", keyed(known, "agent", agent.id)))
-            for known in epochs(key)
+        until = known_until(
+            erased, customer.id, "agent", key, (keyed(known, "agent", agent.id) for known in epochs(key))
         )
-        until = max((erased[mark] for mark in marks if mark in erased), default=None)
         last_day = last_days.get(keyed(key, "agent", agent.id))
         if until and last_day and last_day >= until:
             found.add(agent.id)

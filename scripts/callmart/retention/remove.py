@@ -10,10 +10,11 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime
+from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from callmart.access import sessions
 from callmart.base import disk, sql_file
@@ -29,7 +30,7 @@ from callmart.environments import databases
 from callmart.extract import extract
 from callmart.mailing import places as outbox
 from callmart.opening import opening
-from callmart.registry.applying import forget_customer
+from callmart.registry.applying import forget_customer, new_version
 from callmart.reports import shelf
 from callmart.retention import copies, destroyed
 
@@ -61,21 +62,7 @@ class Unremoved(UserError):
         self.customer_id = customer_id
 
 
-@dataclass(frozen=True)
-class _Span:
-    """The days that a customer's contract keeps, from `first` to the day before `until`; there is no gap. No agents'
-    data is kept before `detailed_from`.
-    """
-
-    first: date
-    until: date | None
-    time_zone: str
-    detailed_from: date | None
-    begins_at: datetime
-    ends_at: datetime | None
-
-
-Parameters = dict[str, object]  # a customer, and the bounds of its days, for a statement
+Parameters = dict[str, Any]  # a customer, and what the statement `span` says, for a statement
 
 # Queries and conditions that several statements have in them.
 _ORDERED = sql.SQL(f"({SQL['ordered']})")
@@ -105,7 +92,7 @@ def remove(
             try:
                 databases.drop_of(connection, settings, customer_id)
                 # What has passed the gate with a key that is replaced lands no more.
-                connection.execute(SQL["new_version"])
+                new_version(connection)
                 counts, key = (
                     _remove_customer(connection, settings, customer_id, marts)
                     if customer_id in gone
@@ -157,7 +144,7 @@ def _follow_calendar(connection: psycopg.Connection) -> None:
     connection.execute("select ops.follow_contracts()")
     # Only then: a new version waits for the files that are landing.
     if connection.execute(SQL["begun_contract"]).fetchone():
-        connection.execute(SQL["new_version"])
+        new_version(connection)
     connection.commit()
 
 
@@ -272,11 +259,12 @@ def _remove_days(
     """Remove the days that a contract does not keep, and on kept days the agents' data. Return the counts by kind, and
     the new key if the customer starts over.
     """
-    span = _Span(*connection.execute(SQL["span"], {"customer": customer_id}).fetchall()[0])
-    if span.first is None:  # the customer's midnight has passed in the meantime
+    parameters: Parameters = {"customer": customer_id}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        parameters |= cursor.execute(SQL["span"], parameters).fetchall()[0]
+    if parameters["first"] is None:  # the customer's midnight has passed in the meantime
         return Counter(), None
-    counts, key = _remove_events(connection, settings, customer_id, span)
-    parameters = _bounds(customer_id, span)
+    counts, key = _remove_events(connection, settings, customer_id, parameters)
     if counts["events"]:
         days = reach(dbt_project.marts(settings))
         connection.execute(SQL["mark_reached"], parameters | {"reach": days})
@@ -293,9 +281,9 @@ def _remove_days(
     outside = sql.SQL("isfinite(call_date) and ") + _OUTSIDE.format(day=sql.Identifier("call_date"))
     for table in ("held_back", "opened_day", "quality_failure"):
         _delete(connection, f"ops.{table}", outside, parameters)
-    counts += _remove_agents(connection, customer_id, span, marts)
+    counts += _remove_agents(connection, marts, parameters)
     if counts:
-        counts["pages"] = copies.remove_before(connection, settings, customer_id, span.first)
+        counts["pages"] = copies.remove_before(connection, settings, customer_id, parameters["first"])
         # They are written anew. Until then the expiry has to know their oldest day.
         extract.read_again(connection, customer_id)
         opening.forget_build(connection)
@@ -303,25 +291,13 @@ def _remove_days(
     return counts, key
 
 
-def _bounds(customer_id: int, span: _Span) -> Parameters:
-    return {
-        "customer": customer_id,
-        "first": span.first,
-        "until": "infinity" if span.until is None else span.until,
-        "begins_at": span.begins_at,
-        "ends_at": span.ends_at or "infinity",
-        "time_zone": span.time_zone,
-    }
-
-
 def _remove_events(
-    connection: psycopg.Connection, settings: Settings, customer_id: int, span: _Span
+    connection: psycopg.Connection, settings: Settings, customer_id: int, parameters: Parameters
 ) -> tuple[Counter[str], bytes | None]:
     """Remove the events outside the span, and their records. A call that is partly in the span keeps that part. Returns
     the counts, and the new key if nothing is left.
     """
     counts: Counter[str] = Counter()
-    parameters = _bounds(customer_id, span)
     counts["events"] = connection.execute(SQL["delete_events"], parameters).rowcount
     counts["calls"] = connection.execute(SQL["delete_calls"], parameters).rowcount
     connection.execute(SQL["shorten_calls"], parameters)
@@ -338,12 +314,9 @@ def _remove_events(
     return counts, forget_customer(connection, customer_id)
 
 
-def _remove_agents(
-    connection: psycopg.Connection, customer_id: int, span: _Span, marts: list[Mart]
-) -> Counter[str]:
+def _remove_agents(connection: psycopg.Connection, marts: list[Mart], parameters: Parameters) -> Counter[str]:
     """Remove agents' data from days without detailed. Those days are built again, as they must show less now."""
     counts: Counter[str] = Counter()
-    parameters = _bounds(customer_id, span)
     of_agents = [mart for mart in marts if matrix().is_detailed(mart.group)]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
@@ -359,7 +332,7 @@ def _remove_agents(
             counts["agent_rows"] += _remove_unreferenced(connection, mart, marts, parameters)
     counts["agents"] = connection.execute(
         sql.SQL(SQL["delete_agents"]).format(named_unduly=_NAMED_UNDULY),
-        parameters | {"detailed_from": span.detailed_from},
+        parameters,
     ).rowcount
     return counts
 

@@ -55,10 +55,6 @@ where
     )
 limit 1;
 
--- name: new_version
--- Waits for the files that are landing. Until this transaction ends no other lands, and then only by this version.
-insert into registry.version default values;
-
 -- name: gone
 -- The customers whose contract keeps nothing today, but of whom something is stored.
 with
@@ -178,15 +174,19 @@ from spans as s
 inner join {named_unduly} as n on s.customer_id = n.customer_id;
 
 -- name: span
--- The days that the customer's contract keeps today, when they begin and when they are over.
+-- The days that the customer's contract keeps today, from `first` to the day before `until`, and when they begin and
+-- are over; there is no gap. No agents' data is kept before `detailed_from`. What can be infinite is text for Python.
 select
-    *,
+    first,
+    until::text,
+    time_zone,
+    detailed_from,
     access.begin_of_day(first, time_zone) as begins_at,
-    access.begin_of_day(until, time_zone) as ends_at
+    access.begin_of_day(until, time_zone)::text as ends_at
 from (
     select
         min(valid_from) as first,
-        nullif(max(coalesce(valid_until, 'infinity')), 'infinity') as until,
+        max(coalesce(valid_until, 'infinity')) as until,
         min(c.time_zone) as time_zone,
         min(valid_from) filter (where option = 'detailed') as detailed_from
     from registry.kept_contract
