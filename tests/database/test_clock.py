@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 import typer
 
 from audits import attacks_nothing
 from callmart.access.rights import SCHEMAS
+from callmart.backup import restore
 from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.build import window
@@ -263,12 +265,24 @@ def test_a_build_forgets_no_day_when_the_clock_jumps_while_it_begins(played: Cal
         owner.rollback()
 
 
-def test_a_run_expires_by_no_day_that_is_not_believed(played: Callmart, a_rest: date) -> None:
+def test_nothing_expires_by_a_day_that_is_not_believed(
+    played: Callmart, command: Command, a_rest: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The clock can jump between the beginning of the stage and the moment at which it asks what day it is."""
-    with played.connect() as owner:
-        with pytest.raises(UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"):
-            stages.expire_data(owner, played.settings, stages.Ran(), quietly)
-        owner.rollback()
+    expiries: tuple[Callable[[psycopg.Connection], object], ...] = (
+        lambda owner: stages.expire_data(owner, played.settings, stages.Ran(), quietly),
+        lambda owner: restore._expire(owner, played.settings),
+    )
+    for expire in expiries:
+        with played.connect() as owner:
+            with pytest.raises(
+                UserError, match=f"nothing more was done: the clock says {a_rest}, 8 days after"
+            ):
+                expire(owner)
+            owner.rollback()
+    monkeypatch.setattr(clock, "believe", lambda *_: None)  # as it was when the command began
+    for asked in ([], ["--today", str(a_rest)]):
+        assert "nothing more was done: the clock says" in mistake(command("expire", *asked))
 
 
 def test_nothing_of_a_customer_is_removed_on_a_day_that_is_not_believed(

@@ -66,6 +66,11 @@ MISTAKES = {
     ),
     "unknown locale": (ONE + "    locale: fr\n", 4, "'nl' or 'en'"),
     "unknown zone": (ONE + "    time_zone: Mars/Olympus\n", 4, "use an IANA name such as Europe/Amsterdam"),
+    "zone without its summer time": (
+        ONE + "    time_zone: CET\n",
+        4,
+        "use an IANA name such as Europe/Amsterdam",
+    ),
     "unknown zone by default": ("defaults:\n  time_zone: CET+1\n" + ONE, 2, "use an IANA name"),
     "unknown option": (ONE + "    contracts:\n      - {option: gold, from: 2025-01-01}\n", 5, "option"),
     "unknown status": (ONE + "    statuses:\n      lunch: eating\n", 5, "customers.0.statuses.lunch"),

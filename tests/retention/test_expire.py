@@ -22,6 +22,7 @@ from callmart.reports import shelf, weeks
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.tableau_files import hyper
 from callmart_home import Callmart
+from midnights import AZORES, two_midnights
 from six_days import (
     BORDER,
     DAYS,
@@ -376,6 +377,23 @@ def test_what_runs_did_by_themselves_leaves_the_log_after_two_years_and_nothing_
             outcomes = expire.expire(connection, full.settings, today)
         assert {one.outcome for one in outcomes} <= {expire.DONE}
         assert logged() == kept
+
+
+def test_a_day_of_the_log_that_began_twice_stays_as_a_whole(full: Callmart) -> None:
+    night = date(2023, 10, 29)
+    with full.connect() as connection:
+        for moment in two_midnights(night, AZORES):
+            connection.execute("insert into ops.audit_log (at, action) values (%s, 'opened')", [moment])
+        there = full.settings.model_copy(update={"time_zone": AZORES})
+        going = [
+            [
+                step.count
+                for step in expiry_plan.plan(connection, there, day).steps
+                if step.what == "ops.audit_log"
+            ]
+            for day in (date(2025, 10, 29), date(2025, 10, 30))
+        ]
+    assert going == [[], [2]]
 
 
 def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart) -> None:

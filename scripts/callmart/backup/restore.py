@@ -391,7 +391,7 @@ def _guard(connection: psycopg.Connection) -> None:
 
 def _expire(connection: psycopg.Connection, settings: Settings) -> int:
     """Delete what has become too old since the backup. Commits. Returns the number of rows and files."""
-    outcomes = expire.expire(connection, settings, clock.today(connection, settings))
+    outcomes = expire.expire(connection, settings, clock.require(connection, settings))
     for one in outcomes:
         if not one.is_done:
             raise UserError(

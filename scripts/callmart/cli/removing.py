@@ -34,8 +34,9 @@ def expire(
 
     asked = clock.parse_day("--today", today) if today else None
     with looking() if plan else at_work() as connection:
-        day = asked or clock.today(connection, settings())
-        another = day != clock.today(connection, settings())
+        now = (clock.today if plan else clock.require)(connection, settings())
+        day = asked or now
+        another = day != now
         if another and not plan and not accept:
             raise UserError(
                 f"nothing expired: {day} is not today; look at the plan with "

@@ -24,7 +24,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if old.action = any(ops.routine_actions()) and old.at < access.retention_floor()::timestamp at time zone {time_zone}
+    if
+        old.action = any(ops.routine_actions())
+        and (old.at at time zone {time_zone})::date < access.retention_floor()
     then
         return old;
     end if;
