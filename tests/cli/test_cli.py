@@ -193,6 +193,8 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[..., Callmart], t
     names, files = done.stderr.splitlines()
     assert names.endswith("; write traffic for drukte")
     assert files.startswith("1 recipient ordered CSV files, which Tableau does not mail")
+    again = command("registry", "apply", tmp_path / "registry.yml")
+    assert "CSV" not in again.stderr, "nothing has changed"
     (tmp_path / "registry.yml").write_text("customers: []\n")
     done = command("registry", "apply", tmp_path / "registry.yml", "--yes")
     assert done.returncode == 0
@@ -547,22 +549,6 @@ def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Comman
     assert detailed["unopened"] == [{"report": "traffic", "since": "2026-06-01"}]
     with ready.connect() as owner:
         owner.execute("delete from registry.report_use")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["release", "--customer", "1"], "Missing option '--day'"),
-        (["privacy", "verify", "1"], "Choose from: code, called-back, in-person; --help says"),
-        (["release", "--customer", "x"], "Invalid value for '--customer'"),
-        (["nonsense"], "No such command 'nonsense'"),
-        (["status", "--nope"], "No such option: --nope"),
-        (["workbook", "traffic", "--customer", "1", "--out", "a.txt"], "--out a.txt is no .twb: name one"),
-        (["access", "rotate", "--duty", "boss"], "`callmart dsn --duty boss` says what to do"),
-    ],
-)
-def test_words_that_no_command_takes(command: Command, arguments: list[str], told: str) -> None:
-    assert told in mistake(command(*arguments))
 
 
 def test_version() -> None:

@@ -195,3 +195,29 @@ def test_a_bundle_of_authorities_that_is_not_there_is_named(applied: Callmart, c
         REQUESTS_CA_BUNDLE="/none",
     )
     assert "REQUESTS_CA_BUNDLE does not name a file of certificates" in mistake(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["release", "--customer", "1"], "Missing option '--day'"),
+        (["privacy", "verify", "1"], "Choose from: code, called-back, in-person; --help says"),
+        (["release", "--customer", "x"], "Invalid value for '--customer': write a whole number; --help says"),
+        (
+            ["rebuild", "--customer", "0"],
+            "'--customer': write a number greater than or equal to 1; --help says",
+        ),
+        (["publish", "--plan", "--forget-site", "x"], "--forget-site does: leave out one of the two"),
+        (
+            ["privacy", "verify", "1", "--how", "code", "--alone", "--shared"],
+            "--alone and --shared exclude each other: leave out one of the two",
+        ),
+        (["report", "traffic", "--closed", "--open"], "--open and --closed exclude each other"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["status", "--nope"], "No such option: --nope"),
+        (["workbook", "traffic", "--customer", "1", "--out", "a.txt"], "--out a.txt is no .twb: name one"),
+        (["access", "rotate", "--duty", "boss"], "`callmart dsn --duty boss` says what to do"),
+    ],
+)
+def test_words_that_no_command_takes(command: Command, arguments: list[str], told: str) -> None:
+    assert told in mistake(command(*arguments))

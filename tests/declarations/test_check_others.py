@@ -311,6 +311,12 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
         "  - queue_dy\n",
         "there is no mart queue_dy; write queue_day",
     ),
+    "a mart that was taken out": (
+        "captions.yml",
+        "  - queue_day\n",
+        "  - zzz\n",
+        ", …, or remove it",
+    ),
     "a column of words": (
         "captions.yml",
         "  direction:\n",

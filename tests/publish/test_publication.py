@@ -423,7 +423,8 @@ def published(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
 def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result]) -> None:
     shown = published("--plan")
-    assert shown.exit_code == 0
+    assert shown.exit_code == UNDONE, "one customer has a problem"
+    assert shown.stdout.count("  ! ") >= 1
     planned = json.loads(published("--plan", "--json").stdout)
     step = {"customer_id": STANDARD, "action": "add", "kind": "workbook", "name": "Traffic"}
     assert {"site": "", **step} in planned["steps"]
@@ -433,6 +434,10 @@ def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result])
 
 
 def test_what_fails_is_said_and_held(published: Callable[..., Result]) -> None:
+    said = published()
+    assert said.exit_code == UNDONE
+    assert "! " not in said.stdout, "stderr says it"
+    assert said.stderr.count(f"customer {LIVE}: ") == 1
     done = published("--json")
     assert done.exit_code == UNDONE
     # The extracts that are on the books stand nowhere.

@@ -35,6 +35,13 @@ REMEDIES = {
     ),
     "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
+# What pydantic says of a number that typer reads, and what a person is told.
+NUMBERS = {
+    "Input should be a valid integer, unable to parse string as an integer": "write a whole number",
+    "Input should be a valid number, unable to parse string as a number": "write a number",
+    "Input should be greater than": "write a number greater than",
+    "Input should be less than": "write a number less than",
+}
 NO_THREAD = "can't start new thread"  # Python has no class for it
 
 
@@ -72,8 +79,10 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as mistake:
         # What typer has from pydantic begins like this. It is empty if typer has printed the help instead.
-        words = mistake.format_message().replace("Value error, ", "", 1).rstrip(".").split()
-        if message := " ".join(words):  # a list of choices has a line for each
+        said = mistake.format_message().replace("Value error, ", "", 1).rstrip(".")
+        for theirs, ours in NUMBERS.items():
+            said = said.replace(theirs, ours, 1)
+        if message := " ".join(said.split()):  # a list of choices has a line for each
             fail(f"{message}; --help says what a command takes")
         sys.exit(MISTAKE)
     except (typer.Abort, KeyboardInterrupt):  # at a question, or while the commands were imported

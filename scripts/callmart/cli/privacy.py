@@ -35,7 +35,18 @@ from callmart.cli.requests_shown import (
     print_proof,
     print_requests,
 )
-from callmart.cli.terminal import Json, database, end_with, looking, out, plain, print_json, progress, secret
+from callmart.cli.terminal import (
+    Json,
+    OneOfTwo,
+    database,
+    end_with,
+    looking,
+    out,
+    plain,
+    print_json,
+    progress,
+    secret,
+)
 from callmart.database import clock, lock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger_mending import Lost
@@ -88,7 +99,9 @@ def _believed() -> Iterator[psycopg.Connection]:
 
 
 def _day(received: str, owner: psycopg.Connection) -> date:
-    return clock.parse_day("--received", received) if received else clock.today(owner, settings())
+    day = clock.parse_day("--received", received) if received else clock.today(owner, settings())
+    register.require_received(owner, day)  # before anything is asked
+    return day
 
 
 @app.command("open")
@@ -127,7 +140,7 @@ def forward(customer: Customer, right: AskedRight = "erasure", received: Receive
     out.print(f"request {number}: send the letter on to customer {customer} today, and keep no copy")
 
 
-@app.command()
+@app.command(cls=OneOfTwo)
 def verify(
     number: Number,
     how: Checked,
@@ -432,7 +445,7 @@ def answer(
     if file is None:
         print(letter)
         return
-    secret_file(file, letter)
+    secret_file(file, f"{letter}\n")
     out.print(
         f"request {number}: answered; send {plain(file.resolve())} to the contact, then {found.next_step}"
     )

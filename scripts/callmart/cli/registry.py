@@ -35,12 +35,6 @@ def apply(
             + ", ".join(f"{now} for {before}" for before, now in earlier.items()),
             soft_wrap=True,
         )
-    if settings().mail.sender == "tableau" and (csv := registry_file.wants_csv(wanted)):
-        err.print(
-            f"{several(csv, 'recipient')} ordered CSV files, which Tableau does not mail: they get the PDF until "
-            'callmart.toml has mail.sender = "callmart"',
-            soft_wrap=True,
-        )
     with database(applied=False) as connection, exclusive(connection):
         if schema.has_registry(connection) and not schema.is_half_made(connection):
             schema.require(connection, settings().time_zone)
@@ -52,6 +46,12 @@ def apply(
         for change in changes:
             mark = "[red]-[/]" if change.deletes else "[green]+[/]"
             out.print(f"{mark} customer {change.customer_id}: {plain(change.text)}")
+        if changes and settings().mail.sender == "tableau" and (csv := registry_file.wants_csv(wanted)):
+            err.print(
+                f"{several(csv, 'recipient')} ordered CSV files, which Tableau does not mail: they get the PDF until "
+                'callmart.toml has mail.sender = "callmart"',
+                soft_wrap=True,
+            )
         deleting = sum(change.deletes for change in changes)
         if deleting and not yes:
             raise UserError(

@@ -15,6 +15,7 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import (
     UNDONE,
     Json,
+    OneOfTwo,
     at_work,
     database,
     follow_rights,
@@ -91,7 +92,9 @@ def workbook_(
     out.print(f"workbook: {plain(target.resolve())} uses the published data source {published.content_url}")
 
 
-@app.command("report", epilog="Example: `callmart report traffic --customer 1042 --out week.pdf`")
+@app.command(
+    "report", cls=OneOfTwo, epilog="Example: `callmart report traffic --customer 1042 --out week.pdf`"
+)
 def report_(
     report: Annotated[str | None, typer.Argument(help="A report that `callmart reports` lists.")] = None,
     customer: Annotated[int | None, typer.Option(min=1, help="Whose report it is.")] = None,

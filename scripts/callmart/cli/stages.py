@@ -230,6 +230,8 @@ def publish(
     """Publish to Tableau what each customer has ordered, and remove the rest."""
     from callmart.publish import sites, tableau
 
+    if plan and forget_site is not None:
+        raise UserError("--plan changes nothing and --forget-site does: leave out one of the two")
     with at_work() as connection, tableau.at_sites(settings()) as at:
         if forget_site is not None:
             sites.forget(connection, settings(), forget_site)
@@ -237,11 +239,11 @@ def publish(
             return
         planned = sites.plan(sites.read(connection, settings(), at))
         if not as_json:
-            _print_plan(planned)
+            _print_plan(planned, troubles=plan)
         if plan:
             if as_json:
                 print_json(planned.as_json())
-            return
+            raise typer.Exit(UNDONE if any(map(_is_trouble, planned.lines())) else 0)
         problems = follow_rights(connection)
         if (planned.leaving or planned.adopting) and not yes and not _agreed(planned):
             asked = " and ".join(_asked(planned))
@@ -253,9 +255,8 @@ def publish(
     failures = [one for one in outcomes if one.error]
     for failure in failures:
         tell(failure.error)
-    for one in outcomes:
-        if not one.mails_all:  # the plan could not say so
-            tell(one.alert)
+    for alert in dict.fromkeys(one.alert for one in outcomes if one.alert):
+        tell(alert)
     changes = sum(len(one.done) for one in outcomes)
     if as_json:
         print_json({**planned.as_json(), "failed": [one.error for one in failures]})
@@ -267,10 +268,15 @@ def publish(
     raise typer.Exit(UNDONE if problems or failures or any(one.alert for one in outcomes) else 0)
 
 
-def _print_plan(planned: "Plans") -> None:
-    for line in planned.lines():
+def _print_plan(planned: "Plans", *, troubles: bool) -> None:
+    """Print the plan. What is carried out tells its `troubles` at the end, to stderr."""
+    for line in planned.lines(troubles=troubles):
         colour = _COLOURS.get(line.strip()[0])
         out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line))
+
+
+def _is_trouble(line: str) -> bool:
+    return line.lstrip().startswith("!")
 
 
 def _agreed(planned: "Plans") -> bool:

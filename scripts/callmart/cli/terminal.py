@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from typer.core import TyperCommand
 
 from callmart.access import sessions
 from callmart.access.difference import Drift
@@ -35,6 +36,17 @@ INTERRUPTED = 130  # as typer says it, once a command has begun
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it. Without this nothing is changed.")]
+
+
+class OneOfTwo(TyperCommand):
+    """A command with a pair of options such as --alone/--shared. Both together are refused: the last would count."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for option in self.get_params(ctx):
+            given = [one for one in (*option.opts, *option.secondary_opts) if one in args]
+            if option.secondary_opts and len(given) > 1:
+                raise UserError(f"{' and '.join(given)} exclude each other: leave out one of the two")
+        return super().parse_args(ctx, args)
 
 
 def plain(text: object) -> str:

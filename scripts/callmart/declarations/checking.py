@@ -369,7 +369,10 @@ def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterato
     for number, name in enumerate(words.order):
         if name not in marts:
             yield at(
-                captions.FILE, content, ("order", number), f"there is no mart {name}; {instead(name, marts)}"
+                captions.FILE,
+                content,
+                ("order", number),
+                f"there is no mart {name}; {instead(name, marts)}, or remove it",
             )
         elif name in words.order[:number]:
             yield at(captions.FILE, content, ("order", number), f"{name} is there twice; keep one of the two")
@@ -388,5 +391,5 @@ def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterato
             yield at(captions.FILE, content, ("values", name, word), remedy)
     if None not in marts.values():
         for name in words.values.keys() - texts:
-            remedy = f"no mart has a column {name} of words; {instead(name, texts)}"
+            remedy = f"no mart has a column {name} of words; {instead(name, texts)}, or remove it"
             yield at(captions.FILE, content, ("values", name), remedy)

@@ -225,7 +225,9 @@ def mistakes(
             yield from (declared.wrong(FILE, metric.name, sentence) for sentence in sentences)
         elif metric.mart not in unread:
             yield declared.wrong(
-                FILE, metric.name, f"there is no mart {metric.mart}; {instead(metric.mart, by_name)}"
+                FILE,
+                metric.name,
+                f"there is no mart {metric.mart}; {instead(metric.mart, by_name)}, or remove it",
             )
 
 

@@ -174,6 +174,11 @@ def is_about(connection: psycopg.Connection, number: int, subject: str) -> bool:
 # -- changes: each commits, and raises UserError if it is refused or comes at the wrong time ------------------------
 
 
+def require_received(connection: psycopg.Connection, day: date) -> None:
+    """Refuse a day on which no letter can have come. `connection` is the owner's."""
+    _call(connection, SQL["require_received"], received=day)
+
+
 def open_request(
     connection: psycopg.Connection,
     customer_id: int,

@@ -37,6 +37,9 @@ from privacy.open_request(
     %(contact)s::text, %(made_with)s::text
 );
 
+-- name: require_received
+select privacy.require_received(%(received)s::date);
+
 -- name: forward
 select privacy.forward(%(customer)s::integer, %(asked_right)s::text, %(received)s::date);
 

@@ -146,7 +146,7 @@ class Plan:
         """The number of data sources and workbooks that stay unchanged."""
         return sum(len(customer.unchanged) for customer in self.customers)
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, troubles: bool = True) -> Iterator[str]:
         """Yield the plan as text for a person. Signs: + added, ~ changed, - removed, * adopted (marked as ours),
         ? not ours, ! a problem, = unchanged.
         """
@@ -154,7 +154,7 @@ class Plan:
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
             alerts = [f"! {alert}" for alert in (customer.problem, customer.mail_alert) if alert]
-            if lines := (*customer.steps, *customer.foreign, *alerts):
+            if lines := (*customer.steps, *customer.foreign, *(alerts if troubles else ())):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
         for installation, projects in sorted(self.others.items()):

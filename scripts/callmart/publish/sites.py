@@ -83,15 +83,15 @@ class Plans:
         clearing = {site: _of(plan, {customer_id}) for site, plan in self.clearing.items()}
         return replace(self, by_site=by_site, clearing=clearing, is_of_all=False)
 
-    def lines(self) -> Iterator[str]:
+    def lines(self, *, troubles: bool = True) -> Iterator[str]:
         """Yield the plans as text for a person, each under the name of its site if there are several."""
-        for site, why in self.found.unread.items():
+        for site, why in self.found.unread.items() if troubles else ():
             yield f"! {_named(site)} can't be read: {why}"
         for site, plan in self.all:
             if list(self.found.books) != [""]:
                 after = ", as soon as they are on the other one" if plan is self.clearing.get(site) else ""
                 yield f"on {_named(site)}{after}"
-            yield from plan.lines()
+            yield from plan.lines(troubles=troubles)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plans for a program. The shared site has the name ""."""

@@ -56,6 +56,10 @@ def _recipient(file: Path, key: str) -> pyrage.x25519.Recipient | pyrage.ssh.Rec
             return kind.from_str(key)
         except pyrage.RecipientError:
             continue
+    if key.startswith(("age1", "ssh-ed25519 ", "ssh-rsa ")):
+        raise UserError(
+            f"{file} has a public key that is damaged or cut off: ask whoever asked to send it again"
+        )
     raise UserError(
         f"{file} has no public key: it begins with age1, ssh-ed25519 or ssh-rsa; ask for one of these"
     )
