@@ -46,8 +46,8 @@ def _day_of_an_agent(agent: str, queue: str, day: int) -> Iterator[Row]:
 
 @pytest.fixture(scope="module")
 def computed(callmart: Callmart) -> Callmart:
-    """One customer has many queues and agents on a day, another one few calls on each of many days. The source of a third
-    one gives all calls one id.
+    """One customer has many queues and agents on a day, another one few calls on each of many days. A third one's
+    source gives all calls one id.
     """
     callmart.apply(registry(*(f"id: {customer}, {DETAILED}" for customer in (1, 2, 3))))
     wide: list[Row] = []
