@@ -24,6 +24,7 @@ from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.cli import main
 from callmart.database import clock, embedded_server
+from callmart.mailing import mailing
 from callmart.operations import run, stages
 from callmart.retention import remove
 from callmart_home import Callmart
@@ -283,6 +284,11 @@ def test_nothing_expires_by_a_day_that_is_not_believed(
     monkeypatch.setattr(clock, "believe", lambda *_: None)  # as it was when the command began
     for asked in ([], ["--today", str(a_rest)]):
         assert "nothing more was done: the clock says" in mistake(command("expire", *asked))
+
+
+def test_no_mail_is_due_on_a_day_that_is_not_believed(played: Callmart, a_rest: date) -> None:
+    with played.connect() as owner, pytest.raises(UserError, match="nothing more was done: the clock says"):
+        mailing.send(owner, played.settings, quietly, lambda *_: None, lambda *_: None)
 
 
 def test_nothing_of_a_customer_is_removed_on_a_day_that_is_not_believed(

@@ -23,7 +23,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key
 from callmart.base.progress import OnCustomer
 from callmart.base.settings import Settings
-from callmart.database import audit_log, tombstones
+from callmart.database import audit_log, clock, tombstones
 from callmart.declarations import exposures
 from callmart.mailing import letter, sending
 from callmart.mailing.book import Book
@@ -130,7 +130,8 @@ def again(connection: psycopg.Connection, customer_id: int) -> int:
 
 
 def _due(connection: psycopg.Connection, settings: Settings, note: Note) -> Mapping[int, list[_Due]]:
-    """What is due, by customer."""
+    """What is due, by customer. Raises UserError if the clock is not believed any more."""
+    clock.require(connection, settings)  # in the transaction whose moment says which weeks are over
     with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
         recipients = [
             replace(one, reports=list(dict.fromkeys(map(exposures.current_name, one.reports))))
