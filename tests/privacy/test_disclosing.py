@@ -255,7 +255,7 @@ WRONG_KEYS = {
     "a private key of age": ("AGE-SECRET-KEY-1QQ", "has a private key, which nobody else may have"),
     "a private key of SSH": ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n", "has a private key"),
     "a word": ("hello", "has no public key: it begins with age1, ssh-ed25519 or ssh-rsa"),
-    "a key that is cut off": ("age1ztn3we79knjyt3844rmu70pxruy035rf", "is damaged or cut off: ask whoever"),
+    "a key that is cut off": ("age1ztn3we79knjyt3844rmu70pxruy035rf", "is damaged or cut off, or of a kind"),
     "OpenPGP": ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "has no public key"),
 }
 

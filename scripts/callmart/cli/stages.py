@@ -238,14 +238,15 @@ def publish(
             out.print(f"publish: the site '{plain(forget_site)}' is forgotten")
             return
         planned = sites.plan(sites.read(connection, settings(), at))
+        asks = bool(planned.leaving or planned.adopting) and not yes
         if not as_json:
-            _print_plan(planned, troubles=plan)
+            _print_plan(planned, troubles=plan or asks)
         if plan:
             if as_json:
                 print_json(planned.as_json())
             raise typer.Exit(UNDONE if any(map(_is_trouble, planned.lines())) else 0)
         problems = follow_rights(connection)
-        if (planned.leaving or planned.adopting) and not yes and not _agreed(planned):
+        if asks and not _agreed(planned):
             asked = " and ".join(_asked(planned))
             raise UserError(
                 f"nothing was published: {asked}; look at it with --plan, and confirm it with --yes"
@@ -269,7 +270,7 @@ def publish(
 
 
 def _print_plan(planned: "Plans", *, troubles: bool) -> None:
-    """Print the plan. What is carried out tells its `troubles` at the end, to stderr."""
+    """Print the plan. What is carried out unasked tells its `troubles` at the end, to stderr."""
     for line in planned.lines(troubles=troubles):
         colour = _COLOURS.get(line.strip()[0])
         out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line))

@@ -138,8 +138,9 @@ def _write_former(connection: psycopg.Connection, keys: Mapping[int, bytes]) -> 
 
 
 def new_version(connection: psycopg.Connection) -> None:
-    """Make a version of the registry, in the caller's transaction. Waits for the files that are landing. Until it ends
-    no other lands, and then only by this version: what has passed the gate before, with a former key, lands no more.
+    """Make a version of the registry, in the caller's transaction. Waits for the files that are landing. Until the
+    transaction ends no other lands, and then only by this version: what has passed the gate before, with a former key,
+    lands no more.
     """
     connection.execute("insert into registry.version default values")
 

@@ -268,7 +268,7 @@ def _books(steps: Steps) -> None:
         "ops.audit_log",
         f"what runs did by themselves before {steps.values['log_floor']}",
         sql.SQL(
-            "t.action = any(ops.routine_actions()) and (t.at at time zone %(zone)s)::date < %(log_floor)s"
+            "t.action = any(ops.routine_actions()) and t.at < access.begin_of_day(%(log_floor)s, %(zone)s)"
         ),
     )
     steps.rows(

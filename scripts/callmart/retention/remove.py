@@ -91,7 +91,6 @@ def remove(
             clock.require(connection, settings)  # what a contract keeps depends on the day
             try:
                 databases.drop_of(connection, settings, customer_id)
-                # What has passed the gate with a key that is replaced lands no more.
                 new_version(connection)
                 counts, key = (
                     _remove_customer(connection, settings, customer_id, marts)

@@ -26,7 +26,7 @@ as $$
 begin
     if
         old.action = any(ops.routine_actions())
-        and (old.at at time zone {time_zone})::date < access.retention_floor()
+        and old.at < access.begin_of_day(access.retention_floor(), {time_zone})
     then
         return old;
     end if;

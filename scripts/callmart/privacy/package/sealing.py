@@ -58,7 +58,8 @@ def _recipient(file: Path, key: str) -> pyrage.x25519.Recipient | pyrage.ssh.Rec
             continue
     if key.startswith(("age1", "ssh-ed25519 ", "ssh-rsa ")):
         raise UserError(
-            f"{file} has a public key that is damaged or cut off: ask whoever asked to send it again"
+            f"{file} has a public key that is damaged or cut off, or of a kind that callmart does not know: ask "
+            "whoever asked to send it again, or another one (age1… without a plugin, ssh-ed25519 or ssh-rsa)"
         )
     raise UserError(
         f"{file} has no public key: it begins with age1, ssh-ed25519 or ssh-rsa; ask for one of these"
