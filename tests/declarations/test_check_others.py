@@ -313,9 +313,9 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a mart that was taken out": (
         "captions.yml",
-        "  - queue_day\n",
+        "  - agent_day\n",
         "  - zzz\n",
-        ", …, or remove it",
+        "queue_interval, or remove it",
     ),
     "a column of words": (
         "captions.yml",
