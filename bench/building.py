@@ -36,6 +36,7 @@ MACROS = """
 create macro date_bin(width, moment, origin) as time_bucket(width, moment, origin);
 create macro make_interval(secs := 0, mins := 0) as to_microseconds(((secs + 60 * mins) * 1000000)::bigint);
 create macro cardinality(list) as len(list);
+create macro width_bucket(value, bounds) as len(list_filter(bounds, lambda bound: bound <= value));
 create macro num_nonnulls(a, b, c := null, d := null, e := null, f := null, g := null, h := null, i := null) as
     list_count([a, b, c, d, e, f, g, h, i]);
 create macro registry.agent_label(customer, key) as key;
