@@ -39,6 +39,7 @@ create macro cardinality(list) as len(list);
 create macro width_bucket(value, bounds) as len(list_filter(bounds, lambda bound: bound <= value));
 create macro num_nonnulls(a, b, c := null, d := null, e := null, f := null, g := null, h := null, i := null) as
     list_count([a, b, c, d, e, f, g, h, i]);
+create macro access.begin_of_day(day, zone) as day::timestamp at time zone zone;
 create macro registry.agent_label(customer, key) as key;
 create macro registry.name_shown(customer, name) as name;
 create macro privacy.is_objector(customer, tombstone, key) as false;
@@ -133,7 +134,7 @@ def in_duckdb(
     duck = duckdb.connect()
     duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
     duck.execute("set enable_progress_bar = false")
-    for schema in ("raw", "registry", "privacy", "build", "store"):
+    for schema in ("access", "raw", "registry", "privacy", "build", "store"):
         duck.execute(f"create schema {schema}")
     duck.execute(MACROS)
     duck.execute(LANDED, {"files": list(map(str, files)), "statuses": list(STATUSES)})
