@@ -1,4 +1,6 @@
-"""A wrong setting is named in one sentence that says what to write instead, and that does not show its value."""
+"""A wrong setting is named in one sentence that says what to write instead, and that does not show its value. So is a
+word that a command does not take.
+"""
 
 import re
 from pathlib import Path

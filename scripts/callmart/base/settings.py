@@ -55,8 +55,8 @@ Platform = Literal["vcare", "vcloud", "sip_trunk", "isdn2", "isdn30"]
 
 @cache  # 600 files are read
 def time_zones() -> set[str]:
-    """The names of time zones. Debian's `localtime` is none: DuckDB does not know it; it differs by machine. Nor are
-    four that PostgreSQL takes for abbreviations without summer time.
+    """The names of time zones. Debian's `localtime` is none: DuckDB does not know it, and it differs by machine. The
+    other four are none, as PostgreSQL takes them for abbreviations, without summer time.
     """
     return available_timezones() - {"localtime", "CET", "EET", "MET", "WET"}
 

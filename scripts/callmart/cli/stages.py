@@ -244,7 +244,7 @@ def publish(
         if plan:
             if as_json:
                 print_json(planned.as_json())
-            raise typer.Exit(UNDONE if any(map(_is_trouble, planned.lines())) else 0)
+            raise typer.Exit(UNDONE if planned.is_troubled else 0)
         problems = follow_rights(connection)
         if asks and not _agreed(planned):
             asked = " and ".join(_asked(planned))
@@ -274,10 +274,6 @@ def _print_plan(planned: "Plans", *, troubles: bool) -> None:
     for line in planned.lines(troubles=troubles):
         colour = _COLOURS.get(line.strip()[0])
         out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line))
-
-
-def _is_trouble(line: str) -> bool:
-    return line.lstrip().startswith("!")
 
 
 def _agreed(planned: "Plans") -> bool:

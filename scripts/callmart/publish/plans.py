@@ -105,6 +105,11 @@ class CustomerPlan:
             )
         return mail_alert(self.mail_stopped_because)
 
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """What needs a person."""
+        return tuple(alert for alert in (self.problem, self.mail_alert) if alert)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -153,8 +158,8 @@ class Plan:
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            alerts = [f"! {alert}" for alert in (customer.problem, customer.mail_alert) if alert]
-            if lines := (*customer.steps, *customer.foreign, *(alerts if troubles else ())):
+            alerts = [f"! {alert}" for alert in customer.alerts] if troubles else []
+            if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
         for installation, projects in sorted(self.others.items()):

@@ -77,6 +77,11 @@ class Plans:
         """The customers with something that has no mark yet and is marked as ours."""
         return _sorted(plan.adopting for _, plan in self.all)
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether something needs a person."""
+        return bool(self.found.unread) or any(one.alerts for _, plan in self.all for one in plan.customers)
+
     def of(self, customer_id: int) -> "Plans":
         """Return the changes for one customer, and those above all customers."""
         by_site = {site: _of(plan, {customer_id}) for site, plan in self.by_site.items()}
