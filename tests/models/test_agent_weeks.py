@@ -82,6 +82,16 @@ LATE = [
         [logout("10:00", 6, duration_s=60)],
     ),
     Late(
+        "a logout that is measured, days after another one",
+        [logout("10:00")],
+        [logout("02:00", 2, duration_s=8 * 3_600)],
+    ),
+    Late(
+        "a logout within what the next one measures, after another one",
+        [logout("10:00"), logout("02:00", 2, duration_s=8 * 3_600)],
+        [logout("20:00", 1)],
+    ),
+    Late(
         "a logout 31 days after the login, to the moment",
         [login("09:00", -34), told_until("09:00")],
         [event("agent_logged_out", at("09:00", -34).astimezone(UTC) + REACH, agent="a", line="d-1")],

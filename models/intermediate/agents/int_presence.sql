@@ -19,6 +19,32 @@ numbered as (
     ) }}
 ),
 
+-- An end after the phase's end, by whose own measure it began later than that, ends one whose beginning is not shown.
+with_ends_before as (
+    select
+        *,
+        max(occurred_at) filter (where {{ ends_presence() }}) over (
+            partition by customer_id, agent_key, kind, place, chain_no, phase_no
+            order by moment
+            range between unbounded preceding and 1 preceding
+        ) as ended_before
+    from numbered
+),
+
+parted as (
+    select
+        *,
+        count(*) filter (
+            where {{ ends_presence() }}
+            and duration_s > 0
+            and occurred_at - {{ seconds_interval('duration_s') }} >= ended_before
+        ) over (
+            partition by customer_id, agent_key, kind, place, chain_no, phase_no
+            order by moment
+        ) as ends_unshown
+    from with_ends_before
+),
+
 phases as (
     select
         customer_id,
@@ -27,6 +53,7 @@ phases as (
         place,
         chain_no,
         phase_no,
+        ends_unshown,
         min(time_zone) as time_zone,
         max(known_until) as known_until,
         min(occurred_at) filter (where {{ begins_presence() }}) as came_at,
@@ -36,8 +63,8 @@ phases as (
             array_agg(duration_s order by moment, duration_s)
             filter (where {{ ends_presence() }})
         )[1] as duration_s
-    from numbered
-    group by customer_id, agent_key, kind, place, chain_no, phase_no
+    from parted
+    group by customer_id, agent_key, kind, place, chain_no, phase_no, ends_unshown
 ),
 
 followed as (
@@ -45,7 +72,7 @@ followed as (
         *,
         lead(came_at) over (
             partition by customer_id, agent_key, kind, place, chain_no
-            order by phase_no
+            order by phase_no, ends_unshown
         ) as next_came_at
     from phases
 )
