@@ -21,7 +21,17 @@ from callmart.base.progress import quietly
 from callmart.database import ledger, ledger_files, server
 from callmart.declarations import dbt_project
 from callmart.land.places import Stored
-from callmart.privacy import disclosing, kept, lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.privacy import (
+    disclosing,
+    kept,
+    lifting,
+    objecting,
+    places,
+    procedure,
+    replaying,
+    subject,
+    withdrawing,
+)
 from callmart.privacy.kept import Remembered
 from callmart.privacy.package import sealing, shelf
 from callmart.privacy.procedure import Steps
@@ -30,7 +40,7 @@ from callmart.reports import paper
 from callmart_home import Callmart
 from centre import DAYS, NAMED, agent_of, events
 from emulated import custom_view
-from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
+from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, key_of, of
 from home_settings import settings_of
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, Commands, choose_password
@@ -104,8 +114,11 @@ def test_an_agent_who_objects_is_in_nothing_that_shows_agents(
     assert raw(home) == events_before, "what was landed is untouched"
     differences(before, state(home), plan.cells.known, agent_key(home, LEAVER))
     assert files_with(home.home / "postgres", {agent_key(home, LEAVER).encode()}), "the control"
-    assert files_with(home.home / "postgres", {b"Noor Zandvliet"}) == set(), "nor in freed pages, or the log"
-    words = {LEAVER.encode(), b"Noor Zandvliet", agent_key(home, LEAVER).encode()}
+    in_clear = {LEAVER.encode(), b"Noor Zandvliet"}
+    assert files_with(home.home / "postgres", in_clear) == set(), (
+        "an id can be a name; nor in freed pages, or the log"
+    )
+    words = in_clear | {agent_key(home, LEAVER).encode()}
     assert not {file for file in files_with(home.home, words) if file.startswith(("extracts", "emulator"))}
 
 
@@ -165,17 +178,27 @@ def test_who_objects_and_gets_reports_goes_on_getting_them_and_gets_the_own_data
 def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     home: Callmart, work: Work, before: Any
 ) -> None:
-    names = "select name, email from registry.agent where customer_id = %s and agent = %s"
+    names = "select agent, name, email from registry.agent where customer_id = %s and agent_key = %s"
+    key = agent_key(home, LEAVER)
     version = "select max(version) as n from registry.version"
     home.apply(WITH_CONTACTS)
     versions = home.rows(version)
     home.apply(WITH_CONTACTS)
     assert home.rows(version) == versions, "the file looks applied"
-    assert home.rows(names, NAMED, LEAVER) == [{"name": None, "email": None}]
+    assert home.rows(names, NAMED, key) == [{"agent": None, "name": None, "email": None}]
+    with work.connection.transaction(force_rollback=True):
+        work.connection.execute("update registry.agent set name = %s where agent = %s", [LEAVER, STAYER])
+        entered = subject.normalised(work.connection, NAMED, key_of(work), "agent", LEAVER)
+        assert entered == LEAVER, "an id, which is known by its key, although another one is called so"
     lift(work, LEAVER, 2)
+    assert home.rows(names, NAMED, key) == [{"agent": LEAVER, "name": None, "email": None}], (
+        "as it was entered"
+    )
     home.apply(WITH_CONTACTS)
     (home.home / "registry.yml").unlink()
-    assert home.rows(names, NAMED, LEAVER) == [{"name": "Noor Zandvliet", "email": "noor@example.org"}]
+    assert home.rows(names, NAMED, key) == [
+        {"agent": LEAVER, "name": "Noor Zandvliet", "email": "noor@example.org"}
+    ]
     assert state(home) == before, "everything is as before"
     assert lifting.plan(case(work, of(work, "agent", LEAVER))).counts["marts"]["agents"] == 1
     assert not any(lifting.plan(case(work, of(work, "agent", STAYER))).counts.values()), "left out of nothing"
@@ -246,6 +269,9 @@ def test_what_comes_later_is_left_out_and_counts_in_queues(home: Callmart, work:
     home.build_unchecked()
     later = home.rows("select agent_key from store.agent_contact where call_date = %s", today)
     assert later and agent_key(home, PARTLY) not in {row["agent_key"] for row in later}
+    known = {row["agent_key"]: row for row in home.rows("select * from registry.agent")}
+    assert known[agent_key(home, PARTLY)]["agent"] is None, "the id does not come back"
+    assert known[agent_key(home, PARTLY)]["last_day"] == today
     (joined,) = home.rows(
         "select count(*) as n from raw.event where customer_id = %s and event = 'queue_joined'"
         " and occurred_at >= (%s::date)::timestamp at time zone 'Europe/Amsterdam'",
@@ -298,7 +324,8 @@ def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
     tableau = work.tableau()
     workbook = next(item for item in TSC.Pager(tableau.workbooks) if "Voorbeeld" in item.project_name)
     view = custom_view(workbook, tableau.users.get_by_id(tableau.user_id), "mine")
-    view = tableau.custom_views.publish(view, io.BytesIO(f'{{"filter": "{PARTLY}"}}'.encode()))
+    label = f"agent-{agent_key(home, PARTLY)[:10]}"
+    view = tableau.custom_views.publish(view, io.BytesIO(f'{{"filter": "{label}"}}'.encode()))
     assert outcomes() == ["holds", "BREACH"], "somebody has saved a view of this agent alone"
     tableau.custom_views.delete(view.id)
     monkeypatch.setattr(published.Content, "prove", lambda *_: Proof(Counts(), Counts()))

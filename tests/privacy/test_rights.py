@@ -117,6 +117,27 @@ def test_only_of_an_agent_figures_are_hidden(
 
 
 @pytest.mark.parametrize(
+    ("customer", "address", "without"),
+    [
+        (ONE, CONTACT, {"agent": "zonder de medewerker", "caller": "zonder het nummer"}),
+        (OTHER, ANOTHERS, {"agent": "without the agent", "caller": "without the number"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["agent", "caller"])
+def test_the_letter_says_that_a_late_call_counts_without_the_person(
+    undone: Desk, kind: str, customer: int, address: str, without: dict[str, str]
+) -> None:
+    """As it lands (tests/land has that). It said that such a call is kept out."""
+    number = undone.open(customer, address, kind=kind)
+    undone.bring(number, "answered")
+    found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    letter = " ".join(letters.answer(undone.owner, settings, found, evidence).split())
+    assert f" {without[kind]};" in letter
+    assert "houden wij tegen" not in letter and "keep out" not in letter
+
+
+@pytest.mark.parametrize(
     ("customer", "address", "said"),
     [(ONE, CONTACT, "nergens weggelaten"), (OTHER, ANOTHERS, "left out of nothing")],
 )

@@ -52,11 +52,11 @@ def person(
     if found.kind is None or until is None or key is None or found.customer_is != "here":
         raise found.out_of_turn
     kind = found.kind
-    normal = [subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind]))]
+    normal = [subject.normalised(owner, found.customer_id, key, kind, secret(_PERSON[kind]))]
     if not register.is_about(officer, found.number, subject.subject(key, kind, normal[0])):
         raise UserError(f"request {found.number} is about somebody else: enter the person in the letter")
     while kind == "agent" and (another := secret("another id of the same agent, or nothing", needed=False)):
-        normal.append(subject.normalised(owner, found.customer_id, kind, another))
+        normal.append(subject.normalised(owner, found.customer_id, key, kind, another))
     person = persons.person(owner, key, found.customer_id, kind, normal, until)
     owner.commit()
     return key, person, normal
@@ -74,7 +74,7 @@ def taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | N
     asked_by = subject.asker(owner, found.customer_id, key, contact())
     if found.customer_is != "back":
         return asked_by, None, fingerprint_of(key)
-    word = subject.normalised(owner, found.customer_id, found.kind, new_person(found.kind))
+    word = subject.normalised(owner, found.customer_id, key, found.kind, new_person(found.kind))
     kept.forget(settings().home, found.number)
     return asked_by, subject.subject(key, found.kind, word), fingerprint_of(key)
 
@@ -86,7 +86,7 @@ def procedure(owner: psycopg.Connection, found: Request, key: bytes) -> "Procedu
     if found.asked_right == "rectification" and found.kind == "agent":
         word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
         if word:
-            id = subject.normalised(owner, found.customer_id, "agent", word)
+            id = subject.normalised(owner, found.customer_id, key, "agent", word)
             *former, whose = (keyed(epoch, "agent", id) for epoch in epochs(key))
             first = clock.parse_day("the first day", secret("the first day, as 2026-11-24"))
             since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))

@@ -122,7 +122,7 @@ def open_(
         person = None
         if key and register.is_authorised(officer, customer, contact):
             word = persons_asked.new_person(kind)
-            person = subject.subject(key, kind, subject.normalised(owner, customer, kind, word))
+            person = subject.subject(key, kind, subject.normalised(owner, customer, key, kind, word))
         made_with = fingerprint_of(key) if key else None
         number = register.open_request(officer, customer, kind, person, day, contact, right, made_with)
         found = register.request(officer, number)

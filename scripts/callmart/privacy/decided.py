@@ -104,7 +104,8 @@ LEFT_OUT: Mapping[str, LeftOut] = {
     "build": LeftOut("discarded", "it was computed with the agent"),
     "events": LeftOut("stays", "the agent's calls count in queues, and everything can be shown again"),
     "registry": LeftOut(
-        "name dropped", "and the address; a registry file brings neither back until the lifting"
+        "name dropped",
+        "and id and address; neither a registry file nor a landing brings one back until the lifting",
     ),
     "marts": LeftOut(
         "left out", "of those that show agents; what agents did is hidden where the agent worked"

@@ -1,6 +1,7 @@
 """Shows an agent again who was left out: the objection, restriction or withdrawal was taken back (objecting.py).
 
-Everything is then as before, cell by cell, with what came meanwhile. The name comes with the next registry file.
+Everything is then as before, cell by cell, with what came meanwhile. The id is the one that was entered; the name comes
+with the next registry file.
 """
 
 from dataclasses import replace
@@ -11,6 +12,7 @@ from callmart.opening.places import Marts, waiting_days
 from callmart.privacy import objecting
 from callmart.privacy.places import PLACES, prove_counted, require_covered
 from callmart.privacy.procedure import Case, OnProof, Plan, Steps
+from callmart.registry.places import name_again
 
 
 def plan(case: Case) -> Plan:
@@ -30,6 +32,7 @@ def do(case: Case, steps: Steps) -> None:
     with clock.guarded(case.work.connection, case.work.settings):
         steps.begin(None if objecting.is_noted(case) else plan(case).hash)
         objecting.note(case, "lifting")
+        name_again(case.work.connection, case.person, case.key)
         objecting.follow(case.work, case.person, steps.on_place)
 
 

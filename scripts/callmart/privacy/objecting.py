@@ -140,7 +140,7 @@ def named(work: Work, person: Person) -> int:
     """How many rows of the registry name the agent."""
     ((found,),) = work.connection.execute(
         "select count(*) from registry.agent where customer_id = %s and agent_key = any(%s)"
-        " and (name is not null or email is not null)",
+        " and num_nonnulls(agent, name, email) > 0",
         [person.customer_id, sorted(person.keys)],
     ).fetchall()
     work.connection.rollback()

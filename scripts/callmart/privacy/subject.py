@@ -35,7 +35,7 @@ def customer_key(connection: psycopg.Connection, settings: Settings, customer_id
         raise blocked from None
 
 
-def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word: str) -> str:
+def normalised(connection: psycopg.Connection, customer_id: int, key: bytes, kind: str, word: str) -> str:
     """A person's number, id or address as it is keyed: however it is spelt, one person is one text.
 
     `connection` is the owner's. Raises UserError, without the word, if it can't be of a person of this kind.
@@ -45,7 +45,7 @@ def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word
         case "caller":
             return _number(word)
         case "agent":
-            return _id_of_agent(connection, customer_id, word)
+            return _id_of_agent(connection, customer_id, key, word)
         case _:
             return _address(word)
 
@@ -93,13 +93,15 @@ def _address(word: str) -> str:
     return plain(word)
 
 
-def _id_of_agent(connection: psycopg.Connection, customer_id: int, word: str) -> str:
-    """The id, as it is. A name is refused, because several agents can have it, and none may be missed."""
+def _id_of_agent(connection: psycopg.Connection, customer_id: int, key: bytes, word: str) -> str:
+    """The id, as it is. A name is refused, because several agents can have it, and none may be missed. The id of an
+    agent who objects is known by its key alone.
+    """
     if not word:
         raise UserError("that is empty: enter the agent's id in the telephone system")
     agents = connection.execute(SQL["agents"], {"customer": customer_id}).fetchall()
     names = sum(plain(name) == plain(word) for _, name in agents if name)
-    if names and not any(agent == word for agent, _ in agents):
+    if names and keyed(key, "agent", word) not in (agent_key for agent_key, _ in agents):
         raise UserError(
             f"that is the name of {names} agent{'s' if names > 1 else ''} and no id: "
             "ask the contact for the id in the telephone system, and enter that"

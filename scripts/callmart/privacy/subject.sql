@@ -1,6 +1,6 @@
 -- name: agents
 select
-    agent,
+    agent_key,
     name
 from registry.agent
 where customer_id = %(customer)s;

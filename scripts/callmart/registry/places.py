@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.keys import keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.spelling import plain
@@ -95,8 +96,8 @@ def _is_called(connection: psycopg.Connection, person: Person) -> bool:
 
 
 def drop_names(connection: psycopg.Connection, person: Person) -> None:
-    """Forget the names and addresses of agents who object to being shown, in the caller's transaction. An agent who was
-    never seen is of no use without a name.
+    """Forget the ids, which can be names, names and addresses of agents who object to being shown, in the caller's
+    transaction. An agent who was never seen is of no use without a name.
     """
     whose = (
         "customer_id = %(customer)s and agent_key = any(%(keys)s) and privacy.objects(customer_id, agent_key)"
@@ -104,10 +105,20 @@ def drop_names(connection: psycopg.Connection, person: Person) -> None:
     parameters = {"customer": person.customer_id, "keys": sorted(person.keys)}
     for statement in (
         f"delete from registry.agent where {whose} and last_day is null",
-        f"update registry.agent set name = null, email = null where {whose} and num_nonnulls(name, email) > 0",
+        "update registry.agent set agent = null, name = null, email = null"
+        f" where {whose} and num_nonnulls(agent, name, email) > 0",
     ):
         if connection.execute(statement.encode(), parameters).rowcount:
             vacuum.note(connection, "registry.agent", whole=True)
+
+
+def name_again(connection: psycopg.Connection, person: Person, key: bytes) -> None:
+    """Note the ids of an agent who is shown again, as they were entered. Commits."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "update registry.agent set agent = %s where customer_id = %s and agent_key = %s and agent is null",
+            [(word, person.customer_id, keyed(key, "agent", word)) for word in sorted(person.words)],
+        )
 
 
 def _erase(connection: psycopg.Connection, person: Person) -> Counts:
