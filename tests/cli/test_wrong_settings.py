@@ -199,6 +199,9 @@ def test_a_bundle_of_authorities_that_is_not_there_is_named(applied: Callmart, c
     assert "REQUESTS_CA_BUNDLE does not name a file of certificates" in mistake(done)
 
 
+EXPLAIN = ("explain", "offered", "--customer", "1", "--from", "2026-11-24")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -215,6 +218,16 @@ def test_a_bundle_of_authorities_that_is_not_there_is_named(applied: Callmart, c
             "--alone and --shared exclude each other: leave out one of the two",
         ),
         (["report", "traffic", "--closed", "--open"], "--open and --closed exclude each other"),
+        (["expire", "--plan", "--accept", "x"], "--plan and --accept exclude each other: leave out one of"),
+        (["publish", "--plan", "--yes"], "--plan and --yes exclude each other: leave out one of the two"),
+        (
+            [*EXPLAIN, "--timezone", "UTC"],
+            "--timezone is about another system's list: name that by --against",
+        ),
+        ([*EXPLAIN, "--within", "0"], "--within is about another system's list: name that by --against"),
+        (["restore", "x", "--keys", "--take-over"], "--keys restores keys alone: name only a folder beside"),
+        (["restore", "--take-over", "--accept", "2026-12-03"], "--take-over needs the folder of a backup if"),
+        (["try", "x", "--drop", "--once"], "--drop removes the environment: name nothing beside it"),
         (["nonsense"], "No such command 'nonsense'"),
         (["status", "--nope"], "No such option: --nope"),
         (["workbook", "traffic", "--customer", "1", "--out", "a.txt"], "--out a.txt is no .twb: name one"),

@@ -187,6 +187,11 @@ REPORTS: dict[str, Case] = {
         "            mart: queue_intervall",
         "3: there is no mart queue_intervall; write queue_interval",
     ),
+    "mart that was taken out": (
+        "            mart: queue_interval",
+        "            mart: zzz",
+        "3: queue_interval, or remove it from depends_on, and the sheets that show it",
+    ),
     "depends": (
         "ref('queue_interval')",
         "ref('queue_interval'), ref('queue_day')",
@@ -276,6 +281,11 @@ REPORTS: dict[str, Case] = {
         "        option: standard",
         "        option: standard\n        rows_in: contact",
         "3: there is no report for rows_in; write contacts",
+    ),
+    "rows in a report that was taken out": (
+        "        option: standard",
+        "        option: standard\n        rows_in: zzz",
+        "3: , or remove rows_in",
     ),
 }
 

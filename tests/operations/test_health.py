@@ -20,6 +20,7 @@ from callmart.database import embedded_server, ledger_files
 from callmart.database.lock import exclusive
 from callmart.operations import certificates, doctor, health
 from callmart.operations.health import Trouble
+from callmart.publish import installation
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, STANDARD
 from commands import command_of
@@ -182,6 +183,18 @@ def test_each_trouble_is_found_by_itself(played: Callmart, changing: psycopg.Con
     assert (trouble.kind, trouble.customer_id) == (case.kind, case.customer_id)
     assert case.says in trouble.what
     assert str(trouble).startswith(f"customer {case.customer_id}: ") == (case.customer_id is not None)
+
+
+def test_a_restored_home_is_behind_until_it_takes_over(
+    played: Callmart, changing: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No run of it publishes."""
+    installation.make_restored(tmp_path, takes_over=False)
+    monkeypatch.setattr(installation, "_path", lambda _: tmp_path / "installation")
+    changing.execute(CASES["not published"].change.encode())
+    (trouble,) = found_in(played, changing)
+    assert trouble.what.endswith("is gone for good, run `callmart restore --take-over`")
+    assert "`callmart run`" not in trouble.what
 
 
 FINE = {

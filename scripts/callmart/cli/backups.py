@@ -71,7 +71,14 @@ def restore(
     """Restore a backup into an empty CALLMART_HOME and an empty database. Nothing is published unless it takes over."""
     from callmart.backup import restore as stage
 
+    with_data = bool(later_keys or accept or ledger_lost)
+    if keys and (take_over or with_data):
+        raise UserError("--keys restores keys alone: name only a folder beside it")
     if folder is None:
+        if take_over and with_data:
+            raise UserError(
+                "--take-over needs the folder of a backup if anything else stands beside it: name one"
+            )
         _take_over_later(wanted=take_over)
         return
     if keys:

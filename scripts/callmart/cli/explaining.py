@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from callmart.explain.explaining import Explained
 
 SHOWN = 50  # rows in the terminal; the file and JSON have all
+WITHIN_S = 2
 
 app = typer.Typer()
 
@@ -42,7 +43,10 @@ def explain_(
     timezone: Annotated[
         str | None, typer.Option(help="The time zone of its moments without an offset (IANA name).")
     ] = None,
-    within: Annotated[float, typer.Option(min=0, max=60, help="By how many seconds moments may differ.")] = 2,
+    within: Annotated[
+        float | None,
+        typer.Option(min=0, max=60, help=f"By how many seconds moments may differ; by default {WITHIN_S}."),
+    ] = None,
     target: Annotated[
         Path | None, typer.Option("--out", help="A .csv to write: the contacts, or the differences.")
     ] = None,
@@ -51,6 +55,11 @@ def explain_(
     """List the contacts behind a number of a queue. Exit code 1 if they don't add up to it."""
     from callmart.explain import comparing, explaining, other_list, question, written
 
+    for option, given in {"--timezone": timezone, "--within": within}.items():
+        if against is None and given is not None:
+            raise UserError(
+                f"{option} is about another system's list: name that by --against, or leave it out"
+            )
     with looking() as connection:
         days = [clock.parse_day("--from", first), clock.parse_day("--to", last or first)]
         if target is not None and target.suffix != ".csv":
@@ -61,7 +70,8 @@ def explain_(
         connection.execute("set transaction isolation level repeatable read")
         asked = question.ask(connection, measure, customer, queue, days[0], days[1])
         explained = explaining.explain(connection, settings(), asked)
-    compared = None if listed is None else comparing.compare(explained, listed, timedelta(seconds=within))
+    nearby = timedelta(seconds=WITHIN_S if within is None else within)
+    compared = None if listed is None else comparing.compare(explained, listed, nearby)
     rows = written.contacts(explained) if compared is None else written.differences(explained, compared)
     if target is not None:
         secret_file(target, written.as_csv(rows))

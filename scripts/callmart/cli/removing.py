@@ -6,7 +6,19 @@ import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import UNDONE, Json, Yes, at_work, looking, out, plain, print_json, show, table
+from callmart.cli.terminal import (
+    UNDONE,
+    Json,
+    Yes,
+    at_work,
+    excluding,
+    looking,
+    out,
+    plain,
+    print_json,
+    show,
+    table,
+)
 from callmart.database import clock
 
 if TYPE_CHECKING:
@@ -32,6 +44,8 @@ def expire(
     from callmart.retention import expire as stage
     from callmart.retention import expiry_plan
 
+    if plan and accept:
+        raise excluding("--plan", "--accept")
     asked = clock.parse_day("--today", today) if today else None
     with looking() if plan else at_work() as connection:
         now = (clock.today if plan else clock.require)(connection, settings())

@@ -21,6 +21,7 @@ from callmart.cli.terminal import (
     at_work,
     database,
     err,
+    excluding,
     fail,
     follow_rights,
     out,
@@ -230,6 +231,8 @@ def publish(
     """Publish to Tableau what each customer has ordered, and remove the rest."""
     from callmart.publish import sites, tableau
 
+    if plan and yes:
+        raise excluding("--plan", "--yes")
     if plan and forget_site is not None:
         raise UserError("--plan changes nothing and --forget-site does: leave out one of the two")
     with at_work() as connection, tableau.at_sites(settings()) as at:

@@ -45,8 +45,13 @@ class OneOfTwo(TyperCommand):
         for option in self.get_params(ctx):
             given = [one for one in (*option.opts, *option.secondary_opts) if one in args]
             if option.secondary_opts and len(given) > 1:
-                raise UserError(f"{' and '.join(given)} exclude each other: leave out one of the two")
+                raise excluding(*given)
         return super().parse_args(ctx, args)
+
+
+def excluding(first: str, second: str) -> UserError:
+    """Two options of which one would be ignored."""
+    return UserError(f"{first} and {second} exclude each other: leave out one of the two")
 
 
 def plain(text: object) -> str:

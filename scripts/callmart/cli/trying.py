@@ -55,6 +55,8 @@ def try_(
     if drop:
         from callmart.environments import known
 
+        if customers or days is not None or once or target is not None:
+            raise UserError("--drop removes the environment: name nothing beside it")
         if not _drop(name):
             raise known.absent(name)
         out.print(f"try: environment {name} is gone")

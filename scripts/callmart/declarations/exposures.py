@@ -342,7 +342,9 @@ def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[
             )
         if report.rows_in and report.rows_in not in known:
             yield declared.wrong(
-                report._file, report.name, f"there is no report for rows_in; {instead(report.rows_in, known)}"
+                report._file,
+                report.name,
+                f"there is no report for rows_in; {instead(report.rows_in, known)}, or remove rows_in",
             )
 
 
@@ -428,7 +430,10 @@ def _of_report(
     unknown = [
         name for name in {**dict.fromkeys(report.marts), **shown} if name not in marts and name not in unread
     ]
-    yield from (f"there is no mart {name}; {instead(name, marts)}" for name in unknown)
+    yield from (
+        f"there is no mart {name}; {instead(name, marts)}, or remove it from depends_on, and the sheets that show it"
+        for name in unknown
+    )
     if not unknown:
         yield from (
             f"its sheets show {name}; add it to depends_on" for name in shown if name not in report.marts

@@ -24,6 +24,7 @@ from callmart.operations.record import AT_WORK, DONE, INTERRUPTED, PROBLEMS, Run
 from callmart.privacy import register, unknown
 from callmart.privacy.register import Request
 from callmart.privacy.unknown import Unknown
+from callmart.publish import installation
 
 SQL = sql_file.statements(__file__)
 
@@ -214,7 +215,7 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
     for customer_id, days in books.held_back:
         yield Trouble("held_back", customer_id, record.held_back(days))
     for customer_id, reason in books.behind:
-        yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
+        yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: {_publishes(settings)}")
     for whose, wrong in books.keys:
         yield Trouble("key", whose, wrong)
     if books.rotation and not books.rotation.is_at_work:
@@ -234,6 +235,15 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
             f"{last}: run `callmart backup FOLDER`, or set health.backup_days = 0 if something else makes backups",
         )
     yield from _waiting(books.requests)
+
+
+def _publishes(settings: Settings) -> str:
+    """What lets Tableau hold what it should. No run of a restored home does."""
+    try:
+        installation.refuse_restored(settings.home)
+    except UserError as reason:
+        return str(reason)
+    return "run `callmart run`"
 
 
 def _waiting(requests: list[Request]) -> Iterator[Trouble]:
