@@ -16,13 +16,17 @@
         -- The first end counts, with its own measure.
         (array_agg(duration_s order by moment, duration_s) filter (where event = '{{ ends }}'))[1] as duration_s
     from (
-        {{ number_phases(
-            relation,
-            name='phase_no',
-            starts="event = '" ~ starts ~ "'",
+        {{ number_measured_ends(
+            '(' ~ number_phases(
+                relation,
+                name='phase_no',
+                starts="event = '" ~ starts ~ "'",
+                ends="event = '" ~ ends ~ "'",
+                partition='customer_id, call_key, queue, agent_key',
+            ) ~ ') as numbered',
             ends="event = '" ~ ends ~ "'",
-            partition='customer_id, call_key, queue, agent_key',
+            partition='customer_id, call_key, queue, agent_key, phase_no',
         ) }}
-    ) as numbered
-    group by customer_id, call_key, queue, agent_key, phase_no
+    ) as parted
+    group by customer_id, call_key, queue, agent_key, phase_no, end_no
 {%- endmacro %}

@@ -19,30 +19,12 @@ numbered as (
     ) }}
 ),
 
--- An end after the phase's end, by whose own measure it began later than that, ends one whose beginning is not shown.
-with_ends_before as (
-    select
-        *,
-        max(occurred_at) filter (where {{ ends_presence() }}) over (
-            partition by customer_id, agent_key, kind, place, chain_no, phase_no
-            order by moment
-            range between unbounded preceding and 1 preceding
-        ) as ended_before
-    from numbered
-),
-
 parted as (
-    select
-        *,
-        count(*) filter (
-            where {{ ends_presence() }}
-            and duration_s > 0
-            and occurred_at - {{ seconds_interval('duration_s') }} >= ended_before
-        ) over (
-            partition by customer_id, agent_key, kind, place, chain_no, phase_no
-            order by moment
-        ) as ends_unshown
-    from with_ends_before
+    {{ number_measured_ends(
+        'numbered',
+        ends=ends_presence(),
+        partition='customer_id, agent_key, kind, place, chain_no, phase_no',
+    ) }}
 ),
 
 phases as (
@@ -53,7 +35,7 @@ phases as (
         place,
         chain_no,
         phase_no,
-        ends_unshown,
+        end_no,
         min(time_zone) as time_zone,
         max(known_until) as known_until,
         min(occurred_at) filter (where {{ begins_presence() }}) as came_at,
@@ -64,7 +46,7 @@ phases as (
             filter (where {{ ends_presence() }})
         )[1] as duration_s
     from parted
-    group by customer_id, agent_key, kind, place, chain_no, phase_no, ends_unshown
+    group by customer_id, agent_key, kind, place, chain_no, phase_no, end_no
 ),
 
 followed as (
@@ -72,7 +54,7 @@ followed as (
         *,
         lead(came_at) over (
             partition by customer_id, agent_key, kind, place, chain_no
-            order by phase_no, ends_unshown
+            order by phase_no, end_no
         ) as next_came_at
     from phases
 )
