@@ -10,6 +10,7 @@ from callmart.base.errors import UserError
 from callmart.base.person import Kind
 from callmart.base.rights_of_persons import Right
 from callmart.privacy import decided, letters, register
+from callmart.publish import places, plans
 from requests_of_persons import PLAN, Desk
 from today import TODAY
 
@@ -268,3 +269,14 @@ def test_one_person_can_ask_for_several_rights_at_once(undone: Desk) -> None:
     assert undone.open(ONE, CONTACT, right="erasure")
     with pytest.raises(UserError, match="is about the same person, and still open"):
         undone.open(ONE, CONTACT, right="access")
+
+
+@pytest.mark.parametrize("kind", get_args(plans.Kind))
+def test_whatever_changes_on_tableau_can_be_noted_as_evidence(undone: Desk, kind: plans.Kind) -> None:
+    """Permissions, warnings and settings of a site could not: `do` broke off after it had published them."""
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "approved")
+    undone.begin(number)
+    register.note_step(undone.owner, number, "tableau content", "treat", {places.counted(kind): 1})
+    noted = [one.counts for one in register.evidence(undone.officer, number) if one.step == "treat"]
+    assert noted == [{places.counted(kind): 1}]

@@ -76,6 +76,8 @@ WORDS = (
     "workbooks",
     "schedules",
     "subscriptions",
+    "warnings",
+    "sites",
     "flows",
     "custom views",
     "data sources of others",

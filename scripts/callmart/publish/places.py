@@ -23,6 +23,7 @@ from callmart.opening.places import follow_rights
 from callmart.publish import bookkeeping, emulator, holdings, reading, sites
 from callmart.publish.actual import Actual, identity
 from callmart.publish.listing import everything
+from callmart.publish.plans import Kind
 from callmart.publish.tableau import FAILURES, reason
 
 REMEDY = "when it answers again, run this again"
@@ -198,7 +199,12 @@ def _publish(work: Work, person: Person) -> Counts:
         concerns = outcome.customer_id in (None, person.customer_id) and outcome.user in (None, *accounts)
         if outcome.error and concerns:
             raise Blocked("tableau", outcome.error)
-    return Counts(f"{step.kind}s" for outcome in outcomes for step in outcome.done)
+    return Counts(counted(step.kind) for outcome in outcomes for step in outcome.done)
+
+
+def counted(kind: Kind) -> str:
+    """Under which word changes of a kind are counted (base/evidence.py)."""
+    return kind if kind == "permissions" else f"{kind}s"
 
 
 def _accounts(actual: Actual, person: Person) -> list[Any]:
