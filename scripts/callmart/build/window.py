@@ -124,14 +124,17 @@ def _fill_window(connection: psycopg.Connection, marts: list[Mart]) -> int:
 
 
 def computed_tables(connection: psycopg.Connection, marts: list[Mart]) -> dict[str, int | None]:
-    """The oid of each mart's table in `build`. Each build makes new tables, so they identify it. A mart
-    that was renamed or widened since has no table there.
+    """The oid of each mart's table in `build`. Each build makes new tables, so they identify it. They are below 0 if no
+    table has a row, as a crash of the server leaves them. A mart that was renamed or widened since has no table there.
     """
     tables: dict[str, int | None] = {}
+    has_rows = False
     for mart in marts:
-        row = connection.execute(
-            sql.SQL("select to_regclass({})::oid::bigint").format(sql.Literal(f'build."{mart.name}"'))
-        ).fetchone()
-        assert row is not None
-        tables[mart.name] = row[0]
-    return tables
+        table = sql.Identifier("build", mart.name)
+        name = [table.as_string(connection)]
+        ((oid,),) = connection.execute("select to_regclass(%s)::oid::bigint", name).fetchall()
+        if oid is not None and not has_rows:
+            exists = sql.SQL("select exists (select 1 from {})").format(table)
+            ((has_rows,),) = connection.execute(exists).fetchall()
+        tables[mart.name] = oid
+    return tables if has_rows else {name: oid and -oid for name, oid in tables.items()}
