@@ -165,6 +165,29 @@ REACHING_IN = {
         f"{A_FUNCTION} create operator pg_catalog.!! (function = public.theirs, rightarg = text)",
         f"{RUN_BY} operator !!(NONE,text)",
     ),
+    "a check by an operator": (
+        f"{A_FUNCTION} create operator public.!! (function = public.theirs, rightarg = text);"
+        " alter table registry.contact add constraint theirs check (operator(public.!!) name)",
+        f"{RUN_BY} constraint theirs on table registry.contact",
+    ),
+    "an index by an operator class": (
+        f"{STRANGER} create function public.theirs(text, text) returns integer immutable language plpgsql"
+        " as 'begin return 0; end'; alter function public.theirs owner to stranger;"
+        " create operator class public.theirs for type text using btree as operator 1 <, operator 2 <=,"
+        " operator 3 =, operator 4 >=, operator 5 >, function 1 public.theirs(text, text);"
+        " create index theirs on registry.contact (name public.theirs)",
+        "run public.theirs(text,text) of stranger, because of index registry.theirs",
+    ),
+    "the type of a column": (
+        f"{A_FUNCTION} create domain public.word as text check (public.theirs(value));"
+        " alter table registry.contact alter column name type public.word",
+        f"{RUN_BY} table registry.contact",
+    ),
+    "a function that calls it": (
+        f"{A_FUNCTION} create function public.calling(text) returns boolean immutable return public.theirs($1);"
+        " alter table registry.contact add constraint theirs check (public.calling(name))",
+        f"{RUN_BY} constraint theirs on table registry.contact",
+    ),
     "another event trigger": (
         f"{STRANGER} create function public.seen() returns event_trigger language plpgsql as 'begin end';"
         " create event trigger seen on ddl_command_end execute function public.seen();"
@@ -200,6 +223,10 @@ REACHING_IN = {
         "create table public.part () inherits (registry.contact)",
         "table registry.contact has the part public.part",
     ),
+    "a table that those who check would read as part of another": (
+        "alter table store.agent inherit build.agent",
+        "table build.agent has the part store.agent",
+    ),
     "changes of another server": (
         "create subscription other connection 'dbname=other' publication other with (connect = false);"
         " insert into pg_subscription_rel select oid, 'registry.contact'::regclass, 'r' from pg_subscription",
@@ -208,6 +235,35 @@ REACHING_IN = {
     "samples of what customers ask": (
         "alter table registry.queue alter column label set statistics 100",
         "the samples of registry.queue are not as callmart made them",
+    ),
+}
+LETS_COUNT = "lets customers count rows of others"
+# By which a customer could count rows of others that meet a condition, though it is shown none of them.
+COUNTING = {
+    "an index that begins with something else": (
+        "create index peek on store.queue_interval (offered)",
+        f"index store.peek on store.queue_interval {LETS_COUNT}",
+    ),
+    "an index of a month": (
+        "do $$ declare month text := max(relid::text) from pg_partition_tree('store.queue_interval') where isleaf;"
+        " begin execute format('create index peek on %s (offered)', month); end $$",
+        "index store.peek on store.queue_interval_",
+    ),
+    "an index of an expression, which has samples": (
+        "create index peek on registry.queue (customer_id, lower(label))",
+        f"index registry.peek on registry.queue {LETS_COUNT}",
+    ),
+    "an index whose rows the catalogue counts": (
+        "create index peek on ops.held_back (customer_id) where customer_id = 1002",
+        f"index ops.peek on ops.held_back {LETS_COUNT}",
+    ),
+    "an index of another kind": (
+        "create index peek on store.agent using brin (customer_id, agent)",
+        f"index store.peek on store.agent {LETS_COUNT}",
+    ),
+    "a key": (
+        "alter table registry.line add constraint peek unique (line, customer_id)",
+        f"index registry.peek on registry.line {LETS_COUNT}",
     ),
 }
 # What a server may have that is not ours, or what a login set for itself, which the next run resets.
@@ -239,9 +295,9 @@ def found_after(callmart: Callmart, statements: str) -> Iterator[Drift]:
         yield from (one for one in drift.find(superuser, dbt_project.marts(callmart.settings)) if one.stops)
 
 
-@pytest.mark.parametrize("what", [*SHUTTING_OUT, *OPENING, *HELD, *REACHING_IN])
+@pytest.mark.parametrize("what", [*SHUTTING_OUT, *OPENING, *HELD, *REACHING_IN, *COUNTING])
 def test_what_takes_the_protection_away_is_named_with_its_remedy(played: Callmart, what: str) -> None:
-    statements, told = (SHUTTING_OUT | OPENING | HELD | REACHING_IN)[what]
+    statements, told = (SHUTTING_OUT | OPENING | HELD | REACHING_IN | COUNTING)[what]
     (found,) = found_after(played, statements)
     assert told in found.text
     assert found.server == (what in SHUTTING_OUT)
@@ -264,6 +320,55 @@ def test_a_setting_of_any_length_holds_up_nobody_s_opening(played: Callmart) -> 
         superuser.execute("set local role callmart_owner")
         (found,) = drift.of_roles(superuser)
     assert found.text == "login callmart_customer_1001 has other settings"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "create index peek on store.queue_interval (offered)",
+        "alter table registry.line add constraint peek unique (line, customer_id)",
+        "alter table store.agent inherit build.agent",
+    ],
+)
+def test_applying_takes_away_by_what_rows_of_others_could_be_read_or_counted(
+    played: Callmart, made: str
+) -> None:
+    with played.superuser() as superuser:
+        superuser.execute(made.encode())
+    assert len(apply(played)) == 1
+    assert drifted(played) == []
+
+
+def test_an_index_shows_a_customer_how_many_rows_of_others_meet_a_condition(played: Callmart) -> None:
+    """Which is why one is drift. Without it, all rows of others are read and removed, whatever the condition."""
+    ask = "explain (analyze, costs off, timing off) select * from mart.queue_interval where offered = {}"
+    with played.superuser(keep=False) as superuser:
+        superuser.execute("set local enable_seqscan = off")
+        shown = list[list[bool]]()
+        for made in ("select", "create index peek on store.queue_interval (offered)"):
+            superuser.execute(made.encode())
+            superuser.execute("set local role callmart_customer_1003")
+            shown.append(
+                [
+                    any(
+                        "Rows Removed by Filter" in line
+                        for (line,) in superuser.execute(ask.format(offered).encode())
+                    )
+                    for offered in (1, 9999)
+                ]
+            )
+            superuser.execute("reset role")
+    assert shown == [[True, True], [True, False]]
+
+
+def test_an_aggregate_that_is_not_callmart_s_is_named(played: Callmart) -> None:
+    """It has no text to compare."""
+    (found,) = found_after(
+        played,
+        "set local role callmart_owner; create aggregate registry.most(integer) (sfunc = int4larger, stype = integer);"
+        " reset role",
+    )
+    assert found.text == "function or view registry.most(integer) is not as callmart made it"
 
 
 def test_applying_deletes_a_sample_that_should_not_be_there(played: Callmart) -> None:

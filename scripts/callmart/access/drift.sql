@@ -241,16 +241,57 @@ inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oi
 where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
 union all
 -- Whoever may read a table reads what inherits from it, whatever the rights and policies of that are. A part of a table
--- keeps some of its rows, for whoever owns the part.
+-- keeps some of its rows, for whoever owns the part. Callmart's own parts are months, in the schema of their table.
 select
     'table ' || whole.oid::regclass || ' has the part ' || part.oid::regclass,
-    null
+    case
+        when
+            not part.relispartition
+            and whole.relnamespace in (select oid from ours) and part.relnamespace in (select oid from ours)
+            then format('alter table %%s no inherit %%s', part.oid::regclass, whole.oid::regclass)
+    end
 from pg_inherits
 inner join pg_class as whole on whole.oid = inhparent
 inner join pg_class as part on part.oid = inhrelid
 where
-    (whole.relnamespace in (select oid from ours)) <> (part.relnamespace in (select oid from ours))
+    (whole.relnamespace in (select oid from ours) or part.relnamespace in (select oid from ours))
+    and (whole.relnamespace <> part.relnamespace or not part.relispartition)
     and part.relkind not in ('i', 'I')
+union all
+-- An index that a reader's condition can be looked up in without the customer shows how many rows of all customers meet
+-- it, in EXPLAIN ANALYZE. One of an expression has samples, and the catalogue counts the rows of one with a condition.
+-- The two of callmart's own are of columns that no reader's condition reaches.
+select
+    'index ' || i.oid::regclass || ' on ' || t.oid::regclass || ' lets customers count rows of others',
+    coalesce(
+        (
+            select format('alter table %%s drop constraint %%I', t.oid::regclass, conname)
+            from pg_constraint
+            where conindid = i.oid and contype in ('p', 'u', 'x')
+            limit 1
+        ),
+        format('drop index %%s', i.oid::regclass)
+    )
+from pg_index
+inner join pg_class as i on i.oid = indexrelid
+inner join pg_class as t on t.oid = indrelid
+where
+    t.relrowsecurity
+    and t.relnamespace in (select oid from ours) and t.relnamespace <> 'usage'::regnamespace
+    and not i.relispartition
+    and i.oid::regclass::text <> all(array['ops.opened_day_by_definition', 'ops.opened_day_so_far'])
+    and not (
+        exists (
+            select 1 from pg_attribute
+            where attrelid = t.oid and attnum = indkey[0] and attname = 'customer_id'
+        )
+        and indexprs is null
+        and indpred is null
+        and exists (
+            select 1 from pg_am
+            where pg_am.oid = i.relam and amname = 'btree'
+        )
+    )
 union all
 select
     'subscription ' || subname || ' writes into ' || srrelid::regclass,

@@ -2,10 +2,11 @@
 
 -- name: run
 -- Functions of neither a superuser nor the owner that run in the owner's sessions, each with its owner, and why: it is
--- among PostgreSQL's own, or behind one of their operators or casts; something of callmart's calls it; or an event
--- trigger does, in everybody's sessions, so that one may not even be the owner's. And who may put more among
+-- among PostgreSQL's own, or behind one of their operators or casts; something of callmart's calls it, by itself or by
+-- way of an operator, an operator class, a domain or another function; or an event trigger does, in everybody's
+-- sessions, so that one may not even be the owner's. And who may put more among
 -- PostgreSQL's own. What extensions bring is left out. Types are exact, so that these conditions call none of them.
-with others as materialized (
+with recursive others as materialized (
     select
         p.oid,
         p.proowner as owner,
@@ -26,16 +27,49 @@ ours as materialized (
     where nspname::text = any(%(schemas)s::text[])
 ),
 
-calls as materialized (
+calls as (
     select
-        others.oid,
-        others.owner,
-        others.is_owners,
-        d.classid,
-        d.objid
+        oid,
+        owner,
+        is_owners,
+        'pg_proc'::regclass::oid as classid,
+        oid as objid
     from others
-    inner join pg_depend as d on others.oid = d.refobjid
-    where d.refclassid = 'pg_proc'::regclass::oid
+    union
+    select
+        calls.oid,
+        calls.owner,
+        calls.is_owners,
+        next.classid,
+        next.objid
+    from calls
+    cross join lateral (
+        select
+            d.classid,
+            d.objid
+        from pg_depend as d
+        where
+            d.refclassid = calls.classid and d.refobjid = calls.objid
+            and calls.classid in (
+                'pg_proc'::regclass::oid, 'pg_operator'::regclass::oid, 'pg_type'::regclass::oid,
+                'pg_opclass'::regclass::oid, 'pg_opfamily'::regclass::oid
+            )
+        union all
+        -- What is part of an operator class or of a domain depends on it, not it on its parts.
+        select
+            d.refclassid,
+            d.refobjid
+        from pg_depend as d
+        where
+            d.classid = calls.classid and d.objid = calls.objid
+            and calls.classid in (
+                'pg_amproc'::regclass::oid, 'pg_amop'::regclass::oid, 'pg_constraint'::regclass::oid
+            )
+            and d.refclassid in (
+                'pg_opclass'::regclass::oid, 'pg_opfamily'::regclass::oid, 'pg_type'::regclass::oid
+            )
+            and d.deptype in ('a'::"char", 'i'::"char") -- noqa: RF06
+    ) as next
 ),
 
 found as (
@@ -81,6 +115,7 @@ found as (
     where
         not calls.is_owners
         and calls.classid = 'pg_proc'::regclass::oid
+        and calls.objid <> calls.oid
         and p.pronamespace in (select oid from ours)
     union
     -- Defaults, checks, indexes, triggers, policies and rules depend on their table.
@@ -95,6 +130,19 @@ found as (
     where
         not calls.is_owners
         and of_table.refclassid = 'pg_class'::regclass::oid
+        and c.relnamespace in (select oid from ours)
+    union
+    -- Columns of a type.
+    select
+        calls.oid,
+        calls.owner,
+        calls.classid,
+        calls.objid
+    from calls
+    inner join pg_class as c on calls.objid = c.oid
+    where
+        not calls.is_owners
+        and calls.classid = 'pg_class'::regclass::oid
         and c.relnamespace in (select oid from ours)
     union
     select

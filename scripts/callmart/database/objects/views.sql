@@ -45,7 +45,8 @@ with pointing as materialized (
 
 select
     p.oid::regprocedure::text as object,
-    md5(pg_get_functiondef(p.oid)) as definition
+    -- An aggregate has no such text; none is callmart's.
+    case when p.prokind = 'a' then 'aggregate' else md5(pg_get_functiondef(p.oid)) end as definition
 from pg_catalog.pg_proc as p
 where
     p.pronamespace in (
