@@ -248,8 +248,13 @@ ODD = [
         sessions=[(0, "09:00", "17:00", 28801, 1)],
     ),
     Odd(
-        "logged out twice: what the second one measures is not the login",
+        "logged out twice: what the second one measures is a login of its own",
         [login("09:00"), logout("10:00", duration_s=3540), logout("10:30", duration_s=5)],
+        sessions=[(0, "09:00", "10:00", 3540, 1), (0, None, "10:30", 5, 0)],
+    ),
+    Odd(
+        "logged out twice: what the second one measures is the login that had ended",
+        [login("09:00"), logout("10:00", duration_s=3540), logout("10:30", duration_s=5400)],
         sessions=[(0, "09:00", "10:00", 3540, 1)],
     ),
     Odd(
