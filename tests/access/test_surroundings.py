@@ -277,6 +277,11 @@ STOPS_NOTHING = {
     " alter role callmart_test_loader set session_replication_role = replica",
     "a path": "alter database callmart set search_path = public",
     "a stranger's function that nothing of ours calls": A_FUNCTION,
+    "one that reads a table of ours": (
+        f"{STRANGER} create function public.reading() returns bigint stable"
+        " begin atomic select count(*) from registry.queue; end;"
+        " alter function public.reading() owner to stranger"
+    ),
     "a stranger who reads all tables, but gets into no database of ours": (
         f"{STRANGER} grant pg_read_all_data to stranger"
     ),

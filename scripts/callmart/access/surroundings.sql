@@ -4,8 +4,8 @@
 -- Functions of neither a superuser nor the owner that run in the owner's sessions, each with its owner, and why: it is
 -- among PostgreSQL's own, or behind one of their operators or casts; something of callmart's calls it, by itself or by
 -- way of an operator, an operator class, a domain or another function; or an event trigger does, in everybody's
--- sessions, so that one may not even be the owner's. And who may put more among
--- PostgreSQL's own. What extensions bring is left out. Types are exact, so that these conditions call none of them.
+-- sessions, so that one may not even be the owner's. And who may put more among PostgreSQL's own. What extensions bring
+-- is left out. Types are exact, so that these conditions call none of them.
 with recursive others as materialized (
     select
         p.oid,
@@ -72,6 +72,42 @@ calls as (
     ) as next
 ),
 
+-- What runs in the owner's sessions. Defaults, checks, indexes, triggers, policies and rules depend on their table.
+run_by_owner as (
+    select
+        'pg_cast'::regclass::oid as classid,
+        oid as objid
+    from pg_cast
+    where castsource < 16384::oid and casttarget < 16384::oid -- PostgreSQL's own types
+    union all
+    select
+        'pg_operator'::regclass::oid,
+        oid
+    from pg_operator
+    where oprnamespace = 'pg_catalog'::regnamespace::oid
+    union all
+    select
+        'pg_proc'::regclass::oid,
+        oid
+    from pg_proc
+    where pronamespace in (select oid from ours)
+    union all
+    select
+        'pg_class'::regclass::oid,
+        oid
+    from pg_class
+    where relnamespace in (select oid from ours)
+    union all
+    select
+        of_table.classid,
+        of_table.objid
+    from pg_depend as of_table
+    inner join pg_class as c on of_table.refobjid = c.oid
+    where
+        of_table.refclassid = 'pg_class'::regclass::oid
+        and c.relnamespace in (select oid from ours)
+),
+
 found as (
     select
         oid,
@@ -87,63 +123,10 @@ found as (
         calls.classid,
         calls.objid
     from calls
-    inner join pg_cast as c on calls.objid = c.oid
+    inner join run_by_owner on calls.classid = run_by_owner.classid and calls.objid = run_by_owner.objid
     where
         not calls.is_owners
-        and calls.classid = 'pg_cast'::regclass::oid
-        and c.castsource < 16384::oid and c.casttarget < 16384::oid -- PostgreSQL's own types
-    union
-    select
-        calls.oid,
-        calls.owner,
-        calls.classid,
-        calls.objid
-    from calls
-    inner join pg_operator as o on calls.objid = o.oid
-    where
-        not calls.is_owners
-        and calls.classid = 'pg_operator'::regclass::oid
-        and o.oprnamespace = 'pg_catalog'::regnamespace::oid
-    union
-    select
-        calls.oid,
-        calls.owner,
-        calls.classid,
-        calls.objid
-    from calls
-    inner join pg_proc as p on calls.objid = p.oid
-    where
-        not calls.is_owners
-        and calls.classid = 'pg_proc'::regclass::oid
-        and calls.objid <> calls.oid
-        and p.pronamespace in (select oid from ours)
-    union
-    -- Defaults, checks, indexes, triggers, policies and rules depend on their table.
-    select
-        calls.oid,
-        calls.owner,
-        calls.classid,
-        calls.objid
-    from calls
-    inner join pg_depend as of_table on calls.classid = of_table.classid and calls.objid = of_table.objid
-    inner join pg_class as c on of_table.refobjid = c.oid
-    where
-        not calls.is_owners
-        and of_table.refclassid = 'pg_class'::regclass::oid
-        and c.relnamespace in (select oid from ours)
-    union
-    -- Columns of a type.
-    select
-        calls.oid,
-        calls.owner,
-        calls.classid,
-        calls.objid
-    from calls
-    inner join pg_class as c on calls.objid = c.oid
-    where
-        not calls.is_owners
-        and calls.classid = 'pg_class'::regclass::oid
-        and c.relnamespace in (select oid from ours)
+        and (calls.classid <> 'pg_proc'::regclass::oid or calls.objid <> calls.oid)
     union
     select
         oid,

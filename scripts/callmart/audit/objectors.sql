@@ -29,8 +29,8 @@ select
 from store.agent;
 
 -- name: words
--- The keys of agents who object, the labels that reports make from them, and the ids of those of
--- before callmart dropped ids.
+-- The keys of agents who object, the labels that reports make from them, and the ids of those who objected before ids
+-- were deleted.
 select
     a.customer_id,
     unnest(array[a.agent_key, 'agent-' || left(a.agent_key, 10), r.agent]) as word

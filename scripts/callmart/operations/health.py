@@ -214,8 +214,9 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         )
     for customer_id, days in books.held_back:
         yield Trouble("held_back", customer_id, record.held_back(days))
+    what_publishes = _what_publishes(settings) if books.behind else ""
     for customer_id, reason in books.behind:
-        yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: {_publishes(settings)}")
+        yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: {what_publishes}")
     for whose, wrong in books.keys:
         yield Trouble("key", whose, wrong)
     if books.rotation and not books.rotation.is_at_work:
@@ -237,8 +238,8 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
     yield from _waiting(books.requests)
 
 
-def _publishes(settings: Settings) -> str:
-    """What lets Tableau hold what it should. No run of a restored home does."""
+def _what_publishes(settings: Settings) -> str:
+    """What a person does about a Tableau that is behind. No run of a restored home publishes."""
     try:
         installation.refuse_restored(settings.home)
     except UserError as reason:

@@ -279,17 +279,12 @@ begin
     end if;
     insert into registry.agent as known (customer_id, agent_key, agent, last_day)
     select
-        i.customer_id,
-        i.agent_key,
-        min(i.agent) filter (where o.tombstone is null), -- the id of an agent who objects is not kept
-        max((i.last_at at time zone c.time_zone)::date)
-    from raw.incoming_agent as i
-    join registry.customer as c using (customer_id)
-    left join privacy.objector as o
-        on i.customer_id = o.customer_id
-        and left(i.agent_key, 6) = o.beginning
-        and o.tombstone = privacy.tombstone_of(o.secret, 'objector', i.agent_key)
-    group by i.customer_id, i.agent_key
+        customer_id,
+        agent_key,
+        min(agent) filter (where not privacy.objects(customer_id, agent_key)), -- an objector's id is not kept
+        max((last_at at time zone time_zone)::date)
+    from raw.incoming_agent join registry.customer using (customer_id)
+    group by customer_id, agent_key
     on conflict (customer_id, agent_key) do update
     set agent = coalesce(known.agent, excluded.agent), last_day = greatest(known.last_day, excluded.last_day);
 
