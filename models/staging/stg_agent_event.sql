@@ -52,7 +52,8 @@ detailed as (
     where option = 'detailed'
 ),
 
-shown_days as (
+-- Materialized, as PostgreSQL would look up the events first, and then compare each with all customers.
+shown_days as materialized (
     select days.*
     from days
     inner join detailed on days.customer_id = detailed.customer_id

@@ -74,45 +74,40 @@ stretches as (
         *,
         status_before is null
         or status <> status_before
-        or cardinality(statuses) > 1 as is_entered
+        or cardinality(statuses) > 1 as is_entered,
+        max(occurred_at) over (partition by customer_id, agent_key) as last_at
     from with_before
 ),
 
-numbered as (
+phases as (
     select
         *,
-        count(*) filter (where is_entered or before_ended_at < occurred_at) over timeline as phase_no,
         coalesce(
             lead(before_ended_at) over timeline,
-            least(occurred_at + {{ longest_phase() }}, known_until)
+            least(last_at + {{ longest_phase() }}, known_until)
         ) as ended_at
     from stretches
+    where is_entered or before_ended_at < occurred_at
     window timeline as (
         partition by customer_id, agent_key
         order by occurred_at, file_id, line_number
     )
+),
+
+-- The other statuses of a moment are over in it.
+each_status as (
+    select
+        *,
+        unnest(statuses) as one_status
+    from phases
 )
 
 select
     customer_id,
     agent_key,
-    min(status) as status,
-    min(occurred_at) as started_at,
-    max(ended_at) as ended_at,
-    bool_or(is_entered) as is_entered
-from numbered
-group by customer_id, agent_key, phase_no
-union all
-select
-    with_before.customer_id,
-    with_before.agent_key,
-    entered.status,
-    with_before.occurred_at as started_at,
-    with_before.occurred_at as ended_at,
-    true as is_entered
-from with_before
-cross join lateral unnest(with_before.statuses) as entered (status)
-where
-    cardinality(with_before.statuses) > 1
-    and entered.status <> with_before.status
-    and entered.status is distinct from with_before.status_before
+    one_status as status,
+    occurred_at as started_at,
+    case when one_status = status then ended_at else occurred_at end as ended_at,
+    is_entered
+from each_status
+where one_status = status or one_status is distinct from status_before
