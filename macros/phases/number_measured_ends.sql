@@ -1,7 +1,7 @@
 {#
-    Adds to each row of `relation` its `end_no` within `partition`, which is a phase: 0, and one more from each end on
-    that ends a phase of its own, whose beginning the source does not show. That is an end after another one, if by the
-    source's own measure what it ends began after that. Rows need a `moment`, an `occurred_at` and a `duration_s`.
+    Adds to each row of `relation` its `end_no` within a phase (`partition`). It begins with 0, and is one more from each
+    end on that is another phase's: by the source's own measure that phase began after all ends before. Rows need a
+    `moment`, an `occurred_at` and a `duration_s`.
 #}
 {% macro number_measured_ends(relation, ends, partition) -%}
     select

@@ -226,7 +226,7 @@ EXPLAIN = ("explain", "offered", "--customer", "1", "--from", "2026-11-24")
         ),
         ([*EXPLAIN, "--within", "0"], "--within is about another system's list: name that by --against"),
         (["restore", "x", "--keys", "--take-over"], "--keys restores keys alone: name only a folder beside"),
-        (["restore", "--take-over", "--accept", "2026-12-03"], "--take-over needs the folder of a backup if"),
+        (["restore", "--take-over", "--accept", "2026-12-03"], "name the folder of a backup"),
         (["try", "x", "--drop", "--once"], "--drop removes the environment: name nothing beside it"),
         (["nonsense"], "No such command 'nonsense'"),
         (["status", "--nope"], "No such option: --nope"),

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from callmart.privacy.kept import Remembered
 from callmart.privacy.package import sealing, shelf
 from callmart.privacy.procedure import Steps
 from callmart.publish import places as published
+from callmart.registry.places import name_again
 from callmart.reports import paper
 from callmart_home import Callmart
 from centre import DAYS, NAMED, agent_of, events
@@ -190,6 +192,13 @@ def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
         work.connection.execute("update registry.agent set name = %s where agent = %s", [LEAVER, STAYER])
         entered = subject.normalised(work.connection, NAMED, key_of(work), "agent", LEAVER)
         assert entered == LEAVER, "an id, which is known by its key, although another one is called so"
+    person = of(work, "agent", LEAVER)
+    with work.connection.transaction(force_rollback=True):
+        work.connection.execute("update registry.agent set agent = null where agent = %s", [STAYER])
+        name_again(work.connection, replace(person, words=person.words | {STAYER}), key_of(work))
+        ids = "select agent from registry.agent where customer_id = %s and agent_key = any(%s)"
+        found = work.connection.execute(ids, [NAMED, [key, agent_key(home, STAYER)]]).fetchall()
+        assert set(found) == {(LEAVER,), (None,)}, "who is called like another one's id"
     lift(work, LEAVER, 2)
     assert home.rows(names, NAMED, key) == [{"agent": LEAVER, "name": None, "email": None}], (
         "as it was entered"

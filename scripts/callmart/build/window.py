@@ -131,8 +131,9 @@ def computed_tables(connection: psycopg.Connection, marts: list[Mart]) -> dict[s
     has_rows = False
     for mart in marts:
         table = sql.Identifier("build", mart.name)
-        name = [table.as_string(connection)]
-        ((oid,),) = connection.execute("select to_regclass(%s)::oid::bigint", name).fetchall()
+        ((oid,),) = connection.execute(
+            "select to_regclass(%s)::oid::bigint", [table.as_string(connection)]
+        ).fetchall()
         if oid is not None and not has_rows:
             exists = sql.SQL("select exists (select 1 from {})").format(table)
             ((has_rows,),) = connection.execute(exists).fetchall()

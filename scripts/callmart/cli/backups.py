@@ -75,11 +75,7 @@ def restore(
     if keys and (take_over or with_data):
         raise UserError("--keys restores keys alone: name only a folder beside it")
     if folder is None:
-        if take_over and with_data:
-            raise UserError(
-                "--take-over needs the folder of a backup if anything else stands beside it: name one"
-            )
-        _take_over_later(wanted=take_over)
+        _take_over_later(wanted=take_over and not with_data)
         return
     if keys:
         _restore_keys(folder)

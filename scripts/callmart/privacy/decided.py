@@ -105,7 +105,7 @@ LEFT_OUT: Mapping[str, LeftOut] = {
     "events": LeftOut("stays", "the agent's calls count in queues, and everything can be shown again"),
     "registry": LeftOut(
         "name dropped",
-        "and id and address; neither a registry file nor a landing brings one back until the lifting",
+        "id and address as well; no registry file and no landing brings them back until the lifting",
     ),
     "marts": LeftOut(
         "left out", "of those that show agents; what agents did is hidden where the agent worked"

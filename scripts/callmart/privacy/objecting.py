@@ -35,12 +35,12 @@ def plan(case: Case) -> Plan:
 
 
 def do(case: Case, steps: Steps) -> None:
-    """Leave the agent out, and drop the name. There is no control: what is stored stays."""
+    """Leave the agent out, and drop the id, the name and the address. There is no control: what is stored stays."""
     with clock.guarded(case.work.connection, case.work.settings):
         if is_noted(case):
             before = _kept(case)
             steps.begin(None)
-        else:  # the registry has the name, so what is kept is of an attempt that failed, and written anew
+        else:  # the registry names the agent, so what is kept is of an attempt that failed, and written anew
             before = Remembered.of(case.person, Stored())
             steps.begin(plan(case).hash)
         kept.keep(case, before)
@@ -49,8 +49,8 @@ def do(case: Case, steps: Steps) -> None:
 
 
 def prove(case: Case, on_place: OnProof) -> int:
-    """Look for the agent in what shows agents, and for the name in the registry. The name is forgotten when nothing is
-    left.
+    """Look for the agent in what shows agents, and for the id, name or address in the registry. They are forgotten when
+    nothing is left.
     """
     with clock.guarded(case.work.connection, case.work.settings):
         require_covered(case.work)
@@ -85,8 +85,8 @@ def is_noted(case: Case) -> bool:
 
 
 def note(case: Case, right: Act) -> None:
-    """Write into the ledger that the agent is left out or shown again, drop the name, and mark the days that change.
-    From here on every build follows it. Commits.
+    """Write into the ledger that the agent is left out or shown again, drop what names the agent, and mark the days
+    that change. From here on every build follows it. Commits.
     """
     work, person = case.work, case.person
     # What leaves the agent out may be of a key from before a rotation.
@@ -110,8 +110,8 @@ def was_left_out(work: Work, person: Person) -> bool:
 
 
 def settle(connection: psycopg.Connection, person: Person) -> None:
-    """Mark the days that the agent is on, discard what was computed of them and not opened, and drop the name if the
-    agent is left out. In the caller's transaction.
+    """Mark the days that the agent is on, discard what was computed of them and not opened, and drop what names the
+    agent if the agent is left out. In the caller's transaction.
     """
     landed.mark_shown(connection, always(person))
     drop_names(connection, person)

@@ -96,8 +96,8 @@ def _is_called(connection: psycopg.Connection, person: Person) -> bool:
 
 
 def drop_names(connection: psycopg.Connection, person: Person) -> None:
-    """Forget the ids, which can be names, names and addresses of agents who object to being shown, in the caller's
-    transaction. An agent who was never seen is of no use without a name.
+    """Forget the ids (they can be names), the names and the addresses of agents who object to being shown, in the
+    caller's transaction. An agent who was never seen is of no use without a name.
     """
     whose = (
         "customer_id = %(customer)s and agent_key = any(%(keys)s) and privacy.objects(customer_id, agent_key)"
@@ -114,10 +114,12 @@ def drop_names(connection: psycopg.Connection, person: Person) -> None:
 
 def name_again(connection: psycopg.Connection, person: Person, key: bytes) -> None:
     """Note the ids of an agent who is shown again, as they were entered. Commits."""
+    keyed_words = [(word, keyed(key, "agent", word)) for word in sorted(person.words)]
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
             "update registry.agent set agent = %s where customer_id = %s and agent_key = %s and agent is null",
-            [(word, person.customer_id, keyed(key, "agent", word)) for word in sorted(person.words)],
+            # The agent's name can be another agent's id.
+            [(id, person.customer_id, key) for id, key in keyed_words if key in person.keys],
         )
 
 
