@@ -45,7 +45,9 @@ from kept_workbooks import kept_workbooks
 SHARED = pytest.StashKey[Path]()
 
 # A busy machine is no failure; each session has other examples.
-hypothesis.settings.register_profile("callmart", deadline=None, max_examples=50)
+hypothesis.settings.register_profile(
+    "callmart", deadline=None, max_examples=50, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("callmart")
 gc.set_threshold(50_000)  # half a million objects of the libraries are there to stay
 

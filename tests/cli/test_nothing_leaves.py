@@ -9,6 +9,7 @@ import pytest
 from callmart.base.person import Blocked, Person, Place
 from callmart.cli.terminal import UNDONE
 from callmart.extract.places import Extracts
+from callmart.mailing import places
 from callmart.privacy import procedure
 from callmart.publish.places import Content
 from callmart_home import Callmart
@@ -47,6 +48,7 @@ def test_what_lets_something_leave_is_refused(
     assert not drawn.exists()
     assert not list((drifted.home / "extracts").rglob("*.hyper"))
     assert not list((drifted.home / "reports").rglob("*.html"))
+    assert not list(places.folder(drifted.settings).rglob("*.eml"))
 
 
 @pytest.mark.parametrize("place", [Extracts(), Content()], ids=lambda place: place.name)

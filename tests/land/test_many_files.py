@@ -224,17 +224,18 @@ def test_what_fails_only_ahead_of_its_turn_is_prepared_again(
     monkeypatch.setattr(readers, "ENOUGH_ROWS", 1)
     for path in paths:  # each is of two blocks
         path.write_text(path.read_text() + path.read_text().replace('"call_id":"', '"call_id":"second '))
-    events, judged = Prepared._events, list[Any]()
+    events, judged, failed = Prepared._events, list[Any](), list[Any]()
 
     def failing(prepared: Prepared, *block: Any) -> pa.Table:
         judged.extend(prepared._sources)
-        if judged.count(1) == 2:
-            judged.append(1)
+        if judged.count(1) == 2 and not failed:
+            failed.extend(prepared._sources)
             raise duckdb.OutOfMemoryException("no memory is left")
         return events(prepared, *block)
 
     monkeypatch.setattr(Prepared, "_events", failing)
     outcomes = callmart.land_all(*((path, None) for path in paths))
+    assert failed == [1]
     assert [isinstance(one, landing.Landed) and one.rows for one in outcomes] == [2, 2]
 
 

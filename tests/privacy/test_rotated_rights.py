@@ -24,6 +24,7 @@ from callmart.privacy.correcting import Correction
 from callmart.privacy.kept import Remembered
 from callmart.privacy.procedure import Case
 from callmart.registry.objectors import leave_out
+from callmart.registry.places import name_again
 from callmart.registry.states import current_states
 from callmart_home import Callmart, leave_dirty
 from centre import DAYS, agent_of, events
@@ -69,11 +70,13 @@ def correction(work: Work, first: date, right: str = RIGHT) -> Correction:
 
 
 def note(work: Work, customer: int, agent: str, request: int, right: Any) -> None:
-    """Let an agent object, or take it back."""
+    """Let an agent object, or take it back: then reports name the agent by the id again."""
     asked = case(work, customer, agent, DAYS[-1], request)
     if right == "lifting":
         assert objecting.is_left_out(work, asked.person)
     objecting.note(asked, right)
+    if right == "lifting":
+        name_again(work.connection, asked.person, asked.key)
     assert objecting.is_left_out(work, asked.person) == (right == "objection")
 
 

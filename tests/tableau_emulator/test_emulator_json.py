@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 import tableauserverclient as TSC
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -313,7 +313,6 @@ def in_xml(name: str, said: Any) -> etree._Element:
     return node
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(REQUESTS)
 def test_a_request_is_read_alike_in_both_forms(said: dict[str, Any]) -> None:
     of_json = forms.read(json.dumps(said).encode(), JSON)
