@@ -36,7 +36,7 @@ strangers as materialized (
             typowner,
             typnamespace
         from pg_type
-        where oid >= 16384::oid and typelem = 0::oid
+        where oid >= 16384::oid and typelem = 0::oid and typnamespace not in (select oid from ours)
     ) as things (classid, objid, owner, namespace)
     inner join pg_roles as r on things.owner = r.oid
     where
@@ -119,6 +119,13 @@ reached as (
         classid,
         objid
     from roots
+    -- Mostly there are no strangers, and there is nothing to look for.
+    where
+        classid = 'pg_event_trigger'::regclass::oid
+        or exists (
+            select 1 from strangers
+            where not is_owners
+        )
     union
     select
         reached.root_class,
