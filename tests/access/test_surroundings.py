@@ -1,16 +1,15 @@
 """What stands around callmart's schemas, and could take their protection away: the database, parameters, `public`."""
 
-from collections.abc import Iterator
+import re
 
 import pytest
 
-from callmart.access import drift, surroundings
-from callmart.access.difference import Drift
+from callmart.access import drift, rights, surroundings
 from callmart.audit import limits
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
-from drifting import apply, drifted
+from drifting import apply, drifted, found_after
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -183,6 +182,25 @@ REACHING_IN = {
         " alter table registry.contact alter column name type public.word",
         f"{RUN_BY} table registry.contact",
     ),
+    "a type to which a stranger may add a check": (
+        f"{STRANGER} create domain public.word as text; alter domain public.word owner to stranger;"
+        " alter table registry.contact alter column name type public.word",
+        "sessions of callmart's owner use the type public.word of stranger, because of table registry.contact",
+    ),
+    "a list of a stranger's type": (
+        f"{STRANGER} create domain public.word as text; alter domain public.word owner to stranger;"
+        " alter table registry.contact alter column name type public.word[] using array[name]",
+        "sessions of callmart's owner use the type public.word of stranger, because of table registry.contact",
+    ),
+    "a function that a stranger put into an extension": (
+        f"{STRANGER} grant create on database callmart to stranger; grant create on schema public to stranger;"
+        " set local role stranger; create extension citext schema public; create function public.theirs(text)"
+        " returns boolean immutable language plpgsql as 'begin return true; end';"
+        " alter extension citext add function public.theirs(text); reset role;"
+        " revoke create on database callmart from stranger; revoke create on schema public from stranger;"
+        " alter table registry.contact add constraint theirs check (public.theirs(name))",
+        f"{RUN_BY} constraint theirs on table registry.contact",
+    ),
     "a function that calls it": (
         f"{A_FUNCTION} create function public.calling(text) returns boolean immutable return public.theirs($1);"
         " alter table registry.contact add constraint theirs check (public.calling(name))",
@@ -237,7 +255,9 @@ REACHING_IN = {
         "the samples of registry.queue are not as callmart made them",
     ),
 }
-LETS_COUNT = "lets customers count rows of others"
+LETS_COUNT = (
+    "lets customers count rows of others, as it is no plain B-tree that begins with customer_id: `callmart"
+)
 # By which a customer could count rows of others that meet a condition, though it is shown none of them.
 COUNTING = {
     "an index that begins with something else": (
@@ -282,6 +302,12 @@ STOPS_NOTHING = {
         " begin atomic select count(*) from registry.queue; end;"
         " alter function public.reading() owner to stranger"
     ),
+    "one that reads a table of ours and calls another": (
+        f"{STRANGER} create function public.called() returns integer return 1;"
+        " create function public.reading() returns bigint"
+        " begin atomic select count(*) + public.called() from registry.queue; end;"
+        " alter function public.called() owner to stranger; alter function public.reading() owner to stranger"
+    ),
     "a stranger who reads all tables, but gets into no database of ours": (
         f"{STRANGER} grant pg_read_all_data to stranger"
     ),
@@ -292,20 +318,42 @@ STOPS_NOTHING = {
 }
 
 
-def found_after(callmart: Callmart, statements: str) -> Iterator[Drift]:
-    """All drift that stops, after a superuser's statements, which are undone."""
-    with callmart.superuser(keep=False) as superuser:
-        superuser.execute(statements.encode())
-        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
-        yield from (one for one in drift.find(superuser, dbt_project.marts(callmart.settings)) if one.stops)
-
-
 @pytest.mark.parametrize("what", [*SHUTTING_OUT, *OPENING, *HELD, *REACHING_IN, *COUNTING])
 def test_what_takes_the_protection_away_is_named_with_its_remedy(played: Callmart, what: str) -> None:
     statements, told = (SHUTTING_OUT | OPENING | HELD | REACHING_IN | COUNTING)[what]
     (found,) = found_after(played, statements)
     assert told in found.text
     assert found.server == (what in SHUTTING_OUT)
+
+
+def test_a_chain_of_strangers_functions_that_nothing_of_ours_calls_is_not_followed(played: Callmart) -> None:
+    """Whoever may create functions could slow each opening with one."""
+    length = 40
+    first = A_FUNCTION.replace("theirs", "called_0")
+    chain = (
+        f"do $$ begin for i in 1..{length} loop execute format('create function public.called_%s(text)"
+        " returns boolean immutable return public.called_%s($1)', i, i - 1);"
+        " execute format('alter function public.called_%s(text) owner to stranger', i); end loop; end $$"
+    )
+    hooked = f"alter table registry.contact add constraint theirs check (public.called_{length}(name))"
+    followed = list[int]()
+    with played.superuser(keep=False) as superuser:
+        for made in (first, chain, hooked):
+            superuser.execute(made.encode())
+            plan = superuser.execute(
+                f"explain (analyze, costs off, timing off, summary off, buffers off) {surroundings.SQL['run']}",
+                {"schemas": list(rights.SCHEMAS)},
+            ).fetchall()
+            (rows,) = (
+                re.search(r"Recursive Union \(actual rows=(\d+)", line)
+                for (line,) in plan
+                if "Recursive" in line
+            )
+            assert rows is not None
+            followed.append(int(rows[1]))
+    one, many, called = followed
+    assert many == one
+    assert one + length < called < one + 2 * length
 
 
 @pytest.mark.parametrize("what", STOPS_NOTHING)

@@ -1,6 +1,9 @@
 """What differs from what is declared, and what is mended, as sentences."""
 
+from collections.abc import Iterator
+
 from callmart.access import drift, memberships
+from callmart.access.difference import Drift
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
 
@@ -18,3 +21,11 @@ def apply(callmart: Callmart) -> list[str]:
                 owner, callmart.settings, dbt_project.marts(callmart.settings)
             ).mended
         ]
+
+
+def found_after(callmart: Callmart, statements: str) -> Iterator[Drift]:
+    """All drift that stops, after a superuser's statements, which are undone."""
+    with callmart.superuser(keep=False) as superuser:
+        superuser.execute(statements.encode())
+        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
+        yield from (one for one in drift.find(superuser, dbt_project.marts(callmart.settings)) if one.stops)

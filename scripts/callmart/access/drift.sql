@@ -240,6 +240,17 @@ inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.
 inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
 where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
 union all
+-- Whoever may write into a table sees by its foreign keys which rows there are.
+select
+    'constraint ' || conname || ' on ' || conrelid::regclass || ' tells which rows ' || confrelid::regclass || ' has',
+    null
+from pg_constraint
+inner join pg_class as referring on referring.oid = conrelid
+inner join pg_class as referred on referred.oid = confrelid
+where
+    contype = 'f'
+    and referred.relnamespace in (select oid from ours) and referring.relnamespace not in (select oid from ours)
+union all
 -- Whoever may read a table reads what inherits from it, whatever the rights and policies of that are. A part of a table
 -- keeps some of its rows, for whoever owns the part. Callmart's own parts are months, in the schema of their table.
 select
@@ -262,7 +273,8 @@ union all
 -- it, in EXPLAIN ANALYZE. One of an expression has samples, and the catalogue counts the rows of one with a condition.
 -- The two of callmart's own are of columns that no reader's condition reaches.
 select
-    'index ' || i.oid::regclass || ' on ' || t.oid::regclass || ' lets customers count rows of others',
+    'index ' || i.oid::regclass || ' on ' || t.oid::regclass || ' lets customers count rows of others, as it is no '
+    || 'plain B-tree that begins with customer_id: `callmart access apply` drops it',
     coalesce(
         (
             select format('alter table %%s drop constraint %%I', t.oid::regclass, conname)

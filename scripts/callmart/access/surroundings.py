@@ -14,20 +14,22 @@ SQL = sql_file.statements(__file__)
 def run(connection: psycopg.Connection) -> Iterator[Drift]:
     """What somebody else made runs in the sessions of the owner, who may do everything."""
     found = connection.execute(SQL["run"], {"schemas": list(rights.SCHEMAS)}).fetchall()
-    for function, why in found:
-        yield Drift(
-            f"sessions of callmart's owner run {function}, because of {why}: have a superuser take that away"
-        )
+    for what, why in found:
+        yield Drift(f"sessions of callmart's owner {what}, because of {why}: have a superuser take that away")
 
 
 def held(connection: psycopg.Connection) -> Iterator[Drift]:
-    """What our roles own, or may use, beside what they should, and everybody of PostgreSQL itself."""
+    """What our roles own, or may use, beside what they should, and everybody of what is closed."""
     found = connection.execute(SQL["held"], {"schemas": list(rights.SCHEMAS)}).fetchall()
     for role, owned, thing in found:
         if roles.belongs(role, connection.info.dbname):
             yield Drift(f"{role} {'owns' if owned else 'may use'} {thing}")
     for (thing,) in connection.execute(SQL["everybodys"]):
-        yield Drift(f"everybody may use {thing}")
+        yield Drift(
+            f"everybody may use {thing}, which PostgreSQL or an extension keeps closed: have a superuser revoke that"
+        )
+    for thing, remedy in connection.execute(SQL["showing"], {"schemas": list(rights.SCHEMAS)}):
+        yield Drift(f"everybody reads what PostgreSQL keeps closed by {thing}: have a superuser run {remedy}")
 
 
 def reaching(connection: psycopg.Connection) -> Iterator[Drift]:

@@ -1,96 +1,97 @@
 -- The statements of surroundings.py: what lies outside callmart's schemas.
 
 -- name: run
--- Functions of neither a superuser nor the owner that run in the owner's sessions, each with its owner, and why: it is
--- among PostgreSQL's own, or behind one of their operators or casts; something of callmart's calls it, by itself or by
--- way of an operator, an operator class, a domain or another function; or an event trigger does, in everybody's
--- sessions, so that one may not even be the owner's. And who may put more among PostgreSQL's own. What extensions bring
--- is left out. Types are exact, so that these conditions call none of them.
-with recursive others as materialized (
-    select
-        p.oid,
-        p.proowner as owner,
-        r.rolname = current_user as is_owners,
-        p.pronamespace = 'pg_catalog'::regnamespace::oid as is_among_theirs
-    from pg_proc as p
-    inner join pg_roles as r on p.proowner = r.oid
-    where
-        not r.rolsuper
-        and not exists (
-            select 1 from pg_depend
-            where classid = 'pg_proc'::regclass::oid and objid = p.oid and deptype = 'e'::"char" -- noqa: RF06
-        )
-),
-
-ours as materialized (
+-- What belongs to neither a superuser nor the owner and runs in the owner's sessions, each with why: a function that
+-- something of callmart's calls, or something among PostgreSQL's own, by itself or by way of an operator, an operator
+-- class, a type, a view or another function; one among PostgreSQL's own; or the type of a column, to which whoever owns
+-- it may add a check at any time, and read all values by it. An event trigger runs in everybody's sessions, so that its
+-- function may not even be the owner's. And who may put more among PostgreSQL's own. We go from callmart's own to what
+-- it depends on: a chain of functions that nothing of ours calls costs nothing. What extensions bring is left out,
+-- unless a stranger, who may put anything into one, owns the extension. Types are exact, so that these conditions call
+-- none of them.
+with recursive ours as materialized (
     select oid from pg_namespace
     where nspname::text = any(%(schemas)s::text[])
 ),
 
-calls as (
+strangers as materialized (
     select
-        oid,
-        owner,
-        is_owners,
-        'pg_proc'::regclass::oid as classid,
-        oid as objid
-    from others
-    union
-    select
-        calls.oid,
-        calls.owner,
-        calls.is_owners,
-        next.classid,
-        next.objid
-    from calls
-    cross join lateral (
+        things.classid,
+        things.objid,
+        things.owner,
+        things.namespace,
+        r.rolname = current_user as is_owners
+    from (
         select
-            d.classid,
-            d.objid
-        from pg_depend as d
-        where
-            d.refclassid = calls.classid and d.refobjid = calls.objid
-            and calls.classid in (
-                'pg_proc'::regclass::oid, 'pg_operator'::regclass::oid, 'pg_type'::regclass::oid,
-                'pg_opclass'::regclass::oid, 'pg_opfamily'::regclass::oid
-            )
+            'pg_proc'::regclass::oid,
+            oid,
+            proowner,
+            pronamespace
+        from pg_proc
+        where oid >= 16384::oid -- PostgreSQL's own have lower numbers
         union all
-        -- What is part of an operator class or of a domain depends on it, not it on its parts.
         select
-            d.refclassid,
-            d.refobjid
-        from pg_depend as d
-        where
-            d.classid = calls.classid and d.objid = calls.objid
-            and calls.classid in (
-                'pg_amproc'::regclass::oid, 'pg_amop'::regclass::oid, 'pg_constraint'::regclass::oid
-            )
-            and d.refclassid in (
-                'pg_opclass'::regclass::oid, 'pg_opfamily'::regclass::oid, 'pg_type'::regclass::oid
-            )
-            and d.deptype in ('a'::"char", 'i'::"char") -- noqa: RF06
-    ) as next
+            'pg_type'::regclass::oid,
+            oid,
+            typowner,
+            typnamespace
+        from pg_type
+        where oid >= 16384::oid and typelem = 0::oid and typnamespace not in (select oid from ours)
+    ) as things (classid, objid, owner, namespace)
+    inner join pg_roles as r on things.owner = r.oid
+    where
+        not r.rolsuper
+        and not exists (
+            select 1
+            from pg_depend as d
+            inner join pg_extension as e on d.refobjid = e.oid
+            inner join pg_roles as brings on e.extowner = brings.oid
+            where
+                d.classid = things.classid and d.objid = things.objid and d.deptype = 'e'::"char" -- noqa: RF06
+                and (brings.rolsuper or brings.rolname = current_user)
+        )
 ),
 
--- What runs in the owner's sessions. Defaults, checks, indexes, triggers, policies and rules depend on their table.
-run_by_owner as (
+-- Where what runs in the owner's sessions begins.
+roots as materialized (
     select
-        'pg_cast'::regclass::oid as classid,
+        'pg_event_trigger'::regclass::oid as classid,
         oid as objid
+    from pg_event_trigger
+    union all
+    select
+        'pg_cast'::regclass::oid,
+        oid
     from pg_cast
-    where castsource < 16384::oid and casttarget < 16384::oid -- PostgreSQL's own types
+    where castsource < 16384::oid and casttarget < 16384::oid and oid >= 16384::oid
     union all
     select
         'pg_operator'::regclass::oid,
         oid
     from pg_operator
-    where oprnamespace = 'pg_catalog'::regnamespace::oid
+    where
+        oid >= 16384::oid
+        and (oprnamespace = 'pg_catalog'::regnamespace::oid or oprnamespace in (select oid from ours))
+    union all
+    select
+        'pg_amproc'::regclass::oid,
+        oid
+    from pg_amproc
+    where amprocfamily < 16384::oid and oid >= 16384::oid
     union all
     select
         'pg_proc'::regclass::oid,
         oid
     from pg_proc
-    where pronamespace in (select oid from ours)
+    where
+        oid >= 16384::oid
+        and (pronamespace = 'pg_catalog'::regnamespace::oid or pronamespace in (select oid from ours))
+    union all
+    select
+        'pg_type'::regclass::oid,
+        oid
+    from pg_type
+    where typnamespace in (select oid from ours)
     union all
     select
         'pg_class'::regclass::oid,
@@ -98,52 +99,102 @@ run_by_owner as (
     from pg_class
     where relnamespace in (select oid from ours)
     union all
+    -- Defaults, checks, triggers, policies, rules and statistics.
     select
-        of_table.classid,
-        of_table.objid
-    from pg_depend as of_table
-    inner join pg_class as c on of_table.refobjid = c.oid
+        d.classid,
+        d.objid
+    from pg_depend as d
+    inner join pg_class as c on d.refobjid = c.oid
     where
-        of_table.refclassid = 'pg_class'::regclass::oid
+        d.refclassid = 'pg_class'::regclass::oid
+        and d.deptype in ('a'::"char", 'i'::"char") -- noqa: RF06
+        and d.classid not in ('pg_class'::regclass::oid, 'pg_type'::regclass::oid)
         and c.relnamespace in (select oid from ours)
+),
+
+reached as (
+    select
+        classid as root_class,
+        objid as root,
+        classid,
+        objid
+    from roots
+    -- Mostly there are no strangers, and there is nothing to look for.
+    where
+        classid = 'pg_event_trigger'::regclass::oid
+        or exists (
+            select 1 from strangers
+            where not is_owners
+        )
+    union
+    select
+        reached.root_class,
+        reached.root,
+        next.classid,
+        next.objid
+    from reached
+    cross join
+        lateral (
+            select
+                d.refclassid as classid,
+                d.refobjid as objid
+            from pg_depend as d
+            where d.classid = reached.classid and d.objid = reached.objid and d.refobjid >= 16384::oid
+            union all
+            -- A part depends on its whole, not the whole on its parts.
+            select
+                d.classid,
+                d.objid
+            from pg_depend as d
+            where
+                d.refclassid = reached.classid and d.refobjid = reached.objid
+                and d.deptype in ('a'::"char", 'i'::"char") -- noqa: RF06
+                and reached.classid in (
+                    'pg_class'::regclass::oid, 'pg_type'::regclass::oid,
+                    'pg_opclass'::regclass::oid, 'pg_opfamily'::regclass::oid
+                )
+                and d.classid not in ('pg_proc'::regclass::oid, 'pg_type'::regclass::oid)
+        ) as next
+    where
+        -- What else is ours has its own root.
+        reached.root_class = 'pg_event_trigger'::regclass::oid
+        or (next.classid, next.objid) not in (select * from roots)
 ),
 
 found as (
     select
-        oid,
-        owner,
-        classid,
-        objid
-    from calls
-    where classid = 'pg_event_trigger'::regclass::oid
-    union
-    select
-        calls.oid,
-        calls.owner,
-        calls.classid,
-        calls.objid
-    from calls
-    inner join run_by_owner on calls.classid = run_by_owner.classid and calls.objid = run_by_owner.objid
+        s.classid,
+        s.objid,
+        s.owner,
+        reached.root_class,
+        reached.root
+    from reached
+    inner join strangers as s on reached.classid = s.classid and reached.objid = s.objid
     where
-        not calls.is_owners
-        and (calls.classid <> 'pg_proc'::regclass::oid or calls.objid <> calls.oid)
+        (reached.root_class = 'pg_event_trigger'::regclass::oid or not s.is_owners)
+        and (reached.root_class <> s.classid or reached.root <> s.objid)
     union
     select
-        oid,
+        classid,
+        objid,
         owner,
         'pg_namespace'::regclass::oid,
-        'pg_catalog'::regnamespace::oid
-    from others
-    where is_among_theirs
+        namespace
+    from strangers
+    where classid = 'pg_proc'::regclass::oid and namespace = 'pg_catalog'::regnamespace::oid
 )
 
 select
-    format('%%s of %%s', oid::regprocedure, pg_get_userbyid(owner)),
-    pg_describe_object(classid, objid, 0)
+    case
+        when classid = 'pg_type'::regclass::oid then format('use the type %%s', objid::regtype)
+        else format('run %%s', objid::regprocedure)
+    end
+    || format(' of %%s', pg_get_userbyid(owner)),
+    pg_describe_object(root_class, root, 0)
 from found
 union all
 select
-    'whatever is made there by '
+    'run whatever is made there by '
     || case grantee when 0::oid then 'everybody' else pg_get_userbyid(grantee) end,
     'the right to create in the schema pg_catalog'
 from pg_namespace
@@ -217,8 +268,8 @@ where
 order by thing, r.rolname;
 
 -- name: everybodys
--- What PostgreSQL keeps from everybody in its catalogue, and everybody may use: passwords, samples of all tables,
--- functions that read files.
+-- What PostgreSQL, or an extension, keeps from everybody, and everybody may use: passwords, samples of all tables,
+-- functions that read files, the write-ahead log or the server's memory.
 with initial as materialized (
     select
         objoid,
@@ -237,15 +288,15 @@ given (class, oid, part, acl) as (
         0,
         relacl
     from pg_class
-    where relacl is not null and relnamespace = 'pg_catalog'::regnamespace
+    where relacl is not null
     union all
     select
         'pg_class'::regclass,
         attrelid,
         attnum,
         attacl
-    from pg_attribute inner join pg_class on pg_class.oid = attrelid
-    where attacl is not null and relnamespace = 'pg_catalog'::regnamespace
+    from pg_attribute
+    where attacl is not null
     union all
     select
         'pg_proc'::regclass,
@@ -253,7 +304,7 @@ given (class, oid, part, acl) as (
         0,
         proacl
     from pg_proc
-    where proacl is not null and pronamespace = 'pg_catalog'::regnamespace
+    where proacl is not null
 ),
 
 open as (
@@ -275,6 +326,107 @@ open as (
 
 select pg_describe_object(class, oid, part) as thing
 from open
+order by thing;
+
+-- name: showing
+-- The views, and functions with their owner's rights, by which everybody reads what PostgreSQL keeps from everybody in
+-- its catalogue, also by way of other views; each with the statement that closes it. PostgreSQL notes no dependency on
+-- its own tables, so the parsed definitions are read. Of a function whose body is a text nobody knows what it reads.
+-- Left out are callmart's own, which are compared, and what extensions bring.
+with recursive ours as (
+    select oid from pg_namespace
+    where nspname = any(%(schemas)s)
+),
+
+readers as (
+    select
+        'pg_class'::regclass as class,
+        v.oid,
+        v.relowner as owner,
+        v.relkind = 'm' as keeps_rows,
+        coalesce(
+            (
+                select option_value::boolean from pg_options_to_table(v.reloptions)
+                where option_name = 'security_invoker'
+            ),
+            false
+        ) as asks_reader,
+        has_schema_privilege('public', v.relnamespace, 'usage')
+        and has_any_column_privilege('public', v.oid, 'select') as is_everybodys,
+        r.ev_action::text as definition
+    from pg_class as v
+    inner join pg_rewrite as r on v.oid = r.ev_class
+    where
+        v.oid >= 16384 -- PostgreSQL's own have lower numbers
+        and v.relkind in ('v', 'm')
+        and v.relnamespace not in (select oid from ours)
+    union all
+    select
+        'pg_proc'::regclass,
+        oid,
+        proowner,
+        false,
+        false,
+        has_schema_privilege('public', pronamespace, 'usage') and has_function_privilege('public', oid, 'execute'),
+        prosqlbody::text
+    from pg_proc
+    where oid >= 16384 and prosecdef and prosqlbody is not null and pronamespace not in (select oid from ours)
+),
+
+reading as materialized (
+    select distinct
+        readers.class,
+        readers.oid,
+        readers.owner,
+        readers.keeps_rows,
+        readers.asks_reader,
+        readers.is_everybodys,
+        source.found[1]::oid as source
+    from readers
+    cross join lateral regexp_matches(readers.definition, ':relid ([1-9][0-9]*) ', 'g') as source (found)
+    where
+        (readers.class, readers.oid) not in (
+            select
+                classid,
+                objid
+            from pg_depend
+            where deptype = 'e'
+        )
+),
+
+showing as (
+    select
+        'pg_class'::regclass as class,
+        oid,
+        false as asks_reader,
+        false as is_everybodys
+    from pg_class
+    where
+        relnamespace = 'pg_catalog'::regnamespace
+        and relkind in ('r', 'v')
+        and not has_any_column_privilege('public', oid, 'select')
+    union
+    select
+        reading.class,
+        reading.oid,
+        reading.asks_reader,
+        reading.is_everybodys
+    from showing
+    inner join reading on showing.class = 'pg_class'::regclass and showing.oid = reading.source
+    where
+        -- A view that reads with the rights of whoever asks shows nothing, unless somebody keeps its rows.
+        (reading.keeps_rows or not showing.asks_reader)
+        and (reading.asks_reader or has_any_column_privilege(reading.owner, reading.source, 'select'))
+)
+
+select
+    pg_describe_object(class, oid, 0) as thing,
+    case
+        when class = 'pg_class'::regclass then format('revoke all on %%s from public', oid::regclass)
+        else format('revoke execute on routine %%s from public', oid::regprocedure)
+    end
+from showing
+where is_everybodys and not asks_reader
 order by thing;
 
 -- name: reaching
@@ -318,13 +470,19 @@ order by r.rolname, members.reached;
 
 -- name: beside
 -- What a superuser may have put beside callmart, each with what takes it away. That is no drift, because a shared
--- server may have some of it for others. What extensions bring is left out.
+-- server may have some of it for others. What extensions bring is left out, unless a stranger, who may put anything
+-- into one, owns the extension.
 with of_extensions as (
     select
-        classid,
-        objid
-    from pg_depend
-    where refclassid = 'pg_extension'::regclass and deptype = 'e'
+        d.classid,
+        d.objid
+    from pg_depend as d
+    inner join pg_extension as e on d.refobjid = e.oid
+    inner join pg_roles as brings on e.extowner = brings.oid
+    where
+        d.refclassid = 'pg_extension'::regclass
+        and d.deptype = 'e'
+        and (brings.rolsuper or brings.rolname = current_user)
 ),
 
 ours as (
@@ -372,6 +530,25 @@ select
 from functions
 where prosecdef and has_function_privilege('public', oid, 'execute')
 union all
+-- Nobody knows what a copy has, nor with whose password another server is asked. Of a shared server tables are others'.
+select
+    format(
+        'everybody may read %%s, which is not callmart''s: revoke all on %%s from public',
+        pg_describe_object('pg_class'::regclass, oid, 0), oid::regclass
+    )
+from pg_class
+where
+    oid >= 16384
+    and (relkind = 'f' or (%(is_own)s and relkind in ('r', 'p', 'v', 'm')))
+    and relnamespace not in (select oid from ours)
+    and ('pg_class'::regclass, oid) not in (select * from of_extensions)
+    and has_schema_privilege('public', relnamespace, 'usage')
+    and has_any_column_privilege('public', oid, 'select')
+union all
+select format('everybody may use the server %%I: revoke usage on foreign server %%1$I from public', srvname)
+from pg_foreign_server
+where has_server_privilege('public', oid, 'usage')
+union all
 select
     format(
         'PostgreSQL''s own types have the %%s: drop cast (%%s as %%s)',
@@ -401,6 +578,7 @@ where
     d.refclassid = 'pg_proc'::regclass
     and d.classid <> 'pg_trigger'::regclass -- drift compares those
     and of_table.refclassid = 'pg_class'::regclass
+    and of_table.deptype in ('a', 'i') -- what only reads a table is no part of it
 union all
 -- Who did what, and when, is a default.
 select format('alter table %%s alter column %%I set default %%s', told.relation, told.name, told.expression)
@@ -432,5 +610,18 @@ where slot_type = 'logical' and database = current_database()
 union all
 -- On a server of its own callmart has one administrator.
 select format('role %%I may do everything on the server: drop it, or take its powers away', rolname)
-from pg_roles
-where %(is_own)s and (rolsuper or rolreplication or rolbypassrls) and oid >= 16384;
+from pg_roles as r
+where
+    %(is_own)s
+    and r.oid >= 16384
+    and (
+        r.rolsuper
+        or r.rolreplication
+        or r.rolbypassrls
+        or exists (
+            select 1 from pg_roles as power
+            where
+                power.rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+                and pg_has_role(r.oid, power.oid, 'member')
+        )
+    );
