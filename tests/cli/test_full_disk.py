@@ -1,5 +1,6 @@
 """What the machine lacks ends any command with what to do. Needs no server."""
 
+import errno
 import os
 import resource
 import shutil
@@ -31,6 +32,21 @@ def test_a_full_disk_of_the_database_is_called_that(
         "command again\n",
     )
     assert kind(psycopg.errors.DiskFull()) == "SQLSTATE 53100: the disk is full"
+
+
+def test_a_full_disk_of_a_file_is_called_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "page.pdf")
+
+    monkeypatch.setattr(main, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert (ended.value.code, capsys.readouterr().err) == (
+        2,
+        "error: page.pdf: No space left on device; make room, and run the same command again\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,8 @@ EXPLAIN = ("explain", "offered", "--customer", "1", "--from", "2026-11-24")
             "'--customer': write a number greater than or equal to 1; --help says",
         ),
         (["publish", "--plan", "--forget-site", "x"], "--forget-site does: leave out one of the two"),
+        (["publish", "--forget-site", "x", "--json"], "asks nothing: leave out --json and --yes"),
+        (["publish", "--forget-site", "x", "--yes"], "asks nothing: leave out --json and --yes"),
         (
             ["privacy", "verify", "1", "--how", "code", "--alone", "--shared"],
             "--alone and --shared exclude each other: leave out one of the two",

@@ -196,6 +196,10 @@ def test_a_restored_home_is_behind_until_it_takes_over(
     assert trouble.what.endswith("is gone for good, run `callmart restore --take-over`")
     assert "`callmart run`" not in trouble.what
 
+    changing.execute((extracted(STANDARD, "2 days") + published(STANDARD, "failed", "1 day")).encode())
+    (trouble,) = found_in(played, changing)
+    assert (trouble.customer_id, "is behind for 2 customers: " in trouble.what) == (None, True)
+
 
 FINE = {
     "a good run": GOOD,

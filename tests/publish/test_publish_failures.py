@@ -554,5 +554,5 @@ def test_a_disk_that_is_full(
     (outcome,) = publish(emptied.server, standard)
     assert outcome.error == (
         "customer 7: a file in CALLMART_HOME/extracts or among the temporary files can't be read or written (No space "
-        "left on device); correct that, then run again"
+        "left on device); make room, then run again"
     )

@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from callmart.base.errors import UserError
+from callmart.simulator import files
 from callmart.simulator.expected import AGENT_DAY, OUTCOMES, STATUSES
 from callmart.simulator.simulate import EVENTS, Simulated, simulate
 
@@ -235,3 +238,17 @@ def test_with_few_agents_callers_wait_and_leave() -> None:
         "callbacks",
     ):
         assert sum(few[name].to_pylist()) > 0, name
+
+
+def test_another_registry_in_the_folder_is_not_lost(tmp_path: Path) -> None:
+    registry = tmp_path / "registry.yml"
+    registry.write_text("customers: []\n")
+    with pytest.raises(UserError, match="another registry, and would be lost: name a new folder"):
+        files.write(tmp_path, 1, DAYS, contacts_per_day=10, seed=1, dirt=False)
+    assert registry.read_text() == "customers: []\n"
+    assert list(tmp_path.iterdir()) == [registry]
+
+
+def test_what_was_ended_half_way_can_be_simulated_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        files.write(tmp_path, 1, DAYS, contacts_per_day=10, seed=1, dirt=False)

@@ -1,10 +1,12 @@
 """The errors that a person sees."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 DISK_FULL = "53100"  # the SQLSTATE
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # of the system; the second is a user's share of a disk
 
 # What the server finds wrong in the text of a statement, before it reads a row: syntax, and columns, tables and
 # functions that are not there, are ambiguous or have the wrong type.
@@ -46,6 +48,11 @@ def kind(error: Exception) -> str:
 def kind_of_state(state: str) -> str:
     """What went wrong, by the SQLSTATE that the server gave."""
     return f"SQLSTATE {state}{': the disk is full' if state == DISK_FULL else ''}"
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether the system, or the database, says that a disk is full."""
+    return getattr(error, "errno", None) in _FULL or getattr(error, "sqlstate", None) == DISK_FULL
 
 
 def mistake_in_sql(error: BaseException | None) -> str | None:

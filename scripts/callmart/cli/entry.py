@@ -16,7 +16,7 @@ try:
     import typer
 
     from callmart import __version__
-    from callmart.base.errors import DISK_FULL, UserError, kind
+    from callmart.base.errors import DISK_FULL, UserError, is_disk_full, kind
     from callmart.cli import check
     from callmart.cli.terminal import INTERRUPTED, MISTAKE, fail, out
 except KeyboardInterrupt:  # this takes a second
@@ -97,7 +97,8 @@ def main() -> None:
         sys.exit(MISTAKE)
     except OSError as error:
         place = error.filename or "this machine"
-        fail(f"{place}: {error.strerror or kind(error)}; correct that, and run the same command again")
+        remedy = "make room" if is_disk_full(error) else "correct that"
+        fail(f"{place}: {error.strerror or kind(error)}; {remedy}, and run the same command again")
         sys.exit(MISTAKE)
     except (MemoryError, ImportError, RuntimeError) as error:  # without memory, no library can be read either
         if isinstance(error, RuntimeError) and str(error) != NO_THREAD:

@@ -235,6 +235,8 @@ def publish(
         raise excluding("--plan", "--yes")
     if plan and forget_site is not None:
         raise UserError("--plan changes nothing and --forget-site does: leave out one of the two")
+    if forget_site is not None and (as_json or yes):
+        raise UserError("--forget-site publishes nothing and asks nothing: leave out --json and --yes")
     with at_work() as connection, tableau.at_sites(settings()) as at:
         if forget_site is not None:
             sites.forget(connection, settings(), forget_site)

@@ -22,7 +22,7 @@ from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
 from callmart.base import disk, sql_file
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import data_through, dbt_project
@@ -44,6 +44,8 @@ IN_KEY_ORDER = ("set random_page_cost = 1.1", "set max_parallel_workers_per_gath
 
 # The SQLSTATEs of a role that may not read or be taken on, and of one that does not exist.
 NOT_ALLOWED = ("42501", "22023")
+# Those of a mart, or of a column of it, that no build has made yet.
+NOT_BUILT = ("42P01", "42703")
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def extract(
             except Exception as error:  # about this customer; its session is not used again
                 return Unproven(
                     f"the {order.group} extract of customer {order.customer_id} was not made ({kind(error)}): "
-                    "run this again"
+                    f"{_remedy(error)}"
                 )
 
         making = pool.map(make, [order for order in orders if order[:2] not in unchanged])
@@ -281,6 +283,15 @@ def _sessions(settings: Settings) -> Iterator[Callable[[], AbstractContextManage
     finally:
         while not idle.empty():
             idle.get_nowait().close()
+
+
+def _remedy(error: Exception) -> str:
+    """What helps against what went wrong while a file was made."""
+    if is_disk_full(error):
+        return "make room on the disk, and run this again"
+    if getattr(error, "sqlstate", None) in NOT_BUILT:
+        return "run `callmart build`, and then this again"
+    return "run this again"
 
 
 def _opened(settings: Settings) -> _Session:
@@ -459,10 +470,12 @@ def _proven(
         draft.write(arrow, path, order.basis["oldest"])
         draft.prove(owner, opened)
         yield draft.path
-    except HyperException as error:
+    except HyperException as error:  # which does not say why; the draft is still there
+        is_full = disk.is_full(path.parent)
+        full = "its disk is full: make room" if is_full else "check whether the disk or the memory is full"
         raise Unproven(
-            f"Hyper could not write the extract of customer {order.customer_id} ({error.context_id!r}): check whether "
-            "the disk or the memory is full, and run this again"
+            f"Hyper could not write the extract of customer {order.customer_id} ({error.context_id!r}): {full}, and "
+            "run this again"
         ) from None
     finally:
         draft.path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import psycopg
 
 from callmart.base import disk, sql_file
+from callmart.base.counting import several
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import INSTALLATION, known_key
 from callmart.base.settings import Settings
@@ -214,9 +215,7 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         )
     for customer_id, days in books.held_back:
         yield Trouble("held_back", customer_id, record.held_back(days))
-    what_publishes = _what_publishes(settings) if books.behind else ""
-    for customer_id, reason in books.behind:
-        yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: {what_publishes}")
+    yield from _behind(books.behind, settings)
     for whose, wrong in books.keys:
         yield Trouble("key", whose, wrong)
     if books.rotation and not books.rotation.is_at_work:
@@ -238,13 +237,17 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
     yield from _waiting(books.requests)
 
 
-def _what_publishes(settings: Settings) -> str:
-    """What a person does about a Tableau that is behind. No run of a restored home publishes."""
+def _behind(behind: list[tuple[int, str]], settings: Settings) -> Iterator[Trouble]:
+    """The customers of whom Tableau is behind. No run of a restored home publishes, which is said once."""
     try:
         installation.refuse_restored(settings.home)
-    except UserError as reason:
-        return str(reason)
-    return "run `callmart run`"
+    except UserError as refusal:
+        if behind:
+            said = f"Tableau is behind for {several(len(behind), 'customer')}: {refusal}"
+            yield Trouble("tableau", None, said)
+        return
+    for customer_id, reason in behind:
+        yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
 
 
 def _waiting(requests: list[Request]) -> Iterator[Trouble]:

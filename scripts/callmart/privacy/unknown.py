@@ -51,7 +51,8 @@ def entered_again(connection: psycopg.Connection, settings: Settings, customer_i
     unknown = of(connection, customer_id)
     if unknown is None:
         raise UserError(
-            f"nothing was changed: all agents of customer {customer_id} who object are known by its key"
+            f"nothing was changed: no agent of customer {customer_id} objected under a key that is gone; `callmart "
+            "status` lists the customers"
         )
     marks = [mark for (mark,) in connection.execute(SQL["tombstones"], {"customer": customer_id}).fetchall()]
     until = clock.now(connection)

@@ -26,7 +26,7 @@ from tableauserverclient.server.endpoint.exceptions import (
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, is_disk_full
 from callmart.base.settings import EMULATOR, Settings
 from callmart.publish import credentials, installation
 from callmart.publish.chunks import Uploads
@@ -85,7 +85,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (
         OSError,
         "a file in CALLMART_HOME/extracts or among the temporary files can't be read or written ({error.strerror}); "
-        "correct that, then run again",
+        "{remedy}, then run again",
     ),
 )
 
@@ -207,7 +207,8 @@ def reason(error: Exception) -> str:
     """Return one sentence about a failure at publishing. It contains no values of customers."""
     if isinstance(error, UserError):
         return str(error)
-    texts = (text.format(error=error) for kind, text in _REASONS if isinstance(error, kind))
+    remedy = "make room" if is_disk_full(error) else "correct that"  # of a file
+    texts = (text.format(error=error, remedy=remedy) for kind, text in _REASONS if isinstance(error, kind))
     return next(texts, _unexpected(error))
 
 

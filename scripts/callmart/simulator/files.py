@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from callmart.base.errors import UserError
 from callmart.base.raw_format import LINE_PLATFORMS
 from callmart.base.settings import Platform
 from callmart.simulator.lines import SimulatedLine, simulate_line
@@ -41,11 +42,14 @@ def write(
     """Write registry.yml, events/ and truth/ into a folder; return the number of events of all customers.
 
     There is one .parquet file of events per customer. With `dirt` it has broken rows, and there is a second file with
-    late and repeated rows.
+    late and repeated rows. Raises UserError if the folder has another registry.
     """
+    registry, entries = folder / "registry.yml", _registry(customers, min(days) - timedelta(days=1))
+    if registry.exists() and registry.read_bytes() != entries.encode():
+        raise UserError(f"{registry} is another registry, and would be lost: name a new folder")
     for name in "events", "truth":
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "registry.yml").write_text(_registry(customers, min(days) - timedelta(days=1)))
+    registry.write_bytes(entries.encode())
     events = 0
     for number in range(customers):
         customer_id = FIRST_CUSTOMER + number
