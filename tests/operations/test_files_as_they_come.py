@@ -329,8 +329,10 @@ def test_a_file_that_the_sender_takes_away_once_it_landed_is_no_problem(
 
 GROWING: dict[str, tuple[Callable[[Path], object], int]] = {
     "is cut": (lambda file: os.truncate(file, 10), 0),
-    "is cut and grows again": (lambda file: file.write_text("x" * 5000), 1),
+    "is cut and grows again": (lambda file: file.write_text("x" * 5000), 0),
+    "is written over": (lambda file: file.write_text("x" * file.stat().st_size), 0),
     "grows": (lambda file: file.open("a").write("x"), 1),
+    "is touched": (lambda file: file.touch(), 1),
     "is replaced": (lambda file: file.write_text(file.rename(file.with_name(".old")).read_text()), 0),
     "becomes a link": (lambda file: file.symlink_to(file.rename(file.with_name(".old"))), 0),
     "vanishes": (lambda file: file.unlink(), 0),

@@ -106,15 +106,28 @@ def digest_of(file: BinaryIO, size: int) -> str:
 
 
 def refuse_changed(found: Found) -> None:
-    """Raise UserError unless the file is still what it was when the reading began, and when its folder was read."""
+    """Raise UserError unless the file is still what it was when the reading began, and when its folder was read; or if
+    it is not settled, unless nothing but its end has changed.
+    """
     path, look, listed = found.delivery.path, found.look, found.delivery.listed
     now = Look.of(path.lstat() if listed else path.stat())
     if not (
         now == look == listed
         if found.delivery.settled
-        else now.grew_from(look) and look.grew_from(listed or look)
+        else now.grew_from(look)
+        and look.grew_from(listed or look)
+        and (now == look or _begins_as_read(found))
     ):
         raise _changed(path)
+
+
+def _begins_as_read(found: Found) -> bool:
+    """Whether the file still begins with what was read. Written over, it can be as long: then what has landed would be
+    known by the digest of what has not.
+    """
+    with os.fdopen(os.dup(found.file.fileno()), "rb") as again:  # `found.file` can have kept what it read
+        again.seek(0)
+        return digest_of(again, found.look.size if found.data is None else len(found.data)) == found.digest
 
 
 def no_link(path: str, flags: int) -> int:
