@@ -1,7 +1,6 @@
 {#
-    Adds to each row of `relation` its `end_no` within a phase (`partition`). It begins with 0, and is one more from each
-    end on that is another phase's: by the source's own measure that phase began after all ends before. Rows need a
-    `moment`, an `occurred_at` and a `duration_s`.
+    Adds to each row of `relation` its `end_no` within `partition`: 0 at first, and one more from each end on whose phase
+    began, by the source's own measure, after all ends before. Rows need a `moment`, an `occurred_at` and a `duration_s`.
 #}
 {% macro number_measured_ends(relation, ends, partition) -%}
     select

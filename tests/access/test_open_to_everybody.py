@@ -1,4 +1,6 @@
-"""What somebody opened to everybody, so to each customer's login, elsewhere in callmart's database."""
+"""What somebody opened to everybody, so to each customer's login, elsewhere in callmart's database, and who uses the
+server's programs.
+"""
 
 import pytest
 
@@ -43,6 +45,24 @@ CLOSED = {
         f"{READS} function public.passwords(): have a superuser run"
         " revoke execute on routine public.passwords() from public",
     ),
+    "a function that asks for its owner": (
+        "create view public.asking with (security_invoker) as select rolpassword from pg_authid;"
+        " create function public.passwords() returns setof text security definer"
+        " begin atomic select rolpassword from public.asking; end",
+        f"{READS} function public.passwords(): have a superuser run"
+        " revoke execute on routine public.passwords() from public",
+    ),
+    "the closed column of a catalogue": (
+        "create view public.publishers as select subconninfo from pg_subscription;"
+        " grant select on public.publishers to public",
+        f"{READS} view public.publishers: {CLOSE} public.publishers from public",
+    ),
+    "a table of an extension": (
+        "create extension dblink schema public; create table public.asked (sql text);"
+        " alter extension dblink add table public.asked; grant select on public.asked to public",
+        "everybody may use table public.asked, which PostgreSQL or an extension keeps closed:"
+        " have a superuser revoke that",
+    ),
     "a function of an extension": (
         "create extension pg_walinspect schema public;"
         " grant execute on function public.pg_get_wal_record_info to public",
@@ -58,7 +78,8 @@ CLOSED = {
         "create table public.trying (customer_id integer, queue text);"
         " alter table public.trying add constraint tries foreign key (customer_id, queue) references registry.queue;"
         " grant insert on public.trying to public",
-        "constraint tries on public.trying tells which rows registry.queue has",
+        "constraint tries on public.trying tells which rows registry.queue has:"
+        " have a superuser run alter table public.trying drop constraint tries",
     ),
 }
 # What looks alike, and shows nobody anything.
@@ -85,7 +106,7 @@ HARMLESS = {
     ),
     "an extension as it comes": "create extension pg_buffercache schema public; create extension dblink schema public",
 }
-LOOP = "create foreign data wrapper other; create server other foreign data wrapper other;"
+ANOTHER_SERVER = "create foreign data wrapper other; create server other foreign data wrapper other;"
 # No drift, but the audit names it: nobody knows what is in there.
 UNKNOWN = {
     "a copy": (
@@ -97,11 +118,12 @@ UNKNOWN = {
         "everybody may read table public.copy, which is not callmart's: revoke all on public.copy from public",
     ),
     "a table on another server": (
-        f"{LOOP} create foreign table public.far (x integer) server other; grant select on public.far to public",
+        f"{ANOTHER_SERVER} create foreign table public.far (x integer) server other;"
+        " grant select on public.far to public",
         "everybody may read foreign table public.far, which is not callmart's: revoke all on public.far from public",
     ),
     "another server": (
-        f"{LOOP} grant usage on foreign server other to public",
+        f"{ANOTHER_SERVER} grant usage on foreign server other to public",
         "everybody may use the server other: revoke usage on foreign server other from public",
     ),
     "who runs programs on the server": (
@@ -143,7 +165,7 @@ def test_what_everybody_may_read_and_nobody_knows_is_named_by_the_audit(played: 
         assert (told in surroundings.beside(superuser, is_own=False)) == (what not in OF_OTHERS)
 
 
-def test_a_stranger_s_function_that_reads_a_table_of_ours_is_no_part_of_it(played: Callmart) -> None:
+def test_a_function_elsewhere_that_reads_a_table_of_ours_is_no_part_of_it(played: Callmart) -> None:
     with played.superuser(keep=False) as superuser:
         superuser.execute(
             "create function public.called() returns integer return 1; create function public.reading() returns bigint"

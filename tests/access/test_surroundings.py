@@ -141,6 +141,7 @@ A_FUNCTION = (
     " as 'begin return true; end'; alter function public.theirs(text) owner to stranger;"
 )
 RUN_BY = "sessions of callmart's owner run public.theirs(text) of stranger, because of"
+A_TYPE = f"{STRANGER} create domain public.word as text; alter domain public.word owner to stranger;"
 # What a stranger could do by way of the owner, or of PostgreSQL's own roles.
 REACHING_IN = {
     "a default": (
@@ -151,6 +152,10 @@ REACHING_IN = {
     "a check": (
         f"{A_FUNCTION} alter table registry.contact add constraint theirs check (public.theirs(name))",
         f"{RUN_BY} constraint theirs on table registry.contact",
+    ),
+    "a type among ours": (
+        f"{A_TYPE} alter domain public.word set schema registry",
+        "type registry.word belongs to stranger",
     ),
     "an index": (
         f"{A_FUNCTION} create index theirs on registry.contact (public.theirs(name))",
@@ -183,13 +188,11 @@ REACHING_IN = {
         f"{RUN_BY} table registry.contact",
     ),
     "a type to which a stranger may add a check": (
-        f"{STRANGER} create domain public.word as text; alter domain public.word owner to stranger;"
-        " alter table registry.contact alter column name type public.word",
+        f"{A_TYPE} alter table registry.contact alter column name type public.word",
         "sessions of callmart's owner use the type public.word of stranger, because of table registry.contact",
     ),
     "a list of a stranger's type": (
-        f"{STRANGER} create domain public.word as text; alter domain public.word owner to stranger;"
-        " alter table registry.contact alter column name type public.word[] using array[name]",
+        f"{A_TYPE} alter table registry.contact alter column name type public.word[] using array[name]",
         "sessions of callmart's owner use the type public.word of stranger, because of table registry.contact",
     ),
     "a function that a stranger put into an extension": (
@@ -255,9 +258,7 @@ REACHING_IN = {
         "the samples of registry.queue are not as callmart made them",
     ),
 }
-LETS_COUNT = (
-    "lets customers count rows of others, as it is no plain B-tree that begins with customer_id: `callmart"
-)
+LETS_COUNT = "lets customers count rows of others, as it is no plain B-tree that begins with customer_id"
 # By which a customer could count rows of others that meet a condition, though it is shown none of them.
 COUNTING = {
     "an index that begins with something else": (
@@ -329,7 +330,6 @@ def test_what_takes_the_protection_away_is_named_with_its_remedy(played: Callmar
 def test_a_chain_of_strangers_functions_that_nothing_of_ours_calls_is_not_followed(played: Callmart) -> None:
     """Whoever may create functions could slow each opening with one."""
     length = 40
-    first = A_FUNCTION.replace("theirs", "called_0")
     chain = (
         f"do $$ begin for i in 1..{length} loop execute format('create function public.called_%s(text)"
         " returns boolean immutable return public.called_%s($1)', i, i - 1);"
@@ -338,7 +338,7 @@ def test_a_chain_of_strangers_functions_that_nothing_of_ours_calls_is_not_follow
     hooked = f"alter table registry.contact add constraint theirs check (public.called_{length}(name))"
     followed = list[int]()
     with played.superuser(keep=False) as superuser:
-        for made in (first, chain, hooked):
+        for made in (A_FUNCTION.replace("theirs", "called_0"), chain, hooked):
             superuser.execute(made.encode())
             plan = superuser.execute(
                 f"explain (analyze, costs off, timing off, summary off, buffers off) {surroundings.SQL['run']}",

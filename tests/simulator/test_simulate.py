@@ -243,12 +243,12 @@ def test_with_few_agents_callers_wait_and_leave() -> None:
 def test_another_registry_in_the_folder_is_not_lost(tmp_path: Path) -> None:
     registry = tmp_path / "registry.yml"
     registry.write_text("customers: []\n")
-    with pytest.raises(UserError, match="another registry, and would be lost: name a new folder"):
+    with pytest.raises(UserError, match="another registry, or one of another day, and would be lost"):
         files.write(tmp_path, 1, DAYS, contacts_per_day=10, seed=1, dirt=False)
     assert registry.read_text() == "customers: []\n"
     assert list(tmp_path.iterdir()) == [registry]
 
 
-def test_what_was_ended_half_way_can_be_simulated_again(tmp_path: Path) -> None:
+def test_the_same_can_be_simulated_again_into_its_folder(tmp_path: Path) -> None:
     for _ in range(2):
         files.write(tmp_path, 1, DAYS, contacts_per_day=10, seed=1, dirt=False)

@@ -30,6 +30,12 @@ from (
         proowner
     from pg_proc
     where pronamespace in (select oid from ours)
+    union all
+    select
+        format('type %%I.%%I', typnamespace::regnamespace, typname),
+        typowner
+    from pg_type
+    where typnamespace in (select oid from ours) and typrelid = 0 and typelem = 0
 ) as things (thing, owner)
 where pg_get_userbyid(owner) <> current_user;
 
@@ -242,13 +248,17 @@ where source.relnamespace in (select oid from ours) and reader.relnamespace not 
 union all
 -- Whoever may write into a table sees by its foreign keys which rows there are.
 select
-    'constraint ' || conname || ' on ' || conrelid::regclass || ' tells which rows ' || confrelid::regclass || ' has',
+    format(
+        'constraint %%I on %%s tells which rows %%s has: have a superuser run alter table %%2$s drop constraint %%1$I',
+        conname, conrelid::regclass, confrelid::regclass
+    ),
     null
 from pg_constraint
 inner join pg_class as referring on referring.oid = conrelid
 inner join pg_class as referred on referred.oid = confrelid
 where
     contype = 'f'
+    and conparentid = 0 -- of a part: it goes with that of its table
     and referred.relnamespace in (select oid from ours) and referring.relnamespace not in (select oid from ours)
 union all
 -- Whoever may read a table reads what inherits from it, whatever the rights and policies of that are. A part of a table
@@ -274,7 +284,7 @@ union all
 -- The two of callmart's own are of columns that no reader's condition reaches.
 select
     'index ' || i.oid::regclass || ' on ' || t.oid::regclass || ' lets customers count rows of others, as it is no '
-    || 'plain B-tree that begins with customer_id: `callmart access apply` drops it',
+    || 'plain B-tree that begins with customer_id',
     coalesce(
         (
             select format('alter table %%s drop constraint %%I', t.oid::regclass, conname)

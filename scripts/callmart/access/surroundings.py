@@ -19,7 +19,7 @@ def run(connection: psycopg.Connection) -> Iterator[Drift]:
 
 
 def held(connection: psycopg.Connection) -> Iterator[Drift]:
-    """What our roles own, or may use, beside what they should, and everybody of what is closed."""
+    """What our roles own or may use beside what they should, and what is closed and everybody may use."""
     found = connection.execute(SQL["held"], {"schemas": list(rights.SCHEMAS)}).fetchall()
     for role, owned, thing in found:
         if roles.belongs(role, connection.info.dbname):

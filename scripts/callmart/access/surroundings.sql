@@ -7,8 +7,8 @@
 -- it may add a check at any time, and read all values by it. An event trigger runs in everybody's sessions, so that its
 -- function may not even be the owner's. And who may put more among PostgreSQL's own. We go from callmart's own to what
 -- it depends on: a chain of functions that nothing of ours calls costs nothing. What extensions bring is left out,
--- unless a stranger, who may put anything into one, owns the extension. Types are exact, so that these conditions call
--- none of them.
+-- unless a stranger, who may put anything into one, owns the extension. All types are written out, so that these
+-- conditions choose no operator of a stranger's.
 with recursive ours as materialized (
     select oid from pg_namespace
     where nspname::text = any(%(schemas)s::text[])
@@ -281,6 +281,14 @@ with initial as materialized (
     where grantee = 0
 ),
 
+of_extensions as materialized (
+    select
+        classid,
+        objid
+    from pg_depend
+    where deptype = 'e'
+),
+
 given (class, oid, part, acl) as (
     select
         'pg_class'::regclass,
@@ -316,9 +324,13 @@ open as (
     cross join lateral aclexplode(given.acl) as g
     where
         g.grantee = 0
-        and exists (
-            select 1 from pg_init_privs as i
-            where i.classoid = given.class and i.objoid = given.oid
+        and (
+            exists (
+                select 1 from pg_init_privs as i
+                where i.classoid = given.class and i.objoid = given.oid
+            )
+            -- A table is closed by itself.
+            or (given.class = 'pg_class'::regclass and (given.class, given.oid) in (select * from of_extensions))
         )
         and (given.oid, given.class, 0, g.privilege_type) not in (select * from initial)
         and (given.oid, given.class, given.part, g.privilege_type) not in (select * from initial)
@@ -343,7 +355,7 @@ readers as (
         'pg_class'::regclass as class,
         v.oid,
         v.relowner as owner,
-        v.relkind = 'm' as keeps_rows,
+        v.relkind = 'm' as reads_as_owner, -- for others the reader's rights count, if a view asks for them
         coalesce(
             (
                 select option_value::boolean from pg_options_to_table(v.reloptions)
@@ -365,7 +377,7 @@ readers as (
         'pg_proc'::regclass,
         oid,
         proowner,
-        false,
+        true,
         false,
         has_schema_privilege('public', pronamespace, 'usage') and has_function_privilege('public', oid, 'execute'),
         prosqlbody::text
@@ -378,7 +390,7 @@ reading as materialized (
         readers.class,
         readers.oid,
         readers.owner,
-        readers.keeps_rows,
+        readers.reads_as_owner,
         readers.asks_reader,
         readers.is_everybodys,
         source.found[1]::oid as source
@@ -404,7 +416,7 @@ showing as (
     where
         relnamespace = 'pg_catalog'::regnamespace
         and relkind in ('r', 'v')
-        and not has_any_column_privilege('public', oid, 'select')
+        and not has_table_privilege('public', oid, 'select') -- of pg_subscription one column is closed
     union
     select
         reading.class,
@@ -414,8 +426,8 @@ showing as (
     from showing
     inner join reading on showing.class = 'pg_class'::regclass and showing.oid = reading.source
     where
-        -- A view that reads with the rights of whoever asks shows nothing, unless somebody keeps its rows.
-        (reading.keeps_rows or not showing.asks_reader)
+        -- A view that reads with the rights of whoever asks shows nothing, unless its owner is the one who asks it.
+        (reading.reads_as_owner or not showing.asks_reader)
         and (reading.asks_reader or has_any_column_privilege(reading.owner, reading.source, 'select'))
 )
 

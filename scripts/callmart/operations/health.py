@@ -239,12 +239,13 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
 
 def _behind(behind: list[tuple[int, str]], settings: Settings) -> Iterator[Trouble]:
     """The customers of whom Tableau is behind. No run of a restored home publishes, which is said once."""
+    if not behind:
+        return
     try:
         installation.refuse_restored(settings.home)
     except UserError as refusal:
-        if behind:
-            said = f"Tableau is behind for {several(len(behind), 'customer')}: {refusal}"
-            yield Trouble("tableau", None, said)
+        customers = several(len(behind), "customer")
+        yield Trouble("tableau", None, f"Tableau is behind for {customers}: {refusal}")
         return
     for customer_id, reason in behind:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")

@@ -114,12 +114,12 @@ def drop_names(connection: psycopg.Connection, person: Person) -> None:
 
 def name_again(connection: psycopg.Connection, person: Person, key: bytes) -> None:
     """Note the ids of an agent who is shown again, as they were entered. Commits."""
-    keyed_words = [(word, keyed(key, "agent", word)) for word in sorted(person.words)]
+    words = {word: keyed(key, "agent", word) for word in sorted(person.words)}
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany(
             "update registry.agent set agent = %s where customer_id = %s and agent_key = %s and agent is null",
             # The agent's name can be another agent's id.
-            [(id, person.customer_id, key) for id, key in keyed_words if key in person.keys],
+            [(word, person.customer_id, own) for word, own in words.items() if own in person.keys],
         )
 
 

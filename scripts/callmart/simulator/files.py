@@ -46,7 +46,9 @@ def write(
     """
     registry, entries = folder / "registry.yml", _registry(customers, min(days) - timedelta(days=1))
     if registry.exists() and registry.read_bytes() != entries.encode():
-        raise UserError(f"{registry} is another registry, and would be lost: name a new folder")
+        raise UserError(
+            f"{registry} is another registry, or one of another day, and would be lost: remove it, or name a new folder"
+        )
     for name in "events", "truth":
         (folder / name).mkdir(parents=True, exist_ok=True)
     registry.write_bytes(entries.encode())
