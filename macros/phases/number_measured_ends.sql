@@ -1,6 +1,6 @@
 {#
-    Adds to each row of `relation` its `end_no` within `partition`: 0 at first, and one more from each end on whose phase
-    began, by the source's own measure, after all ends before. Rows need a `moment`, an `occurred_at` and a `duration_s`.
+    Numbers the phases within `partition`: `end_no` is 0 at first, and grows by one at each end whose phase began, by the
+    source's own measure, after all ends before. Rows need a `moment`, an `occurred_at` and a `duration_s`.
 #}
 {% macro number_measured_ends(relation, ends, partition) -%}
     select

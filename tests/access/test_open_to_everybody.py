@@ -6,7 +6,7 @@ import pytest
 
 from callmart.access import surroundings
 from callmart_home import Callmart
-from drifting import found_after
+from drifting import found_after, owner_after
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -158,18 +158,15 @@ def test_what_shows_nobody_anything_stops_nothing(played: Callmart, what: str) -
 @pytest.mark.parametrize("what", UNKNOWN)
 def test_what_everybody_may_read_and_nobody_knows_is_named_by_the_audit(played: Callmart, what: str) -> None:
     statements, told = UNKNOWN[what]
-    with played.superuser(keep=False) as superuser:
-        superuser.execute(statements.encode())
-        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
-        assert told in surroundings.beside(superuser, is_own=True)
-        assert (told in surroundings.beside(superuser, is_own=False)) == (what not in OF_OTHERS)
+    with owner_after(played, statements) as owner:
+        assert told in surroundings.beside(owner, is_own=True)
+        assert (told in surroundings.beside(owner, is_own=False)) == (what not in OF_OTHERS)
 
 
 def test_a_function_elsewhere_that_reads_a_table_of_ours_is_no_part_of_it(played: Callmart) -> None:
-    with played.superuser(keep=False) as superuser:
-        superuser.execute(
-            "create function public.called() returns integer return 1; create function public.reading() returns bigint"
-            " begin atomic select count(*) + public.called() from registry.queue; end"
-        )
-        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
-        assert surroundings.beside(superuser, is_own=True) == []
+    reading = (
+        "create function public.called() returns integer return 1; create function public.reading() returns bigint"
+        " begin atomic select count(*) + public.called() from registry.queue; end"
+    )
+    with owner_after(played, reading) as owner:
+        assert surroundings.beside(owner, is_own=True) == []

@@ -9,7 +9,7 @@ from callmart.audit import limits
 from callmart.database import embedded_server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
-from drifting import apply, drifted, found_after
+from drifting import apply, drifted, found_after, owner_after
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -563,11 +563,9 @@ BESIDE = {
 @pytest.mark.parametrize("what", BESIDE)
 def test_what_a_superuser_puts_beside_callmart_is_named_with_its_remedy(played: Callmart, what: str) -> None:
     statements, told = BESIDE[what]
-    with played.superuser(keep=False) as superuser:
-        superuser.execute(statements.encode())
-        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
-        assert surroundings.beside(superuser, is_own=True) == [told]
-        assert surroundings.beside(superuser, is_own=False) == [told] * ("may do everything" not in told)
+    with owner_after(played, statements) as owner:
+        assert surroundings.beside(owner, is_own=True) == [told]
+        assert surroundings.beside(owner, is_own=False) == [told] * ("may do everything" not in told)
 
 
 TELLING = {
@@ -583,18 +581,14 @@ TELLING = {
 
 @pytest.mark.parametrize("what", TELLING)
 def test_what_tells_the_log_or_a_library_is_named_with_its_remedy(played: Callmart, what: str) -> None:
-    with played.superuser(keep=False) as superuser:
-        superuser.execute(TELLING[what].encode())
-        superuser.execute("set local role callmart_owner; set local search_path = pg_catalog")
-        ((name, text),) = drift.switched(superuser, limits.TELLING, ["session_preload_libraries"])
+    with owner_after(played, TELLING[what]) as owner:
+        ((name, text),) = drift.switched(owner, limits.TELLING, ["session_preload_libraries"])
     remedy = TELLING[what].partition(" = ")[0].replace(f"set {name}", f"reset {name}")
     assert text.endswith(f": have a superuser run {remedy}")
 
 
 def test_nothing_is_beside_callmart_and_nothing_is_told(played: Callmart) -> None:
     """What a login sets for itself the next run resets."""
-    with played.superuser(keep=False) as owner:
-        owner.execute("alter role callmart_customer_1001 set debug_print_plan = on")
-        owner.execute("set local role callmart_owner; set local search_path = pg_catalog")
+    with owner_after(played, "alter role callmart_customer_1001 set debug_print_plan = on") as owner:
         assert surroundings.beside(owner, is_own=True) == []
         assert list(drift.switched(owner, limits.TELLING, ["session_preload_libraries"])) == []

@@ -71,7 +71,7 @@ def _first_failure(copy: Path, tests: str) -> str:
         cwd=copy, env=os.environ | {"PYTHONPATH": str(copy / "scripts")}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if done.returncode != bool(said):  # as where a fixture of all tests can't be imported
+    if done.returncode != (1 if said else 0):  # as where a fixture of all tests can't be imported
         raise SystemExit(f"{tests} could not be run:\n{done.stdout}{done.stderr}")
     return said[0] if said else ""
 

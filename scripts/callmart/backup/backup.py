@@ -1,6 +1,5 @@
 """Makes a backup: the database's dump, the keys, and the manifest, in a folder that appears only when it is whole."""
 
-import errno
 import os
 import secrets
 import shutil
@@ -16,7 +15,7 @@ from callmart import __version__
 from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, NAME, Manifest
 from callmart.base.disk import sync
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.base.keys import known_key
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
@@ -133,7 +132,7 @@ def _draft(target: Path) -> Iterator[Path]:
             if draft.exists():  # something failed
                 _discard(draft)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise UserError(programs.FULL) from None
         raise
 

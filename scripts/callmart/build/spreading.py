@@ -22,7 +22,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
-from callmart.base.errors import DISK_FULL, UserError, kind, mistake_in_sql
+from callmart.base.errors import UserError, is_disk_full, kind, mistake_in_sql
 from callmart.base.progress import OnItem
 from callmart.base.settings import PROJECT, Settings
 from callmart.database import cluster, lock, server
@@ -312,7 +312,7 @@ def _at_place(own: psycopg.Connection, there: psycopg.Connection, place: Place, 
             raise UserError(
                 f"the server{where} broke off while it computed: if it is not running, start it; then {again}"
             ) from None
-        if error.sqlstate == DISK_FULL:
+        if is_disk_full(error):
             remedy = f"make room, then {again}"
         raise UserError(f"{step} failed{where} ({mistake_in_sql(error) or kind(error)}): {remedy}") from None
     return rows

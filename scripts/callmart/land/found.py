@@ -106,8 +106,8 @@ def digest_of(file: BinaryIO, size: int) -> str:
 
 
 def refuse_changed(found: Found) -> None:
-    """Raise UserError unless the file is still what it was when the reading began, and when its folder was read; or if
-    it is not settled, unless nothing but its end has changed.
+    """Raise UserError unless the file is still what it was when the reading began, and when its folder was read. One
+    that is not settled may have grown at its end.
     """
     path, look, listed = found.delivery.path, found.look, found.delivery.listed
     now = Look.of(path.lstat() if listed else path.stat())
