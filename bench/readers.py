@@ -21,11 +21,14 @@ class Login(NamedTuple):
 
 
 class Query(NamedTuple):
-    """When a query began, by time.time(), how many seconds it took, and whether it failed."""
+    """When a query began, by time.time(), how many seconds it took, and whether it failed. `late_s` is how long after
+    the end of the reader's pause it began: so long the machine held up the reader, or another reader did.
+    """
 
     began: float
     seconds: float
     failed: bool
+    late_s: float
 
 
 @dataclass
@@ -45,9 +48,17 @@ class Waits:
         ordered = sorted(each.seconds for each in self.queries)
         return ordered[round(share * (len(ordered) - 1))] * 1000 if ordered else 0.0
 
+    def over(self, milliseconds: float) -> int:
+        """How many queries took longer."""
+        return sum(each.seconds * 1000 > milliseconds for each in self.queries)
+
     def __str__(self) -> str:
         failed = sum(each.failed for each in self.queries)
-        return f"{len(self.queries):,} queries, longest {self.most_ms():.0f} ms, {failed} failed"
+        late_ms = max((each.late_s for each in self.queries), default=0.0) * 1000
+        return (
+            f"{len(self.queries):,} queries, longest {self.most_ms():.0f} ms, {failed} failed; "
+            f"a reader woke up to {late_ms:.0f} ms late"
+        )
 
 
 @contextmanager
@@ -90,17 +101,21 @@ def _ask(
     session: psycopg.Connection, login: Login, phase: float, over: threading.Event, asked: list[Query]
 ) -> None:
     """Ask until it is over. Each begins at another moment of the pause."""
+    due = time.perf_counter() + phase * login.pause_s
     stopped = over.wait(phase * login.pause_s)
     while not stopped:
         for query in login.queries:
             began, begin, failed = time.time(), time.perf_counter(), False
+            late_s = begin - due
             try:
                 session.execute(query.encode()).fetchall()
             except psycopg.Error:
                 failed = True
                 if session.closed:  # somebody ended it
                     session = psycopg.connect(login.uri, autocommit=True)
-            asked.append(Query(began, time.perf_counter() - begin, failed))
+            ended = time.perf_counter()
+            asked.append(Query(began, ended - begin, failed, late_s))
+            due = ended + login.pause_s
             stopped = over.wait(login.pause_s)
             if stopped:
                 break
