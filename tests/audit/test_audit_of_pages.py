@@ -3,6 +3,7 @@
 import pytest
 
 from callmart.audit import pages
+from callmart.base.keys import key_file
 from callmart.database import tombstones
 from callmart_home import Callmart
 from centre import STANDARD
@@ -85,5 +86,12 @@ def test_a_mail_to_another_customers_recipient_is_a_breach(played: Callmart) -> 
         assert pages.of_owners(owner, played.settings).outcome == "holds", (
             "a recipient of this customer's before"
         )
+        key = key_file(played.home, STANDARD)
+        hidden = key.rename(key.with_suffix(".hidden"))
+        assert pages.of_owners(owner, played.settings).outcome == "BREACH", "nobody can tell without the key"
+        hidden.rename(key)
+        owner.execute("delete from registry.customer where customer_id = %s", [STANDARD])
+        assert pages.of_owners(owner, played.settings).outcome == "holds", "the next run removes the mail"
+        owner.rollback()
     own.unlink()
     place.parent.rmdir()

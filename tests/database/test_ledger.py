@@ -471,7 +471,7 @@ def test_a_correction_waits_for_the_agent_whose_the_events_are(erased: Callmart)
         connection.commit()
         replay(erased)
         (said,) = replaying.uncorrected(connection)
-        assert said.startswith(f"customer {ONE}: 1 corrections of whose events are could not be made again")
+        assert said.startswith(f"customer {ONE}: 1 correction could not be made again")
         connection.execute(
             "insert into registry.agent (customer_id, agent_key, agent) values (%s, %s, 'came')",
             [ONE, "b" * 32],

@@ -15,7 +15,7 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.cli import demo, main
 from callmart.declarations import dbt_project, metrics
-from callmart.explain import comparing, contacts, explaining, other_list, question
+from callmart.explain import comparing, contacts, explaining, other_list, question, written
 from callmart.explain.explaining import Explained
 from callmart.explain.question import MART, Question
 from callmart_home import Callmart, leave_dirty
@@ -343,6 +343,10 @@ def test_the_answer_is_a_table_a_file_and_json(command: Any, tmp_path: Path) -> 
     assert [row["outcome"] for row in rows] == ["answered", "timed_out", "left_by_key", "withdrawn"]
     assert rows[0]["joined"] == str(at("10:00"))
     assert (tmp_path / "x.csv").stat().st_mode & 0o077 == 0
+
+    assert command("abandoned", *Q, "--queue", "s", "--out", str(tmp_path / "none.csv"))[0] == 0
+    head, *none = (tmp_path / "none.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert none == [] and head.split(",") == [*written.CONTACT, "value"]
 
     code, out, _ = command("service_level", *Q, "--queue", "q", "--json")
     told = json.loads(out)

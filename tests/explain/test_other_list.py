@@ -54,9 +54,22 @@ WRONG = {
     "no time zone": (HEAD + "2026-11-24 09:59:50,secret,,\n", "line 2: moment has no time zone"),
     "a column too many": (
         "moment,queue,agent\n",
-        "has a column agent: there may be moment, queue, outcome, wait",
+        "column 3 is called none of moment, queue, outcome, wait in the first row",
     ),
-    "a column without a name": ("moment,,queue\n", "has a column without a name"),
+    "a column without a name": ("moment,,queue\n", "column 2 is called none of"),
+    "no names": (ROW.replace("q", "secret"), "column 1 is called none of"),
+    "a comma in a value": (
+        HEAD + ROW.replace("20\n", "20,5\n"),
+        "line 2 has more values than the first row has names",
+    ),
+    "the first year": (
+        HEAD + "0001-01-01T00:00:00+14:00,q,,\n",
+        "line 2: moment is in the first or the last year of all",
+    ),
+    "the last year": (
+        HEAD + "9999-12-31T23:59:00-12:00,q,,\n",
+        "line 2: moment is in the first or the last year of all",
+    ),
     "no moment": ("queue,wait\nsecret,1\n", "has not one column moment"),
     "moment twice": ("moment,moment\n", "has not one column moment"),
     "nothing": ("", "has not one column moment"),

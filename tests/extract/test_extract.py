@@ -452,6 +452,7 @@ def test_a_customer_that_is_live_has_no_file(played: Callmart, owner: psycopg.Co
     owner.execute("update registry.customer set connection = 'live' where customer_id = %s", [STANDARD])
     extract.extract(owner, played.settings, quietly)
     assert files(played) == FILES - {(STANDARD, "queue"), (STANDARD, "line")}
+    assert not left.parent.exists()
     owner.execute("update registry.customer set connection = 'extract' where customer_id = %s", [STANDARD])
     owner.commit()
 

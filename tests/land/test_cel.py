@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
+from callmart.land import cel as cel_log
 from callmart.land.formats import CEL_COLUMNS, CEL_READ
+from callmart.land.source import Tally
 from landing import DETAILED, KEYS, NONE, Opened, call_key, holds_of, opened, rejects, taken
 
 T = 1795529600  # 24 November 2026
@@ -222,6 +225,27 @@ def test_an_asterisk_that_does_not_tell_of_music(tmp_path: Path) -> None:
     blind = agent("BLINDTRANSFER", 89, extra=handed(extension="290"))
     assert told(cel(tmp_path, *lines, blind)) == [("transferred", 89.0)]
     assert told(cel(tmp_path, *lines, blind, *music(95, 99, agent))) == [("transferred", 89.0), ENDED]
+
+
+def test_no_log_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that tells of no channel's end, and in which each has a bridge of its own."""
+    monkeypatch.setattr(cel_log, "MOST_CHANNELS", 10)
+    log = cel_log.ChannelLog(Mock(), 0, Tally(), "UTC")
+    for number in range(100):
+        entered = cel_log.Row(
+            number,
+            number,
+            "BRIDGE_ENTER",
+            None,
+            None,
+            None,
+            str(number),
+            None,
+            None,
+            json.dumps(bridge(f"b{number}")),
+        )
+        assert list(log._follow(entered)) == []
+    assert len(log._channels) == len(log._bridges) == 10
 
 
 def test_music_long_after_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

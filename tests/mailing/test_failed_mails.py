@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import psycopg
 import pytest
+from aiosmtpd.smtp import Envelope
 
+from callmart.base import smtp
+from callmart.mailing import places
 from callmart.mailing.book import Book
 from callmart.reports import drawing, paper
 from callmart.reports.page import Page
@@ -64,6 +68,47 @@ def test_a_sender_that_is_refused_says_nothing_of_recipients(
         letters.sender = "250 OK"
         assert send(owner, settings) == Sent(2, [])
     assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_a_server_that_ends_the_session_and_then_is_gone_gets_the_letter_later(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has said that it takes the second letter not now, after it was noted that this goes out."""
+    leave_out_drawings(monkeypatch)
+    settings = by_server(two_weeks, free_port)
+    sessions, session = count(1), smtp.session
+
+    def once(*how: Any) -> Any:
+        if next(sessions) > 1:
+            raise ConnectionRefusedError
+        return session(*how)
+
+    async def answer(envelope: Envelope) -> str:
+        return "421 not now" if letters.got else ""
+
+    with mail_server(free_port) as letters:
+        letters.before = answer
+        with monkeypatch.context() as patch:
+            patch.setattr(smtp, "session", once)
+            assert send(owner, settings).mails == 1
+        letters.before = None
+        assert send(owner, settings) == Sent(1, [])
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_a_mail_that_can_not_be_removed_keeps_no_other(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+    send(owner, by(two_weeks))
+    owner.execute("update registry.contract set option = 'standard' where customer_id = %s", [NAMED])
+    stuck = places.folder(two_weeks.settings) / str(NAMED) / f"{WEEK}.agents.0.eml"
+    stuck.mkdir()  # it can't be unlinked
+    with pytest.raises(OSError):
+        places.tidy(owner, two_weeks.settings)
+    stuck.rmdir()
+    owner.rollback()
+    assert NAMED not in {mail.customer_id for mail in places.mails(two_weeks.settings)}
 
 
 def test_a_password_that_can_not_be_read_is_said_once(

@@ -267,6 +267,21 @@ def test_a_database_that_is_away_is_an_alarm_as_well(quiet: Callmart, hook: Hook
     assert told(hook)[2:] == [(["home_disk"], ["the database can't be used", "customer 1042: no data"])]
 
 
+def test_what_was_not_delivered_and_can_not_be_noted_is_both_said(
+    quiet: Callmart, hook: Hook, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(alerts, "secret_file", full)
+    both = sending(quiet, webhook_url=hook.url, mail=MAIL | {"port": free_port})
+    undelivered, unnoted = alerts.send(both, without_database())
+    assert undelivered.startswith("alerts.mail: not delivered")
+    assert unnoted.startswith(
+        "what others were told could not be read or noted (OSError: No space left on device)"
+    )
+
+
 def test_what_was_told_and_can_not_be_kept_is_said(
     quiet: Callmart, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -267,6 +267,18 @@ def test_a_raw_file_that_is_still_being_sent_is_named_and_blocks_nobody(
     assert elsewhere.prove(work, person).to_attest == (named, "telephone system")
 
 
+def test_a_landing_folder_that_is_not_there_is_named(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its volume may not be mounted. The folder for moved files is made by the first of them."""
+    gone = tmp_path / "gone"
+    monkeypatch.setattr(
+        work.settings, "folders", [Folder(path=gone, after="move", move_to=tmp_path / "moved")]
+    )
+    named = f"{gone}, which is not there or can't be looked into"
+    assert places.Elsewhere().prove(work, of(work, "agent", STAYER)).to_attest == (named, "telephone system")
+
+
 # -- others ----------------------------------------------------------------------------------------------------------
 
 

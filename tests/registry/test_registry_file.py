@@ -209,6 +209,7 @@ MISTAKES = {
     ),
     "opening hours of no day": hours("", "have no day; add one, such as mon-fri: 08:00-18:00"),
     "opening hours of an unknown day": hours('friday: "08:00-12:00"', "write mon, mon-fri or 2026-12-24"),
+    "days without a last one": hours('mon-: "08:00-12:00"', "write mon, mon-fri or 2026-12-24"),
     "days in the wrong order": hours('fri-mon: "08:00-12:00"', "write mon, mon-fri or 2026-12-24"),
     "a date outside of its opening hours": hours(
         '2025-12-31: "08:00-12:00"', "2025-12-31 is outside of the days"

@@ -27,7 +27,7 @@ from callmart.reports.sheets import bars, listed
 from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
 from commands import command_of
-from drawn import BEFORE, WEEK, Draw
+from drawn import BEFORE, WEEK, Draw, asked
 from drawn_pages import of_csv, of_xlsx, section, words
 from outdated import earlier_day
 from today import TODAY, YESTERDAY
@@ -45,12 +45,6 @@ OPENED = {
     )
 }
 ALL = [(customer, report.name) for customer, reports in OPENED.items() for report in reports]
-
-
-def asked(callmart: Callmart, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    """The owner's answer, from the tables without views and policies of customers."""
-    with callmart.connect() as owner:
-        return owner.execute(query.encode(), values).fetchall()
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------
@@ -99,28 +93,6 @@ def test_each_day_and_queue_is_that_of_sql_written_by_hand(two_weeks: Callmart, 
     )
     (row,) = section(page, "per_queue").records.rows
     assert (row["queue"], row["offered"], row["abandoned"]) == (queue_of(STANDARD), offered, abandoned)
-
-
-def test_a_heat_map_shows_each_quarter_hour(two_weeks: Callmart, draw: Draw) -> None:
-    page = draw("traffic", STANDARD)
-    wanted = asked(
-        two_weeks,
-        """
-        select call_date, interval_local::time, sum(offered)::bigint from store.queue_interval
-        where customer_id = %s and call_date = any(%s) group by 1, 2 order by 1, 2
-        """,
-        STANDARD,
-        DAYS,
-    )
-    shown = section(page, "offered_by_moment")
-    found = sorted((row["day"], row["quarter_hour"], row["offered"]) for row in shown.records.rows)
-    assert found == wanted
-    marks = re.findall(r"<title>[^<]*: (\d+)</title>", shown.panels[0].svg)
-    assert sorted(map(int, marks)) == sorted(count for *_, count in wanted)
-    assert shown.grid is not None
-    assert sum(int(cell) for row in shown.grid.rows for cell in row[1:] if cell) == sum(
-        count for *_, count in wanted
-    )
 
 
 def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, draw: Draw) -> None:

@@ -12,7 +12,9 @@ from callmart.reports.spreadsheet import as_xlsx
 @pytest.mark.parametrize(
     ("title", "name"),
     [
-        ("In- en uitgaand per vestiging en per uur", "In- en uitgaand per vestiging …"),
+        ("In- en uitgaand per vestiging en per uur", "In- en uitgaand per vestiging…"),
+        ("Bereikbaarheidspercentages per week", "Bereikbaarheidspercentages per…"),
+        ("Bereikbaarheidspercentagesperweek", "Bereikbaarheidspercentagesperw…"),
         ("Servicelevel/bereikbaarheid", "Servicelevelbereikbaarheid"),
     ],
 )

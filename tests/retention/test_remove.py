@@ -23,10 +23,12 @@ from callmart.base.settings import Folder
 from callmart.build import window
 from callmart.database import audit_log, clock, fingerprints, vacuum
 from callmart.extract import extract
+from callmart.mailing import places as outbox
 from callmart.publish import tableau
 from callmart.registry.file import load
 from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
+from callmart.reports import shelf
 from callmart.retention import copies, destroyed, remove
 from callmart_home import Callmart
 from events import DAY, days
@@ -407,6 +409,17 @@ def test_a_package_goes_with_everything_else_though_a_contract_begins_later(two_
     removing(two_landed)
     assert keys.key_file(two_landed.home, 1).exists()
     assert [package.parent.exists() for package in packages] == [False, True]
+
+
+def test_a_page_that_can_not_be_removed_keeps_no_mail(
+    two_landed: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidied = Mock()
+    monkeypatch.setattr(shelf, "tidy", Mock(side_effect=PermissionError))
+    monkeypatch.setattr(outbox, "tidy", tidied)
+    with pytest.raises(PermissionError):
+        removing(two_landed)
+    assert tidied.called
 
 
 def test_a_kill_loses_no_count_of_extracts(two_landed: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:

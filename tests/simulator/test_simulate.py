@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.raw_format import STATUSES
 from callmart.simulator import files
-from callmart.simulator.expected import AGENT_DAY, OUTCOMES, STATUSES
+from callmart.simulator.expected import AGENT_DAY, OUTCOMES
 from callmart.simulator.simulate import EVENTS, Simulated, simulate
 
 DAYS = [date(2026, 10, 24), date(2026, 10, 25)]  # the second has 25 hours

@@ -16,6 +16,7 @@ from lxml import etree
 from callmart.base.declared import Locale
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS
+from callmart.base.settings import LONGEST_KEPT_DAYS
 from callmart.declarations import captions, metrics
 from callmart.declarations.data_through import THROUGH
 from callmart.declarations.mart import Column, Mart
@@ -204,7 +205,7 @@ def test_each_mart_with_days_is_filtered(group: str) -> None:
         assert one.get("class") == "relative-date"
         assert (one.get("period-type-v2"), one.get("first-period"), one.get("last-period")) == (
             "day",
-            str(-tds.DAYS_KEPT),
+            str(-LONGEST_KEPT_DAYS),
             "0",
         )
 
@@ -215,7 +216,7 @@ def test_the_filter_never_shows_more_than_two_years(today: date) -> None:
         floor = today.replace(year=today.year - 2)
     except ValueError:
         floor = date(today.year - 2, 2, 28)
-    shown_from = today - timedelta(days=tds.DAYS_KEPT)
+    shown_from = today - timedelta(days=LONGEST_KEPT_DAYS)
     assert timedelta(0) <= shown_from - floor <= timedelta(days=1)
 
 

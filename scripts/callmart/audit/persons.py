@@ -18,6 +18,7 @@ from callmart.base import sql_file
 from callmart.base.counting import several
 from callmart.base.needles import Needles
 from callmart.base.person import Kind, Person, Work
+from callmart.base.progress import quietly
 from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.database.searching import Table, hits
@@ -97,7 +98,7 @@ def _found_again(
             until = clock.now(connection)
             connection.execute(SQL["put_in"], {"customer": customer_id, "key": key, "kind": kind, "at": at})
             person = Person(customer_id, kind, frozenset(), frozenset({key}), until)
-            work = Work(connection, settings, lambda: None, needles)
+            work = Work(connection, settings, quietly, needles)
             table = Table("raw", "event")
             if not (Events().find(work, person) and hits(connection, table, needles)):
                 yield f"{kind}: not found although there"

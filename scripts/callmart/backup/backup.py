@@ -26,7 +26,7 @@ from callmart.database.lock import second
 def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) -> Manifest:
     """Make a backup in a folder that is new or empty, and write that into the audit log. Commits.
 
-    Raises UserError if that can't be. Then there is no backup, also no part of one.
+    Raises UserError if that can't be. Then there is no backup. If a part of one is left, the sentence names it.
     """
     if not schema.has_registry(connection):
         raise UserError("there is nothing to back up: run `callmart registry apply registry.yml` first")
@@ -82,7 +82,7 @@ def _refuse_half_rotated(connection: psycopg.Connection, *, is_current: bool) ->
 
 def _refuse_unguarded(connection: psycopg.Connection, *, is_current: bool) -> None:
     """Raise UserError if a policy could hide rows from the owner: then they would be missing from the backup."""
-    hidden = connection.execute(contents.SQL["hidden"], {"schemas": contents.schemas(connection)}).fetchone()
+    hidden = contents.hidden(connection)
     if hidden is not None:
         remedy = (
             "run `callmart access apply`"
@@ -90,7 +90,7 @@ def _refuse_unguarded(connection: psycopg.Connection, *, is_current: bool) -> No
             else "correct them by hand, or run `callmart upgrade` without this backup"
         )
         raise UserError(
-            f"nothing was backed up: the policies of {hidden[0]} are not callmart's, and rows could be missing; "
+            f"nothing was backed up: the policies of {hidden} are not callmart's, and rows could be missing; "
             f"{remedy}, and then this again"
         )
 

@@ -370,7 +370,6 @@ def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mar
         return [str(undecided)]
     if changed:
         changes.apply(connection, marts, changed)
-        connection.commit()
     return [one.text for one in drift.regrouped(connection, marts)]
 
 

@@ -30,6 +30,15 @@ def free_files(folder: Path) -> float:
     return found.f_favail / found.f_files if found.f_files else 1
 
 
+def is_gone(path: Path) -> bool:
+    """Whether there is nothing at a path, not even a link. Raises OSError if nobody can look."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return False
+
+
 def is_full(folder: Path) -> bool:
     """Whether a volume has no room for one more file, or for one of those in which PostgreSQL keeps its log."""
     _, _, free = shutil.disk_usage(folder)

@@ -36,8 +36,10 @@ def ensure_key(home: Path, whose: Whose, fingerprint: str | None) -> bytes:
     """
     if fingerprint is not None:
         return known_key(home, whose, fingerprint)
-    path = key_file(home, whose)
-    return path.read_bytes() if path.exists() else new_key(home, whose)
+    try:
+        return key_file(home, whose).read_bytes()
+    except FileNotFoundError:
+        return new_key(home, whose)
 
 
 def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
@@ -62,8 +64,11 @@ def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
 
 def fits(home: Path, whose: Whose, fingerprint: str) -> bool:
     """Whether the home has the key with this fingerprint."""
-    path = key_file(home, whose)
-    return path.exists() and with_fingerprint(path.read_bytes(), fingerprint) is not None
+    try:
+        file = key_file(home, whose).read_bytes()
+    except FileNotFoundError:
+        return False
+    return with_fingerprint(file, fingerprint) is not None
 
 
 def with_fingerprint(file: bytes, fingerprint: str) -> bytes | None:

@@ -105,7 +105,7 @@ def _where_it_lies(written: object) -> Path:
 
 FolderOfRawFiles = Annotated[Path, PlainValidator(_where_it_lies)]
 
-LONGEST_KEPT_DAYS = 730  # raw files hold numbers, and nothing is kept for more than two years
+LONGEST_KEPT_DAYS = 730  # nothing is kept for more than two years, with or without a leap day
 
 
 class Folder(Strict, strict=False):

@@ -1,6 +1,12 @@
 """How names and addresses are compared: in the registry file, in the register of requests, and in tombstones."""
 
+import re
 from unicodedata import normalize
+
+
+def is_address(text: str) -> bool:
+    """Whether this can be a mail address."""
+    return re.fullmatch(r"[^@\s]+@[^@\s]+", text) is not None
 
 
 def plain(word: str) -> str:

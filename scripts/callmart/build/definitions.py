@@ -39,7 +39,7 @@ def of_build(
 ) -> Definitions:
     """Return by which definition a build computed each mart, in the caller's transaction. `models` are all that the
     marts read, and they themselves; `project` is what the project was when it began. If an earlier build of the same
-    knows the definitions, the models need not be read.
+    project has noted them, `models` is not looked at.
     """
     is_same = dbt_project.fingerprint_of_files() == project
     known = _known(connection, project, also_compiled=False) if is_same else None

@@ -23,7 +23,7 @@ def demo() -> None:
         customers = example.demo(settings(), step)
     print_status(customers)
     for line in example.what_next(settings()):
-        out.print(line)
+        out.print(plain(line))
 
 
 @app.command("simulate")

@@ -74,7 +74,7 @@ def explain_(
     compared = None if listed is None else comparing.compare(explained, listed, nearby)
     rows = written.contacts(explained) if compared is None else written.differences(explained, compared)
     if target is not None:
-        secret_file(target, written.as_csv(rows))
+        secret_file(target, written.as_csv(explained, compared))
     if as_json:
         print_json(written.as_json(explained, compared))
     else:

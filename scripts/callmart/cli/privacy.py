@@ -290,7 +290,7 @@ def do(
         found = register.request(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
-        out.print(f"package: {shelf.path(settings(), found.customer_id, number)}")
+        out.print(f"package: {plain(shelf.path(settings(), found.customer_id, number))}")
     if seal and seal.passphrase:
         out.print(
             f"passphrase: {seal.passphrase}\ntell it to the contact by another way than the package, now: nobody can "

@@ -68,7 +68,10 @@ def workbook_(
         str, typer.Option("--data-source", help="The content URL of the published data source.")
     ] = "",
 ) -> None:
-    """Write the workbook of a customer's report as it would be published. Refuses a template that is not suitable."""
+    """Write the workbook of a customer's report, without what publishing adds: its target and its links to contacts.
+
+    Refuses a template that is not suitable.
+    """
     from callmart.declarations import dbt_project
     from callmart.tableau_files import tds, workbook
 
@@ -148,7 +151,9 @@ def _draw(
         only = drawing.NOTHING if is_open is None else {"open": [str(is_open).lower()]}
         page = drawing.draw(publisher, marts_and_words, declared, customer, week, locale, only=only)
     secret_file(target, form(page))
-    out.print(f"report: {plain(target.resolve())} shows {page.title}, {page.week}, of customer {customer_id}")
+    out.print(
+        f"report: {plain(target.resolve())} shows {plain(page.title)}, {page.week}, of customer {customer_id}"
+    )
 
 
 def _draw_all(week: "Week | None") -> None:

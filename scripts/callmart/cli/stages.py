@@ -85,10 +85,10 @@ def land(
         _print_landed(one)
         failures += map(UserError, one.wrong_keys)
     failures = [*{str(failure): failure for failure in failures}.values()]  # a key can be of many files
-    for failure in failures[:-1]:
+    for failure in failures:
         fail(failure if isinstance(failure, UserError) else kind(failure))
     if failures:
-        raise failures[-1]
+        raise typer.Exit(MISTAKE)
 
 
 def _print_landed(one: "Landed") -> None:
@@ -212,7 +212,9 @@ def extract() -> None:
         tell(failure)
     on_disk = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
-    out.print(f"extract: {several(on_disk, 'file')} in {stage.folder(settings())}, {written} written now")
+    out.print(
+        f"extract: {several(on_disk, 'file')} in {plain(stage.folder(settings()))}, {written} written now"
+    )
     raise typer.Exit(UNDONE if failures or problems else 0)
 
 

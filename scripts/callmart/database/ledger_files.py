@@ -27,9 +27,12 @@ def both(settings: Settings) -> list[Path]:
 def is_there(path: Path) -> bool:
     """Whether there is a ledger. Raises UserError if its volume does not say."""
     try:
-        return path.exists()
+        path.stat()
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise UserError(f"{path} can't be read ({kind(error)}): mount its volume") from error
+    return True
 
 
 def read(path: Path) -> Chain:

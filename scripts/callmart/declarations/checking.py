@@ -36,7 +36,6 @@ from callmart.declarations import (
 from callmart.declarations.checking_models import at, at_model
 from callmart.declarations.exposures import Report
 from callmart.declarations.mart import Mart
-from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.metrics import Metric
 from callmart.declarations.model_files import FOLDER, Model
 
@@ -64,8 +63,14 @@ def fingerprint() -> str:
     """Return a hash of the files that are looked at, and of the rules."""
     files = [matrix.FILE, captions.FILE, metrics.FILE, processing.FILE, PROJECT / "dbt_project.yml"]
     files += [file for code in (__file__, declared.__file__) for file in Path(code).parent.glob("*.py")]
-    for folder in (FOLDER, PROJECT / "macros", expectations.FOLDER):
-        files += [file for file in folder.rglob("*") if file.is_file()]
+    for folder in (
+        FOLDER,
+        PROJECT / "macros",
+        expectations.FOLDER,
+        DATABASE / "migrations",
+        DATABASE / "objects",
+    ):
+        files += [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc"]
     digest = sha256()
     for file in sorted(files):
         digest.update(f"{file}\n{sha256(file.read_bytes()).hexdigest() if file.exists() else ''}\n".encode())
@@ -356,7 +361,7 @@ def _of_persons(
     """Marts of persons about which nobody says what such a person is told."""
     for model in models:
         if mart := marts.get(model.name):
-            table = f"{SCHEMA}.{mart.name}"
+            table = mart.table
             try:
                 processing.holdings({table: processing.said_by(mart)}, {table: mart.columns}, [mart], words)
             except UserError as mistake:

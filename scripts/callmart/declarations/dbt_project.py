@@ -107,7 +107,6 @@ def run(
     ]
     selected = ["--select", f"tag:{STATISTICS}"] if only_statistics else []
     selected += ["--exclude", *without] if without else []
-    os.environ["DBT_COMPUTED_BY_CALLMART"] = ",".join(computed)
     finished: list[str] = []
     raised: dict[str, BaseException | None] = {}
 
@@ -120,7 +119,9 @@ def run(
             raised[event.data.node_info.unique_id] = sys.exception()
 
     with longest_first():
-        result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", *selected)
+        result = _invoke(
+            dbtRunner(manifest, callbacks=[on_event]), settings, "run", *selected, computed=computed
+        )
     _refuse_failure(result, raised)
     return [_compiled(one.node) for one in result.result if one.node.resource_type == "model"]
 
@@ -447,10 +448,11 @@ def fingerprint_of_files() -> str:
     return digest.hexdigest()
 
 
-def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
+def _invoke(runner: Any, settings: Settings, *arguments: str, computed: Iterable[str] = ()) -> Any:
     """The result of a dbt command. Raises KeyboardInterrupt if it was interrupted: dbt returns that like any error."""
-    # With the second one dbt leaves the window to us (macros/window).
-    with _variables(_environment(settings) | {"DBT_BY_CALLMART": "yes"}), chdir(PROJECT):
+    # By these dbt leaves the window and the `computed` models to us (macros/window).
+    ours = {"DBT_BY_CALLMART": "yes", "DBT_COMPUTED_BY_CALLMART": ",".join(computed)}
+    with _variables(_environment(settings) | ours), chdir(PROJECT):
         result = runner.invoke(
             [
                 *arguments,

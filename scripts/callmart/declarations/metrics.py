@@ -318,7 +318,7 @@ def as_view(mart: Mart, metrics: Iterable[Metric]) -> str:
     grain = f"    {per},\n" if per else ""
     return (
         f"select\n    access.current_customer() as customer_id,\n{grain}    {ratios}"
-        f"\nfrom store.{mart.name}" + (f"\ngroup by {per}" if per else "")
+        f"\nfrom {mart.table}" + (f"\ngroup by {per}" if per else "")
     )
 
 

@@ -21,7 +21,6 @@ from callmart.base.settings import PROJECT
 from callmart.base.strict import Listed, Strict
 from callmart.declarations.captions import Captions
 from callmart.declarations.mart import Mart
-from callmart.declarations.mart_tables import SCHEMA
 
 FILE = PROJECT / "processing.yml"
 
@@ -113,7 +112,7 @@ def holdings(
     """The tables that hold something of persons. `tables` has whom their columns point to, and `names` all columns, as
     the catalogue has them. Raises UserError if nobody has said what a table or a column of persons is.
     """
-    declared_marts = {f"{SCHEMA}.{mart.name}": mart for mart in marts}
+    declared_marts = {mart.table: mart for mart in marts}
     passing = matching(tuple(processing().left_out))
     found = []
     for table, persons in tables.items():
@@ -154,7 +153,7 @@ def _of_mart(mart: Mart, persons: Said, words: Captions) -> Holding:
         if (nl := words.description(column.name, "nl", processing().columns.get(column.name, "")))
         and column.description
     }
-    return Holding(f"{SCHEMA}.{mart.name}", caption, *_purpose(said), persons, columns, {}, mart.day)
+    return Holding(mart.table, caption, *_purpose(said), persons, columns, {}, mart.day)
 
 
 def _purpose(said: Purpose) -> tuple[Texts, Texts, Texts]:

@@ -15,7 +15,6 @@ from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project, pointing, processing
 from callmart.declarations.captions import captions
 from callmart.declarations.mart import Mart
-from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.processing import Holding
 
 RECORD = PROJECT / "docs" / "processing.md"
@@ -28,13 +27,13 @@ def declared_holdings(marts: Iterable[Mart]) -> list[Holding]:
     marts = list(marts)
     tables = processing.said_in(PROJECT / pointing.FILE)
     for mart in marts:
-        tables[f"{SCHEMA}.{mart.name}"] = processing.said_by(mart)
+        tables[mart.table] = processing.said_by(mart)
     return processing.holdings(tables, tables, marts, captions(marts))
 
 
 def record(holdings: Iterable[Holding], marts: Iterable[Mart]) -> Iterator[str]:
     """The record in Markdown: a row per table, then whom its columns point to, and what is in no package."""
-    holdings, by_table = list(holdings), {f"{SCHEMA}.{mart.name}": mart for mart in marts}
+    holdings, by_table = list(holdings), {mart.table: mart for mart in marts}
     yield "| table | of whom | what for | from where | kept | who sees it |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for one in holdings:

@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import roles, sessions
+from callmart.base.disk import is_gone
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import audit_log, lock
@@ -62,9 +63,10 @@ def drop(connection: psycopg.Connection, settings: Settings, name: str) -> bool:
         for role in its_roles:
             own.execute(roles.statement("drop role {}", role))
         files = known.folder(settings, name)  # last: while it is there, the next run finishes the removal
-        was_there = existed or bool(its_roles) or files.exists()
-        if files.exists():
+        has_files = not is_gone(files)
+        if has_files:
             shutil.rmtree(files)
+        was_there = existed or bool(its_roles) or has_files
         if was_there:
             audit_log.note(own, "environment dropped", {"environment": name})
     return was_there

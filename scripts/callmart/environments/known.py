@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr, ValidationError
 
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.settings import Privacy, Settings
 from callmart.base.strict import Strict
@@ -45,7 +46,7 @@ class Environment(Strict):
     def __str__(self) -> str:
         if not self.customers:
             return f"{self.name}: nothing yet, the next run drops it"
-        held_back = f", {self.held_back} days held back by the checks" if self.held_back else ""
+        held_back = f", {several(self.held_back, 'day')} held back by the checks" if self.held_back else ""
         return (
             f"{self.name}: customer {', '.join(map(str, self.customers))}, {self.first_day} to {self.last_day}, "
             f"{self.state}{held_back}, until {self.ends_on}"
@@ -93,7 +94,6 @@ def half_removed(settings: Settings, environments: Iterable[Environment]) -> lis
 
 def find(connection: psycopg.Connection, name: str) -> Environment:
     """An environment by its name. Raises UserError if there is none."""
-    database_of(connection, name)
     for environment in all_of(connection):
         if environment.name == name:
             return environment

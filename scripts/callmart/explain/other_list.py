@@ -41,10 +41,12 @@ def read(path: Path, zone: ZoneInfo | None) -> list[Other]:
     names = [str(name or "").strip() for name in head]
     while names and not names[-1]:
         names.pop()
-    if unknown := [name for name in names if name not in COLUMNS]:
+    # By its place: in a file without names it would be the value of a contact.
+    unknown = next((place for place, name in enumerate(names, 1) if name not in COLUMNS), None)
+    if unknown is not None:
         raise UserError(
-            f"{path} has a column {unknown[0] or 'without a name'}: there may be {', '.join(COLUMNS)};"
-            " rename it or take it out"
+            f"{path}: column {unknown} is called none of {', '.join(COLUMNS)} in the first row: rename it or take it"
+            " out"
         )
     if "moment" not in names or len(set(names)) < len(names):
         raise UserError(
@@ -52,6 +54,11 @@ def read(path: Path, zone: ZoneInfo | None) -> list[Other]:
         )
     found = []
     for line, values in rows:
+        if any(value not in (None, "") for value in values[len(names) :]):
+            raise UserError(
+                f"{path} line {line} has more values than the first row has names: name them, or put a value with a"
+                " comma into quotation marks"
+            )
         row = dict(zip(names, values, strict=False))
         if any(value not in (None, "") for value in row.values()):
             try:
@@ -86,6 +93,8 @@ def _moment(value: object, zone: ZoneInfo | None) -> datetime:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(_text(value) or "")
     except ValueError:
         raise ValueError("moment is no date and time: write 2026-11-24T09:59:50+01:00") from None
+    if not datetime.min.year < moment.year < datetime.max.year:  # beyond them no other zone has a day
+        raise ValueError("moment is in the first or the last year of all: correct it")
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     if zone is None:

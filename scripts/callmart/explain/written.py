@@ -1,6 +1,5 @@
 """The answer as rows of a table or a CSV file, and as JSON."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +11,13 @@ from callmart.explain.explaining import Explained
 from callmart.explain.question import Question
 
 Record = dict[str, Any]
+CONTACT = ("joined", "queue", "call", "outcome", "wait_s", "came_from", "overflowed_to")
 SAID = ("queue", "outcome", "wait_s")  # what both sides say of a contact
+DIFFERENCE = (
+    *("side", "why", "detail"),
+    *("here_joined", *(f"here_{name}" for name in SAID)),
+    *("there_line", "there_joined", *(f"there_{name}" for name in SAID)),
+)
 
 
 def contacts(explained: Explained) -> list[Record]:
@@ -25,10 +30,13 @@ def differences(explained: Explained, compared: Compared) -> list[Record]:
     return [_difference(one, explained.question.zone) for one in compared.differences]
 
 
-def as_csv(records: Sequence[Record]) -> bytes:
-    """Records with the same names as a CSV file."""
-    head = records[0] if records else []
-    return csv_file.written([head, *(map(csv_file.cell, record.values()) for record in records)])
+def as_csv(explained: Explained, compared: Compared | None) -> bytes:
+    """The contacts, or the differences from another list, as a CSV file. If there are none, it names its columns."""
+    if compared is None:
+        names, records = _names(explained.question), contacts(explained)
+    else:
+        names, records = DIFFERENCE, differences(explained, compared)
+    return csv_file.written([names, *(map(csv_file.cell, record.values()) for record in records)])
 
 
 def as_json(explained: Explained, compared: Compared | None) -> Record:
@@ -55,31 +63,34 @@ def as_json(explained: Explained, compared: Compared | None) -> Record:
     return answer
 
 
+def _names(question: Question) -> tuple[str, ...]:
+    return (*CONTACT, *question.measure.parts)
+
+
 def _contact(contact: Contact, question: Question) -> Record:
-    return {
-        "joined": _local(contact.joined_at, question.zone),
-        "queue": contact.queue,
-        "call": contact.call,
-        "outcome": contact.outcome,
-        "wait_s": contact.wait_s,
-        "came_from": contact.came_from,
-        "overflowed_to": contact.overflowed_to,
-        **dict(zip(question.measure.parts, contact.parts, strict=True)),
-    }
+    values = (
+        *(
+            _local(contact.joined_at, question.zone),
+            contact.queue,
+            contact.call,
+            contact.outcome,
+            contact.wait_s,
+        ),
+        *(contact.came_from, contact.overflowed_to),
+        *contact.parts,
+    )
+    return dict(zip(_names(question), values, strict=True))
 
 
 def _difference(difference: Difference, zone: ZoneInfo) -> Record:
     here, there = difference.here, difference.there
-    return {
-        "side": difference.side,
-        "why": difference.why,
-        "detail": difference.detail,
-        "here_joined": here and _local(here.joined_at, zone),
-        **{f"here_{name}": getattr(here, name, None) for name in SAID},
-        "there_line": there and there.line,
-        "there_joined": there and _local(there.moment, zone),
-        **{f"there_{name}": getattr(there, name, None) for name in SAID},
-    }
+    values = (
+        *(difference.side, difference.why, difference.detail),
+        *(here and _local(here.joined_at, zone), *(getattr(here, name, None) for name in SAID)),
+        *(there and there.line, there and _local(there.moment, zone)),
+        *(getattr(there, name, None) for name in SAID),
+    )
+    return dict(zip(DIFFERENCE, values, strict=True))
 
 
 def _local(moment: datetime, zone: ZoneInfo) -> str:

@@ -3,6 +3,7 @@ be published.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -238,6 +239,8 @@ def _remove_unordered(
             there.add(ordered[found.path])
         else:  # also files that a killed publication left
             Path(found.path).unlink()
+    for left in folder(settings).glob("*/.*"):  # temporary folders of what was killed
+        shutil.rmtree(left)
     for customer_id, group in recorded.keys() - wanted.keys():
         connection.execute(
             "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]

@@ -195,7 +195,7 @@ class ChannelLog:
         if channel is None:
             channel = self._channels[row.id] = Channel(row.channel)
             if len(self._channels) > MOST_CHANNELS:
-                del self._channels[next(iter(self._channels))]
+                self._out_of_bridge(self._channels.pop(next(iter(self._channels))))
         if row.app == "Queue":
             channel.is_queue_caller = True
             channel.queue = (row.app_data or "").partition(",")[0].strip() or None

@@ -12,6 +12,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
+from callmart.base.disk import is_gone
 from callmart.base.errors import UserError
 from callmart.land.gate import Defaults
 from callmart.land.look import Look, refuse_name, unreadable, vanished
@@ -60,7 +61,7 @@ def find(delivery: Delivery) -> Found:
     """Read a file once. Raises UserError if it can't be read, or is no longer what its folder showed."""
     path = delivery.path
     refuse_name(path)
-    if delivery.listed and not os.path.lexists(path):
+    if delivery.listed and is_gone(path):
         raise vanished(path)
     if not path.is_file():
         raise UserError(

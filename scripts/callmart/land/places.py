@@ -12,6 +12,7 @@ from typing import Any, Literal, LiteralString, NamedTuple
 import psycopg
 
 from callmart.base import sql_file
+from callmart.base.matrix import DOORWAY
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.raw_format import LONGEST_PHASE
 from callmart.database import cluster, lock, searching, vacuum
@@ -30,8 +31,8 @@ class Cell(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """All cells whose figures change. `to_come` are those on which what nothing has ended yet would go on, after the
-    last day of the data: there are no figures yet, and the two together stay the same from night to night.
+    """All cells whose figures change. `to_come` are those after the last day of the data, on which something without an
+    end would go on: they have no figures yet. The two together stay the same from night to night.
     """
 
     known: tuple[Cell, ...] = ()
@@ -42,7 +43,7 @@ class Doorway:
     """The tables into which the loader writes a file. They are empty unless a file lands at this moment."""
 
     name = "doorway"
-    tables = ("raw.incoming", "raw.incoming_agent", "raw.incoming_marked", "raw.incoming_reject")
+    tables = DOORWAY
     paths = ()
     contents = ()
 

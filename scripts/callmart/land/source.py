@@ -155,7 +155,7 @@ def refuse_many_rejects(source: Source) -> None:
         tally.refusal = UserError(
             f"{source.path}: {tally.rejected} of {admitted} rows can't be landed "
             f"(first line {first['line_number']}: {first['reason']}), more than the share of "
-            f"{share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
+            f"{share * 100:g}%: correct the file, or raise max_reject_share in callmart.toml"
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 
 from callmart.base import sql_file
+from callmart.base.disk import is_gone
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import keyed
 from callmart.base.settings import Folder, Settings
@@ -54,7 +55,7 @@ def take_away(
         else:
             _move(path, look, digest, folder.move_to, last_day)
     except OSError as error:
-        if not os.path.lexists(path):  # its sender has taken it away
+        if isinstance(error, FileNotFoundError) and is_gone(path):  # its sender has taken it away
             return
         remedy = (
             "give this user write permission on" if isinstance(error, PermissionError) else "mend that in"

@@ -86,7 +86,7 @@ def send(
     """
     installation.refuse_restored(settings.home)
     installation.ensure_id(settings.home)
-    for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
+    for customer_id, recipients in connection.execute(SQL["note_unknown"]).fetchall():
         why = "callmart was stopped while it went out"
         note(
             customer_id,
@@ -261,6 +261,9 @@ def _carried(carry: Carry, written: EmailMessage, book: Book) -> _Outcome:
         return _Outcome(
             f"the mail of {{week}} has not gone to {{recipients}} ({failure}): the next run tries again"
         )
+    except sending.Unreachable:
+        book.forget()  # a try before may have noted that it goes, and the server did not take it
+        raise
     except sending.Unanswered as failure:
         why = f"the mail server did not answer ({failure})"
         return _Outcome(_unknown(book.customer_id, "{recipients}", why), "unknown")

@@ -26,8 +26,8 @@ where customer_id = %(customer)s and week = %(week)s;
 delete from registry.mailed
 where customer_id = %(customer)s and state in ('refused', 'unknown');
 
--- name: find_unknown
--- The mails that were on their way when an earlier process ended: nobody knows whether they arrived.
+-- name: note_unknown
+-- Note the mails that were on their way when an earlier process ended: nobody knows whether they arrived.
 with unknown as (
     update registry.mailed set state = 'unknown'
     where state = 'going'

@@ -83,15 +83,22 @@ def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the mails with a report that no contract orders any more. Returns how many. The caller has the lock, so a
     draft is one that a kill has left: it goes, too, if it can be deleted.
+
+    Raises the OSError of the first mail that can't be removed, when all others are.
     """
     for draft in folder(settings).glob("*/*.eml.new"):
         with suppress(OSError):  # the next run tries again
             draft.unlink()
-    is_ordered, removed = shelf.ordering(connection), 0
+    is_ordered, removed, stuck = shelf.ordering(connection), 0, list[OSError]()
     for mail in mails(settings):
         if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports):
-            mail.path.unlink()
-            removed += 1
+            try:
+                mail.path.unlink()
+                removed += 1
+            except OSError as error:
+                stuck.append(error)
+    if stuck:
+        raise stuck[0]
     return removed
 
 

@@ -25,15 +25,11 @@ with gone as (
     delete from {mart} as t
     where t.customer_id = %(customer)s and t.agent_key = any(%(keys)s) and {condition}
     returning t.customer_id
-),
-
-counted as (
-    update ops.opened_day
-    set row_count = row_count - (select count(*) from gone)
-    where customer_id = %(customer)s and mart = {mart_name}
 )
 
-select count(*) from gone;
+update ops.opened_day
+set row_count = row_count - (select count(*) from gone)
+where customer_id = %(customer)s and mart = {mart_name};
 
 -- name: months_with
 select distinct t.tableoid::regclass::text from {mart} as t

@@ -96,11 +96,17 @@ def send(settings: Settings, health: Health) -> list[str]:
     channels = dict(_channels(settings))
     if not channels:
         return ["nobody was told: set alerts.webhook_url or alerts.mail"] if health.troubles else []
+    failures = list[str]()
     try:
         with _told(settings, health, list(channels)) as told:
-            return list(_failures(channels, told, health)) if told is not None else []
+            if told is not None:
+                failures += _failures(channels, told, health)
     except (UserError, psycopg.Error, OSError) as error:
-        return [f"what was reported could not be noted ({kind(error)}), so it may be reported again"]
+        failures.append(
+            f"what others were told could not be read or noted ({kind(error)}): the next look tells them what is left,"
+            " perhaps again"
+        )
+    return failures
 
 
 def _failures(channels: dict[str, Deliver], told: Told, health: Health) -> Iterator[str]:

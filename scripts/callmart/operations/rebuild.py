@@ -27,6 +27,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.validate import suites
+from callmart.validate.result import Day
 
 SQL = sql_file.statements(__file__)
 
@@ -35,8 +36,6 @@ PIECE, FIRST_PIECE = 400, 50
 PIECE_S = 300  # and that is about so long, so that little is lost if it is killed
 # So many held-back days look like a mistake in the definition, and more of them would tell nothing new.
 HELD_BACK_MOST = 100
-
-Day = tuple[int, date]
 
 
 @dataclass(frozen=True)

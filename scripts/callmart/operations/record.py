@@ -19,7 +19,7 @@ from callmart.base.errors import UserError, kind
 
 SQL = sql_file.statements(__file__)
 
-KEPT = 10_000  # runs; of those before them only the ones with problems
+KEPT = 10_000  # runs; the statement `forget` says which of those before them stay
 
 AT_WORK, DONE, PROBLEMS = "at work", "done", "problems"
 INTERRUPTED, FAILED, DIED = "interrupted", "failed", "died"

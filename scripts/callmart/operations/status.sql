@@ -79,7 +79,8 @@ select
     coalesce(turned_away.row_count, 0)::bigint,
     case
         when closed.customer_id is not null then 'closed: ledger and database differ'
-        when held_back.days > 0 then held_back.days || ' days held back'
+        when held_back.days = 1 then '1 day held back'
+        when held_back.days > 1 then held_back.days || ' days held back'
         when days.first_day is null then 'nothing to check'
         else 'passed'
     end,

@@ -42,5 +42,5 @@ def prove(case: Case, on_place: OnProof) -> int:
     with clock.guarded(work.connection, work.settings):
         require_covered(work)
         waiting = Counts(days=waiting_days(work.connection, person.customer_id))
-        waiting["agents"] = objecting.is_left_out(work, person)
+        waiting["agents"], _ = objecting.left_out(work, person)
         return prove_counted({Marts.name: waiting}, on_place)

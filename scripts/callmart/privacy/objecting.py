@@ -7,6 +7,7 @@ and when the agent is shown again (lifting.py), everything is as before.
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 
@@ -99,14 +100,16 @@ def note(case: Case, right: Act) -> None:
         settle(work.connection, person)
 
 
-def is_left_out(work: Work, person: Person) -> bool:
-    """Whether the ledger leaves the agent out, under all ids."""
-    return _ask(work, "is_left_out", person)
+def left_out(work: Work, person: Person) -> tuple[int, int]:
+    """Under how many ids the ledger leaves the agent out, and under how many it does not."""
+    left_out, others = _ask(work, "left_out", person)
+    return left_out, others
 
 
 def was_left_out(work: Work, person: Person) -> bool:
     """Whether the ledger has ever left the agent out, under any id."""
-    return _ask(work, "was_left_out", person)
+    (was_ever,) = _ask(work, "was_left_out", person)
+    return bool(was_ever)
 
 
 def settle(connection: psycopg.Connection, person: Person) -> None:
@@ -157,17 +160,18 @@ def seeking(work: Work, person: Person) -> Work:
     return persons.sought(work, person, own.union(earlier.texts, earlier.whole), earlier.numbers)
 
 
-def _ask(work: Work, question: str, person: Person) -> bool:
-    found = work.connection.execute(
+def _ask(work: Work, question: str, person: Person) -> Any:
+    """The answer to a question about an agent: a row."""
+    (found,) = work.connection.execute(
         SQL[question],
         {
             "customer": person.customer_id,
             "agents": [agent for agent, _ in person.all_keys],
             "keys": [key for _, key in person.all_keys],
         },
-    ).fetchone()
+    ).fetchall()
     work.connection.rollback()
-    return found == (True,)
+    return found
 
 
 def _kept(case: Case) -> Remembered:

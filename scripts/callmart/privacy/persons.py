@@ -204,7 +204,6 @@ def end_of(connection: psycopg.Connection, customer_id: int, day: date | None) -
     zone = ZoneInfo(row[0])
     now = clock.now(connection).astimezone(zone)
     day = day or now.date() - timedelta(days=1)
-    end = datetime.combine(day + timedelta(days=1), time(), zone)
-    if end > now:
+    if day >= now.date():
         raise UserError(f"{day} is not over for customer {customer_id}: choose a day that is")
-    return end
+    return datetime.combine(day + timedelta(days=1), time(), zone)

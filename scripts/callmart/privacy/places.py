@@ -249,6 +249,9 @@ def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
     """
     found, unread = list[Path](), list[str]()
     for folder in _landing_folders(work.settings, customer_id):
+        if not folder.is_dir():
+            unread.append(f"{folder}, which is not there or can't be looked into")
+            continue
         # The settings have followed our own links: what is left is another's, and can lead anywhere.
         if folder.resolve() != folder:
             unread.append(f"{folder}, which is a link or behind one")
@@ -265,5 +268,6 @@ def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
 def _landing_folders(settings: Settings, customer_id: int) -> list[Path]:
     """The folders that can have files of the customer: not those of another one alone."""
     own = [folder for folder in settings.folders if folder.customer in (None, customer_id)]
-    folders = {folder.path for folder in own} | {folder.move_to for folder in own if folder.move_to}
-    return sorted(folder for folder in folders if folder.is_dir())
+    # The first file that is moved makes its folder.
+    moved = {folder.move_to for folder in own if folder.move_to and not disk.is_gone(folder.move_to)}
+    return sorted({folder.path for folder in own} | moved)

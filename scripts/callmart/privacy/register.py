@@ -124,9 +124,6 @@ class CorrectionShown:
     until: datetime
 
 
-Counts = Mapping[str, int]
-
-
 def requests(connection: psycopg.Connection) -> list[Request]:
     """All requests, by number."""
     with connection.cursor(row_factory=class_row(Request)) as cursor:
@@ -261,14 +258,18 @@ def begin_doing(connection: psycopg.Connection, number: int, hash: str | None) -
     _ask(connection, SQL["begin_doing"], number=number, hash=hash)
 
 
-def note_step(owner: psycopg.Connection, number: int, place: str, step: str, counts: Counts) -> None:
+def note_step(
+    owner: psycopg.Connection, number: int, place: str, step: str, counts: Mapping[str, int]
+) -> None:
     """Record evidence: `step` is find, control, treat or prove. The counts of a proof have `left`, and perhaps
     `to_attest`. No login but the owner may.
     """
     _call(owner, SQL["note_step"], number=number, place=place, step=step, counts=Jsonb(dict(counts)))
 
 
-def note_found(owner: psycopg.Connection, number: int, hash: str, found: Mapping[str, Counts]) -> None:
+def note_found(
+    owner: psycopg.Connection, number: int, hash: str, found: Mapping[str, Mapping[str, int]]
+) -> None:
     """Record what the plan with this hash has found in each place, all or nothing. Raises UserError if the request was
     planned anew meanwhile: otherwise somebody would approve that plan by what this one has found. Commits.
     """

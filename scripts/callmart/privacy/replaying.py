@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.counting import several
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, known_key
 from callmart.base.person import Person, Place, Work
@@ -87,7 +88,7 @@ def replay(
     connection.execute(SQL["number_on"])
     differing = mended.differing | ledger.unfinished(connection)
     closed = differing | set(keyed_anew)
-    customers = closed | {customer for customer, _ in _uncorrected(connection)}
+    customers = closed | {customer for customer, _ in _waiting_corrections(connection)}
     corrected = list(_correct(work, customers))
     objectors = list(_objectors(connection, customers))
     for person in objectors:
@@ -146,9 +147,9 @@ def replay(
 def uncorrected(connection: psycopg.Connection) -> list[str]:
     """One sentence per customer of whom the ledger corrects events, and nobody knows here the agent whose they are."""
     return [
-        f"customer {customer}: {count} corrections of whose events are could not be made again, as nothing of the "
-        "agent whose they are is here: when something of that agent has landed, `callmart privacy replay` makes them"
-        for customer, count in _uncorrected(connection)
+        f"customer {customer}: {several(count, 'correction')} could not be made again, as nothing is here of the agent "
+        "whose the events are: when something of that agent has landed, run `callmart privacy replay`"
+        for customer, count in _waiting_corrections(connection)
     ]
 
 
@@ -236,7 +237,7 @@ def _correct(work: Work, customers: Collection[int]) -> Iterator[Person]:
         yield person
 
 
-def _uncorrected(connection: psycopg.Connection) -> list[tuple[int, int]]:
+def _waiting_corrections(connection: psycopg.Connection) -> list[tuple[int, int]]:
     """How many corrections of each customer wait for something of the agent whose the events are."""
     return connection.execute(SQL["uncorrected"]).fetchall()
 

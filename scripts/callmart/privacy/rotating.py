@@ -286,13 +286,13 @@ def _batches(
 
 def _rows_of(table: Table) -> sql.Composable:
     """The condition for the rows of a batch."""
-    rows = "customer_id = %(customer)s"
-    if table.moment is not None:
-        rows += (
-            " and (%(since)s::text is null or {moment} >= %(since)s::text::timestamptz)"
-            " and (%(until)s::text is null or {moment} < %(until)s::text::timestamptz)"
-        )
-    return sql.SQL(rows).format(moment=sql.Identifier(table.moment or ""))
+    if table.moment is None:
+        return sql.SQL("customer_id = %(customer)s")
+    return sql.SQL(
+        "customer_id = %(customer)s"
+        " and (%(since)s::text is null or {moment} >= %(since)s::text::timestamptz)"
+        " and (%(until)s::text is null or {moment} < %(until)s::text::timestamptz)"
+    ).format(moment=sql.Identifier(table.moment))
 
 
 def _key_anew(connection: psycopg.Connection, table: Table, change: Change, batch: Batch) -> int:

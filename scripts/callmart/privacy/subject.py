@@ -9,7 +9,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import first_layer, keyed, known_key
 from callmart.base.person import Blocked, Person
 from callmart.base.settings import Settings
-from callmart.base.spelling import plain
+from callmart.base.spelling import is_address, plain
 from callmart.database import fingerprints
 from callmart.database.tombstones import of_address
 from callmart.registry.contacts import key_contacts
@@ -87,8 +87,7 @@ def _number(word: str) -> str:
 
 
 def _address(word: str) -> str:
-    name, at, domain = word.strip().rpartition("@")
-    if not (name and at and domain) or any(character.isspace() for character in word.strip()):
+    if not is_address(word.strip()):
         raise UserError("that is not a mail address: enter it as it is in registry.yml")
     return plain(word)
 

@@ -53,7 +53,7 @@ def prove(case: Case, on_place: OnProof) -> int:
             if place.name == Persons.name:
                 left["registry.agent"] = objecting.named(*shown)
             if place.name == Marts.name:
-                left["agents"] = not objecting.is_left_out(case.work, case.person)
+                _, left["agents"] = objecting.left_out(case.work, case.person)
             return replace(found, left=found.left | left)
 
         kept.forget_if_gone(case, each(proof, on_place))

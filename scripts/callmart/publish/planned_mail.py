@@ -21,12 +21,13 @@ def mail_steps(
     starting: list[Step] = []
     mailing: list[str] = []
     wanted = _by_recipient(publication)
+    workbooks = _workbooks(project) if project else {}
     for old in project.subscriptions if project else ():
         if not old.is_suspended:
             mailing.append(old.luid)
         if old.user in removable:
             continue  # removing the user removes the subscription
-        member, workbook = recipient = _recipient(old, project, actual)
+        member, workbook = recipient = _recipient(old, workbooks, actual)
         mail, name = wanted.get(recipient), f"{workbook} to {member}"
         if mail is None or not old.is_as(mail):
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))
@@ -56,8 +57,9 @@ def unmailed(publication: Publication, project: Project | None, actual: Actual) 
     seen, at, wanted = publication.mails_seen, publication.at, _by_recipient(publication)
     if seen is None or at is None or project is None:
         return 0
+    workbooks = _workbooks(project)
     mails: Iterable[Mail | None] = (
-        wanted.get(_recipient(old, project, actual)) for old in project.subscriptions if old.is_suspended
+        wanted.get(_recipient(old, workbooks, actual)) for old in project.subscriptions if old.is_suspended
     )
     if not project.subscriptions:
         mails = wanted.values()  # none is made while mail is stopped
@@ -79,8 +81,12 @@ def _by_recipient(publication: Publication) -> dict[tuple[str, str], Mail]:
     return {(identity(mail.member), mail.workbook): mail for mail in publication.mails}
 
 
-def _recipient(subscription: Subscription, project: Project | None, actual: Actual) -> tuple[str, str]:
+def _workbooks(project: Project) -> dict[str, str]:
+    """The names of what a project holds, by LUID."""
+    return {each.luid: each.name for each in project.content}
+
+
+def _recipient(subscription: Subscription, workbooks: Mapping[str, str], actual: Actual) -> tuple[str, str]:
     """The identity of a subscription's user, and the name of its workbook."""
     user = actual.users_by_luid.get(subscription.user)
-    workbooks = {each.luid: each.name for each in project.content} if project else {}
     return identity(user.name) if user else subscription.user, workbooks[subscription.workbook]

@@ -34,7 +34,7 @@ def plan(
     """
     wanted = {publication.customer_id: publication for publication in desired}
     members = {identity(name) for publication in wanted.values() for name in publication.members}
-    wait = {customer for customer in actual.customers if customer in waiting and customer not in wanted}
+    wait = {customer for customer in actual.customers if customer in waiting}
     in_use = frozenset[str]().union(*(actual.groups[each].members for each in wait & actual.groups.keys()))
     if not adopts and actual.users_before is not None:
         users = _with_unadopted(actual.users, actual.users_before)

@@ -344,11 +344,15 @@ def forget(connection: psycopg.Connection, settings: Settings, site: str) -> Non
     """Delete a site from the books, because it does not exist any more. Nothing is looked for there from then on.
     Commits. Raises UserError if a customer should be there, or if the books don't have it.
     """
-    wanted = [one.customer_id for one in deriving.desired(connection, settings) if one.site == site]
-    if wanted:
-        raise UserError(
-            f"customer {wanted[0]} has {_named(site)} in the registry; change its tableau_site there first"
-        )
+    customers = connection.execute(
+        "select customer_id, tableau_site from registry.current_option inner join registry.customer using (customer_id)"
+        " order by customer_id"
+    ).fetchall()
+    for customer_id, own in customers:
+        if settings.tableau.own_site(own) == site:
+            raise UserError(
+                f"customer {customer_id} has {_named(site)} in the registry; change its tableau_site there first"
+            )
     if site not in bookkeeping.sites(connection, settings):
         raise UserError(f"the books have no site '{site}'; write its name as in the message about it")
     bookkeeping.forget_site(connection, site)

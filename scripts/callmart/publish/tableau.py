@@ -11,8 +11,10 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
+import psycopg
 import requests
 import tableauserverclient as TSC
+from adbc_driver_manager import Error as AdbcError
 from lxml import etree
 from requests.adapters import HTTPAdapter
 from tableauserverclient.server.endpoint.exceptions import (
@@ -26,7 +28,7 @@ from tableauserverclient.server.endpoint.exceptions import (
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from callmart.base.errors import UserError, is_disk_full
+from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.base.settings import EMULATOR, Settings
 from callmart.publish import credentials, installation
 from callmart.publish.chunks import Uploads
@@ -207,8 +209,10 @@ def reason(error: Exception) -> str:
     """Return one sentence about a failure at publishing. It contains no values of customers."""
     if isinstance(error, UserError):
         return str(error)
-    remedy = "make room" if is_disk_full(error) else "correct that"  # of a file
-    texts = (text.format(error=error, remedy=remedy) for kind, text in _REASONS if isinstance(error, kind))
+    remedy = "make room" if is_disk_full(error) else "correct that"
+    if isinstance(error, psycopg.Error | AdbcError):  # an extract was made again
+        return f"the database failed ({kind(error)}); {remedy}, then run again"
+    texts = (text.format(error=error, remedy=remedy) for of, text in _REASONS if isinstance(error, of))
     return next(texts, _unexpected(error))
 
 

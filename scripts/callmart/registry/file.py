@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Val
 from callmart.base import controls, matrix, telephone, yaml_file
 from callmart.base.declared import as_list
 from callmart.base.errors import UserError
-from callmart.base.settings import Site, TimeZone
-from callmart.base.spelling import plain
+from callmart.base.settings import LONGEST_KEPT_DAYS, Site, TimeZone
+from callmart.base.spelling import is_address, plain
 from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures
 from callmart.registry import hours
@@ -39,7 +39,7 @@ def _without_controls(written: str) -> str:
 
 
 def _address(written: str) -> str:
-    if not re.fullmatch(r"[^@ ]+@[^@ ]+", written):
+    if not is_address(written):
         raise ValueError("not a mail address; write it as name@example.org")
     return written
 
@@ -132,7 +132,7 @@ class Customer(Service):
     export: bool = False  # its users may export data on Tableau
     tableau_site: Site | None = None  # of its own
     contact_list: bool = False
-    contact_list_days: Annotated[int, Field(ge=1, le=730)] | None = None
+    contact_list_days: Annotated[int, Field(ge=1, le=LONGEST_KEPT_DAYS)] | None = None
     contracts: list[Contract] = Field(default=[])
     queues: list[Queue] = Field(default=[])
     lines: list[Line] = Field(default=[])

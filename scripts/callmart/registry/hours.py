@@ -91,9 +91,10 @@ def period(written: object) -> Period:
 
 def _days(key: str) -> Iterator[tuple[int | None, date | None]]:
     """The weekdays that a key names, or its date."""
-    first, _, last = key.partition("-")
-    if first in WEEKDAYS and (last or first) in WEEKDAYS[WEEKDAYS.index(first) :]:
-        for weekday in range(WEEKDAYS.index(first), WEEKDAYS.index(last or first) + 1):
+    first, dash, last = key.partition("-")
+    last = last if dash else first
+    if first in WEEKDAYS and last in WEEKDAYS[WEEKDAYS.index(first) :]:
+        for weekday in range(WEEKDAYS.index(first), WEEKDAYS.index(last) + 1):
             yield weekday + 1, None
         return
     try:

@@ -148,6 +148,11 @@ class Scene:
         """A day as on an axis; one that is not over, with how far it goes."""
         return self._until(day, self.language.weekday(day))
 
+    @property
+    def weekdays(self) -> list[str]:
+        """The days of the week as on an axis."""
+        return [self.weekday(day) for day in self.period.week.days]
+
     def _until(self, day: date, said: str) -> str:
         if day != self.period.unfinished or not (through := self.reader.through) or not through.so_far:
             return said

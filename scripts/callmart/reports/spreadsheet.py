@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from textwrap import shorten
 from typing import Any
 
 import xlsxwriter
@@ -63,7 +62,8 @@ def _about(book: Any, page: Page) -> None:
 
 def _name(title: str) -> str:
     """A title as Excel allows it as the name of a sheet."""
-    return shorten(re.sub(FORBIDDEN, "", title), LONGEST_NAME, placeholder=" …")
+    name = re.sub(FORBIDDEN, "", title)
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def _write(book: Any, number: int, section: Section) -> None:

@@ -9,6 +9,7 @@ goes after the commit: in the books of a customer that left the registry nothing
 import re
 import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +109,10 @@ def remove(
                 removed.append(Unremoved(customer_id, error))
             on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     vacuum.vacuum(connection)
-    shelf.tidy(connection, settings)
-    outbox.tidy(connection, settings)
+    try:
+        shelf.tidy(connection, settings)
+    finally:  # a page that can't be removed keeps no mail
+        outbox.tidy(connection, settings)
     return removed
 
 
@@ -217,7 +220,7 @@ def _remove_customer(
     counts["keys"] = int(had_key or key is not None)
     packages = settings.home / disk.PACKAGES
     for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings), packages):
-        if (folder / str(customer_id)).exists():
+        with suppress(FileNotFoundError):
             shutil.rmtree(folder / str(customer_id))
     if had_key:
         destroyed.note(connection, settings, customer_id)

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from callmart.simulator.wall_clock import SECOND, WallClock, quarter_of, rounded
-
-STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
+from callmart.base.raw_format import LONGEST_PHASE, STATUSES
+from callmart.simulator.wall_clock import WallClock, quarter_of, rounded
 
 OUTCOMES = ("answered", "abandoned", "timed_out", "left_by_key", "left_empty", "left_otherwise", "still_open")
 
@@ -82,7 +81,6 @@ AGENT_DAY = pa.schema(
 Cell = dict[str, int]  # the counts and sums of a row, by column
 
 _READY = ("available", "in_call", "wrap_up")
-_LONGEST_STATUS = 744 * 3600 * SECOND  # without a new event, a status ends after this time
 
 
 class Expected:
@@ -107,7 +105,9 @@ class Expected:
     def count_status(self, agent: str, status: str, since: int, until: int) -> None:
         """Count a status of an agent, divided at midnight. The whole duration is rounded once."""
         known = status if status in STATUSES else "other"
-        for day, start, end in self._clock.within_days(since, min(until, since + _LONGEST_STATUS)):
+        for day, start, end in self._clock.within_days(
+            since, min(until, since + LONGEST_PHASE // timedelta(microseconds=1))
+        ):
             self._statuses[day, agent][known] += rounded(end - since) - rounded(start - since)
 
     def count_attendance(self, agent: str, status: str | None, since: int, until: int) -> None:

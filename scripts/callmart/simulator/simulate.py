@@ -300,12 +300,12 @@ class _Centre:
         )
         self.enter(agent, "in_call")
         if self.rng.random() < 0.7:
-            self.after(self.about(8, 0.4), partial(self.call_out_answered, agent, call_id, began))
+            self.after(self.about(8, 0.4), partial(self.call_out_answered, agent, call_id))
         else:
             self.expected.of_agent(agent.name, began)["outbound_calls"] += 1
             self.after(self.seconds(15, 40), partial(self.end_call_out, agent, call_id))
 
-    def call_out_answered(self, agent: _Agent, call_id: str, began: int) -> None:
+    def call_out_answered(self, agent: _Agent, call_id: str) -> None:
         answered = self.emit("call_answered", call_id, agent=agent.name)
         day = self.expected.of_agent(agent.name, answered)
         day["outbound_calls"] += 1

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from callmart.base import sql_file, zip_file
 from callmart.base.declared import Locale
 from callmart.base.errors import UserError
+from callmart.base.settings import LONGEST_KEPT_DAYS
 from callmart.database import server
 from callmart.declarations.captions import captions
 from callmart.declarations.data_through import THROUGH
@@ -33,7 +34,6 @@ VERSION = "18.1"
 OBJECT_MODEL = ("ObjectModelEncapsulateLegacy", "ObjectModelTableType", "SchemaViewerObjectModel")
 MANIFEST = ("ISO8601PeriodTypes", *OBJECT_MODEL)  # the first one is for period-type-v2
 OBJECT_ID = "__tableau_internal_object_id__"  # precedes the name of a table whose rows are counted
-DAYS_KEPT = 730  # never more than two years, with or without a leap day
 
 Types = Mapping[str, Mapping[str, str]]  # of columns in a .hyper file, by table and column
 
@@ -373,7 +373,7 @@ def _keep_two_years(root: etree._Element, name: str) -> None:
         {
             "class": "relative-date",
             "column": f"[{name}]",
-            "first-period": str(-DAYS_KEPT),
+            "first-period": str(-LONGEST_KEPT_DAYS),
             "include-future": "true",
             "include-null": "true",
             "last-period": "0",

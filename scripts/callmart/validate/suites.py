@@ -6,7 +6,6 @@ values. The checks run under the login `quality`, which can read the window and 
 """
 
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -116,7 +115,6 @@ def load() -> None:
 @contextmanager
 def _source(uri: str) -> Iterator[Any]:
     """The database as a data source of Great Expectations, in a context that writes nothing to disk."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # takes seconds to import
     from great_expectations.data_context.types.base import (
         DataContextConfig,
@@ -126,6 +124,7 @@ def _source(uri: str) -> Iterator[Any]:
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     in_memory = DataContextConfig(
+        analytics_enabled=False,
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         progress_bars=ProgressBarsConfig(globally=False),
     )

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, unknown_customer
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Person
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
@@ -104,7 +104,7 @@ def of(connection: psycopg.Connection, settings: Settings, person: Person, key: 
     """
     asked = connection.execute(SQL["customer"], {"customer": person.customer_id}).fetchone()
     if asked is None:
-        raise UserError(f"customer {person.customer_id} is not in the registry")
+        raise unknown_customer(person.customer_id)
     customer, time_zone = asked
     mine = _own(connection, person, key)
     parameters = {

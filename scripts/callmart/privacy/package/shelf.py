@@ -57,7 +57,7 @@ def tombstones(key: bytes, of: Iterable[tuple[Kind, str]]) -> set[str]:
     return {tombstone(secret, kind, pseudonym) for kind, pseudonym in of}
 
 
-def write(case: Case, today: date, whose: set[str], content: bytes, sealed: bytes) -> Path:
+def write(case: Case, today: date, whose: set[str], content: bytes, sealed: bytes) -> None:
     """Write a package and its note. The note comes first: a package without one would be nobody's."""
     file = _file_of(case)
     file.unlink(missing_ok=True)
@@ -68,7 +68,6 @@ def write(case: Case, today: date, whose: set[str], content: bytes, sealed: byte
     secret_file(_note_of(file), note.model_dump_json())
     secret_file(file, sealed)
     disk.sync(file.parent)
-    return file
 
 
 def holds(case: Case, content: bytes) -> bool:

@@ -130,7 +130,7 @@ def _chart(
     ]
     headroom = LYING_HEADROOM if is_lying else HEADROOM
     if over == "day":
-        places = [scene.weekday(day) for day in scene.period.week.days]
+        places = scene.weekdays
     return charts.bars(
         marks,
         [] if is_by_hour else ends,

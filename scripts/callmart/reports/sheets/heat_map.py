@@ -15,6 +15,8 @@ from callmart.reports.reading import Row
 from callmart.reports.scene import Scene
 
 SHADES = 5
+MINUTES = 60  # of an hour: a quarter-hour has few hours of anything
+ROUNDED = 1e-9  # three fifths by a fifth is a little less than three
 FEW = 0.95  # above this quantile is the darkest shade, so that one odd quarter-hour doesn't make all others pale
 
 
@@ -26,13 +28,14 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     rows = [row for row in found if row[measure.name] is not None]
     panels = []
     if rows:
-        step = _step([row[measure.name] for row in rows], measure.unit)
+        scale = MINUTES if measure.unit == "hours" else 1
+        step = _step([row[measure.name] * scale for row in rows], measure.unit)
         names = _names(language, measure.unit, step)
         cells = [
             Cell(
                 scene.label("day", row["day"]),
                 scene.label("quarter_hour", row["quarter_hour"]),
-                names[min(int(row[measure.name] / step), SHADES - 1)],
+                names[_shade(row[measure.name] * scale, step)],
                 scene.pointed_at(measure, row, "day", "quarter_hour"),
             )
             for row in rows
@@ -40,14 +43,14 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         svg = charts.heat_map(
             cells,
             names,
-            [scene.weekday(day) for day in scene.period.week.days],
+            scene.weekdays,
             [scene.label("quarter_hour", each) for each in _quarters(found)],
             language.territory,
         )
         top = max(rows, key=lambda row: row[measure.name])
         where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
         read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
-        panels.append(Panel(svg, title, scene.with_unit(measure), [read]))
+        panels.append(Panel(svg, title, scene.with_unit(measure, in_minutes=scale > 1), [read]))
     return Section(
         name=sheet.name,
         title=title,
@@ -65,6 +68,10 @@ def _step(values: Sequence[float], unit: Unit) -> float:
         return 0.2
     steps = [1, 2, 5, 10, 15, 20, 30, 60] if unit == "seconds" else [1, 2, 5, 10, 20, 50, 100]
     return next((step for step in steps if step >= usual), math.ceil(usual / 100) * 100)
+
+
+def _shade(value: float, step: float) -> int:
+    return min(int(value / step + ROUNDED), SHADES - 1)
 
 
 def _names(language: Language, unit: Unit, step: float) -> list[str]:

@@ -79,7 +79,7 @@ def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row])
     ]
     if over == "quarter_hour":
         points += [point for one in shown for point in _nothing(scene, sheet, one, one.caption, rows, rows)]
-    places = [scene.weekday(day) for day in scene.period.week.days] if over == "day" else None
+    places = scene.weekdays if over == "day" else None
     axis = _axis(sheet, shown[0], [point.y for point in points])
     return charts.lines(points, [one.caption for one in shown], axis, places, language.territory)
 
@@ -141,9 +141,9 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     target, series = scene.target(measure), list(weeks.values())
     if target is not None and is_daily:
         series.append(scene.target_words(target))
-        points += [Point(scene.weekday(day), target, series[-1], series[-1]) for day in week.days]
+        points += [Point(day, target, series[-1], series[-1]) for day in scene.weekdays]
     axis = _axis(sheet, measure, [point.y for point in points])
-    places = [scene.weekday(day) for day in week.days] if is_daily else None
+    places = scene.weekdays if is_daily else None
     return charts.lines(points, series, axis, places, language.territory)
 
 

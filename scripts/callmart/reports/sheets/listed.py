@@ -6,7 +6,7 @@ from datetime import date
 from itertools import groupby, takewhile
 from typing import Any
 
-from callmart.declarations.exposures import Sheet
+from callmart.declarations.exposures import COLUMN, Sheet
 from callmart.reports import records
 from callmart.reports.language import DASH
 from callmart.reports.measures import Measure
@@ -27,7 +27,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         key=lambda row: (row["day"], *(scene.order(name, row[name]) for name in names)),
     )
     title, values = language.of(sheet.title), records.of(scene, sheet, columns, rows)
-    if "call_date" in sheet.columns:
+    if COLUMN["day"] in sheet.columns:
         grid = _grid(scene, columns, rows) if rows else None
         return Section(name=sheet.name, title=title, kind="table", records=values, grid=grid)
     remark = language.say("first_rows", shown=language.number(MOST), all=language.number(len(rows)))

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 from lxml import etree
 
 from callmart.base.declared import Texts, texts
-from callmart.declarations.exposures import Report
+from callmart.declarations.exposures import COLUMN, Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field, Part, Source
 from callmart.tableau_files.workbook.published import PublishedSource, attach, layered
@@ -122,7 +122,7 @@ class Book:
 
     def day(self, mart: str) -> Field:
         """Return a mart's field for the day."""
-        return self.source.fields[self.source.name(mart, "call_date")]
+        return self.source.fields[self.source.name(mart, COLUMN["day"])]
 
     def of_mart(self, caption: str, mart: str) -> str:
         """Return a caption that names the mart if it isn't the report's first."""
