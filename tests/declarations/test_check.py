@@ -134,6 +134,11 @@ MARTS: dict[str, Case] = {
         "description: Things.\n        config: {meta: {caption: {nl: a, en: b, de: c}}}",
         "22: caption.de: unknown key; write one of nl, en",
     ),
+    "a caption of two lines": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {caption: {nl: 'a\n\n          b', en: b}}}",
+        "22: caption.nl: a line break or another control character is in it; write it in one line, or after `>-`",
+    ),
     "an empty caption": (
         "description: Things.",
         "description: Things.\n        config: {meta: {caption: {nl: '', en: b}}}",

@@ -20,6 +20,7 @@ from callmart.opening import opening
 from callmart_home import Callmart
 from centre import DETAILED, NAMED, STANDARD, WITH_DATA, play
 from tableau_files import marts
+from wrong_project import wrong_project
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -525,3 +526,12 @@ def test_a_new_database_has_the_views_from_the_first_opening_on(
     assert drifted(fresh) == []
     assert fresh.build_and_open().opened_days
     assert customers_in(fresh, "agent_ratios", NAMED) == {NAMED}
+
+
+def test_a_ratio_called_like_a_word_of_sql_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Customers with a login would have to quote it."""
+    project = wrong_project(tmp_path, monkeypatch)
+    line = project.change("metrics.yml", "  - name: occupancy\n", "  - name: order\n")
+    assert f"metrics.yml line {line}: order: order is a word of SQL; choose another name" in project.check()

@@ -388,6 +388,27 @@ def test_what_people_would_not_read_in_their_language_is_refused(
         exposures.check(exposures.reports().values(), map(without, marts), metrics.metrics())
 
 
+@pytest.mark.parametrize("name", ["hour", "day", "this_week"])
+@pytest.mark.parametrize("shown", ["a measure", "a dimension"])
+def test_nothing_is_shown_that_has_a_name_which_reports_give_to_something_else(
+    tmp_path: Path, marts: list[Mart], name: str, shown: str
+) -> None:
+    """Its values would be those of the other, or the database would refuse the query when the report is drawn."""
+
+    def renamed(mart: Mart) -> Mart:
+        column = {"a measure": "offered", "a dimension": "queue"}[shown]
+        columns = [
+            one.model_copy(update={"name": name if one.name == column else one.name}) for one in mart.declared
+        ]
+        return mart.model_copy(update={"declared": tuple(columns)})
+
+    file = tmp_path / "reports.yml"
+    old, new = {"a measure": ("[offered", f"[{name}"), "a dimension": ("by: queue", f"by: {name}")}[shown]
+    file.write_text(changed(old, new))
+    with pytest.raises(UserError, match=f"reports call something else {name}; give it another name"):
+        exposures.check(exposures.read(file), map(renamed, marts), metrics.metrics())
+
+
 # -- who gets them ---------------------------------------------------------------------------------------------------
 
 REGISTRY = """\

@@ -74,7 +74,7 @@ REASONS = {
     "not here": ([], [listed(A)], "answered", [("only there", "unknown here")]),
     "too late": ([A], [listed(A, moment=NOON + 2 * WITHIN)], "answered",
         [("only here", "unknown there"), ("only there", "unknown here")]),
-    "twice there": ([A], [listed(A), listed(A, line=3)], "answered", [("only there", "unknown here")]),
+    "twice there": ([A], [listed(A), listed(A, line=3)], "answered", [("only there", "more there")]),
     "transferred": ([contact(came_from="r", came_after="answered")], [], "answered", [("only here", "transferred")]),
     "overflowed": ([contact(came_from="r", came_after="timed_out")], [], "answered", [("only here", "overflowed")]),
     "withdrawn here": ([contact(outcome="withdrawn")], [], "offered", [("only here", "withdrawn")]),
@@ -107,6 +107,29 @@ def test_why_a_contact_differs(
     ours: list[Contact], there: list[Other], column: str, expected: list[tuple[str, str]]
 ) -> None:
     assert found(compare(ours, there, column)) == expected
+
+
+NOTHING_HERE = "no contact of any queue joined at about this moment"
+NOTHING_THERE = "the list has no contact at about this moment"
+TAKEN = "what joined at about this moment is other contacts of the list, or of another queue"
+FEWER = "the list has fewer contacts at about this moment"
+MORE = "the list has 2 like it, more than joined here at about this moment"
+DETAILS = {
+    "nothing here": ([], [listed(A)], [NOTHING_HERE]),
+    "nothing there": ([A], [], [NOTHING_THERE]),
+    "twice there": ([A], [listed(A), listed(A, line=3)], [MORE]),
+    "twice here": ([A, contact()], [listed(A)], [FEWER]),
+    "another a second later": ([A], [listed(A), listed(A, moment=NOON + WITHIN / 2)], [TAKEN]),
+    "a stranger of another queue": ([contact(queue="r", wait_s=40.0)], [listed(A)], [TAKEN, FEWER]),
+}
+
+
+@pytest.mark.parametrize(("ours", "there", "said"), DETAILS.values(), ids=DETAILS)
+def test_what_is_said_to_have_no_contact_has_none(
+    ours: list[Contact], there: list[Other], said: list[str]
+) -> None:
+    """Many systems list a contact twice. Then it is not said that none joined."""
+    assert [one.detail for one in compare(ours, there).differences] == said
 
 
 def test_what_both_have_in_another_queue_is_no_difference() -> None:

@@ -74,7 +74,7 @@ def test_each_recipient_gets_what_was_ordered_once(
     assert all(content.startswith(b"%PDF") for content in files.values())
     assert chef["Subject"] == "Uw weekrapporten: Drukte en Medewerkers"
     assert letters[OTHER]["Subject"] == "Uw weekrapport Drukte"
-    assert chef["From"] == "reports@callmart.invalid"
+    assert (chef["From"], chef["Content-Language"]) == ("reports@callmart.invalid", "nl")
     for form in ("plain", "html"):
         body = chef.get_body((form,))
         assert body is not None

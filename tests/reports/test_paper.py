@@ -58,10 +58,12 @@ def test_a_pictograph_is_no_box() -> None:
         "\U0001f468\u200d\U0001f469\ufe0f",
         "\u2603 IJs",
         "Zo\u00eb \U0001f600 S. \U0001f337, B.",
+        'Bij "Jo" \U0001f600',
+        " \U0001f600",
     ]
     grid = Grid(["", *HEAD], [[name, *NUMBERS] for name in names])
     found = places(page(Section("per_queue", "Per wachtrij", "table", NOTHING, grid=grid)))
-    assert {"Winkel", "man, woman", "IJs", "Zo\u00eb S., B."} <= found.keys()
+    assert {"Winkel", "man, woman", "IJs", "Zo\u00eb S., B.", 'Bij "Jo"', "grinning face"} <= found.keys()
 
 
 def test_a_key_figure_without_a_week_before_has_no_gap() -> None:

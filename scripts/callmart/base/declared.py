@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from callmart.base import yaml_file
+from callmart.base.controls import CONTROL
 from callmart.base.errors import UserError
 from callmart.base.nearest import nearest
 from callmart.base.settings import PROJECT
@@ -24,6 +25,14 @@ def _name(written: str) -> str:
 # The database cuts off what is longer.
 Name = Annotated[str, Field(max_length=63), AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _one_line(written: str) -> str:
+    if CONTROL.search(written):
+        raise ValueError(
+            "a line break or another control character is in it; write it in one line, or after `>-`"
+        )
+    return written
 
 
 def as_list(written: object) -> object:
@@ -47,6 +56,13 @@ class Texts(Strict):
     def of(self, locale: Locale) -> str:
         """The text in a language."""
         return self.nl if locale == "nl" else self.en
+
+
+class Caption(Texts):
+    """A text of one line, such as a title, the subject of a mail, or a word in a chart."""
+
+    nl: Annotated[Text, AfterValidator(_one_line)]
+    en: Annotated[Text, AfterValidator(_one_line)]
 
 
 def texts(nl: str, en: str) -> Texts:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from callmart.base import declared
-from callmart.base.declared import Locale, Name, Text, Texts
+from callmart.base.declared import Caption, Locale, Name, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
@@ -26,7 +26,7 @@ class File(Strict):
 
     order: list[Name]
     # YAML reads a bare word such as `other` as text, but a number, or `no`, as something else
-    values: dict[Name, dict[Annotated[str, BeforeValidator(str)], Texts]]
+    values: dict[Name, dict[Annotated[str, BeforeValidator(str)], Caption]]
 
 
 def read(file: Path) -> File:

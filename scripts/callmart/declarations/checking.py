@@ -121,6 +121,11 @@ def check() -> list[str]:
     if ratios:
         wrong += _of_views(models, right, ratios.metrics)
         wrong += metrics.mistakes(ratios.metrics, right, unread)
+        wrong += [
+            declared.wrong(metrics.FILE, metric.name, f"{metric.name} is a word of SQL; choose another name")
+            for metric in ratios.metrics
+            if metric.name in _reserved()
+        ]
         unread |= _names(metrics.FILE, "metrics") - {metric.name for metric in ratios.metrics}
     if roles and words and ratios:
         wrong += exposures.mistakes(

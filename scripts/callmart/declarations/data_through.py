@@ -6,7 +6,7 @@ day that has rows would say less: a day on which nobody called a queue is open, 
 
 from collections.abc import Iterable
 
-from callmart.base.declared import Texts
+from callmart.base.declared import Caption
 from callmart.declarations.mart import Column, Mart
 
 THROUGH = Mart(
@@ -14,14 +14,14 @@ THROUGH = Mart(
     group="queue",
     key=("customer_id",),
     day=None,
-    caption=Texts(nl="Gegevens tot en met", en="Data through"),
+    caption=Caption(nl="Gegevens tot en met", en="Data through"),
     declared=(
         Column(name="customer_id", data_type="integer"),
         Column(
             name="through",
             data_type="date",
             description="The last day of the customer that is open.",
-            caption=Texts(nl="Laatste open dag", en="Last open day"),
+            caption=Caption(nl="Laatste open dag", en="Last open day"),
             description_nl="De laatste dag van de klant die open is.",
             nullable=True,
         ),
@@ -29,7 +29,7 @@ THROUGH = Mart(
             name="so_far",
             data_type="timestamp without time zone",
             description="Until when the data of that day goes, by the customer's clock, while the day is not over.",
-            caption=Texts(nl="Tot nu toe", en="So far"),
+            caption=Caption(nl="Tot nu toe", en="So far"),
             description_nl="Tot wanneer de gegevens van die dag gaan, volgens de klok van de klant, zolang hij loopt.",
             nullable=True,
         ),

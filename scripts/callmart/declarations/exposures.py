@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import EarlierNames, Name, Text, Texts
+from callmart.base.declared import Caption, EarlierNames, Name, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.matrix import OPTIONS, GroupName, Matrix, Option, matrix
 from callmart.base.nearest import instead, nearest
@@ -38,6 +38,9 @@ COLUMN: Mapping[str, str] = {
     "months": "call_date",
 }
 Dimension = Name
+
+# What reports read beside columns and ratios has these names, so none of what they show may be called like it.
+TAKEN = (*COLUMN, "hour", "this_week")
 
 # The dimensions that go back further than the week before.
 TRENDS: tuple[str, ...] = ("weeks", "months")
@@ -105,7 +108,7 @@ class Schedule(Strict):
 class Mail(Strict):
     """The texts of the mail."""
 
-    subject: Texts
+    subject: Caption
     message: Texts
 
 
@@ -122,7 +125,7 @@ class Sheet(Strict):
     measures: Annotated[list[Name], Field(min_length=1)] = Field(default=[])
     columns: list[Name] = Field(default=[])
     only: dict[Name, Name] = Field(default={})
-    title: Texts
+    title: Caption
     over: Dimension | None = None
     by: Dimension | None = None
     then_by: Dimension | None = None
@@ -218,9 +221,9 @@ class Report(Strict):
     only_with_data: bool = False
     rows_in: Name | None = None
     schedule: Schedule
-    title: Texts
-    subtitle: Texts
-    empty: Texts
+    title: Caption
+    subtitle: Caption
+    empty: Caption
     mail: Mail
     sheets: Annotated[list[Sheet], Field(min_length=1)]
 
@@ -472,6 +475,12 @@ def _of_sheet(
     """What is wrong in a sheet compared with its mart."""
     if mart.day != COLUMN["day"]:
         yield f"reports show days, and {mart.name} has no {COLUMN['day']} as its day; choose another mart"
+    shown = {*sheet.dimensions, *sheet.columns, *sheet.measures} & {*mart.columns, *measures}
+    yield from (
+        f"reports call something else {name}; give it another name in {mart.name}"
+        for name in TAKEN
+        if name in shown
+    )
     there = dimensions(mart)
     for dimension in dict.fromkeys(sheet.dimensions):
         if dimension not in there:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from callmart.base.declared import EarlierNames, Name, Text, Texts, as_list
+from callmart.base.declared import Caption, EarlierNames, Name, Text, as_list
 from callmart.base.matrix import USAGE, Matrix
 from callmart.base.nearest import nearest
 from callmart.base.pointing import COUNTS_AND_MOMENTS, Whom
@@ -44,7 +44,7 @@ class Column(Strict):
     # Its former names; `callmart upgrade` renames a column that has one of them.
     renamed_from: Annotated[Listed[str], BeforeValidator(as_list)] = ()
     widened_from: str | None = None  # its former type; `callmart upgrade` widens a column that has it
-    caption: Texts | None = None  # for all columns of this name, in any mart
+    caption: Caption | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise
     description_en: Text | None = None  # likewise, where `description` has words of SQL
 
@@ -88,7 +88,7 @@ class Series(Strict):
     """
 
     up_to: str  # the column that counts all, without a bound
-    caption: Texts
+    caption: Caption
     description_nl: Text
 
 
@@ -114,7 +114,7 @@ class Mart(Strict):
         Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")
     ] = None
     ratios: Name | None = None  # what the view with its ratios is called; <mart>_ratios by default
-    caption: Texts | None = None
+    caption: Caption | None = None
     series: dict[str, Series] = Field(default={})
     declared: Listed[Column]
 

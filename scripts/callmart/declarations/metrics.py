@@ -13,7 +13,7 @@ from psycopg import sql
 from pydantic import BeforeValidator, Field, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Name, Text, Texts
+from callmart.base.declared import Caption, Name, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.matrix import USAGE
 from callmart.base.nearest import instead
@@ -159,9 +159,9 @@ class Metric(Ratio):
     mart: Name
     unit: Literal["share", "seconds", "agents"]
     better: Better | None = None
-    missed: Texts | None = None
+    missed: Caption | None = None
     target: Literal["service_level_target"] | None = None
-    caption: Texts
+    caption: Caption
     description: Texts
     source: Text
     caveats: Text

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from callmart.explain.contacts import Contact
@@ -57,20 +57,29 @@ def compare(explained: Explained, listed: Sequence[Other], within: timedelta) ->
     ours = sorted((*explained.counted, *explained.others), key=lambda one: one.joined_at)
     labels = explained.question.labels
     pairs = _pairs(ours, listed, within, labels)
+    here, there = [one.joined_at for one in ours], [other.moment for other in listed]
+    alike = Counter(map(_said, listed))
     partner = {id(other): contact for contact, other in pairs}
     found, same, elsewhere = [], 0, 0
     for other in listed:
         contact = partner.get(id(other))
         if contact is not None and _is_elsewhere(explained, contact, other):
             elsewhere += 1
-        elif contact is None or not contact.is_counted:
+        elif contact is None:
+            is_alone = not _near(here, other.moment, within)
+            found.append(_unknown_here(other, alike[_said(other)], is_alone=is_alone))
+        elif not contact.is_counted:
             found.append(_only_there(explained, contact, other))
         elif difference := _differs(contact, other, within, labels):
             found.append(difference)
         else:
             same += 1
     met = {id(contact) for contact, _ in pairs}
-    found += [_only_here(explained, one, listed) for one in explained.counted if id(one) not in met]
+    found += [
+        _only_here(explained, one, listed, is_alone=not _near(there, one.joined_at, within))
+        for one in explained.counted
+        if id(one) not in met
+    ]
     hint = _hint(ours, listed, within) if 2 * len(pairs) < len(listed) else None
     found.sort(key=lambda one: one.here.joined_at if one.here else one.there.moment)  # type: ignore[union-attr] # one is there
     return Compared(len(explained.counted), len(listed), same, elsewhere, tuple(found), hint)
@@ -91,15 +100,19 @@ def _pairs(
     moments = [other.moment for other in there]
     edges: list[tuple[float, int, int]] = []
     for i, contact in enumerate(ours):
-        first = bisect_left(moments, contact.joined_at - within)
-        end = bisect_right(moments, contact.joined_at + within)
-        alike = ((_cost(contact, there[j], within, labels), j) for j in range(first, end))
+        near = _near(moments, contact.joined_at, within)
+        alike = ((_cost(contact, there[j], within, labels), j) for j in near)
         edges += [(cost, i, j) for cost, j in alike if cost is not None]
         edges.append((ALONE, i, len(there) + i))
     costs, rows, columns = zip(*edges, strict=True)
     matrix = coo_array((costs, (rows, columns)), shape=(len(ours), len(there) + len(ours))).tocsr()
     paired = zip(*min_weight_full_bipartite_matching(matrix), strict=True)
     return [(ours[i], there[j]) for i, j in paired if j < len(there)]
+
+
+def _near(moments: Sequence[datetime], moment: datetime, within: timedelta) -> range:
+    """Where there are moments, in their order, that are about this one."""
+    return range(bisect_left(moments, moment - within), bisect_right(moments, moment + within))
 
 
 def _cost(contact: Contact, other: Other, within: timedelta, labels: Mapping[str, str]) -> float | None:
@@ -126,6 +139,11 @@ def _waits_differ(contact: Contact, other: Other, within: timedelta) -> bool:
     return abs(contact.wait_s - other.wait_s) > max(within.total_seconds(), 1)
 
 
+def _said(other: Other) -> tuple[object, ...]:
+    """What a list says of a contact."""
+    return other.moment, other.queue, other.outcome, other.wait_s
+
+
 # -- reasons -----------------------------------------------------------------------------------------------------------
 
 
@@ -148,13 +166,22 @@ def _differs(
     return None
 
 
-def _only_there(explained: Explained, contact: Contact | None, other: Other) -> Difference:
-    """Why a contact of the list is not counted here."""
+def _unknown_here(other: Other, alike: int, *, is_alone: bool) -> Difference:
+    """Why a contact of the list is none of ours. It is alone if none of ours joined at about its moment; the list has
+    so many alike.
+    """
+    why, detail = "unknown here", "no contact of any queue joined at about this moment"
+    if not is_alone and alike > 1:
+        why = "more there"
+        detail = f"the list has {alike} like it, more than joined here at about this moment"
+    elif not is_alone:
+        detail = "what joined at about this moment is other contacts of the list, or of another queue"
+    return Difference("only there", why, detail, None, other)
+
+
+def _only_there(explained: Explained, contact: Contact, other: Other) -> Difference:
+    """Why a contact of the list that is one of ours is not counted here."""
     question = explained.question
-    if contact is None:
-        return Difference(
-            "only there", "unknown here", "no contact of any queue joined at about this moment", None, other
-        )
     if not question.first <= contact.call_date <= question.last:
         why, detail = "another day", f"here it is of {contact.call_date}, by the customer's clock"
     elif contact.queue not in question.queues:
@@ -177,8 +204,12 @@ def _only_there(explained: Explained, contact: Contact | None, other: Other) -> 
     return Difference("only there", why, detail, contact, other)
 
 
-def _only_here(explained: Explained, contact: Contact, there: Sequence[Other]) -> Difference:
-    """Why the list may lack a contact that is counted here, by what usually distinguishes two systems."""
+def _only_here(
+    explained: Explained, contact: Contact, there: Sequence[Other], *, is_alone: bool
+) -> Difference:
+    """Why the list may lack a contact that is counted here, by what usually distinguishes two systems. It is alone if
+    the list has none at about its moment.
+    """
     longest = max((other.wait_s for other in there if other.wait_s is not None), default=None)
     if contact.came_from is not None and contact.came_after == "answered":
         why, detail = "transferred", f"its call was answered in {contact.came_from} before"
@@ -197,7 +228,8 @@ def _only_here(explained: Explained, contact: Contact, there: Sequence[Other]) -
     elif contact.outcome not in ("answered", "abandoned"):
         why, detail = contact.outcome, f"it is {contact.outcome}: the list may have no such contacts"
     else:
-        why, detail = "unknown there", "the list has no contact at about this moment"
+        why = "unknown there"
+        detail = f"the list has {'no contact' if is_alone else 'fewer contacts'} at about this moment"
     return Difference("only here", why, detail, contact, None)
 
 

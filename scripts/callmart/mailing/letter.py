@@ -71,7 +71,6 @@ def write(
         f"<{reports[0].page.week}.{'-'.join(each.page.name for each in reports)}.{known_by}@{DOMAIN}>"
     )
     letter["Auto-Submitted"] = "auto-generated"
-    letter["Content-Language"] = language.locale
     words = {
         "customer": reports[0].page.customer,
         "reports": reports,
@@ -96,6 +95,9 @@ def write(
                 params={"charset": "utf-8"},
                 filename=f"{name}.csv",
             )
+    letter["Content-Language"] = (
+        language.locale
+    )  # last: a new content takes the headers of the former one away
     return letter
 
 

@@ -45,10 +45,13 @@ def typeset(layout: bytes, form: Literal["pdf", "svg"], **inputs: str) -> bytes:
 
 def _in_words(found: re.Match[str]) -> str:
     """Nothing, or if a name is made of nothing else, what the pictographs are called."""
-    around = found.string[found.start() - 1 : found.start()] + found.string[found.end() : found.end() + 1]
-    if around not in ('""', "><"):
+    text, before, after = found.string, found.start(), found.end()
+    is_alone = text[before - 1 : before] + text[after : after + 1] in ('""', "><")
+    if (
+        not is_alone or text[before - 2 : before] == '\\"'
+    ):  # a quotation mark of the text, not the one that begins it
         return ""
-    called = [unicodedata.name(one, "").lower() for one in found[0] if one not in _JOINING]
+    called = [unicodedata.name(one, "").lower() for one in found[0].strip() if one not in _JOINING]
     return ", ".join(filter(None, called))
 
 
