@@ -121,3 +121,16 @@ def test_where_no_folder_has_room_for_a_file_health_says_what_is_wrong(tmp_path:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "")
     assert "the embedded server is not running" in done.stdout
+
+
+def test_a_simulation_that_found_no_room_can_be_run_again(tmp_path: Path) -> None:
+    """An empty registry would be another one, which is not written over."""
+    command = f"{COMMAND} simulate {tmp_path / 'made'} --customers=1 --days=1 --contacts=20".split()
+    broken = subprocess.run(
+        command,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert broken.returncode == 2
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")

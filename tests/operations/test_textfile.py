@@ -1,5 +1,7 @@
 """The textfile for Prometheus: strictly in its format, by its conventions, and without any customer."""
 
+import errno
+import os
 import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -142,6 +144,26 @@ def test_it_is_written_whole_and_others_may_read_it(tmp_path: Path) -> None:
         assert reader.read() == "the one before", "whoever reads it reads one of both"
     assert file.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_gets_no_draft_and_the_file_before_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run has a draft of another name: one per run would stay."""
+
+    def full(draft: Path, *_: object, **__: object) -> None:
+        draft.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = tmp_path / "callmart.prom"
+    file.write_text("before")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(
+        UserError, match=r"can't be written \(OSError: No space left on device\); make room there"
+    ):
+        textfile.write(file, health(run=None), NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["callmart.prom"]
+    assert file.read_text() == "before"
 
 
 def test_a_file_that_can_not_be_written_is_a_sentence(tmp_path: Path) -> None:

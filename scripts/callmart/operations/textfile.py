@@ -5,10 +5,11 @@ customer.
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.operations.health import KINDS, Books, Health
 
 Samples = list[tuple[str, float]]  # labels, value
@@ -22,9 +23,11 @@ def write(file: Path, health: Health, now: datetime) -> None:
         draft.chmod(0o644)  # its reader is another user, and it holds nothing secret
         draft.replace(file)
     except OSError as error:
-        raise UserError(
-            f"setting metrics_file: {file} can't be written ({kind(error)}); make its folder, and let this user write"
-        ) from None
+        remedy = "make room there" if is_disk_full(error) else "make its folder, and let this user write"
+        raise UserError(f"setting metrics_file: {file} can't be written ({kind(error)}); {remedy}") from None
+    finally:
+        with suppress(OSError):  # each run has a draft of its own, and would leave one more on a full disk
+            draft.unlink()
 
 
 def text(health: Health, now: datetime) -> str:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from callmart.base.errors import UserError
 from callmart.base.raw_format import LINE_PLATFORMS
+from callmart.base.secret_files import secret_file
 from callmart.base.settings import Platform
 from callmart.simulator.lines import SimulatedLine, simulate_line
 from callmart.simulator.simulate import EVENTS, Simulated, simulate
@@ -51,7 +52,7 @@ def write(
         )
     for name in "events", "truth":
         (folder / name).mkdir(parents=True, exist_ok=True)
-    registry.write_bytes(entries.encode())
+    secret_file(registry, entries)  # whole or not at all: a part of it would be another registry
     events = 0
     for number in range(customers):
         customer_id = FIRST_CUSTOMER + number
