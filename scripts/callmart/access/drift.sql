@@ -152,6 +152,32 @@ select
 from pg_auth_members
 where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
 union all
+-- Whoever administers a role may grant it to itself. PostgreSQL lets those administer it who have made it, which takes
+-- the right to make roles.
+select
+    format(
+        '%%1$s can give itself the rights of %%2$s, the owner: have a superuser run revoke %%2$s from %%1$s cascade',
+        member::regrole, roleid::regrole
+    ),
+    null
+from pg_auth_members as m
+inner join pg_roles as r on m.member = r.oid
+where
+    m.roleid = quote_ident(current_user)::regrole
+    and m.admin_option
+    and not (m.inherit_option or m.set_option or r.rolcreaterole or r.rolsuper)
+union all
+-- In these schemas callmart makes none, and what a check, a default or a type calls there has the rights of whoever
+-- writes.
+select
+    format(
+        'function %%1$s is not callmart''s: run drop routine %%1$s cascade, which also drops what calls it',
+        oid::regprocedure
+    ),
+    null
+from pg_proc
+where pronamespace::regnamespace::text = any(array['build', 'mart', 'store', 'usage'])
+union all
 select
     member::regrole || ' has the rights of ' || roleid::regrole || ', which owns the views of the marts',
     format('revoke inherit option for %%s from %%s cascade', roleid::regrole, member::regrole)
