@@ -4,7 +4,7 @@ import pytest
 
 from callmart.access import surroundings
 from callmart_home import Callmart
-from drifting import found_after, owner_after
+from drifting import apply, drifted, found_after, owner_after
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -95,3 +95,58 @@ def test_a_check_or_default_that_can_tell_others_is_named_by_the_audit(
     """A check is asked of each row that is written: whoever listens would have all names."""
     with owner_after(played, "truncate registry.contact, ops.alarm cascade; " + made) as owner:
         assert surroundings.beside(owner, is_own=True) == [f"{told}, as nothing of callmart's does: drop it"]
+
+
+HIDING = "alter table {0} enable row level security, force row level security; create policy hides on {0} using (false)"
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["raw.event", "raw.reject", "registry.recipient", "ops.audit_log", "privacy.tombstone", "build.agent"],
+)
+def test_what_hides_rows_from_callmart_itself_is_named(played: Callmart, table: str) -> None:
+    """Who was erased, what was done, who gets reports."""
+    found = {one.text for one in found_after(played, HIDING.format(table))}
+    assert found == {
+        f"row security is on for {table}, of which callmart reads all rows",
+        f"policy hides on {table} is not callmart's",
+    }
+
+
+def test_applying_shows_all_rows_again_and_drops_no_key(played: Callmart) -> None:
+    """It took the policy for its own, and the key for one that shows customers something."""
+    keys = "select indexrelid::regclass::text as key from pg_index where indrelid = any(%s::regclass[]) order by key"
+    tables = ["raw.file", "registry.recipient"]
+    before = played.rows(keys, tables)
+    with played.superuser() as superuser:
+        for table in tables:
+            superuser.execute(HIDING.format(table).encode())
+    assert len(apply(played)) == 4
+    assert drifted(played) == []
+    assert played.rows(keys, tables) == before
+    assert played.rows("select * from registry.recipient")
+
+
+def test_a_view_of_what_is_built_that_reads_for_its_owner_is_named_and_mended(played: Callmart) -> None:
+    """By one the login that checks read all events, of all customers."""
+    with played.superuser() as superuser:
+        superuser.execute(
+            "alter view build.stg_event reset (security_invoker);"
+            " set role callmart_owner; create view build.another as select customer_id from raw.event"
+        )
+    rights = "reads with the rights of its owner, not of whoever asks"
+    assert sorted(drifted(played)) == [f"view build.another {rights}", f"view build.stg_event {rights}"]
+    assert len(apply(played)) == 2
+    assert drifted(played) == []
+    with played.connect() as owner:
+        owner.execute("drop view build.another")
+
+
+def test_applying_drops_what_depends_on_something_that_is_not_ours(played: Callmart) -> None:
+    with played.superuser() as superuser:
+        superuser.execute(
+            "set role callmart_owner; create view mart.a_first as select 1 as one;"
+            " create view mart.b_then as select one from mart.a_first"
+        )
+    assert len(apply(played)) == 2
+    assert drifted(played) == []

@@ -112,6 +112,18 @@ found as materialized (
     from access.current_definition
 ),
 
+unprotected as (
+    select
+        oid,
+        relrowsecurity
+    from pg_class
+    where
+        relkind in ('r', 'p')
+        and relnamespace in (select oid from ours)
+        and relnamespace not in ('store'::regnamespace, 'usage'::regnamespace)
+        and oid::regclass::text <> all(access.shared())
+),
+
 -- The triggers that keep everybody, the owner included, from changing a log, from taking a person's mark off a day, and
 -- from leaving files unread under another version of the registry.
 keeping (relation, name, at, does) as (
@@ -324,8 +336,7 @@ from pg_index
 inner join pg_class as i on i.oid = indexrelid
 inner join pg_class as t on t.oid = indrelid
 where
-    t.relrowsecurity
-    and t.relnamespace in (select oid from ours) and t.relnamespace <> 'usage'::regnamespace
+    (t.relnamespace = 'store'::regnamespace or t.oid::regclass::text = any(access.shared()))
     and not i.relispartition
     and i.oid::regclass::text <> all(array['ops.opened_day_by_definition', 'ops.opened_day_so_far'])
     and not (
@@ -339,6 +350,31 @@ where
             select 1 from pg_am
             where pg_am.oid = i.relam and amname = 'btree'
         )
+    )
+union all
+-- Whoever hides rows from callmart hides who was erased or objected, and what was done.
+select
+    'row security is on for ' || oid::regclass || ', of which callmart reads all rows',
+    format('alter table %%s disable row level security, no force row level security', oid::regclass)
+from unprotected
+where relrowsecurity
+union all
+select
+    format('policy %%I on %%s is not callmart''s', polname, polrelid::regclass),
+    format('drop policy %%I on %%s', polname, polrelid::regclass)
+from pg_policy inner join unprotected on unprotected.oid = polrelid
+union all
+-- Whoever checks reads all of `build`, and by a view whatever its owner may read.
+select
+    format('view %%s reads with the rights of its owner, not of whoever asks', oid::regclass),
+    format('alter view %%s set (security_invoker = true)', oid::regclass)
+from pg_class
+where
+    relkind = 'v'
+    and relnamespace = 'build'::regnamespace
+    and not exists (
+        select 1 from pg_options_to_table(reloptions)
+        where option_name = 'security_invoker' and option_value::boolean
     )
 union all
 select
