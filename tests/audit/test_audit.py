@@ -376,7 +376,7 @@ def test_what_is_kept_of_who_ordered_nothing_is_a_breach(wrong: dict[str, Check]
 
 
 def test_a_drawn_page_that_nobody_ordered_is_a_breach(wrong: dict[str, Check]) -> None:
-    check = wrong["contracts: every drawn page is of a customer whose contract orders that report"]
+    check = wrong["contracts: every drawn page and mail is of a customer whose contract orders those reports"]
     assert check.found == (f"customer {NONE}, traffic of {weeks.of(TODAY)}",)
 
 

@@ -13,7 +13,7 @@ from callmart.audit.scene import scene_of
 from callmart.base.keys import key_file
 from callmart.base.secret_files import secret_file
 from callmart_home import Callmart
-from centre import ANONYMOUS, NAMED, NONE, STANDARD
+from centre import ANONYMOUS, NAMED, NONE, REGISTRY, STANDARD
 
 pytestmark = pytest.mark.server
 
@@ -55,6 +55,62 @@ def of_tables(callmart: Callmart, owner: psycopg.Connection) -> dict[str, Check]
 
 def of_agents(callmart: Callmart, owner: psycopg.Connection) -> Check:
     return options.of_agents(owner, scene_of(owner, callmart.settings))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (f"update registry.contract set option = 'detailed' where customer_id = {STANDARD}", "contracts"),
+        (
+            f"update registry.contract set valid_from = '2019-01-01' where customer_id = {STANDARD}",
+            "contracts",
+        ),
+        (f"update registry.customer set export = not export where customer_id = {STANDARD}", "export"),
+        (
+            f"update registry.customer set sql_login = not sql_login, anonymous_agents = not anonymous_agents"
+            f" where customer_id = {STANDARD}",
+            "anonymous_agents, sql_login",
+        ),
+    ],
+)
+def test_what_somebody_ordered_by_hand_is_a_breach(
+    owner: psycopg.Connection, changed: str, told: str
+) -> None:
+    """A run would open it, extract it and publish it, like any other order."""
+    assert options.of_orders(owner).outcome == "holds"
+    owner.execute(changed.encode())
+    assert options.of_orders(owner).found == (
+        f"customer {STANDARD} has other {told} than the registry that was applied last",
+    )
+
+
+def test_a_customer_that_somebody_added_by_hand_is_a_breach(owner: psycopg.Connection) -> None:
+    for statement in (
+        "create temp table another on commit drop as select * from registry.customer where customer_id = %s",
+        "update another set customer_id = 9999, key_fingerprint = null where customer_id = %s",
+        "insert into registry.customer select * from another where customer_id <> %s",
+        "insert into registry.contract (customer_id, option, valid_from) select 9999, option, valid_from"
+        " from registry.contract where customer_id = %s",
+    ):
+        owner.execute(statement.encode(), [STANDARD])
+    assert options.of_orders(owner).found == ("customer 9999 is in no registry that was applied",)
+
+
+def test_what_an_earlier_version_noted_is_noted_by_the_next_apply(played: Callmart) -> None:
+    with played.superuser() as superuser:
+        superuser.execute("alter table ops.audit_log disable trigger append_only")
+        superuser.execute("update ops.audit_log set details = '{}' where action = 'registry applied'")
+        superuser.execute("alter table ops.audit_log enable trigger append_only")
+    for looked_at, outcome in ((0, "does not apply"), (3, "holds")):
+        with played.connect() as owner:
+            check = options.of_orders(owner)
+        assert (check.looked_at, check.outcome) == (looked_at, outcome)
+        versions = played.rows("select * from registry.version")
+        played.apply(REGISTRY)
+        assert played.rows("select * from registry.version") == versions, "no file is read again for it"
+    entries = played.rows("select count(*) from ops.audit_log where action = 'registry applied'")
+    played.apply(REGISTRY)
+    assert played.rows("select count(*) from ops.audit_log where action = 'registry applied'") == entries
 
 
 def test_what_outlives_a_customer_by_promise_is_no_breach(

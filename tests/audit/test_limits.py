@@ -76,6 +76,31 @@ def test_a_file_that_others_can_open_is_a_breach(tmp_path: Path) -> None:
     assert limits.of_home(tmp_path).outcome == "holds"
 
 
+def test_a_folder_into_which_others_can_put_files_is_a_breach(tmp_path: Path) -> None:
+    """A mail that goes out, an extract, a page."""
+    outer = tmp_path / "outbox"
+    inner = outer / "1001"
+    inner.mkdir(parents=True)
+    for folder in (outer, inner):
+        folder.chmod(0o711)
+    tmp_path.chmod(0o711)
+    assert limits.of_home(tmp_path).outcome == "holds"
+    for mode, found in (
+        (0o733, (f"outbox/1001: `chmod go-w {inner}`",)),
+        (0o730, (f"outbox/1001: `chmod go-w {inner}`",)),
+        (0o722, ()),  # nobody gets into it
+    ):
+        inner.chmod(mode)
+        assert limits.of_home(tmp_path).found == found
+    inner.chmod(0o733)
+    outer.chmod(0o700)
+    assert limits.of_home(tmp_path).outcome == "holds"
+    outer.chmod(0o711)
+    inner.chmod(0o700)
+    tmp_path.chmod(0o733)
+    assert limits.of_home(tmp_path).found == (f".: `chmod go-w {tmp_path}`",)
+
+
 def test_more_sessions_than_the_server_has_are_a_breach(
     played: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from callmart.access import roles
 from callmart.audit import channels
+from callmart.audit.scene import scene_of
 from callmart.base.progress import quietly
 from callmart.declarations import dbt_project
 from callmart.declarations.mart import Mart
@@ -169,6 +170,27 @@ def test_a_day_more_is_written_for_the_customer_that_has_it(
 def role_of(cursor: Any) -> str:
     """The role as which a cursor reads."""
     return str(cursor.execute("select current_user").fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome"),
+    [
+        ("update {table} set agent_key = agent_key", "own rows only"),
+        ("alter table {table} add column said text default 'what another customer has'", "DIFFERS"),
+        ("alter table {table} drop column talk_s", "DIFFERS"),
+    ],
+)
+def test_a_file_with_other_columns_does_not_hold_what_was_proved(
+    played: Callmart, owner: psycopg.Connection, changed: str, outcome: str
+) -> None:
+    """The columns that should be there can have the same rows."""
+    another = Path(shutil.copy(path(played, NAMED, "agent"), played.home / "another.hyper"))
+    with hyper.written(another) as written:
+        written.execute_command(changed.format(table=f'"{hyper.SCHEMA}"."agent_day"'))
+    board = channels.board(owner, scene_of(owner, played.settings))
+    cells = channels.held_cells(played.settings, board, "file", {"agent": another}, NAMED)
+    assert {cell.mart: cell.outcome for cell in cells}["agent_day"] == outcome
+    another.unlink()
 
 
 @pytest.fixture

@@ -112,6 +112,18 @@ found as materialized (
     from access.current_definition
 ),
 
+unprotected as (
+    select
+        oid,
+        relrowsecurity
+    from pg_class
+    where
+        relkind in ('r', 'p')
+        and relnamespace in (select oid from ours)
+        and relnamespace not in ('store'::regnamespace, 'usage'::regnamespace)
+        and oid::regclass::text <> all(access.shared())
+),
+
 -- The triggers that keep everybody, the owner included, from changing a log, from taking a person's mark off a day, and
 -- from leaving files unread under another version of the registry.
 keeping (relation, name, at, does) as (
@@ -151,6 +163,32 @@ select
     null
 from pg_auth_members
 where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
+union all
+-- Whoever administers a role may grant it to itself. PostgreSQL lets those administer it who have made it, which takes
+-- the right to make roles.
+select
+    format(
+        '%%1$s can give itself the rights of %%2$s, the owner: have a superuser run revoke %%2$s from %%1$s cascade',
+        member::regrole, roleid::regrole
+    ),
+    null
+from pg_auth_members as m
+inner join pg_roles as r on m.member = r.oid
+where
+    m.roleid = quote_ident(current_user)::regrole
+    and m.admin_option
+    and not (m.inherit_option or m.set_option or r.rolcreaterole or r.rolsuper)
+union all
+-- In these schemas callmart makes none, and what a check, a default or a type calls there has the rights of whoever
+-- writes.
+select
+    format(
+        'function %%1$s is not callmart''s: run drop routine %%1$s cascade, which also drops what calls it',
+        oid::regprocedure
+    ),
+    null
+from pg_proc
+where pronamespace::regnamespace::text = any(array['build', 'mart', 'store', 'usage'])
 union all
 select
     member::regrole || ' has the rights of ' || roleid::regrole || ', which owns the views of the marts',
@@ -298,8 +336,7 @@ from pg_index
 inner join pg_class as i on i.oid = indexrelid
 inner join pg_class as t on t.oid = indrelid
 where
-    t.relrowsecurity
-    and t.relnamespace in (select oid from ours) and t.relnamespace <> 'usage'::regnamespace
+    (t.relnamespace = 'store'::regnamespace or t.oid::regclass::text = any(access.shared()))
     and not i.relispartition
     and i.oid::regclass::text <> all(array['ops.opened_day_by_definition', 'ops.opened_day_so_far'])
     and not (
@@ -313,6 +350,31 @@ where
             select 1 from pg_am
             where pg_am.oid = i.relam and amname = 'btree'
         )
+    )
+union all
+-- Whoever hides rows from callmart hides who was erased or objected, and what was done.
+select
+    'row security is on for ' || oid::regclass || ', of which callmart reads all rows',
+    format('alter table %%s disable row level security, no force row level security', oid::regclass)
+from unprotected
+where relrowsecurity
+union all
+select
+    format('policy %%I on %%s is not callmart''s', polname, polrelid::regclass),
+    format('drop policy %%I on %%s', polname, polrelid::regclass)
+from pg_policy inner join unprotected on unprotected.oid = polrelid
+union all
+-- Whoever checks reads all of `build`, and by a view whatever its owner may read.
+select
+    format('view %%s reads with the rights of its owner, not of whoever asks', oid::regclass),
+    format('alter view %%s set (security_invoker = true)', oid::regclass)
+from pg_class
+where
+    relkind = 'v'
+    and relnamespace = 'build'::regnamespace
+    and not exists (
+        select 1 from pg_options_to_table(reloptions)
+        where option_name = 'security_invoker' and option_value::boolean
     )
 union all
 select

@@ -252,7 +252,11 @@ def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]
             with connection.transaction():
                 lock.wait_at_most(connection, lock.TIMEOUT)
                 found.correct(connection)
-        except (*sessions.NOT_ENDED, psycopg.errors.InternalError_):  # the last one as in changing_logins
+        except (
+            *sessions.NOT_ENDED,
+            psycopg.errors.DependentObjectsStillExist,  # what depends on it may be corrected first
+            psycopg.errors.InternalError_,  # as in changing_logins
+        ):
             continue
         mended.append(found)
     return mended

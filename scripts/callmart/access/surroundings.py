@@ -24,10 +24,16 @@ def held(connection: psycopg.Connection) -> Iterator[Drift]:
     for role, owned, thing in found:
         if roles.belongs(role, connection.info.dbname):
             yield Drift(f"{role} {'owns' if owned else 'may use'} {thing}")
-    for (thing,) in connection.execute(SQL["everybodys"]):
-        yield Drift(
-            f"everybody may use {thing}, which PostgreSQL or an extension keeps closed: have a superuser revoke that"
-        )
+    for role, is_owner, thing, is_for_files in connection.execute(SQL["closed"]):
+        if role is None:
+            yield Drift(
+                f"everybody may use {thing}, which PostgreSQL or an extension keeps closed:"
+                " have a superuser revoke that"
+            )
+        elif is_owner and is_for_files:
+            yield Drift(
+                f"{role} may use {thing}, which reaches around all rights: have a superuser revoke that"
+            )
     for thing, remedy in connection.execute(SQL["showing"], {"schemas": list(rights.SCHEMAS)}):
         yield Drift(f"everybody reads what PostgreSQL keeps closed by {thing}: have a superuser run {remedy}")
 
@@ -42,4 +48,16 @@ def reaching(connection: psycopg.Connection) -> Iterator[Drift]:
 def beside(connection: psycopg.Connection, *, is_own: bool) -> list[str]:
     """What a superuser put beside callmart, and what takes it away. `is_own` says that the server is callmart's."""
     parameters = {"schemas": list(rights.SCHEMAS), "is_own": is_own}
-    return sorted(text for (text,) in connection.execute(SQL["beside"], parameters))
+    found = [text for (text,) in connection.execute(SQL["beside"], parameters)]
+    found += _of_strangers(connection) if is_own else ()
+    return sorted(found)
+
+
+def _of_strangers(connection: psycopg.Connection) -> Iterator[str]:
+    """What a role may use that is neither ours nor the owner: of those, drift tells."""
+    for role, is_owner, thing, _ in connection.execute(SQL["closed"]):
+        if role is not None and not is_owner and not roles.belongs(role, connection.info.dbname):
+            yield (
+                f"{role} may use {thing}, which PostgreSQL or an extension keeps closed:"
+                " revoke that, or drop the role"
+            )

@@ -267,18 +267,19 @@ where
     and r.rolname <> current_user
 order by thing, r.rolname;
 
--- name: everybodys
--- What PostgreSQL, or an extension, keeps from everybody, and everybody may use: passwords, samples of all tables,
--- functions that read files, the write-ahead log or the server's memory.
+-- name: closed
+-- What PostgreSQL, or an extension, keeps to itself, and a role may use that is no superuser and none of PostgreSQL's
+-- own; null is everybody: passwords, samples of all tables, functions that read files, the write-ahead log or the
+-- server's memory. And whether the role is the owner, and the thing a function for the server's files.
 with initial as materialized (
     select
         objoid,
         classoid,
         objsubid,
+        grantee,
         privilege_type
     from pg_init_privs
     cross join lateral aclexplode(initprivs)
-    where grantee = 0
 ),
 
 of_extensions as materialized (
@@ -319,11 +320,18 @@ open as (
     select distinct
         given.class,
         given.oid,
-        given.part
+        given.part,
+        g.grantee
     from given
     cross join lateral aclexplode(given.acl) as g
     where
-        g.grantee = 0
+        (
+            g.grantee = 0
+            or g.grantee in (
+                select oid from pg_roles
+                where oid >= 16384 and not rolsuper
+            )
+        )
         and (
             exists (
                 select 1 from pg_init_privs as i
@@ -332,13 +340,27 @@ open as (
             -- A table is closed by itself.
             or (given.class = 'pg_class'::regclass and (given.class, given.oid) in (select * from of_extensions))
         )
-        and (given.oid, given.class, 0, g.privilege_type) not in (select * from initial)
-        and (given.oid, given.class, given.part, g.privilege_type) not in (select * from initial)
+        and not exists (
+            select 1 from initial as i
+            where
+                i.objoid = given.oid
+                and i.classoid = given.class
+                and i.objsubid in (0, given.part)
+                and i.grantee in (0, g.grantee)
+                and i.privilege_type = g.privilege_type
+        )
 )
 
-select pg_describe_object(class, oid, part) as thing
+select
+    case when grantee <> 0 then pg_get_userbyid(grantee) end as role,
+    grantee <> 0 and pg_get_userbyid(grantee) = current_user as is_owner,
+    pg_describe_object(class, oid, part) as thing,
+    class = 'pg_proc'::regclass and oid in (
+        select p.oid from pg_proc as p
+        where p.proname ~ '^(pg_read_(binary_)?file|pg_ls_dir|pg_stat_file|lo_import|lo_export|pg_file_.*)$'
+    ) as is_for_files
 from open
-order by thing;
+order by thing, role;
 
 -- name: showing
 -- The views, and functions with their owner's rights, by which everybody reads what PostgreSQL keeps from everybody in
@@ -591,6 +613,35 @@ where
     and d.classid <> 'pg_trigger'::regclass -- drift compares those
     and of_table.refclassid = 'pg_class'::regclass
     and of_table.deptype in ('a', 'i') -- what only reads a table is no part of it
+union all
+-- PostgreSQL notes no dependency on its own functions, so the parsed expressions are read.
+select distinct
+    format(
+        '%%s calls %%s, as nothing of callmart''s does: drop it', pg_describe_object(e.class, e.oid, 0),
+        p.oid::regprocedure
+    )
+from (
+    select
+        'pg_constraint'::regclass,
+        c.oid,
+        c.conbin::text
+    from pg_constraint as c
+    inner join tables on c.conrelid = tables.oid
+    union all
+    select
+        'pg_attrdef'::regclass,
+        d.oid,
+        d.adbin::text
+    from pg_attrdef as d
+    inner join tables on d.adrelid = tables.oid
+) as e (class, oid, expression)
+cross join lateral regexp_matches(e.expression, ':(?:op)?funcid ([1-9][0-9]*) ', 'g') as called (found)
+inner join pg_proc as p on called.found[1]::oid = p.oid
+where
+    p.provolatile = 'v' -- others can't do or tell anything
+    and p.proname not in ('nextval', 'clock_timestamp')
+    and p.pronamespace not in (select oid from ours)
+    and p.oid not in (select oid from functions)
 union all
 -- Who did what, and when, is a default.
 select format('alter table %%s alter column %%I set default %%s', told.relation, told.name, told.expression)

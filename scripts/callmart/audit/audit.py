@@ -115,6 +115,7 @@ def _looks(
         tables.of_surroundings(connection, settings),
         *limits.of_limits(connection, settings),
         *tables.of_tables(connection, settings, scene),
+        options.of_orders(connection),
         options.of_agents(connection, scene),
         *tables.of_usage(connection),
         agents.of_marts(connection, scene),

@@ -103,18 +103,27 @@ def of_way(settings: Settings) -> Check:
 
 
 def of_home(home: Path) -> Check:
-    """Check that nobody else on the machine can open a file of ours. That the embedded server is ready is no secret."""
-    found = list[str]()
-    folders = [home] if home.stat().st_mode & 0o011 else []
+    """Check that nobody else on the machine can open a file of ours, or put one among them. That the embedded server is
+    ready is no secret.
+    """
+    found, folders = list[str](), [home]
     while folders:
-        for path in folders.pop().iterdir():
+        folder = folders.pop()
+        mode = folder.stat().st_mode
+        if not mode & 0o011:
+            continue
+        if mode & 0o030 == 0o030 or mode & 0o003 == 0o003:
+            found.append(f"{folder.relative_to(home)}: `chmod go-w {folder}`")
+        for path in folder.iterdir():
             with suppress(FileNotFoundError):  # a server's files come and go
                 mode = path.lstat().st_mode
                 if stat.S_ISDIR(mode):
-                    folders += [path] * bool(mode & 0o011)
+                    folders.append(path)
                 elif stat.S_ISREG(mode) and mode & 0o066 and path.name != "postgres.ready":
                     found.append(f"{path.relative_to(home)}: `chmod go= {path}`")
-    return _check("nobody else on the machine can open a file in CALLMART_HOME", sorted(found))
+    return _check(
+        "nobody else on the machine can open a file in CALLMART_HOME, or put one there", sorted(found)
+    )
 
 
 def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:

@@ -1,5 +1,5 @@
-"""The audit's check that what is stored of agents is what the contract orders: under detailed only, and no name of an
-anonymous agent.
+"""The audit's checks of contracts: they are those that were applied, and what is stored of agents is what they order:
+under detailed only, and no name of an anonymous agent.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,32 @@ from callmart.base.counting import several
 from callmart.base.matrix import matrix
 from callmart.declarations import mart_tables
 from callmart.declarations.mart import Mart
+from callmart.registry import orders
+from callmart.registry.states import current_states
 
 SQL = sql_file.statements(__file__)
+
+
+def of_orders(connection: psycopg.Connection) -> Check:
+    """Check that nobody has changed by hand what customers have ordered. Whoever has no contract has no access."""
+    looked_at, found = 0, []
+    noted = orders.noted(connection)
+    for customer, state in sorted(current_states(connection).items()):
+        said = noted.get(customer)
+        if not state.tables["contract"] or said == {}:  # noted by a version that did not say what
+            continue
+        looked_at += 1
+        ordered = orders.of(state)
+        if said is None:
+            found.append(f"customer {customer} is in no registry that was applied")
+        elif differing := [name for name in ordered if ordered[name] != said.get(name)]:
+            found.append(
+                f"customer {customer} has other {', '.join(differing)} than the registry that was applied last"
+            )
+    return Check.of(
+        "contracts", "contracts and orders are those of the last `callmart registry apply`, which also puts them back",
+        looked_at, found, applies=bool(looked_at),
+    )  # fmt: skip
 
 
 def of_agents(connection: psycopg.Connection, scene: Scene) -> Check:

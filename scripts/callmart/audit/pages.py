@@ -3,7 +3,7 @@ they are. A contract orders each page.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html import unescape
@@ -14,8 +14,7 @@ from lxml import html
 
 from callmart.audit.check import Check
 from callmart.base import disk
-from callmart.base.errors import UserError
-from callmart.base.keys import epochs, known_key
+from callmart.base.keys import epochs, fits, known_key
 from callmart.base.settings import Settings
 from callmart.database import fingerprints, tombstones
 from callmart.declarations import exposures
@@ -102,8 +101,8 @@ def reaching_out(page: bytes) -> Iterator[str]:
 
 
 def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
-    """Check that no drawn page is another customer's, or another report, than its place says, and no mail goes to
-    another customer's recipient.
+    """Check that no drawn page or mail is another customer's than its place says, that no page is another report, and
+    that a mail goes to nobody but the one for whom its name says that it was written.
     """
     names = connection.execute("select customer_id, name from registry.customer").fetchall()
     reports = {
@@ -123,17 +122,10 @@ def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
         if (named and page.customer_id not in named) or reports.get(report, own_report) != own_report:
             place = page.path.relative_to(settings.home)
             found.append(f"{place} shows another customer or another report: remove it, and draw it again")
-    recipients: dict[str, set[int]] = {}
-    for customer, address in connection.execute("select customer_id, email from registry.recipient"):
-        recipients.setdefault(address, set()).add(customer)
     for mail in outbox.mails(settings):
         looked_at += 1
-        address = str(_letter(mail)["To"])
-        is_others = mail.customer_id not in recipients.get(address, {mail.customer_id})
-        if is_others and not _was_for(connection, settings, mail, address):
-            found.append(
-                f"{mail.path.relative_to(settings.home)} goes to another customer's recipient: remove it"
-            )
+        if wrong := _wrong_with(mail, _letter(mail), names, connection, settings):
+            found.append(f"{mail.path.relative_to(settings.home)} {wrong}: remove it")
     return Check.of(
         "pages", "every drawn page and mail is of the customer in whose folder it is", looked_at, found,
         applies=looked_at > 0,
@@ -141,27 +133,47 @@ def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
 
 
 def of_contracts(connection: psycopg.Connection, settings: Settings) -> Check:
-    """Check that each page on the shelf is one that a contract orders today."""
-    kept = len(list(shelf.pages(settings)))
+    """Check that each page on the shelf, and each mail in the outbox, is one that a contract orders today."""
+    kept = len(list(shelf.pages(settings))) + len(list(outbox.mails(settings)))
     found = [
         f"customer {page.customer_id}, {page.report} of {page.week}"
         for page in shelf.unordered(connection, settings)
     ]
+    found += [
+        f"{mail.path.relative_to(settings.home)}: the next run removes it"
+        for mail in outbox.unordered(connection, settings)
+    ]
     return Check.of(
-        "contracts", "every drawn page is of a customer whose contract orders that report",
+        "contracts", "every drawn page and mail is of a customer whose contract orders those reports",
         kept, found, applies=kept > 0,
     )  # fmt: skip
 
 
-def _was_for(connection: psycopg.Connection, settings: Settings, mail: outbox.Mail, address: str) -> bool:
-    """Whether a mail was written to this address, as its name says. Who gets another customer's reports now has got
-    this one's before.
-    """
+def _wrong_with(
+    mail: outbox.Mail,
+    letter: EmailMessage,
+    names: Sequence[tuple[int, str]],
+    connection: psycopg.Connection,
+    settings: Settings,
+) -> str | None:
+    """What is wrong with a mail, if anything is. One of ours has its name as its id, and begins with its customer."""
+    text = letter.get_body(("plain",))
+    first = str(text.get_content()).partition("\n")[0].rstrip() if text else ""
+    named = [customer for customer, name in names if name == first]
+    if outbox.file(settings, mail.customer_id, letter) != mail.path:
+        return "is another mail than its name says"
+    if named and mail.customer_id not in named:
+        return "shows another customer"
+    addresses = {str(address) for field in ("To", "Cc", "Bcc") for address in letter.get_all(field, ())}
+    if not all(_is_for(connection, settings, mail, address) for address in addresses):
+        return "goes to somebody else than its name says"
+    return None
+
+
+def _is_for(connection: psycopg.Connection, settings: Settings, mail: outbox.Mail, address: str) -> bool:
+    """Whether a mail was written to this address, as its name says. Without the customer's key nobody can tell."""
     fingerprint = fingerprints.of_customers(connection, [mail.customer_id]).get(mail.customer_id)
-    if fingerprint is None:
-        return True  # the customer has left: the next run removes its mails
-    try:
-        key = known_key(settings.home, mail.customer_id, fingerprint)
-    except UserError:  # nobody can tell without the key, so the mail is named
-        return False
+    if fingerprint is None or not fits(settings.home, mail.customer_id, fingerprint):
+        return True
+    key = known_key(settings.home, mail.customer_id, fingerprint)
     return mail.known_by in (tombstones.of_address(known, address) for known in epochs(key))

@@ -98,10 +98,12 @@ class Draft:
                 raise self._broken(f"does not have the same sums as mart.{mart.name}")
 
     def has_same_rows(self, file: Path) -> bool:
-        """Return whether another file has the same rows, in whatever order."""
+        """Return whether another file has the same columns and rows, in whatever order."""
         with hyper.opened(file) as opened:
             hyper.attach(opened, self.path, "draft")
             for mart in self._marts:
+                if sorted(hyper.columns(opened, "file", mart.name)) != sorted(mart.columns):
+                    return False
                 columns = ", ".join(f'"{column}"' for column in mart.columns)
                 one, other = (f"select {columns} from {_table(name, mart)}" for name in ("file", "draft"))
                 differing = f"({one} except all {other}) union all ({other} except all {one})"

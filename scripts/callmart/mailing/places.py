@@ -80,6 +80,16 @@ def too_old(settings: Settings, floor: date, customer_id: int | None = None) -> 
     ]
 
 
+def unordered(connection: psycopg.Connection, settings: Settings) -> list[Mail]:
+    """The mails with a report that no contract orders today."""
+    is_ordered = shelf.ordering(connection)
+    return [
+        mail
+        for mail in mails(settings)
+        if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports)
+    ]
+
+
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the mails with a report that no contract orders any more. Returns how many. The caller has the lock, so a
     draft is one that a kill has left: it goes, too, if it can be deleted.
@@ -89,14 +99,13 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     for draft in folder(settings).glob("*/*.eml.new"):
         with suppress(OSError):  # the next run tries again
             draft.unlink()
-    is_ordered, removed, stuck = shelf.ordering(connection), 0, list[OSError]()
-    for mail in mails(settings):
-        if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports):
-            try:
-                mail.path.unlink()
-                removed += 1
-            except OSError as error:
-                stuck.append(error)
+    removed, stuck = 0, list[OSError]()
+    for mail in unordered(connection, settings):
+        try:
+            mail.path.unlink()
+            removed += 1
+        except OSError as error:
+            stuck.append(error)
     if stuck:
         raise stuck[0]
     return removed

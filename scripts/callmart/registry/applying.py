@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from callmart.access import memberships, sessions
 from callmart.access.difference import Drift
@@ -17,7 +18,7 @@ from callmart.base.identifiers import listed
 from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key, random_key
 from callmart.base.settings import Settings
 from callmart.database import catalogue, clock, fingerprints, schema, vacuum
-from callmart.registry import erased, objectors
+from callmart.registry import erased, objectors, orders
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
 from callmart.registry.states import (
@@ -109,7 +110,15 @@ def _write_all(connection: psycopg.Connection, settings: Settings, states: State
         connection.execute("select ops.discard_build()")
     if changed or gone or not schema.has_registry(connection):
         new_version(connection)
-        connection.execute(SQL["note_applied"], {"customers": sorted(changed.keys() | gone)})
+    unsaid = desired.keys() - {id for id, orders_noted in orders.noted(connection).items() if orders_noted}
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            SQL["note_applied"],
+            [
+                {"customer": id, "orders": Jsonb(orders.of(desired.get(id, NOBODY)))}
+                for id in sorted(changed.keys() | gone | unsaid)
+            ],
+        )
 
 
 def _keys(

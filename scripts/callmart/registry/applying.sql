@@ -13,11 +13,8 @@ where
     );
 
 -- name: note_applied
-insert into ops.audit_log (action, customer_id)
-select
-    'registry applied',
-    customer_id
-from unnest(%(customers)s::int[]) as changed (customer_id);
+insert into ops.audit_log (action, customer_id, details)
+values ('registry applied', %(customer)s, %(orders)s);
 
 -- name: forget_agents
 delete from registry.agent

@@ -14,6 +14,7 @@ from tableauhyperapi import (
     Endpoint,
     HyperException,
     HyperProcess,
+    TableName,
     Telemetry,
     TypeTag,
     escape_name,
@@ -50,6 +51,12 @@ def attach(connection: Connection, file: Path, name: str) -> None:
     # For its plans Hyper samples 1,000 rows of each table that it opens, which costs more than our queries gain.
     connection.execute_command("set sample_min_tuples = 1")
     connection.execute_command(f"attach database {path} as {name} with (access_mode = readonly)")
+
+
+def columns(connection: Connection, database: str, table: str) -> list[str]:
+    """The names of a table's columns. Raises HyperException if there is no such table."""
+    definition = connection.catalog.get_table_definition(TableName(database, SCHEMA, table))
+    return [column.name.unescaped for column in definition.columns]
 
 
 @contextmanager

@@ -31,12 +31,7 @@ end
 $$;
 
 select access.share(relation::regclass)
-from unnest(
-    array[
-        'registry.customer', 'registry.queue', 'registry.line', 'registry.opening_hours', 'registry.holiday',
-        'ops.opened_day', 'ops.held_back'
-    ]
-) as relation;
+from unnest(access.shared()) as relation;
 
 -- The row without a queue is of all queues that have no row. No row is there twice, but in a UNION ALL PostgreSQL would
 -- evaluate a reader's condition that costs nothing before the policies of the tables.

@@ -30,9 +30,9 @@ from pg_catalog.pg_class
 where oid = view and relkind = 'v'
 $$;
 
--- A hash of each function and view, of whom the columns of each table point to, and of each table that is no mart its
--- policies and the columns of which the planner keeps no sample, as it is now. access.definition has the hashes as
--- callmart made them; a difference is drift.
+-- A hash of each function and view, of whom the columns of each table point to, of each shared table its policies, and
+-- of each table that is no mart the columns of which the planner keeps no sample, as it is now. access.definition has
+-- the hashes as callmart made them; a difference is drift.
 create or replace view access.current_definition as
 with pointing as materialized (
     select
@@ -85,7 +85,7 @@ select
     )
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_policy as p on c.oid = p.polrelid
-where c.relnamespace in ('registry'::regnamespace, 'ops'::regnamespace)
+where c.oid::regclass::text = any(access.shared())
 group by c.oid
 union all
 select
