@@ -6,6 +6,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGXCPU
@@ -179,6 +180,12 @@ def test_one_that_says_less_than_it_holds_is_damage(tmp_path: Path, monkeypatch:
     long = struct.pack("<I", 20_000) + b"c" * 20_000
     size = {6: Long(5), 7: Long(20_100)}
     assert DAMAGE in refusal(by_hand(tmp_path, page(long), more=size))
+
+
+def test_one_that_says_that_it_has_too_many_rows_is_refused_before_they_are_read(tmp_path: Path) -> None:
+    found = find(Delivery(write(tmp_path, ["a", "b"]), "auto", Defaults(1, "vcloud", False, None)))
+    with pytest.raises(UserError, match=r"holds more than 1 rows: deliver it in parts"):
+        open_source(found, 1, replace(LIMITS, rows=1))
 
 
 # -- time, and what ends the process ---------------------------------------------------------------------------------

@@ -402,15 +402,12 @@ def test_a_file_with_more_rows_than_the_limit_is_refused(
     monkeypatch.setattr("callmart.land.found.BLOCK", 200)
     monkeypatch.setattr("callmart.land.parquet.ROWS", 10)
     content = LARGE[what] if what == "parquet" else pack(LARGE[what])
-    for rows in (100, 99):
-        opened = source(write(tmp_path, content), limits=replace(LIMITS, rows=rows))
-        if rows == 100:
-            read(opened)
-            continue
-        with pytest.raises(
-            UserError, match=r"file holds more than 99 rows: .*raise max_file_rows in callmart.toml"
-        ):
-            read(opened)
+    path = write(tmp_path, content)
+    read(source(path, limits=replace(LIMITS, rows=100)))
+    with pytest.raises(
+        UserError, match=r"file holds more than 99 rows: .*raise max_file_rows in callmart.toml"
+    ):
+        read(source(path, limits=replace(LIMITS, rows=99)))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])

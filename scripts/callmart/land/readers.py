@@ -44,7 +44,11 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
         footer = parquet.footer(file)
         names = tuple(footer.schema.names)
         blocks = max(footer.rows / parquet.ROWS, sum(footer.sizes) / parquet.SMALL)
-        return _naming_customer(Source(file, number, blocks, "parquet", names, compression, limits, footer))
+        source = Source(file, number, blocks, "parquet", names, compression, limits, footer)
+        source.stay_within(
+            footer.rows, 0
+        )  # a few megabytes can have so many rows that to read them takes minutes
+        return _naming_customer(source)
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use format auto")
     form, header = formats.text_form(path, format, formats.first_lines(path, start))
