@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from callmart.audit import pages
-from callmart.base.keys import key_file
 from callmart.database import tombstones
 from callmart_home import Callmart
 from centre import STANDARD

@@ -255,28 +255,18 @@ def test_what_is_measured_back_before_the_end_is_told_no_more(home: Callmart, wo
     assert left(prove(work, person, request=12)) == {}
 
 
-def test_a_raw_file_that_is_still_being_sent_is_named_and_blocks_nobody(
+def test_a_raw_file_or_folder_that_can_not_be_read_is_named_and_blocks_nobody(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = tmp_path / "events.csv.gz.part"
     sent.write_bytes(gzip.compress(b"agent,queue")[:-8])
-    monkeypatch.setattr(work.settings, "folders", [Folder(path=tmp_path)])
+    gone = tmp_path / "not mounted"
+    waiting = Folder(path=gone, after="move", move_to=tmp_path / "made when the first is moved")
+    monkeypatch.setattr(work.settings, "folders", [Folder(path=tmp_path), waiting])
     elsewhere, person = places.Elsewhere(), of(work, "agent", STAYER)
     assert elsewhere.find(work, person) == {}
-    named = f"{sent}, which can't be read or unpacked"
-    assert elsewhere.prove(work, person).to_attest == (named, "telephone system")
-
-
-def test_a_landing_folder_that_is_not_there_is_named(
-    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its volume may not be mounted. The folder for moved files is made by the first of them."""
-    gone = tmp_path / "gone"
-    monkeypatch.setattr(
-        work.settings, "folders", [Folder(path=gone, after="move", move_to=tmp_path / "moved")]
-    )
-    named = f"{gone}, which is not there or can't be looked into"
-    assert places.Elsewhere().prove(work, of(work, "agent", STAYER)).to_attest == (named, "telephone system")
+    named = f"{sent}, which can't be read or unpacked", f"{gone}, which is not there or can't be looked into"
+    assert elsewhere.prove(work, person).to_attest == (*named, "telephone system")
 
 
 # -- others ----------------------------------------------------------------------------------------------------------
