@@ -17,6 +17,7 @@ import tableauserverclient as TSC
 
 from callmart.access import logins, sessions
 from callmart.base import disk, keys
+from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Folder
@@ -409,6 +410,21 @@ def test_a_package_goes_with_everything_else_though_a_contract_begins_later(two_
     removing(two_landed)
     assert keys.key_file(two_landed.home, 1).exists()
     assert [package.parent.exists() for package in packages] == [False, True]
+
+
+def test_a_contract_that_row_security_hides_is_not_taken_for_gone(two_landed: Callmart) -> None:
+    before = tables_with(two_landed, 1)
+    with two_landed.connect() as owner:
+        owner.execute("alter table registry.contract enable row level security, force row level security")
+    try:
+        with pytest.raises(UserError, match="nothing was removed: row security could hide rows of registry"):
+            removing(two_landed)
+    finally:
+        with two_landed.connect() as owner:
+            owner.execute(
+                "alter table registry.contract disable row level security, no force row level security"
+            )
+    assert tables_with(two_landed, 1) == before
 
 
 def test_a_page_that_can_not_be_removed_keeps_no_mail(

@@ -19,7 +19,7 @@ from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.base.keys import known_key
 from callmart.base.secret_files import secret_file
 from callmart.base.settings import Settings
-from callmart.database import audit_log, clock, fingerprints, migrating, rotation, schema
+from callmart.database import audit_log, clock, fingerprints, migrating, rotation, row_security, schema
 from callmart.database.lock import second
 
 
@@ -82,7 +82,7 @@ def _refuse_half_rotated(connection: psycopg.Connection, *, is_current: bool) ->
 
 def _refuse_unguarded(connection: psycopg.Connection, *, is_current: bool) -> None:
     """Raise UserError if a policy could hide rows from the owner: then they would be missing from the backup."""
-    hidden = contents.hidden(connection)
+    hidden = row_security.hiding(connection, contents.schemas(connection))
     if hidden is not None:
         remedy = (
             "run `callmart access apply`"

@@ -39,12 +39,6 @@ def of_tables(connection: psycopg.Connection) -> dict[str, Content]:
     return {name: _content(connection, name) for name in names(connection)}
 
 
-def hidden(connection: psycopg.Connection) -> str | None:
-    """A table with a policy that could hide rows from its owner, if there is one."""
-    found = connection.execute(SQL["hidden"], {"schemas": schemas(connection)}).fetchone()
-    return None if found is None else str(found[0])
-
-
 def schemas(connection: psycopg.Connection) -> list[str]:
     """The schemas that are backed up. Before an upgrade the marts' tables can still be in `mart`."""
     return [*_SCHEMAS, *(name for (name,) in connection.execute(SQL["with_earlier_marts"]))]

@@ -24,7 +24,7 @@ from callmart.base.keys import fits, key_file, write_keys
 from callmart.base.matrix import matrix
 from callmart.base.progress import OnCustomer
 from callmart.base.settings import Settings
-from callmart.database import audit_log, clock, fingerprints, vacuum
+from callmart.database import audit_log, clock, fingerprints, row_security, vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.mart import Mart, reach
 from callmart.environments import databases
@@ -79,8 +79,13 @@ def remove(
     hold such a customer are dropped.
 
     Commits per customer. Returns one result per customer from whom something was removed, or could not be: one failure
-    doesn't stop the rest. Raises UserError if the clock jumps meanwhile.
+    doesn't stop the rest. Raises UserError if the clock jumps meanwhile, or if rows of the registry could be hidden.
     """
+    if hidden := row_security.hiding(connection, ["registry"]):
+        raise UserError(
+            f"nothing was removed: row security could hide rows of {hidden}, and a contract that is hidden would be taken"
+            " for one that is gone; run `callmart access apply`, and the next run removes it"
+        )
     removed: list[Removed | Unremoved] = []
     # A landing can be held open, and so can a query of what waits to be opened.
     with sessions.making_way(connection):
