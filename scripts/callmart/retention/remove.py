@@ -83,8 +83,8 @@ def remove(
     """
     if hidden := row_security.hiding(connection, ["registry"]):
         raise UserError(
-            f"nothing was removed: row security could hide rows of {hidden}, and a contract that is hidden would be taken"
-            " for one that is gone; run `callmart access apply`, and the next run removes it"
+            f"nothing was removed: row security could hide rows of {hidden}, and who is hidden would seem to be gone;"
+            " run `callmart access apply`, and the next run removes what no contract keeps"
         )
     removed: list[Removed | Unremoved] = []
     # A landing can be held open, and so can a query of what waits to be opened.
