@@ -74,7 +74,7 @@ class _Changed(Exception):
 
 
 def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> Outcome:
-    if step.kind == "statistics":
+    if step.take is vacuum:
         return Outcome(step, DONE if vacuum(connection) else LOCKED)
     if step.kind == "files":  # no rollback brings them back, so who deletes them is said before
         with connection.transaction():
