@@ -14,7 +14,7 @@
         min(occurred_at) filter (where event = '{{ starts }}') as started_at,
         min(occurred_at) filter (where event = '{{ ends }}') as ended_at,
         -- The first end counts, with its own measure.
-        (array_agg(duration_s order by moment, duration_s) filter (where event = '{{ ends }}'))[1] as duration_s
+        {{ first_measure("event = '" ~ ends ~ "'") }} as duration_s
     from (
         {{ number_measured_ends(
             '(' ~ number_phases(

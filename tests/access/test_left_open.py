@@ -2,7 +2,9 @@
 
 import pytest
 
-from callmart.access import surroundings
+from callmart.access import memberships, surroundings
+from callmart.base.errors import UserError
+from callmart.declarations import dbt_project
 from callmart_home import Callmart
 from drifting import apply, drifted, found_after, owner_after
 
@@ -150,3 +152,13 @@ def test_applying_drops_what_depends_on_something_that_is_not_ours(played: Callm
         )
     assert len(apply(played)) == 2
     assert drifted(played) == []
+
+
+def test_what_keeps_a_view_from_being_made_anew_is_named(played: Callmart) -> None:
+    reading = (
+        "create schema elsewhere; create view elsewhere.open as select queue from mart.queue_day;"
+        " alter view mart.queue_day reset (security_barrier)"
+    )
+    told = r"elsewhere\.open may read it: have a superuser drop that, then run"
+    with owner_after(played, reading) as owner, pytest.raises(UserError, match=told):
+        memberships.show(owner, dbt_project.marts(played.settings))

@@ -248,6 +248,17 @@ def test_no_log_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(log._channels) == len(log._bridges) == 10
 
 
+def test_a_channel_is_in_one_bridge_though_the_log_lost_its_exits(tmp_path: Path) -> None:
+    """It left the first when it entered the second. The row that tells it twice says nothing."""
+    log = cel_log.ChannelLog(Mock(), 0, Tally(), "UTC")
+    for number, name in enumerate(("b1", "b1", "b2", "b3")):
+        entered = cel_log.Row(
+            number, number, "BRIDGE_ENTER", None, None, None, "1", None, None, json.dumps(bridge(name))
+        )
+        assert list(log._follow(entered)) == []
+    assert [(one.id, one.parties) for one in log._bridges.values()] == [("b3", 1)]
+
+
 def test_music_long_after_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a call has an end depends on the whole file, and not on its block."""
     lines = [one for one in (*WAIT, *TALK, *BYE) if not one["eventtype"].startswith("STREAM")]

@@ -117,3 +117,19 @@ def test_a_clock_that_jumps_while_a_landing_is_at_work_turns_nothing_away(
         "no file can land: the clock has jumped; correct it, or accept it with `callmart clock`, and land again"
     )
     assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)
+
+
+@pytest.mark.parametrize("table", ["registry.contract", "privacy.tombstone"])
+def test_what_row_security_hides_is_not_taken_for_absent(
+    callmart: Callmart, files: list[tuple[Path, None]], table: str
+) -> None:
+    """Who has no contract would be turned away for good, and who was erased would land again."""
+    with callmart.connect() as owner:
+        owner.execute(f"alter table {table} enable row level security".encode())
+    try:
+        with pytest.raises(UserError, match=f"no file can land: row security could hide rows of {table}, "):
+            callmart.land_all(*files)
+    finally:
+        with callmart.connect() as owner:
+            owner.execute(f"alter table {table} disable row level security".encode())
+    assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)

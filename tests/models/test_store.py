@@ -16,7 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.progress import quietly
 from callmart.build import window
 from callmart.cli import main
-from callmart.declarations import dbt_project, dictionary, metrics
+from callmart.declarations import dbt_project, dictionary, fingerprint, metrics
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.tableau_files import tds
@@ -259,9 +259,9 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
         case "dbt":
             monkeypatch.setattr(dbt_project, "version", lambda package: "1.99")
         case "the rules":
-            copy = project.folder.parent / "mart.py"
-            copy.write_text(dbt_project.RULES[-1].read_text() + "\n")
-            monkeypatch.setattr(dbt_project, "RULES", (*dbt_project.RULES[:-1], copy))
+            rule = project.folder.parent / "declared.py"
+            rule.touch()
+            monkeypatch.setattr(fingerprint, "RULES", (*fingerprint.RULES, rule))
     assert dbt_project.fingerprint_of_files() != before
 
 

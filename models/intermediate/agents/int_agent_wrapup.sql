@@ -37,10 +37,7 @@ wrapups as (
     from numbered
     group by customer_id, agent_key, chain_no, wrapup_no
     -- Of several ends the first one counts. If that one is measured, it is a wrap-up above.
-    having (
-        array_agg(duration_s order by moment, duration_s)
-        filter (where event = 'wrapup_ended')
-    )[1] is null
+    having {{ first_measure("event = 'wrapup_ended'") }} is null
 )
 
 select * from wrapups

@@ -106,16 +106,21 @@ parts as (
         and of_days.call_date = day_sources.call_date
         and of_days.shows_logins = day_sources.shows_logins
     cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
-)
+),
 
 -- Both ends are rounded by the clock. By when a stretch began it would depend on how far the window looks back, as
 -- logins and memberships that touch are one stretch.
-select
-    customer_id,
-    call_date,
-    agent_key,
-    queue,
-    interval_start,
-    {{ whole_seconds(seconds_between('interval_start', 'until_moment')) }}
-    - {{ whole_seconds(seconds_between('interval_start', 'from_moment')) }} as member_s
-from parts
+rounded as (
+    select
+        customer_id,
+        call_date,
+        agent_key,
+        queue,
+        interval_start,
+        {{ whole_seconds(seconds_between('interval_start', 'until_moment')) }}
+        - {{ whole_seconds(seconds_between('interval_start', 'from_moment')) }} as member_s
+    from parts
+)
+
+select * from rounded
+where member_s > 0

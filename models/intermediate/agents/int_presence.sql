@@ -41,10 +41,7 @@ phases as (
         min(occurred_at) filter (where {{ begins_presence() }}) as came_at,
         min(occurred_at) filter (where {{ ends_presence() }}) as left_at,
         -- The first end counts, with its own measure.
-        (
-            array_agg(duration_s order by moment, duration_s)
-            filter (where {{ ends_presence() }})
-        )[1] as duration_s
+        {{ first_measure(ends_presence()) }} as duration_s
     from parted
     group by customer_id, agent_key, kind, place, chain_no, phase_no, end_no
 ),

@@ -17,7 +17,6 @@ members as (
         queue,
         case when {{ is_left_out('agent_key') }} then '~' else agent_key end as agent_key
     from {{ ref('int_member') }}
-    where member_s > 0
 ),
 
 answered as (

@@ -18,9 +18,8 @@ calls as (
         min(occurred_at) filter (where event = 'call_answered') as answered_at,
         min(occurred_at) filter (where event = 'call_ended') as ended_at,
         -- The first answer and the first end count, with their own measures.
-        (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_answered'))[1]
-            as given_ring_s,
-        (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_ended'))[1] as given_call_s,
+        {{ first_measure("event = 'call_answered'", 'occurred_at') }} as given_ring_s,
+        {{ first_measure("event = 'call_ended'", 'occurred_at') }} as given_call_s,
         (array_agg(reason order by occurred_at, reason) filter (where event = 'call_ended'))[1] as end_reason
     from events
     group by customer_id, platform, call_key

@@ -199,14 +199,27 @@ def finish(
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
-    """Bring the views that customers read up to date, and whom their columns point to, in the caller's transaction."""
+    """Bring the views that customers read up to date, and whom their columns point to, in the caller's transaction.
+
+    Raises UserError if one has to be made anew and somebody else's view reads it.
+    """
     pointing.declare(connection, (*marts, rights.STATISTIC))
-    connection.execute(
-        "select access.show_mart(to_regclass(relation), mart_group)"
-        " from unnest(%s::text[], %s::text[]) as m (relation, mart_group) where to_regclass(relation) is not null",
-        [[mart.table for mart in marts], [mart.group for mart in marts]],
-    )
-    metrics.show(connection, marts)
+    try:
+        with connection.transaction():
+            connection.execute(
+                "select access.show_mart(to_regclass(relation), mart_group)"
+                " from unnest(%s::text[], %s::text[]) as m (relation, mart_group)"
+                " where to_regclass(relation) is not null",
+                [[mart.table for mart in marts], [mart.group for mart in marts]],
+            )
+            metrics.show(connection, marts)
+    except psycopg.errors.DependentObjectsStillExist:
+        views = mart_tables.views(connection, *(mart.name for mart in marts))
+        others = sorted({view for _, view, is_callmarts in views if not is_callmarts})
+        raise UserError(
+            f"a view of a mart has to be made anew, and {', '.join(others)} may read it: have a superuser drop that, "
+            "then run the same command again"
+        ) from None
 
 
 def _of_duties(database: str) -> Iterator[roles.Membership]:

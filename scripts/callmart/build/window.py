@@ -105,7 +105,7 @@ def is_up_to_date(connection: psycopg.Connection, settings: Settings) -> bool:
 
 def _state(connection: psycopg.Connection, settings: Settings, dirty: LiteralString) -> dict[str, object]:
     """What decides what a build of the dirty days computes. `dirty` is the query of their marks."""
-    project = f"{dbt_project.fingerprint_of_files()} {checking.fingerprint()}"
+    project = f"{dbt_project.fingerprint_of_files()} {checking.fingerprint_of_files()}"
     query = sql.SQL(SQL["state"]).format(dirty=sql.SQL(dirty))
     given = {"zone": settings.time_zone, "project": project, "moment": clock.now(connection)}
     ((state,),) = connection.execute(query, given).fetchall()

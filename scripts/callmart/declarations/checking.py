@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +28,7 @@ from callmart.declarations import (
     dbt_project,
     expectations,
     exposures,
+    fingerprint,
     metrics,
     model_files,
     processing,
@@ -50,7 +50,7 @@ Wrong = list[UserError]  # to which each step adds what it finds
 
 def require(settings: Settings) -> None:
     """Raise UserError if something is wrong. What was right is not looked at again before it changes."""
-    now, right = json.dumps(fingerprint()), settings.home / "dbt" / "checked.json"
+    now, right = json.dumps(fingerprint_of_files()), settings.home / "dbt" / "checked.json"
     if right.is_file() and right.read_text() == now:
         return
     if found := check():
@@ -59,22 +59,20 @@ def require(settings: Settings) -> None:
     secret_file(right, now)
 
 
-def fingerprint() -> str:
+def fingerprint_of_files() -> str:
     """Return a hash of the files that are looked at, and of the rules."""
-    files = [matrix.FILE, captions.FILE, metrics.FILE, processing.FILE, PROJECT / "dbt_project.yml"]
-    files += [file for code in (__file__, declared.__file__) for file in Path(code).parent.glob("*.py")]
-    for folder in (
+    return fingerprint.of(
+        matrix.FILE,
+        captions.FILE,
+        metrics.FILE,
+        processing.FILE,
+        PROJECT / "dbt_project.yml",
         FOLDER,
         PROJECT / "macros",
         expectations.FOLDER,
         DATABASE / "migrations",
         DATABASE / "objects",
-    ):
-        files += [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc"]
-    digest = sha256()
-    for file in sorted(files):
-        digest.update(f"{file}\n{sha256(file.read_bytes()).hexdigest() if file.exists() else ''}\n".encode())
-    return digest.hexdigest()
+    )
 
 
 def check() -> list[str]:

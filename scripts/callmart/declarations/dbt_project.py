@@ -8,7 +8,6 @@ from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
-from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +28,7 @@ from callmart.base.secret_files import secret_file
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Strict, first_mistake
 from callmart.database import server
+from callmart.declarations import fingerprint
 from callmart.declarations.mart import Mart
 
 # The files and folders that dbt reads.
@@ -38,9 +38,6 @@ PATIENCE_S = 600  # for other commands that read the project
 
 # How the SQLSTATEs begin of what is no model's fault: what the server lacks, who ended a session, what it can't read.
 OF_THE_SERVER = ("53", "57", "58")
-
-# The files that say what is right in a declaration.
-RULES = (Path(__file__), Path(__file__).with_name("mart.py"))
 
 MARTS = "+config.materialized:store"  # how dbt selects all marts and the models that they read
 STATISTICS = "statistics"  # the tag of models that are computed by month, not by the days of the window
@@ -273,14 +270,14 @@ def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
     from dbt.cli.main import dbtRunner  # takes a second to import
 
     with _locked(settings):
-        fingerprint = fingerprint_of_files()
+        now = fingerprint_of_files()
         # dbt goes by modification times, and would miss a change that left the time of a file as it was.
-        options = [] if _cached(settings, fingerprint) else ["--no-partial-parse"]
+        options = [] if _cached(settings, now) else ["--no-partial-parse"]
         result = _invoke(dbtRunner(), settings, "parse", *options)
         if not result.success:
             raise UserError(f"dbt refuses the project: {_one_line(result.exception)}")
         found = tuple(_declared(result.result.nodes.values()))
-        secret_file(_cache_file(settings), _Project(fingerprint=fingerprint, marts=found).model_dump_json())
+        secret_file(_cache_file(settings), _Project(fingerprint=now, marts=found).model_dump_json())
     return result.result, found
 
 
@@ -428,24 +425,18 @@ def _cache_file(settings: Settings) -> Path:
     return _target(settings) / "marts.json"
 
 
-def _cached(settings: Settings, fingerprint: str) -> _Project | None:
-    """The cached marts; None if the cache can't be read, or is of a project with another fingerprint."""
+def _cached(settings: Settings, now: str) -> _Project | None:
+    """The cached marts; None if the cache can't be read, or if the project's fingerprint `now` is another."""
     try:
         cached = _Project.model_validate_json(_cache_file(settings).read_bytes())
     except (OSError, ValidationError):
         return None
-    return cached if cached.fingerprint == fingerprint else None
+    return cached if cached.fingerprint == now else None
 
 
 def fingerprint_of_files() -> str:
-    """Return a hash of the contents of the project's files, of access.yml, of the rules and of dbt's version."""
-    files = [*RULES, access.FILE, *(PROJECT / name for name in SOURCES)]
-    files += [file for folder in files if folder.is_dir() for file in sorted(folder.rglob("*"))]
-    digest = sha256(version("dbt-core").encode())
-    for file in files:
-        if file.is_file():
-            digest.update(f"{file}\n{sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    """Return a hash of the project's files, of access.yml, of the rules and of dbt's version."""
+    return f"{version('dbt-core')} {fingerprint.of(access.FILE, *(PROJECT / name for name in SOURCES))}"
 
 
 def _invoke(runner: Any, settings: Settings, *arguments: str, computed: Iterable[str] = ()) -> Any:

@@ -6,6 +6,7 @@ A report declares the contract that includes it, its sheets and the marts they s
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -103,6 +104,10 @@ class Schedule(Strict):
     def weekday(self) -> int:
         """The day's number, as dates have it: Monday's is 0."""
         return get_args(Weekday).index(self.day)
+
+    def hour_of(self, day: date) -> datetime:
+        """When it is mailed in the week of a day, by the customer's clock."""
+        return datetime.combine(day + timedelta(days=self.weekday - day.weekday()), time(self.hour))
 
 
 class Mail(Strict):

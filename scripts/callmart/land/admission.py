@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key
 from callmart.base.settings import Settings
+from callmart.database import row_security
 from callmart.land.gate import Correction, Gate, Tombstones
 
 # Contracts begin at the floor at the earliest, so a late file can't bring an expired day back.
@@ -41,8 +42,14 @@ def current_gate(
     connection: psycopg.Connection, settings: Settings, known_keys: KnownKeys
 ) -> tuple[int, Gate]:
     """Return the registry's version, and its contents as a Gate. `connection` is the loader's. Keys that are known
-    already are not read again, and the others are added.
+    already are not read again, and the others are added. Raises UserError if row security could hide who is let in, or
+    who was erased.
     """
+    if hidden := row_security.hiding(connection, ["privacy", "registry"]):
+        raise UserError(
+            f"no file can land: row security could hide rows of {hidden}, which say what may be kept; run "
+            "`callmart access apply`, and land again"
+        )
     ((version, latest),) = connection.execute(
         "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
     ).fetchall()

@@ -221,6 +221,9 @@ class ChannelLog:
         if extra.get("bridge_technology") == HOLDING:
             return
         id = extra.get("bridge_id", "")
+        if channel.bridge and channel.bridge.id == id:
+            return
+        self._out_of_bridge(channel)  # the log lost its exit
         channel.bridge = self._bridges.setdefault(id, Bridge(id))
         channel.bridge.parties += 1
         if channel.left and channel.left is not channel.bridge:

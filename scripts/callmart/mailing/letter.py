@@ -5,14 +5,13 @@ nobody.
 from collections.abc import Collection, Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
-from typing import Literal
 
 from callmart.base.templates import template
+from callmart.registry.file import MailFormat
 from callmart.reports import paper, values
 from callmart.reports.language import Language
 from callmart.reports.page import Page
 
-Format = Literal["pdf", "csv", "both"]
 DOMAIN = "callmart.invalid"  # never anybody's
 NOBODY = f"reports@{DOMAIN}"  # where mails in the outbox come from, if no address is set
 
@@ -20,7 +19,7 @@ NOBODY = f"reports@{DOMAIN}"  # where mails in the outbox come from, if no addre
 class Enclosed:
     """A report of a customer, drawn once for all who get it: on paper and as a table, as far as somebody gets that."""
 
-    def __init__(self, page: Page, subject: str, forms: Collection[Format]) -> None:
+    def __init__(self, page: Page, subject: str, forms: Collection[MailFormat]) -> None:
         self.page = page
         self.subject = subject
         self.pdf = paper.as_pdf(page) if {"pdf", "both"}.intersection(forms) else b""
@@ -56,7 +55,12 @@ class Enclosed:
 
 
 def write(
-    language: Language, reports: Sequence[Enclosed], form: Format, sender: str, recipient: str, known_by: str
+    language: Language,
+    reports: Sequence[Enclosed],
+    form: MailFormat,
+    sender: str,
+    recipient: str,
+    known_by: str,
 ) -> EmailMessage:
     """Return the mail. Its id follows from `known_by`, the recipient's pseudonym, and from what is in it: if it should
     arrive twice, mail programs show it once.

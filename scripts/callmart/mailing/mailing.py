@@ -8,7 +8,7 @@ mail arrived: that is said once, and it is not sent again unless a person wants 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, time
+from datetime import datetime
 from email.message import EmailMessage
 from itertools import groupby
 from typing import NamedTuple
@@ -27,9 +27,10 @@ from callmart.database import audit_log, clock, tombstones
 from callmart.declarations import exposures
 from callmart.mailing import letter, sending
 from callmart.mailing.book import Book
-from callmart.mailing.letter import Enclosed, Format
+from callmart.mailing.letter import Enclosed
 from callmart.mailing.sending import Carry
 from callmart.publish import deriving, installation
+from callmart.registry.file import MailFormat
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared, NoData
 from callmart.reports.language import Language
@@ -50,7 +51,7 @@ class _Recipient:
     key_fingerprint: str
     email: str
     reports: list[str]
-    mail_format: Format
+    mail_format: MailFormat
 
 
 class _Due(NamedTuple):
@@ -177,9 +178,7 @@ def _missing(
 
 def _has_come(report: str, now: datetime) -> bool:
     """Whether the report's weekday and hour have come in this week, which is the one after that of the report."""
-    schedule = exposures.reports()[report].schedule
-    day = weeks.of(now.date()).days[schedule.weekday]
-    return now >= datetime.combine(day, time(schedule.hour))
+    return now >= exposures.reports()[report].schedule.hour_of(now.date())
 
 
 def _send(
@@ -196,7 +195,7 @@ def _send(
     customer = reading.customer(connection, letters[0].recipient.customer_id)
     connection.commit()
     week, language = weeks.last_complete(letters[0].recipient.now.date()), Language(customer.locale)
-    wanted = defaultdict[str, set[Format]](set)
+    wanted = defaultdict[str, set[MailFormat]](set)
     for one in letters:
         for name in one.reports:
             wanted[name].add(one.recipient.mail_format)
@@ -283,7 +282,7 @@ def _drawn(
     declared: Declared,
     customer: Customer,
     week: Week,
-    wanted: Mapping[str, Collection[Format]],
+    wanted: Mapping[str, Collection[MailFormat]],
     note: Note,
 ) -> Iterator[Enclosed]:
     """The reports that the contract opens, as far as there is something to show in that week, for the formats in which

@@ -153,7 +153,7 @@ def _mails(
     """One mail per recipient and report, for the reports that the customer has and the recipient wants."""
     for workbook_ in workbooks:
         report, zone = workbook_.report, ZoneInfo(customer.time_zone)
-        hour = _hour(report.schedule, zone, now)
+        hour = report.schedule.hour_of(now.astimezone(zone).date()).replace(tzinfo=zone).astimezone(UTC)
         state: MailState = "to come" if now < hour else "sending" if now < hour + SENDING else "over"
         for recipient in recipients:
             if report.name in map(exposures.current_name, recipient.reports):
@@ -177,13 +177,6 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     day = today + timedelta(days=(schedule.weekday - today.weekday()) % 7)
     moment = datetime.combine(day, time(schedule.hour), zone).astimezone(site_zone)
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
-
-
-def _hour(schedule: Schedule, zone: ZoneInfo, now: datetime) -> datetime:
-    """When the mail of the customer's last complete week is due: in the week after it."""
-    today = now.astimezone(zone).date()
-    day = today + timedelta(days=schedule.weekday - today.weekday())
-    return datetime.combine(day, time(schedule.hour), zone).astimezone(UTC)
 
 
 def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:

@@ -51,6 +51,7 @@ Period = Annotated[hours.Period, PlainValidator(hours.period)]
 Holiday = Annotated[hours.Holiday, PlainValidator(hours.holiday)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_without_controls), AfterValidator(_address)]
+MailFormat = Literal["pdf", "csv", "both"]
 
 
 class Service(Strict):
@@ -116,7 +117,7 @@ class Recipient(Strict):
 
     email: Email
     reports: list[Text]
-    mail_format: Literal["pdf", "csv", "both"] = "pdf"
+    mail_format: MailFormat = "pdf"
 
 
 class Customer(Service):
