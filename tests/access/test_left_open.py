@@ -148,9 +148,10 @@ def test_applying_drops_what_depends_on_something_that_is_not_ours(played: Callm
     with played.superuser() as superuser:
         superuser.execute(
             "set role callmart_owner; create view mart.a_first as select 1 as one;"
-            " create view mart.b_then as select one from mart.a_first"
+            " create view mart.b_then as select one from mart.a_first;"
+            " create view mart.c_last as select one from mart.b_then"
         )
-    assert len(apply(played)) == 2
+    assert len(apply(played)) == 3
     assert drifted(played) == []
 
 
@@ -159,6 +160,6 @@ def test_what_keeps_a_view_from_being_made_anew_is_named(played: Callmart) -> No
         "create schema elsewhere; create view elsewhere.open as select queue from mart.queue_day;"
         " alter view mart.queue_day reset (security_barrier)"
     )
-    told = r"elsewhere\.open may read it: have a superuser drop that, then run"
+    told = r"made anew \(view elsewhere\.open depends on view mart\.queue_day\): drop what depends on it, then run"
     with owner_after(played, reading) as owner, pytest.raises(UserError, match=told):
         memberships.show(owner, dbt_project.marts(played.settings))

@@ -98,6 +98,9 @@ def in_outbox(played: Callmart) -> Iterator[Path]:
         ("To: nobody.knows@example.org", TEXT, "goes to somebody else than its name says"),
         (f"{TO}\nCc: nobody.knows@example.org", TEXT, "goes to somebody else than its name says"),
         (f"{TO}, nobody.knows@example.org", TEXT, "goes to somebody else than its name says"),
+        ("X-To: chef@drie.example", TEXT, "goes to somebody else than its name says"),
+        ("Resent-To: nobody.knows@example.org", TEXT, "goes to somebody else than its name says"),
+        (f"{TO}\nContent-Type: text/plain; charset=nobodys", TEXT, "can't be read"),
         (TO, "Voorbeeld\n\nDrukte", "shows another customer"),
     ],
 )
@@ -108,6 +111,13 @@ def test_a_mail_to_somebody_else_or_of_another_customer_is_a_breach(
     with played.connect() as owner:
         found = pages.of_owners(owner, played.settings).found
     assert found == ((f"outbox/{STANDARD}/{in_outbox.name} {wrong}: remove it",) if wrong else ())
+
+
+@pytest.mark.server
+def test_a_mail_whose_page_can_not_be_read_is_a_breach(played: Callmart, in_outbox: Path) -> None:
+    in_outbox.write_text(written(in_outbox.stem, f"{TO}\nContent-Type: text/html; charset=nobodys"))
+    (found,) = pages.of_pages(played.settings).found
+    assert found.startswith(f"outbox/{STANDARD}/{in_outbox.name}: it is no page; ")
 
 
 @pytest.mark.server

@@ -405,7 +405,7 @@ def test_nothing_is_shown_that_has_a_name_which_reports_give_to_something_else(
     file = tmp_path / "reports.yml"
     old, new = {"a measure": ("[offered", f"[{name}"), "a dimension": ("by: queue", f"by: {name}")}[shown]
     file.write_text(changed(old, new))
-    with pytest.raises(UserError, match=f"reports call something else {name}; give it another name"):
+    with pytest.raises(UserError, match=f"reports use the name {name} themselves; choose another for"):
         exposures.check(exposures.read(file), map(renamed, marts), metrics.metrics())
 
 

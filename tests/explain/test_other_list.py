@@ -54,10 +54,10 @@ WRONG = {
     "no time zone": (HEAD + "2026-11-24 09:59:50,secret,,\n", "line 2: moment has no time zone"),
     "a column too many": (
         "moment,queue,agent\n",
-        "column 3 is called none of moment, queue, outcome, wait in the first row",
+        "the first row calls column 3 none of moment, queue, outcome, wait",
     ),
-    "a column without a name": ("moment,,queue\n", "column 2 is called none of"),
-    "no names": (ROW.replace("q", "secret"), "column 1 is called none of"),
+    "a column without a name": ("moment,,queue\n", "the first row calls column 2 none of"),
+    "no names": (ROW.replace("q", "secret"), "the first row calls column 1 none of"),
     "a comma in a value": (
         HEAD + ROW.replace("20\n", "20,5\n"),
         "line 2 has more values than the first row has names",

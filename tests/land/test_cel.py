@@ -248,7 +248,16 @@ def test_no_log_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(log._channels) == len(log._bridges) == 10
 
 
-def test_a_channel_is_in_one_bridge_though_the_log_lost_its_exits(tmp_path: Path) -> None:
+def test_a_channel_that_meets_no_bridge_does_not_fill_the_memory() -> None:
+    log = cel_log.ChannelLog(Mock(), 0, Tally(), "UTC")
+    for number in range(2 * cel_log.MOST_MUSIC):
+        kind = ("STREAM_BEGIN", "STREAM_END")[number % 2]
+        heard = cel_log.Row(number, number, kind, None, None, None, "1", None, cel_log.MUSIC, "{}")
+        assert list(log._follow(heard)) == []
+    assert len(log._channels["1"].undecided) == cel_log.MOST_MUSIC
+
+
+def test_a_channel_is_in_one_bridge_though_the_log_lost_its_exits() -> None:
     """It left the first when it entered the second. The row that tells it twice says nothing."""
     log = cel_log.ChannelLog(Mock(), 0, Tally(), "UTC")
     for number, name in enumerate(("b1", "b1", "b2", "b3")):

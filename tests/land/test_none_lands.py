@@ -119,17 +119,21 @@ def test_a_clock_that_jumps_while_a_landing_is_at_work_turns_nothing_away(
     assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)
 
 
+@pytest.mark.parametrize("shown_to_the_owner", [False, True])
 @pytest.mark.parametrize("table", ["registry.contract", "privacy.tombstone"])
 def test_what_row_security_hides_is_not_taken_for_absent(
-    callmart: Callmart, files: list[tuple[Path, None]], table: str
+    callmart: Callmart, files: list[tuple[Path, None]], table: str, shown_to_the_owner: bool
 ) -> None:
     """Who has no contract would be turned away for good, and who was erased would land again."""
     with callmart.connect() as owner:
         owner.execute(f"alter table {table} enable row level security".encode())
+        if shown_to_the_owner:
+            owner.execute(f"create policy builder on {table} to callmart_owner using (true)".encode())
     try:
         with pytest.raises(UserError, match=f"no file can land: row security could hide rows of {table}, "):
             callmart.land_all(*files)
     finally:
         with callmart.connect() as owner:
+            owner.execute(f"drop policy if exists builder on {table}".encode())
             owner.execute(f"alter table {table} disable row level security".encode())
     assert [getattr(one, "landed", one) for one in callmart.land_all(*files)] == [1] * len(files)

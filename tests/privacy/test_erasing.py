@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -260,12 +261,24 @@ def test_a_raw_file_or_folder_that_can_not_be_read_is_named_and_blocks_nobody(
 ) -> None:
     sent = tmp_path / "events.csv.gz.part"
     sent.write_bytes(gzip.compress(b"agent,queue")[:-8])
-    gone = tmp_path / "not mounted"
-    waiting = Folder(path=gone, after="move", move_to=tmp_path / "made when the first is moved")
-    monkeypatch.setattr(work.settings, "folders", [Folder(path=tmp_path), waiting])
+    gone, moved, closed = (tmp_path / name for name in ("not mounted", "nor this", "of somebody else"))
+    closed.mkdir()
+    files = disk.files
+
+    def files_but_closed(folder: Path) -> Iterator[Path]:
+        if folder == closed:
+            raise UserError("it is closed")
+        return files(folder)
+
+    monkeypatch.setattr(disk, "files", files_but_closed)
+    waiting = Folder(path=gone, after="move", move_to=moved)
+    monkeypatch.setattr(work.settings, "folders", [Folder(path=tmp_path), waiting, Folder(path=closed)])
     elsewhere, person = places.Elsewhere(), of(work, "agent", STAYER)
     assert elsewhere.find(work, person) == {}
-    named = f"{sent}, which can't be read or unpacked", f"{gone}, which is not there or can't be looked into"
+    named = (
+        f"{sent}, which can't be read or unpacked",
+        *(f"{folder}, which is not there or can't be looked through" for folder in (moved, gone, closed)),
+    )
     assert elsewhere.prove(work, person).to_attest == (*named, "telephone system")
 
 

@@ -325,7 +325,7 @@ def test_both_say_how_far_the_data_goes(
     workbook = workbooks[name]
     day = workbook.formulas.value("Workbook_through", [workbook.through(whose(REPORTS[name]))])
     assert day == min(YESTERDAY, WEEK.sunday)
-    assert pages[name].through == f"Gegevens t/m {Language('nl').long(day)}"
+    assert pages[name].through == f"Gegevens tot en met {Language('nl').long(day)}"
 
 
 # -- all three -------------------------------------------------------------------------------------------------------

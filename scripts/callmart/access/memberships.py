@@ -21,6 +21,9 @@ from callmart.database import audit_log, clock, fingerprints, ledger, lock, migr
 from callmart.declarations import mart_tables, metrics, pointing
 from callmart.declarations.mart import Mart
 
+# A right that is revoked can show another that was given twice, or depended on it; a view, the one that it reads.
+ROUNDS = 10
+
 MISSING = Drift("a function or a view that callmart made is not there")
 
 
@@ -169,15 +172,16 @@ def finish(
     mended: list[Drift] = []
     # If nothing differed before, and no marts are shown, only roles and memberships have changed since.
     found = drift.find(connection, marts, objects=before != [] or marts is not None)
-    for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
+    earlier = list[Drift]()
+    for _ in range(ROUNDS):
         repaired = [one for one in found if one.repair and (lets_in or not one.shut)]
-        if not repaired:
+        if not repaired or found == earlier:
             break
         mended += _repair(connection, repaired)
         if marts is not None:
             show(connection, marts)  # a view that was made meanwhile had the rights that are gone now
             connection.commit()
-        found = drift.find(connection, marts)
+        earlier, found = found, drift.find(connection, marts)
     if before is None:
         mended = []
     else:
@@ -201,7 +205,7 @@ def finish(
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Bring the views that customers read up to date, and whom their columns point to, in the caller's transaction.
 
-    Raises UserError if one has to be made anew and somebody else's view reads it.
+    Raises UserError if one has to be made anew and something that is not callmart's depends on it.
     """
     pointing.declare(connection, (*marts, rights.STATISTIC))
     try:
@@ -213,12 +217,10 @@ def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
                 [[mart.table for mart in marts], [mart.group for mart in marts]],
             )
             metrics.show(connection, marts)
-    except psycopg.errors.DependentObjectsStillExist:
-        views = mart_tables.views(connection, *(mart.name for mart in marts))
-        others = sorted({view for _, view, is_callmarts in views if not is_callmarts})
+    except psycopg.errors.DependentObjectsStillExist as error:
+        others = "; ".join((error.diag.message_detail or "").splitlines())
         raise UserError(
-            f"a view of a mart has to be made anew, and {', '.join(others)} may read it: have a superuser drop that, "
-            "then run the same command again"
+            f"a view of a mart has to be made anew ({others}): drop what depends on it, then run the same command again"
         ) from None
 
 

@@ -106,10 +106,9 @@ def of_home(home: Path) -> Check:
     """Check that nobody else on the machine can open a file of ours, or put one among them. That the embedded server is
     ready is no secret.
     """
-    found, folders = list[str](), [home]
+    found, folders = list[str](), [(home, home.stat().st_mode)]
     while folders:
-        folder = folders.pop()
-        mode = folder.stat().st_mode
+        folder, mode = folders.pop()
         if not mode & 0o011:
             continue
         if mode & 0o030 == 0o030 or mode & 0o003 == 0o003:
@@ -118,7 +117,7 @@ def of_home(home: Path) -> Check:
             with suppress(FileNotFoundError):  # a server's files come and go
                 mode = path.lstat().st_mode
                 if stat.S_ISDIR(mode):
-                    folders.append(path)
+                    folders.append((path, mode))
                 elif stat.S_ISREG(mode) and mode & 0o066 and path.name != "postgres.ready":
                     found.append(f"{path.relative_to(home)}: `chmod go= {path}`")
     return _check(

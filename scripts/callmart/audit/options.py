@@ -37,7 +37,7 @@ def of_orders(connection: psycopg.Connection) -> Check:
                 f"customer {customer} has other {', '.join(differing)} than the registry that was applied last"
             )
     return Check.of(
-        "contracts", "contracts and orders are those of the last `callmart registry apply`, which also puts them back",
+        "contracts", "contracts and orders are those of the last `callmart registry apply`; it puts them back",
         looked_at, found, applies=bool(looked_at),
     )  # fmt: skip
 

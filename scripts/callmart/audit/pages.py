@@ -1,11 +1,11 @@
 """The audit's checks of pages and mails in the home: they set and load nothing, and are of the customer in whose folder
-they are. A contract orders each page.
+they are. A contract orders each of them.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from html import unescape
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from callmart.mailing import places as outbox
 from callmart.reports import shelf
 
 FOLDERS = ("audit", "quality", "reports")
+
+ADDRESSEES = ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc")
 
 _RUNNING = ("script", "iframe", "frame", "object", "embed", "applet", "base", "form", "portal")
 _ADDRESSES = (
@@ -65,11 +67,19 @@ def _pages(settings: Settings) -> Iterator[tuple[Path, list[bytes]]]:
                 yield file, [file.read_bytes()]
     for mail in outbox.mails(settings):
         parts = (part for part in _letter(mail).walk() if part.get_content_type() == "text/html")
-        yield mail.path, [str(part.get_content()).encode() for part in parts]
+        yield mail.path, [(_text(part) or "").encode() for part in parts]
 
 
 def _letter(mail: outbox.Mail) -> EmailMessage:
     return message_from_bytes(mail.path.read_bytes(), policy=policy.default)
+
+
+def _text(part: MIMEPart[str, str]) -> str | None:
+    """What a part of a mail says; None if it names a character set that there is not."""
+    try:
+        return str(part.get_content())
+    except LookupError:
+        return None
 
 
 def reaching_out(page: bytes) -> Iterator[str]:
@@ -157,15 +167,17 @@ def _wrong_with(
     settings: Settings,
 ) -> str | None:
     """What is wrong with a mail, if anything is. One of ours has its name as its id, and begins with its customer."""
-    text = letter.get_body(("plain",))
-    first = str(text.get_content()).partition("\n")[0].rstrip() if text else ""
-    named = [customer for customer, name in names if name == first]
+    body = letter.get_body(("plain",))
+    text = _text(body) if body else ""
+    if text is None:
+        return "can't be read"
+    named = [customer for customer, name in names if name == text.partition("\n")[0].rstrip()]
     if outbox.file(settings, mail.customer_id, letter) != mail.path:
         return "is another mail than its name says"
     if named and mail.customer_id not in named:
         return "shows another customer"
-    addresses = {str(address) for field in ("To", "Cc", "Bcc") for address in letter.get_all(field, ())}
-    if not all(_is_for(connection, settings, mail, address) for address in addresses):
+    addresses = {str(address) for field in ADDRESSEES for address in letter.get_all(field, ())}
+    if not addresses or not all(_is_for(connection, settings, mail, address) for address in addresses):
         return "goes to somebody else than its name says"
     return None
 

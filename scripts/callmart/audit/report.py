@@ -10,7 +10,7 @@ from callmart.audit.audit import Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
 from callmart.audit.check import Check
 from callmart.audit.visible import VISIBLE
-from callmart.base.secret_files import secret_file
+from callmart.base.secret_files import private_folder, secret_file
 from callmart.base.settings import Settings
 from callmart.base.templates import template
 from callmart.publish.grants import ALLOWED
@@ -19,7 +19,7 @@ from callmart.publish.grants import ALLOWED
 def ready(settings: Settings, folder: Path | None = None) -> Path:
     """Return the folder for reports, by default `audit` in CALLMART_HOME. It is made if it is missing."""
     folder = folder or settings.home / "audit"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     return folder
 
 

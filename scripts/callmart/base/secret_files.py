@@ -11,7 +11,7 @@ from callmart.base.errors import UserError
 
 def secret_file(path: Path, content: str | bytes) -> None:
     """Write a file that only its owner can read, and its folders if they are missing."""
-    _make(path.parent)
+    private_folder(path.parent)
     write_in_folder(path, content.encode() if isinstance(content, str) else content)
 
 
@@ -38,10 +38,12 @@ def write_synced(path: Path, content: bytes, flags: int) -> None:
         os.fsync(file.fileno())
 
 
-def _make(folder: Path) -> None:
-    """Make a folder, and those above it, that only their owner can list: folders are named by customers' numbers."""
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it, that only their owner can list: folders are named by customers' numbers. With
+    `parents=True` only the last one would get the mode.
+    """
     if not folder.is_dir():
-        _make(folder.parent)
+        private_folder(folder.parent)
         folder.mkdir(exist_ok=True, mode=0o700)
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, by_customer
+from callmart.base.secret_files import private_folder
 from callmart.base.settings import PROJECT, Mail, Settings
 from callmart.database import catalogue, clock, schema, server
 from callmart.database.lock import exclusive
@@ -124,7 +125,7 @@ def _land(settings: Settings, ran: stages.Ran, mondays: list[date], on_step: OnS
     for number, (file, make, monday) in enumerate(work):
         on_step("land", f"{monday:%G-W%V} {file.name}", number, len(work))
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(file.parent)
             draft = file.with_name(f".{file.name}")
             make(draft, monday)
             draft.replace(file)

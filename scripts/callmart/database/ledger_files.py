@@ -5,7 +5,7 @@ from pathlib import Path
 
 from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
-from callmart.base.secret_files import write_in_folder, write_synced
+from callmart.base.secret_files import private_folder, write_in_folder, write_synced
 from callmart.base.settings import Settings
 from callmart.database import chain
 from callmart.database.chain import Broken, Chain
@@ -53,7 +53,7 @@ def write(settings: Settings, path: Path, ledger: Chain) -> None:
     """
     try:
         if path == in_home(settings):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(path.parent)
         write_in_folder(path, ledger.text())
         sync(path.parent)
     except OSError as error:

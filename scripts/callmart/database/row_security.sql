@@ -1,5 +1,5 @@
 -- name: hiding
--- A table with a policy that could hide rows from its owner, if there is one.
+-- A table with a policy that could hide rows from who asks, if there is one.
 select format('%%I.%%I', nspname, relname)
 from pg_catalog.pg_class as c inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
 where
@@ -10,7 +10,10 @@ where
             where
                 polrelid = c.oid and polcmd = '*'
                 and (
-                    (polname = 'builder' and polroles = array[relowner] and pg_get_expr(polqual, polrelid) = 'true')
+                    (
+                        polname = 'builder' and polroles = array[to_regrole(quote_ident(current_user))::oid]
+                        and pg_get_expr(polqual, polrelid) = 'true'
+                    )
                     -- Of what customers read besides marts, everybody who is no customer sees all.
                     or (
                         polroles = array[0::oid]

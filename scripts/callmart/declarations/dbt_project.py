@@ -24,7 +24,7 @@ from callmart.base.errors import DISK_FULL, UserError, kind_of_state, mistake_in
 from callmart.base.matrix import Matrix, matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.progress import OnItem
-from callmart.base.secret_files import secret_file
+from callmart.base.secret_files import private_folder, secret_file
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Strict, first_mistake
 from callmart.database import server
@@ -284,7 +284,7 @@ def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
 @contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
     """Wait while another command reads the project: both would write the same files."""
-    _target(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(_target(settings))
     with (_target(settings) / "lock").open("w") as file:
         file_lock.take(
             file,

@@ -40,7 +40,7 @@ COLUMN: Mapping[str, str] = {
 }
 Dimension = Name
 
-# What reports read beside columns and ratios has these names, so none of what they show may be called like it.
+# Reports use these names themselves: nothing that they show may have one.
 TAKEN = (*COLUMN, "hour", "this_week")
 
 # The dimensions that go back further than the week before.
@@ -482,7 +482,8 @@ def _of_sheet(
         yield f"reports show days, and {mart.name} has no {COLUMN['day']} as its day; choose another mart"
     shown = {*sheet.dimensions, *sheet.columns, *sheet.measures} & {*mart.columns, *measures}
     yield from (
-        f"reports call something else {name}; give it another name in {mart.name}"
+        f"reports use the name {name} themselves; choose another for the column of {mart.name}, or the ratio in"
+        " metrics.yml"
         for name in TAKEN
         if name in shown
     )

@@ -45,8 +45,7 @@ def read(path: Path, zone: ZoneInfo | None) -> list[Other]:
     unknown = next((place for place, name in enumerate(names, 1) if name not in COLUMNS), None)
     if unknown is not None:
         raise UserError(
-            f"{path}: column {unknown} is called none of {', '.join(COLUMNS)} in the first row: rename it or take it"
-            " out"
+            f"{path}: the first row calls column {unknown} none of {', '.join(COLUMNS)}: rename it, or take it out"
         )
     if "moment" not in names or len(set(names)) < len(names):
         raise UserError(

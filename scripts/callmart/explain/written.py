@@ -14,9 +14,14 @@ Record = dict[str, Any]
 CONTACT = ("joined", "queue", "call", "outcome", "wait_s", "came_from", "overflowed_to")
 SAID = ("queue", "outcome", "wait_s")  # what both sides say of a contact
 DIFFERENCE = (
-    *("side", "why", "detail"),
-    *("here_joined", *(f"here_{name}" for name in SAID)),
-    *("there_line", "there_joined", *(f"there_{name}" for name in SAID)),
+    "side",
+    "why",
+    "detail",
+    "here_joined",
+    *(f"here_{name}" for name in SAID),
+    "there_line",
+    "there_joined",
+    *(f"there_{name}" for name in SAID),
 )
 
 
@@ -69,14 +74,13 @@ def _names(question: Question) -> tuple[str, ...]:
 
 def _contact(contact: Contact, question: Question) -> Record:
     values = (
-        *(
-            _local(contact.joined_at, question.zone),
-            contact.queue,
-            contact.call,
-            contact.outcome,
-            contact.wait_s,
-        ),
-        *(contact.came_from, contact.overflowed_to),
+        _local(contact.joined_at, question.zone),
+        contact.queue,
+        contact.call,
+        contact.outcome,
+        contact.wait_s,
+        contact.came_from,
+        contact.overflowed_to,
         *contact.parts,
     )
     return dict(zip(_names(question), values, strict=True))
@@ -85,9 +89,13 @@ def _contact(contact: Contact, question: Question) -> Record:
 def _difference(difference: Difference, zone: ZoneInfo) -> Record:
     here, there = difference.here, difference.there
     values = (
-        *(difference.side, difference.why, difference.detail),
-        *(here and _local(here.joined_at, zone), *(getattr(here, name, None) for name in SAID)),
-        *(there and there.line, there and _local(there.moment, zone)),
+        difference.side,
+        difference.why,
+        difference.detail,
+        here and _local(here.joined_at, zone),
+        *(getattr(here, name, None) for name in SAID),
+        there and there.line,
+        there and _local(there.moment, zone),
         *(getattr(there, name, None) for name in SAID),
     )
     return dict(zip(DIFFERENCE, values, strict=True))

@@ -24,6 +24,7 @@ from tableauhyperapi import HyperException
 from callmart.access import logins, roles
 from callmart.base import disk, sql_file
 from callmart.base.errors import UserError, is_disk_full, kind
+from callmart.base.secret_files import private_folder
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import data_through, dbt_project
@@ -150,7 +151,7 @@ def restore(settings: Settings, customer_id: int, group: str, marts: list[Mart],
     extraction reads them, also if it knows of no reason.
     """
     path, order = place(settings, customer_id, group), _Order(customer_id, group, marts, {"oldest": None})
-    with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:
+    with _sessions(settings) as session, session() as own, _folder_beside(path) as arrow:
         if _content_hash(_read(own, order, [ALL], arrow)) != content_hash:
             read_again(own.owner, customer_id, group)
             raise Unproven(
@@ -318,10 +319,9 @@ def _publisher(settings: Settings) -> Any:
 
 
 @contextmanager
-def _private_folder(path: Path) -> Iterator[Path]:
+def _folder_beside(path: Path) -> Iterator[Path]:
     """A temporary folder beside a file, for the rows on their way into it. As private as the file."""
-    for private in (path.parent.parent, path.parent):  # with parents=True only the last gets the mode
-        private.mkdir(exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     with TemporaryDirectory(dir=path.parent, prefix=".arrow-") as folder:
         yield Path(folder)
 
@@ -375,7 +375,7 @@ def _make_of(
     before: _Recorded | None,
 ) -> Extract:
     """Read these parts, write the file if its contents have changed, and note it in the books."""
-    with _private_folder(path) as arrow:
+    with _folder_beside(path) as arrow:
         found = _read(session, order, parts, arrow)
         opened = drafts.opened_rows(session.owner, order.customer_id)
         if before is not None and parts != [ALL]:

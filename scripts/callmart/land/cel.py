@@ -41,6 +41,9 @@ SECOND = 1_000_000  # microseconds
 HOLDING = "holding_bridge"  # nobody speaks in it: parked callers, and agents waiting for calls
 TRANSFER_PROMPT = "pbx-transfer"  # the prompt that an agent hears when transferring by keys
 MOST_CHANNELS = 100_000  # far more than are ever alive; a log without CHAN_END must not fill the memory
+MOST_MUSIC = (
+    1_000  # that a channel hears before its first bridge; one that meets none must not fill the memory
+)
 MOST_ENDS = 100_000  # that wait for the first music; a log without any must not fill the memory
 
 SQL = sql_file.statements(__file__)
@@ -120,7 +123,8 @@ class Channel:
     left: Bridge | None = None  # the bridge that it left last
     bridge_seen: bool = False  # false until it enters or leaves a bridge; the file can begin in mid-call
     music: Music | None = None
-    undecided: list[Row] = field(default_factory=list)  # music that may or may not have been in a bridge
+    # Music that may or may not have been in a bridge.
+    undecided: deque[Row] = field(default_factory=lambda: deque(maxlen=MOST_MUSIC))
 
 
 class Fault(Exception):

@@ -45,9 +45,8 @@ def open_source(file: Found, number: int, limits: Limits) -> Source:
         names = tuple(footer.schema.names)
         blocks = max(footer.rows / parquet.ROWS, sum(footer.sizes) / parquet.SMALL)
         source = Source(file, number, blocks, "parquet", names, compression, limits, footer)
-        source.stay_within(
-            footer.rows, 0
-        )  # a few megabytes can have so many rows that to read them takes minutes
+        # A few megabytes can have so many rows that to read them takes minutes.
+        source.stay_within(footer.rows, 0)
         return _naming_customer(source)
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use format auto")

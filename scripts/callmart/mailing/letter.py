@@ -99,9 +99,8 @@ def write(
                 params={"charset": "utf-8"},
                 filename=f"{name}.csv",
             )
-    letter["Content-Language"] = (
-        language.locale
-    )  # last: a new content takes the headers of the former one away
+    # Last: a new content takes the headers of the former one away.
+    letter["Content-Language"] = language.locale
     return letter
 
 

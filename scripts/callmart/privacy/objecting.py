@@ -102,8 +102,8 @@ def note(case: Case, right: Act) -> None:
 
 def left_out(work: Work, person: Person) -> tuple[int, int]:
     """Under how many ids the ledger leaves the agent out, and under how many it does not."""
-    left_out, others = _ask(work, "left_out", person)
-    return left_out, others
+    keys, others = _ask(work, "left_out", person)
+    return keys, others
 
 
 def was_left_out(work: Work, person: Person) -> bool:

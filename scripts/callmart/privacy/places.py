@@ -245,18 +245,20 @@ def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) ->
 
 def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
     """The files in landing folders in which a person of the customer is, and a word for each that can't be read or
-    unpacked: it may still be on its way.
+    unpacked, as it may still be on its way, and for each folder that can't be looked through.
     """
     found, unread = list[Path](), list[str]()
     for folder in _landing_folders(work.settings, customer_id):
-        if not folder.is_dir():
-            unread.append(f"{folder}, which is not there or can't be looked into")
+        try:
+            # The settings have followed our own links: what is left is another's, and can lead anywhere.
+            if folder.resolve(strict=True) != folder:
+                unread.append(f"{folder}, which is a link or behind one")
+                continue
+            files = list(disk.files(folder))
+        except (OSError, UserError):
+            unread.append(f"{folder}, which is not there or can't be looked through")
             continue
-        # The settings have followed our own links: what is left is another's, and can lead anywhere.
-        if folder.resolve() != folder:
-            unread.append(f"{folder}, which is a link or behind one")
-            continue
-        for file in disk.files(folder):
+        for file in files:
             try:
                 if work.needles.in_file(file):
                     found.append(file)
@@ -268,6 +270,4 @@ def _raw_files(work: Work, customer_id: int) -> tuple[list[Path], list[str]]:
 def _landing_folders(settings: Settings, customer_id: int) -> list[Path]:
     """The folders that can have files of the customer: not those of another one alone."""
     own = [folder for folder in settings.folders if folder.customer in (None, customer_id)]
-    # The first file that is moved makes its folder.
-    moved = {folder.move_to for folder in own if folder.move_to and not disk.is_gone(folder.move_to)}
-    return sorted({folder.path for folder in own} | moved)
+    return sorted({folder.path for folder in own} | {folder.move_to for folder in own if folder.move_to})

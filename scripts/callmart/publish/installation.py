@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from callmart.base.errors import UserError
+from callmart.base.secret_files import private_folder
 
 ID = "[0-9a-f]{12}"
 _RESTORED, _TAKES_OVER = "restored", "takes over"
@@ -125,7 +126,7 @@ def _new_id() -> str:
 
 def _make(path: Path) -> str:
     """Create and store a new id. If another process is faster, its id counts."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     draft = _draft(path, _new_id())
     with suppress(FileExistsError):
         path.hardlink_to(draft)

@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from callmart.access import memberships, sessions
 from callmart.access.difference import Drift
@@ -17,7 +16,7 @@ from callmart.base import sql_file, telephone
 from callmart.base.identifiers import listed
 from callmart.base.keys import ensure_key, epochs, fingerprint_of, keyed, new_key, random_key
 from callmart.base.settings import Settings
-from callmart.database import catalogue, clock, fingerprints, schema, vacuum
+from callmart.database import audit_log, catalogue, clock, fingerprints, schema, vacuum
 from callmart.registry import erased, objectors, orders
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
@@ -111,14 +110,9 @@ def _write_all(connection: psycopg.Connection, settings: Settings, states: State
     if changed or gone or not schema.has_registry(connection):
         new_version(connection)
     unsaid = desired.keys() - {id for id, orders_noted in orders.noted(connection).items() if orders_noted}
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            SQL["note_applied"],
-            [
-                {"customer": id, "orders": Jsonb(orders.of(desired.get(id, NOBODY)))}
-                for id in sorted(changed.keys() | gone | unsaid)
-            ],
-        )
+    with connection.pipeline():
+        for id in sorted(changed.keys() | gone | unsaid):
+            audit_log.note(connection, "registry applied", orders.of(desired.get(id, NOBODY)), id)
 
 
 def _keys(

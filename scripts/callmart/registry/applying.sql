@@ -12,9 +12,6 @@ where
         where landed.customer_id = asked.customer_id
     );
 
--- name: note_applied
-insert into ops.audit_log (action, customer_id, details)
-values ('registry applied', %(customer)s, %(orders)s);
 
 -- name: forget_agents
 delete from registry.agent

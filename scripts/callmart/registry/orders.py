@@ -27,5 +27,5 @@ def of(state: State) -> dict[str, Any]:
 
 
 def noted(connection: psycopg.Connection) -> dict[int, dict[str, Any]]:
-    """What the audit log says that each customer has ordered; nothing where a version noted it that did not say so."""
+    """What the audit log says each customer has ordered; empty if an earlier version noted it."""
     return dict(connection.execute(SQL["noted"]).fetchall())

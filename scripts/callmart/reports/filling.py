@@ -46,7 +46,7 @@ def fill(
                 connection.commit()  # drawing takes long, and an open transaction would keep deleted rows
                 outcomes.append(_draw(publisher, settings, declared, customer, week))
             except Exception as error:
-                connection.rollback()  # or it takes nothing of the next customer
+                connection.rollback()  # else the next customer's queries are refused
                 reason = f"the reports of customer {customer_id} were not drawn: {kind(error)}"
                 outcomes.append(Outcome(customer_id, 0, (reason,)))
             on_customer(customer_id, number, len(customers))

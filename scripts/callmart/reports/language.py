@@ -33,8 +33,10 @@ WORDS = {
     "compared_days": texts(
         "vergeleken met dezelfde dagen van week {number}", "compared with the same days of week {number}"
     ),
-    "through": texts("Gegevens t/m {day}", "Data through {day}"),
-    "through_so_far": texts("Gegevens t/m {day} {time}, tot nu toe", "Data through {day} {time}, so far"),
+    "through": texts("Gegevens tot en met {day}", "Data through {day}"),
+    "through_so_far": texts(
+        "Gegevens tot en met {day} {time}, tot nu toe", "Data through {day} {time}, so far"
+    ),
     "so_far": texts("Tot nu toe", "So far"),
     "until": texts("{day} tot {time}", "{day} until {time}"),
     "unfinished": texts(

@@ -47,9 +47,10 @@ def _in_words(found: re.Match[str]) -> str:
     """Nothing, or if a name is made of nothing else, what the pictographs are called."""
     text, before, after = found.string, found.start(), found.end()
     is_alone = text[before - 1 : before] + text[after : after + 1] in ('""', "><")
-    if (
-        not is_alone or text[before - 2 : before] == '\\"'
-    ):  # a quotation mark of the text, not the one that begins it
+    ends_quoted = (
+        text[before - 2 : before] == '\\"'
+    )  # a quotation mark of the text, not the one that begins it
+    if not is_alone or ends_quoted:
         return ""
     called = [unicodedata.name(one, "").lower() for one in found[0].strip() if one not in _JOINING]
     return ", ".join(filter(None, called))

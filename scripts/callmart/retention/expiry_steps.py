@@ -49,9 +49,8 @@ class Step:
     what: str
     why: str
     count: int
-    take: Callable[[psycopg.Connection], int] = field(
-        repr=False, compare=False
-    )  # deletes or vacuums; returns how much
+    # Deletes or vacuums; returns how much.
+    take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)
     is_too_old: bool = field(default=True, kw_only=True)  # False if it is only of no use any more
     # A substitute if `take` can't obtain its lock; it needs only a lock that doesn't conflict with readers.
     instead: Callable[[psycopg.Connection], int] | None = field(default=None, repr=False, compare=False)

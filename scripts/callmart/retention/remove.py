@@ -9,7 +9,6 @@ goes after the commit: in the books of a customer that left the registry nothing
 import re
 import shutil
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,7 +224,7 @@ def _remove_customer(
     counts["keys"] = int(had_key or key is not None)
     packages = settings.home / disk.PACKAGES
     for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings), packages):
-        with suppress(FileNotFoundError):
+        if not disk.is_gone(folder / str(customer_id)):
             shutil.rmtree(folder / str(customer_id))
     if had_key:
         destroyed.note(connection, settings, customer_id)
