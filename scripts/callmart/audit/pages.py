@@ -8,6 +8,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage, MIMEPart
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from lxml import html
@@ -74,7 +75,7 @@ def _letter(mail: outbox.Mail) -> EmailMessage:
     return message_from_bytes(mail.path.read_bytes(), policy=policy.default)
 
 
-def _text(part: MIMEPart[str, str]) -> str | None:
+def _text(part: "MIMEPart[Any, Any]") -> str | None:
     """What a part of a mail says; None if it names a character set that there is not."""
     try:
         return str(part.get_content())
