@@ -358,4 +358,4 @@ def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected
     ],
 )
 def test_the_hour_of_a_mail_is_in_the_week_after_its_own(day: date, monday: date) -> None:
-    assert exposures.reports()["traffic"].schedule.hour_of(day) == datetime.combine(monday, time(7))
+    assert exposures.reports()["traffic"].schedule.due_in_week_of(day) == datetime.combine(monday, time(7))

@@ -270,14 +270,14 @@ def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
     from dbt.cli.main import dbtRunner  # takes a second to import
 
     with _locked(settings):
-        now = fingerprint_of_files()
+        project = fingerprint_of_files()
         # dbt goes by modification times, and would miss a change that left the time of a file as it was.
-        options = [] if _cached(settings, now) else ["--no-partial-parse"]
+        options = [] if _cached(settings, project) else ["--no-partial-parse"]
         result = _invoke(dbtRunner(), settings, "parse", *options)
         if not result.success:
             raise UserError(f"dbt refuses the project: {_one_line(result.exception)}")
         found = tuple(_declared(result.result.nodes.values()))
-        secret_file(_cache_file(settings), _Project(fingerprint=now, marts=found).model_dump_json())
+        secret_file(_cache_file(settings), _Project(fingerprint=project, marts=found).model_dump_json())
     return result.result, found
 
 
@@ -425,13 +425,13 @@ def _cache_file(settings: Settings) -> Path:
     return _target(settings) / "marts.json"
 
 
-def _cached(settings: Settings, now: str) -> _Project | None:
-    """The cached marts; None if the cache can't be read, or if the project's fingerprint `now` is another."""
+def _cached(settings: Settings, project: str) -> _Project | None:
+    """The cached marts; None if the cache can't be read, or if `project`, the fingerprint, is another."""
     try:
         cached = _Project.model_validate_json(_cache_file(settings).read_bytes())
     except (OSError, ValidationError):
         return None
-    return cached if cached.fingerprint == now else None
+    return cached if cached.fingerprint == project else None
 
 
 def fingerprint_of_files() -> str:

@@ -105,7 +105,7 @@ class Schedule(Strict):
         """The day's number, as dates have it: Monday's is 0."""
         return get_args(Weekday).index(self.day)
 
-    def hour_of(self, day: date) -> datetime:
+    def due_in_week_of(self, day: date) -> datetime:
         """When it is mailed in the week of a day, by the customer's clock."""
         return datetime.combine(day + timedelta(days=self.weekday - day.weekday()), time(self.hour))
 

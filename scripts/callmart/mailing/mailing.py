@@ -178,7 +178,7 @@ def _missing(
 
 def _has_come(report: str, now: datetime) -> bool:
     """Whether the report's weekday and hour have come in this week, which is the one after that of the report."""
-    return now >= exposures.reports()[report].schedule.hour_of(now.date())
+    return now >= exposures.reports()[report].schedule.due_in_week_of(now.date())
 
 
 def _send(
