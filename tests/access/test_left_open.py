@@ -1,11 +1,14 @@
 """What somebody with more rights than callmart's logins may have left open, without a right that shows."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from callmart.access import memberships, surroundings
 from callmart.base.errors import UserError
 from callmart.declarations import dbt_project
 from callmart_home import Callmart
+from commands import command_of, mistake
 from drifting import apply, drifted, found_after, owner_after
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -163,3 +166,64 @@ def test_what_keeps_a_view_from_being_made_anew_is_named(played: Callmart) -> No
     told = r"made anew \(view elsewhere\.open depends on view mart\.queue_day\): drop what depends on it, then run"
     with owner_after(played, reading) as owner, pytest.raises(UserError, match=told):
         memberships.show(owner, dbt_project.marts(played.settings))
+
+
+# -- what a stranger has planted, before anybody looks at rights -----------------------------------------------
+
+PLANTED = """
+create role stranger;
+create schema theirs authorization stranger;
+create table theirs.seen (who name);
+grant usage on schema theirs to public;
+grant insert on theirs.seen to public;
+create function theirs.note() returns trigger language plpgsql as
+    $$ begin insert into theirs.seen values (current_user); return null; end $$;
+alter function theirs.note() owner to stranger;
+do $$ declare written regclass; begin
+    for written in select oid from pg_class
+        where relkind = 'r' and relnamespace in ('ops'::regnamespace, 'registry'::regnamespace, 'privacy'::regnamespace)
+    loop
+        execute format('create trigger note after insert on %s execute function theirs.note()', written);
+    end loop;
+end $$
+"""
+
+
+@pytest.fixture
+def planted(played: Callmart) -> Iterator[Callmart]:
+    """A stranger's trigger on whatever is written: somebody gave the right to make one."""
+    with played.superuser() as superuser:
+        superuser.execute(PLANTED.encode())
+    yield played
+    with played.superuser() as superuser:
+        superuser.execute("drop schema theirs cascade; drop role stranger")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run"],
+        ["land", "/dev/null"],
+        ["access", "apply"],
+        ["registry", "apply", "{registry}"],
+        ["upgrade"],
+        ["audit"],
+        ["explain", "offered", "--customer", "1001", "--from", "2026-11-24"],
+        ["privacy", "open", "--customer", "1001", "--kind", "agent"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_no_command_runs_what_a_stranger_has_planted(planted: Callmart, command: list[str]) -> None:
+    registry = planted.home / "registry.yml"
+    registry.write_text("customers: []\n", encoding="utf-8")
+    done = command_of(planted.home)(*(word.format(registry=registry) for word in command))
+    assert "sessions of callmart's owner run theirs.note() of stranger" in mistake(done)
+    with planted.superuser() as superuser:
+        assert superuser.execute("select who from theirs.seen").fetchall() == []
+
+
+@pytest.mark.parametrize("command", [("access", "diff"), ("status",), ("health",)], ids=" ".join)
+def test_what_tells_of_a_stranger_works_beside_one(planted: Callmart, command: tuple[str, ...]) -> None:
+    done = command_of(planted.home)(*command)
+    assert done.returncode in (0, 1), done.stderr
+    assert ("theirs.note() of stranger" in done.stdout) == (command == ("access", "diff"))

@@ -2,6 +2,7 @@
 server's programs.
 """
 
+import psycopg
 import pytest
 
 from callmart.access import surroundings
@@ -170,3 +171,13 @@ def test_a_function_elsewhere_that_reads_a_table_of_ours_is_no_part_of_it(played
     )
     with owner_after(played, reading) as owner:
         assert surroundings.beside(owner, is_own=True) == []
+
+
+@pytest.mark.parametrize("told_by", ["pg_conf_load_time", "pg_control_system", "pg_control_checkpoint"])
+def test_nothing_says_for_hours_when_somebody_was_erased(played: Callmart, told_by: str) -> None:
+    """Erasing configures the server, and lets it begin a new log."""
+    with (
+        played.connect(1001) as customer,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"function {told_by}"),
+    ):
+        customer.execute(f"select {told_by}()".encode())

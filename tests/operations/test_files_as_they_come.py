@@ -251,7 +251,7 @@ def test_a_crash_is_made_good_by_the_next_run(
     place, name = {
         "before the move": (taking_away, "take_away"),
         "before the copy is whole": (os, "fsync"),
-        "before the file is deleted": (Path, "unlink"),
+        "before the file is deleted": (taking_away, "_delete_unchanged"),
     }[crash]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
         patch.setattr(place, name, breaking)

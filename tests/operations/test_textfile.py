@@ -146,18 +146,29 @@ def test_it_is_written_whole_and_others_may_read_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_link_in_the_place_of_the_draft_leads_nowhere(tmp_path: Path) -> None:
+    """Whoever reads the file may own its folder, and would have a secret of ours written over and opened."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    file = tmp_path / "callmart.prom"
+    (tmp_path / f".callmart.prom.{os.getpid()}").symlink_to(secret)
+    textfile.write(file, health(run=RUN), NOW)
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("secret", 0o600)
+    assert not file.is_symlink() and "callmart_" in file.read_text()
+
+
 def test_a_full_disk_gets_no_draft_and_the_file_before_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each run has a draft of another name: one per run would stay."""
 
-    def full(draft: Path, *_: object, **__: object) -> None:
-        draft.touch()
+    def full(number: int, mode: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     file = tmp_path / "callmart.prom"
     file.write_text("before")
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fchmod", full)
     with pytest.raises(
         UserError, match=r"can't be written \(OSError: No space left on device\); make room there"
     ):

@@ -7,6 +7,7 @@ import psycopg
 from callmart.access import rights, roles
 from callmart.access.difference import Drift
 from callmart.base import sql_file
+from callmart.base.errors import UserError
 
 SQL = sql_file.statements(__file__)
 
@@ -16,6 +17,12 @@ def run(connection: psycopg.Connection) -> Iterator[Drift]:
     found = connection.execute(SQL["run"], {"schemas": list(rights.SCHEMAS)}).fetchall()
     for what, why in found:
         yield Drift(f"sessions of callmart's owner {what}, because of {why}: have a superuser take that away")
+
+
+def refuse_strangers(connection: psycopg.Connection) -> None:
+    """Raise UserError if what somebody else made runs in this session. Whatever the owner writes could call it."""
+    if found := next(run(connection), None):
+        raise UserError(f"nothing was done: {found.text}")
 
 
 def held(connection: psycopg.Connection) -> Iterator[Drift]:

@@ -29,7 +29,7 @@ def access_diff(as_json: Json = False) -> None:
     """Show where the server differs from access.yml, the marts' YAML and the contracts."""
     from callmart.declarations import dbt_project
 
-    with looking() as connection:
+    with looking(tells=True) as connection:
         found = [one.text for one in drift.find(connection, dbt_project.marts(settings()))]
         found += [f"login {role} has another password" for role in logins.refused(connection, settings())]
     if as_json:

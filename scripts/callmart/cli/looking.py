@@ -32,7 +32,7 @@ def status_(
     ] = False,
 ) -> None:
     """Show how the last run ended, what each customer has ordered, and how far its data is."""
-    with looking() as connection:
+    with looking(tells=True) as connection:
         run, customers = record.last_run(connection), status.status(connection)
         earlier = status.earlier(connection)
         waiting = [one for one in register.requests(connection) if one.days_left is not None]

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from typer.core import TyperCommand
 
-from callmart.access import sessions
+from callmart.access import sessions, surroundings
 from callmart.access.difference import Drift
 from callmart.base import controls, log, streams
 from callmart.base.counting import several
@@ -133,11 +133,13 @@ def end_with(problems: Iterable[str]) -> NoReturn:
 
 
 @contextmanager
-def database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
-    """A connection as the owner. Raises UserError if a registry is not `applied` with this version, or if a restore is
-    not finished.
+def database(*, applied: bool = True, tells: bool = False) -> Iterator[psycopg.Connection]:
+    """A connection as the owner. Raises UserError if a registry is not `applied` with this version, if a restore is not
+    finished, or if it would run what a stranger made, unless the command `tells` such things and writes nothing.
     """
     with server.connect(settings()) as connection:
+        if not tells:
+            surroundings.refuse_strangers(connection)
         restoring.refuse(connection)
         if applied:
             schema.require(connection, settings().time_zone)
@@ -166,9 +168,11 @@ def follow_rights(connection: psycopg.Connection) -> int:
 
 
 @contextmanager
-def looking() -> Iterator[psycopg.Connection]:
-    """A connection for a command that changes nothing. It works even if the clock is in doubt, and prints the doubt."""
-    with database() as connection:
+def looking(*, tells: bool = False) -> Iterator[psycopg.Connection]:
+    """A connection for a command that changes nothing. It works even if the clock is in doubt, and prints the doubt.
+    One that `tells` what is wrong works beside a stranger, too.
+    """
+    with database(tells=tells) as connection:
         if doubt := clock.read(connection, settings()).doubt:
             err.print(f"[yellow]the clock is in doubt:[/] {plain(doubt)}", soft_wrap=True)
         connection.rollback()

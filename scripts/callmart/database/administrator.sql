@@ -24,8 +24,9 @@ select set_config('citus.enable_ddl_propagation', 'off', false);
 -- transaction writes: the size of what lands of another customer, and when. Its summaries, where the server makes them
 -- for incremental backups, show that position and which pages were written. The sizes of tables and of the database
 -- show the same, whoever may read the tables. pg_locks names the pages and rows that others have read under
--- SERIALIZABLE: how many rows another customer has. Roles that monitor the server keep all of this. So does whoever may
--- create in the database, as callmart's owner, also where it does not own the database.
+-- SERIALIZABLE: how many rows another customer has. When the configuration was loaded, or a checkpoint was made, is
+-- when somebody was erased: that does both. Roles that monitor the server keep all of this. So does whoever may create
+-- in the database, as callmart's owner, also where it does not own the database.
 do $$
 declare
     owners        text := (
@@ -37,7 +38,7 @@ declare
     );
     -- callmart, which names what is open to everybody, reads these here: each has to stay one string in one line.
     shutting_out  constant text := '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$';
-    counting      constant text := '^pg_(stat_(get_(?!activity$)|statements$)|lock_status$|(current|last)_wal_|(control_checkpoint|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$|(table|relation|total_relation|indexes|database|tablespace)_size$)';
+    counting      constant text := '^pg_(stat_(get_(?!activity$)|statements$)|lock_status$|(current|last)_wal_|(conf_load_time|control_(checkpoint|system)|get_replication_slots|get_wal_summarizer_state|available_wal_summaries|wal_summary_contents)$|(table|relation|total_relation|indexes|database|tablespace)_size$)';
     needed_by_all constant text[] := '{relation_is_a_known_shard,citus_table_is_visible,is_citus_depended_object}';
     everybodys    text;
     counts        boolean;

@@ -87,6 +87,7 @@ def check() -> list[str]:
         models = list(model_files.models(contents))
     except UserError as mistake:
         return [str(mistake)]
+    wrong += _of_project()
     # None for a mart that is wrong itself, or that nobody declares: nothing is said about what others use of it.
     marts: dict[str, Mart | None] = {}
     for model in models:
@@ -162,6 +163,13 @@ def _contents(wrong: Wrong) -> dict[Path, Any]:
             continue
         wrong += (at(file, found[file], place, remedy) for place, remedy in dbt_keys.mistakes(found[file]))
     return found
+
+
+def _of_project() -> Iterator[UserError]:
+    """What dbt_project.yml says of all models, and none may say of itself."""
+    file = PROJECT / "dbt_project.yml"
+    content = model_files.load(file)
+    return (at(file, content, place, remedy) for place, remedy in dbt_keys.of_project(content))
 
 
 def _reports(contents: Mapping[Path, Any], wrong: Wrong) -> list[Report]:

@@ -1,5 +1,8 @@
-"""The keys that a file of models can have. About a misspelt one dbt says nothing, or takes it for the user's own."""
+"""The keys that a file of models can have. About a misspelt one dbt says nothing, or takes it for the user's own. And
+what dbt_project.yml must not say of all of them.
+"""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -32,14 +35,48 @@ KEYS: Mapping[str, Collection[str]] = {
 }  # fmt: skip
 
 # What would take a mart's protection away.
+_OPENS = "it could open what the policies close"
 UNSAFE = {
     "grants": "its group decides who reads it",
-    "pre-hook": "it could open what the policies close",
-    "pre_hook": "it could open what the policies close",
-    "post-hook": "it could open what the policies close",
-    "post_hook": "it could open what the policies close",
+    "pre-hook": _OPENS,
+    "pre_hook": _OPENS,
+    "post-hook": _OPENS,
+    "post_hook": _OPENS,
     "sql_header": "it would run before the query",
 }
+
+# What dbt_project.yml has to say: what dbt does before and after everything, and where it finds it; and why.
+NEEDED: Mapping[str, tuple[object, str]] = {
+    "on-run-start": ("{{ begin_build() }}", _OPENS),
+    "on-run-end": ("{{ end_build(results) }}", _OPENS),
+    "model-paths": (["models"], "nothing looks at models elsewhere"),
+    "macro-paths": (["macros"], "nothing looks at macros elsewhere"),
+}
+SCHEMAS = ("build", "store", "usage")  # where dbt makes something, and every look at drift compares rights
+
+
+def of_project(content: Any) -> Iterator[tuple[Place, str]]:
+    """What dbt_project.yml says of all models, and no model may say of itself: place and remedy."""
+    for key, (needed, why) in NEEDED.items():
+        if content.get(key) != needed:
+            written = json.dumps(needed)
+            yield (key,) if key in content else (), f"write {key}: {written}, and nothing else: {why}"
+    yield from _inherited(content, ())
+
+
+def _inherited(content: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        at, name = (*place, str(key)), str(key).removeprefix("+")
+        if name in UNSAFE:
+            yield at, f"remove it: {UNSAFE[name]}"
+        elif name == "contract" and value != {"enforced": True}:
+            yield at, f"write {key}: {{enforced: true}}: a mart's types are always enforced"
+        elif name == "schema" and value not in SCHEMAS:
+            yield at, f"write {', '.join(SCHEMAS[:-1])} or {SCHEMAS[-1]}: elsewhere nobody compares rights"
+        else:
+            yield from _inherited(value, at)
 
 
 def mistakes(content: Any) -> Iterator[tuple[Place, str]]:

@@ -148,6 +148,8 @@ def _move(path: Path, look: Look, digest: str, move_to: Path, last_day: date) ->
     with suppress(FileExistsError):
         # Not its parents: if a mount is missing, nothing may be written in its place.
         folder.mkdir(mode=0o700)
+    if folder.is_symlink():
+        raise UserError(f"{path} landed, but can't be moved: {folder} is a link; remove it")
     for name in (path.name, f"{digest[:16]}-{path.name}"):
         target = folder / name
         if _has_content(target, digest):  # a run broke off after it had copied the file
@@ -178,8 +180,10 @@ def _carry(path: Path, look: Look, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         draft = _draft(target)
-        with open(path, "rb", opener=no_link) as source, draft.open("wb") as copy:
-            draft.chmod(0o600)
+        draft.unlink(missing_ok=True)  # of a run that was killed
+        # Not through a link that somebody has put there.
+        with open(path, "rb", opener=no_link) as source, draft.open("xb") as copy:
+            os.fchmod(copy.fileno(), 0o600)
             copy.writelines(pieces(source, look.size))
             copy.flush()
             os.fsync(copy.fileno())

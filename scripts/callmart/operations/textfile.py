@@ -19,8 +19,11 @@ def write(file: Path, health: Health, now: datetime) -> None:
     """Write the file whole or not at all. Raises UserError."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")  # node_exporter reads *.prom only
     try:
-        draft.write_text(text(health, now), encoding="utf-8")
-        draft.chmod(0o644)  # its reader is another user, and it holds nothing secret
+        draft.unlink(missing_ok=True)
+        # Not through a link: its reader, who may own the folder, could lead to a file of ours, and have it opened.
+        with draft.open("x", encoding="utf-8") as written:
+            os.fchmod(written.fileno(), 0o644)  # its reader is another user, and it holds nothing secret
+            written.write(text(health, now))
         draft.replace(file)
     except OSError as error:
         remedy = "make room there" if is_disk_full(error) else "make its folder, and let this user write"

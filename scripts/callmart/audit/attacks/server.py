@@ -255,6 +255,8 @@ def _acts() -> Iterator[Attack]:
         ("pg_relation_size", "'pg_class'", "how many bytes others write into a table"),
         ("pg_database_size", "current_database()", "how many bytes others write"),
         ("pg_control_checkpoint", "", "how many bytes others have written"),
+        ("pg_control_system", "", "when the last checkpoint was, as after somebody was erased"),
+        ("pg_conf_load_time", "", "when the server was configured, as while somebody is erased"),
         ("pg_get_replication_slots", "", "how many bytes others have written"),
         ("pg_lock_status", "", "which pages and rows others have read under SERIALIZABLE"),
     ):
