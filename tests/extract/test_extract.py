@@ -467,6 +467,33 @@ def test_a_day_that_has_grown_too_old_leaves_the_file(played: Callmart, owner: p
     assert write(played, owner)[STANDARD, "queue"].written  # type: ignore[union-attr]
 
 
+def test_a_file_that_was_written_while_the_clock_was_ahead_is_written_again(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It jumps after the orders were read, and is right again before the next extraction."""
+    whole = held(path(played, STANDARD, "queue"), "queue_interval")
+    orders = extract._orders
+    with played.connect() as jumping:
+        extract.read_again(jumping, STANDARD)
+        jumping.commit()
+
+        def jump(*given: Any) -> Any:
+            read = orders(*given)
+            now = f"return date '{DAYS[1]}'"
+            jumping.execute(f"create or replace function access.retention_floor() returns date stable {now}")
+            jumping.commit()
+            return read
+
+        with monkeypatch.context() as patch:
+            patch.setattr(extract, "_orders", jump)
+            write(played, owner)
+        now = "return ((now() at time zone 'Europe/Amsterdam') - interval '2 years')::date"
+        jumping.execute(f"create or replace function access.retention_floor() returns date stable {now}")
+    assert held(path(played, STANDARD, "queue"), "queue_interval") != whole, "it lacks a day"
+    write(played, owner)
+    assert held(path(played, STANDARD, "queue"), "queue_interval") == whole
+
+
 def test_a_customer_that_is_live_has_no_file(played: Callmart, owner: psycopg.Connection) -> None:
     left = path(played, STANDARD, "queue").parent / ".publish-x" / "queue.tdsx"
     left.parent.mkdir()

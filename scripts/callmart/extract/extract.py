@@ -389,6 +389,9 @@ def _make_of(
                 # Until the file is noted, nobody knows which rows it has.
                 read_again(session.owner, order.customer_id, order.group)
                 draft.replace(path)
+    # If the clock has jumped meanwhile, the file can lack days, and the proof as well.
+    oldest = session.owner.execute(SQL["oldest"], {"customer": order.customer_id}).fetchone()
+    basis = order.basis if oldest == (order.basis["oldest"],) else order.basis | {"opened": None}
     session.owner.execute(
         SQL["note"],
         {
@@ -396,7 +399,7 @@ def _make_of(
             "mart_group": order.group,
             "content_hash": content_hash,
             "rows": found.rows,
-            "basis": Jsonb(order.basis),
+            "basis": Jsonb(basis),
             "part_hashes": Jsonb(found.part_hashes),
             # Tableau has the earlier file, also if it is no longer here.
             "file_hash": file_hash(path) if written or before is None else before.file_hash,

@@ -18,6 +18,10 @@ inner join registry.customer as c using (customer_id)
 where c.connection = 'extract'
 order by o.customer_id;
 
+-- name: oldest
+select min(call_date)::text from ops.opened_day
+where customer_id = %(customer)s and call_date >= access.retention_floor();
+
 -- name: changed_months
 -- The months in which days of a customer were opened by later builds.
 select distinct date_trunc('month', call_date)::date as month
