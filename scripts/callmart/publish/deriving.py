@@ -153,7 +153,9 @@ def _mails(
     """One mail per recipient and report, for the reports that the customer has and the recipient wants."""
     for workbook_ in workbooks:
         report, zone = workbook_.report, ZoneInfo(customer.time_zone)
-        hour = report.schedule.due_in_week_of(now.astimezone(zone).date()).replace(tzinfo=zone).astimezone(UTC)
+        hour = (
+            report.schedule.due_in_week_of(now.astimezone(zone).date()).replace(tzinfo=zone).astimezone(UTC)
+        )
         state: MailState = "to come" if now < hour else "sending" if now < hour + SENDING else "over"
         for recipient in recipients:
             if report.name in map(exposures.current_name, recipient.reports):
