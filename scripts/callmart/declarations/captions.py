@@ -19,14 +19,19 @@ from callmart.declarations import model_files
 from callmart.declarations.mart import Mart
 
 FILE = PROJECT / "captions.yml"
+YES_OR_NO = ("true", "false")  # the words of a column that says yes or no
+
+
+def _word(written: object) -> str:
+    """YAML reads a bare word such as `other` as text, but a number, or `true`, as something else."""
+    return str(written).lower() if isinstance(written, bool) else str(written)
 
 
 class File(Strict):
     """The contents of captions.yml."""
 
     order: list[Name]
-    # YAML reads a bare word such as `other` as text, but a number, or `no`, as something else
-    values: dict[Name, dict[Annotated[str, BeforeValidator(str)], Caption]]
+    values: dict[Name, dict[Annotated[str, BeforeValidator(_word)], Caption]]
 
 
 def read(file: Path) -> File:

@@ -392,14 +392,13 @@ def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterato
             )
         elif name in words.order[:number]:
             yield at(captions.FILE, content, ("order", number), f"{name} is there twice; keep one of the two")
-    texts = {
-        column.name
-        for mart in marts.values()
-        if mart
-        for column in mart.declared
-        if column.data_type in ("text", "boolean")
-    }
+    types = {column.name: column.data_type for mart in marts.values() if mart for column in mart.declared}
+    texts = {name for name, data_type in types.items() if data_type in ("text", "boolean")}
     for name, of_column in words.values.items():
+        for word in of_column if types.get(name) == "boolean" else ():
+            if word not in captions.YES_OR_NO:
+                remedy = f"{name} says yes or no; {instead(word, captions.YES_OR_NO)}, in quotation marks"
+                yield at(captions.FILE, content, ("values", name, word), remedy)
         for word in captions.alike(of_column):
             remedy = (
                 "another word of this column has the same caption, so nobody can tell them apart; change one"

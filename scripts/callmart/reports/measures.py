@@ -42,8 +42,14 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
             metric,
         )
     column = next(column for column in mart.declared if column.name == name)
-    total = f"sum({name})" if column.additive else f"max({name})"
-    sql = f"({total} / 3600.0)::double precision" if column.unit == "hours" else f"{total}::bigint"
+    has_fractions = column.data_type == "double precision"
+    number = (
+        f"{name}::numeric" if has_fractions else name
+    )  # the sum of floats would depend on the order of the rows
+    total = f"sum({number})" if column.additive else f"max({number})"
+    if column.unit == "hours":
+        total = f"({total} / 3600.0)"
+    sql = f"{total}::double precision" if has_fractions or column.unit == "hours" else f"{total}::bigint"
     return Measure(name, captions.column(name, locale), _said(column, captions, locale), column.unit, sql)
 
 

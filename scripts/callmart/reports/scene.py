@@ -109,10 +109,11 @@ class Scene:
         """A value of a dimension, or of a list's column of words, as people read it."""
         if isinstance(value, date | time):
             return self._moment(grain, value)
-        if grain == "open":
-            return self.language.say("no_hours") if value is None else self._name(grain, str(value).lower())
+        if grain == "open" and value is None:
+            return self.language.say("no_hours")
         if isinstance(value, bool):
-            return self.language.say("yes" if value else "no")
+            words = self.captions.values.get(grain, {}).get(str(value).lower())
+            return self.language.of(words) if words else self.language.say("yes" if value else "no")
         return "" if value is None else NOT_SHOWN.sub("\ufffd", self._name(NAMED.get(grain, grain), value))
 
     def order(self, grain: Grain, value: Any) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from callmart.access import logins
+from callmart.base.declared import in_project
 from callmart.base.errors import UserError, kind
 from callmart.base.progress import OnItem
 from callmart.base.settings import Settings
@@ -171,14 +172,25 @@ def _check(source: Any, mart: Mart, expectations: list[dict[str, Any]]) -> Any:
 
 
 def _suite(mart: Mart, expectations: list[dict[str, Any]]) -> Any:
-    """The expectations as a suite of Great Expectations. Those with a query only count the rows that it finds."""
+    """The expectations as a suite of Great Expectations. Those with a query only count the rows that it finds. Raises
+    UserError if an argument has a wrong type.
+    """
     import great_expectations as gx
+    from pydantic.v1 import ValidationError
 
     from callmart.validate.counted_rows import CountedRowsExpectation
 
     counted = {"type": CountedRowsExpectation.expectation_type}
     entries = [entry | counted if declared.QUERY in entry["kwargs"] else entry for entry in expectations]
-    return gx.ExpectationSuite(name=mart.name, expectations=entries)
+    try:
+        return gx.ExpectationSuite(name=mart.name, expectations=entries)
+    except ValidationError as error:
+        kind_of_it = getattr(error.model, "expectation_type", "an expectation")
+        wrong = {str(one["loc"][0]) for one in error.errors()} - {"__root__"}
+        raise UserError(
+            f"{in_project(declared.file_of(mart))}: {kind_of_it} can't take what kwargs say"
+            f" for {', '.join(sorted(wrong)) or 'its arguments'}; correct it there"
+        ) from None
 
 
 def _results(
