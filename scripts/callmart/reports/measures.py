@@ -43,9 +43,8 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
         )
     column = next(column for column in mart.declared if column.name == name)
     has_fractions = column.data_type == "double precision"
-    number = (
-        f"{name}::numeric" if has_fractions else name
-    )  # the sum of floats would depend on the order of the rows
+    # The sum of floats would depend on the order of the rows.
+    number = f"{name}::numeric" if has_fractions else name
     total = f"sum({number})" if column.additive else f"max({number})"
     if column.unit == "hours":
         total = f"({total} / 3600.0)"
