@@ -6,15 +6,17 @@ import resource
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
 from callmart.base import disk
 from callmart.base.errors import UserError, kind
-from callmart.base.settings import COMMAND
+from callmart.base.settings import COMMAND, Settings
 from callmart.cli import main
 from callmart.database import embedded_server
+from callmart.declarations import dbt_project
 
 
 def test_a_full_disk_of_the_database_is_called_that(
@@ -47,6 +49,15 @@ def test_a_full_disk_of_a_file_is_called_that(
         2,
         "error: page.pdf: No space left on device; make room, and run the same command again\n",
     )
+
+
+def test_a_full_disk_of_dbt_is_not_called_a_mistake_in_the_project(tmp_path: Path) -> None:
+    full = SimpleNamespace(success=False, exception=OSError(errno.ENOSPC, "No space left on device"))
+    runner = SimpleNamespace(invoke=lambda _: full)
+    with pytest.raises(UserError) as said:
+        dbt_project._invoke(runner, Settings(home=tmp_path, folders=[]), "parse")
+    expected = f"dbt finds no room in {tmp_path / 'dbt'}: make room, then run the same command again"
+    assert str(said.value) == expected
 
 
 @pytest.mark.parametrize(

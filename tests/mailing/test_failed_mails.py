@@ -1,5 +1,6 @@
 """Mails that can't be made or handed over: whose they are, what is said, and that all others go out."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -10,7 +11,7 @@ import pytest
 from aiosmtpd.smtp import Envelope
 
 from callmart.base import smtp
-from callmart.mailing import places
+from callmart.mailing import places, sending
 from callmart.mailing.book import Book
 from callmart.reports import drawing, paper
 from callmart.reports.page import Page
@@ -212,3 +213,24 @@ def test_an_error_of_the_database_hides_neither_itself_nor_the_mails_before(
         assert owner.execute(audited, [NAMED]).fetchall() == [(before + 1,)]
         assert send(owner, by_server(two_weeks, free_port)) == Sent(1, [])
     assert got(letters) == {CHEF: 1, PLANNER: 1, OTHER: 1}
+
+
+def test_where_an_outbox_has_no_room_the_remedy_is_said_and_the_next_run_mails(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_drawings(monkeypatch)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ordered(owner, PLANNER, "traffic"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sending, "secret_file", full)
+            sent, problems = send(owner, by(two_weeks))
+        assert sent == 0
+        assert (
+            NAMED,
+            f"customer {NAMED}: its mail was not sent (OSError: No space left on device): make room, and the next run "
+            "sends it",
+        ) in problems
+        assert send(owner, by(two_weeks)) == Sent(3, [])

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from callmart.base import declared, file_lock
 from callmart.base import matrix as access
-from callmart.base.errors import DISK_FULL, UserError, kind_of_state, mistake_in_sql
+from callmart.base.errors import DISK_FULL, UserError, is_disk_full, kind_of_state, mistake_in_sql
 from callmart.base.matrix import Matrix, matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.progress import OnItem
@@ -457,6 +457,10 @@ def _invoke(runner: Any, settings: Settings, *arguments: str, computed: Iterable
         )
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
+    if is_disk_full(result.exception):  # dbt says it as if the project were wrong
+        raise UserError(
+            f"dbt finds no room in {_target(settings)}: make room, then run the same command again"
+        )
     return result
 
 

@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 from callmart.access import logins
 from callmart.base import sql_file
 from callmart.base.counting import several
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.base.keys import known_key
 from callmart.base.progress import OnCustomer
 from callmart.base.settings import Settings
@@ -111,8 +111,11 @@ def send(
                 note(None, str(error))
                 break
             except Exception as error:
+                remedy = ": make room, and the next run sends it" if is_disk_full(error) else ""
                 said = (
-                    str(error) if isinstance(error, UserError) else f"its mail was not sent ({kind(error)})"
+                    str(error)
+                    if isinstance(error, UserError)
+                    else f"its mail was not sent ({kind(error)}){remedy}"
                 )
                 note(customer_id, f"customer {customer_id}: {said}")
                 connection.rollback()
