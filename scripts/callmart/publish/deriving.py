@@ -153,9 +153,7 @@ def _mails(
     """One mail per recipient and report, for the reports that the customer has and the recipient wants."""
     for workbook_ in workbooks:
         report, zone = workbook_.report, ZoneInfo(customer.time_zone)
-        hour = (
-            report.schedule.due_in_week_of(now.astimezone(zone).date()).replace(tzinfo=zone).astimezone(UTC)
-        )
+        hour = _hour(report.schedule, zone, now)
         state: MailState = "to come" if now < hour else "sending" if now < hour + SENDING else "over"
         for recipient in recipients:
             if report.name in map(exposures.current_name, recipient.reports):
@@ -179,6 +177,11 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     day = today + timedelta(days=(schedule.weekday - today.weekday()) % 7)
     moment = datetime.combine(day, time(schedule.hour), zone).astimezone(site_zone)
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
+
+
+def _hour(schedule: Schedule, zone: ZoneInfo, now: datetime) -> datetime:
+    """When the mail of the customer's last complete week is due: in the week after it."""
+    return schedule.due_in_week_of(now.astimezone(zone).date()).replace(tzinfo=zone).astimezone(UTC)
 
 
 def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
