@@ -1,5 +1,6 @@
 """What dbt_project.yml says of all models is as safe as what they may say of themselves."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,12 @@ def test_every_schema_has_its_rights_compared() -> None:
     from callmart.access import rights
 
     assert set(dbt_keys.SCHEMAS) < set(rights.SCHEMAS)
+
+
+@pytest.mark.parametrize("written", ["", "- a\n", "models: [\n"], ids=["empty", "a list", "no YAML"])
+def test_what_is_no_project_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    project: WrongProject = wrong_project(tmp_path, monkeypatch)
+    (project.folder / "dbt_project.yml").write_text(written)
+    assert re.match(r"dbt_project\.yml line \d: ", project.check()[0])

@@ -355,7 +355,8 @@ def test_what_can_not_be_written_is_named(
 
     monkeypatch.setattr(window, "build", full)
     assert night(undisturbed).problems == [
-        "the build broke off (/home/dbt/marts.json: OSError: No space left on device): the next run tries again"
+        "the build broke off (/home/dbt/marts.json: OSError: No space left on device): make room, and the next"
+        " run tries again"
     ]
 
 

@@ -13,7 +13,7 @@ import psycopg
 
 from callmart.access import memberships
 from callmart.base import log
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError, is_disk_full, kind
 from callmart.base.progress import OnStep, by_customer
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
@@ -78,7 +78,8 @@ class Ran:
             return
         file = str(error.filename or "") if isinstance(error, OSError) else ""
         place = f"{file}: " if file not in broke_off else ""
-        self.note(f"{broke_off} ({place}{kind(error)}): {remedy}")
+        room = "make room, and " if is_disk_full(error) else ""
+        self.note(f"{broke_off} ({place}{kind(error)}): {room}{remedy}")
 
 
 Stage = Callable[[psycopg.Connection, Settings, Ran, OnStep], None]
