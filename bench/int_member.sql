@@ -40,21 +40,17 @@ parts as (
             interval '15 minutes'
         )) as interval_start
     from of_days
-),
-
-rounded as (
-    select
-        customer_id,
-        call_date,
-        agent_key,
-        queue,
-        interval_start,
-        (
-            floor(epoch(least(until_moment, interval_start + interval '15 minutes') - interval_start) + 0.5)
-            - floor(epoch(greatest(from_moment, interval_start) - interval_start) + 0.5)
-        )::integer as member_s
-    from parts
 )
 
-select * from rounded
+select
+    customer_id,
+    call_date,
+    agent_key,
+    queue,
+    interval_start,
+    (
+        floor(epoch(least(until_moment, interval_start + interval '15 minutes') - interval_start) + 0.5)
+        - floor(epoch(greatest(from_moment, interval_start) - interval_start) + 0.5)
+    )::integer as member_s
+from parts
 where member_s > 0

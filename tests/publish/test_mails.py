@@ -1,7 +1,7 @@
 """A report is mailed every week to its recipients, and not if the week is not complete."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -350,12 +350,17 @@ def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected
 
 
 @pytest.mark.parametrize(
-    ("day", "monday"),
+    ("zone", "now", "expected"),
     [
-        (date(2026, 11, 23), date(2026, 11, 23)),
-        (date(2026, 11, 29), date(2026, 11, 23)),
-        (date(2026, 11, 30), date(2026, 11, 30)),
+        ("Europe/Amsterdam", datetime(2026, 11, 23, 2, tzinfo=UTC), datetime(2026, 11, 23, 6, tzinfo=UTC)),
+        ("Europe/Amsterdam", datetime(2026, 11, 29, 22, tzinfo=UTC), datetime(2026, 11, 23, 6, tzinfo=UTC)),
+        ("Europe/Amsterdam", datetime(2026, 11, 29, 23, tzinfo=UTC), datetime(2026, 11, 30, 6, tzinfo=UTC)),
+        ("Europe/Amsterdam", datetime(2026, 3, 29, 22, tzinfo=UTC), datetime(2026, 3, 30, 5, tzinfo=UTC)),
+        ("Pacific/Auckland", datetime(2026, 11, 29, 11, tzinfo=UTC), datetime(2026, 11, 29, 18, tzinfo=UTC)),
     ],
 )
-def test_the_hour_of_a_mail_is_in_the_week_after_its_own(day: date, monday: date) -> None:
-    assert exposures.reports()["traffic"].schedule.due_in_week_of(day) == datetime.combine(monday, time(7))
+def test_the_hour_of_a_mail_is_in_the_week_after_its_own(
+    zone: str, now: datetime, expected: datetime
+) -> None:
+    schedule = exposures.reports()["traffic"].schedule
+    assert deriving._hour(schedule, ZoneInfo(zone), now) == expected

@@ -168,13 +168,8 @@ def _contents(wrong: Wrong) -> dict[Path, Any]:
 def _of_project() -> Iterator[UserError]:
     """What dbt_project.yml says of all models, and none may say of itself."""
     file = PROJECT / "dbt_project.yml"
-    try:
-        content = model_files.load(file)
-    except UserError as mistake:
-        yield mistake
-        return
-    for place, remedy in dbt_keys.of_project(content if isinstance(content, dict) else {}):
-        yield at(file, content, place, remedy)
+    content = model_files.load(file)
+    return (at(file, content, place, remedy) for place, remedy in dbt_keys.of_project(content))
 
 
 def _reports(contents: Mapping[Path, Any], wrong: Wrong) -> list[Report]:

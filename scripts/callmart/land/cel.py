@@ -41,9 +41,8 @@ SECOND = 1_000_000  # microseconds
 HOLDING = "holding_bridge"  # nobody speaks in it: parked callers, and agents waiting for calls
 TRANSFER_PROMPT = "pbx-transfer"  # the prompt that an agent hears when transferring by keys
 MOST_CHANNELS = 100_000  # far more than are ever alive; a log without CHAN_END must not fill the memory
-MOST_MUSIC = (
-    1_000  # that a channel hears before its first bridge; one that meets none must not fill the memory
-)
+# Rows of music that a channel hears before its first bridge: one that meets none must not fill the memory.
+MOST_MUSIC = 1_000
 MOST_ENDS = 100_000  # that wait for the first music; a log without any must not fill the memory
 
 SQL = sql_file.statements(__file__)
