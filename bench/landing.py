@@ -36,6 +36,7 @@ from history import registry_of
 
 CUSTOMER = 1
 DAYS = 10
+A_YEAR = timedelta(days=364)  # of whole weeks
 CONTACTS_PER_DAY = 10_000
 ROUNDS = 4
 FILES = 100  # that are read at a time
@@ -55,12 +56,15 @@ def main() -> None:
             files = (Path(folder) / f"{number}.parquet" for number in count())
             last_days = (date.today() - timedelta(days=back) for back in count(30, DAYS))
             for number in range(ROUNDS):
-                # The table and its indexes grow from file to file. So the tombstones come first in every second round.
+                last_day = next(last_days)
+                # A month's indexes grow from file to file. So the file with tombstones has days of another year, which
+                # lie in months as full, and comes first in every second round.
+                past_tombstones = next(files), last_day - A_YEAR
                 asked_first = number % 2 == 1
                 if asked_first:
-                    asking = _land_past_tombstones(settings, next(files), next(last_days))
+                    asking = _land_past_tombstones(settings, *past_tombstones)
                 file = next(files)
-                events = write_days(file, next(last_days))
+                events = write_days(file, last_day)
                 # Stopping writes out what is left, so that nothing pays for what was before it.
                 make_table(settings, "select * from raw.event")
                 embedded_server.stop(settings.home)
@@ -70,7 +74,7 @@ def main() -> None:
                 landed, cpu = land_file(settings, file)
                 embedded_server.stop(settings.home)
                 if not asked_first:
-                    asking = _land_past_tombstones(settings, next(files), next(last_days))
+                    asking = _land_past_tombstones(settings, *past_tombstones)
                 out.print(
                     f"{events:,} events: land {events / landed:,.0f}/s, COPY {events / copied:,.0f}/s, "
                     f"ratio {copied / landed:.2f}; CPU {cpu:.1f} s, with {sum(TOMBSTONES.values()):,} tombstones "
