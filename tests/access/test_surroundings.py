@@ -445,9 +445,9 @@ def test_applying_deletes_a_sample_that_should_not_be_there(played: Callmart) ->
 BETTER = """
 create function public.starts_with(name, text) returns boolean language plpgsql as
     $$ begin raise exception 'called as %', current_user; end $$;
-create function public.matches(name, name) returns boolean language plpgsql as
+create function public.is_in(oid, regnamespace) returns boolean language plpgsql as
     $$ begin raise exception 'called as %', current_user; end $$;
-create operator public.~ (function = public.matches, leftarg = name, rightarg = name)
+create operator public.= (function = public.is_in, leftarg = oid, rightarg = regnamespace)
 """
 
 
@@ -460,7 +460,7 @@ def test_the_owner_calls_nothing_that_somebody_put_into_public(played: Callmart)
             assert drift.find(owner, dbt_project.marts(played.settings)) == []
     finally:
         with played.superuser() as superuser:
-            superuser.execute("drop function public.starts_with, public.matches cascade")
+            superuser.execute("drop function public.starts_with, public.is_in cascade")
     assert path == ("pg_catalog",)
     assert dbt_project._environment(played.settings)["PGOPTIONS"] == "-c search_path=pg_catalog"
 
