@@ -135,6 +135,10 @@ def test_a_hold(tmp_path: Path) -> None:
              line("BRIDGE_ENTER", 9.5, extra=bridge("p", "holding_bridge")), *music(10, 14.5), *BYE],
             id="of a car park",
         ),
+        pytest.param(
+            [*TALK, line("BRIDGE_ENTER", 9.5, extra=bridge("p", "holding_bridge")), *music(10, 14.5), *BYE],
+            id="of a car park, though the log lost the exit",
+        ),
         pytest.param([*TALK, music(10, 14.5)[0], agent("STREAM_BEGIN", 10.1, **PROMPT), music(10, 14.5)[1], *BYE],
                      id="while the agent dials"),
         pytest.param([*TALK, agent("STREAM_BEGIN", 9.9, **PROMPT), *music(10, 14.5), *BYE], id="after the keys"),

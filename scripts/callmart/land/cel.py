@@ -221,12 +221,12 @@ class ChannelLog:
     def _enter(self, channel: Channel, row: Row, extra: dict[str, str]) -> None:
         channel.undecided.clear()  # the channel was in no bridge, so the music was no hold
         channel.bridge_seen = True
-        if extra.get("bridge_technology") == HOLDING:
-            return
         id = extra.get("bridge_id", "")
         if channel.bridge and channel.bridge.id == id:
             return
         self._out_of_bridge(channel)  # the log lost its exit
+        if extra.get("bridge_technology") == HOLDING:
+            return
         channel.bridge = self._bridges.setdefault(id, Bridge(id))
         channel.bridge.parties += 1
         if channel.left and channel.left is not channel.bridge:
