@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import tableauserverclient
 import typer
 
-from callmart.cli import main
+from callmart.cli import entry, main
 from callmart_home import Callmart
 from commands import command_from_scratch
 from events import at, event, ndjson, registry
@@ -115,9 +116,41 @@ def test_an_interruption_at_a_question_is_one_like_any_other(monkeypatch: pytest
         raise typer.Abort
 
     monkeypatch.setattr(main, "app", interrupted)
+    monkeypatch.setattr(entry, "_heed", Mock())
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("then", "code"),
+    [("pass", 0), ("signal.raise_signal(signal.SIGINT)", 130)],
+    ids=["at the very end", "before"],
+)
+def test_an_interruption_after_the_command_is_no_traceback(then: str, code: int) -> None:
+    program = (
+        "import atexit, signal, sys\n"
+        "from callmart.cli.entry import main\n"
+        "atexit.register(signal.raise_signal, signal.SIGTERM); sys.argv[1:] = ['--version']\n"
+        f"try: main()\nfinally: {then}\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (code, "")
+
+
+def test_a_second_interruption_while_the_first_is_told_is_no_traceback() -> None:
+    program = (
+        "import signal, sys\n"
+        "from callmart.cli import entry\n"
+        "class Twice:\n"
+        "    def __enter__(self): pass\n"
+        "    def __exit__(self, *_): signal.raise_signal(signal.SIGTERM)\n"
+        "def command():\n"
+        "    with Twice(): signal.raise_signal(signal.SIGINT)\n"
+        "entry._command = command; entry.main()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "")
 
 
 def _imported(program: str) -> set[str]:

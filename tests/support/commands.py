@@ -89,7 +89,7 @@ def command_of(home: Path) -> Command:
 def _as_in_a_process(environment: dict[str, str], cwd: str | Path) -> Iterator[tuple[StringIO, StringIO]]:
     """Within it, nothing of before is seen; afterwards, nothing of it."""
     file = Path(environment["CALLMART_CONFIG"])
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     out, err = StringIO(), StringIO()
     with ExitStack() as stack:
         changed: tuple[AbstractContextManager[object], ...] = (

@@ -3,12 +3,16 @@
 `check` is asked for while somebody writes, so it does not wait for the libraries of the other commands.
 """
 
+import atexit
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
 import warnings
+from collections.abc import Callable
+from types import FrameType
 from typing import Annotated
 
 try:
@@ -61,9 +65,30 @@ def program(*groups: typer.Typer) -> typer.Typer:
 
 def main() -> None:
     """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is cleaned up
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # of nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    _heed(signal.default_int_handler)  # all like Ctrl-C: what is half done is cleaned up
+    try:
+        _command()
+    except KeyboardInterrupt:  # once more, while the first was being told
+        os._exit(INTERRUPTED)
+    finally:
+        # Nothing is left to clean up while Python ends. At its very end it would forget what to do.
+        _heed(_leave)
+        atexit.register(_heed, signal.SIG_IGN)
+
+
+def _heed(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    """What to do when a signal wants the program to end, unless whoever began it ignores that, as nohup does."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, handler)
+
+
+def _leave(*_: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+def _command() -> None:
+    """Do what the arguments say. Raises SystemExit with the exit code."""
     # A crash would write numbers and keys into a file of which nobody knows, and so would a server that is started.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
