@@ -207,6 +207,7 @@ def planted(played: Callmart) -> Iterator[Callmart]:
         ["access", "apply"],
         ["registry", "apply", "{registry}"],
         ["upgrade"],
+        ["demo"],
         ["audit"],
         ["explain", "offered", "--customer", "1001", "--from", "2026-11-24"],
         ["privacy", "open", "--customer", "1001", "--kind", "agent"],

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from callmart.access import surroundings
 from callmart.base.errors import UserError
 from callmart.base.progress import OnStep, by_customer
 from callmart.base.secret_files import private_folder
@@ -56,6 +57,7 @@ def demo(settings: Settings, on_step: OnStep) -> list[status.CustomerStatus]:
         )
     tableau.require_server(settings)
     with server.connect(settings) as connection:
+        surroundings.refuse_strangers(connection)
         ran = stages.Ran()
         with exclusive(connection):
             play(connection, settings, ran, on_step)
