@@ -101,6 +101,7 @@ def in_outbox(played: Callmart) -> Iterator[Path]:
         ("X-To: chef@drie.example", TEXT, "goes to somebody else than its name says"),
         ("Resent-To: nobody.knows@example.org", TEXT, "goes to somebody else than its name says"),
         (f"{TO}\nContent-Type: text/plain; charset=nobodys", TEXT, "can't be read"),
+        (f"{TO}\nContent-Type: text/plain; charset=undefined", TEXT, "can't be read"),
         (TO, "Voorbeeld\n\nDrukte", "shows another customer"),
     ],
 )

@@ -76,10 +76,10 @@ def _letter(mail: outbox.Mail) -> EmailMessage:
 
 
 def _text(part: "MIMEPart[Any, Any]") -> str | None:
-    """What a part of a mail says; None if it names a character set that there is not."""
+    """What a part of a mail says; None if it names a character set that there is not, or that nobody can read."""
     try:
         return str(part.get_content())
-    except LookupError:
+    except (LookupError, ValueError):
         return None
 
 
