@@ -56,6 +56,8 @@ def test_a_request_from_letter_to_answer(
     assert mistake(command("approve", number, lines=("not this one",))).startswith("that is not the password")
     said = command("approve", number, lines=(APPROVERS_PASSWORD, "n"))
     assert said.code == 2 and "was not approved" in said.err
+    said = command("approve", number, lines=(APPROVERS_PASSWORD,))
+    assert said.code == 2 and "standard input has ended before the answer" in said.err
     assert "opened by callmart_privacy_officer, planned by callmart_privacy_officer" in said.out.replace(
         "\n", " "
     )

@@ -416,7 +416,16 @@ def approve(
             raise UserError(f"request {number} is {found.state} and has no plan: {found.todo}")
         if not plan:
             print_plan(found, register.evidence(approver, number))
-            if not typer.confirm(f"Approve plan {found.plan_hash}?", err=True):
+            try:
+                agreed = typer.confirm(f"Approve plan {found.plan_hash}?", err=True)
+            except typer.Abort as left:
+                if not isinstance(left.__context__, EOFError):  # Ctrl-C
+                    raise
+                raise UserError(
+                    f"request {number} was not approved: standard input has ended before the answer; write y there, "
+                    "or name the plan by --plan"
+                ) from None
+            if not agreed:
                 raise UserError(f"request {number} was not approved")
         register.approve(approver, number, plan or str(found.plan_hash))
         found = register.request(approver, number)
