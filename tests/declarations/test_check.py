@@ -139,6 +139,16 @@ MARTS: dict[str, Case] = {
         "description: Things.\n        config: {meta: {caption: {nl: 'a\n\n          b', en: b}}}",
         "22: caption.nl: a line break or another control character is in it; write it in one line, or after `>-`",
     ),
+    "a caption that no page has room for": (
+        "description: Things.",
+        f"description: Things.\n        config: {{meta: {{caption: {{nl: {'a' * 101}, en: b}}}}}}",
+        "22: caption.nl: String should have at most 100 characters",
+    ),
+    "a description that nobody reads": (
+        "description: Things.",
+        f"description: Things.\n        config: {{meta: {{description_nl: {'a' * 1001}}}}}",
+        "22: description_nl: String should have at most 1000 characters",
+    ),
     "an empty caption": (
         "description: Things.",
         "description: Things.\n        config: {meta: {caption: {nl: '', en: b}}}",

@@ -24,7 +24,9 @@ def _name(written: str) -> str:
 
 # The database cuts off what is longer.
 Name = Annotated[str, Field(max_length=63), AfterValidator(_name)]
-Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+# What is longer is a mistake of writing: no page has room for it.
+LONGEST_CAPTION, LONGEST_TEXT = 100, 1000
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
 
 
 def _one_line(written: str) -> str:
@@ -61,8 +63,8 @@ class Texts(Strict):
 class Caption(Texts):
     """A text of one line, such as a title, the subject of a mail, or a word in a chart."""
 
-    nl: Annotated[Text, AfterValidator(_one_line)]
-    en: Annotated[Text, AfterValidator(_one_line)]
+    nl: Annotated[Text, Field(max_length=LONGEST_CAPTION), AfterValidator(_one_line)]
+    en: Annotated[Text, Field(max_length=LONGEST_CAPTION), AfterValidator(_one_line)]
 
 
 def texts(nl: str, en: str) -> Texts:
