@@ -1,11 +1,19 @@
 """Columns with fractions, which no mart of ours has."""
 
+import re
+
 import psycopg
 import pytest
 
 from callmart.declarations.captions import Captions, File
 from callmart.declarations.mart import Column, Mart
-from callmart.reports import measures
+from callmart.reports import charts, measures
+from callmart.reports.charts import Axis, Point
+from callmart.reports.language import Language
+from callmart.reports.sheets import bars
+from callmart.reports.spreadsheet import FORMS
+from callmart.tableau_files import tds
+from tableau_files import of_group
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
 
@@ -29,3 +37,36 @@ def test_a_report_sums_a_column_of_fractions_as_tableau_does(publisher: psycopg.
             f" order by cost {order}) as bill"
         )
         assert publisher.execute(query.encode()).fetchall() == [(0.1, 0.75, 7.5, 2700.5 / 3600, 3)]
+
+
+COST = Column(name="cost", data_type="double precision", description="What it cost.")
+BILL = Mart(name="bill", group="queue", key=("customer_id",), day="call_date", declared=(COST,))
+
+
+def test_it_is_shown_with_two_decimals_wherever_it_is_shown() -> None:
+    words = Captions([], File(order=[], values={}))
+    unit = measures.of(BILL, "cost", {}, words, "nl").unit
+    assert unit == measures.listed(BILL, "cost", words, "nl").unit
+    assert Language("nl").value(unit, 1234.5) == "1.234,50"
+    assert FORMS[unit] == bars.NUMBERS[unit] == "#,##0.00"
+
+
+def test_on_tableau_it_has_two_decimals_too() -> None:
+    first, *others = of_group("queue")
+    changed = [
+        column.model_copy(update={"data_type": "double precision"}) if column in first.measures else column
+        for column in first.declared
+    ]
+    made = tds.source("queue", [first.model_copy(update={"declared": tuple(changed)}), *others], "en")
+    forms = {
+        field.format
+        for field in made.fields.values()
+        if field.mart == first.name and field.folder == "counts"
+    }
+    assert forms == {"n#,##0.00;-#,##0.00"}
+
+
+def test_an_axis_of_small_numbers_says_them() -> None:
+    points = [Point("Monday", 0.0, "cost", ""), Point("Tuesday", 0.4, "cost", "")]
+    svg = charts.lines(points, ["cost"], Axis(charts.FORMS["number"]), ["Monday", "Tuesday"], "nl-NL")
+    assert {">0,1<", ">0,2<", ">0,3<"} <= set(re.findall(">[^<]+<", svg))

@@ -75,10 +75,15 @@ class Column(Strict):
         return self.is_number and (self.name.endswith("_s") or self.name == "seconds")
 
     @property
-    def unit(self) -> Literal["count", "hours", "seconds"]:
+    def has_fractions(self) -> bool:
+        """Whether its values need not be whole numbers."""
+        return self.data_type == "double precision"
+
+    @property
+    def unit(self) -> Literal["count", "number", "hours", "seconds"]:
         """The unit in which reports show it of several rows. Summed seconds are too large to read."""
         if not self.is_duration:
-            return "count"
+            return "number" if self.has_fractions else "count"
         return "hours" if self.additive else "seconds"
 
 

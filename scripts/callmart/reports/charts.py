@@ -24,6 +24,7 @@ INK, FAINT, PAPER = "#1A1A1A", "#D9D9D9", "#FFFFFF"
 ON_LIGHT, ON_DARK = "black", "white"
 FORMS: Mapping[Unit, str] = {
     "count": ",d",
+    "number": ",.2~f",
     "hours": ",.0f",
     "seconds": ",d",
     "share": ".0%",
@@ -340,7 +341,9 @@ def _values(field: str, axis: Axis) -> dict[str, Any]:
         look |= {"values": list(steps), "labelExpr": CLOCK}
     else:
         look |= {"format": axis.form, "tickCount": 4}
-        if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
+        if not axis.form.endswith(
+            ("%", "~f")
+        ):  # whole numbers: else the axis of a small sum says 0 five times
             # Up to 2, d3 steps by halves, whatever the least step is.
             look |= {"tickMinStep": 1, "labelExpr": WHOLE}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": look}

@@ -17,7 +17,7 @@ from callmart.reports.measures import Measure, Unit
 TERRITORIES: Mapping[Locale, Territory] = {"nl": "nl-NL", "en": "en-GB"}
 DASH = "–"  # where a number is not known
 MINUTE, HOUR = 60, 3600  # seconds
-AGENTS, HOURS = "#,##0.0", "#,##0.00"  # as on Tableau
+AGENTS, HOURS, NUMBER = "#,##0.0", "#,##0.00", "#,##0.00"  # as on Tableau
 
 
 WORDS = {
@@ -223,8 +223,10 @@ class Language:
                 return self._duration(round(value * HOUR))
             case "seconds":
                 return self._duration(round(value))
+            case "agents" | "number":
+                return self.number(value, AGENTS if unit == "agents" else NUMBER)
             case _:
-                return self.number(value, AGENTS if unit == "agents" else "#,##0")
+                return self.number(value)
 
     def _duration(self, seconds: int) -> str:
         """In the unit that says something: a short talk is not 0.0 hours, nor a day logged in 1440 minutes."""

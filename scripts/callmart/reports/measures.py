@@ -10,7 +10,7 @@ from callmart.declarations.captions import Captions
 from callmart.declarations.mart import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql
 
-Unit = Literal["count", "hours", "seconds", "share", "agents", "moment", "day", "time", "word"]
+Unit = Literal["count", "number", "hours", "seconds", "share", "agents", "moment", "day", "time", "word"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
             metric,
         )
     column = next(column for column in mart.declared if column.name == name)
-    has_fractions = column.data_type == "double precision"
     # The sum of floats would depend on the order of the rows.
-    number = f"{name}::numeric" if has_fractions else name
+    number = f"{name}::numeric" if column.has_fractions else name
     total = f"sum({number})" if column.additive else f"max({number})"
     if column.unit == "hours":
         total = f"({total} / 3600.0)"
-    sql = f"{total}::double precision" if has_fractions or column.unit == "hours" else f"{total}::bigint"
+    is_whole = not column.has_fractions and column.unit != "hours"
+    sql = f"{total}::bigint" if is_whole else f"{total}::double precision"
     return Measure(name, captions.column(name, locale), _said(column, captions, locale), column.unit, sql)
 
 
@@ -57,7 +57,7 @@ def listed(mart: Mart, name: str, captions: Captions, locale: Locale) -> Measure
     column = next(column for column in mart.declared if column.name == name)
     unit: Unit = "word"
     if column.is_number:
-        unit = "seconds" if column.is_duration else "count"
+        unit = "seconds" if column.is_duration else column.unit
     elif column.data_type == "timestamp without time zone":
         unit = "moment"
     elif column.data_type == "date":

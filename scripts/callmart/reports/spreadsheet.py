@@ -11,12 +11,13 @@ from typing import Any
 import xlsxwriter
 
 from callmart.base.errors import UserError
-from callmart.reports.language import AGENTS, HOURS
+from callmart.reports.language import AGENTS, HOURS, NUMBER
 from callmart.reports.measures import Unit
 from callmart.reports.page import Page, Section
 
 FORMS: Mapping[Unit, str] = {
     "count": "#,##0",
+    "number": NUMBER,
     "hours": HOURS,
     "seconds": "#,##0",
     "share": "0.0%",

@@ -28,6 +28,7 @@ Aggregation = Literal["Sum", "Max", "Count", "User"]
 COUNT = "n#,##0;-#,##0"
 SHARE = "p0.0%"
 AGENTS = "n#,##0.0;-#,##0.0"
+NUMBER = "n#,##0.00;-#,##0.00"
 SECONDS = '*#,##0 "s"'
 DAY = "*d mmm yyyy"
 MINUTE = "*d mmm yyyy hh:nn"
@@ -310,16 +311,16 @@ class Source:
             kind="quantitative" if is_measure else "nominal" if datatype in ("string", "boolean") else "ordinal",
             aggregation=aggregation,
             folder=folder,
-            format=self._format(datatype, is_measure, is_duration),
+            format=self._format(datatype, declared if is_measure else None),
             column=column,
             is_hidden=is_hidden,
             is_customers_own=datatype == "string" and not words,
             words=words,
         )  # fmt: skip
 
-    def _format(self, datatype: DataType, is_measure: bool, is_duration: bool) -> str | None:
-        if is_measure:
-            return SECONDS if is_duration else COUNT
+    def _format(self, datatype: DataType, measure: Column | None) -> str | None:
+        if measure:
+            return SECONDS if measure.is_duration else NUMBER if measure.has_fractions else COUNT
         return {"date": DAY, "datetime": MINUTE}.get(datatype)
 
     def _person(self, mart: Mart) -> Field:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from callmart.declarations.exposures import OVER_TIME, Sheet
 from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
-from callmart.reports.language import AGENTS, HOURS
+from callmart.reports.language import AGENTS, HOURS, NUMBER
 from callmart.reports.measures import Measure, Unit
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
@@ -20,6 +20,7 @@ LYING_HEADROOM = 1.35  # of the longest one, for the total at its end
 SHORT, MINUTES = 1.0, 60  # bars of hours that are all shorter than one are drawn in minutes
 NUMBERS: Mapping[Unit, str] = {
     "count": "#,##0",
+    "number": NUMBER,
     "hours": HOURS,
     "seconds": "#,##0",
     "share": "#,##0%",
