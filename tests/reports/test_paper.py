@@ -72,6 +72,13 @@ def test_a_key_figure_without_a_week_before_has_no_gap() -> None:
     assert found["geen week ervoor"][1] - found["doel 80% gehaald"][1] < 14
 
 
+@pytest.mark.parametrize("value", ["12,34 uur", "1.234.567,89 uur", "94,5%"])
+def test_a_key_figure_and_its_unit_stand_in_one_line(value: str) -> None:
+    tiles = [Tile("Gesprekstijd", value, "geen week ervoor", "", "", "", "")] * 6
+    drawn = paper.as_pdf(page(Section("key_figures", "De week", "figures", NOTHING, tiles=tiles)))
+    assert pypdf.PdfReader(io.BytesIO(drawn)).pages[0].extract_text().count(value) == 6
+
+
 def test_the_words_of_a_head_keep_apart_beside_a_long_name() -> None:
     """Nine measures, as of agents."""
     head = ["", "Gesprekken", "Uitgaande gesprekken", "Niet opgenomen", *HEAD]
