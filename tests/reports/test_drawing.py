@@ -22,7 +22,7 @@ from callmart.declarations.exposures import Report
 from callmart.reports import drawing, paper, reading, spreadsheet
 from callmart.reports.drawing import ENDINGS, Declared, NoData
 from callmart.reports.page import Page
-from callmart.reports.reading import Unopened
+from callmart.reports.reading import Reader, Unopened
 from callmart.reports.sheets import bars, listed
 from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
@@ -550,6 +550,17 @@ def test_a_mistake_is_one_sentence(two_weeks: Callmart, arguments: tuple[Any, ..
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not done.stdout
+
+
+def test_a_customer_of_whom_nothing_is_open_needs_no_other_week(
+    two_weeks: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "through", None)
+    done = command_of(two_weeks.home)(
+        "report", "traffic", "--customer", str(STANDARD), "--week", "2020-W01", "--out", "x.pdf"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: customer {STANDARD} has no data yet: ")
 
 
 def test_the_command_draws_a_file(two_weeks: Callmart, tmp_path: Path) -> None:

@@ -193,13 +193,17 @@ def _narrowed(scene: Scene, report: Report, only: Mapping[Dimension, Collection[
 
 
 def _nothing(customer: Customer, week: Week, through: Through | None, is_narrowed: bool) -> str:
+    if through is None:
+        return f"customer {customer.customer_id} has no data yet: `callmart status` says what was landed and opened"
     if is_narrowed:
         return (
             f"customer {customer.customer_id} has no data of {week} that counts as such: name another week, or see "
             "whether the registry has its opening_hours"
         )
-    until = f": its data goes through {through.day}" if through else ""
-    return f"customer {customer.customer_id} has no data of {week}{until}; name another week"
+    return (
+        f"customer {customer.customer_id} has no data of {week}: its data goes through {through.day}; "
+        "name another week"
+    )
 
 
 def _through(language: Language, week: Week, through: Through | None) -> str:
