@@ -59,6 +59,8 @@ def applied(callmart: Callmart) -> Callmart:
             " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
             " values (1, '2026-11-01', 'm', 1, 1, 2), (1, '2026-11-02', 'm', 1, 1, 1),"
             " (1, '-infinity', 'm', 1, 1, 2), (2, '2026-11-03', 'm', 1, 1, 2), (2, '2026-11-03', 'of two', 1, 1, 2);"
+            " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id, definition_id)"
+            " select 2, date '2025-01-01' + day, 'of two', 1, 1, 2 from generate_series(1, 200) as day;"
             " update ops.opened_day set so_far = call_date + timetz '14:05:31+01' where isfinite(call_date);"
             " insert into ops.held_back (customer_id, call_date, build_id, cause)"
             " values (1, '2026-11-03', 1, 'm: x'), (2, '2026-11-04', 1, 'm: x')"
@@ -199,6 +201,20 @@ def test_no_condition_is_evaluated_for_another_customers_row(
     assert {secret.column for secret in secrets} == {"customer_id", *ASKED[view]}
     assert any(secret.greatest for secret in secrets)
     assert looked_at >= 35
+    assert found == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_estimate_says_what_another_customer_has(
+    applied: Callmart, asked: dict[str, Besides], view: str
+) -> None:
+    """Also when the planner has sampled whatever it may."""
+    with applied.connect() as owner:
+        owner.execute("analyze")
+    with applied.connect(ONE) as customer:
+        secrets = planner.with_nobodys(asked[view].secrets(customer), ONE)
+        looked_at, found = planner.estimates(customer, f"mart.{view}", secrets)
+    assert looked_at >= len(planner.ESTIMATED)
     assert found == []
 
 

@@ -85,11 +85,12 @@ select access.show(
     ' group by latest.call_date'
 );
 
--- By which definition each open day of a mart was computed, null if nobody knows, and the columns that it gives.
+-- By which definition each open day of a mart was computed, null if nobody knows, and the columns that it gives. The
+-- planner knows how frequent each mart is among all customers' days, but not what it makes of an expression.
 select access.show(
     'day_definition',
     'queue',
-    'select access.current_customer() as customer_id, mart, call_date,'
+    'select access.current_customer() as customer_id, mart || '''' as mart, call_date,'
     ' case when fingerprint is not null then definition_id end as definition_id,'
     ' coalesce(columns, array[]::text[]) as columns'
     ' from ops.opened_day left join ops.definition using (definition_id, mart) where isfinite(call_date)'
