@@ -102,6 +102,8 @@ def in_outbox(played: Callmart) -> Iterator[Path]:
         ("Resent-To: nobody.knows@example.org", TEXT, "goes to somebody else than its name says"),
         (f"{TO}\nContent-Type: text/plain; charset=nobodys", TEXT, "can't be read"),
         (f"{TO}\nContent-Type: text/plain; charset=undefined", TEXT, "can't be read"),
+        (f"{TO}\nContent-Type: text/plain; charset*=idna''%ff", TEXT, "can't be read"),
+        (f'{TO}\nCc: "', TEXT, "can't be read"),
         (TO, "Voorbeeld\n\nDrukte", "shows another customer"),
     ],
 )
@@ -115,8 +117,11 @@ def test_a_mail_to_somebody_else_or_of_another_customer_is_a_breach(
 
 
 @pytest.mark.server
-def test_a_mail_whose_page_can_not_be_read_is_a_breach(played: Callmart, in_outbox: Path) -> None:
-    in_outbox.write_text(written(in_outbox.stem, f"{TO}\nContent-Type: text/html; charset=nobodys"))
+@pytest.mark.parametrize("charset", ["charset=nobodys", "charset=undefined", "charset*=idna''%ff"])
+def test_a_mail_whose_page_can_not_be_read_is_a_breach(
+    played: Callmart, in_outbox: Path, charset: str
+) -> None:
+    in_outbox.write_text(written(in_outbox.stem, f"{TO}\nContent-Type: text/html; {charset}"))
     (found,) = pages.of_pages(played.settings).found
     assert found.startswith(f"outbox/{STANDARD}/{in_outbox.name}: it is no page; ")
 

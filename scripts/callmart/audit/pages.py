@@ -5,10 +5,9 @@ they are. A contract orders each of them.
 import re
 from collections.abc import Iterator, Sequence
 from email import message_from_bytes, policy
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from lxml import html
@@ -25,6 +24,9 @@ from callmart.reports import shelf
 FOLDERS = ("audit", "quality", "reports")
 
 ADDRESSEES = ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc")
+
+# What Python raises for a mail that names a character set that there is not, or is none.
+UNREADABLE = (LookupError, ValueError)
 
 _RUNNING = ("script", "iframe", "frame", "object", "embed", "applet", "base", "form", "portal")
 _ADDRESSES = (
@@ -67,20 +69,20 @@ def _pages(settings: Settings) -> Iterator[tuple[Path, list[bytes]]]:
             if file.suffix == ".html":
                 yield file, [file.read_bytes()]
     for mail in outbox.mails(settings):
-        parts = (part for part in _letter(mail).walk() if part.get_content_type() == "text/html")
-        yield mail.path, [(_text(part) or "").encode() for part in parts]
+        yield mail.path, _pages_of(mail)
+
+
+def _pages_of(mail: outbox.Mail) -> list[bytes]:
+    """The pages in a mail. One that can't be read is no page."""
+    try:
+        parts = [part for part in _letter(mail).walk() if part.get_content_type() == "text/html"]
+        return [str(part.get_content()).encode() for part in parts]
+    except UNREADABLE:
+        return [b""]
 
 
 def _letter(mail: outbox.Mail) -> EmailMessage:
     return message_from_bytes(mail.path.read_bytes(), policy=policy.default)
-
-
-def _text(part: "MIMEPart[Any, Any]") -> str | None:
-    """What a part of a mail says; None if it names a character set that there is not, or that nobody can read."""
-    try:
-        return str(part.get_content())
-    except (LookupError, ValueError):
-        return None
 
 
 def reaching_out(page: bytes) -> Iterator[str]:
@@ -135,7 +137,7 @@ def of_owners(connection: psycopg.Connection, settings: Settings) -> Check:
             found.append(f"{place} shows another customer or another report: remove it, and draw it again")
     for mail in outbox.mails(settings):
         looked_at += 1
-        if wrong := _wrong_with(mail, _letter(mail), names, connection, settings):
+        if wrong := _wrong_with(mail, names, connection, settings):
             found.append(f"{mail.path.relative_to(settings.home)} {wrong}: remove it")
     return Check.of(
         "pages", "every drawn page and mail is of the customer in whose folder it is", looked_at, found,
@@ -162,22 +164,24 @@ def of_contracts(connection: psycopg.Connection, settings: Settings) -> Check:
 
 def _wrong_with(
     mail: outbox.Mail,
-    letter: EmailMessage,
     names: Sequence[tuple[int, str]],
     connection: psycopg.Connection,
     settings: Settings,
 ) -> str | None:
     """What is wrong with a mail, if anything is. One of ours has its name as its id, and begins with its customer."""
-    body = letter.get_body(("plain",))
-    text = _text(body) if body else ""
-    if text is None:
+    try:
+        letter = _letter(mail)
+        body = letter.get_body(("plain",))
+        text = str(body.get_content()) if body else ""
+        addresses = {str(address) for field in ADDRESSEES for address in letter.get_all(field, ())}
+        own_place = outbox.file(settings, mail.customer_id, letter)
+    except UNREADABLE:
         return "can't be read"
     named = [customer for customer, name in names if name == text.partition("\n")[0].rstrip()]
-    if outbox.file(settings, mail.customer_id, letter) != mail.path:
+    if own_place != mail.path:
         return "is another mail than its name says"
     if named and mail.customer_id not in named:
         return "shows another customer"
-    addresses = {str(address) for field in ADDRESSEES for address in letter.get_all(field, ())}
     if not addresses or not all(_is_for(connection, settings, mail, address) for address in addresses):
         return "goes to somebody else than its name says"
     return None
