@@ -142,7 +142,7 @@ MARTS: dict[str, Case] = {
     "a caption that no page has room for": (
         "description: Things.",
         f"description: Things.\n        config: {{meta: {{caption: {{nl: {'a' * 101}, en: b}}}}}}",
-        "22: caption.nl: String should have at most 100 characters",
+        "22: caption.nl: String should have at most 100 characters; shorten it",
     ),
     "a description that nobody reads": (
         "description: Things.",

@@ -12,7 +12,8 @@ from callmart.reports.charts import Axis, Point
 from callmart.reports.language import Language
 from callmart.reports.sheets import bars
 from callmart.reports.spreadsheet import FORMS
-from callmart.tableau_files import tds
+from callmart.tableau_files import fields, tds
+from callmart.tableau_files.workbook import calculated
 from tableau_files import of_group
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked", "trusted")]
@@ -70,3 +71,9 @@ def test_an_axis_of_small_numbers_says_them() -> None:
     points = [Point("Monday", 0.0, "cost", ""), Point("Tuesday", 0.4, "cost", "")]
     svg = charts.lines(points, ["cost"], Axis(charts.FORMS["number"]), ["Monday", "Tuesday"], "nl-NL")
     assert {">0,1<", ">0,2<", ">0,3<"} <= set(re.findall(">[^<]+<", svg))
+
+
+@pytest.mark.parametrize("form", [fields.AGENTS, fields.NUMBER, fields.COUNT, fields.SHARE])
+def test_beside_words_a_workbook_has_only_the_digits_of_a_format(form: str) -> None:
+    """What is after `;` is for negative numbers, and would end the words."""
+    assert calculated._digits(form) in ("#,##0.0", "#,##0.00", "#,##0", "0.0%")

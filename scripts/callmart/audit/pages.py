@@ -25,7 +25,7 @@ FOLDERS = ("audit", "quality", "reports")
 
 ADDRESSEES = ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc")
 
-# What Python raises for a mail that names a character set that there is not, or is none.
+# What Python raises for a mail whose addresses or character set it can't read.
 UNREADABLE = (LookupError, ValueError)
 
 _RUNNING = ("script", "iframe", "frame", "object", "embed", "applet", "base", "form", "portal")

@@ -82,6 +82,7 @@ def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -
 _REMEDIES = {
     "missing": "add it there",
     "string_type": "put it in quotes",
+    "string_too_long": "shorten it",
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
     "model_type": "write keys beneath it",

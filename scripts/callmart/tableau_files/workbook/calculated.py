@@ -255,7 +255,7 @@ def _has_first(day: str, first: str) -> str:
 
 def _digits(form: str) -> str:
     """The digits of a number format, for use among words."""
-    return "#,##0" if form == COUNT else form[1:]
+    return form[1:].partition(";")[0]
 
 
 def _change(book: Book, digits: str) -> str:
